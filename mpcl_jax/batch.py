@@ -1,0 +1,144 @@
+"""The data contract: what a data set is on the host, and what the model sees on the device.
+
+Every loader in `mpcl_jax.data` returns one `Recordings`; everything after it (protocols, normalisation,
+baselines, training, reports) reads only the fields named here.
+
+Letters: N windows, T_m tokens and F_m features of modality m, C emotions, B batch. They are defined in
+`mpcl_jax/__init__.py`, once for the whole package.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+GROUPS = ("physiological", "behavioural")
+
+
+class DataFileError(Exception):
+    """A file or folder of data that can not be used: which one, why, and what to do about it."""
+
+    def __init__(self, file: Any, reason: str):
+        """`file`: path of the culprit · `reason`: one sentence that also says what to do."""
+        super().__init__(f"{file}: {reason}")
+        self.file, self.reason = str(file), reason
+
+    def __reduce__(self):
+        """Keeps file and reason when the error crosses a process boundary."""
+        return (DataFileError, (self.file, self.reason))
+
+
+class DataSpec(NamedTuple):
+    """What the model needs to know of a data set; written into every run as `data.json`."""
+
+    emotions: tuple[str, ...]  # C names
+    valence: tuple[str, ...]  # C valence groups, e.g. "positive", one of each emotion
+    groups: dict[str, str]  # modality -> "physiological" | "behavioural"
+    shapes: dict[str, tuple[int, int]]  # modality -> (T_m, F_m)
+
+
+class Recordings(NamedTuple):
+    """A whole data set as NumPy arrays on the host, one row a window.
+
+    A row whose modality m is absent has `present[m]` False and zeros in `signals[m]`. Two rows with the same
+    `subject` come from one person, with the same `trial` from one uninterrupted recording that carries one
+    report, with the same `stimulus` from the same clip or condition seen by any person. Splits are made of
+    these ids and of nothing else.
+    """
+
+    name: str  # for titles and logs
+    emotions: tuple[str, ...]  # C names
+    valence: tuple[str, ...]  # C valence groups
+    groups: dict[str, str]  # modality -> "physiological" | "behavioural", in the order of `signals`
+    signals: dict[str, np.ndarray]  # m -> [N, T_m, F_m] float32, finite, in the units of the features
+    present: dict[str, np.ndarray]  # m -> [N] bool
+    quality: dict[str, np.ndarray]  # m -> [N] float32 in [0, 1], 1 = nothing wrong with this window
+    labels: np.ndarray  # [N, C] float32, >= 0, rows sum to 1
+    subject: np.ndarray  # [N] str
+    trial: np.ndarray  # [N] str, unique over the whole data set, not only within a subject
+    stimulus: np.ndarray  # [N] str, "" where it is not known
+    start: np.ndarray  # [N] float64 seconds since the trial began, NaN where it is not known
+    duration: float  # seconds covered by one window, NaN where it is not known
+    notes: tuple[str, ...] = ()  # what a reader of the results has to know; printed at the start of a run
+    published_test: np.ndarray | None = None  # [N] bool, the test rows of a split published with the files
+    protocols: tuple[str, ...] = ()  # the only protocols these ids can support; () = all
+
+
+class Batch(NamedTuple):
+    """B windows on the device, normalised with statistics of the training part."""
+
+    signals: dict[str, Any]  # m -> [B, T_m, F_m] float32, about mean 0 and sd 1
+    present: dict[str, Any]  # m -> [B] bool
+    labels: Any  # [B, C] float32, rows sum to 1
+    weight: Any  # [B] float32, 0 for padding, else 1
+
+
+def spec_of(recordings: Recordings) -> DataSpec:
+    """Names and shapes of a data set, without its rows."""
+    shapes = {m: (int(x.shape[1]), int(x.shape[2])) for m, x in recordings.signals.items()}
+    return DataSpec(recordings.emotions, recordings.valence, dict(recordings.groups), shapes)
+
+
+def take(recordings: Recordings, rows: np.ndarray) -> Recordings:
+    """The same data set with only `rows` (indices or a boolean mask) of it."""
+    pick = {m: recordings.signals[m][rows] for m in recordings.signals}
+    return recordings._replace(
+        signals=pick,
+        present={m: x[rows] for m, x in recordings.present.items()},
+        quality={m: x[rows] for m, x in recordings.quality.items()},
+        labels=recordings.labels[rows],
+        subject=recordings.subject[rows],
+        trial=recordings.trial[rows],
+        stimulus=recordings.stimulus[rows],
+        start=recordings.start[rows],
+        published_test=None if recordings.published_test is None else recordings.published_test[rows],
+    )
+
+
+def check_recordings(recordings: Recordings, file: Any) -> Recordings:
+    """Returns `recordings` if they keep the contract of this module.
+
+    Raises DataFileError naming `file`, the field and the first bad row otherwise.
+    """
+    n, c = recordings.labels.shape
+
+    def refuse(reason):
+        raise DataFileError(file, reason)
+
+    def require_rows(field, bad, what):
+        if bad.any():
+            refuse(f"{field}, row {int(np.flatnonzero(bad)[0])} (of {int(bad.sum())} such rows): {what}")
+
+    if n == 0:
+        refuse("holds no usable window")
+    if not (len(recordings.emotions) == len(recordings.valence) == c):
+        refuse(
+            f"{len(recordings.emotions)} emotion names, {len(recordings.valence)} valence groups, {c} labels"
+        )
+    for field in ("subject", "trial", "stimulus", "start"):
+        if len(getattr(recordings, field)) != n:
+            refuse(f"{field} has {len(getattr(recordings, field))} rows, labels have {n}")
+    labels = recordings.labels
+    require_rows("labels", ~np.isfinite(labels).all(1), "not finite")
+    require_rows("labels", (labels < 0).any(1), "negative")
+    require_rows("labels", np.abs(labels.sum(1) - 1) > 1e-4, "does not sum to 1")
+    names = set(recordings.signals)
+    if (
+        not names
+        or names != set(recordings.present)
+        or names != set(recordings.groups)
+        or names != set(recordings.quality)
+    ):
+        refuse("signals, present, quality and groups must name the same modalities")
+    for m, x in recordings.signals.items():
+        if recordings.groups[m] not in GROUPS:
+            refuse(f"modality {m!r} belongs to {recordings.groups[m]!r}; allowed: {', '.join(GROUPS)}")
+        if x.ndim != 3 or len(x) != n or 0 in x.shape:
+            refuse(f"signals[{m!r}] has shape {x.shape}; wanted [{n}, tokens, features]")
+        if recordings.present[m].shape != (n,) or recordings.quality[m].shape != (n,):
+            refuse(f"present[{m!r}] and quality[{m!r}] must have shape [{n}]")
+        require_rows(
+            f"signals[{m!r}]", ~np.isfinite(x).all((1, 2)), "not finite; mark the window absent instead"
+        )
+    nothing = ~np.stack(list(recordings.present.values())).any(0)
+    require_rows("present", nothing, "no modality at all; drop the window")
+    return recordings

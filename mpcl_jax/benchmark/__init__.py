@@ -1,0 +1,1 @@
+"""Baselines and the table they share with MPCL."""

@@ -1,0 +1,1 @@
+"""Data sets, and how they become rows, splits and batches."""

@@ -1,0 +1,1 @@
+"""The stages of MPCL, one file each, in the paper's words."""
