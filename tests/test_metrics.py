@@ -1,0 +1,142 @@
+"""The six measures against hand values and an independent loop, and what they refuse."""
+
+import math
+
+import numpy as np
+import pytest
+
+from mpcl_jax import metrics
+
+MEASURES = [
+    metrics.chebyshev,
+    metrics.clark,
+    metrics.canberra,
+    metrics.kl,
+    metrics.cosine,
+    metrics.intersection,
+]
+NAMES = ["chebyshev", "clark", "canberra", "kl", "cosine", "intersection"]
+
+
+def test_hand_values():
+    # y = [1/2, 1/4, 1/4, 0], p = [1/4, 1/4, 1/2, 0].
+    # |y−p| = 1/4, 0, 1/4, 0; y+p = 3/4, 1/2, 3/4, 0; relative = 1/3, 0, 1/3, (0/0 -> 0).
+    # KL = 1/2 ln 2 + 1/4 ln 1 + 1/4 ln(1/2) = 1/4 ln 2.
+    # cosine: y·p = 1/8 + 1/16 + 1/8 = 5/16, both norms² = 1/4 + 1/16 + 1/16 = 6/16 -> 5/6.
+    y, p = [[0.5, 0.25, 0.25, 0]], [[0.25, 0.25, 0.5, 0]]
+    expected = [1 / 4, math.sqrt(2) / 3, 2 / 3, math.log(2) / 4, 5 / 6, 3 / 4]
+    got = metrics.scores(y, p)
+    assert list(got) == NAMES
+    for name, value in zip(NAMES, expected, strict=True):
+        assert got[name].shape == (1,)
+        assert got[name][0] == pytest.approx(value, abs=1e-15)
+
+
+def test_opposite_corners_are_the_worst_values():
+    # y = [1, 0], p = [0, 1]: each relative difference is 1, nothing is shared, ln(1/0) is infinite.
+    got = {name: x[0] for name, x in metrics.scores([[1, 0]], [[0, 1]]).items()}
+    assert got == {
+        "chebyshev": 1,
+        "clark": math.sqrt(2),
+        "canberra": 2,
+        "kl": math.inf,
+        "cosine": 0,
+        "intersection": 0,
+    }
+
+
+def test_zero_label_adds_nothing_to_kl_whatever_is_predicted():
+    # Only the first emotion counts: 1 · ln(1 / (1/2)).
+    assert metrics.kl([[1, 0, 0]], [[0.5, 0.5, 0]])[0] == pytest.approx(math.log(2), abs=1e-15)
+
+
+def _plain_loops(y, p):
+    kl = 0.0
+    for a, b in zip(y, p, strict=True):
+        if a > 0:
+            kl = math.inf if b == 0 else kl + a * math.log(a / b)
+    ratios = [abs(a - b) / (a + b) if a + b > 0 else 0.0 for a, b in zip(y, p, strict=True)]
+    dot = math.fsum(a * b for a, b in zip(y, p, strict=True))
+    return [
+        max(abs(a - b) for a, b in zip(y, p, strict=True)),
+        math.sqrt(math.fsum(r * r for r in ratios)),
+        math.fsum(ratios),
+        kl,
+        dot / math.sqrt(math.fsum(a * a for a in y)) / math.sqrt(math.fsum(b * b for b in p)),
+        math.fsum(min(a, b) for a, b in zip(y, p, strict=True)),
+    ]
+
+
+def test_a_thousand_random_pairs_with_zeros_agree_with_plain_loops():
+    rng = np.random.default_rng(0)
+    y, p = rng.dirichlet(np.full(10, 0.5), 1000), rng.dirichlet(np.full(10, 2.0), 1000)
+    y[rng.random(y.shape) < 0.3] = 0
+    p[:300][rng.random((300, 10)) < 0.1] = 0
+    y[:, 3], p[:, 3] = np.where(y.sum(1) == 0, 1, y[:, 3]), p[:, 3] + 1e-9
+    y, p = y / y.sum(1, keepdims=True), p / p.sum(1, keepdims=True)
+    expected = np.array([_plain_loops(a, b) for a, b in zip(y.tolist(), p.tolist(), strict=True)])
+    got = np.stack(list(metrics.scores(y, p).values()), 1)
+    infinite = np.isinf(expected)
+    assert 100 < infinite.sum() < 300
+    np.testing.assert_array_equal(np.isinf(got), infinite)
+    np.testing.assert_allclose(got[~infinite], expected[~infinite], rtol=0, atol=1e-12)
+
+
+def test_float32_input_is_computed_in_float64():
+    y = np.full((1, 3), 1 / 3, np.float32)
+    assert all(x.dtype == np.float64 for x in metrics.scores(y, y).values())
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize(
+    ("labels", "predicted", "message"),
+    [
+        ([[0.5, 0.5]], [[0.2, 0.3, 0.5]], "equal shapes"),
+        ([0.5, 0.5], [0.5, 0.5], "equal shapes"),
+        (np.zeros((0, 3)), np.zeros((0, 3)), "equal shapes"),
+        ([[0.5, 0.5], [np.nan, 1]], [[0.5, 0.5], [0.5, 0.5]], "labels, row 1: not finite"),
+        ([[0.5, 0.5], [0.5, 0.5]], [[0.5, 0.5], [np.inf, 1]], "predicted, row 1: not finite"),
+        ([[0.5, 0.5]], [[-0.1, 1.1]], "predicted, row 0: negative"),
+        ([[0.5, 0.5]], [[0.5, 0.6]], "predicted, row 0: does not sum to 1"),
+        ([[3, 1]], [[0.5, 0.5]], "labels, row 0: does not sum to 1"),
+    ],
+)
+def test_refuses_what_is_not_a_pair_of_distributions(measure, labels, predicted, message):
+    with pytest.raises(ValueError, match=message):
+        measure(labels, predicted)
+
+
+def test_direction_of_every_measure():
+    y = np.array([[0.7, 0.2, 0.1]])
+    near, far = metrics.scores(y, [[0.6, 0.3, 0.1]]), metrics.scores(y, [[0.1, 0.2, 0.7]])
+    assert {name for name in near if near[name][0] > far[name][0]} == set(metrics.HIGHER_IS_BETTER)
+
+
+def test_subject_means_weigh_people_not_windows():
+    means = metrics.subject_means([1.0, 3.0, 10.0], np.array(["b", "b", "a"]))
+    assert means == {"a": 10.0, "b": 2.0}
+    assert list(means) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("values", "subject", "message"),
+    [([1.0], ["a", "b"], "equal shapes"), ([], [], "N > 0"), ([0.0, np.nan], ["a", "b"], "row 1: NaN")],
+)
+def test_subject_means_refuses(values, subject, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.subject_means(values, subject)
+
+
+def test_skill():
+    assert metrics.skill(0.05, 0.2) == pytest.approx(0.75)
+    assert metrics.skill(0.2, 0.2) == 0
+    assert metrics.skill(0.4, 0.2) == -1
+    assert metrics.skill(math.inf, 0.2) == -math.inf
+
+
+@pytest.mark.parametrize(
+    ("model", "constant"), [(0.1, 0.0), (0.1, math.inf), (math.nan, 0.1), (0.1, math.nan)]
+)
+def test_skill_refuses_where_it_has_no_meaning(model, constant):
+    with pytest.raises(ValueError, match="not defined"):
+        metrics.skill(model, constant)
