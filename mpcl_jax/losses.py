@@ -1,0 +1,75 @@
+"""The objective: `L = KL(y ‖ p) + λ_prd L_prd + λ_proto L_proto + λ_co L_co`, each term named.
+
+Every term is a pure function that returns one value per sample; `total_loss` weighs samples and terms.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from mpcl_jax.batch import Batch
+from mpcl_jax.model.mpcl import MPCLOutput
+from mpcl_jax.model.prototypes import evidence_of
+from mpcl_jax.model.relation_distillation import relation_distillation
+from mpcl_jax.settings import LossConfig, ModelConfig
+
+
+def active_weights(weights: LossConfig, model: ModelConfig) -> LossConfig:
+    """`weights` without the terms of parts that are switched off: a loss of something absent is no loss."""
+    if not model.memory.enabled:
+        return LossConfig(relation_distillation=0.0, prototype=0.0, cooccurrence=0.0)
+    return weights if model.cooccurrence.enabled else dataclasses.replace(weights, cooccurrence=0.0)
+
+
+def kl_divergence(labels, log_probs):
+    """`Σ_c y_c (log y_c − log p_c)` over the last axis; an entry y = 0 contributes 0, with a finite gradient.
+
+    `labels` [..., C] rows sum to 1 · `log_probs` [..., C]. Returns [...].
+    """
+    safe = jnp.where(labels > 0, labels, 1.0)
+    return jnp.sum(jnp.where(labels > 0, labels * (jnp.log(safe) - log_probs), 0.0), axis=-1)
+
+
+def prototype_loss(similarity, evidence, present):
+    """`Σ_g − Σ_c e_c log softmax_c(logsumexp_k s_g)`: a query lies nearest to the prototypes of its emotions.
+
+    `similarity` [B, G, C, K] · `evidence` [B, C] · `present` [B, G] bool: an absent side adds 0. Returns [B].
+    """
+    log_near = jax.nn.log_softmax(jax.nn.logsumexp(similarity, axis=-1), axis=-1)  # [B, G, C]
+    return jnp.sum(jnp.where(present, -jnp.einsum("bc,bgc->bg", evidence, log_near), 0.0), axis=1)
+
+
+def cooccurrence_loss(cooccurrence_map, evidence):
+    """`Σ_c e_c KL(e ‖ M_c)`: an emotion that is present must call up those present with it.
+
+    `cooccurrence_map` [B, C, C] rows sum to 1 · `evidence` [B, C] rows sum to 1, or to 0 for a flat label,
+    whose loss is 0. Returns [B].
+    """
+    log_map = jnp.log(jnp.maximum(cooccurrence_map, 1e-12))
+    return jnp.sum(evidence * kl_divergence(evidence[:, None], log_map), axis=-1)
+
+
+def total_loss(output: MPCLOutput, batch: Batch, weights: LossConfig, evidence_kind: str):
+    """The weighted total and every term by name, each the mean over samples of weight 1.
+
+    A term of weight 0 is not computed. Returns (scalar, {name: scalar}).
+    """
+    samples = jnp.maximum(batch.weight.sum(), 1.0)
+
+    def mean(per_sample):
+        return jnp.sum(batch.weight * per_sample) / samples
+
+    evidence = evidence_of(batch.labels, evidence_kind)
+    terms = {"distribution": mean(kl_divergence(batch.labels, output.log_probs))}
+    total = terms["distribution"]
+    if weights.relation_distillation > 0:
+        terms["relation_distillation"] = mean(relation_distillation(output.similarity, output.present))
+        total += weights.relation_distillation * terms["relation_distillation"]
+    if weights.prototype > 0:
+        terms["prototype"] = mean(prototype_loss(output.similarity, evidence, output.present))
+        total += weights.prototype * terms["prototype"]
+    if weights.cooccurrence > 0:
+        terms["cooccurrence"] = mean(cooccurrence_loss(output.cooccurrence_map, evidence))
+        total += weights.cooccurrence * terms["cooccurrence"]
+    return total, terms

@@ -1,0 +1,91 @@
+"""Stage 3: hierarchical compression (emotions → valence groups → one) and the emotion distribution."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+
+from mpcl_jax.settings import HeadConfig
+
+
+class ValenceCompression(nn.Module):
+    """Emotion tokens → one token per valence group, by retrieval with one learned query per group.
+
+    A learned bias, 0 for the group's own emotions and −4 for others at the start, tells each query whose it is.
+    """
+
+    valence: tuple[int, ...]  # valence group of each emotion, 0 … V−1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, tokens):
+        """`tokens` [B, C, D]. Returns [B, V, D]."""
+        own = np.asarray(self.valence)[None] == np.arange(max(self.valence) + 1)[:, None]  # [V, C]
+        bias = self.param("bias", lambda key: jnp.where(own, 0.0, -4.0))
+        return _query_pool(self, tokens, own.shape[0], bias)
+
+
+class GlobalCompression(nn.Module):
+    """Tokens → one token, by retrieval with one learned query."""
+
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, tokens):
+        """`tokens` [B, N, D]. Returns [B, D]."""
+        return _query_pool(self, tokens, 1, 0.0)[:, 0]
+
+
+def _query_pool(module, tokens, queries, bias):
+    """Retrieval of `tokens` [B, N, D] by learned queries, then an MLP. Returns [B, queries, D]."""
+    width = tokens.shape[-1]
+    query = module.param("query", nn.initializers.normal(width**-0.5), (queries, width))
+    key_value = nn.Dense(2 * width, dtype=module.dtype, name="key_value")(tokens)
+    key, value = jnp.split(key_value, 2, axis=-1)
+    similarity = jnp.einsum("qd,bnd->bqn", query, key).astype(jnp.float32) / width**0.5 + bias
+    pooled = jnp.einsum("bqn,bnd->bqd", jax.nn.softmax(similarity, axis=-1).astype(module.dtype), value)
+    hidden = nn.LayerNorm(dtype=module.dtype, name="norm")(pooled)
+    hidden = nn.gelu(nn.Dense(2 * width, dtype=module.dtype, name="mlp_in")(hidden))
+    return pooled + nn.Dense(width, dtype=module.dtype, name="mlp_out")(hidden)
+
+
+class DistributionHead(nn.Module):
+    """`log_probs = log_softmax( MLP([h_c ; its valence token ; global]) + w_c · global + direct_c )`."""
+
+    settings: HeadConfig
+    valence: tuple[int, ...]  # valence group of each emotion, 0 … V−1
+    dropout: float
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, tokens, wide, *, train: bool):
+        """`tokens` [B, C, D] emotion tokens · `wide` [B, G, 2D] group features. Returns [B, C] float32."""
+        context, whole = self._compress(tokens)
+        emotions, width = tokens.shape[1:]
+        joined = jnp.concatenate([tokens, *context, _spread(whole, emotions)], axis=-1)
+        hidden = nn.gelu(nn.Dense(width, dtype=self.dtype, name="mlp_in")(joined))
+        hidden = nn.Dropout(self.dropout, deterministic=not train)(hidden)
+        logits = nn.Dense(1, dtype=self.dtype, name="mlp_out")(hidden)[..., 0]
+        logits += nn.Dense(emotions, dtype=self.dtype, name="from_global")(whole)
+        if self.settings.direct:
+            wide = nn.Dropout(self.dropout, deterministic=not train)(rearrange(wide, "b g d -> b (g d)"))
+            zero = nn.initializers.zeros
+            logits += nn.Dense(emotions, use_bias=False, kernel_init=zero, dtype=self.dtype, name="direct")(
+                wide
+            )
+        return jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
+
+    def _compress(self, tokens):
+        """The tokens between emotions and the whole ([B, C, D] each, maybe none), and the whole [B, D]."""
+        if self.settings.hierarchy == "mean":
+            return (), tokens.mean(axis=1)
+        if self.settings.hierarchy == "flat":
+            return (), GlobalCompression(dtype=self.dtype, name="globally")(tokens)
+        by_valence = ValenceCompression(self.valence, dtype=self.dtype, name="by_valence")(tokens)
+        whole = GlobalCompression(dtype=self.dtype, name="globally")(by_valence)
+        return (by_valence[:, np.asarray(self.valence)],), whole
+
+
+def _spread(whole, emotions):
+    return jnp.broadcast_to(whole[:, None], (whole.shape[0], emotions, whole.shape[-1]))

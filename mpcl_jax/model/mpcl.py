@@ -1,0 +1,118 @@
+"""MPCL: the stages in the order of the paper (arXiv 2602.20530). Start reading here."""
+
+from typing import NamedTuple
+
+import chex
+import flax.linen as nn
+import jax.numpy as jnp
+
+from mpcl_jax.batch import GROUPS, Batch, DataSpec
+from mpcl_jax.model.cooccurrence import CooccurrenceRetrieval
+from mpcl_jax.model.distribution_head import DistributionHead
+from mpcl_jax.model.encoders import ModalityEncoder
+from mpcl_jax.model.fusion import MultiScaleFusion, unit
+from mpcl_jax.model.prototypes import (
+    PrototypeReading,
+    Prototypes,
+    init_prototypes,
+    recall_absent,
+    similarities,
+)
+from mpcl_jax.settings import ModelConfig
+
+
+class MPCLOutput(NamedTuple):
+    """Everything a loss, the memory or a reader of results may ask of one forward pass."""
+
+    log_probs: jnp.ndarray  # [B, C] predicted log-probabilities
+    query: jnp.ndarray  # [B, G, D] unit rows; recalled where the group is absent
+    present: jnp.ndarray  # [B, G] bool, the group has at least one modality in this sample
+    similarity: jnp.ndarray  # [B, G, C, K] s_g, to all prototypes; zeros without a memory
+    cooccurrence_map: (
+        jnp.ndarray
+    )  # [B, C, C] what each emotion calls up; rows sum to 1; uniform without retrieval
+
+
+class MPCL(nn.Module):
+    """Signals in, emotion distribution out; the collection `prototypes` is read and never written."""
+
+    settings: ModelConfig
+    groups: tuple[tuple[str, str], ...]  # (modality, group) in a fixed order
+    valence: tuple[int, ...]  # valence group of each of the C emotions, 0 … V−1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, batch: Batch, *, train: bool) -> MPCLOutput:
+        """`batch.labels` and `batch.weight` are not used. `train` switches dropout, nothing else."""
+        settings, emotions = self.settings, len(self.valence)
+        chex.assert_rank(list(batch.signals.values()), 3)
+
+        # Stage 1: modalities -> tokens -> one feature and one query per group.
+        tokens, present = self._encode(batch, train)
+        fused = MultiScaleFusion(
+            settings.fusion, settings.width, settings.dropout, dtype=self.dtype, name="fusion"
+        )(tokens, present, train=train)
+
+        # Stage 2a: what the banks say of the queries.
+        memory, query, similarity = None, fused.query, None
+        if settings.memory.enabled:
+            memory = self._memory()
+            query = recall_absent(fused.query, fused.present, memory.bank, settings.memory.temperature)
+            similarity = similarities(query, memory.bank, settings.memory.temperature)
+        emotion_tokens = PrototypeReading(emotions, settings.dropout, dtype=self.dtype, name="reading")(
+            fused.feature, similarity, None if memory is None else memory.bank, train=train
+        )
+
+        # Stage 2c: what each emotion calls up. (Stage 2b, relation distillation, is a loss.)
+        if settings.cooccurrence.enabled:
+            emotion_tokens, calls_up = CooccurrenceRetrieval(
+                settings.cooccurrence, dtype=self.dtype, name="cooccurrence"
+            )(emotion_tokens, memory.bank, memory.cooccurrence)
+        else:
+            calls_up = jnp.full((fused.query.shape[0], emotions, emotions), 1.0 / emotions)
+
+        # Stage 3: hierarchical compression and the distribution.
+        log_probs = DistributionHead(
+            settings.head, self.valence, settings.dropout, dtype=self.dtype, name="head"
+        )(emotion_tokens, fused.wide, train=train)
+
+        if similarity is None:
+            similarity = jnp.zeros((query.shape[0], len(GROUPS), emotions, settings.memory.slots))
+        return MPCLOutput(log_probs, query, fused.present, similarity, calls_up)
+
+    def _encode(self, batch, train):
+        """Tokens {group: [B, T_g, D]} and whether each is there {group: [B, T_g] bool}."""
+        settings, tokens, present = self.settings, {}, {}
+        for modality, group in self.groups:
+            encoder = ModalityEncoder(
+                settings.width, settings.tokens, settings.dropout, dtype=self.dtype, name=f"encode_{modality}"
+            )
+            there = batch.present[modality]
+            tokens.setdefault(group, []).append(encoder(batch.signals[modality], there, train=train))
+            present.setdefault(group, []).append(jnp.repeat(there[:, None], settings.tokens, axis=1))
+        return (
+            {g: jnp.concatenate(x, axis=1) for g, x in tokens.items()},
+            {g: jnp.concatenate(x, axis=1) for g, x in present.items()},
+        )
+
+    def _memory(self) -> Prototypes:
+        memory, settings = self.settings.memory, self.settings
+        start = self.variable(
+            "prototypes",
+            "memory",
+            lambda: init_prototypes(self.make_rng("params"), len(self.valence), memory.slots, settings.width),
+        ).value
+        if memory.update == "gradient":
+            return start._replace(bank=unit(self.param("bank", lambda key: start.bank)))
+        return start
+
+
+def build(settings: ModelConfig, spec: DataSpec, precision: str = "float32") -> MPCL:
+    """The model of a data set: valence groups are numbered in the order in which they first appear."""
+    numbers = {name: i for i, name in enumerate(dict.fromkeys(spec.valence))}
+    return MPCL(
+        settings=settings,
+        groups=tuple(spec.groups.items()),
+        valence=tuple(numbers[name] for name in spec.valence),
+        dtype=jnp.bfloat16 if precision == "bfloat16" else jnp.float32,
+    )

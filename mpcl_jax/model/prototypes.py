@@ -1,0 +1,189 @@
+"""Stage 2a: emotion-specific prototype memory banks.
+
+The banks are data, not parameters: the model only reads them, and the train step replaces them by
+`update_prototypes` after the gradient. Axis G is physiological, behavioural (`batch.GROUPS`). Slot (c, k) of
+both banks is *paired*: it remembers the two sides of the same events, which makes relations to the banks
+comparable between sides and lets one side be recalled from the other.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+
+from mpcl_jax.batch import GROUPS
+from mpcl_jax.model.fusion import unit
+from mpcl_jax.settings import MemoryConfig
+
+HIGHEST = jax.lax.Precision.HIGHEST  # sums that accumulate over a whole training never run in TF32 or bf16
+
+
+class Prototypes(NamedTuple):
+    """The memory: the Flax collection `prototypes`, part of the train state and of every checkpoint."""
+
+    bank: jnp.ndarray  # [G, C, K, D] unit rows
+    mass: jnp.ndarray  # [G, C, K] >= 0, evidence collected so far, in samples
+    usage: jnp.ndarray  # [C, K] >= 0, recent evidence per sample that went to a slot
+    cooccurrence: jnp.ndarray  # [C, C] symmetric, sums to 1, recent mean of e eᵀ
+
+
+def init_prototypes(key, emotions: int, slots: int, width: int) -> Prototypes:
+    """Random unit rows that nothing has been remembered in yet, and a uniform co-occurrence."""
+    shape = (len(GROUPS), emotions, slots)
+    return Prototypes(
+        bank=unit(jax.random.normal(key, (*shape, width))),
+        mass=jnp.zeros(shape),
+        usage=jnp.zeros((emotions, slots)),
+        cooccurrence=jnp.full((emotions, emotions), 1.0 / emotions**2),
+    )
+
+
+def evidence_of(labels, kind: str = "above_floor"):
+    """How much a report says of each emotion: `e_c = (y_c − min y) / Σ`, or the label itself if `kind` is "raw".
+
+    Questionnaire distributions never reach 0, so the raw label would pull every prototype to the common mean.
+    `labels` [B, C]. Returns [B, C], rows sum to 1, or to 0 where the label is flat: it is evidence of nothing.
+    """
+    if kind == "raw":
+        return labels
+    above = labels - labels.min(axis=-1, keepdims=True)
+    total = above.sum(axis=-1, keepdims=True)
+    # 1e-6: a flat row that went through a division is flat only up to rounding.
+    return jnp.where(total > 1e-6, above / jnp.where(total > 1e-6, total, 1.0), 0.0)
+
+
+def similarities(query, bank, temperature: float):
+    """`s_g = q_g · bank_g / τ`. `query` [B, G, D] · `bank` [G, C, K, D]. Returns [B, G, C, K]."""
+    return jnp.einsum("bgd,gckd->bgck", query, bank, precision=HIGHEST) / temperature
+
+
+def assign(similarity, present, *, paired: bool):
+    """Soft assignment of each sample to the K slots of each emotion, `softmax_k`.
+
+    `similarity` [B, G, C, K] · `present` [B, G] bool. Paired: one assignment from the mean similarity over the
+    present groups, the same for both banks. Returns [B, G, C, K], summing to 1 over K.
+    """
+    if paired:
+        there = present[:, :, None, None].astype(similarity.dtype)
+        common = (similarity * there).sum(1, keepdims=True) / jnp.maximum(there.sum(1, keepdims=True), 1.0)
+        similarity = jnp.broadcast_to(common, similarity.shape)
+    return jax.nn.softmax(similarity, axis=-1)
+
+
+def update_prototypes(
+    prototypes: Prototypes, query, labels, weight, present, settings: MemoryConfig
+) -> Prototypes:
+    """Moves each prototype towards the queries it explains, by one batch.
+
+    `bank ← unit(μ' bank + (1 − μ') mean)` with `mean = Σ_i a_i q_i / Σ_i a_i`, the assignment
+    `a_ck = weight · e_c · softmax_k`, and `μ' = μ^min(mass, 1)`: a slot without evidence keeps its row bit for
+    bit. With `start = "evidence"` also `μ' <= n / (n + mass)`, n the mass collected so far: the running mean
+    of all evidence until that is as long as the memory of the momentum, and the first evidence replaces noise.
+
+    `query` [B, G, D] unit rows, no gradient is needed · `labels` [B, C] · `weight` [B], 0 for padding ·
+    `present` [B, G] bool: an absent side is no evidence. All sums run over the whole batch, so the result is
+    the same on one device and on many.
+    """
+    query = jax.lax.stop_gradient(query)
+    evidence = weight[:, None] * evidence_of(labels, settings.evidence)  # [B, C]
+    similarity = similarities(query, prototypes.bank, settings.temperature)
+    assigned = assign(similarity, present, paired=settings.paired) * evidence[:, None, :, None]
+    seen = assigned * present[:, :, None, None]  # [B, G, C, K]
+    mass = seen.sum(0)
+    keep = settings.momentum ** jnp.minimum(mass, 1.0)
+    if settings.start == "evidence":
+        keep = jnp.minimum(keep, prototypes.mass / jnp.maximum(prototypes.mass + mass, 1e-12))
+    total = jnp.einsum("bgck,bgd->gckd", seen, query, precision=HIGHEST)
+    mean = total / jnp.maximum(mass, 1e-12)[..., None]
+    moved = unit(keep[..., None] * prototypes.bank + (1.0 - keep[..., None]) * mean)
+    bank = jnp.where((mass > 0)[..., None], moved, prototypes.bank)
+
+    usage, cooccurrence = _count(prototypes, evidence, assigned.mean(1).sum(0), weight, settings.momentum)
+    updated = Prototypes(bank, prototypes.mass + mass, usage, cooccurrence)
+    return _reseed(updated, query, evidence, similarity, present, settings)
+
+
+def _count(prototypes, evidence, assigned, weight, momentum):
+    """Moving averages of slot usage [C, K] and of emotion co-occurrence [C, C], with the banks' momentum."""
+    samples = weight.sum()
+    keep = jnp.where(samples > 0, momentum, 1.0)
+    # The first evidence replaces the uniform start, as it does in the banks.
+    first = (prototypes.mass.sum() == 0) & (samples > 0)
+    keep = jnp.where(first, 0.0, keep)
+    usage = keep * prototypes.usage + (1.0 - keep) * assigned / jnp.maximum(samples, 1.0)
+    # A weight is 0 or 1, so e carries it once per side of the product.
+    pairs = jnp.einsum("bc,bd->cd", evidence, evidence, precision=HIGHEST)
+    pairs_total = pairs.sum()
+    keep = jnp.where(pairs_total > 0, keep, 1.0)
+    cooccurrence = keep * prototypes.cooccurrence + (1.0 - keep) * pairs / jnp.maximum(pairs_total, 1e-12)
+    return usage, cooccurrence
+
+
+def _reseed(prototypes, query, evidence, similarity, present, settings) -> Prototypes:
+    """Gives the least used slot of an emotion, if it is dead, the sample that this emotion explains worst."""
+    if settings.reseed_below == 0 or settings.slots == 1:
+        return prototypes
+    average = prototypes.usage.mean(axis=1)  # [C]
+    weakest = prototypes.usage.argmin(axis=1)  # [C]
+    dead = prototypes.usage.min(axis=1) < settings.reseed_below * average
+    cosine = (similarity * settings.temperature).mean(1).max(-1)  # [B, C], of the best slot
+    complete = present.all(axis=1)[:, None]
+    badly_explained = jnp.where(complete, evidence * (1.0 - cosine), 0.0)
+    sample = badly_explained.argmax(axis=0)  # [C]
+    chosen = dead & (badly_explained.max(axis=0) > 0)
+    here = chosen[:, None] & (jnp.arange(settings.slots) == weakest[:, None])  # [C, K]
+    seeds = jnp.moveaxis(query[sample], 0, 1)[:, :, None, :]  # [G, C, 1, D]
+    worth = evidence[sample, jnp.arange(len(sample))][:, None]  # [C, 1]
+    return prototypes._replace(
+        bank=jnp.where(here[None, ..., None], seeds, prototypes.bank),
+        mass=jnp.where(here[None], worth[None], prototypes.mass),
+        usage=jnp.where(here, average[:, None], prototypes.usage),
+    )
+
+
+def recall_absent(query, present, bank, temperature: float):
+    """Fills in the query of an absent group: the other side's relation reads the absent side's bank.
+
+    `q_absent = unit(Σ_ck r_ck bank_absent,ck)` with `r = softmax_(c,k)(s_other)`, possible because slots are
+    paired. `query` [B, G, D] · `present` [B, G] bool · `bank` [G, C, K, D]. Returns [B, G, D]; present queries
+    are unchanged.
+    """
+    relation = rearrange(similarities(query, bank, temperature), "b g c k -> b g (c k)")
+    relation = jax.nn.softmax(relation, axis=-1)[:, ::-1]  # of the other side
+    recalled = unit(jnp.einsum("bgn,gnd->bgd", relation, rearrange(bank, "g c k d -> g (c k) d")))
+    there = present[..., None]
+    return jnp.where(there, query, jnp.where(there[:, ::-1], recalled, 0.0))
+
+
+class PrototypeReading(nn.Module):
+    """One token per emotion from both banks: what its prototypes say of this sample.
+
+    `h_c = LN( Σ_g [ W_m Σ_k softmax_k(s_g) bank_g + W_q z_g + w_r · logsumexp_k(s_g) ] + embedding_c )`
+    """
+
+    emotions: int
+    dropout: float
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, feature, similarity, bank, *, train: bool):
+        """`feature` [B, G, D] · `similarity` [B, G, C, K] or None · `bank` [G, C, K, D]. Returns [B, C, D].
+
+        Without a memory (`similarity` None) the tokens hold the fused features and the emotion embeddings.
+        """
+        width = feature.shape[-1]
+        embedding = self.param("emotion", nn.initializers.normal(1.0), (self.emotions, width))
+        tokens = nn.Dense(width, dtype=self.dtype, name="from_feature")(
+            rearrange(feature, "b g d -> b (g d)")
+        )[:, None] + embedding.astype(self.dtype)
+        if similarity is not None:
+            read = jnp.einsum("bgck,gckd->bcgd", jax.nn.softmax(similarity, axis=-1), bank)
+            tokens += nn.Dense(width, use_bias=False, dtype=self.dtype, name="from_bank")(
+                rearrange(read, "b c g d -> b c (g d)")
+            )
+            strength = rearrange(jax.nn.logsumexp(similarity, axis=-1), "b g c -> b c g")
+            tokens += nn.Dense(width, use_bias=False, dtype=self.dtype, name="from_strength")(strength)
+        tokens = nn.LayerNorm(dtype=self.dtype, name="norm")(tokens)
+        return nn.Dropout(self.dropout, deterministic=not train)(tokens)

@@ -1,0 +1,164 @@
+"""A fold is data, not a program: row indices and statistics that one compiled epoch takes as arguments.
+
+The rows of the whole data set lie on the device once. Every fold of a protocol, and every seed, runs through
+the same two executables (`epoch`, `predict`), so a table costs one compilation.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from mpcl_jax.batch import Batch, DataSpec, Recordings
+from mpcl_jax.data.normalise import Normalisation
+from mpcl_jax.data.protocols import Fold
+from mpcl_jax.losses import kl_divergence
+from mpcl_jax.model.mpcl import MPCL, MPCLOutput
+from mpcl_jax.settings import Config
+from mpcl_jax.train.state import Best, Training, create_training, make_optimizer, variables
+from mpcl_jax.train.step import make_train_step
+
+
+class Rows(NamedTuple):
+    """All windows of a data set on the device, raw features."""
+
+    signals: dict[str, Any]  # m -> [N, T_m, F_m] float32
+    present: dict[str, Any]  # m -> [N] bool
+    labels: Any  # [N, C] float32
+
+
+class FoldArrays(NamedTuple):
+    """One fold, padded to the longest fold of its protocol."""
+
+    train: Any  # [R] int32 rows, padding repeats row 0
+    train_count: Any  # scalar int32, how many of them are real
+    validation: Any  # [R_v] int32 rows
+    validation_count: Any  # scalar int32
+    mean: dict[str, Any]  # m -> [T_m, F_m], of the training part
+    std: dict[str, Any]  # m -> [T_m, F_m], of the training part
+
+
+class Program(NamedTuple):
+    """The compiled functions of a run, shared by all its folds."""
+
+    create: Any  # (key) -> Training
+    epoch: Any  # (training, rows, fold, key) -> (training, {name: scalar})
+    predict: Any  # (params, prototypes, rows, fold, chosen [P]) -> MPCLOutput of those rows
+    steps_per_epoch: int
+    replicated: NamedSharding
+
+
+def device_rows(recordings: Recordings, sharding) -> Rows:
+    """Moves a data set to every device of the mesh."""
+    rows = Rows(dict(recordings.signals), dict(recordings.present), recordings.labels.astype(np.float32))
+    return jax.device_put(rows, sharding)
+
+
+def fold_arrays(fold: Fold, norm: Normalisation, longest: int, longest_validation: int) -> FoldArrays:
+    """Host arrays of one fold, padded to common lengths so that all folds share one executable."""
+
+    def padded(rows, length):
+        out = np.zeros(length, np.int32)
+        out[: len(rows)] = rows
+        return out
+
+    return FoldArrays(
+        padded(fold.train, longest),
+        np.int32(len(fold.train)),
+        padded(fold.validation, longest_validation),
+        np.int32(len(fold.validation)),
+        dict(norm.mean),
+        dict(norm.std),
+    )
+
+
+def gather(rows: Rows, fold: FoldArrays, chosen, weight) -> Batch:
+    """The windows `chosen` [B] as a batch, z-scored with the statistics of the fold's training part."""
+    return Batch(
+        signals={m: (x[chosen] - fold.mean[m]) / fold.std[m] for m, x in rows.signals.items()},
+        present={m: x[chosen] for m, x in rows.present.items()},
+        labels=rows.labels[chosen],
+        weight=weight,
+    )
+
+
+def make_program(config: Config, model: MPCL, spec: DataSpec, longest: int, mesh) -> Program:
+    """Compiles nothing yet; `longest` is the largest number of training rows of a fold.
+
+    The batch axis is sharded over the mesh's axis `data`; everything else is replicated. Sums over the batch
+    are global by themselves, so the same functions serve one device and many.
+    """
+    batch_size = config.train.batch_size
+    steps = -(-longest // batch_size)
+    optimizer = make_optimizer(config.train, steps * config.train.epochs)
+    train_step = make_train_step(model, optimizer, config)
+    by_sample = NamedSharding(mesh, PartitionSpec("data"))
+    replicated = NamedSharding(mesh, PartitionSpec())
+
+    def create(key):
+        return create_training(key, model, spec, optimizer, config.train.select)
+
+    def epoch(training: Training, rows: Rows, fold: FoldArrays, key):
+        # Full batches only: the last one wraps around to rows at the head of this epoch's order.
+        drawn = jax.random.uniform(jax.random.fold_in(key, 0), fold.train.shape)
+        order = jnp.argsort(jnp.where(jnp.arange(len(fold.train)) < fold.train_count, drawn, 2.0))
+        order = fold.train[order]
+
+        def one(state, step):
+            place = (step * batch_size + jnp.arange(batch_size)) % fold.train_count
+            batch = gather(rows, fold, order[place], jnp.ones(batch_size))
+            batch = jax.lax.with_sharding_constraint(batch, by_sample)
+            return train_step(state, batch, jax.random.fold_in(key, step + 1))
+
+        state, reports = jax.lax.scan(one, training.state, jnp.arange(steps))
+        report = jax.tree.map(jnp.mean, reports)
+        training = training._replace(state=state)
+        if len(fold.validation):
+            report["validation_kl"] = validation_kl(state, rows, fold)
+            training = _keep_best(training, report["validation_kl"], steps)
+        return training, report
+
+    def validation_kl(state, rows, fold):
+        predicted = predict(state.params, state.prototypes, rows, fold, fold.validation)
+        per_row = kl_divergence(rows.labels[fold.validation], predicted.log_probs)
+        real = jnp.arange(len(fold.validation)) < fold.validation_count
+        return jnp.sum(jnp.where(real, per_row, 0.0)) / jnp.maximum(fold.validation_count, 1)
+
+    def predict(params, prototypes, rows, fold, chosen) -> MPCLOutput:
+        blocks = chosen.reshape(-1, EVALUATION_BLOCK)
+
+        def one(block):
+            batch = gather(rows, fold, block, jnp.ones(EVALUATION_BLOCK))
+            return model.apply(variables(params, prototypes), batch, train=False)
+
+        output = jax.lax.map(one, blocks)
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), output)
+
+    return Program(
+        create=jax.jit(create, out_shardings=replicated),
+        epoch=jax.jit(epoch, donate_argnums=0, out_shardings=replicated),
+        predict=jax.jit(predict, out_shardings=replicated),
+        steps_per_epoch=steps,
+        replicated=replicated,
+    )
+
+
+EVALUATION_BLOCK = 64  # rows per block of a prediction; lists of rows are padded to a multiple of it
+
+
+def padded_length(count: int) -> int:
+    """The smallest multiple of the evaluation block that holds `count` rows."""
+    return -(-count // EVALUATION_BLOCK) * EVALUATION_BLOCK
+
+
+def _keep_best(training: Training, kl, steps: int) -> Training:
+    if training.best is None:
+        return training
+    better = kl < training.best.validation_kl
+    state = training.state
+    candidate = Best(kl, state.step // steps, state.params, state.prototypes)
+    return training._replace(
+        best=jax.tree.map(lambda new, old: jnp.where(better, new, old), candidate, training.best)
+    )

@@ -1,0 +1,92 @@
+"""What a training carries from step to step, and how it begins."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from mpcl_jax.batch import Batch, DataSpec
+from mpcl_jax.model.mpcl import MPCL
+from mpcl_jax.model.prototypes import Prototypes
+from mpcl_jax.settings import TrainConfig
+
+
+class TrainState(NamedTuple):
+    """Everything that one training step reads and replaces."""
+
+    step: jnp.ndarray  # scalar int32, updates made so far
+    params: Any  # trained by gradient
+    opt_state: Any  # AdamW's moments and step count
+    prototypes: Prototypes | None  # the memory; moved by evidence, never by gradient; None without a memory
+
+
+class Best(NamedTuple):
+    """The model of the epoch with the lowest validation KL so far."""
+
+    validation_kl: jnp.ndarray  # scalar, +inf before the first epoch
+    epoch: jnp.ndarray  # scalar int32, counted from 1
+    params: Any
+    prototypes: Prototypes | None
+
+
+class Training(NamedTuple):
+    """One fold's training: its state and, where the config selects by validation, the best model so far."""
+
+    state: TrainState
+    best: Best | None
+
+
+def variables(params, prototypes: Prototypes | None) -> dict:
+    """The Flax variables of a forward pass; without `mutable=` Flax refuses to write either of them."""
+    if prototypes is None:
+        return {"params": params}
+    return {"params": params, "prototypes": {"memory": prototypes}}
+
+
+def make_optimizer(settings: TrainConfig, steps: int) -> optax.GradientTransformation:
+    """AdamW behind gradient clipping; the rate warms up linearly, then falls along a cosine to 0 at `steps`.
+
+    Weight decay acts on matrices only, not on biases, norms, inverse temperatures or embeddings' scale.
+    """
+    warmup = int(settings.warmup * steps)
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0 if warmup else settings.learning_rate, settings.learning_rate, warmup, max(steps, warmup + 1)
+    )
+    return optax.chain(
+        optax.clip_by_global_norm(settings.clip),
+        optax.adamw(schedule, weight_decay=settings.weight_decay, mask=_decayed),
+    )
+
+
+def _decayed(params):
+    return jax.tree.map(lambda x: x.ndim >= 2, params)
+
+
+def empty_batch(spec: DataSpec, size: int) -> Batch:
+    """A batch of zeros with the shapes of a data set, for initialisation and shape inference."""
+    return Batch(
+        signals={m: jnp.zeros((size, *shape)) for m, shape in spec.shapes.items()},
+        present={m: jnp.ones(size, bool) for m in spec.shapes},
+        labels=jnp.full((size, len(spec.emotions)), 1.0 / len(spec.emotions)),
+        weight=jnp.ones(size),
+    )
+
+
+def create_training(key, model: MPCL, spec: DataSpec, optimizer, select: str) -> Training:
+    """A fresh training; a pure function of `key`, so it can be compiled, mapped over folds and abstracted."""
+    made = model.init({"params": key}, empty_batch(spec, 2), train=False)
+    params = made["params"]
+    prototypes = made["prototypes"]["memory"] if "prototypes" in made else None
+    state = TrainState(jnp.int32(0), params, optimizer.init(params), prototypes)
+    if select == "last":
+        return Training(state, None)
+    # A copy: the state's own buffers are donated to the next step.
+    copy = jax.tree.map(jnp.copy, (params, prototypes))
+    return Training(state, Best(jnp.float32(jnp.inf), jnp.int32(0), *copy))
+
+
+def chosen_model(training: Training):
+    """The parameters and prototypes that predictions are made with."""
+    source = training.state if training.best is None else training.best
+    return source.params, source.prototypes

@@ -1,0 +1,72 @@
+"""One training step on one page: forward, losses, gradient, optimiser, memory. Read this first.
+
+Step t reads the banks that step t−1 left. All randomness comes from the key that the caller derives from the
+seed and the step, so a resumed training equals one that was never stopped.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from mpcl_jax.batch import GROUPS, Batch
+from mpcl_jax.losses import active_weights, total_loss
+from mpcl_jax.model.fusion import unit
+from mpcl_jax.model.mpcl import MPCL
+from mpcl_jax.model.prototypes import update_prototypes
+from mpcl_jax.settings import Config, TrainConfig
+from mpcl_jax.train.state import TrainState, variables
+
+
+def make_train_step(model: MPCL, optimizer, config: Config):
+    """Returns `train_step(state, batch, key) -> (state, {name: scalar})`, a pure function."""
+    weights = active_weights(config.loss, config.model)
+    memory = config.model.memory
+
+    def loss_of(params, prototypes, batch, key):
+        output = model.apply(variables(params, prototypes), batch, train=True, rngs={"dropout": key})
+        total, terms = total_loss(output, batch, weights, memory.evidence)
+        return total, (terms, output)
+
+    def train_step(state: TrainState, batch: Batch, key):
+        hide_key, dropout_key = jax.random.split(key)
+        batch = hide_modalities(hide_key, batch, dict(model.groups), config.train)
+
+        differentiate = jax.value_and_grad(loss_of, has_aux=True)
+        (total, (terms, output)), gradient = differentiate(state.params, state.prototypes, batch, dropout_key)
+
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+
+        prototypes = state.prototypes
+        if prototypes is not None:
+            prototypes = update_prototypes(
+                prototypes, output.query, batch.labels, batch.weight, output.present, memory
+            )
+            if memory.update == "gradient":
+                prototypes = prototypes._replace(bank=unit(params["bank"]))
+
+        report = {"loss": total, **terms, "gradient_norm": optax.tree.norm(gradient)}
+        return TrainState(state.step + 1, params, opt_state, prototypes), report
+
+    return train_step
+
+
+def hide_modalities(key, batch: Batch, groups: dict[str, str], settings: TrainConfig) -> Batch:
+    """Modality dropout: hides single modalities and whole groups from samples, as if they were never recorded.
+
+    Each present modality is hidden with probability `drop_modality`; then, with probability `drop_group`, one
+    of the two groups, drawn by a fair coin. A sample that would lose everything keeps all it had.
+    """
+    if settings.drop_modality == 0 and settings.drop_group == 0:
+        return batch
+    modality_key, drop_key, which_key = jax.random.split(key, 3)
+    size = batch.weight.shape[0]
+    kept = jax.random.bernoulli(modality_key, 1.0 - settings.drop_modality, (len(groups), size))
+    drop = jax.random.bernoulli(drop_key, settings.drop_group, (size,))
+    which = jax.random.randint(which_key, (size,), 0, len(GROUPS))
+    present = {
+        m: batch.present[m] & kept[i] & ~(drop & (which == GROUPS.index(groups[m])))
+        for i, m in enumerate(groups)
+    }
+    something = jnp.stack(list(present.values())).any(axis=0)
+    return batch._replace(present={m: jnp.where(something, x, batch.present[m]) for m, x in present.items()})
