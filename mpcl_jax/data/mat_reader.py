@@ -48,14 +48,14 @@ class Header(NamedTuple):
 
 
 def parse_mat(path: Any, names: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
-    """The variables `names` (None: all) of the MATLAB 5 file at `path`, by name.
+    """The variables `names` (None: all) of the MATLAB 5 file at `path`, by name; a name it lacks is left out.
 
     Numeric arrays have the type they have in MATLAB (`double` is float64 however it was stored), complex ones
     complex128 or complex64, logical ones bool, character arrays [rows] str. Every array has at least two axes,
     as in MATLAB; text has one less.
 
-    Raises DataFileError naming the file and the variable: no such variable, cells, structs, objects, functions
-    or sparse arrays asked for, damaged or dishonest sizes, version 4 or 7.3.
+    Raises DataFileError naming the file and the variable: cells, structs, objects, functions or sparse arrays
+    among them, damaged or dishonest sizes, version 4 or 7.3.
     """
     try:
         with open(path, "rb") as file:
@@ -73,10 +73,9 @@ def parse_mat(path: Any, names: tuple[str, ...] | None = None) -> dict[str, np.n
 def _variables(content: memoryview, names: tuple[str, ...] | None) -> dict[str, np.ndarray]:
     order = _byte_order(content)
     found: dict[str, np.ndarray] = {}
-    seen, total = [], 0
+    total = 0
     for kind, body in _elements(content[128:], order):
         head, load = _open(kind, body, order)
-        seen.append(head.name)
         if head.name == "" or (names is not None and head.name not in names):
             continue  # nameless: where MATLAB keeps the insides of objects
         if head.name in found:
@@ -85,9 +84,6 @@ def _variables(content: memoryview, names: tuple[str, ...] | None) -> dict[str, 
         if total > MAX_BYTES:
             raise Refused(f"its arrays claim more than {MAX_BYTES:,} bytes")
         found[head.name] = _array(head, load(), order)
-    missing = [name for name in names or () if name not in found]
-    if missing:
-        raise Refused(f"has no variable {missing[0]!r}; it has {', '.join(seen)[:500] or 'none'}")
     return found
 
 

@@ -27,19 +27,6 @@ from mpcl_jax.data.npz_reader import parse_npz
 from mpcl_jax.data.pickle_reader import parse_pickle
 from mpcl_jax.data.tree_file import read_tree, write_tree
 
-__all__ = (
-    "Limits",
-    "parse_mat",
-    "parse_npz",
-    "parse_pickle",
-    "read_json",
-    "read_mat",
-    "read_npz",
-    "read_pickle",
-    "read_text",
-    "run_guarded",
-)
-
 
 class Limits(NamedTuple):
     """What reading one file may cost."""
@@ -52,7 +39,7 @@ class Limits(NamedTuple):
 DEFAULT_LIMITS = Limits()
 
 
-def run_guarded(function: Callable, *args: Any, limits: Limits = Limits()) -> Any:
+def run_guarded(function: Callable, *args: Any, limits: Limits = DEFAULT_LIMITS) -> Any:
     """`function(*args)`, run in a child process with limits.
 
     `function` is a function at the top level of an importable module; the module should import little (no
@@ -143,19 +130,19 @@ def _error(path: Any, reason: str, trace: str) -> DataFileError:
     return error
 
 
-def read_pickle(path: Any, limits: Limits = Limits()) -> Any:
+def read_pickle(path: Any, limits: Limits = DEFAULT_LIMITS) -> Any:
     """`parse_pickle` in the guarded child."""
     return run_guarded(parse_pickle, path, limits=limits)
 
 
 def read_mat(
-    path: Any, names: tuple[str, ...] | None = None, limits: Limits = Limits()
+    path: Any, names: tuple[str, ...] | None = None, limits: Limits = DEFAULT_LIMITS
 ) -> dict[str, np.ndarray]:
     """`parse_mat` in the guarded child."""
     return run_guarded(parse_mat, path, names, limits=limits)
 
 
-def read_npz(path: Any, limits: Limits = Limits()) -> dict[str, np.ndarray]:
+def read_npz(path: Any, limits: Limits = DEFAULT_LIMITS) -> dict[str, np.ndarray]:
     """`parse_npz` after a check of the file. In this process: no library of C parses it."""
     check_file(path, limits.file_bytes)
     return parse_npz(path, min(limits.file_bytes, limits.memory_bytes))
