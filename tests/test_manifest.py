@@ -1,0 +1,191 @@
+"""Manifest files: what was written comes back, and nothing else is accepted."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mpcl_jax.batch import DataFileError, Recordings, take
+from mpcl_jax.config import ConfigError
+from mpcl_jax.data.manifest import read_manifest, row_ids, write_manifest
+from mpcl_jax.data.protocols import make_split
+from mpcl_jax.settings import PROTOCOLS, ProtocolConfig
+
+
+def fake_recordings() -> Recordings:
+    """Four people, six clips, three windows: ids only."""
+    who, what, when = (x.ravel() for x in np.indices((4, 6, 3)))
+    n = len(who)
+    return Recordings(
+        name="fake",
+        emotions=("a", "b"),
+        valence=("positive", "negative"),
+        groups={"eda": "physiological"},
+        signals={"eda": np.zeros((n, 1, 1), np.float32)},
+        present={"eda": np.ones(n, bool)},
+        quality={"eda": np.ones(n, np.float32)},
+        labels=np.full((n, 2), 0.5, np.float32),
+        subject=np.array([f"S{i}" for i in who]),
+        trial=np.array([f"S{i}/c{j}" for i, j in zip(who, what, strict=True)]),
+        stimulus=np.array([f"c{j}" for j in what]),
+        start=when * 5.0,
+        duration=5.0,
+    )
+
+
+FAKE = fake_recordings()
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "manifest.json"
+    write_manifest(
+        make_split(FAKE, ProtocolConfig(kind="subject_kfold", folds=2, validation=0.4)), FAKE, path
+    )
+    return path
+
+
+@pytest.mark.parametrize("kind", PROTOCOLS)
+def test_what_was_written_comes_back(kind, tmp_path):
+    split = make_split(FAKE, ProtocolConfig(kind=kind, folds=2, validation=0.3))
+    write_manifest(split, FAKE, tmp_path / "manifest.json")
+    back = read_manifest(tmp_path / "manifest.json", FAKE)
+    assert back._replace(folds=()) == split._replace(folds=())
+    for a, b in zip(split.folds, back.folds, strict=True):
+        assert (a.name, a.sentence) == (b.name, b.sentence)
+        for part in range(2, 5):
+            np.testing.assert_array_equal(a[part], b[part])
+            assert b[part].dtype.kind == "i"
+
+
+def test_a_manifest_fits_the_same_rows_in_another_order(file):
+    order = np.random.default_rng(0).permutation(len(FAKE.trial))
+    shuffled = take(FAKE, order)
+    here, there = read_manifest(file, FAKE), read_manifest(file, shuffled)
+    assert here.sha256 == there.sha256
+    for a, b in zip(here.folds, there.folds, strict=True):
+        np.testing.assert_array_equal(np.sort(order[b.test]), a.test)
+
+
+def test_the_file_names_windows_and_says_what_is_held_out(file):
+    content = json.loads(file.read_text())
+    assert sorted(content["rows"]) == sorted(row_ids(FAKE))
+    assert content["generator"].startswith("mpcl_jax ")
+    assert content["folds"][0]["sentence"].startswith("held out: 2 subjects")
+    assert len(content["sha256"]) == 64
+
+
+def test_make_split_reads_the_manifest_that_the_settings_name(file):
+    split = make_split(FAKE, ProtocolConfig(kind="loso", manifest=str(file)))
+    assert split.protocol == "subject_kfold"
+    assert split.sha256 == read_manifest(file, FAKE).sha256
+    kept = make_split(FAKE, ProtocolConfig(manifest=str(file), only=(1,)))
+    assert [fold.name for fold in kept.folds] == ["fold 2 of 2"]
+
+
+def test_make_split_refuses_a_manifest_of_a_protocol_that_the_recordings_can_not_support(file):
+    with pytest.raises(ConfigError, match="'subject_kfold': fake supports only 'window80'"):
+        make_split(FAKE._replace(protocols=("window80",)), ProtocolConfig(manifest=str(file)))
+
+
+def _move_to_test(content):
+    fold = content["folds"][0]
+    trained = set(content["rows"]) - set(fold["test"] + fold["validation"] + fold["unused"])
+    fold["test"].append(min(trained))
+
+
+def _double_row(content):
+    content["rows"].append(content["rows"][0])
+
+
+def _overlap(content):
+    content["folds"][0]["validation"].append(content["folds"][0]["test"][0])
+
+
+def _double_test(content):
+    content["folds"][0]["test"].append(content["folds"][0]["test"][0])
+
+
+def _unknown_test(content):
+    content["folds"][0]["test"].append("S9/c0@0.000")
+
+
+def _unknown_row(content):
+    content["rows"][0] = "S9/c0@0.000"
+
+
+def _lose_row(content):
+    del content["rows"][0]
+
+
+def _other_protocol(content):
+    content["protocol"] = "stimulus_kfold"
+
+
+def _weaker_protocol(content):
+    content["protocol"] = "trial_kfold"
+
+
+def _no_validation(content):
+    content["folds"][0]["validation"] = []
+
+
+def _other_name(content):
+    content["folds"][0]["name"] = "fold 1 of 3"
+
+
+def _no_hash(content):
+    del content["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (_double_row, "rows names windows more than once: S0/c0@0.000"),
+        (_lose_row, "1 windows of fake are missing: S0/c0@0.000"),
+        (_unknown_row, "rows names 1 windows unknown to fake: S9/c0@0.000"),
+        (_unknown_test, "fold 1 of 2: test names 1 windows unknown to fake: S9/c0@0.000"),
+        (_double_test, "fold 1 of 2: test names windows more than once"),
+        (_overlap, "fold 1 of 2: validation, test and unused names windows more than once"),
+        (_move_to_test, "fold 1 of 2: .*subject ids lie both in"),
+        (_other_protocol, "stimulus ids lie both in train and in test"),
+        (_weaker_protocol, "do not fit its sha256"),
+        (_no_validation, "do not fit its sha256"),
+        (_other_name, "do not fit its sha256"),
+        (_no_hash, "do not fit its sha256"),
+    ],
+)
+def test_refuses_edited_manifests(file, edit, message):
+    content = json.loads(file.read_text())
+    edit(content)
+    file.write_text(json.dumps(content))
+    with pytest.raises(DataFileError, match=message) as error:
+        read_manifest(file, FAKE)
+    assert str(file) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is no readable split manifest"),
+        ("{", "is no readable split manifest"),
+        ("[" * 100_000, "is no readable split manifest"),
+        ("\xff\xfe", "is no split manifest|is no readable"),
+        ("[]", "is no split manifest"),
+        ("{}", "is no split manifest"),
+        ('{"protocol": [], "rows": [], "folds": [{}]}', "is no split manifest"),
+        ('{"protocol": "loso", "rows": [1], "folds": [{}]}', "is no split manifest"),
+        ('{"protocol": "loso", "rows": [], "folds": []}', "is no split manifest"),
+        ('{"protocol": "loso", "rows": [], "folds": [{"name": "a"}]}', r"folds\[0\]: needs `name`"),
+    ],
+)
+def test_refuses_files_that_are_no_manifest(tmp_path, text, message):
+    path = tmp_path / "manifest.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataFileError, match=message):
+        read_manifest(path, FAKE)
+
+
+def test_refuses_a_missing_file(tmp_path):
+    with pytest.raises(DataFileError, match="is no readable split manifest"):
+        read_manifest(tmp_path / "none.json", FAKE)

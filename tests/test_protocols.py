@@ -1,0 +1,270 @@
+"""Splits: who is held out, that nothing leaks, that they are the same everywhere."""
+
+import numpy as np
+import pytest
+
+from mpcl_jax.batch import DataFileError, Recordings, take
+from mpcl_jax.config import ConfigError
+from mpcl_jax.data import protocols
+from mpcl_jax.data.manifest import SENTENCES
+from mpcl_jax.settings import PROTOCOLS, ProtocolConfig
+
+
+def fake_recordings(people=6, clips=10, windows=4, with_start=True) -> Recordings:
+    """Rows with telling ids and meaningless signals."""
+    who, what, when = (x.ravel() for x in np.indices((people, clips, windows)))
+    n = len(who)
+    labels = np.random.default_rng(0).dirichlet(np.ones(4), n).astype(np.float32)
+    return Recordings(
+        name="fake",
+        emotions=("a", "b", "c", "d"),
+        valence=("positive", "positive", "negative", "negative"),
+        groups={"eda": "physiological"},
+        signals={"eda": np.zeros((n, 1, 2), np.float32)},
+        present={"eda": np.ones(n, bool)},
+        quality={"eda": np.ones(n, np.float32)},
+        labels=labels,
+        subject=np.array([f"S{i + 2}" for i in who]),
+        trial=np.array([f"S{i + 2}/c{j}" for i, j in zip(who, what, strict=True)]),
+        stimulus=np.array([f"c{j}" for j in what]),
+        start=when * 2.5 if with_start else np.full(n, np.nan),
+        duration=5.0,
+    )
+
+
+FAKE = fake_recordings()
+KFOLD = [kind for kind in PROTOCOLS if kind not in ("loso", "window80")]
+
+
+def split_of(kind, recordings=FAKE, **settings):
+    return protocols.make_split(recordings, ProtocolConfig(kind=kind, **settings))
+
+
+def shared(recordings_ids, a, b):
+    return set(recordings_ids[a]) & set(recordings_ids[b])
+
+
+def ids_of(recordings, split):
+    ids = np.array(protocols.row_ids(recordings))
+    return [[sorted(ids[rows]) for rows in (f.train, f.validation, f.test)] for f in split.folds]
+
+
+def test_every_protocol_of_the_settings_has_a_sentence():
+    assert tuple(SENTENCES) == PROTOCOLS
+
+
+@pytest.mark.parametrize("kind", PROTOCOLS)
+@pytest.mark.parametrize("validation", [0.0, 0.3])
+def test_parts_are_disjoint_sorted_and_groups_never_cross(kind, validation):
+    split = split_of(kind, validation=validation, folds=3)
+    assert split.leaky == (kind == "window80")
+    assert split.leaky == ("LEAKY" in split.sentence)
+    for fold in split.folds:
+        rows = np.concatenate([fold.train, fold.validation, fold.test])
+        assert len(np.unique(rows)) == len(rows)
+        assert (len(fold.validation) > 0) == (validation > 0)
+        for part in (fold.train, fold.validation, fold.test):
+            assert np.array_equal(part, np.sort(part))
+        for a, b in ((fold.train, fold.test), (fold.validation, fold.test), (fold.train, fold.validation)):
+            assert bool(shared(FAKE.trial, a, b)) == (kind == "window80" and len(a) > 0 < len(b))
+            if kind in ("loso", "subject_kfold", "subject_x_stimulus"):
+                assert not shared(FAKE.subject, a, b)
+            if kind == "stimulus_kfold" or (kind == "subject_x_stimulus" and b is fold.test):
+                assert not shared(FAKE.stimulus, a, b)
+
+
+@pytest.mark.parametrize("kind", ["loso", "subject_kfold", "trial_kfold", "stimulus_kfold"])
+def test_every_row_is_tested_once_and_trained_on_otherwise(kind):
+    folds = split_of(kind, folds=3).folds
+    assert np.array_equal(np.sort(np.concatenate([f.test for f in folds])), np.arange(len(FAKE.trial)))
+    assert all(len(f.train) + len(f.test) == len(FAKE.trial) for f in folds)
+
+
+def test_loso_has_one_person_per_fold_in_numeric_order():
+    recordings = fake_recordings(people=10, clips=14, windows=2)
+    split = split_of("loso", recordings)
+    assert [set(recordings.subject[f.test]) for f in split.folds] == [{f"S{i}"} for i in range(2, 12)]
+    assert split.folds[5].name == "fold 6 of 10"
+    assert split.folds[5].sentence == "held out: subject S7, 14 trials"
+
+
+def test_trial_kfold_tests_some_trials_of_every_person_in_every_fold():
+    for fold in split_of("trial_kfold", folds=5).folds:
+        trials = np.unique(FAKE.trial[fold.test])
+        assert sorted(t.split("/")[0] for t in trials) == sorted([f"S{i}" for i in range(2, 8)] * 2)
+        assert set(FAKE.subject[fold.train]) == set(FAKE.subject)
+        assert "12 trials of 6 subjects" in fold.sentence
+
+
+def test_subject_x_stimulus_leaves_the_two_half_new_parts_out():
+    folds = split_of("subject_x_stimulus", folds=2).folds
+    assert len(folds) == 2
+    for fold in folds:
+        people, clips = set(FAKE.subject[fold.test]), set(FAKE.stimulus[fold.test])
+        assert (len(people), len(clips)) == (3, 5)
+        assert len(fold.test) == 3 * 5 * 4  # each of these people on each of these clips
+        assert len(fold.train) == 3 * 5 * 4  # the other people on the other clips
+        assert "3 subjects" in fold.sentence
+        assert "5 stimuli" in fold.sentence
+
+
+def test_window80_takes_a_fifth_of_each_person_at_random():
+    fold = split_of("window80").folds[0]
+    names, counts = np.unique(FAKE.subject[fold.test], return_counts=True)
+    assert dict(zip(names, counts, strict=True)) == {f"S{i}": 8 for i in range(2, 8)}
+    assert "LEAKY" in fold.sentence
+    assert "at random" in fold.sentence
+    assert len(fold.train) == 240 - 48
+
+
+def test_window80_uses_the_published_test_rows():
+    published = np.arange(240) % 7 == 0
+    split = split_of("window80", FAKE._replace(published_test=published), seed=5)
+    assert len(split.folds) == 1
+    assert np.array_equal(split.folds[0].test, np.flatnonzero(published))
+    assert "as published" in split.folds[0].sentence
+
+
+@pytest.mark.parametrize(
+    ("kind", "ids"),
+    [("subject_kfold", FAKE.subject), ("trial_kfold", FAKE.trial), ("stimulus_kfold", FAKE.stimulus)],
+)
+def test_validation_takes_whole_groups_of_the_same_kind(kind, ids):
+    for fold in split_of(kind, folds=2, validation=0.4).folds:
+        inside = len(set(ids[fold.train]) | set(ids[fold.validation]))
+        assert len(set(ids[fold.validation])) == round(0.4 * inside)
+        assert not shared(ids, fold.train, fold.validation)
+
+
+def test_validation_takes_at_least_one_group():
+    for fold in split_of("loso", validation=0.01).folds:
+        assert len(set(FAKE.subject[fold.validation])) == 1
+
+
+@pytest.mark.parametrize("kind", PROTOCOLS)
+def test_only_keeps_names_and_rows(kind):
+    full = split_of(kind, folds=3, validation=0.3)
+    last = len(full.folds) - 1
+    kept = split_of(kind, folds=3, validation=0.3, only=(last,))
+    assert len(kept.folds) == 1
+    assert kept.folds[0].name == f"fold {last + 1} of {last + 1}"
+    assert ids_of(FAKE, kept) == ids_of(FAKE, full)[-1:]
+
+
+@pytest.mark.parametrize("kind", PROTOCOLS)
+def test_split_does_not_depend_on_row_order_signals_or_labels(kind):
+    shuffled = take(FAKE, np.random.default_rng(1).permutation(240))
+    rng = np.random.default_rng(2)
+    shuffled = shuffled._replace(
+        labels=rng.dirichlet(np.ones(4), 240).astype(np.float32),
+        signals={"eda": rng.normal(size=(240, 1, 2))},
+    )
+    a = split_of(kind, folds=3, validation=0.3, seed=7)
+    b = split_of(kind, shuffled, folds=3, validation=0.3, seed=7)
+    assert a.sha256 == b.sha256
+    assert ids_of(FAKE, a) == ids_of(shuffled, b)
+
+
+@pytest.mark.parametrize("kind", [*KFOLD, "window80"])
+def test_seed_moves_the_split_and_the_hash(kind):
+    a, b = split_of(kind, folds=3), split_of(kind, folds=3, seed=1)
+    assert a.sha256 == split_of(kind, folds=3).sha256
+    assert a.sha256 != b.sha256
+
+
+def test_hash_is_the_same_on_every_machine():
+    # Recorded once (numpy 2.4, x86-64): a change means that old result tables no longer compare with new ones.
+    assert (
+        split_of("subject_x_stimulus", folds=3, validation=0.3).sha256
+        == "e0648a6407fe5fc0a92e4afa339594a0b07fa4d22d09726a4acd5061feda1711"
+    )
+    assert split_of("loso").sha256 == "ed49124eabb8fc47faef54e29b8e4fa43ee0e28880d0a4829b1f42badd2beb0e"
+
+
+def test_row_ids_with_and_without_a_start():
+    assert protocols.row_ids(FAKE)[:3] == ["S2/c0@0.000", "S2/c0@2.500", "S2/c0@5.000"]
+    ids = protocols.row_ids(fake_recordings(with_start=False))
+    assert ids[:5] == ["S2/c0@#0", "S2/c0@#1", "S2/c0@#2", "S2/c0@#3", "S2/c1@#0"]
+    assert len(set(ids)) == 240
+
+
+def test_row_ids_refuses_two_windows_with_one_start():
+    with pytest.raises(DataFileError, match=r"fake: two windows are 'S2/c0@0.000'"):
+        protocols.row_ids(FAKE._replace(start=np.zeros(240)))
+
+
+@pytest.mark.parametrize(
+    ("recordings", "settings", "message"),
+    [
+        (FAKE._replace(protocols=("window80",)), {"kind": "loso"}, "'loso': fake supports only 'window80'"),
+        (FAKE, {"kind": "subject_kfold", "folds": 7}, "folds = 7: there are only 6 people"),
+        (FAKE, {"kind": "trial_kfold", "folds": 61}, "folds = 61: there are only 60 trials"),
+        (FAKE, {"kind": "stimulus_kfold", "folds": 11}, "folds = 11: there are only 10 stimuli"),
+        (FAKE, {"kind": "subject_x_stimulus", "folds": 7}, "folds = 7: there are only 6 people"),
+        (fake_recordings(people=1), {"kind": "loso"}, "fake holds a single person"),
+        (FAKE, {"kind": "loso", "only": (6,)}, r"only = \(6,\): .* from 0 to 5"),
+        (FAKE, {"kind": "window80", "only": (1,)}, r"only = \(1,\): .* from 0 to 0"),
+        (FAKE, {"kind": "loso", "validation": 0.95}, "validation = 0.95: takes 5 of 5 groups"),
+        (
+            FAKE._replace(stimulus=np.where(FAKE.trial == "S3/c4", "", FAKE.stimulus)),
+            {"kind": "stimulus_kfold"},
+            "needs stimulus ids; trial 'S3/c4' has none",
+        ),
+    ],
+)
+def test_refuses_settings_that_the_recordings_can_not_support(recordings, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        protocols.make_split(recordings, ProtocolConfig(**settings))
+
+
+def test_refuses_a_trial_that_belongs_to_two_people():
+    subject = FAKE.subject.copy()
+    subject[0] = "S7"
+    with pytest.raises(DataFileError, match=r"fake: fold \d of 6: 1 trial ids .* S2/c0"):
+        split_of("loso", FAKE._replace(subject=subject))
+
+
+def test_refuses_an_empty_test_part():
+    # Nobody of this data set watched a clip of another person, so no fold of people meets all folds of clips.
+    own = FAKE._replace(stimulus=np.char.add(FAKE.subject, "'s own"))
+    with pytest.raises(DataFileError, match="the test part is empty"):
+        for seed in range(20):
+            split_of("subject_x_stimulus", own, folds=6, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "leak", "message"),
+    [
+        (
+            "loso",
+            lambda f: f._replace(train=np.append(f.train, f.test[0])),
+            "subject ids lie both in train and in test: S2",
+        ),
+        (
+            "trial_kfold",
+            lambda f: f._replace(train=np.append(f.train, f.test[0])),
+            "1 trial ids .* train and in test",
+        ),
+        (
+            "stimulus_kfold",
+            lambda f: f._replace(validation=f.test[:1]),
+            "1 stimulus ids .* validation and in test",
+        ),
+        (
+            "window80",
+            lambda f: f._replace(train=np.append(f.train, f.test[0])),
+            "1 window ids .* train and in test",
+        ),
+        ("loso", lambda f: f._replace(test=f.test[:0]), "the test part is empty"),
+        (
+            "loso",
+            lambda f: f._replace(test=np.append(f.test, 240)),
+            "test names rows that fake does not have",
+        ),
+    ],
+)
+def test_check_split_finds_planted_leaks(kind, leak, message):
+    split = split_of(kind, folds=3)
+    protocols.check_split(FAKE, split)
+    with pytest.raises(DataFileError, match=message):
+        protocols.check_split(FAKE, split._replace(folds=(leak(split.folds[0]), *split.folds[1:])))
