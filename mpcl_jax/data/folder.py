@@ -1,0 +1,276 @@
+"""A user's own recordings: a folder with one `.npz` per subject and one `meta.json`.
+
+`load` says what belongs into them; `docs/own_data.md` writes such a folder step by step.
+"""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mpcl_jax.batch import DataFileError, Recordings, check_recordings
+from mpcl_jax.data.folder_meta import PRESENT, ROW_KEYS, Meta, read_meta, suggestion
+from mpcl_jax.data.safe_read import read_npz
+
+WITHOUT_TRIALS = ("loso", "subject_kfold", "stimulus_kfold", "subject_x_stimulus", "window80")
+
+
+class Subject(NamedTuple):
+    """What one file says. n is the number of its windows."""
+
+    file: Path
+    signals: dict[str, np.ndarray]  # m -> [n, T, F] float32, only the modalities of this file
+    present: dict[str, np.ndarray]  # m -> [n] bool, only the modalities of this file
+    labels: np.ndarray  # [n, C] float64, rows sum to 1
+    trial: np.ndarray  # [n] str, "subject/trial"
+    stimulus: np.ndarray  # [n] str
+    start: np.ndarray  # [n] float64
+    has_trials: bool  # whether the file names its trials
+
+
+def load(path: str) -> Recordings:
+    """All windows of the folder `path`.
+
+    `<subject>.npz`, one file a subject, written with `numpy.savez`; the file's name without `.npz` is the
+    subject's id. N windows, C emotions; T tokens (or samples) and F features may differ between modalities,
+    not between subjects.
+
+        labels       [N, C] numbers >= 0   how strong each emotion is; every row is divided by its sum
+        <modality>   [N, T, F] or [N, F]   numbers; [N, F] is read as one token. A modality that a file lacks
+                                           is absent from all windows of that subject
+        present_<modality>   [N] 0 or 1    optional; where 0, that modality is absent and its numbers unread
+        trial        [N] integers or text  optional; windows of one uninterrupted recording with one report
+                                           share it. It need not be unique between subjects
+        stimulus     [N] integers or text  optional; the clip or condition, the same name for every subject
+        start        [N] seconds           optional; since the beginning of the trial, NaN where unknown
+
+    `meta.json`:
+
+        emotions        list of {"name": ..., "valence": ...} in the order of the columns of labels; valence is
+                        the group of the emotion, e.g. "positive" or "negative"
+        modalities      {"<modality>": {"group": "physiological" or "behavioural"}}; for raw signals also
+                        "rate", samples per second, which is checked against T and window_seconds
+        name            optional; for titles. Default: the name of the folder
+        window_seconds  optional; seconds covered by one window
+
+    Without `trial`, neighbouring windows with equal labels and stimulus count as one trial; this can not be
+    told from two recordings with equal reports, nor a changing label from a new recording. Such data support
+    no trial_kfold (`protocols` of the result), and `notes` say so.
+
+    Raises DataFileError naming file, key, row and what to do: unknown keys, wrong shapes, labels that are
+    negative or sum to 0, numbers that are not finite in a present window, windows without any modality, two
+    windows of a trial with one start, shapes that differ between subjects.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise DataFileError(path, "is not a folder; wanted one with meta.json and a .npz file per subject")
+    meta = read_meta(folder / "meta.json")
+    files = sorted(x for x in folder.glob("*.npz") if not x.name.startswith("."))
+    if not files:
+        raise DataFileError(path, "holds no .npz file; write one per subject with numpy.savez")
+    subjects = [read_subject(file, meta) for file in files]
+    return check_recordings(_joined(subjects, meta, _shapes(subjects, meta, folder), folder), path)
+
+
+def read_subject(file: Path, meta: Meta) -> Subject:
+    """One file, checked as `load` says. The subject's id is only ever a label, never part of a path."""
+    if not file.stem.isprintable() or len(file.stem) > 100:
+        raise DataFileError(ascii(file.name), "is no name for a subject; use up to 100 printable characters")
+    held = read_npz(file)
+    known = [*ROW_KEYS, *meta.groups, *(PRESENT + m for m in meta.groups)]
+    for key in held:
+        if key not in known:
+            raise DataFileError(file, f"{key!r}: unknown key; {suggestion(key, known)}")
+    labels = _labels(file, held, meta)
+    n = len(labels)
+    for key, x in held.items():
+        if x.ndim == 0 or len(x) != n:
+            raise DataFileError(file, f"{key!r} has shape {x.shape}; labels have {n} rows")
+    signals, present = {}, {}
+    for m in meta.groups:
+        if m in held:
+            present[m] = _present(file, held, m)
+            signals[m] = _signals(file, m, held[m], present[m], meta)
+        elif PRESENT + m in held:
+            raise DataFileError(file, f"{PRESENT + m!r}: there is no {m!r}; remove it or add the signals")
+    nothing = ~np.any([np.zeros(n, bool), *present.values()], axis=0)
+    _refuse_rows(file, "the windows", nothing, "no modality is present; leave these windows out")
+    stimulus = _ids(file, held, "stimulus") if "stimulus" in held else np.full(n, "")
+    trial = _ids(file, held, "trial") if "trial" in held else _runs(labels, stimulus)
+    return Subject(
+        file=file,
+        signals=signals,
+        present=present,
+        labels=labels,
+        trial=np.array([f"{file.stem}/{x}" for x in trial]),
+        stimulus=stimulus,
+        start=_start(file, held, trial),
+        has_trials="trial" in held,
+    )
+
+
+def _refuse_rows(file: Path, key: str, bad: np.ndarray, what: str) -> None:
+    """Raises DataFileError naming the first of the rows where `bad` [N] is True."""
+    if bad.any():
+        first, count = int(np.flatnonzero(bad)[0]), int(bad.sum())
+        raise DataFileError(file, f"{key}, row {first} (of {count} such rows): {what}")
+
+
+def _numbers(file: Path, key: str, x: np.ndarray) -> np.ndarray:
+    if x.dtype.kind not in "biuf":
+        raise DataFileError(file, f"{key!r} holds {x.dtype}; wanted real numbers")
+    return x
+
+
+def _labels(file: Path, held: dict[str, np.ndarray], meta: Meta) -> np.ndarray:
+    """[N, C] distributions."""
+    if "labels" not in held:
+        raise DataFileError(file, f"'labels' is missing; it holds {', '.join(held) or 'nothing'}")
+    labels = _numbers(file, "labels", held["labels"]).astype(np.float64)
+    c = len(meta.emotions)
+    if labels.ndim != 2 or labels.shape[1] != c or len(labels) == 0:
+        raise DataFileError(
+            file,
+            f"'labels' has shape {labels.shape}; wanted [windows, {c}], a column per emotion of meta.json",
+        )
+    _refuse_rows(file, "'labels'", ~np.isfinite(labels).all(1), "not finite; leave windows without label out")
+    _refuse_rows(file, "'labels'", (labels < 0).any(1), "negative; wanted strengths >= 0")
+    total = labels.sum(1, keepdims=True)
+    bad = ~np.isfinite(total[:, 0]) | (total[:, 0] <= 0)
+    _refuse_rows(file, "'labels'", bad, "no emotion is above 0; leave windows without label out")
+    return labels / total
+
+
+def _present(file: Path, held: dict[str, np.ndarray], m: str) -> np.ndarray:
+    """[N] bool."""
+    key = PRESENT + m
+    if key not in held:
+        return np.ones(len(held["labels"]), bool)
+    x = _numbers(file, key, held[key])
+    if x.ndim != 1 or not np.isin(x, (0, 1)).all():
+        raise DataFileError(file, f"{key!r}: wanted one 0 or 1 per window")
+    return x.astype(bool)
+
+
+def _signals(file: Path, m: str, x: np.ndarray, present: np.ndarray, meta: Meta) -> np.ndarray:
+    """[N, T, F] float32, zeros where absent."""
+    if x.ndim not in (2, 3) or 0 in x.shape:
+        raise DataFileError(file, f"{m!r} has shape {x.shape}; wanted [windows, tokens, features]")
+    x = _numbers(file, m, x).reshape(len(x), -1, x.shape[-1])
+    if m in meta.rates and not math.isnan(meta.window_seconds):
+        samples = meta.rates[m] * meta.window_seconds
+        if abs(x.shape[1] - samples) > 1:
+            raise DataFileError(
+                file,
+                f"{m!r} has {x.shape[1]} samples a window; meta.json says {meta.rates[m]:g} per second for "
+                f"{meta.window_seconds:g} s = {samples:g}; remove 'rate' if the second axis is not time",
+            )
+    with np.errstate(over="ignore"):  # what does not fit float32 becomes inf and is refused below
+        x = np.where(present[:, None, None], x, 0).astype(np.float32)
+    bad = ~np.isfinite(x).all((1, 2))
+    _refuse_rows(file, f"{m!r}", bad, f"not a finite float32; set {PRESENT}{m} to 0 where it is absent")
+    return x
+
+
+def _ids(file: Path, held: dict[str, np.ndarray], key: str) -> np.ndarray:
+    """[N] str from integers or text."""
+    x = held[key]
+    if x.ndim != 1 or x.dtype.kind not in "iuUS":
+        raise DataFileError(
+            file, f"{key!r} holds {x.dtype} of shape {x.shape}; wanted one whole number or text per window"
+        )
+    if x.dtype.kind == "S":
+        _refuse_rows(file, f"{key!r}", np.array([not y.isascii() for y in x]), "bytes that are no ASCII text")
+    x = x.astype(str)
+    odd = np.array([not y.isprintable() or len(y) > 100 for y in x])
+    _refuse_rows(file, f"{key!r}", odd, "wanted at most 100 printable characters")
+    if key == "trial":
+        _refuse_rows(file, "'trial'", x == "", "empty; every window needs the name of its trial")
+    return x
+
+
+def _runs(labels: np.ndarray, stimulus: np.ndarray) -> np.ndarray:
+    """[N] number of the run of neighbouring windows with equal labels and stimulus."""
+    new = (labels[1:] != labels[:-1]).any(1) | (stimulus[1:] != stimulus[:-1])
+    return np.concatenate([[0], np.cumsum(new)]).astype(str)
+
+
+def _start(file: Path, held: dict[str, np.ndarray], trial: np.ndarray) -> np.ndarray:
+    """[N] seconds, NaN where unknown."""
+    if "start" not in held:
+        return np.full(len(trial), np.nan)
+    start = _numbers(file, "start", held["start"]).astype(np.float64)
+    if start.ndim != 1:
+        raise DataFileError(file, f"'start' has shape {start.shape}; wanted one number per window")
+    _refuse_rows(file, "'start'", np.isinf(start), "infinite; use NaN where it is not known")
+    seen = {}
+    for row, (name, seconds) in enumerate(zip(trial.tolist(), start.tolist(), strict=True)):
+        window = (name, f"{seconds + 0.0:.3f}")  # as in the names of the rows that protocols make
+        if not math.isnan(seconds) and window in seen:
+            raise DataFileError(
+                file,
+                f"'start', row {row}: row {seen[window]} of trial {name!r} starts at {window[1]} s too; "
+                "'start' counts from the beginning of the trial",
+            )
+        seen[window] = row
+    return start
+
+
+def _shapes(subjects: list[Subject], meta: Meta, folder: Path) -> dict[str, tuple[int, int]]:
+    """(T, F) of every modality of meta.json; the same for all subjects that have it."""
+    shapes = {}
+    for m in meta.groups:
+        having = [s for s in subjects if m in s.signals]
+        if not having:
+            raise DataFileError(folder, f"no .npz file has {m!r}; remove it from meta.json or add it")
+        first = having[0]
+        shapes[m] = first.signals[m].shape[1:]
+        for s in having:
+            if s.signals[m].shape[1:] != shapes[m]:
+                raise DataFileError(
+                    s.file,
+                    f"{m!r} has {s.signals[m].shape[1:]} tokens and features, in {first.file} it has {shapes[m]}",
+                )
+    return shapes
+
+
+def _joined(
+    subjects: list[Subject], meta: Meta, shapes: dict[str, tuple[int, int]], folder: Path
+) -> Recordings:
+    signals, present = {}, {}
+    for m, shape in shapes.items():
+        rows = [s.signals.get(m, np.zeros((len(s.labels), *shape), np.float32)) for s in subjects]
+        signals[m] = np.concatenate(rows)
+        present[m] = np.concatenate([s.present.get(m, np.zeros(len(s.labels), bool)) for s in subjects])
+    unnamed = [s.file.name for s in subjects if not s.has_trials]
+    return Recordings(
+        name=meta.name or folder.resolve().name,
+        emotions=meta.emotions,
+        valence=meta.valence,
+        groups=dict(meta.groups),
+        signals=signals,
+        present=present,
+        quality={m: x.astype(np.float32) for m, x in present.items()},
+        labels=np.concatenate([s.labels for s in subjects]).astype(np.float32),
+        subject=np.concatenate([np.full(len(s.labels), s.file.stem) for s in subjects]),
+        trial=np.concatenate([s.trial for s in subjects]),
+        stimulus=np.concatenate([s.stimulus for s in subjects]),
+        start=np.concatenate([s.start for s in subjects]),
+        duration=meta.window_seconds,
+        notes=_notes(subjects, unnamed),
+        protocols=WITHOUT_TRIALS if unnamed else (),
+    )
+
+
+def _notes(subjects: list[Subject], unnamed: list[str]) -> tuple[str, ...]:
+    """What a reader of results on these recordings has to know."""
+    notes = []
+    if unnamed:
+        notes.append(
+            f"{len(unnamed)} of {len(subjects)} files name no trials ({', '.join(unnamed[:3])} ...): neighbouring "
+            "windows with equal labels and stimulus count as one trial; trial_kfold is not offered"
+        )
+    if not all((s.stimulus != "").all() for s in subjects):
+        notes.append("not every window names its stimulus: protocols that hold out stimuli are not possible")
+    return tuple(notes)
