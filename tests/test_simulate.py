@@ -1,0 +1,173 @@
+"""The simulated world: what was planted is really in the recordings, and a learner can find it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import Ridge
+
+from mpcl_jax import metrics
+from mpcl_jax.batch import GROUPS
+from mpcl_jax.data.protocols import make_split
+from mpcl_jax.data.simulate import DMER_EMOTIONS, cooccurrence_of, emotion_names, evidence_of, simulate
+from mpcl_jax.settings import ProtocolConfig, SimulateConfig
+
+SMALL = SimulateConfig(subjects=6, clips=5, windows=2)
+WORLD, TRUTH = simulate(SimulateConfig())
+
+
+def off_diagonal(x):
+    return x[~np.eye(len(x), dtype=bool)]
+
+
+def test_shapes_names_and_ids_of_the_defaults():
+    assert {m: x.shape for m, x in WORLD.signals.items()} == {
+        "eeg": (1728, 18, 5),
+        "gsr": (1728, 1, 28),
+        "ppg": (1728, 1, 27),
+        "video": (1728, 1, 32),
+    }
+    assert all(x.dtype == np.float32 for x in WORLD.signals.values())
+    assert WORLD.groups == dict.fromkeys(("eeg", "gsr", "ppg"), "physiological") | {"video": "behavioural"}
+    assert WORLD.emotions == DMER_EMOTIONS
+    assert WORLD.valence == ("positive",) * 5 + ("negative",) * 5
+    assert [len(set(ids)) for ids in (WORLD.subject, WORLD.stimulus, WORLD.trial)] == [24, 24, 576]
+    assert (WORLD.subject[3], WORLD.trial[3], WORLD.stimulus[3], WORLD.start[3]) == (
+        "P01",
+        "P01/clip02",
+        "clip02",
+        0,
+    )
+    assert WORLD.start[:4].tolist() == [0, 10, 20, 0]
+
+
+def test_names_of_other_numbers_of_emotions():
+    names, valence = emotion_names(3)
+    assert names == ("positive_0", "positive_1", "negative_0")
+    assert valence == ("positive", "positive", "negative")
+
+
+@pytest.mark.parametrize("emotions", [2, 3, 7, 24])
+@pytest.mark.parametrize("prototypes", [1, 3])
+def test_other_sizes(emotions, prototypes):
+    recordings, truth = simulate(dataclasses.replace(SMALL, emotions=emotions, prototypes=prototypes))
+    assert recordings.labels.shape == (60, emotions)
+    assert all(p.shape == (emotions, prototypes, 16) for p in truth.prototypes.values())
+    assert np.linalg.eigvalsh(truth.correlation)[0] > 0
+
+
+def test_one_report_per_trial_of_floor_heavy_ratings():
+    ratings = WORLD.labels / WORLD.labels.min(1, keepdims=True)
+    # A row without a 1 would not divide into whole ratings by its minimum: there are hardly any.
+    whole = np.abs(ratings - ratings.round()).max(1) < 1e-4
+    assert whole.mean() > 0.97
+    assert 0.5 < (ratings[whole].round() == 1).mean() < 0.7
+    assert ratings[whole].max() == pytest.approx(5, abs=1e-4)
+    assert (TRUTH.evidence.sum(1) == 0).mean() < 0.02
+    _, first, trial = np.unique(WORLD.trial, return_index=True, return_inverse=True)
+    np.testing.assert_array_equal(WORLD.labels, WORLD.labels[first][trial])
+    assert len(np.unique(WORLD.labels, axis=0)) > 300
+
+
+def test_evidence_by_hand():
+    # Ratings 1 3 2 of sum 6: above the floor 0 2 1 of 3. A flat row is evidence for nothing.
+    np.testing.assert_allclose(
+        evidence_of(np.array([[1, 3, 2], [2, 2, 2]]) / 6), [[0, 2 / 3, 1 / 3], [0, 0, 0]]
+    )
+
+
+def test_cooccurrence_by_hand():
+    # Rows [1, 0] and [½, ½]: e eᵀ = [[1, 0], [0, 0]] and ¼ everywhere; the sum of all entries is 2.
+    np.testing.assert_allclose(
+        cooccurrence_of(np.array([[1, 0], [0.5, 0.5]])), np.array([[1.25, 0.25], [0.25, 0.25]]) / 2
+    )
+
+
+def test_same_valence_occurs_together_and_the_planted_pairs_most():
+    side = np.arange(10) < 5
+    same = (side[:, None] == side) & ~np.eye(10, dtype=bool)
+    assert TRUTH.cooccurrence.sum() == pytest.approx(1)
+    assert TRUTH.cooccurrence[same].mean() > 1.3 * TRUTH.cooccurrence[side[:, None] != side].mean()
+    for i, j in ((0, 1), (5, 6)):
+        assert TRUTH.cooccurrence[i, j] > 1.2 * np.median(TRUTH.cooccurrence[same])
+    across = np.where(side[:, None] & ~side, TRUTH.cooccurrence, 0)
+    assert np.unravel_index(across.argmax(), across.shape) == (4, 9)
+    assert (TRUTH.correlation[same] > 0).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_reported_labels_show_the_planted_cooccurrence(seed):
+    recordings, truth = simulate(SimulateConfig(seed=seed))
+    reported = cooccurrence_of(evidence_of(recordings.labels.astype(np.float64)))
+    assert np.corrcoef(off_diagonal(reported), off_diagonal(truth.cooccurrence))[0, 1] > 0.97
+
+
+def test_emotions_speak_through_the_same_slot_on_both_sides():
+    np.testing.assert_allclose(TRUTH.evidence, evidence_of(WORLD.labels.astype(np.float64)), atol=1e-6)
+    for group in GROUPS:
+        bank = TRUTH.prototypes[group]
+        np.testing.assert_allclose(np.linalg.norm(bank, axis=-1), 1)
+        for row in (0, 700, 1727):
+            parts = [TRUTH.evidence[row, c] * bank[c, TRUTH.slot[row, c]] for c in range(10)]
+            np.testing.assert_allclose(TRUTH.state[group][row], np.sum(parts, 0), atol=1e-12)
+    assert set(TRUTH.slot.ravel()) == {0, 1}
+    assert np.abs(TRUTH.prototypes["physiological"] - TRUTH.prototypes["behavioural"]).max() > 0.1
+
+
+def test_without_noise_and_people_the_signals_are_the_mixed_state():
+    recordings, truth = simulate(dataclasses.replace(SMALL, noise=0.0, subject_effect=0.0))
+    for m, x in recordings.signals.items():
+        mixed = truth.state[recordings.groups[m]] @ truth.mixing[m]
+        np.testing.assert_allclose(x.reshape(60, -1), mixed, atol=1e-5)
+        assert mixed.std() == pytest.approx(1)
+
+
+def test_noise_and_people_have_the_sizes_that_were_asked_for():
+    clean = simulate(dataclasses.replace(SMALL, subjects=30, noise=0.0, subject_effect=0.0))[0]
+    noisy = simulate(dataclasses.replace(SMALL, subjects=30, noise=2.0, subject_effect=0.0))[0]
+    people = simulate(dataclasses.replace(SMALL, subjects=30, noise=0.0, subject_effect=0.7))[0]
+    np.testing.assert_array_equal(clean.labels, noisy.labels)
+    assert (noisy.signals["eeg"] - clean.signals["eeg"]).std() == pytest.approx(2, rel=0.03)
+    offset = people.signals["eeg"] - clean.signals["eeg"]
+    assert offset.std() == pytest.approx(0.7, rel=0.05)
+    np.testing.assert_allclose(offset[:10], np.broadcast_to(offset[:1], (10, 18, 5)), atol=1e-5)
+    assert np.abs(offset[0] - offset[10]).max() > 0.1
+
+
+def test_missing_modalities_are_zero_and_one_always_stays():
+    recordings, _ = simulate(SimulateConfig(subjects=20, clips=20, windows=2, missing=0.9))
+    present = np.stack(list(recordings.present.values()), 1)
+    assert present.any(1).all()
+    # .1 survive by themselves; a row without any (.9⁴ = .66) gets one of four back: .1 + .66 / 4 = .264.
+    assert present.mean() == pytest.approx(0.264, abs=0.02)
+    assert (present.mean(0) > 0.2).all()
+    for m, x in recordings.signals.items():
+        assert (x[~recordings.present[m]] == 0).all()
+        assert (x[recordings.present[m]] != 0).all()
+
+
+def test_seed_decides_everything():
+    one, two, other = (simulate(dataclasses.replace(SMALL, seed=seed)) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(one[0].signals["video"], two[0].signals["video"])
+    np.testing.assert_array_equal(one[1].cooccurrence, two[1].cooccurrence)
+    assert np.abs(one[0].labels - other[0].labels).max() > 0.01
+
+
+def test_what_is_planted_can_be_learned_but_not_by_a_linear_map():
+    fold = make_split(WORLD, ProtocolConfig()).folds[0]
+    labels = WORLD.labels.astype(np.float64)
+    x = np.concatenate([s.reshape(len(labels), -1) for s in WORLD.signals.values()], 1)
+    x = (x - x[fold.train].mean(0)) / x[fold.train].std(0)
+    logs = np.log(labels) - np.log(labels).mean(1, keepdims=True)
+
+    def test_kl(predicted):
+        return metrics.kl(labels[fold.test], predicted / predicted.sum(1, keepdims=True)).mean()
+
+    constant = test_kl(np.broadcast_to(labels[fold.train].mean(0), labels[fold.test].shape))
+    linear = test_kl(np.exp(Ridge(alpha=1000).fit(x[fold.train], logs[fold.train]).predict(x[fold.test])))
+    kernel = KernelRidge(alpha=0.1, kernel="rbf", gamma=0.5 / x.shape[1]).fit(x[fold.train], logs[fold.train])
+    curved = test_kl(np.exp(kernel.predict(x[fold.test])))
+    assert 0.10 < constant < 0.14
+    assert linear < 0.8 * constant
+    assert curved < 0.75 * linear
