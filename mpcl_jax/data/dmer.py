@@ -1,0 +1,170 @@
+"""DMER: mixed emotions of 73 people watching 32 clips (Yang et al., Sci Data 11:847, 2024).
+
+EEG, GSR and PPG are physiological, face video is behavioural. Each person rated every clip on ten emotions; the
+ratings divided by their sum are the distribution. `dmer_files.py` describes the four layouts in which the data
+are found; `load` recognises them.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from mpcl_jax.batch import DataFileError, Recordings, check_recordings, take
+from mpcl_jax.data import dmer_features, dmer_signals
+from mpcl_jax.data.dmer_files import (
+    EMOTIONS,
+    VALENCE,
+    Clip,
+    Found,
+    Layout,
+    Part,
+    distributions,
+    find_subjects,
+    read_labels,
+)
+from mpcl_jax.data.safe_read import run_guarded
+from mpcl_jax.settings import DmerConfig
+
+GROUPS = {"eeg": "physiological", "gsr": "physiological", "ppg": "physiological", "video": "behavioural"}
+
+
+def load(root: str, settings: DmerConfig) -> Recordings:
+    """All windows of DMER under `root`, a folder in one of the four layouts or one features file (C, D).
+
+    Shapes: EEG [18 channels, 5 bands] (layout D: 4 bands), every other modality one token. `trial` is
+    "subject/video", `stimulus` the video, `start` the seconds from the beginning of the clip; layout D has no
+    clips and names groups of equal labels instead. Raises DataFileError naming file, key or video, and what to do.
+    """
+    found = find_subjects(Path(root), settings.subjects)
+    layout = found[0].layout
+    parts = [part for one in found for part in _guarded(one, settings)]
+    if not parts:
+        raise DataFileError(root, "holds no clip that is long enough for one window")
+    signals, present = _joined_signals(parts)
+    recordings = Recordings(
+        name="DMER",
+        emotions=EMOTIONS,
+        valence=VALENCE,
+        groups={m: GROUPS[m] for m in signals},
+        signals=signals,
+        present=present,
+        quality={m: _joined_quality(parts, m) * present[m] for m in signals},
+        labels=np.concatenate([p.labels for p in parts]).astype(np.float32),
+        subject=np.concatenate([np.full(len(p.labels), p.subject) for p in parts]),
+        trial=np.concatenate([p.trial for p in parts]),
+        stimulus=np.concatenate([p.stimulus for p in parts]),
+        start=np.concatenate([p.start for p in parts]),
+        duration=_duration(layout, settings),
+        notes=_notes(layout, parts, present),
+        published_test=np.concatenate([p.published_test for p in parts]) if layout is Layout.SPLIT else None,
+        protocols=_protocols(layout, found),
+    )
+    some = np.any(list(present.values()), axis=0)
+    return check_recordings(recordings if some.all() else take(recordings, some), root)
+
+
+def _guarded(found: Found, settings: DmerConfig) -> list[Part]:
+    options = dataclasses.asdict(settings)
+    parts = run_guarded(read_subject, found.path, found.subject, str(found.layout), options)
+    return [Part(*part) for part in parts]
+
+
+def read_subject(path: Path, subject: str, layout: str, settings: dict) -> list[Part]:
+    """The windows of one subject, clip by clip: for `run_guarded`, hence plain data in and out."""
+    found = Found(subject, Layout(layout), path)
+    match found.layout:
+        case Layout.SPLIT:
+            return [dmer_features.read_split(path, found.subject)]
+        case Layout.MERGED:
+            clips = dmer_features.read_merged(path, settings["complex_part"])
+        case Layout.FEATURES:
+            clips = dmer_features.read_folder(path, settings["complex_part"])
+        case Layout.SIGNALS:
+            clips = dmer_signals.read_signals(path, settings["window_seconds"], settings["step_seconds"])
+    return _labelled(found, clips) if clips else []
+
+
+def _labelled(found: Found, clips: list[Clip]) -> list[Part]:
+    table, file = read_labels(found)
+    videos = np.array([clip.video for clip in clips])
+    names = np.array([f"subject {found.subject}, video {video}" for video in videos])
+    labels = distributions(table[videos], names, file)
+    parts = []
+    for clip, label in zip(clips, labels, strict=True):
+        n = len(clip.start)
+        trial, stimulus = f"{found.subject}/{clip.video}", f"{clip.video}"
+        parts.append(
+            Part(
+                file=found.path,
+                subject=found.subject,
+                signals=clip.signals,
+                quality=clip.quality,
+                labels=np.tile(label, (n, 1)),
+                trial=np.full(n, trial),
+                stimulus=np.full(n, stimulus),
+                start=clip.start,
+            )
+        )
+    return parts
+
+
+def _joined_signals(parts: list[Part]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Signals m -> [N, T_m, F_m] float32 and present m -> [N]; a window that is not finite counts as absent."""
+    signals, present = {}, {}
+    for m in GROUPS:
+        shapes = {part.signals[m].shape[1:]: part.file for part in parts if m in part.signals}
+        if not shapes:
+            continue
+        if len(shapes) > 1:
+            which = "; ".join(f"{list(shape)} in {file}" for shape, file in shapes.items())
+            raise DataFileError(parts[0].file, f"{m} differs between subjects ({which}); extract all alike")
+        (shape,) = shapes
+        blocks = [part.signals.get(m, np.full((len(part.labels), *shape), np.nan)) for part in parts]
+        with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, hence absent
+            joined = np.concatenate(blocks, dtype=np.float32, casting="unsafe")
+        present[m] = np.isfinite(joined).all((1, 2))
+        joined[~present[m]] = 0
+        signals[m] = joined
+    return signals, present
+
+
+def _joined_quality(parts: list[Part], modality: str) -> np.ndarray:
+    blocks = [part.quality.get(modality, np.zeros(len(part.labels))) for part in parts]
+    return np.concatenate(blocks).astype(np.float32)
+
+
+def _duration(layout: Layout, settings: DmerConfig) -> float:
+    if layout is Layout.SIGNALS:
+        return settings.window_seconds
+    return dmer_features.SPLIT_WINDOW_SECONDS if layout is Layout.SPLIT else dmer_features.WINDOW_SECONDS
+
+
+def _protocols(layout: Layout, found: list[Found]) -> tuple[str, ...]:
+    if layout is not Layout.SPLIT:
+        return ()
+    return ("window80", "trial_kfold", *(("loso", "subject_kfold") if len(found) > 1 else ()))
+
+
+def _notes(layout: Layout, parts: list[Part], present: dict[str, np.ndarray]) -> tuple[str, ...]:
+    notes = [f"DMER, {len({p.subject for p in parts})} subject(s), layout: {layout}"]
+    if layout is Layout.SPLIT:
+        notes += [
+            "no clip ids in these files: a trial is a group of windows of one subject with equal labels",
+            "window80 is the published split of shuffled windows and LEAKY: windows of one clip are on both "
+            "sides, so it measures memory of the clip",
+            "trial_kfold holds out whole groups of equal labels; a group can hold several clips, so this is "
+            "stricter than holding out clips",
+        ]
+    else:
+        notes.append(
+            "the length of a clip tells its valence: `start` and the number of windows are no features"
+        )
+    if layout is Layout.SIGNALS:
+        notes.append(
+            "aligned signals have no behavioural modality; extract videoFea.mat (layout B) to get one"
+        )
+    for m, here in present.items():
+        if not here.all():
+            notes.append(f"{m} is absent from {int((~here).sum())} of {len(here)} windows")
+    return tuple(notes)

@@ -1,0 +1,246 @@
+"""DMER's aligned signals (layout A)."""
+
+import numpy as np
+import pytest
+from dmer_fixture import SECONDS, VIDEOS, ratings, refusal, release_2024, row_features, seconds_of, signals
+from scipy.io import savemat
+
+from mpcl_jax.data import dmer_signals
+from mpcl_jax.data.dmer_files import find_subjects, read_labels
+
+
+def clips_of(folder, stored, window=5.0, step=1.0):
+    savemat(folder / "datas.mat", stored)
+    return dmer_signals.read_signals(folder, window, step)
+
+
+def without(stored, *keys):
+    return {k: x for k, x in stored.items() if k not in keys}
+
+
+@pytest.mark.parametrize("form", [dict, release_2024], ids=["2022", "2024"])
+def test_windows_stay_within_clips(tmp_path, form):
+    clips = clips_of(tmp_path, form(signals()))
+    assert [clip.video for clip in clips] == list(VIDEOS)  # rest is dropped
+    for clip in clips:
+        np.testing.assert_array_equal(clip.start, np.arange(SECONDS - 4))
+        shapes = {m: x.shape for m, x in clip.signals.items()}
+        assert shapes == {"eeg": (8, 18, 5), "gsr": (8, 1, 28), "ppg": (8, 1, 27)}
+        # GSR holds the code 100 * video + second, so the window from second s has min code + s, max code + s + 4.
+        gsr = clip.signals["gsr"][:, 0]
+        np.testing.assert_array_equal(gsr[:, 3], 100 * clip.video + clip.start)
+        np.testing.assert_array_equal(gsr[:, 4], 100 * clip.video + clip.start + 4)
+        # Every second of EEG is the one before times 2: entropy rises by ln 2 a second, in every clip alike.
+        np.testing.assert_allclose(np.diff(clip.signals["eeg"], axis=0), np.log(2), rtol=1e-6)
+        np.testing.assert_allclose(clip.signals["eeg"], clips[0].signals["eeg"])
+
+
+def test_practice_is_dropped(tmp_path):
+    stored = signals(videos=(50, 0, 3))
+    assert [clip.video for clip in clips_of(tmp_path, stored)] == [0, 3]
+
+
+def test_window_and_step_are_settings(tmp_path):
+    clips = clips_of(tmp_path, signals(), window=2.0, step=0.5)
+    np.testing.assert_array_equal(clips[1].start, np.arange(21) / 2)  # (12 - 2) / .5 + 1
+    np.testing.assert_array_equal(clips[1].signals["gsr"][:, 0, 3], 300 + np.floor(clips[1].start))
+    assert clips_of(tmp_path, signals(), window=12.5) == []
+
+
+def test_clip_shorter_than_a_window_is_left_out(tmp_path):
+    stored = signals()
+    ids = {key: x[-1] for key, x in stored.items()}
+    rates = {"eeg_datas": 300, "gsr_datas": 4, "ppg_datas": 100}
+    short = {k: np.delete(x, np.flatnonzero(ids[k] == 8)[: 9 * rates[k]], axis=1) for k, x in stored.items()}
+    assert [clip.video for clip in clips_of(tmp_path, short)] == [v for v in VIDEOS if v != 8]
+
+
+def test_signals_are_cut_from_their_end(tmp_path):
+    stored = signals(videos=(3,))
+    # One GSR sample is lost at the start: 11 whole seconds are left of all signals, the last ones.
+    first = np.flatnonzero(stored["gsr_datas"][-1] == 3)[0]
+    stored["gsr_datas"] = np.delete(stored["gsr_datas"], first, axis=1)
+    whole = clips_of(tmp_path, signals(videos=(3,)))[0]
+    (clip,) = clips_of(tmp_path, stored)
+    np.testing.assert_array_equal(clip.signals["gsr"], whole.signals["gsr"][1:])
+    np.testing.assert_array_equal(clip.signals["eeg"], whole.signals["eeg"][1:])
+
+
+def test_signals_of_different_length_are_refused(tmp_path):
+    stored = signals()
+    rows = np.flatnonzero(stored["gsr_datas"][-1] == 15)[:8]  # 2 s
+    stored["gsr_datas"] = np.delete(stored["gsr_datas"], rows, axis=1)
+    text = refusal(clips_of, tmp_path, stored)
+    assert "datas.mat" in text and "video 15" in text and "gsr 10 s" in text
+
+
+def test_empty_peripherals_are_absent(tmp_path):
+    stored = signals() | {key: np.zeros((0, 0)) for key in ("gsr_datas", "ppg_datas")}
+    clips = clips_of(tmp_path, stored)
+    assert len(clips) == 6 and all(set(clip.signals) == {"eeg"} for clip in clips)
+
+
+def test_a_clip_without_ppg_keeps_its_other_signals(tmp_path):
+    stored = signals()
+    stored["ppg_datas"] = stored["ppg_datas"][:, stored["ppg_datas"][-1] != 8]
+    clips = {clip.video: set(clip.signals) for clip in clips_of(tmp_path, stored)}
+    assert clips == {v: {"eeg", "gsr", "ppg"} - ({"ppg"} if v == 8 else set()) for v in VIDEOS}
+
+
+def test_no_clip_at_all_is_no_window(tmp_path):
+    assert clips_of(tmp_path, signals(videos=())) == []
+
+
+# ------------------------------------------------------------------------------------------ the id row
+
+
+def with_eeg_rows(*rows):
+    stored = signals()
+    return stored | {
+        "eeg_datas": np.vstack([stored["eeg_datas"][:18], *[row(stored["eeg_datas"]) for row in rows]])
+    }
+
+
+IDS = lambda eeg: eeg[-1]  # noqa: E731
+SHIFTED = lambda eeg: np.where(eeg[-1] == 40, 40, eeg[-1] // 2)  # noqa: E731  as good an id row as any
+ZEROS = lambda eeg: np.zeros(eeg.shape[1])  # noqa: E731
+FLAG = lambda eeg: (eeg[-1] % 3 == 0).astype(float)  # noqa: E731  0 and 1, each in several stretches
+TRIGGER = lambda eeg: np.where(np.diff(eeg[-1], prepend=-1) != 0, eeg[-1], 0.0)  # noqa: E731
+COUNTER = lambda eeg: np.arange(eeg.shape[1]) // 300 % 32.0  # noqa: E731
+BEYOND = lambda eeg: eeg[-1] + 60  # noqa: E731
+
+
+@pytest.mark.parametrize("other", [ZEROS, FLAG, TRIGGER, COUNTER, BEYOND, IDS])
+@pytest.mark.parametrize("last", [True, False])
+def test_the_id_row_is_told_from_other_rows(tmp_path, other, last):
+    stored = with_eeg_rows(other, IDS) if last else with_eeg_rows(IDS, other)
+    assert [clip.video for clip in clips_of(tmp_path, stored)] == list(VIDEOS)
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ((SHIFTED, IDS), "rows 18, 19 could all be the video ids"),
+        ((FLAG,), "no row after the 18 signals holds video ids"),
+        ((TRIGGER, COUNTER), "no row after the 18 signals holds video ids"),
+    ],
+)
+def test_ambiguous_id_rows_are_refused(tmp_path, rows, reason):
+    text = refusal(clips_of, tmp_path, with_eeg_rows(*rows))
+    assert "datas.mat" in text and "eeg_datas" in text and reason in text
+
+
+def test_ids_in_place_of_a_channel_are_refused(tmp_path):
+    stored = signals()
+    eeg = stored["eeg_datas"]
+    stored["eeg_datas"] = np.vstack([eeg[-1:], eeg[:-1]])  # the ids first, then 18 channels
+    assert "no row after the 18 signals" in refusal(clips_of, tmp_path, stored)
+    stored["eeg_datas"] = np.vstack([eeg[-1:] * 0 + SHIFTED(eeg), eeg[1:]])
+    assert "rows 0, 18 could all be" in refusal(clips_of, tmp_path, stored)
+
+
+def test_release_of_2024_has_no_labels(tmp_path):
+    (tmp_path / "7").mkdir()
+    assert len(clips_of(tmp_path / "7", release_2024(signals()))) == 6
+    (found,) = find_subjects(tmp_path, ())
+    assert "has no labels" in refusal(read_labels, found)
+    savemat(tmp_path / "7" / "dis_label.mat", {"dis_label": ratings(7)})
+    np.testing.assert_array_equal(read_labels(found)[0], ratings(7))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"eeg_datas": np.zeros((18, 3000))}, "eeg_datas is"),
+        ({"gsr_datas": np.zeros((400, 2))}, "no row after the 1 signals"),
+        ({"fs_eeg": 0.0}, "fs_eeg = 0"),
+        ({"fs_ppg": np.nan}, "fs_ppg = nan"),
+        ({"fs_eeg": 90.0}, "at least 98 Hz"),
+    ],
+)
+def test_broken_signals_are_named(tmp_path, change, reason):
+    text = refusal(clips_of, tmp_path, signals() | change)
+    assert "datas.mat" in text and reason in text
+
+
+def test_too_short_window_is_refused(tmp_path):
+    assert "window_seconds" in refusal(clips_of, tmp_path, signals(), 0.5)
+
+
+def test_rates_of_the_file_are_used(tmp_path):
+    stored = without(signals(), "eeg_datas", "ppg_datas") | {"fs_gsr": 2.0}  # twice as long clips
+    assert {len(clip.start) for clip in clips_of(tmp_path, stored)} == {2 * SECONDS - 4}
+
+
+# ---------------------------------------------------------------------------------------------- features
+
+
+def test_entropy_of_one_second_is_the_published_recipe():
+    # Written out: Hann window of 300, FFT of 256 (the last 44 samples fall away), bins floor(f / 300 * 256) of both
+    # ends of 1-4, 4-8, 8-14, 14-31, 31-49 Hz inclusive, 1/2 ln(mean |X|^2) + 1/2 ln(2 pi e / round(300 / 256)).
+    x = np.random.default_rng(0).normal(size=(3, 18, 300)) * 20
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(300) / 299)
+    spectrum = np.abs(np.fft.fft((x * hann)[..., :256])) ** 2
+    bands = [(0, 3), (3, 6), (6, 11), (11, 26), (26, 41)]
+    power = np.stack([spectrum[..., low : high + 1].mean(-1) for low, high in bands], -1)
+    expected = 0.5 * np.log(power) + 0.5 * np.log(2 * np.pi * np.e / 1)
+    np.testing.assert_allclose(dmer_signals.eeg_features(x, 300.0), expected)
+
+
+def test_entropy_of_a_longer_window_averages_the_power_of_its_seconds():
+    x = np.random.default_rng(1).normal(size=(2, 18, 1500))
+    each = np.stack([dmer_signals.eeg_features(x[..., k : k + 300], 300.0) for k in range(0, 1500, 300)])
+    expected = 0.5 * np.log(np.exp(2 * each).mean(0))
+    np.testing.assert_allclose(dmer_signals.eeg_features(x, 300.0), expected)
+
+
+def test_a_flat_channel_is_finite_and_lowers_the_quality(tmp_path):
+    stored = signals()
+    stored["eeg_datas"][4] = 0
+    for clip in clips_of(tmp_path, stored):
+        assert np.isfinite(clip.signals["eeg"]).all()
+        np.testing.assert_allclose(clip.quality["eeg"], 17 / 18)
+        np.testing.assert_array_equal(clip.quality["gsr"], 1)
+
+
+def test_peripheral_statistics(tmp_path):
+    # GSR window from second 0 of clip 3: 300 x4, 301 x4, ..., 304 x4. Differences: 4 ones among 19.
+    gsr = clips_of(tmp_path, signals())[1].signals["gsr"][0, 0]
+    level = np.repeat(np.arange(300.0, 305.0), 4)
+    np.testing.assert_allclose(gsr[:7], [302, 302, level.std(), 300, 304, 4 / 20, 4 / 20])
+    np.testing.assert_allclose(gsr[7:14], [0, 4 / 19, np.sqrt(4 / 19 * 15 / 19), 0, 1, 15 / 19, 4 / 19])
+    magnitude = np.abs(np.fft.fft(level))[1:11]
+    np.testing.assert_allclose(gsr[22], magnitude.mean())
+    np.testing.assert_allclose(gsr[26], np.ptp(magnitude))
+
+
+def test_pulse_is_filtered_within_its_clip(tmp_path):
+    clips = clips_of(tmp_path, signals())
+    for clip in clips:
+        ppg = clip.signals["ppg"][2:6, 0]  # away from the ends of the clip
+        assert np.abs(ppg[:, 1]).max() < 0.05 * (1 + clip.video)  # the level of 500 is gone
+        # A sine of amplitude a has sd a / sqrt 2; 1.25 Hz lies inside the band.
+        np.testing.assert_allclose(ppg[:, 2], (1 + clip.video) / np.sqrt(2), rtol=0.05)
+    louder = signals()
+    louder["ppg_datas"][0, louder["ppg_datas"][-1] == 3] *= 100
+    np.testing.assert_array_equal(clips_of(tmp_path, louder)[2].signals["ppg"], clips[2].signals["ppg"])
+
+
+@pytest.mark.parametrize(("key", "rate"), [("eeg_datas", 300), ("gsr_datas", 4), ("ppg_datas", 100)])
+def test_lost_samples_cost_only_their_windows(tmp_path, key, rate):
+    stored = signals(videos=(3,))
+    at = np.flatnonzero(stored[key][-1] == 3)[rate * 7]  # second 7: in the windows from 3 to 7
+    stored[key][0, at] = np.nan
+    (clip,) = clips_of(tmp_path, stored)
+    for m, x in clip.signals.items():
+        lost = np.flatnonzero(~np.isfinite(x).all((1, 2)))
+        np.testing.assert_array_equal(lost, [3, 4, 5, 6, 7] if key.startswith(m) else [], err_msg=m)
+
+
+def test_video_features_beside_the_signals_describe_the_last_second(tmp_path):
+    ids, codes = seconds_of(VIDEOS, 2)  # the camera lost the first 2 s of each clip
+    savemat(tmp_path / "videoFea.mat", {"lbps_all": row_features(codes, 32), "vids": ids})
+    for clip in clips_of(tmp_path, signals(), window=2.0):
+        video = clip.signals["video"][:, 0, 0]
+        assert np.isnan(video[0]) and clip.quality["video"][0] == 0  # its last second is 1
+        np.testing.assert_array_equal(video[1:], 100 * clip.video + clip.start[1:] + 1)
