@@ -1,0 +1,180 @@
+"""Normalisation sees training rows only, and absent content never."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from mpcl_jax.batch import DataFileError, Recordings, take
+from mpcl_jax.data.normalise import (
+    Normalisation,
+    apply_normalisation,
+    design_matrix,
+    fit_normalisation,
+    standardise_per_subject,
+)
+
+
+def fake_recordings(seed=0) -> Recordings:
+    """Three people, 8 windows each, two modalities of which the second is sometimes absent."""
+    rng = np.random.default_rng(seed)
+    n = 24
+    return Recordings(
+        name="fake",
+        emotions=("a", "b"),
+        valence=("positive", "negative"),
+        groups={"eda": "physiological", "face": "behavioural"},
+        signals={
+            "eda": rng.normal(5, 3, (n, 2, 3)).astype(np.float32),
+            "face": rng.normal(-1, 0.1, (n, 1, 4)).astype(np.float32),
+        },
+        present={"eda": np.ones(n, bool), "face": np.arange(n) % 5 != 0},
+        quality={"eda": np.ones(n, np.float32), "face": np.ones(n, np.float32)},
+        labels=np.full((n, 2), 0.5, np.float32),
+        subject=np.repeat(["S1", "S2", "S3"], 8),
+        trial=np.repeat([f"t{i}" for i in range(12)], 2),
+        stimulus=np.repeat("", n),
+        start=np.full(n, np.nan),
+        duration=np.nan,
+        notes=("first note",),
+    )
+
+
+FAKE = fake_recordings()
+TRAIN = np.arange(16)
+
+
+def with_signal(recordings, m, rows, value):
+    x = recordings.signals[m].copy()
+    x[rows] = value
+    return recordings._replace(signals=recordings.signals | {m: x})
+
+
+def same(a: Normalisation, b: Normalisation) -> bool:
+    return all(np.array_equal(a.mean[m], b.mean[m]) and np.array_equal(a.std[m], b.std[m]) for m in a.mean)
+
+
+def test_hand_values():
+    # Present values 1, 2, 6: mean 3, population variance (4 + 1 + 9) / 3. The absent 100 does not count.
+    x = np.array([1, 100, 2, 6], np.float32).reshape(4, 1, 1)
+    present = np.array([True, False, True, True])
+    data = take(FAKE, np.arange(4))._replace(
+        signals={"eda": x}, present={"eda": present}, groups={"eda": "physiological"}
+    )
+    norm = fit_normalisation(data)
+    assert norm.mean["eda"] == [[3]]
+    assert norm.std["eda"] == pytest.approx(np.sqrt(14 / 3))
+    z = apply_normalisation(data.signals, data.present, norm)["eda"]
+    np.testing.assert_allclose(z.ravel(), np.array([-2, 0, -1, 3]) / np.sqrt(14 / 3), rtol=1e-6)
+    assert z.dtype == np.float32
+
+
+def test_training_rows_get_mean_0_and_sd_1():
+    train = take(FAKE, TRAIN)
+    z = apply_normalisation(train.signals, train.present, fit_normalisation(train))
+    for m in z:
+        here = z[m][train.present[m]]
+        np.testing.assert_allclose(here.mean(0), 0, atol=1e-5)
+        np.testing.assert_allclose(here.std(0), 1, atol=1e-5)
+
+
+def test_statistics_follow_training_rows_and_never_test_rows():
+    norm = fit_normalisation(take(FAKE, TRAIN))
+    test_changed = with_signal(FAKE, "eda", slice(16, 24), 1e6)
+    assert same(norm, fit_normalisation(take(test_changed, TRAIN)))
+    for row in TRAIN:
+        train_changed = with_signal(FAKE, "eda", row, 1e3)
+        assert not same(norm, fit_normalisation(take(train_changed, TRAIN)))
+
+
+def test_fit_takes_nothing_but_one_set_of_rows():
+    assert list(inspect.signature(fit_normalisation).parameters) == ["train"]
+
+
+@pytest.mark.parametrize("content", [0.0, 1e30, -7.0, np.nan, np.inf])
+def test_absent_content_has_no_influence_bit_for_bit(content):
+    changed = with_signal(FAKE, "face", ~FAKE.present["face"], content)
+    norm = fit_normalisation(take(changed, TRAIN))
+    assert same(norm, fit_normalisation(take(FAKE, TRAIN)))
+    assert design_matrix(changed, norm).tobytes() == design_matrix(FAKE, norm).tobytes()
+    here, there = standardise_per_subject(changed), standardise_per_subject(FAKE)
+    assert all(here.signals[m].tobytes() == there.signals[m].tobytes() for m in here.signals)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e7])
+def test_constant_features_get_std_1(value):
+    x = FAKE.signals["eda"].copy()
+    x[:, 1, 2] = value
+    data = FAKE._replace(signals=FAKE.signals | {"eda": x})
+    norm = fit_normalisation(data)
+    assert norm.std["eda"][1, 2] == 1
+    assert (norm.std["eda"][0] > 2).all()
+    z = apply_normalisation(data.signals, data.present, norm)["eda"]
+    np.testing.assert_allclose(z[:, 1, 2], 0, atol=1e-6)
+
+
+def test_rounding_is_not_taken_for_a_signal():
+    # 1 + 1e-7 is the next float32 after 1: dividing by that spread would make 0.1 of a new person a million.
+    x = FAKE.signals["eda"].copy()
+    x[:, 0, 0] = 1 + np.float32(1.2e-7) * (np.arange(24) % 2)
+    data = FAKE._replace(signals=FAKE.signals | {"eda": x})
+    assert len(set(x[:, 0, 0])) == 2
+    assert fit_normalisation(data).std["eda"][0, 0] == 1
+    assert (standardise_per_subject(data).signals["eda"][:, 0, 0] == 0).all()
+
+
+def test_refuses_a_modality_that_no_training_row_has():
+    nobody = FAKE._replace(present=FAKE.present | {"face": np.arange(24) >= 16})
+    with pytest.raises(DataFileError, match="fake: no training window has 'face'; leave it out"):
+        fit_normalisation(take(nobody, TRAIN))
+
+
+def test_per_subject_uses_each_persons_own_rows_and_says_so():
+    out = standardise_per_subject(FAKE)
+    for name in ("S1", "S2", "S3"):
+        rows = FAKE.subject == name
+        for m, x in out.signals.items():
+            here = x[rows & FAKE.present[m]]
+            np.testing.assert_allclose(here.mean(0), 0, atol=1e-5)
+            np.testing.assert_allclose(here.std(0), 1, atol=1e-4)
+    assert (out.signals["face"][~FAKE.present["face"]] == 0).all()
+    moved = standardise_per_subject(
+        with_signal(FAKE, "eda", FAKE.subject == "S3", FAKE.signals["eda"][16:] ** 2)
+    )
+    np.testing.assert_array_equal(moved.signals["eda"][:16], out.signals["eda"][:16])
+    assert np.abs(moved.signals["eda"][16:] - out.signals["eda"][16:]).max() > 0.1
+    assert out.notes[0] == "first note"
+    assert "whole recording" in out.notes[1]
+    assert len(out.notes) == 2
+
+
+def test_per_subject_ignores_labels():
+    other = FAKE._replace(labels=np.tile(np.float32([0.9, 0.1]), (24, 1)))
+    for m, x in standardise_per_subject(other).signals.items():
+        np.testing.assert_array_equal(x, standardise_per_subject(FAKE).signals[m])
+
+
+def test_per_subject_single_window_and_constant_feature_become_0():
+    present = FAKE.present["face"].copy()
+    present[9:16] = False  # S2 keeps one window of face
+    present[8] = True
+    x = FAKE.signals["eda"].copy()
+    x[:8, 0, 1] = 3.3  # constant within S1
+    data = FAKE._replace(present=FAKE.present | {"face": present}, signals=FAKE.signals | {"eda": x})
+    out = standardise_per_subject(data)
+    assert (out.signals["face"][8] == 0).all()
+    assert (out.signals["eda"][:8, 0, 1] == 0).all()
+    assert (out.signals["eda"][8:, 0, 1] != 0).all()
+
+
+def test_design_matrix_puts_everything_side_by_side():
+    norm = fit_normalisation(take(FAKE, TRAIN))
+    x = design_matrix(FAKE, norm)
+    z = apply_normalisation(FAKE.signals, FAKE.present, norm)
+    assert x.shape == (24, 6 + 4 + 1)
+    assert x.dtype == np.float32
+    np.testing.assert_array_equal(x[:, :6], z["eda"].reshape(24, 6))
+    np.testing.assert_array_equal(x[:, 6:10], z["face"].reshape(24, 4))
+    np.testing.assert_array_equal(x[:, 10], FAKE.present["face"])
+    everywhere = FAKE._replace(present=FAKE.present | {"face": np.ones(24, bool)})
+    assert design_matrix(everywhere, norm).shape == (24, 10)
