@@ -30,7 +30,7 @@ class CooccurrenceRetrieval(nn.Module):
         width, groups, slots = tokens.shape[-1], bank.shape[0], bank.shape[2]
         stored = rearrange(bank, "g c k d -> (g c k) d")
         state = nn.Dense(width, use_bias=False, dtype=self.dtype, name="state")(tokens)
-        log_beta = self.param("log_beta", lambda key: jnp.log(jnp.asarray(self.settings.beta)))
+        log_beta = self.param("log_beta", lambda key: jnp.log(jnp.float32(self.settings.beta)))
         similarity = jnp.exp(log_beta) * jnp.einsum("bcd,nd->bcn", unit(state.astype(jnp.float32)), stored)
         if self.settings.prior:
             strength = self.param("prior_strength", nn.initializers.ones, ())

@@ -22,7 +22,7 @@ class ValenceCompression(nn.Module):
     def __call__(self, tokens):
         """`tokens` [B, C, D]. Returns [B, V, D]."""
         own = np.asarray(self.valence)[None] == np.arange(max(self.valence) + 1)[:, None]  # [V, C]
-        bias = self.param("bias", lambda key: jnp.where(own, 0.0, -4.0))
+        bias = self.param("bias", lambda key: jnp.where(own, jnp.float32(0.0), -4.0))
         return _query_pool(self, tokens, own.shape[0], bias)
 
 

@@ -36,7 +36,7 @@ def init_prototypes(key, emotions: int, slots: int, width: int) -> Prototypes:
         bank=unit(jax.random.normal(key, (*shape, width))),
         mass=jnp.zeros(shape),
         usage=jnp.zeros((emotions, slots)),
-        cooccurrence=jnp.full((emotions, emotions), 1.0 / emotions**2),
+        cooccurrence=jnp.full((emotions, emotions), 1.0 / emotions**2, jnp.float32),
     )
 
 

@@ -4,6 +4,7 @@ The rows of the whole data set lie on the device once. Every fold of a protocol,
 the same two executables (`epoch`, `predict`), so a table costs one compilation.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +18,7 @@ from mpcl_jax.data.protocols import Fold
 from mpcl_jax.losses import kl_divergence
 from mpcl_jax.model.mpcl import MPCL, MPCLOutput
 from mpcl_jax.settings import Config
-from mpcl_jax.train.state import Best, Training, create_training, make_optimizer, variables
+from mpcl_jax.train.state import Best, Training, create_training, initial_variables, make_optimizer, variables
 from mpcl_jax.train.step import make_train_step
 
 
@@ -92,7 +93,8 @@ def make_program(config: Config, model: MPCL, spec: DataSpec, longest: int, mesh
     """
     batch_size = config.train.batch_size
     steps = -(-longest // batch_size)
-    optimizer = make_optimizer(config.train, steps * config.train.epochs)
+    shapes = jax.eval_shape(partial(initial_variables, model=model, spec=spec), jax.random.key(0))
+    optimizer = make_optimizer(config.train, steps * config.train.epochs, shapes["params"])
     train_step = make_train_step(model, optimizer, config)
     by_sample = NamedSharding(mesh, PartitionSpec("data"))
     replicated = NamedSharding(mesh, PartitionSpec())

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import optax
 
@@ -44,23 +45,31 @@ def variables(params, prototypes: Prototypes | None) -> dict:
     return {"params": params, "prototypes": {"memory": prototypes}}
 
 
-def make_optimizer(settings: TrainConfig, steps: int) -> optax.GradientTransformation:
+def make_optimizer(settings: TrainConfig, steps: int, params) -> optax.GradientTransformation:
     """AdamW behind gradient clipping; the rate warms up linearly, then falls along a cosine to 0 at `steps`.
 
-    Weight decay acts on matrices only, not on biases, norms, inverse temperatures or embeddings' scale.
+    Weight decay acts on matrices only, not on biases, norms or inverse temperatures. `params` are needed for
+    their shapes alone.
     """
     warmup = int(settings.warmup * steps)
     schedule = optax.warmup_cosine_decay_schedule(
         0.0 if warmup else settings.learning_rate, settings.learning_rate, warmup, max(steps, warmup + 1)
     )
-    return optax.chain(
-        optax.clip_by_global_norm(settings.clip),
-        optax.adamw(schedule, weight_decay=settings.weight_decay, mask=_decayed),
+    decayed = jax.tree.map(lambda x: jnp.full(x.shape, x.ndim >= 2, jnp.float32), params)
+    decayed, _ = jax.flatten_util.ravel_pytree(decayed)
+
+    def decay(update, flat):
+        return update + settings.weight_decay * decayed * flat
+
+    # One long vector instead of a hundred small arrays: a third of the program's kernels, same numbers.
+    return optax.flatten(
+        optax.chain(
+            optax.clip_by_global_norm(settings.clip),
+            optax.scale_by_adam(),
+            optax.stateless(decay),
+            optax.scale_by_learning_rate(schedule),
+        )
     )
-
-
-def _decayed(params):
-    return jax.tree.map(lambda x: x.ndim >= 2, params)
 
 
 def empty_batch(spec: DataSpec, size: int) -> Batch:
@@ -73,9 +82,14 @@ def empty_batch(spec: DataSpec, size: int) -> Batch:
     )
 
 
+def initial_variables(key, *, model: MPCL, spec: DataSpec) -> dict:
+    """Random parameters and an empty memory."""
+    return model.init({"params": key}, empty_batch(spec, 2), train=False)
+
+
 def create_training(key, model: MPCL, spec: DataSpec, optimizer, select: str) -> Training:
     """A fresh training; a pure function of `key`, so it can be compiled, mapped over folds and abstracted."""
-    made = model.init({"params": key}, empty_batch(spec, 2), train=False)
+    made = initial_variables(key, model=model, spec=spec)
     params = made["params"]
     prototypes = made["prototypes"]["memory"] if "prototypes" in made else None
     state = TrainState(jnp.int32(0), params, optimizer.init(params), prototypes)

@@ -5,6 +5,7 @@ seed and the step, so a resumed training equals one that was never stopped.
 """
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import optax
 
@@ -45,7 +46,8 @@ def make_train_step(model: MPCL, optimizer, config: Config):
             if memory.update == "gradient":
                 prototypes = prototypes._replace(bank=unit(params["bank"]))
 
-        report = {"loss": total, **terms, "gradient_norm": optax.tree.norm(gradient)}
+        flat, _ = jax.flatten_util.ravel_pytree(gradient)
+        report = {"loss": total, **terms, "gradient_norm": jnp.linalg.norm(flat)}
         return TrainState(state.step + 1, params, opt_state, prototypes), report
 
     return train_step
