@@ -1,0 +1,86 @@
+"""What was computed from a large file, kept on disk beside a description of that file.
+
+An entry is two files: `<name>.npz` (arrays, never pickled) and `<name>.json` (source, settings, checksum). An
+entry whose source, settings or checksum does not fit is computed anew, never trusted.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from mpcl_jax.batch import DataFileError
+
+
+def user_folder() -> Path:
+    """Where this user's programs keep what they can compute again."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "mpcl_jax"
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG rules: a relative path there is to be ignored.
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "mpcl_jax"
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def through(
+    folder: Path, name: str, source: Path, settings: dict, compute: Callable[[], dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """`compute()`, or what it returned for the same bytes of `source` and the same `settings` before.
+
+    `settings` is plain JSON data and must hold everything else that the result depends on, the version of the
+    code included. A source of unchanged size and time of change is taken as unchanged without being read.
+    Raises DataFileError if the source can not be read or the folder not be written.
+    """
+    try:
+        stat = source.stat()
+        stamp = {"path": str(source.resolve()), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+        known, arrays = _read(folder, name, settings)
+        if arrays is not None and {k: known.get(k) for k in stamp} == stamp:
+            return arrays
+        stamp["sha256"] = sha256(source)
+    except OSError as error:
+        raise DataFileError(source, f"can not be read ({error.strerror}); check its permissions") from error
+    if arrays is None or known.get("sha256") != stamp["sha256"]:
+        arrays = compute()
+    _write(folder, name, stamp, settings, arrays)
+    return arrays
+
+
+def _read(folder: Path, name: str, settings: dict) -> tuple[dict, dict[str, np.ndarray] | None]:
+    """Source and arrays of an entry; no arrays if it is absent, damaged or made with other settings."""
+    try:
+        entry = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        if entry["settings"] != settings or entry["sha256"] != sha256(folder / f"{name}.npz"):
+            return {}, None
+        with np.load(folder / f"{name}.npz", allow_pickle=False) as file:
+            return dict(entry["source"]), {key: file[key] for key in file.files}
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        return {}, None
+
+
+def _write(folder: Path, name: str, source: dict, settings: dict, arrays: dict[str, np.ndarray]) -> None:
+    """Puts both files in their place as a whole; the description last, as it vouches for the arrays."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            draft = Path(temporary) / name
+            np.savez(f"{draft}.npz", **arrays)
+            entry = {"source": source, "settings": settings, "sha256": sha256(Path(f"{draft}.npz"))}
+            Path(f"{draft}.json").write_text(json.dumps(entry, indent=1), encoding="utf-8")
+            os.replace(f"{draft}.npz", folder / f"{name}.npz")
+            os.replace(f"{draft}.json", folder / f"{name}.json")
+    except OSError as error:
+        raise DataFileError(
+            folder, f"converted recordings can not be kept here ({error.strerror}); set config.data.cache"
+        ) from error

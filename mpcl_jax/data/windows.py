@@ -1,0 +1,126 @@
+"""From a recorded signal to one row of numbers a window, whatever happened to the signal in between.
+
+`cardiac.py` and `features.py` say which numbers; here is what they share. A feature that a window does not
+support is NaN, lowers the quality of the window and is replaced by `fill`, which never sees a label.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from scipy import signal
+
+VERSION = (
+    1  # of the numbers made by cardiac.py and features.py; raised with each change, caches are made anew
+)
+LEAST_GOOD = 0.5  # share of samples that must be there for a window to count as present
+
+
+class Described(NamedTuple):
+    """One window of one signal."""
+
+    values: np.ndarray  # [F] float64, NaN where a feature can not be computed
+    quality: float  # in [0, 1]
+    present: bool  # False: the sensor says nothing in this window
+
+
+class Kind(NamedTuple):
+    """A kind of signal: its features, each with the value of somebody at rest, and how to get them.
+
+    `describe(x, rate)` takes one window, x [n] or [n, axes] with NaN where a sample is lost, and its sampling
+    rate in Hz. It uses nothing outside the window.
+    """
+
+    neutral: dict[str, float]  # feature name -> what `fill` uses when a person has no usable window at all
+    describe: Callable[[np.ndarray, float], Described]
+
+
+class Windows(NamedTuple):
+    """The windows of one signal of one person."""
+
+    values: np.ndarray  # [N, F] float64, NaN where a feature could not be computed
+    quality: np.ndarray  # [N] in [0, 1]
+    present: np.ndarray  # [N] bool
+
+
+def describe(
+    kind: Kind, x: np.ndarray, rate: float, starts: np.ndarray, seconds: float, unit: float = 1.0
+) -> Windows:
+    """Features of the windows of `unit` * x [n, ...] that begin at `starts` (samples) and last `seconds`."""
+    size = round(seconds * rate)
+    rows = [kind.describe(x[a : a + size] * unit, rate) for a in starts]
+    return Windows(
+        np.array([r.values for r in rows]).reshape(len(rows), len(kind.neutral)),
+        np.array([r.quality for r in rows], np.float64),
+        np.array([r.present for r in rows], bool),
+    )
+
+
+def fill(windows: Windows, kind: Kind) -> np.ndarray:
+    """`windows.values` [N, F] with every NaN replaced; rows that are not present become 0.
+
+    The replacement is the median of the same feature over the other windows given here, which are those of
+    one person; where there is none, the neutral value of `kind`. Labels are not used.
+    """
+    known = np.where(windows.present[:, None], windows.values, np.nan)
+    usual = np.array(list(kind.neutral.values()), np.float64)
+    some = np.isfinite(known).any(0)
+    usual[some] = np.nanmedian(known[:, some], axis=0)
+    return np.where(windows.present[:, None], np.where(np.isfinite(known), known, usual), 0.0)
+
+
+def absent(neutral: dict[str, float]) -> Described:
+    """A window in which the sensor says nothing."""
+    return Described(np.full(len(neutral), np.nan), 0.0, False)
+
+
+def described(neutral: dict[str, float], values: dict[str, float], quality: float) -> Described:
+    """A window with these values, in the order of `neutral`; a value that could not be computed costs quality."""
+    array = np.array([values.get(name, np.nan) for name in neutral], np.float64)
+    share = np.isfinite(array).mean()
+    return Described(np.where(np.isfinite(array), array, np.nan), float(np.clip(quality * share, 0, 1)), True)
+
+
+def repair(x: np.ndarray) -> tuple[np.ndarray, float]:
+    """Lost samples of x [n] or [n, axes] by linear interpolation, and the share in [0, 1] of good ones.
+
+    A sample is lost if any of its axes is not finite. All lost: zeros and 0.
+    """
+    columns = x.reshape(len(x), -1).astype(np.float64)
+    good = np.isfinite(columns).all(1)
+    if not good.any():
+        return np.zeros(x.shape), 0.0
+    if not good.all():
+        at = np.arange(len(x))
+        columns = np.stack([np.interp(at, at[good], c[good]) for c in columns.T], 1)
+    return columns.reshape(x.shape), float(good.mean())
+
+
+def slope(x: np.ndarray, rate: float) -> float:
+    """Least-squares slope of x [n], in its unit per minute."""
+    t = (np.arange(len(x)) - (len(x) - 1) / 2) / rate
+    return 60 * float(t @ x / (t @ t))
+
+
+def block_mean(x: np.ndarray, size: int) -> np.ndarray:
+    """Means of x [n, ...] over consecutive blocks of `size` samples; an incomplete last block is left out."""
+    n = len(x) // size
+    return x[: n * size].reshape(n, size, *x.shape[1:]).mean(1)
+
+
+def slower(x: np.ndarray, rate: float, wanted: float) -> tuple[np.ndarray, float]:
+    """x [n, ...] averaged over blocks to about `wanted` Hz, and its new rate. A slower x stays as it is."""
+    size = max(1, round(rate / wanted))
+    return block_mean(x, size), rate / size
+
+
+def band_pass(x: np.ndarray, low: float, high: float, rate: float) -> np.ndarray:
+    """x [n, ...] between `low` and `high` Hz, or up to 90 % of what `rate` can hold; no delay."""
+    return signal.sosfiltfilt(_sections(low, min(high, 0.45 * rate), rate), x, axis=0)
+
+
+@functools.lru_cache(maxsize=64)
+def _sections(low: float, high: float, rate: float) -> np.ndarray:
+    """Second-order Butterworth band pass as second-order sections."""
+    return signal.butter(2, (low, high), btype="bandpass", fs=rate, output="sos")
