@@ -22,7 +22,10 @@ def main(folder: pathlib.Path) -> None:
     limit_resources(memory_bytes, seconds)
     # The parent is trusted and names the function; the data file never gets to name one.
     function = vars(importlib.import_module(module))[name]
-    write_tree(folder / "answer.npz", answer(function, args))
+    try:
+        write_tree(folder / "answer.npz", answer(function, args))
+    except MemoryError:
+        write_tree(folder / "answer.npz", ("memory",))
 
 
 def answer(function: Any, args: tuple) -> tuple:

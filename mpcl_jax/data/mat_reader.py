@@ -20,7 +20,7 @@ import numpy as np
 from mpcl_jax.batch import DataFileError
 
 MAX_BYTES = 2 * 2**30  # of all arrays of a file together, unpacked
-MAX_RATIO = 200  # unpacked to packed size of a variable, where the unpacked size is above FREE_BYTES
+MAX_RATIO = 200  # claimed size to size of the file, where more than FREE_BYTES are claimed
 FREE_BYTES = 64 * 2**20
 PREFIX = 4096  # bytes that are unpacked to learn name, class and shape of a variable
 
@@ -45,6 +45,7 @@ class Header(NamedTuple):
     complex: bool
     shape: tuple[int, ...]
     size: int  # bytes of the header
+    total: int  # bytes the variable claims to have, header included
 
 
 def parse_mat(path: Any, names: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
@@ -80,9 +81,12 @@ def _variables(content: memoryview, names: tuple[str, ...] | None) -> dict[str, 
             continue  # nameless: where MATLAB keeps the insides of objects
         if head.name in found:
             raise Refused(f"holds {head.name!r} twice")
-        total += _claimed_bytes(head)
-        if total > MAX_BYTES:
-            raise Refused(f"its arrays claim more than {MAX_BYTES:,} bytes")
+        total += _array_bytes(head)
+        if total > min(MAX_BYTES, max(FREE_BYTES, MAX_RATIO * len(content))):
+            raise Refused(
+                f"its arrays up to {head.name!r} claim {total:,} bytes, packed into {len(content):,}; save less "
+                "in one file, or without packing (-v6)"
+            )
         found[head.name] = _array(head, load(), order)
     return found
 
@@ -127,7 +131,7 @@ def _elements(content: memoryview, order: str) -> Iterator[tuple[int, memoryview
 def _open(kind: int, body: memoryview, order: str) -> tuple[Header, Callable[[], memoryview]]:
     """The header of a variable, and a function that returns the bytes after it."""
     if kind == MATRIX:
-        head = _header(body, order)
+        head = _header(body, order, len(body))
         return head, lambda: body[head.size :]
     if kind != COMPRESSED:
         raise Refused(f"is damaged: an element of type {kind} instead of a variable")
@@ -135,11 +139,7 @@ def _open(kind: int, body: memoryview, order: str) -> tuple[Header, Callable[[],
     inner, size, start = _tag(prefix, order)
     if inner != MATRIX or start != 8:
         raise Refused(f"is damaged: a packed element of type {inner}")
-    if size > MAX_BYTES or size > max(FREE_BYTES, MAX_RATIO * len(body)):
-        raise Refused(
-            f"claims a variable of {size:,} bytes from {len(body):,} packed ones; save it with save(..., '-v6')"
-        )
-    head = _header(prefix[8 : 8 + size], order)
+    head = _header(prefix[8 : 8 + size], order, size)
     return head, lambda: _inflate(body, 8 + size)[8 + head.size :]
 
 
@@ -161,14 +161,14 @@ def _part(content: memoryview, at: int, order: str) -> tuple[int, memoryview, in
     return kind, values, at + (8 if start == 4 else 8 + -(-size // 8) * 8)
 
 
-def _header(content: memoryview, order: str) -> Header:
+def _header(content: memoryview, order: str, total: int) -> Header:
     """Flags, shape and name. Objects of MATLAB's own classes say neither shape nor name here."""
     kind, flags, at = _part(content, 0, order)
     if kind != 6 or len(flags) != 8:
         raise Refused("is damaged: a variable without flags")
     (bits,) = struct.unpack(order + "I", flags[:4])
     if bits & 0xFF == OPAQUE:
-        return Header("(an object)", OPAQUE, False, False, (), 0)
+        return Header("(an object)", OPAQUE, False, False, (), 0, total)
     kind, dims, at = _part(content, at, order)
     if kind != 5 or len(dims) % 4 or not 8 <= len(dims) <= 4 * 32:
         raise Refused("is damaged: a variable without a shape")
@@ -176,10 +176,10 @@ def _header(content: memoryview, order: str) -> Header:
     if kind not in (1, 2, 16) or not bytes(name).isascii():
         raise Refused("is damaged: a variable without a name")
     shape = struct.unpack(f"{order}{len(dims) // 4}i", dims)
-    return Header(str(name, "ascii"), bits & 0xFF, bool(bits & 0x200), bool(bits & 0x800), shape, at)
+    return Header(str(name, "ascii"), bits & 0xFF, bool(bits & 0x200), bool(bits & 0x800), shape, at, total)
 
 
-def _claimed_bytes(head: Header) -> int:
+def _array_bytes(head: Header) -> int:
     """Memory the array will take. Refuses classes that are not read, and impossible shapes."""
     if head.kind not in NUMERIC and head.kind != CHAR:
         what = OTHER.get(head.kind, f"variable of unknown class {head.kind}")
@@ -194,7 +194,11 @@ def _claimed_bytes(head: Header) -> int:
         raise Refused(
             f"{head.name!r} claims the shape {head.shape}, {claimed:,} bytes; {MAX_BYTES:,} are allowed"
         )
-    return claimed if 0 not in head.shape else 0
+    claimed = claimed if 0 not in head.shape else 0
+    # At most twice as many in the file: single stored as double. Else a small shape could hide a large rest.
+    if head.total > head.size + 2 * claimed + 64:
+        raise Refused(f"{head.name!r} claims the shape {head.shape} and {head.total:,} bytes")
+    return claimed
 
 
 def _array(head: Header, values: memoryview, order: str) -> np.ndarray:

@@ -6,6 +6,7 @@ Here the claim is compared with the size of the member and with a cap first.
 
 import ast
 import math
+import os
 import struct
 import zipfile
 import zlib
@@ -16,7 +17,7 @@ import numpy as np
 from mpcl_jax.batch import DataFileError
 
 MAX_BYTES = 4 * 2**30  # of all arrays of one file together
-MAX_RATIO = 200  # unpacked to packed size, where the unpacked size is above FREE_BYTES
+MAX_RATIO = 200  # claimed size to size of the file, where more than FREE_BYTES are claimed
 FREE_BYTES = 64 * 2**20
 MAX_HEADER = 4096  # characters
 KINDS = "biufcUS"  # numbers, truth values and text of fixed length
@@ -34,11 +35,11 @@ def parse_npz(path: Any, max_bytes: int = MAX_BYTES) -> dict[str, np.ndarray]:
             return {_key(path, info): _member(path, archive, info) for info in archive.infolist()}
     except FileNotFoundError as error:
         raise DataFileError(path, "does not exist") from error
-    # What `zipfile` and `zlib` raise on damaged archives; NotImplementedError and RuntimeError stand for
-    # archive features that np.savez never uses (encryption, split archives).
+    # What `zipfile` and `zlib` raise on damaged archives; RuntimeError stands for encryption and other
+    # features of archives that np.savez never uses.
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError) as error:
         raise DataFileError(path, f"not a readable .npz file ({error}); write it with np.savez") from error
-    except (NotImplementedError, RuntimeError) as error:
+    except RuntimeError as error:
         raise DataFileError(path, f"a kind of zip file that np.savez does not write ({error})") from error
 
 
@@ -54,18 +55,17 @@ def _check_claims(path: Any, archive: zipfile.ZipFile, max_bytes: int) -> None:
     names = [info.filename for info in infos]
     if len(set(names)) != len(names):
         raise DataFileError(path, "holds two arrays of one name; write it again with np.savez")
-    total = sum(info.file_size for info in infos)
+    total, size = sum(info.file_size for info in infos), os.path.getsize(path)
     if total > max_bytes:
         raise DataFileError(path, f"claims {total:,} bytes, more than the {max_bytes:,} allowed")
+    if total > max(FREE_BYTES, MAX_RATIO * size):
+        raise DataFileError(
+            path,
+            f"claims {total:,} bytes, packed into {size:,}; write it with np.savez, not np.savez_compressed",
+        )
     for info in infos:
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DataFileError(path, f"{info.filename!r} is packed in a way that np.savez does not use")
-        if info.file_size > max(FREE_BYTES, MAX_RATIO * info.compress_size):
-            raise DataFileError(
-                path,
-                f"{info.filename!r} claims {info.file_size:,} bytes from {info.compress_size:,} packed ones; "
-                "write it with np.savez instead of np.savez_compressed",
-            )
 
 
 def _member(path: Any, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
@@ -100,6 +100,8 @@ def _header(path: Any, name: str, file: Any) -> tuple[np.dtype, tuple[int, ...],
         refuse("is no NumPy array of format 1 or 2")
     size = {1: "<H", 2: "<I"}[start[6]]
     field = file.read(struct.calcsize(size))
+    if len(field) != struct.calcsize(size):
+        refuse("is cut off")
     (length,) = struct.unpack(size, field)
     if length > MAX_HEADER:
         refuse(f"has a header of {length:,} characters")
