@@ -70,8 +70,8 @@ def fold_arrays(fold: Fold, norm: Normalisation, longest: int, longest_validatio
         np.int32(len(fold.train)),
         padded(fold.validation, longest_validation),
         np.int32(len(fold.validation)),
-        dict(norm.mean),
-        dict(norm.std),
+        {m: x.astype(np.float32) for m, x in norm.mean.items()},
+        {m: x.astype(np.float32) for m, x in norm.std.items()},
     )
 
 

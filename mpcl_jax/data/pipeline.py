@@ -1,0 +1,61 @@
+"""From settings to recordings: which loader, which modalities, whose standardisation, which bytes."""
+
+import hashlib
+
+import numpy as np
+
+from mpcl_jax.batch import Recordings, check_recordings, take
+from mpcl_jax.config import ConfigError
+from mpcl_jax.data import dmer, folder, wesad
+from mpcl_jax.data.normalise import standardise_per_subject
+from mpcl_jax.data.simulate import simulate
+from mpcl_jax.settings import DataConfig
+
+
+def load(settings: DataConfig) -> Recordings:
+    """The recordings that a run uses, checked against the contract of `batch.py`.
+
+    Raises DataFileError naming file and reason, or ConfigError for a modality that the data set lacks.
+    """
+    match settings.kind:
+        case "simulated":
+            recordings = simulate(settings.simulate)[0]
+        case "dmer":
+            recordings = dmer.load(settings.path, settings.dmer)
+        case "wesad":
+            recordings = wesad.load(settings.path, settings.wesad, cache=settings.cache)
+        case "folder":
+            recordings = folder.load(settings.path)
+    recordings = check_recordings(
+        _keep_modalities(recordings, settings.modalities), settings.path or settings.kind
+    )
+    if settings.per_subject_standardise:
+        recordings = standardise_per_subject(recordings)
+    return recordings
+
+
+def _keep_modalities(recordings: Recordings, names: tuple[str, ...]) -> Recordings:
+    if not names:
+        return recordings
+    unknown = [m for m in names if m not in recordings.signals]
+    if unknown:
+        raise ConfigError(
+            f"config.data.modalities names {unknown[0]!r}; {recordings.name} has {', '.join(recordings.signals)}"
+        )
+    kept = np.stack([recordings.present[m] for m in names]).any(axis=0)
+    recordings = take(recordings, kept)
+    fields = ("groups", "signals", "present", "quality")
+    return recordings._replace(**{f: {m: recordings._asdict()[f][m] for m in names} for f in fields})
+
+
+def content_hash(recordings: Recordings) -> str:
+    """sha256 of everything in the recordings that can change a result."""
+    digest = hashlib.sha256()
+    for m in sorted(recordings.signals):
+        digest.update(m.encode())
+        digest.update(np.ascontiguousarray(recordings.signals[m], "<f4").tobytes())
+        digest.update(np.packbits(recordings.present[m]).tobytes())
+    digest.update(np.ascontiguousarray(recordings.labels, "<f4").tobytes())
+    for ids in (recordings.subject, recordings.trial, recordings.stimulus):
+        digest.update("\n".join(map(str, ids)).encode())
+    return digest.hexdigest()

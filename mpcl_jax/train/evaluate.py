@@ -1,0 +1,54 @@
+"""Predictions for every test window once, with what the model says beside them."""
+
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from mpcl_jax.train.folds import FoldArrays, Program, Rows, padded_length
+from mpcl_jax.train.state import Training, chosen_model
+
+
+class Predictions(NamedTuple):
+    """One fold's test windows, in the order of the manifest."""
+
+    rows: np.ndarray  # [P] int, rows of the recordings
+    predicted: np.ndarray  # [P, C] float32, rows sum to 1
+    cooccurrence_map: np.ndarray  # [P, C, C] float32, what each emotion called up
+    query: np.ndarray  # [P, G, D] float32, unit rows
+    similarity: np.ndarray  # [P, G, C, K] float32, to every prototype
+
+
+def predict_rows(program: Program, training: Training, rows: Rows, fold: FoldArrays, chosen) -> Predictions:
+    """Predicts the windows `chosen` [P] with the chosen model of `training`.
+
+    The list is padded to whole blocks and the padding thrown away, so every window counts once.
+    """
+    params, prototypes = chosen_model(training)
+    padded = np.zeros(padded_length(len(chosen)), np.int32)
+    padded[: len(chosen)] = chosen
+    output = program.predict(params, prototypes, rows, fold, padded)
+
+    def real(x):
+        return np.asarray(x)[: len(chosen)]
+
+    return Predictions(
+        np.asarray(chosen),
+        np.exp(real(output.log_probs)),
+        real(output.cooccurrence_map),
+        real(output.query),
+        real(output.similarity),
+    )
+
+
+def save_predictions(path: pathlib.Path, predictions: Predictions) -> None:
+    """Writes `.npz`, whole or not at all."""
+    temporary = path.with_suffix(".partial.npz")
+    np.savez_compressed(temporary, **predictions._asdict())
+    temporary.replace(path)
+
+
+def load_predictions(path: pathlib.Path) -> Predictions:
+    """Reads what `save_predictions` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        return Predictions(**{name: file[name] for name in Predictions._fields})

@@ -1,0 +1,84 @@
+"""What a running training tells people (a bar, or plain lines) and machines (`metrics.jsonl`)."""
+
+import json
+import os
+import pathlib
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+LINES_PER_FOLD = 5  # where there is no terminal to redraw a bar in
+
+
+class MetricsLog:
+    """One JSON object a line, `{"fold": 0, "epoch": 1, "loss": …}`; the file is the source of truth."""
+
+    def __init__(self, path: pathlib.Path):
+        """`path` of the file; its folder must exist."""
+        self._path = path
+
+    def drop_after(self, fold: int, epoch: int) -> None:
+        """Forgets lines of `fold` behind `epoch`: a resumed training will write them again."""
+        if not self._path.exists():
+            return
+        kept = [line for line in _whole_lines(self._path) if not _is_after(line, fold, epoch)]
+        temporary = self._path.with_suffix(".partial")
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        os.replace(temporary, self._path)
+
+    def write(self, entry: dict) -> None:
+        """Appends one entry."""
+        with self._path.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def _whole_lines(path: pathlib.Path):
+    """The entries of a log; a last line that a kill cut short is left out."""
+    for line in path.read_text().splitlines():
+        if line.endswith("}"):
+            yield json.loads(line)
+
+
+def _is_after(entry: dict, fold: int, epoch: int) -> bool:
+    return entry["fold"] == fold and entry["epoch"] > epoch
+
+
+class Ticker:
+    """Progress of one fold: a bar with loss, validation KL, samples/s and time left, or plain lines."""
+
+    def __init__(self, label: str, epochs: int, done: int, samples_per_epoch: int):
+        """`label` e.g. "fold 3 of 10" · `epochs` in all · `done` before this start."""
+        self._label, self._epochs, self._samples = label, epochs, samples_per_epoch
+        self._start, self._first = time.monotonic(), done
+        self._every = max(1, epochs // LINES_PER_FOLD)
+        self._bar = None
+        if sys.stdout.isatty():
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.fields[report]}"),
+                TimeRemainingColumn(),
+                console=Console(),
+            )
+            self._task = self._bar.add_task(label, total=epochs, completed=done, report="compiling …")
+            self._bar.start()
+
+    def update(self, epoch: int, report: dict[str, float]) -> None:
+        """Tells of a finished epoch; `report` holds the mean of every named term."""
+        speed = (epoch - self._first) * self._samples / max(time.monotonic() - self._start, 1e-9)
+        text = f"epoch {epoch}/{self._epochs}  loss {report['loss']:.4f}"
+        if "validation_kl" in report:
+            text += f"  validation KL {report['validation_kl']:.4f}"
+        text += f"  {speed:,.0f} samples/s"
+        if self._bar:
+            self._bar.update(self._task, completed=epoch, report=text)
+        elif epoch % self._every == 0 or epoch == self._epochs:
+            left = (self._epochs - epoch) * self._samples / max(speed, 1e-9)
+            print(f"{self._label}  {text}  {left:.0f} s left", flush=True)
+
+    def close(self) -> None:
+        """Leaves the terminal as it was."""
+        if self._bar:
+            self._bar.stop()
