@@ -8,6 +8,7 @@ from dmer_fixture import (
     SECONDS,
     ratings,
     refusal,
+    release_2024,
     row_features,
     seconds_of,
     signals,
@@ -142,6 +143,7 @@ def test_windows_that_are_not_finite_are_absent(tmp_path):
         r.present["video"], np.arange(8) != 2
     )  # second 6 ends the window from second 2
     assert r.present["eeg"].all() and not r.signals["video"][2].any()
+    np.testing.assert_array_equal(r.quality["video"], r.present["video"])
 
 
 def test_subjects_of_different_video_features_are_refused(tmp_path):
@@ -287,3 +289,40 @@ def test_emotions_stand_in_the_order_of_the_recording_script():
     assert dict(zip(EMOTIONS, VALENCE, strict=True)) == dict.fromkeys(positive, "positive") | dict.fromkeys(
         negative, "negative"
     )
+
+
+def test_notes_name_what_is_not_there(feature_recordings, tmp_path):
+    assert "subjects with fewer than 32 clips: 2 (6), 10 (4)" in feature_recordings.notes
+    assert not any("no behavioural modality" in note for note in feature_recordings.notes)
+    for name, stored in (("1", signals(videos=(0,))), ("5", signals(videos=()))):
+        (tmp_path / name).mkdir()
+        savemat(tmp_path / name / "datas.mat", stored | {"dis_label": ratings(0)})
+    r = dmer.load(str(tmp_path), SETTINGS)
+    assert set(r.subject) == {"1"} and set(r.groups.values()) == {"physiological"}
+    assert any("no behavioural modality" in note for note in r.notes)
+    assert "subjects with fewer than 32 clips: 1 (1), 5 (0)" in r.notes
+    text = refusal(dmer.load, str(tmp_path), DmerConfig(subjects=(1, 5)))
+    assert "no clip of subject 5" in text
+
+
+def test_signals_become_recordings(tmp_path):
+    (tmp_path / "58").mkdir()
+    savemat(tmp_path / "58" / "datas.mat", release_2024(signals(videos=(3, 16))))
+    savemat(tmp_path / "58" / "dis_label.mat", {"dis_label": ratings(58)})
+    ids, codes = seconds_of((3, 16), 0)
+    savemat(tmp_path / "58" / "videoFea.mat", {"lbps_all": row_features(codes, 32), "vids": ids})
+    r = dmer.load(str(tmp_path), DmerConfig(window_seconds=2.0, step_seconds=2.0))
+    assert r.duration == 2 and set(r.trial) == {"58/3", "58/16"} and len(r.labels) == 12
+    np.testing.assert_allclose(r.labels, expected_labels({"58": ratings(58)}, r), rtol=1e-6)
+    # GSR carries the codes of its two seconds (min, column 3), the video that of the last one.
+    np.testing.assert_array_equal(np.floor(r.signals["video"][:, 0, 0]), r.signals["gsr"][:, 0, 3] + 1)
+    np.testing.assert_array_equal(r.signals["gsr"][:, 0, 3], 100 * r.stimulus.astype(int) + r.start)
+
+
+def test_a_window_without_any_modality_is_dropped(tmp_path):
+    stored = signals(videos=(3,)) | {key: np.zeros((0, 0)) for key in ("gsr_datas", "ppg_datas")}
+    stored["eeg_datas"][2, -200] = np.nan  # in the last second, hence in the last window only
+    (tmp_path / "1").mkdir()
+    savemat(tmp_path / "1" / "datas.mat", stored | {"dis_label": ratings(1)})
+    r = dmer.load(str(tmp_path), SETTINGS)
+    np.testing.assert_array_equal(r.start, np.arange(7))

@@ -5,7 +5,7 @@ import pytest
 from dmer_fixture import ratings, refusal, write_merged
 from scipy.io import savemat
 
-from mpcl_jax.data.dmer_files import distributions, find_subjects, read_labels
+from mpcl_jax.data.dmer_files import Layout, distributions, find_subjects, read_labels
 
 
 def touch(root, *names):
@@ -67,6 +67,15 @@ def test_merged_file_without_labels_takes_them_from_the_subject_folder(tmp_path)
     assert read_labels(found)[1] == tmp_path / "4" / "datas.mat"
 
 
+def test_labels_of_a_merged_file_itself_come_first(tmp_path):
+    write_merged(tmp_path / "any" / "4.mat", ratings(1))
+    (tmp_path / "4").mkdir()
+    savemat(tmp_path / "4" / "datas.mat", {"dis_label": ratings(2)})
+    table, file = read_labels(find_subjects(tmp_path / "any", ())[0])
+    assert file == tmp_path / "any" / "4.mat"
+    np.testing.assert_array_equal(table, ratings(1))
+
+
 def test_missing_labels_say_where_to_put_them(tmp_path):
     text = refusal(read_labels, one_subject(tmp_path))
     assert "subject 4" in text and "4/eegfea.mat" in text and "[32, 10]" in text
@@ -83,3 +92,26 @@ def test_distributions_divide_by_the_sum():
     # 1+2+3+4 + 6 * 1 = 16
     rows = np.array([[1, 2, 3, 4, 1, 1, 1, 1, 1, 1]])
     np.testing.assert_array_equal(distributions(rows, ["video 0"], "x")[0], rows[0] / 16)
+
+
+def test_one_layout_of_a_mixed_folder_can_be_chosen(tmp_path):
+    touch(tmp_path, "1/datas.mat", "2/eegfea.mat", "3/datas.mat", "3/videoFea.mat")
+    assert "config.data.dmer.subjects" in refusal(find_subjects, tmp_path, ())
+    assert {f.layout for f in find_subjects(tmp_path, (1, 3))} == {Layout.SIGNALS}
+
+
+def test_folder_of_one_subject_says_to_give_its_parent(tmp_path):
+    touch(tmp_path, "1/eegfea.mat")
+    assert "give its parent" in refusal(find_subjects, tmp_path / "1", ())
+
+
+def test_leading_zeros_do_not_make_another_subject(tmp_path):
+    touch(tmp_path, "007/eegfea.mat", "10/eegfea.mat", "08/eegfea.mat")
+    assert [f.subject for f in find_subjects(tmp_path, ())] == ["7", "8", "10"]
+    assert find_subjects(tmp_path, (7,))[0].path == tmp_path / "007"
+
+
+def test_ratings_that_are_no_numbers_are_refused(tmp_path):
+    found = one_subject(tmp_path)
+    savemat(tmp_path / "4" / "dis_label.mat", {"dis_label": "none"})
+    assert "dis_label is" in refusal(read_labels, found)

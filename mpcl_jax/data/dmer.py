@@ -5,6 +5,7 @@ ratings divided by their sum are the distribution. `dmer_files.py` describes the
 are found; `load` recognises them.
 """
 
+import collections
 import dataclasses
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 from mpcl_jax.batch import DataFileError, Recordings, check_recordings, take
 from mpcl_jax.data import dmer_features, dmer_signals
 from mpcl_jax.data.dmer_files import (
+    CLIPS,
     EMOTIONS,
     VALENCE,
     Clip,
@@ -28,6 +30,14 @@ from mpcl_jax.settings import DmerConfig
 
 GROUPS = {"eeg": "physiological", "gsr": "physiological", "ppg": "physiological", "video": "behavioural"}
 
+SPLIT_NOTES = (
+    "no clip ids in these files: a trial is a group of windows of one subject with equal labels",
+    "window80 is the published split of shuffled windows and LEAKY: windows of one clip are on both sides, so it "
+    "measures memory of the clip",
+    "trial_kfold holds out whole groups of equal labels; a group can hold several clips, so this is stricter than "
+    "holding out clips",
+)
+
 
 def load(root: str, settings: DmerConfig) -> Recordings:
     """All windows of DMER under `root`, a folder in one of the four layouts or one features file (C, D).
@@ -39,8 +49,7 @@ def load(root: str, settings: DmerConfig) -> Recordings:
     found = find_subjects(Path(root), settings.subjects)
     layout = found[0].layout
     parts = [part for one in found for part in _guarded(one, settings)]
-    if not parts:
-        raise DataFileError(root, "holds no clip that is long enough for one window")
+    _require_rows(root, found, parts, settings)
     signals, present = _joined_signals(parts)
     recordings = Recordings(
         name="DMER",
@@ -56,12 +65,19 @@ def load(root: str, settings: DmerConfig) -> Recordings:
         stimulus=np.concatenate([p.stimulus for p in parts]),
         start=np.concatenate([p.start for p in parts]),
         duration=_duration(layout, settings),
-        notes=_notes(layout, parts, present),
+        notes=_notes(layout, found, parts, present),
         published_test=np.concatenate([p.published_test for p in parts]) if layout is Layout.SPLIT else None,
         protocols=_protocols(layout, found),
     )
     some = np.any(list(present.values()), axis=0)
     return check_recordings(recordings if some.all() else take(recordings, some), root)
+
+
+def _require_rows(root: str, found: list[Found], parts: list[Part], settings: DmerConfig) -> None:
+    empty = [f.subject for f in found if all(p.subject != f.subject for p in parts)]
+    if len(empty) == len(found) or (empty and settings.subjects):
+        text = f"no clip of subject {', '.join(empty)} is long enough for one window"
+        raise DataFileError(root, f"{text}; choose others with config.data.dmer.subjects")
 
 
 def _guarded(found: Found, settings: DmerConfig) -> list[Part]:
@@ -146,25 +162,22 @@ def _protocols(layout: Layout, found: list[Found]) -> tuple[str, ...]:
     return ("window80", "trial_kfold", *(("loso", "subject_kfold") if len(found) > 1 else ()))
 
 
-def _notes(layout: Layout, parts: list[Part], present: dict[str, np.ndarray]) -> tuple[str, ...]:
-    notes = [f"DMER, {len({p.subject for p in parts})} subject(s), layout: {layout}"]
-    if layout is Layout.SPLIT:
-        notes += [
-            "no clip ids in these files: a trial is a group of windows of one subject with equal labels",
-            "window80 is the published split of shuffled windows and LEAKY: windows of one clip are on both "
-            "sides, so it measures memory of the clip",
-            "trial_kfold holds out whole groups of equal labels; a group can hold several clips, so this is "
-            "stricter than holding out clips",
-        ]
-    else:
+def _notes(layout: Layout, found: list[Found], parts: list[Part], present: dict[str, np.ndarray]):
+    people = len({part.subject for part in parts})
+    notes = [f"DMER, {people} {'person' if people == 1 else 'people'}, layout: {layout}"]
+    notes += SPLIT_NOTES if layout is Layout.SPLIT else _clip_notes(found, parts)
+    if "video" not in present:
         notes.append(
-            "the length of a clip tells its valence: `start` and the number of windows are no features"
-        )
-    if layout is Layout.SIGNALS:
-        notes.append(
-            "aligned signals have no behavioural modality; extract videoFea.mat (layout B) to get one"
+            "no behavioural modality: extract videoFea.mat from the videos into the subjects' folders"
         )
     for m, here in present.items():
         if not here.all():
             notes.append(f"{m} is absent from {int((~here).sum())} of {len(here)} windows")
     return tuple(notes)
+
+
+def _clip_notes(found: list[Found], parts: list[Part]) -> list[str]:
+    clips = collections.Counter(part.subject for part in parts)
+    few = [f"{f.subject} ({clips[f.subject]})" for f in found if clips[f.subject] < CLIPS]
+    notes = ["the length of a clip tells its valence: `start` and the number of windows are no features"]
+    return notes + ([f"subjects with fewer than {CLIPS} clips: {', '.join(few)}"] if few else [])

@@ -2,7 +2,7 @@
 
 Layouts (Yang et al., Sci Data 11:847, 2024, and the code that its users read it with):
 
-    A  <root>/<n>/datas.mat                                     aligned signals
+    A  <root>/<n>/datas.mat, perhaps with videoFea.mat          aligned signals
     B  <root>/<n>/{eegfea,perifea,videoFea}.mat                 one feature file per modality
     C  <root>/Features/<n>.mat, or <root>/<n>.mat               features of all modalities, merged
     D  <root>/datas_all_fea_<n>.mat, or any single such file    windows shuffled and split, without clip ids
@@ -90,19 +90,32 @@ def find_subjects(root: Path, wanted: tuple[int, ...]) -> list[Found]:
     else:
         raise DataFileError(root, "does not exist; set config.data.path to the folder of DMER")
     if not found:
-        known = "; ".join(Layout)
-        raise DataFileError(root, f"holds no subject of DMER; known layouts: {known}")
-    _refuse_mixture(root, found)
+        raise DataFileError(root, f"holds no subject of DMER; {_hint(root)}")
     names = [f.subject for f in found]
     missing = [str(n) for n in wanted if str(n) not in names]
     if missing:
         raise DataFileError(root, f"has no subject {', '.join(missing)}; found: {', '.join(names)}")
-    return [f for f in found if not wanted or f.subject in map(str, wanted)]
+    chosen = [f for f in found if not wanted or f.subject in map(str, wanted)]
+    _refuse_mixture(root, chosen)
+    return chosen
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise DataFileError(folder, f"can not be opened ({error.strerror})") from error
 
 
 def _in_folder(root: Path) -> list[Found]:
-    found = [_entry(path) for path in root.iterdir()]
-    return sorted((f for f in found if f), key=lambda f: (int(f.subject), f.path.name))
+    found = [_entry(path) for path in _entries(root)]
+    return sorted((f for f in found if f), key=lambda f: int(f.subject))
+
+
+def _hint(root: Path) -> str:
+    if any((root / name).is_file() for name in (*FEATURE_FILES, "datas.mat")):
+        return "it is the folder of one subject: give its parent and choose with config.data.dmer.subjects"
+    return f"known layouts: {'; '.join(Layout)}"
 
 
 def _entry(path: Path) -> Found | None:
@@ -110,11 +123,8 @@ def _entry(path: Path) -> Found | None:
         held = {name for name in (*FEATURE_FILES, "datas.mat") if (path / name).is_file()}
         if not held:
             return None
-        layout = (
-            Layout.SIGNALS
-            if held <= {"datas.mat", "videoFea.mat"} and "datas.mat" in held
-            else Layout.FEATURES
-        )
+        extracted = held & {"eegfea.mat", "perifea.mat"} or "datas.mat" not in held
+        layout = Layout.FEATURES if extracted else Layout.SIGNALS
         return Found(str(int(path.name)), layout, path)
     for pattern, layout in ((r"(\d+)\.mat", Layout.MERGED), (r"datas_all_fea_(\d+)\.mat", Layout.SPLIT)):
         match = re.fullmatch(pattern, path.name, re.ASCII)
@@ -135,14 +145,18 @@ def _single_file(path: Path) -> Found:
 
 
 def _features_folders(root: Path) -> list[Path]:
-    return sorted(p for p in root.iterdir() if p.is_dir() and p.name.lower() == "features")
+    return [p for p in _entries(root) if p.is_dir() and p.name.lower() == "features"]
 
 
 def _refuse_mixture(root: Path, found: list[Found]) -> None:
     layouts = {f.layout: f.path for f in found}
     if len(layouts) > 1:
         which = "; ".join(f"{path.name}: {layout}" for layout, path in layouts.items())
-        raise DataFileError(root, f"mixes layouts ({which}); keep each in a folder of its own")
+        raise DataFileError(
+            root,
+            f"mixes layouts ({which}); keep each in a folder of its own, "
+            "or choose subjects of one of them with config.data.dmer.subjects",
+        )
     names = [f.subject for f in found]
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
