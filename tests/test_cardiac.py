@@ -1,0 +1,107 @@
+"""Beats and rhythm on signals whose beats are known."""
+
+import numpy as np
+import pytest
+
+from mpcl_jax.data import cardiac
+
+NAMES = tuple(cardiac.PULSE_NEUTRAL)
+
+
+def pulse_wave(times, seconds, rate=64, heights=None):
+    """A steep rise and a slow fall with a second, lower hump, as a wrist pulse has; one at each of `times`."""
+    t = np.arange(round(seconds * rate)) / rate
+    heights = np.full(len(times), 60.0) if heights is None else heights
+    wave = np.zeros(len(t))
+    for at, height in zip(times, heights, strict=True):
+        wave += height * np.exp(-0.5 * ((t - at - 0.15) / 0.07) ** 2)
+        wave += 0.4 * height * np.exp(-0.5 * ((t - at - 0.42) / 0.1) ** 2)
+    return wave
+
+
+def ecg_wave(times, seconds, rate=700):
+    """R peaks of 1 mV, 20 ms wide, with lower T waves, over a drifting baseline."""
+    t = np.arange(round(seconds * rate)) / rate
+    wave = 0.3 * np.sin(2 * np.pi * 0.2 * t)
+    for at in times:
+        wave += np.exp(-0.5 * ((t - at) / 0.01) ** 2) + 0.2 * np.exp(-0.5 * ((t - at - 0.25) / 0.05) ** 2)
+    return wave
+
+
+def test_rhythm_of_alternating_intervals():
+    # Intervals .8 .9 .8 .9 s, equally often: median .85 -> 60/.85 = 70.588; mean .85, every deviation 50 ms
+    # -> SDNN 50; every successive difference 100 ms -> RMSSD 100. Percentiles 10 and 90 are .8 and .9.
+    times = np.concatenate(([0.0], np.cumsum(np.tile([0.8, 0.9], 20))))
+    heart = cardiac.rhythm(times, seconds=40.0)
+    assert heart.rate == pytest.approx(60 / 0.85)
+    assert heart.low == pytest.approx(60 / 0.9)
+    assert heart.high == pytest.approx(60 / 0.8)
+    assert heart.sdnn == pytest.approx(50.0)
+    assert heart.rmssd == pytest.approx(100.0)
+    assert heart.coverage == pytest.approx(34 / 40)
+
+
+@pytest.mark.parametrize("change", ["missed", "false"])
+def test_one_wrong_beat_does_not_change_variability(change):
+    # Without cleaning the doubled (or cut) interval alone would give an RMSSD of about 150 ms.
+    rng = np.random.default_rng(0)
+    times = np.cumsum(0.8 + 0.01 * rng.standard_normal(60))
+    wrong = np.delete(times, 30) if change == "missed" else np.sort(np.append(times, times[30] + 0.3))
+    clean, heart = cardiac.rhythm(times, 48.0), cardiac.rhythm(wrong, 48.0)
+    assert heart.rmssd == pytest.approx(clean.rmssd, rel=0.1)
+    assert heart.sdnn == pytest.approx(clean.sdnn, rel=0.1)
+    assert heart.coverage < clean.coverage - 0.01
+
+
+def test_too_few_beats_say_nothing():
+    heart = cardiac.rhythm(np.array([0.0, 0.8, 1.6, 2.4]), 10.0)  # three intervals; FEWEST is four
+    assert np.isnan(heart[:5]).all()
+    assert heart.coverage == 0.0
+    assert np.isnan(cardiac.rhythm(np.zeros(0), 10.0).rate)
+
+
+def test_pulse_of_72_per_minute():
+    times = np.arange(0.3, 60, 60 / 72)
+    row = cardiac.pulse(pulse_wave(times, 60), 64)
+    values = dict(zip(NAMES, row.values, strict=True))
+    assert row.present
+    assert values["heart_rate"] == pytest.approx(72, abs=0.2)
+    assert np.expm1(values["log_sdnn"]) < 3  # ms; the truth is 0, a sample lasts 15.6
+    assert np.expm1(values["log_rmssd"]) < 3
+    assert values["height_variation"] < 0.05
+    assert row.quality > 0.95
+
+
+def test_variability_and_height_of_a_pulse():
+    # Intervals uniform in .7 ... 1.0 s and heights alternating 40, 80 (mean 60, sd 20 -> variation 1/3).
+    rng = np.random.default_rng(1)
+    intervals = rng.uniform(0.7, 1.0, 65)
+    times = np.cumsum(intervals)
+    times = times[times < 59]
+    wave = pulse_wave(times, 60, heights=np.where(np.arange(len(times)) % 2, 80.0, 40.0))
+    values = dict(zip(NAMES, cardiac.pulse(wave, 64).values, strict=True))
+    assert np.expm1(values["log_sdnn"]) == pytest.approx(1000 * np.diff(times).std(), rel=0.1)
+    truth = 1000 * np.sqrt(np.mean(np.diff(times, 2) ** 2))
+    assert np.expm1(values["log_rmssd"]) == pytest.approx(truth, rel=0.1)
+    assert values["height_variation"] == pytest.approx(1 / 3, abs=0.08)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_ecg_of_80_per_minute_either_way_round(sign):
+    times = np.arange(0.2, 30, 0.75)
+    noise = 0.02 * np.random.default_rng(2).standard_normal(30 * 700)
+    found = cardiac.ecg_beats(sign * ecg_wave(times, 30) + noise, 700)
+    assert len(found) == len(times)
+    assert np.abs(found - times).max() < 0.004
+    row = cardiac.electrocardiogram(sign * ecg_wave(times, 30), 700)
+    assert row.values[0] == pytest.approx(80, abs=0.2)
+    assert row.quality > 0.95
+
+
+def test_noise_is_no_heart():
+    """Quality tells noise from a pulse; nothing crashes and nothing becomes infinite."""
+    rng = np.random.default_rng(3)
+    noise = [cardiac.pulse(rng.standard_normal(3840), 64).quality for _ in range(5)]
+    assert max(noise) < 0.75
+    row = cardiac.pulse(pulse_wave(np.array([1.0, 2.0]), 10), 64)  # two beats only
+    assert row.present and row.quality == 0.0 and np.isnan(row.values[0])

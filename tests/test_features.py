@@ -1,0 +1,213 @@
+"""Features of signals whose truth is known, and of signals that are broken."""
+
+import numpy as np
+import pytest
+from test_cardiac import ecg_wave, pulse_wave
+
+from mpcl_jax.data import cardiac, features
+from mpcl_jax.data.windows import VERSION
+
+RATES = {
+    "pulse": 64,
+    "ecg": 700,
+    "conductance": 4,
+    "temperature": 4,
+    "motion": 32,
+    "breathing": 25,
+    "muscle": 700,
+}
+KINDS = {
+    "pulse": cardiac.PULSE,
+    "ecg": cardiac.ECG,
+    "conductance": features.CONDUCTANCE,
+    "temperature": features.TEMPERATURE,
+    "motion": features.MOTION,
+    "breathing": features.BREATHING,
+    "muscle": features.MUSCLE,
+}
+
+
+def named(kind, x, rate):
+    row = kind.describe(x, rate)
+    return dict(zip(kind.neutral, row.values, strict=True)), row
+
+
+def response_wave(t, at, height):
+    """A skin conductance response: one second up, five seconds half way down."""
+    since = np.maximum(t - at, 0)
+    shape = (1 - np.exp(-since / 0.7)) * np.exp(-since / 4)
+    return height * shape / shape.max()
+
+
+def example(name, seconds=60):
+    """A clean, deterministic window of each kind of signal."""
+    t = np.arange(round(seconds * RATES[name])) / RATES[name]
+    if name == "pulse":
+        return pulse_wave(np.arange(0.4, seconds, 0.9), seconds)
+    if name == "ecg":
+        return ecg_wave(np.arange(0.4, seconds, 0.9), seconds)
+    if name == "conductance":
+        return 2 + 0.005 * t + sum(response_wave(t, at, 0.2) for at in np.arange(5, seconds - 5, 12))
+    if name == "temperature":
+        return 32 + 0.003 * t + 0.01 * np.sin(t)
+    if name == "motion":
+        wave = np.stack([np.sin(2 * np.pi * 1.1 * t), np.sin(2 * np.pi * 5.3 * t), 0 * t], 1)
+        return np.array([0.6, 0.0, 0.8]) + 0.1 * wave * (t < seconds / 2)[:, None]
+    if name == "breathing":
+        return 5 * np.sin(2 * np.pi * 0.25 * t)
+    return 0.05 * np.sin(2 * np.pi * 100 * t) * (1 + 0.5 * np.sin(2 * np.pi * 0.5 * t))
+
+
+def test_planted_skin_conductance_responses_are_counted():
+    t = np.arange(240) / 4
+    x = 1.0 + sum(response_wave(t, at, 0.3) for at in (6, 16, 26, 36, 46))
+    values, row = named(features.CONDUCTANCE, x, 4)
+    assert values["response_rate"] == 5.0
+    # Smoothing over 1.25 s and the tail of the response before take a part of each rise.
+    assert np.expm1(values["log_response_sum"]) == pytest.approx(5 * 0.3, rel=0.25)
+    assert row.quality == 1.0 and row.present
+    tiny = 1.0 + sum(response_wave(t, at, 0.005) for at in (6, 16, 26))
+    assert named(features.CONDUCTANCE, tiny, 4)[0]["response_rate"] == 0.0
+
+
+def test_level_and_slope_of_skin_conductance():
+    t = np.arange(240) / 4
+    values, _ = named(features.CONDUCTANCE, 2.0 + 0.6 * (t - t.mean()) / 60, 4)
+    assert values["log_level"] == pytest.approx(np.log(3))  # log(1 + 2)
+    assert values["slope"] == pytest.approx(0.6)
+    assert values["log_spread"] == pytest.approx(0, abs=1e-9)
+    # Monotone: all changes together are the range, .6 * (239 / 240) less the smoothed ends, over one minute.
+    assert np.expm1(values["log_activity"]) == pytest.approx(0.6, rel=0.02)
+    assert values["log_range"] == pytest.approx(values["log_activity"], rel=1e-6)
+
+
+def test_chest_and_wrist_rates_agree():
+    """The chest measures conductance and temperature at 700 Hz, the wrist at 4 Hz."""
+    fast, slow = np.arange(60 * 700) / 700, np.arange(60 * 4) / 4
+
+    def wave(t):
+        return 1 + 0.002 * t + sum(response_wave(t, at, 0.3) for at in (8, 20, 32, 44))
+
+    for kind in (features.CONDUCTANCE, features.TEMPERATURE):
+        a, b = kind.describe(30 * wave(fast), 700).values, kind.describe(30 * wave(slow), 4).values
+        np.testing.assert_allclose(a, b, rtol=0.03, atol=0.05)
+
+
+def test_temperature_level_slope_and_garbage():
+    t = np.arange(240) / 4
+    x = 33.0 + 0.5 * (t - t.mean()) / 60
+    values, row = named(features.TEMPERATURE, x, 4)
+    assert values["level"] == pytest.approx(33.0)
+    assert values["slope"] == pytest.approx(0.5)
+    assert row.quality == 1.0
+    x[:24] = 382.18  # what an Empatica writes before its thermometer answers
+    values, row = named(features.TEMPERATURE, x, 4)
+    assert values["level"] == pytest.approx(33.0, abs=0.05)
+    assert row.quality == pytest.approx(0.9)
+    assert not features.temperature(np.full(240, 382.18), 4).present
+    # A constant temperature is no fault: the sensor has steps of .02 degrees.
+    assert features.temperature(np.full(240, 33.0), 4).present
+
+
+def test_motion_of_a_sine():
+    # Amplitude a on one axis: rms a / sqrt 2. At 1 Hz it is slow, at 4 Hz fast.
+    t = np.arange(32 * 60) / 32
+    for hertz, near, far in ((1.0, "log_slow", "log_fast"), (4.0, "log_fast", "log_slow")):
+        x = np.stack([0.2 * np.sin(2 * np.pi * hertz * t), 0 * t, np.ones(len(t))], 1)
+        values, row = named(features.MOTION, x, 32)
+        assert np.exp(values["log_energy"]) - 1e-3 == pytest.approx(0.2 / np.sqrt(2), rel=0.01)
+        assert np.exp(values[near]) == pytest.approx(0.2 / np.sqrt(2), rel=0.05)
+        assert values[far] < values[near] - 2
+        # Mean absolute slope of the sine: a * 2 pi f * 2 / pi = 4 a f.
+        assert np.exp(values["log_jerk"]) == pytest.approx(4 * 0.2 * hertz, rel=0.05)
+        assert values["still"] == 0.0 and row.quality == 1.0
+
+
+def test_stillness_posture_and_gravity():
+    still = np.tile([0.0, 0.0, 1.0], (32 * 60, 1))
+    values, row = named(features.MOTION, still, 32)
+    assert row.present and values["still"] == 1.0
+    assert values["log_energy"] == pytest.approx(np.log(1e-3))  # the floor
+    turned = still.copy()
+    turned[960:] = [1.0, 0.0, 0.0]
+    values, _ = named(features.MOTION, turned, 32)
+    # One step of length sqrt 2 among 59 seconds: rms sqrt(2 / 59) = .184.
+    assert np.exp(values["log_posture"]) - 1e-3 == pytest.approx(np.sqrt(2 / 59))
+    assert values["still"] > 0.95
+    assert not features.motion(np.zeros((32 * 60, 3)), 32).present  # no gravity: the sensor is off
+
+
+def test_breathing_fifteen_times_a_minute():
+    # Inhaling 1.5 s, exhaling 2.5 s: 15/min, share .375, from -1 to 1 by straight lines, belt in percent * 10.
+    t = np.arange(0, 60, 1 / 700)
+    phase = t % 4
+    x = 10 * np.where(phase < 1.5, -1 + 2 * phase / 1.5, 1 - 2 * (phase - 1.5) / 2.5)
+    values, row = named(features.BREATHING, x, 700)
+    assert values["breath_rate"] == pytest.approx(15, abs=0.1)
+    assert values["length_variation"] < 0.02
+    assert np.expm1(values["log_depth"]) == pytest.approx(20, rel=0.2)  # the band rounds the corners off
+    assert 0.35 < values["inhale_share"] < 0.5
+    assert row.quality > 0.9
+    assert features.breathing(x[: 5 * 700], 700).quality == 0.0  # five seconds hold no two breaths
+
+
+def test_muscle_tone_and_pitch():
+    t = np.arange(700 * 20) / 700
+    x = 0.1 * np.sin(2 * np.pi * 100 * t)
+    values, _ = named(features.MUSCLE, x, 700)
+    assert np.exp(values["log_tone"]) == pytest.approx(0.1 / np.sqrt(2), rel=0.02)
+    assert values["crossings"] == pytest.approx(200, rel=0.01)  # a sine of 100 Hz
+    assert values["burst"] < 0.05
+    bursts, _ = named(features.MUSCLE, x * (t % 2 < 1), 700)
+    assert bursts["burst"] == pytest.approx(1.0, abs=0.1)  # half on, half off: sd = mean
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_lost_samples_cost_quality_not_numbers(name):
+    x = example(name)
+    whole = KINDS[name].describe(x, RATES[name])
+    assert whole.present and np.isfinite(whole.values).all() and whole.quality > 0.85
+    broken = x.copy()
+    broken[: int(0.3 * len(x))] = np.nan
+    row = KINDS[name].describe(broken, RATES[name])
+    assert row.present and np.isfinite(row.values).all()
+    assert row.quality <= 0.71
+    broken[: int(0.6 * len(x))] = np.inf
+    assert not KINDS[name].describe(broken, RATES[name]).present
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_dead_sensors_are_absent(name):
+    for dead in (np.full(example(name).shape, np.nan), np.zeros(example(name).shape)):
+        row = KINDS[name].describe(dead, RATES[name])
+        assert not row.present and row.quality == 0.0 and np.isnan(row.values).all()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_short_windows_and_noise_never_crash(name):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(example(name, 5).shape)
+    row = KINDS[name].describe(x, RATES[name])
+    assert row.values.shape == (len(KINDS[name].neutral),)
+    assert not np.isinf(row.values).any() and 0 <= row.quality <= 1
+
+
+# Values of `example` under VERSION 1. When this test fails because a feature was changed on purpose, raise
+# windows.VERSION with it: caches of users hold the old numbers and are made anew only then.
+GOLDEN = {
+    "pulse": [66.66, 66.65, 66.68, 0.621, 0.6356, 0.06177],
+    "ecg": [66.67, 66.67, 66.67, 0.0004006, 0.0004068],
+    "conductance": [1.175, 0.3413, 0.3913, 0.06328, 5, 0.5031, 0.9826],
+    "temperature": [32.09, 0.18, 0.00702],
+    "motion": [-2.635, 0.05558, -2.987, -2.981, -5.128, 0.5],
+    "breathing": [15, 0.002574, 2.398, 0.01251, 0.5],
+    "muscle": [-3.281, -2.94, 0.3518, 200],
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_numbers_belong_to_their_version(name):
+    assert VERSION == 1
+    np.testing.assert_allclose(
+        KINDS[name].describe(example(name), RATES[name]).values, GOLDEN[name], rtol=1e-3, atol=1e-3
+    )
