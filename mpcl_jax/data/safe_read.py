@@ -103,7 +103,12 @@ def _outcome(path: Any, child: subprocess.CompletedProcess, folder: str, limits:
         raise _error(path, _signal_reason(-child.returncode, limits), trace)
     if child.returncode > 0:
         raise RuntimeError(f"the guarded reader failed while reading {path}:\n{trace}")
-    match read_tree(pathlib.Path(folder, "answer.npz"), limits.memory_bytes):
+    try:
+        answer = read_tree(pathlib.Path(folder, "answer.npz"), limits.memory_bytes)
+    except DataFileError as error:  # names a temporary file that the user never saw
+        reason = f"could not be read: the guarded reader left no usable answer ({error.reason})"
+        raise DataFileError(path, reason) from error
+    match answer:
         case ("result", value):
             return value
         case ("refused", str(file), str(reason)):
@@ -112,7 +117,7 @@ def _outcome(path: Any, child: subprocess.CompletedProcess, folder: str, limits:
             raise DataFileError(path, f"needs more than {limits.memory_bytes:,} bytes of memory to be read")
         case ("bug", str(text), str(trace)):
             raise _error(path, f"could not be understood: {text}", trace)
-    raise DataFileError(path, "could not be read: the guarded reader gave no answer")
+    raise DataFileError(path, "could not be read: the guarded reader left no usable answer")
 
 
 def _signal_reason(number: int, limits: Limits) -> str:

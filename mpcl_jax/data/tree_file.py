@@ -71,19 +71,19 @@ def _decode(node: Any, arrays: dict[str, np.ndarray]) -> Any:
     if not isinstance(node, dict):
         return node
     ((kind, value),) = node.items()
-    match kind:
-        case "array":
-            return arrays[f"a{value}"]
-        case "scalar":
-            return arrays[f"a{value}"][()]
-        case "complex":
-            return complex(*value)
-        case "bytes":
-            return value.encode("latin1")
-        case "path":
-            return pathlib.Path(value)
-        case "tuple":
-            return tuple(_decode(x, arrays) for x in value)
-        case "dict":
-            return {_decode(k, arrays): _decode(v, arrays) for k, v in value}
+    match (kind, value):
+        case ("array", int(number)):
+            return arrays[f"a{number}"]
+        case ("scalar", int(number)):
+            return arrays[f"a{number}"][()]
+        case ("complex", [float(real), float(imaginary)]):
+            return complex(real, imaginary)
+        case ("bytes", str(letters)):
+            return letters.encode("latin1")
+        case ("path", str(name)):
+            return pathlib.Path(name)
+        case ("tuple", list(items)):
+            return tuple([_decode(x, arrays) for x in items])
+        case ("dict", list(pairs)):
+            return {_decode(k, arrays): _decode(v, arrays) for k, v in pairs}
     raise ValueError(f"unknown kind {kind!r}")
