@@ -136,10 +136,10 @@ def _labels(file: Path, held: dict[str, np.ndarray], meta: Meta) -> np.ndarray:
         )
     _refuse_rows(file, "'labels'", ~np.isfinite(labels).all(1), "not finite; leave windows without label out")
     _refuse_rows(file, "'labels'", (labels < 0).any(1), "negative; wanted strengths >= 0")
-    total = labels.sum(1, keepdims=True)
-    bad = ~np.isfinite(total[:, 0]) | (total[:, 0] <= 0)
-    _refuse_rows(file, "'labels'", bad, "no emotion is above 0; leave windows without label out")
-    return labels / total
+    top = labels.max(1, keepdims=True)
+    _refuse_rows(file, "'labels'", top[:, 0] == 0, "no emotion is above 0; leave windows without label out")
+    labels = labels / top  # so that the sum of very large numbers does not overflow
+    return labels / labels.sum(1, keepdims=True)
 
 
 def _present(file: Path, held: dict[str, np.ndarray], m: str) -> np.ndarray:
@@ -267,8 +267,9 @@ def _notes(subjects: list[Subject], unnamed: list[str]) -> tuple[str, ...]:
     """What a reader of results on these recordings has to know."""
     notes = []
     if unnamed:
+        shown = ", ".join(unnamed[:3] + ["..."] * (len(unnamed) > 3))
         notes.append(
-            f"{len(unnamed)} of {len(subjects)} files name no trials ({', '.join(unnamed[:3])} ...): neighbouring "
+            f"{len(unnamed)} of {len(subjects)} files name no trials ({shown}): neighbouring "
             "windows with equal labels and stimulus count as one trial; trial_kfold is not offered"
         )
     if not all((s.stimulus != "").all() for s in subjects):
