@@ -1,0 +1,148 @@
+"""A `Table` as Markdown, as CSV and as verdict lines."""
+
+import csv
+import io
+import math
+
+from mpcl_jax.benchmark.leaderboard import REFERENCE, Row, Table, Verdict
+from mpcl_jax.benchmark.statistics import BETTER, FEWEST, WORSE
+
+LEAKY = "LEAKY"
+HEADS = {
+    "chebyshev": "Chebyshev ↓",
+    "clark": "Clark ↓",
+    "canberra": "Canberra ↓",
+    "kl": "KL ↓",
+    "cosine": "cosine ↑",
+    "intersection": "intersection ↑",
+    "skill": "skill ↑",
+}
+
+
+def to_markdown(table: Table, *, title: str = "Results") -> str:
+    """Title, aligned table, caption and verdict lines; readable in a terminal as it is."""
+    heads = ["method"]
+    for name, head in HEADS.items():
+        heads += [head, "95 %"] if name == "kl" else [head]
+    cells = [_cells(row) for row in table.rows]
+    heads.append("seeds")
+    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    ruler = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = [f"## {title}{f' ({LEAKY} split)' if table.leaky else ''}", ""]
+    for cell in (heads, ruler, *cells):
+        first, *others = (text.rjust(width) for text, width in zip(cell, widths, strict=True))
+        lines.append("| " + " | ".join([first.strip().ljust(widths[0]), *others]) + " |")
+    answers = [f"- {line}" for line in verdict(table).splitlines()]
+    return "\n".join([*lines, "", _caption(table), "", *answers]) + "\n"
+
+
+def to_csv(table: Table, *, command: str, commit: str) -> str:
+    """One line per method with all digits; the first line is a comment with `command` and `commit`."""
+    heads = ["method", *HEADS, "kl_low", "kl_high", "kl_seed_sd", "seeds"]
+    fixed = {
+        "interval_over": table.over,
+        "windows": table.windows,
+        "subjects": table.subjects,
+        "split": LEAKY if table.leaky else "grouped",
+        "split_sha256": table.split_sha256,
+    }
+    lines = [
+        [
+            row.method,
+            *(row.mean[name] for name in HEADS),
+            row.low,
+            row.high,
+            row.spread,
+            row.seeds,
+            *fixed.values(),
+        ]
+        for row in table.rows
+    ]
+    return _csv([*heads, *fixed], lines, command, commit)
+
+
+def to_subject_csv(table: Table, *, command: str, commit: str) -> str:
+    """One line per method and subject with the six measures; first line as in `to_csv`."""
+    measures = [name for name in HEADS if name != "skill"]
+    lines = [
+        [row.method, who, *(values[name] for name in measures)]
+        for row in table.rows
+        for who, values in row.per_subject.items()
+    ]
+    return _csv(["method", "subject", *measures], lines, command, commit)
+
+
+def verdict(table: Table) -> str:
+    """One line per question: who beats whom, by how much, or that nothing is shown."""
+    return "\n".join(_answer(question, table) for question in table.verdicts)
+
+
+def _answer(question: Verdict, table: Table) -> str:
+    found = question.comparison
+    opponent = _spoken(question.opponent)
+    if question.opponent == REFERENCE:
+        opponent = f"the {opponent}{', here the best baseline' * question.best}"
+    elif question.best:
+        opponent = f"the best baseline, {opponent}"
+    numbers = f"KL {_short(found.difference, sign=True)}{_interval(found.low, found.high)}"
+    numbers += f", skill {_short(question.skill, 2)}"
+    if found.verdict == BETTER:
+        text = f"yes ({numbers})"
+    elif found.verdict == WORSE:
+        text = f"no, it is worse ({numbers})"
+    elif found.n < FEWEST:
+        text = f"not shown ({numbers}; {table.over} are too few to show anything)"
+    else:
+        text = f"not shown ({numbers}; {table.over} would show a difference of {_short(found.detectable)})"
+    prefix = f"{LEAKY} split: " if table.leaky else ""
+    return f"{prefix}{_spoken(question.method)} beats {opponent}: {text}"
+
+
+def _caption(table: Table) -> str:
+    text = (
+        f"Means over windows within subject, then over subjects ({table.windows} windows, {table.subjects} "
+        f"subject{'s' * (table.subjects != 1)}); 95 % interval over {table.over}"
+    )
+    if table.subjects < FEWEST:
+        text += ", which says nothing about other people"
+    if table.leaky:
+        text += (
+            f". {LEAKY}: windows of the tested trials were trained on, so these are no results for new data"
+        )
+    return f"{text}. Split {table.split_sha256[:12]}."
+
+
+def _cells(row: Row) -> list[str]:
+    cells = [_spoken(row.method).replace("|", "\\|")]
+    for name in HEADS:
+        cells.append(_short(row.mean[name], 2 if name == "skill" else 4))
+        if name == "kl":
+            cells.append(_interval(row.low, row.high).strip() or "-")
+    return [*cells, str(row.seeds) if row.seeds == 1 else f"{row.seeds} (sd {_short(row.spread)})"]
+
+
+def _spoken(method: str) -> str:
+    return method.replace("_", " ")
+
+
+def _interval(low: float, high: float) -> str:
+    return "" if math.isnan(low) else f" [{_short(low)}, {_short(high)}]"
+
+
+def _short(value: float, digits: int = 4, sign: bool = False) -> str:
+    """.0047, −.0047 or 1.2150; "-" for NaN."""
+    if math.isnan(value):
+        return "-"
+    text = f"{abs(value):.{digits}f}"
+    nothing = float(text) == 0
+    mark = "" if nothing else "−" if value < 0 else "+" if sign else ""
+    return mark + (text[1:] if text.startswith("0.") else text)
+
+
+def _csv(heads: list[str], lines: list[list], command: str, commit: str) -> str:
+    out = io.StringIO()
+    out.write(f"# {' '.join(command.split())} @ {' '.join(commit.split())}\n")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(heads)
+    writer.writerows(lines)
+    return out.getvalue()
