@@ -40,14 +40,19 @@ def _dtype(dtype: np.dtype) -> bytes:
     return new + state
 
 
-def recording(subject="S2", order=ORDER, seconds=20, chest=False) -> dict:
-    """What a pickle holds: five conditions of `seconds` with 3 s of label 0 before each, and code 5 at the end."""
+def recording(subject="S2", order=ORDER, seconds=20, chest=False, faster=0) -> dict:
+    """What a pickle holds: five conditions of `seconds` with 3 s of label 0 before each, and code 5 at the end.
+
+    `faster`: beats per minute added to HEART.
+    """
     codes = np.concatenate([[0] * 3 + [CODES[c]] * seconds for c in order] + [[0] * 2 + [5] * 3])
     label, total = np.repeat(codes, 700).astype("<i4"), len(codes)
     rng = np.random.default_rng(int(subject[1:]))
     beats = []
     for k, condition in enumerate(order):
-        beats += list(np.arange(k * (seconds + 3) + 0.2, (k + 1) * (seconds + 3), 60 / HEART[condition]))
+        beats += list(
+            np.arange(k * (seconds + 3) + 0.2, (k + 1) * (seconds + 3), 60 / (HEART[condition] + faster))
+        )
     quarter = np.arange(4 * total) / 4
     still = np.tile([0.0, 0.0, 64.0], (32 * total, 1))
     wrist = {

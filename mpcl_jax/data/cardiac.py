@@ -141,7 +141,7 @@ ECG_NEUTRAL = {
     "log_rmssd": 3.7,  # log(1 + ms)
 }
 # The height itself is left out: it follows the pressure of the strap more than the person.
-PULSE_NEUTRAL = ECG_NEUTRAL | {"height_variation": 0.3}  # sd / mean over the pulses
+PULSE_NEUTRAL = ECG_NEUTRAL | {"height_variation": 0.4}  # sd / mean over the pulses
 
 
 def pulse(x: np.ndarray, rate: float) -> Described:

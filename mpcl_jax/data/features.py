@@ -32,11 +32,11 @@ BREATH_SECONDS = 1.25  # shortest breath
 CONDUCTANCE_NEUTRAL = {
     "log_level": 0.5,  # log(1 + microsiemens), mean
     "slope": 0.0,  # microsiemens/min
-    "log_range": 0.1,  # log(1 + microsiemens)
-    "log_spread": 0.05,  # log(1 + microsiemens), sd around the straight line
-    "response_rate": 2.0,  # skin conductance responses per minute
-    "log_response_sum": 0.1,  # log(1 + microsiemens/min), all responses together
-    "log_activity": 0.2,  # log(1 + microsiemens/min), all changes together
+    "log_range": 0.05,  # log(1 + microsiemens)
+    "log_spread": 0.01,  # log(1 + microsiemens), sd around the straight line
+    "response_rate": 1.0,  # skin conductance responses per minute
+    "log_response_sum": 0.05,  # log(1 + microsiemens/min), all responses together
+    "log_activity": 0.1,  # log(1 + microsiemens/min), all changes together
 }
 
 

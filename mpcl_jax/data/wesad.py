@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mpcl_jax.batch import DataFileError, Recordings, check_recordings
+from mpcl_jax.batch import DataFileError, Recordings, check_recordings, take
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data import cache as disk
 from mpcl_jax.data import cardiac, features, safe_read, wesad_quest
@@ -31,7 +31,7 @@ CODES = {"Base": 1, "TSST": 2, "Fun": 3, "Medi 1": 4, "Medi 2": 4}  # condition 
 # Both meditations follow the same instruction: who holds out a stimulus must hold out both.
 STIMULUS = {name: name.split()[0] for name in CODES}
 LEAST_SECONDS = 5.0
-AT_ONCE = 2  # pickles read at the same time; each takes up to 3 GB of memory
+AT_ONCE = 2  # pickles read at the same time; more would wait for the disk
 
 
 class Sensor(NamedTuple):
@@ -77,8 +77,9 @@ def load(root: str, settings: WesadConfig, cache: str = "") -> Recordings:
     One modality a signal, one token a window: signals[m] is [N, 1, F_m] with the features named in
     `features.py`. Features that a window does not support are the person's median, lower `quality`, and use
     no label. Trials are "S2/Medi 1", stimuli "Medi" for both meditations; `start` counts from the begin of
-    the condition. `cache` is a folder, "" = that of the user. Raises DataFileError for files that can not be
-    used and ConfigError for window lengths that the signals do not allow.
+    the condition. Windows in which no sensor says anything are left out. `cache` is a folder, "" = that of
+    the user. Raises DataFileError for files that can not be used and ConfigError for window lengths that the
+    signals do not allow.
     """
     _check_windows(settings)
     folders = _folders(Path(root), settings.subjects)
@@ -88,7 +89,7 @@ def load(root: str, settings: WesadConfig, cache: str = "") -> Recordings:
         people = list(pool.map(partial(_person, settings=settings, store=store), folders))
     finally:
         pool.shutdown(cancel_futures=True)
-    return check_recordings(_joined(people, settings), root)
+    return check_recordings(_without_empty(_joined(people, settings)), root)
 
 
 def _check_windows(settings: WesadConfig) -> None:
@@ -266,6 +267,15 @@ def _joined(people: list[Person], settings: WesadConfig) -> Recordings:
         duration=float(settings.window_seconds),
         notes=_notes(people, emotions),
     )
+
+
+def _without_empty(recordings: Recordings) -> Recordings:
+    """Only the windows that have at least one modality; a note says how many were left out."""
+    some = np.stack(list(recordings.present.values())).any(0)
+    if some.all():
+        return recordings
+    note = f"{int((~some).sum())} windows left out: no sensor was worn"
+    return take(recordings, some)._replace(notes=(*recordings.notes, note))
 
 
 def _notes(people: list[Person], emotions: tuple[str, ...]) -> tuple[str, ...]:
