@@ -8,7 +8,7 @@ for c, against the mean of e eᵀ of the reported test labels; Pearson correlati
 emotions (and, second figure, with the diagonal). Remembered: the state `cooccurrence` against the population
 value of the generator, likewise.
 
-Prototypes: each test window that shows emotion c clearly (evidence ≥ .3) goes to the slot (c, k) nearest to
+Prototypes: each test window in which emotion c holds the majority of the evidence goes to the slot (c, k) nearest to
 its queries (mean over both banks); the generator knows through which planted prototype c spoke. Purity: share
 of these windows that lie in a slot where their planted prototype is the majority; chance: the same with
 planted prototypes shuffled within the emotion. A planted prototype is recovered if some slot is for at least
@@ -26,7 +26,7 @@ from mpcl_jax.data.simulate import cooccurrence_of, simulate
 from mpcl_jax.train.checkpoint import read_prototypes
 from mpcl_jax.train.evaluate import load_predictions
 
-CLEAR = 0.3
+CLEAR = 0.5
 OWN = 0.8
 
 

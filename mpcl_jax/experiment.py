@@ -1,14 +1,120 @@
-"""One experiment from settings to table: train every fold, run the baselines, compare."""
+"""One experiment from settings to table: train every fold, run the baselines, compare, write it all down."""
 
+import csv
+import io
 import pathlib
+import subprocess
 
+import numpy as np
+
+from mpcl_jax import __version__
+from mpcl_jax.batch import Recordings
+from mpcl_jax.benchmark import comparison, table_text
+from mpcl_jax.benchmark.leaderboard import Table
+from mpcl_jax.config import ConfigError
+from mpcl_jax.data.protocols import row_ids
 from mpcl_jax.settings import Config
 from mpcl_jax.train.devices import keep_compiled_programs
-from mpcl_jax.train.loop import prepare, train_folds
+from mpcl_jax.train.evaluate import Predictions
+from mpcl_jax.train.loop import Run, prepare, train_folds
+from mpcl_jax.train.run_folder import fold_folder, write_text
 
 
-def run_experiment(config: Config, workdir: pathlib.Path, command: str):
-    """Trains, evaluates and compares; returns the table."""
+def run_experiment(config: Config, workdir: pathlib.Path, command: str) -> Table:
+    """Trains, evaluates and compares; prints the table and writes it to the run folder.
+
+    Raises ConfigError and DataFileError before anything is compiled.
+    """
     keep_compiled_programs()
-    run = prepare(config, workdir)
+    run = prepare(config, workdir, _board(config, workdir))
+    describe(run)
     predictions = train_folds(run)
+    table = comparison.make_run_table(
+        run.recordings, run.split, run_baselines(run), [p.predicted for p in predictions]
+    )
+    write_results(run, table, predictions, command)
+    return table
+
+
+def _board(config: Config, workdir: pathlib.Path):
+    if not config.log.tensorboard:
+        return None
+    try:
+        from tensorboardX import SummaryWriter  # an extra: imported only by those who ask for it
+    except ImportError:
+        raise ConfigError("config.log.tensorboard = True: needs `pip install mpcl-jax[tb]`") from None
+    return SummaryWriter(str(workdir / "tensorboard"))
+
+
+def describe(run: Run) -> None:
+    """Says what will happen, before it happens."""
+    recordings, split = run.recordings, run.split
+    modalities = ", ".join(f"{m} ({g})" for m, g in recordings.groups.items())
+    print(
+        f"data   {recordings.name}: {len(recordings.labels)} windows, {len(set(recordings.subject))} subjects, "
+        f"{len(recordings.emotions)} emotions; {modalities}"
+    )
+    for note in recordings.notes:
+        print(f"note   {note}")
+    print(f"split  {split.protocol}: {split.sentence}")
+    print(
+        f"       {len(split.folds)} fold(s), manifest {split.sha256[:12]}; run folder {run.workdir}",
+        flush=True,
+    )
+
+
+def run_baselines(run: Run) -> list[dict[str, np.ndarray]]:
+    """Predictions of all baselines for every fold, or what an earlier start saved of them."""
+    settings, results = run.config.benchmark, []
+    for number, fold in enumerate(run.split.folds):
+        file = fold_folder(run.workdir, number) / "baselines.npz"
+        predicted = comparison.load_fold(file, comparison.wanted(settings))
+        if predicted is None:
+            print(f"{fold.name}  baselines: {', '.join(comparison.wanted(settings))}", flush=True)
+            predicted = comparison.predict_fold(
+                run.recordings, run.split.protocol, fold, settings, run.config.seed
+            )
+            comparison.save_fold(file, predicted)
+        results.append(predicted)
+    return results
+
+
+def write_results(run: Run, table: Table, predictions: list[Predictions], command: str) -> None:
+    """Writes the table, every subject's values and every prediction, and prints the table."""
+    markdown = table_text.to_markdown(table, title=f"{run.recordings.name}, {run.split.protocol}")
+    made_by = {"command": command, "commit": code_version()}
+    notes = "".join(f"\n*{note}*\n" for note in run.recordings.notes)
+    write_text(run.workdir / "table.md", f"{markdown}{notes}\n`{command}`\n")
+    write_text(run.workdir / "table.csv", table_text.to_csv(table, **made_by))
+    write_text(run.workdir / "subjects.csv", table_text.to_subject_csv(table, **made_by))
+    write_text(run.workdir / "predictions.csv", predictions_csv(run.recordings, predictions))
+    print(f"\n{markdown}\nwritten to {run.workdir}", flush=True)
+
+
+def predictions_csv(recordings: Recordings, predictions: list[Predictions]) -> str:
+    """Every test window: its ids, what the person reported and what MPCL predicted."""
+    out, ids = io.StringIO(), row_ids(recordings)
+    writer = csv.writer(out, lineterminator="\n")
+    reported = [f"reported_{name}" for name in recordings.emotions]
+    predicted = [f"predicted_{name}" for name in recordings.emotions]
+    writer.writerow(["id", "fold", "subject", "trial", "stimulus", *reported, *predicted])
+    for number, fold in enumerate(predictions):
+        for row, shares in zip(fold.rows, fold.predicted, strict=True):
+            who = (recordings.subject[row], recordings.trial[row], recordings.stimulus[row])
+            values = [f"{x:.6f}" for x in (*recordings.labels[row], *shares)]
+            writer.writerow([ids[row], number, *who, *values])
+    return out.getvalue()
+
+
+def code_version() -> str:
+    """The commit of the source tree this package runs from, or its version where it is installed."""
+    here = pathlib.Path(__file__).resolve().parent.parent
+    if not (here / ".git").exists():
+        return f"mpcl_jax {__version__}"
+    asked = subprocess.run(
+        ["git", "-C", str(here), "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return asked.stdout.strip() or f"mpcl_jax {__version__}"

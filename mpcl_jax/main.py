@@ -40,7 +40,9 @@ def main(argv):
 
 def default_workdir() -> str:
     """runs/<name of the config file>."""
-    return str(pathlib.Path("runs") / pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem)
+    return str(
+        pathlib.Path("runs") / pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+    )
 
 
 if __name__ == "__main__":

@@ -89,7 +89,8 @@ def update_prototypes(
     query = jax.lax.stop_gradient(query)
     evidence = weight[:, None] * evidence_of(labels, settings.evidence)  # [B, C]
     similarity = similarities(query, prototypes.bank, settings.temperature)
-    assigned = assign(similarity, present, paired=settings.paired) * evidence[:, None, :, None]
+    sharper = similarity * (settings.temperature / settings.assign_temperature)
+    assigned = assign(sharper, present, paired=settings.paired) * evidence[:, None, :, None]
     seen = assigned * present[:, :, None, None]  # [B, G, C, K]
     mass = seen.sum(0)
     keep = settings.momentum ** jnp.minimum(mass, 1.0)

@@ -1,0 +1,80 @@
+"""The baselines of a run, fold by fold, on the same rows, features and manifest as MPCL."""
+
+import pathlib
+
+import numpy as np
+
+from mpcl_jax.batch import Recordings, take
+from mpcl_jax.benchmark import baselines
+from mpcl_jax.benchmark.leaderboard import REFERENCE, Result, Table, make_table
+from mpcl_jax.benchmark.selection import Part
+from mpcl_jax.data.manifest import held_apart, row_ids
+from mpcl_jax.data.normalise import design_matrix, fit_normalisation
+from mpcl_jax.data.protocols import Fold, Split
+from mpcl_jax.settings import BASELINES, BenchmarkConfig
+
+
+def wanted(settings: BenchmarkConfig) -> tuple[str, ...]:
+    """The baselines of a run in their fixed order; the train mean always runs."""
+    return tuple(name for name in BASELINES if name in settings.baselines or name == REFERENCE)
+
+
+def predict_fold(
+    recordings: Recordings, protocol: str, fold: Fold, settings: BenchmarkConfig, seed: int
+) -> dict[str, np.ndarray]:
+    """Every baseline's predictions [P, C] for the test rows of one fold.
+
+    A baseline has no use for validation rows of its own, so it is fitted on training and validation rows
+    together, and chooses its setting by inner splits of them that keep the protocol's groups apart.
+    """
+    rows = np.sort(np.concatenate([fold.train, fold.validation]))
+    x = design_matrix(recordings, fit_normalisation(take(recordings, rows)))
+    apart = held_apart(recordings, protocol)
+    group = next(iter(apart.values())) if apart else np.array(row_ids(recordings))
+    train = Part(x[rows], recordings.labels[rows].astype(np.float64), group[rows])
+    return {
+        name: baselines.predict(name, train, x[fold.test], seed=seed, trials=settings.mlp_trials)
+        for name in wanted(settings)
+    }
+
+
+def load_fold(file: pathlib.Path, names: tuple[str, ...]) -> dict[str, np.ndarray] | None:
+    """Predictions that an earlier start saved, or None unless the file holds all of `names`."""
+    if not file.exists():
+        return None
+    with np.load(file, allow_pickle=False) as saved:
+        return {name: saved[name] for name in names} if set(names) <= set(saved.files) else None
+
+
+def save_fold(file: pathlib.Path, predictions: dict[str, np.ndarray]) -> None:
+    """Writes `.npz`, whole or not at all."""
+    temporary = file.with_suffix(".partial.npz")
+    np.savez_compressed(temporary, **predictions)
+    temporary.replace(file)
+
+
+def make_run_table(
+    recordings: Recordings, split: Split, of_baselines: list[dict[str, np.ndarray]], of_mpcl
+) -> Table:
+    """One table over the test rows of all folds.
+
+    `of_baselines`: per fold {name: [P, C]} · `of_mpcl`: per fold [P, C], or a list of such lists, one per seed.
+    """
+    rows = np.concatenate([fold.test for fold in split.folds])
+    results = [
+        Result(name, np.concatenate([fold[name] for fold in of_baselines]), split.sha256)
+        for name in of_baselines[0]
+    ]
+    if isinstance(of_mpcl[0], list):
+        predicted = [np.concatenate(seed) for seed in of_mpcl]
+    else:
+        predicted = np.concatenate(of_mpcl)
+    results.append(Result("MPCL", predicted, split.sha256))
+    return make_table(
+        results,
+        recordings.labels[rows],
+        recordings.subject[rows],
+        recordings.trial[rows],
+        split.sha256,
+        leaky=split.leaky,
+    )
