@@ -70,6 +70,16 @@ def test_planted_skin_conductance_responses_are_counted():
     assert named(features.CONDUCTANCE, tiny, 4)[0]["response_rate"] == 0.0
 
 
+def test_lost_contact_is_no_response():
+    """Zeros are what an electrode without skin gives; drawn over, they neither lower the level nor count."""
+    x = np.full(240, 2.0) + 1e-4 * np.arange(240)
+    x[60:84] = 0.0
+    values, row = named(features.CONDUCTANCE, x, 4)
+    assert values["response_rate"] == 0.0 and values["log_range"] < 0.03
+    assert np.expm1(values["log_level"]) == pytest.approx(x[x > 0].mean(), rel=1e-3)
+    assert row.quality == pytest.approx(0.9)
+
+
 def test_level_and_slope_of_skin_conductance():
     t = np.arange(240) / 4
     values, _ = named(features.CONDUCTANCE, 2.0 + 0.6 * (t - t.mean()) / 60, 4)

@@ -99,7 +99,7 @@ def test_other_sets_of_labels(root, kept, loaded, labels, count):
     assert len(other.notes) == 3  # nobody's answer is missing here
 
 
-def test_the_second_load_reads_no_pickle(tmp_path):
+def test_the_second_load_reads_no_pickle(tmp_path, monkeypatch):
     folder = write_person(tmp_path / "data", recording("S2"), answers())
     pickle, kept = folder / "S2.pkl", str(tmp_path / "cache")
     first = wesad.load(str(tmp_path / "data"), SMALL, kept)
@@ -111,11 +111,11 @@ def test_the_second_load_reads_no_pickle(tmp_path):
         np.testing.assert_array_equal(first.signals[m], second.signals[m])
         np.testing.assert_array_equal(first.quality[m], second.quality[m])
     np.testing.assert_array_equal(first.start, second.start)
-    # Other windows are other features: now the pickle has to be read.
+    # Other windows or another version of the features: now the pickle has to be read.
     with pytest.raises(DataFileError, match="no plain data pickle"):
         wesad.load(str(tmp_path / "data"), WesadConfig(window_seconds=10.0, step_seconds=10.0), kept)
-    os.utime(pickle, ns=(state.st_mtime_ns, state.st_mtime_ns + 1))
-    with pytest.raises(DataFileError, match="no plain data pickle"):
+    with monkeypatch.context() as patch, pytest.raises(DataFileError, match="no plain data pickle"):
+        patch.setattr(wesad, "VERSION", wesad.VERSION + 1)
         wesad.load(str(tmp_path / "data"), SMALL, kept)
 
 
@@ -183,9 +183,9 @@ def test_what_is_missing_is_taken_from_the_same_person(tmp_path):
 def test_windows_do_not_cross_borders(tmp_path):
     """Conditions that begin between the samples of the slow signals lose that fraction, no window more."""
     label = np.zeros(700 * 60, np.int32)
-    # Begins 100/700 s = .14 s after second 3 -> first whole quarter is 3.25; ends at 23.0.
+    # Begins 100/700 s = .14 s after second 3 -> the first whole quarter is 3.25; ends .07 s after 11 -> 11.0.
     for k, code in enumerate((1, 2, 4, 3, 4)):
-        label[700 * (3 + 10 * k) + 100 : 700 * (11 + 10 * k)] = code
+        label[700 * (3 + 10 * k) + 100 : 700 * (11 + 10 * k) + 50] = code
     runs = wesad._runs(label, "file")
     assert runs[0] == (1, 13, 44)  # quarters: 3.25 s and 11.0 s
     assert [code for code, _, _ in runs] == [1, 2, 4, 3, 4]

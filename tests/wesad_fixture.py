@@ -61,9 +61,14 @@ def recording(subject="S2", order=ORDER, seconds=20, chest=False, faster=0) -> d
         "EDA": (1 + 0.2 * np.sin(quarter / 2) + 0.01 * quarter)[:, None],
         "TEMP": (33 + 0.001 * quarter)[:, None],
     }
+    whole = _chest(total, beats, rng) if chest else {}
+    return {"signal": {"chest": whole, "wrist": wrist}, "label": label, "subject": subject}
+
+
+def _chest(total, beats, rng) -> dict:
     slow = np.arange(700 * total) / 700
     noise = 0.02 * rng.standard_normal((700 * total, 1))
-    whole = {
+    return {
         "ACC": np.tile([0.6, 0.0, 0.8], (700 * total, 1)) + noise,
         "ECG": ecg_wave(np.array(beats), total)[:, None],
         "EMG": noise,
@@ -71,7 +76,6 @@ def recording(subject="S2", order=ORDER, seconds=20, chest=False, faster=0) -> d
         "Temp": (34 + 0.001 * slow)[:, None].astype("<f4"),
         "Resp": (5 * np.sin(2 * np.pi * slow / 4))[:, None],
     }
-    return {"signal": {"chest": whole if chest else {}, "wrist": wrist}, "label": label, "subject": subject}
 
 
 def answers(order=ORDER, subject="S2", shift=0) -> list[str]:
