@@ -105,6 +105,11 @@ def make_table(
     )
 
 
+def count_of(n: int, plural: str) -> str:
+    """ "3 trials", "1 trial"."""
+    return f"{n} {plural if n != 1 else plural.removesuffix('s')}"
+
+
 def _place(method: str) -> int:
     order = (*BASELINES, METHOD)
     return order.index(method) if method in order else len(order)
@@ -139,10 +144,10 @@ def _units(subject: np.ndarray, unit: np.ndarray, unit_name: str) -> _Units:
     people, person, windows = np.unique(subject, return_inverse=True, return_counts=True)
     weight = 1 / (len(people) * windows[person])
     if len(people) >= FEWEST:
-        index, over = person, f"{len(people)} subjects"
+        index, over = person, count_of(len(people), "subjects")
     else:
         ids, index = np.unique(unit, return_inverse=True)
-        over = f"{len(ids)} {unit_name} of {len(people)} subject{'s' * (len(people) > 1)}"
+        over = f"{count_of(len(ids), unit_name)} of {count_of(len(people), 'subjects')}"
     return _Units(index, weight, np.bincount(index, weight), over)
 
 

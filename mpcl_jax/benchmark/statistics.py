@@ -92,8 +92,8 @@ def paired_comparison(a, b, *, weight=None, level: float = 0.95, seed: int = 0) 
 
 
 def _sign_flip_p(weighted: np.ndarray, seed: int) -> float:
-    """p of the mean of `weighted` [n] when each sign could as well be the other one; 1 where all are 0."""
-    if not weighted.any():
+    """p of the mean of `weighted` [n] when each sign could as well be the other one; 1 where that is all one."""
+    if len(weighted) < 2 or not weighted.any():
         return 1.0
     test = stats.permutation_test(
         (weighted,),

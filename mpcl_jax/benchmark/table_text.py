@@ -4,7 +4,7 @@ import csv
 import io
 import math
 
-from mpcl_jax.benchmark.leaderboard import REFERENCE, Row, Table, Verdict
+from mpcl_jax.benchmark.leaderboard import REFERENCE, Row, Table, Verdict, count_of
 from mpcl_jax.benchmark.statistics import BETTER, FEWEST, WORSE
 
 LEAKY = "LEAKY"
@@ -91,7 +91,7 @@ def _answer(question: Verdict, table: Table) -> str:
     elif found.verdict == WORSE:
         text = f"no, it is worse ({numbers})"
     elif found.n < FEWEST:
-        text = f"not shown ({numbers}; {table.over} are too few to show anything)"
+        text = f"not shown ({numbers}; too few to show anything: {table.over})"
     else:
         text = f"not shown ({numbers}; {table.over} would show a difference of {_short(found.detectable)})"
     prefix = f"{LEAKY} split: " if table.leaky else ""
@@ -100,8 +100,8 @@ def _answer(question: Verdict, table: Table) -> str:
 
 def _caption(table: Table) -> str:
     text = (
-        f"Means over windows within subject, then over subjects ({table.windows} windows, {table.subjects} "
-        f"subject{'s' * (table.subjects != 1)}); 95 % interval over {table.over}"
+        f"Means over windows within subject, then over subjects ({count_of(table.windows, 'windows')}, "
+        f"{count_of(table.subjects, 'subjects')}); 95 % interval over {table.over}"
     )
     if table.subjects < FEWEST:
         text += ", which says nothing about other people"

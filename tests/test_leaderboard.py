@@ -1,0 +1,217 @@
+"""The table by hand, what it refuses, and what it says in words."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from mpcl_jax import metrics
+from mpcl_jax.benchmark.leaderboard import Result, make_table
+from mpcl_jax.benchmark.table_text import to_csv, to_markdown, to_subject_csv, verdict
+
+SPLIT = "ab12" * 16
+
+
+def rows(*shares):
+    """Distributions of two emotions from the share of the first."""
+    first = np.array(shares, np.float64)
+    return np.stack([first, 1 - first], 1)
+
+
+# Seven people; the first has three windows, each of the others one. The second window of the first is harder.
+SUBJECT = np.array(["S1", "S1", "S1", "S2", "S3", "S4", "S5", "S6", "S7"])
+TRIAL = np.array(["S1a", "S1a", "S1b", "S2a", "S3a", "S4a", "S5a", "S6a", "S7a"])
+LABELS = rows(*[0.5] * 9)
+
+
+def results(**predicted):
+    return [Result(name, value, SPLIT) for name, value in predicted.items()]
+
+
+def table(made, leaky=False, labels=LABELS, subject=SUBJECT, unit=TRIAL, **options):
+    return make_table(made, labels, subject, unit, SPLIT, leaky=leaky, **options)
+
+
+def ladder(better=0.45):
+    """Train mean at .25, ridge a little nearer to the labels, MPCL at `better` or a little beside it."""
+    jitter = np.linspace(0, 0.02, 9)
+    return results(
+        MPCL=rows(*(better - jitter)),
+        train_mean=rows(*[0.25] * 9),
+        ridge=rows(*(0.35 + jitter)),
+        uniform=rows(*[0.2] * 9),
+    )
+
+
+def test_means_are_over_people_not_over_windows():
+    # Chebyshev of .25 against .5 is .25, of .5 it is 0. S1: (.25 + 0 + .5) / 3 = .25; S2: .3; others 0.
+    predicted = rows(0.25, 0.5, 0.0001, 0.2, 0.5, 0.5, 0.5, 0.5, 0.5)
+    made = table(results(train_mean=rows(*[0.25] * 9), ridge=predicted))
+    ridge = made.rows[1]
+    assert ridge.mean["chebyshev"] == pytest.approx((0.7499 / 3 + 0.3) / 7)
+    assert ridge.per_subject["S1"]["chebyshev"] == pytest.approx(0.7499 / 3)
+    assert list(ridge.per_subject) == ["S1", "S2", "S3", "S4", "S5", "S6", "S7"]
+    assert (made.windows, made.subjects, made.over) == (9, 7, "7 subjects")
+    # The interval's units weigh the same here, so their plain mean is the table's KL.
+    assert ridge.per_unit.mean() == pytest.approx(ridge.mean["kl"])
+    assert ridge.low < ridge.mean["kl"] < ridge.high
+
+
+def test_skill_by_hand():
+    # KL of (.5, .5) against (.25, .75) is ½ ln 2 + ½ ln ⅔ = .143841, against (.4, .6) it is .020411.
+    made = table(results(train_mean=rows(*[0.25] * 9), mlp=rows(*[0.4] * 9)))
+    assert made.rows[0].mean["kl"] == pytest.approx(0.143841, abs=1e-6)
+    assert made.rows[0].mean["skill"] == 0
+    assert made.rows[1].mean["skill"] == pytest.approx(1 - 0.020411 / 0.143841, abs=1e-5)
+
+
+def test_a_train_mean_without_error_leaves_skill_open():
+    made = table(results(train_mean=LABELS, mlp=rows(*[0.4] * 9)))
+    assert np.isnan(made.rows[1].mean["skill"])
+    assert "|       - |" in to_markdown(made)
+
+
+def test_rows_come_in_the_fixed_order_and_variants_last():
+    names = ("MPCL", "no memory", "mlp", "extra_trees", "ridge", "knn", "train_mean", "uniform")
+    made = table(results(**{name: rows(*[0.3] * 9) for name in names}))
+    order = ["uniform", "train_mean", "knn", "ridge", "extra_trees", "mlp", "MPCL", "no memory"]
+    assert [row.method for row in made.rows] == order
+
+
+def test_seeds_are_averaged_per_window_and_their_spread_is_reported():
+    a, b = rows(*[0.4] * 9), rows(*[0.25] * 9)
+    made = table(results(train_mean=b, MPCL=[a, b]))
+    row = made.rows[1]
+    # KL .020411 and .143841: mean .082126, standard deviation .12343 / √2 = .087278.
+    assert row.mean["kl"] == pytest.approx(0.082126, abs=1e-6)
+    assert row.spread == pytest.approx(0.087278, abs=1e-6)
+    assert row.seeds == 2
+    assert len(row.per_unit) == 7
+    assert "2 (sd .0873)" in to_markdown(made)
+
+
+def test_few_people_give_intervals_over_trials_that_keep_the_means():
+    few = np.array(["S1"] * 6 + ["S2"] * 3)
+    trial = np.array(list("aaabbcdde"))
+    predicted = rows(0.1, 0.2, 0.3, 0.4, 0.45, 0.3, 0.2, 0.25, 0.4)
+    kl = metrics.kl(LABELS, predicted)
+    made = table(
+        results(train_mean=rows(*[0.25] * 9), mlp=predicted),
+        subject=few,
+        unit=trial,
+        unit_name="label groups",
+    )
+    mlp = made.rows[1]
+    assert made.over == "5 label groups of 2 subjects"
+    assert mlp.per_unit[0] == pytest.approx(kl[:3].mean())
+    assert mlp.mean["kl"] == pytest.approx((kl[:6].mean() + kl[6:].mean()) / 2)
+    # Windows of S1 weigh 1/12, of S2 1/6: trials a, b, c, d, e weigh 3/12, 2/12, 1/12, 2/6, 1/6.
+    weight = np.array([3, 2, 1, 4, 2]) / 12
+    assert (weight * mlp.per_unit).sum() == pytest.approx(mlp.mean["kl"])
+    (question,) = made.verdicts
+    gain = mlp.mean["kl"] - made.rows[0].mean["kl"]
+    assert question.comparison.difference == pytest.approx(gain)
+    text = to_markdown(made)
+    assert "95 % interval over 5 label groups of 2 subjects, which says nothing about other people" in text
+
+
+def test_one_person_one_trial_has_no_interval():
+    made = table(ladder(), subject=np.array(["S1"] * 9), unit=np.array(["t"] * 9))
+    assert np.isnan(made.rows[0].low)
+    assert "not shown (KL −" in verdict(made)
+    assert "too few to show anything: 1 trial of 1 subject" in verdict(made)
+
+
+def test_verdict_against_the_train_mean_and_the_best_baseline():
+    first, second = verdict(table(ladder())).splitlines()
+    assert first.startswith("MPCL beats the train mean: yes (KL −.1")
+    assert first.endswith(", skill .95)")
+    assert second.startswith("MPCL beats the best baseline, ridge: yes (KL −.03")
+
+
+def test_verdict_when_nothing_is_shown():
+    draw = np.random.default_rng(0)
+    noisy = rows(*(0.35 + 0.05 * draw.normal(size=9)))
+    made = table([*ladder()[1:], Result("MPCL", noisy, SPLIT)])
+    second = verdict(made).splitlines()[1]
+    assert second.startswith("MPCL beats the best baseline, ridge: not shown (KL +.0")
+    assert "; 7 subjects would show a difference of .0" in second
+
+
+def test_verdict_when_mpcl_is_worse():
+    assert "MPCL beats the train mean: no, it is worse (KL +" in verdict(table(ladder(better=0.1)))
+
+
+def test_a_train_mean_that_nobody_beats_is_named_the_best_baseline():
+    made = table(results(train_mean=rows(*[0.45] * 9), ridge=rows(*[0.3] * 9), MPCL=rows(*[0.35] * 9)))
+    lines = verdict(made).splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("MPCL beats the train mean, here the best baseline: no, it is worse")
+
+
+def test_without_mpcl_every_fitted_method_is_held_against_the_train_mean():
+    made = table(ladder()[1:])
+    assert [(v.method, v.opponent) for v in made.verdicts] == [("ridge", "train_mean")]
+    assert verdict(made).startswith("ridge beats the train mean: yes")
+
+
+def test_leaky_is_in_the_title_the_caption_and_every_verdict():
+    text = to_markdown(table(ladder(), leaky=True), title="DMER sample")
+    lines = text.splitlines()
+    assert lines[0] == "## DMER sample (LEAKY split)"
+    (caption,) = [line for line in lines if line.startswith("Means over")]
+    assert "LEAKY" in caption
+    answers = [line for line in lines if line.startswith("- ")]
+    assert len(answers) == 2
+    assert all(line.startswith("- LEAKY split: ") for line in answers)
+    assert "LEAKY" not in to_markdown(table(ladder()))
+
+
+def test_markdown_columns_are_aligned():
+    lines = [line for line in to_markdown(table(ladder())).splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + 4
+    bars = [[i for i, letter in enumerate(line) if letter == "|"] for line in lines]
+    assert all(places == bars[0] for places in bars)
+    assert len(bars[0]) == 11  # ten columns
+    assert lines[3].startswith("| train mean |       .2500 |")
+
+
+def test_csv_can_be_read_back_with_all_digits():
+    made = table(ladder(), leaky=True)
+    first, *rest = to_csv(made, command="python -m x\n--config y", commit="abc1234").splitlines()
+    assert first == "# python -m x --config y @ abc1234"
+    read = list(csv.DictReader(rest))
+    assert [line["method"] for line in read] == ["uniform", "train_mean", "ridge", "MPCL"]
+    assert float(read[2]["kl"]) == made.rows[2].mean["kl"]
+    assert float(read[2]["kl_high"]) == made.rows[2].high
+    assert read[2]["interval_over"] == "7 subjects"
+    assert (read[0]["split"], read[0]["split_sha256"]) == ("LEAKY", SPLIT)
+
+
+def test_subject_csv_has_a_line_per_method_and_subject():
+    made = table(ladder())
+    first, *rest = to_subject_csv(made, command="c", commit="d").splitlines()
+    assert first == "# c @ d"
+    read = list(csv.DictReader(rest))
+    assert len(read) == 4 * 7
+    of_ridge = {line["subject"]: float(line["kl"]) for line in read if line["method"] == "ridge"}
+    assert np.mean(list(of_ridge.values())) == pytest.approx(made.rows[2].mean["kl"])
+
+
+def test_other_manifests_and_row_counts_are_refused():
+    good = ladder()
+    with pytest.raises(ValueError, match="knn: made on the split ffff.*can not be compared"):
+        table([*good, Result("knn", LABELS, "f" * 64)])
+    with pytest.raises(ValueError, match="knn: 8 predictions for 9 test rows"):
+        table([*good, Result("knn", [LABELS, LABELS[:8]], SPLIT)])
+    with pytest.raises(ValueError, match="ridge: named twice"):
+        table([*good, Result("ridge", LABELS, SPLIT)])
+    with pytest.raises(ValueError, match="'train_mean' is missing"):
+        table(results(ridge=LABELS))
+
+
+def test_predictions_that_are_no_distributions_are_refused_by_name():
+    with pytest.raises(ValueError, match="knn: predicted, row 0: does not sum to 1"):
+        table([*ladder(), Result("knn", np.ones((9, 2)), SPLIT)])
+    with pytest.raises(ValueError, match="knn, row 4: share 0 where people reported something"):
+        table([*ladder(), Result("knn", rows(0.5, 0.5, 0.5, 0.5, 0, 0.5, 0.5, 0.5, 0.5), SPLIT)])

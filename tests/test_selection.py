@@ -1,0 +1,91 @@
+"""Inner splits keep groups whole, and the choice follows the KL on what they hold out."""
+
+import numpy as np
+import pytest
+
+from mpcl_jax.benchmark.selection import Part, as_distributions, check_part, choose, inner_folds, rows_of
+
+
+def part(groups, rows_each=4, emotions=3):
+    draw = np.random.default_rng(0)
+    n = groups * rows_each
+    return Part(
+        x=draw.normal(size=(n, 2)).astype(np.float32),
+        labels=draw.dirichlet(np.ones(emotions), n),
+        group=np.repeat([f"S{i}" for i in range(groups)], rows_each),
+    )
+
+
+def test_no_group_lies_on_both_sides_and_every_row_is_held_out_once():
+    group = np.random.default_rng(1).permutation(np.repeat(list("abcdefg"), [3, 9, 4, 4, 1, 7, 5]))
+    folds = inner_folds(group)
+    assert len(folds) == 3
+    for fold in folds:
+        assert not set(group[fold.fit]) & set(group[fold.held])
+        assert len(fold.fit) + len(fold.held) == len(group)
+    held = np.concatenate([fold.held for fold in folds])
+    assert sorted(held) == list(range(len(group)))
+
+
+@pytest.mark.parametrize(("groups", "splits"), [(1, 0), (2, 2), (3, 3), (9, 3)])
+def test_few_groups_give_fewer_splits(groups, splits):
+    assert len(inner_folds(part(groups).group)) == splits
+
+
+def test_as_distributions_clips_and_renormalises():
+    # −1 becomes 1e-6, so 3 and 1 share 4 + 1e-6; a row of nothing but negatives becomes uniform.
+    made = as_distributions(np.array([[3.0, 1.0, -1.0], [-1.0, -5.0, -0.1]]))
+    assert np.allclose(made[0], np.array([3, 1, 1e-6]) / (4 + 1e-6), rtol=1e-12)
+    assert np.allclose(made[1], 1 / 3, rtol=1e-12)
+
+
+def test_the_candidate_with_the_lowest_held_out_kl_is_chosen():
+    train = part(groups=4)
+    truth = {tuple(x): y for x, y in zip(train.x, train.labels, strict=True)}
+    uniform = np.full(3, 1 / 3)
+
+    def mix(_, x, share):  # share 1 = the truth, so KL falls as the share grows
+        return np.array([share * truth[tuple(row)] + (1 - share) * uniform for row in x])
+
+    assert choose(train, (0.0, 0.9, 0.5), mix) == 0.9
+
+
+def test_equal_candidates_and_a_single_group_give_the_first():
+    def uniform(_, x, __):
+        return np.full((len(x), 3), 1 / 3)
+
+    assert choose(part(groups=4), ("first", "second"), uniform) == "first"
+
+    def never(*_):
+        raise AssertionError("nothing can be held out of one group")
+
+    assert choose(part(groups=1), ("first", "second"), never) == "first"
+
+
+def test_candidates_are_fitted_without_the_rows_that_judge_them():
+    train = part(groups=5)
+
+    def check(fitted, x, _):
+        assert not {tuple(row) for row in fitted.x} & {tuple(row) for row in x}
+        return np.full((len(x), 3), 1 / 3)
+
+    choose(train, (1, 2), check)
+
+
+def test_rows_of_takes_the_same_rows_of_every_field():
+    train = part(groups=3)
+    rows = np.array([7, 2])
+    taken = rows_of(train, rows)
+    assert (taken.x == train.x[rows]).all()
+    assert (taken.labels == train.labels[rows]).all()
+    assert list(taken.group) == ["S1", "S0"]
+
+
+def test_parts_that_do_not_fit_are_refused():
+    train = part(groups=2)
+    with pytest.raises(ValueError, match="8 rows of x, 8 of labels, 7 of group"):
+        check_part(train._replace(group=train.group[1:]), train.x)
+    with pytest.raises(ValueError, match=r"training x \(8, 2\), test x \(8, 1\)"):
+        check_part(train, train.x[:, :1])
+    with pytest.raises(ValueError, match="0 rows of x"):
+        check_part(rows_of(train, np.arange(0)), train.x)
