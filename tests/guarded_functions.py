@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import resource
 import sys
 import time
 
@@ -19,7 +20,9 @@ def modules(path):
 
 
 def environment(path):
-    return {"pid": os.getpid(), "threads": os.environ["OPENBLAS_NUM_THREADS"], "stdin": sys.stdin.read()}
+    core = resource.getrlimit(resource.RLIMIT_CORE)[0]
+    threads = os.environ["OPENBLAS_NUM_THREADS"]
+    return {"pid": os.getpid(), "threads": threads, "stdin": sys.stdin.read(), "core": core}
 
 
 def refuse(path):

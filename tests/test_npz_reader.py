@@ -105,9 +105,9 @@ def test_objects_are_never_unpickled(tmp_path):
     ],
 )
 def test_dishonest_headers_are_refused(tmp_path, content):
-    begin = time.monotonic()
+    begin = time.process_time()
     assert "'x.npy'" in refusal(zipped(tmp_path / "x.npz", {"x.npy": content}))
-    assert time.monotonic() - begin < 2
+    assert time.process_time() - begin < 2
 
 
 def test_headers_of_format_2_are_read(tmp_path):

@@ -331,9 +331,8 @@ def test_types_with_anything_inside_are_refused(tmp_path):
         b"\x80\x02]q\x00h\x00a.",  # a list that holds itself
         b"\x80\x02}q\x00K\x01h\x00s.",  # a dict that holds itself
         b"\x80\x02(K\x01" + b"lq\x00"[1:] + b"h\x00e.",
-        b"\x80\x02]q\x00"
-        + b"".join(b"](h\x00" + b"h\x00" * 99 + b"eq\x00" for _ in range(20))
-        + b".",  # 100**20 lists
+        # 20 lists, each of which holds the one before it 100 times
+        b"\x80\x02(]q\x00" + b"".join(b"](" + b"h\x00" * 100 + b"eq\x00" for _ in range(20)) + b"t.",
         b"\x80\x02r\xff\xff\xff\xff.",  # PUT of nothing
         b"\x80\x02j\xff\xff\xff\xff.",  # GET of nothing
         b"",
@@ -352,9 +351,9 @@ def test_types_with_anything_inside_are_refused(tmp_path):
     ],
 )
 def test_bombs_and_broken_programs_are_refused_quickly(tmp_path, content):
-    begin = time.monotonic()
+    begin = time.process_time()
     refusal(tmp_path, content)
-    assert time.monotonic() - begin < 5
+    assert time.process_time() - begin < 5
 
 
 def test_arrays_that_share_their_bytes_are_counted_each_time(tmp_path, monkeypatch):

@@ -191,8 +191,25 @@ def test_the_child_is_another_process_without_jax(tmp_path):
         "mpcl_jax.data.guarded_child",
     }
     assert not {"jax", "flax", "pytest", "scipy"} & set(loaded)
-    state = run_guarded(guarded_functions.environment, tmp_path)
-    assert state["pid"] != os.getpid() and state["threads"] == "1" and state["stdin"] == ""
+
+
+def test_the_child_leaves_the_keyboard_alone_and_dumps_no_core(tmp_path):
+    ours, (read, write) = os.dup(0), os.pipe()
+    try:
+        os.write(write, b"typed")
+        os.close(write)
+        os.dup2(read, 0)
+        state = run_guarded(guarded_functions.environment, tmp_path)
+    finally:
+        os.dup2(ours, 0)
+        os.close(ours)
+        os.close(read)
+    assert state["pid"] != os.getpid()
+    assert {key: state[key] for key in ("threads", "stdin", "core")} == {
+        "threads": "1",
+        "stdin": "",
+        "core": 0,
+    }
 
 
 def test_a_script_without_a_main_guard_runs_once(tmp_path):

@@ -69,19 +69,16 @@ def _check_claims(path: Any, archive: zipfile.ZipFile, max_bytes: int) -> None:
 
 
 def _member(path: Any, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
-    """One array; its header is checked against the size of the member before the values are read."""
+    """One array. Its header reserves nothing: the values are read as bytes, no more than the archive claims."""
     with archive.open(info) as file:
-        dtype, shape, fortran, header_bytes = _header(path, info.filename, file)
-        wanted = math.prod(shape) * dtype.itemsize
-        if wanted != info.file_size - header_bytes:
-            raise DataFileError(
-                path,
-                f"{info.filename!r} claims shape {shape} of {dtype} = {wanted:,} bytes "
-                f"but holds {info.file_size - header_bytes:,}",
-            )
+        dtype, shape, fortran = _header(path, info.filename, file)
         values = file.read()
+    wanted = math.prod(shape) * dtype.itemsize
     if len(values) != wanted:
-        raise DataFileError(path, f"{info.filename!r} is cut off")
+        raise DataFileError(
+            path,
+            f"{info.filename!r} claims shape {shape} of {dtype} = {wanted:,} bytes but holds {len(values):,}",
+        )
     if wanted == 0:
         return np.zeros(shape, dtype)
     # A copy: arrays of frombuffer can not be written to, and byte order becomes the machine's own.
@@ -89,8 +86,8 @@ def _member(path: Any, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.nd
     return array.reshape(shape, order="F" if fortran else "C")
 
 
-def _header(path: Any, name: str, file: Any) -> tuple[np.dtype, tuple[int, ...], bool, int]:
-    """(dtype, shape, fortran order, bytes before the values) of the `.npy` that starts at `file`."""
+def _header(path: Any, name: str, file: Any) -> tuple[np.dtype, tuple[int, ...], bool]:
+    """(dtype, shape, fortran order) of the `.npy` that starts at `file`."""
 
     def refuse(why):
         raise DataFileError(path, f"{name!r} {why}")
@@ -121,7 +118,7 @@ def _header(path: Any, name: str, file: Any) -> tuple[np.dtype, tuple[int, ...],
         refuse(f"has shape {shape!r}")
     if len(shape) > 32 or math.prod(x for x in shape if x) * max(1, dtype.itemsize) >= 2**50:
         refuse(f"claims shape {shape!r}")
-    return dtype, shape, bool(header["fortran_order"]), 8 + len(field) + length
+    return dtype, shape, bool(header["fortran_order"])
 
 
 def _dtype(descr: str) -> np.dtype | None:

@@ -17,7 +17,7 @@ from mpcl_jax.batch import DataFileError
 from mpcl_jax.data import pickle_values as values
 from mpcl_jax.data.pickle_values import Cell, Refused
 
-MAX_STEPS = 5_000_000  # instructions of a file; WESAD has a few hundred
+MAX_STEPS = 1_000_000  # instructions of a file; WESAD has a few hundred
 
 CONSTANTS = {b"N": None, b"\x88": True, b"\x89": False, b")": ()}
 NUMBERS = {b"K": "<B", b"M": "<H", b"J": "<i", b"G": ">d"}

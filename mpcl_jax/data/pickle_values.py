@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 MAX_DEPTH = 64  # containers inside one another
-MAX_VALUES = 5_000_000  # entries of all containers of the result
+MAX_VALUES = 1_000_000  # entries of all containers of the result
 MAX_TEXT = 2**20  # bytes of one text that is not the content of an array
 MAX_BYTES = 4 * 2**30  # of all arrays and texts of the result
 MAX_INTEGER = 64  # bytes of one integer
