@@ -1,19 +1,19 @@
-"""From a config file and the command line to checked, frozen settings.
+"""From what a config file says to checked, frozen settings.
 
 A config file (`configs/*.py`) starts from `default()`, an `ml_collections.ConfigDict`, and changes a few
-fields; `--config.a.b=value` changes more on the command line. `resolve` then turns the whole into the frozen
-dataclasses of `settings.py`, or says in one line which key is wrong and what it may be. Nothing below this
-module sees a ConfigDict, and nothing here imports JAX: a mistake is refused before anything is compiled.
+fields; `command_line.py` reads it and changes more. `resolve` then turns the whole into the frozen dataclasses
+of `settings.py`, or says in one line which key is wrong and what it may be. Nothing below this module sees a
+ConfigDict, and nothing here imports JAX: a mistake is refused before anything is compiled.
 """
 
 import dataclasses
 import difflib
-import math
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 from ml_collections import ConfigDict
 
-from mpcl_jax.settings import ANY, Allowed, Config
+from mpcl_jax.allowed import Allowed
+from mpcl_jax.settings import Config
 
 
 class ConfigError(Exception):
@@ -25,25 +25,32 @@ def default() -> ConfigDict:
     return ConfigDict(dataclasses.asdict(Config()))
 
 
+def plain(settings: ConfigDict | dict) -> dict:
+    """Nested dicts of what a config file returned."""
+    return settings.to_dict() if isinstance(settings, ConfigDict) else settings
+
+
 def resolve(settings: ConfigDict | dict) -> Config:
     """Checks `settings` and freezes them.
 
     Raises ConfigError for an unknown key, a wrong type, a value outside its range or two settings that
     contradict each other.
     """
-    plain = settings.to_dict() if isinstance(settings, ConfigDict) else settings
-    config = _build(Config, plain, "")
+    config = check_each(settings)
     _check_pairs(config)
     return config
+
+
+def check_each(settings: ConfigDict | dict) -> Config:
+    """Like `resolve`, but each setting by itself: settings may still contradict each other."""
+    return _build(Config, plain(settings), "")
 
 
 def _build(cls, values: dict, prefix: str):
     types = get_type_hints(cls)
     for key in values:
         if key not in types:
-            near = difflib.get_close_matches(key, types, n=1, cutoff=0.5)
-            hint = f"did you mean {prefix}{near[0]}?" if near else f"known here: {', '.join(types)}"
-            raise ConfigError(f"config.{prefix}{key}: unknown setting; {hint}")
+            raise ConfigError(f"config.{prefix}{key}: {not_a_setting(f'{prefix}{key}')}")
     built = {}
     for field in dataclasses.fields(cls):
         if field.name not in values:
@@ -51,7 +58,7 @@ def _build(cls, values: dict, prefix: str):
         key, value, kind = prefix + field.name, values[field.name], types[field.name]
         if dataclasses.is_dataclass(kind):
             if not isinstance(value, dict):
-                raise ConfigError(f"config.{key}: {value!r} given, but this is a group of settings")
+                raise ConfigError(f"config.{key} = {value!r}: {not_a_setting(key)}")
             built[field.name] = _build(kind, value, key + ".")
         else:
             built[field.name] = _checked(key, value, kind, field.metadata["allowed"])
@@ -59,22 +66,19 @@ def _build(cls, values: dict, prefix: str):
 
 
 def _checked(key: str, value, kind, allowed: Allowed):
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-    if kind not in words:  # tuple[x, ...]
-        inner = kind.__args__[0]
-        if isinstance(value, str) or not isinstance(value, tuple | list):
-            raise ConfigError(f"config.{key} = {value!r}: must be a tuple of {words[inner]}s")
-        value = tuple(_checked(key, x, inner, ANY) for x in value)
-    else:
-        right = isinstance(value, (int, float) if kind is float else kind)
-        if not right or (isinstance(value, bool) and kind is not bool):
-            raise ConfigError(f"config.{key} = {value!r}: must be {words[kind]}")
-        value = kind(value)
-        if kind is float and not math.isfinite(value):
-            raise ConfigError(f"config.{key} = {value!r}: must be a finite number {allowed.text}")
-    if not allowed.holds(value):
-        raise ConfigError(f"config.{key} = {value!r}: must be {allowed.text}")
-    return value
+    """`value` as its type; whole numbers pass as numbers and lists as tuples."""
+    if not (_is_a(value, kind) and allowed.holds(value)):
+        words = {int: "a whole number ", float: "a number "}.get(kind, "")
+        raise ConfigError(f"config.{key} = {value!r}: must be {words}{allowed.text}")
+    return kind(value) if kind in (bool, int, float, str) else tuple(map(kind.__args__[0], value))
+
+
+def _is_a(value, kind) -> bool:
+    if kind not in (bool, int, float, str):  # tuple[x, ...]
+        return isinstance(value, tuple | list) and all(_is_a(x, kind.__args__[0]) for x in value)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float if kind is float else kind)
 
 
 def _check_pairs(config: Config) -> None:
@@ -89,7 +93,7 @@ def _check_pairs(config: Config) -> None:
         f"config.model.width = {model.width}: must be a multiple of its heads = {model.fusion.heads}",
     )
     refuse_if(
-        train.select == "best" and config.protocol.validation == 0,
+        train.select == "best" and config.protocol.validation == 0 and not config.protocol.manifest,
         "config.train.select = 'best': needs validation rows; set config.protocol.validation above 0",
     )
     refuse_if(
@@ -101,13 +105,80 @@ def _check_pairs(config: Config) -> None:
         f"config.data.path = '': {data.kind} needs its files, e.g. --config.data.path=/data/{data.kind}",
     )
     refuse_if(
-        data.kind == "wesad" and data.wesad.step_seconds > data.wesad.window_seconds,
-        f"config.data.wesad.step_seconds = {data.wesad.step_seconds}: must be <= window_seconds = "
-        f"{data.wesad.window_seconds}, or data between windows is lost",
+        data.kind == "simulated" and data.path,
+        f"config.data.path = {data.path!r}: simulated recordings have no files; set config.data.kind too, "
+        "e.g. --config.data.kind=folder",
     )
-    limit = config.protocol.folds
-    counted = config.protocol.kind != "loso" and config.protocol.kind != "window80"
+    for kind, windows in (("wesad", data.wesad), ("dmer", data.dmer)):
+        refuse_if(
+            data.kind == kind and windows.step_seconds > windows.window_seconds,
+            f"config.data.{kind}.step_seconds = {windows.step_seconds}: must be <= window_seconds = "
+            f"{windows.window_seconds}, or data between windows is lost",
+        )
+    folds = config.protocol
+    counted = folds.kind != "loso" and folds.kind != "window80" and not folds.manifest
     refuse_if(
-        counted and any(k >= limit for k in config.protocol.only),
-        f"config.protocol.only = {config.protocol.only}: folds are counted from 0 to {limit - 1}",
+        counted and any(k >= folds.folds for k in folds.only),
+        f"config.protocol.only = {folds.only}: folds are counted from 0 to {folds.folds - 1}",
     )
+
+
+def _leaves(cls, prefix: str = "") -> dict[str, Any]:
+    """Every setting below a group by its full name, with its type."""
+    found = {}
+    for name, kind in get_type_hints(cls).items():
+        if dataclasses.is_dataclass(kind):
+            found |= _leaves(kind, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = kind
+    return found
+
+
+LEAVES = _leaves(Config)
+
+
+def _names_in(group: str) -> list[str]:
+    """Names of the settings and groups directly in `group`, "" for all; none for what is no group."""
+    start = f"{group}." if group else ""
+    return list(dict.fromkeys(k[len(start) :].split(".")[0] for k in LEAVES if k.startswith(start)))
+
+
+def not_a_setting(key: str) -> str:
+    """Why `key` is none, and which one may have been meant."""
+    if key and (inside := _names_in(key)):
+        example = next(leaf for leaf in LEAVES if leaf.startswith(f"{key}."))
+        return (
+            f"a group of settings ({', '.join(inside)}) is not set as a whole; set each, "
+            f"e.g. --config.{example}=…"
+        )
+    if meant := nearest(key):
+        return f"unknown setting; did you mean config.{' or config.'.join(meant)}?"
+    group = key
+    while group and not _names_in(group):
+        group = group.rpartition(".")[0]
+    return f"unknown setting; known here: {', '.join(_names_in(group))}"
+
+
+def nearest(key: str) -> list[str]:
+    """Up to three settings or groups that `key` may stand for, the likeliest first."""
+    last = key.rpartition(".")[2]
+    spelt = _respelt(key)
+    elsewhere = [leaf for leaf in LEAVES if leaf.rpartition(".")[2] == last]
+    found = elsewhere + spelt if spelt and spelt[0] not in LEAVES else spelt + elsewhere
+    if not found and last:
+        endings = difflib.get_close_matches(
+            last, {leaf.rpartition(".")[2] for leaf in LEAVES}, n=1, cutoff=0.7
+        )
+        found = [leaf for leaf in LEAVES if leaf.rpartition(".")[2] in endings]
+    return list(dict.fromkeys(found))[:3]
+
+
+def _respelt(key: str) -> list[str]:
+    """`key` with each of its parts replaced by the most similar name of that place; none if one has none."""
+    found = []
+    for part in key.split("."):
+        near = difflib.get_close_matches(part, _names_in(".".join(found)), n=1, cutoff=0.7)
+        if not near:
+            return []
+        found += near
+    return [".".join(found)]

@@ -1,49 +1,69 @@
-"""Trains, evaluates and compares: `python -m mpcl_jax.main --config configs/dataset.py`.
+"""Memory-guided Prototypical Co-occurrence Learning: trains, evaluates and compares.
 
-Kept short: everything it does can be imported and tested. Settings are checked before JAX is imported, so a
-mistake is answered at once.
+    python -m mpcl_jax.main --config configs/dataset.py
+    python -m mpcl_jax.main --config configs/dataset.py --config.train.epochs=100 --workdir runs/longer
+
+A config file names the recordings and changes a few settings; --config.<setting>=<value> changes more of them.
+All settings, their meaning and range: mpcl_jax/settings.py. Started again with the same arguments, a run
+continues where it was stopped.
 """
 
 import pathlib
 import sys
+import tempfile
 
 from absl import app, flags, logging
-from ml_collections import config_flags
 
 from mpcl_jax.batch import DataFileError
-from mpcl_jax.config import ConfigError, resolve
+from mpcl_jax.command_line import from_command_line
+from mpcl_jax.config import ConfigError
 
-CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment, e.g. configs/dataset.py.")
-WORKDIR = flags.DEFINE_string(
-    "workdir", "", "Folder of the run; default: runs/<name of the config>. A run found there is continued."
-)
+CONFIG = flags.DEFINE_string("config", None, "The experiment, a Python file, e.g. configs/dataset.py.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default: runs/<name of the config file>.")
 
 
-def main(argv):
-    """Runs the experiment; a user's mistake ends in one line and exit code 2."""
+def main(arguments: list[str]) -> None:
+    """Runs the experiment; `arguments` are the program's name and the overrides of settings."""
     logging.set_verbosity(logging.ERROR)  # Orbax tells of every file it writes
-    if len(argv) > 1:
-        raise app.UsageError(f"{argv[1]!r} is not an option; options begin with --")
-    if CONFIG.value is None:
-        raise app.UsageError("--config is missing, e.g. --config configs/dataset.py")
     try:
-        config = resolve(CONFIG.value)
-        workdir = pathlib.Path(WORKDIR.value or default_workdir())
+        if CONFIG.value is None:
+            raise ConfigError("--config is missing, e.g. --config configs/dataset.py")
+        config = from_command_line(CONFIG.value, arguments[1:])
+        workdir = pathlib.Path(WORKDIR.value or pathlib.Path("runs", pathlib.Path(CONFIG.value).stem))
+        require_writable(workdir)
         # Imported here, behind the checks: JAX takes a second to import.
         from mpcl_jax.experiment import run_experiment
 
         run_experiment(config, workdir, command="python -m mpcl_jax.main " + " ".join(sys.argv[1:]))
     except (ConfigError, DataFileError) as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
-        sys.exit(2)
+        refuse(mistake)
 
 
-def default_workdir() -> str:
-    """runs/<name of the config file>."""
-    return str(
-        pathlib.Path("runs") / pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
-    )
+def require_writable(workdir: pathlib.Path) -> None:
+    """Makes the folder of the run. Raises ConfigError where nothing can be written into it."""
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=workdir):
+            return
+    except OSError as error:
+        raise ConfigError(f"--workdir {workdir}: can not be written ({error.strerror})") from error
+
+
+def parse_flags(arguments: list[str]) -> list[str]:
+    """Takes the program's own flags out of `arguments`; what is left are overrides, checked in `main`."""
+    if {"--help", "-h"} & set(arguments):
+        app.usage(shorthelp=True, writeto_stdout=True, exitcode=0)
+    try:
+        return flags.FLAGS(arguments, known_only=True)
+    except flags.Error as mistake:
+        refuse(mistake)
+
+
+def refuse(mistake: Exception) -> None:
+    """A user's mistake is one line and exit code 2."""
+    print("error:", " ".join(str(mistake).split()), file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)
