@@ -184,6 +184,8 @@ class ModelConfig:
     tokens: int = setting(4, between(1, 1024))
     # Dropout on tokens and inside the head.
     dropout: float = setting(0.2, below_one())
+    # Dropout on the features themselves, before the encoders; the strongest brake where people are few.
+    input_dropout: float = setting(0.0, below_one())
     fusion: FusionConfig = part(FusionConfig)
     memory: MemoryConfig = part(MemoryConfig)
     cooccurrence: CooccurrenceConfig = part(CooccurrenceConfig)

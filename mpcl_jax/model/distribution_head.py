@@ -23,7 +23,7 @@ class ValenceCompression(nn.Module):
         """`tokens` [B, C, D]. Returns [B, V, D]."""
         own = np.asarray(self.valence)[None] == np.arange(max(self.valence) + 1)[:, None]  # [V, C]
         bias = self.param("bias", lambda key: jnp.where(own, jnp.float32(0.0), -4.0))
-        return _query_pool(self, tokens, own.shape[0], bias)
+        return _query_pool(self, tokens, own.shape[0], bias[None])
 
 
 class GlobalCompression(nn.Module):
@@ -51,7 +51,11 @@ def _query_pool(module, tokens, queries, bias):
 
 
 class DistributionHead(nn.Module):
-    """`log_probs = log_softmax( MLP([h_c ; its valence token ; global]) + w_c · global + direct_c )`."""
+    """`log_probs = log_softmax( b_c + MLP([h_c ; its valence token ; global]) + w_c · global + direct_c )`.
+
+    Every last map is zero and b the log of the mean training label at the start (`start_at_mean`), so the
+    untrained model is the train-mean predictor and everything it learns is a deviation from it.
+    """
 
     settings: HeadConfig
     valence: tuple[int, ...]  # valence group of each emotion, 0 … V−1
@@ -66,15 +70,18 @@ class DistributionHead(nn.Module):
         joined = jnp.concatenate([tokens, *context, _spread(whole, emotions)], axis=-1)
         hidden = nn.gelu(nn.Dense(width, dtype=self.dtype, name="mlp_in")(joined))
         hidden = nn.Dropout(self.dropout, deterministic=not train)(hidden)
-        logits = nn.Dense(1, dtype=self.dtype, name="mlp_out")(hidden)[..., 0]
-        logits += nn.Dense(emotions, dtype=self.dtype, name="from_global")(whole)
+        silent = nn.initializers.zeros
+        logits = self.param("bias", silent, (emotions,)).astype(self.dtype)[None]
+        own = nn.Dense(1, use_bias=False, kernel_init=silent, dtype=self.dtype, name="mlp_out")(hidden)
+        logits += own[..., 0] + self._linear("from_global", emotions)(whole)
         if self.settings.direct:
             wide = nn.Dropout(self.dropout, deterministic=not train)(rearrange(wide, "b g d -> b (g d)"))
-            zero = nn.initializers.zeros
-            logits += nn.Dense(emotions, use_bias=False, kernel_init=zero, dtype=self.dtype, name="direct")(
-                wide
-            )
+            logits += self._linear("direct", emotions)(wide)
         return jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
+
+    def _linear(self, name, emotions):
+        zeros = nn.initializers.zeros
+        return nn.Dense(emotions, use_bias=False, kernel_init=zeros, dtype=self.dtype, name=name)
 
     def _compress(self, tokens):
         """The tokens between emotions and the whole ([B, C, D] each, maybe none), and the whole [B, D]."""
@@ -89,3 +96,9 @@ class DistributionHead(nn.Module):
 
 def _spread(whole, emotions):
     return jnp.broadcast_to(whole[:, None], (whole.shape[0], emotions, whole.shape[-1]))
+
+
+def start_at_mean(params: dict, label_mean) -> dict:
+    """`params` of a model whose head predicts `label_mean` [C] (>= 0, sum 1) before any training."""
+    bias = jnp.log(jnp.maximum(label_mean, 1e-6))  # an emotion nobody reported stays possible
+    return {**params, "head": {**params["head"], "bias": bias}}

@@ -14,7 +14,8 @@ class ModalityEncoder(nn.Module):
 
     width: int  # D
     tokens: int  # N_m
-    dropout: float
+    dropout: float  # of the tokens
+    input_dropout: float  # of the features
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -25,6 +26,7 @@ class ModalityEncoder(nn.Module):
         """
         signal = jnp.where(present[:, None, None], signal, 0.0)
         flat = rearrange(signal, "b t f -> b (t f)")
+        flat = nn.Dropout(self.input_dropout, deterministic=not train)(flat)
         hidden = nn.gelu(nn.Dense(self.tokens * self.width, dtype=self.dtype, name="spread")(flat))
         tokens = nn.Dense(self.width, dtype=self.dtype, name="token")(
             rearrange(hidden, "b (n d) -> b n d", n=self.tokens)

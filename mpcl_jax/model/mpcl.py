@@ -85,7 +85,12 @@ class MPCL(nn.Module):
         settings, tokens, present = self.settings, {}, {}
         for modality, group in self.groups:
             encoder = ModalityEncoder(
-                settings.width, settings.tokens, settings.dropout, dtype=self.dtype, name=f"encode_{modality}"
+                settings.width,
+                settings.tokens,
+                settings.dropout,
+                settings.input_dropout,
+                dtype=self.dtype,
+                name=f"encode_{modality}",
             )
             there = batch.present[modality]
             tokens.setdefault(group, []).append(encoder(batch.signals[modality], there, train=train))

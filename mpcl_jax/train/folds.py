@@ -44,7 +44,7 @@ class FoldArrays(NamedTuple):
 class Program(NamedTuple):
     """The compiled functions of a run, shared by all its folds."""
 
-    create: Any  # (key) -> Training
+    create: Any  # (key, label_mean [C]) -> Training
     epoch: Any  # (training, rows, fold, key) -> (training, {name: scalar})
     predict: Any  # (params, prototypes, rows, fold, chosen [P]) -> MPCLOutput of those rows
     steps_per_epoch: int
@@ -99,8 +99,8 @@ def make_program(config: Config, model: MPCL, spec: DataSpec, longest: int, mesh
     by_sample = NamedSharding(mesh, PartitionSpec("data"))
     replicated = NamedSharding(mesh, PartitionSpec())
 
-    def create(key):
-        return create_training(key, model, spec, optimizer, config.train.select)
+    def create(key, label_mean):
+        return create_training(key, label_mean, model, spec, optimizer, config.train.select)
 
     def epoch(training: Training, rows: Rows, fold: FoldArrays, key):
         # Full batches only: the last one wraps around to rows at the head of this epoch's order.

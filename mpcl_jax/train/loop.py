@@ -94,10 +94,11 @@ def train_fold(run: Run, number: int, fold: Fold, arrays: FoldArrays, norm: Norm
     settings, program = run.config.train, run.program
     # The fold's own number in the protocol, so that `protocol.only` does not change its result.
     key = jax.random.fold_in(jax.random.key(run.config.seed, impl="rbg"), _own_number(fold))
+    label_mean = run.recordings.labels[fold.train].mean(axis=0)
     with checkpoint.open_checkpoints(run_folder.fold_folder(run.workdir, number) / "checkpoints") as saved:
-        like = jax.eval_shape(program.create, key)
+        like = jax.eval_shape(program.create, key, label_mean)
         resumed = checkpoint.restore(saved, like, program.replicated)
-        done, training = resumed if resumed else (0, program.create(key))
+        done, training = resumed if resumed else (0, program.create(key, label_mean))
         run.log.drop_after(number, done)
         _announce(fold, done)
         ticker = Ticker(fold.name, settings.epochs, done, program.steps_per_epoch * settings.batch_size)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from mpcl_jax.batch import Batch, DataSpec
+from mpcl_jax.model.distribution_head import start_at_mean
 from mpcl_jax.model.mpcl import MPCL
 from mpcl_jax.model.prototypes import Prototypes
 from mpcl_jax.settings import TrainConfig
@@ -87,10 +88,13 @@ def initial_variables(key, *, model: MPCL, spec: DataSpec) -> dict:
     return model.init({"params": key}, empty_batch(spec, 2), train=False)
 
 
-def create_training(key, model: MPCL, spec: DataSpec, optimizer, select: str) -> Training:
-    """A fresh training; a pure function of `key`, so it can be compiled, mapped over folds and abstracted."""
+def create_training(key, label_mean, model: MPCL, spec: DataSpec, optimizer, select: str) -> Training:
+    """A fresh training that starts at the mean label [C] of its training part.
+
+    A pure function of `key` and `label_mean`, so it can be compiled, mapped over folds and abstracted.
+    """
     made = initial_variables(key, model=model, spec=spec)
-    params = made["params"]
+    params = start_at_mean(made["params"], label_mean)
     prototypes = made["prototypes"]["memory"] if "prototypes" in made else None
     state = TrainState(jnp.int32(0), params, optimizer.init(params), prototypes)
     if select == "last":
