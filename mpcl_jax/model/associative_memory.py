@@ -60,7 +60,7 @@ class MultiScaleRetrieval(nn.Module):
         key, value = rearrange(key_value, "b n (two h d) -> two b h n d", two=2, h=self.heads)
 
         similarity = jnp.einsum("bhtd,bhnd->bhtn", query, key).astype(jnp.float32)
-        scaled = jnp.exp(log_beta)[:, None, None] * similarity[:, :, None]  # [B, H, S, T, N]
+        scaled = jnp.exp(log_beta)[None, None, :, None, None] * similarity[:, :, None]  # [B, H, S, T, N]
         association = associate(scaled, stored_present[:, None, None, None, :])
         if count > 1:
             gate = nn.Dense(self.heads * count, dtype=self.dtype, name="gate")(state)

@@ -36,7 +36,7 @@ class CooccurrenceRetrieval(nn.Module):
             strength = self.param("prior_strength", nn.initializers.ones, ())
             conditional = cooccurrence / jnp.maximum(cooccurrence.sum(axis=1, keepdims=True), 1e-12)
             prior = strength * jnp.log(conditional + RARE)  # [C, C']
-            similarity += jnp.tile(jnp.repeat(prior, slots, axis=1), (1, groups))
+            similarity += jnp.tile(jnp.repeat(prior, slots, axis=1), (1, groups))[None]
         association = associate(similarity)
         per_emotion = rearrange(association, "b c (g e k) -> b c g e k", g=groups, k=slots)
         calls_up = per_emotion.sum(axis=(2, 4))  # [B, C, C]

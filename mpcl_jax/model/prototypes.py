@@ -81,11 +81,15 @@ def update_prototypes(
     `a_ck = weight · e_c · softmax_k`, and `μ' = μ^min(mass, 1)`: a slot without evidence keeps its row bit for
     bit. With `start = "evidence"` also `μ' <= n / (n + mass)`, n the mass collected so far: the running mean
     of all evidence until that is as long as the memory of the momentum, and the first evidence replaces noise.
+    Momentum 1 moves nothing, whatever the start. Evidence that cancels out (or comes from queries that are
+    zero) has no direction: the row stays.
 
     `query` [B, G, D] unit rows, no gradient is needed · `labels` [B, C] · `weight` [B], 0 for padding ·
     `present` [B, G] bool: an absent side is no evidence. All sums run over the whole batch, so the result is
     the same on one device and on many.
     """
+    if settings.momentum == 1:
+        return prototypes
     query = jax.lax.stop_gradient(query)
     evidence = weight[:, None] * evidence_of(labels, settings.evidence)  # [B, C]
     similarity = similarities(query, prototypes.bank, settings.temperature)
@@ -99,7 +103,8 @@ def update_prototypes(
     total = jnp.einsum("bgck,bgd->gckd", seen, query, precision=HIGHEST)
     mean = total / jnp.maximum(mass, 1e-12)[..., None]
     moved = unit(keep[..., None] * prototypes.bank + (1.0 - keep[..., None]) * mean)
-    bank = jnp.where((mass > 0)[..., None], moved, prototypes.bank)
+    moves = (mass > 0)[..., None] & (moved != 0).any(axis=-1, keepdims=True)
+    bank = jnp.where(moves, moved, prototypes.bank)
 
     usage, cooccurrence = _count(prototypes, evidence, assigned.mean(1).sum(0), weight, settings.momentum)
     updated = Prototypes(bank, prototypes.mass + mass, usage, cooccurrence)
@@ -123,8 +128,11 @@ def _count(prototypes, evidence, assigned, weight, momentum):
 
 
 def _reseed(prototypes, query, evidence, similarity, present, settings) -> Prototypes:
-    """Gives the least used slot of an emotion, if it is dead, the sample that this emotion explains worst."""
-    if settings.reseed_below == 0 or settings.slots == 1:
+    """Gives the least used slot of an emotion, if it is dead, the sample that this emotion explains worst.
+
+    Banks trained by gradient can not be re-seeded here: the train step replaces them by the parameters.
+    """
+    if settings.reseed_below == 0 or settings.slots == 1 or settings.update == "gradient":
         return prototypes
     average = prototypes.usage.mean(axis=1)  # [C]
     weakest = prototypes.usage.argmin(axis=1)  # [C]
@@ -134,7 +142,7 @@ def _reseed(prototypes, query, evidence, similarity, present, settings) -> Proto
     badly_explained = jnp.where(complete, evidence * (1.0 - cosine), 0.0)
     sample = badly_explained.argmax(axis=0)  # [C]
     chosen = dead & (badly_explained.max(axis=0) > 0)
-    here = chosen[:, None] & (jnp.arange(settings.slots) == weakest[:, None])  # [C, K]
+    here = chosen[:, None] & (jnp.arange(settings.slots)[None] == weakest[:, None])  # [C, K]
     seeds = jnp.moveaxis(query[sample], 0, 1)[:, :, None, :]  # [G, C, 1, D]
     worth = evidence[sample, jnp.arange(len(sample))][:, None]  # [C, 1]
     return prototypes._replace(
@@ -176,9 +184,12 @@ class PrototypeReading(nn.Module):
         """
         width = feature.shape[-1]
         embedding = self.param("emotion", nn.initializers.normal(1.0), (self.emotions, width))
-        tokens = nn.Dense(width, dtype=self.dtype, name="from_feature")(
-            rearrange(feature, "b g d -> b (g d)")
-        )[:, None] + embedding.astype(self.dtype)
+        tokens = (
+            nn.Dense(width, dtype=self.dtype, name="from_feature")(rearrange(feature, "b g d -> b (g d)"))[
+                :, None
+            ]
+            + embedding.astype(self.dtype)[None]
+        )
         if similarity is not None:
             read = jnp.einsum("bgck,gckd->bcgd", jax.nn.softmax(similarity, axis=-1), bank)
             tokens += nn.Dense(width, use_bias=False, dtype=self.dtype, name="from_bank")(

@@ -1,0 +1,177 @@
+"""Retrieval: scales between the average and the nearest pattern, masks that let nothing through."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_model import all_finite, parameters_of, quick_jit, same_bits
+
+from mpcl_jax.model.associative_memory import MultiScaleRetrieval, associate, retrieve
+
+pytestmark = pytest.mark.usefixtures("strict_shapes")
+
+STATE = np.float32([[1.0, 0.1], [-1.0, 0.2]])
+STORED = np.float32([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+SCALES = (0.25, 1.0, 4.0)
+
+
+def test_a_small_beta_recalls_the_average_of_all_patterns():
+    recalled = retrieve(STATE, STORED, 1e-6)
+    np.testing.assert_allclose(recalled, np.tile(STORED.mean(0), (2, 1)), atol=1e-5)
+
+
+def test_a_large_beta_recalls_the_nearest_pattern():
+    # Similarities of the first state: 1, .1, -1; of the second: -1, .2, 1.
+    np.testing.assert_allclose(retrieve(STATE, STORED, 100.0), STORED[[0, 2]], atol=1e-6)
+
+
+def test_golden_retrieval():
+    # beta ln 2, state (1, 0): similarities ln2 · (1, 0, -1), weights 2 : 1 : 1/2, sum 7/2.
+    # (2·(1,0) + 1·(0,1) + ½·(-1,0)) / (7/2) = (3/7, 2/7).
+    recalled = retrieve(np.float32([[1.0, 0.0]]), STORED, np.log(2.0))
+    np.testing.assert_allclose(recalled, [[3 / 7, 2 / 7]], rtol=1e-6)
+
+
+def test_absent_patterns_are_left_out_of_the_mixture():
+    # As above without the third pattern: weights 2 : 1, so (2/3, 1/3).
+    present = np.array([True, True, False])
+    recalled = retrieve(np.float32([[1.0, 0.0]]), STORED, np.log(2.0), present)
+    np.testing.assert_allclose(recalled, [[2 / 3, 1 / 3]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("content", [0.0, -1e30, 1e30])
+def test_the_content_of_absent_patterns_changes_no_bit(content):
+    present = np.array([True, True, False])
+    other = STORED.copy()
+    other[2] = content
+    assert same_bits(retrieve(STATE, STORED, 2.0, present), retrieve(STATE, other, 2.0, present))
+
+
+def test_the_association_with_an_absent_pattern_is_exactly_zero():
+    association = np.asarray(associate(np.float32([[0.0, 1e30, 1.0]]), np.array([[True, False, True]])))
+    assert association[0, 1] == 0.0
+    np.testing.assert_allclose(association[0, [0, 2]], [1 / (1 + np.e), np.e / (1 + np.e)], rtol=1e-6)
+
+
+def test_nothing_stored_recalls_zeros_with_a_finite_gradient():
+    nothing = np.zeros(3, bool)
+
+    def squared(state, stored):
+        return jnp.sum(retrieve(state, stored, 3.0, nothing) ** 2)
+
+    assert not np.asarray(retrieve(STATE, STORED, 3.0, nothing)).any()
+    assert all_finite(jax.grad(squared, argnums=(0, 1))(STATE, STORED))
+
+
+def patterns(seed=0):
+    """B 2, T 2, N 4, D 4: the last pattern of the second sample is absent."""
+    rng = np.random.default_rng(seed)
+    state = rng.normal(size=(2, 2, 4)).astype(np.float32)
+    stored = rng.normal(size=(2, 4, 4)).astype(np.float32)
+    present = np.ones((2, 4), bool)
+    present[1, 3] = False
+    return state, stored, present
+
+
+def in_numpy(params, state, stored, present, heads, count):
+    """The formula of the docstring, one sample, head, token and scale at a time."""
+
+    def dense(name, x):
+        return x @ np.asarray(params[name]["kernel"], np.float64) + np.asarray(params[name]["bias"])
+
+    batch, tokens, width = state.shape
+    per_head = width // heads
+    beta = np.exp(np.asarray(params["log_beta"], np.float64))
+    joined = np.zeros((batch, tokens, width))
+    for b in range(batch):
+        query = dense("query", state[b])
+        key_value = dense("key_value", stored[b])
+        gate = dense("gate", state[b]) if count > 1 else np.zeros((tokens, heads))
+        for h in range(heads):
+            here = slice(h * per_head, (h + 1) * per_head)
+            key, value = key_value[:, :width][:, here], key_value[:, width:][:, here]
+            for t in range(tokens):
+                weights = np.exp(gate[t, h * count : (h + 1) * count])
+                weights = weights / weights.sum()
+                association = np.zeros(len(key))
+                for s in range(count):
+                    strength = np.exp(beta[s] * key @ query[t, here]) * present[b]
+                    association += weights[s] * strength / strength.sum()
+                joined[b, t, here] = association @ value
+    return dense("output", joined)
+
+
+@functools.cache
+def module(scales):
+    made = MultiScaleRetrieval(heads=2, scales=scales)
+    return made, quick_jit(lambda params, *inputs: made.apply({"params": params}, *inputs))
+
+
+@pytest.mark.parametrize("scales", [SCALES, (1.0,)])
+def test_the_module_equals_a_numpy_loop(scales):
+    made, apply = module(scales)
+    params = parameters_of(made, *patterns(), seed=3)
+    if len(scales) == 3:
+        params["log_beta"] = np.float32([-1.0, 0.5, 2.0])  # scales that differ, as the defaults do
+    params["gate" if len(scales) > 1 else "query"]["kernel"] *= 5.0  # far from a uniform mixture
+    expected = in_numpy(params, *patterns(), heads=2, count=len(scales))
+    np.testing.assert_allclose(apply(params, *patterns()), expected, atol=1e-5)
+
+
+def test_one_scale_has_no_gate():
+    assert "gate" in parameters_of(module(SCALES)[0], *patterns())
+    assert "gate" not in parameters_of(module((1.0,))[0], *patterns())
+
+
+def test_scales_start_in_units_of_the_width_of_a_head():
+    # Width 4, 2 heads: 1/sqrt(2) per unit.
+    made = MultiScaleRetrieval(heads=2, scales=SCALES)
+    params = quick_jit(made.init)(jax.random.key(0), *patterns())["params"]
+    np.testing.assert_allclose(np.exp(params["log_beta"]), np.array(SCALES) / np.sqrt(2), rtol=1e-6)
+
+
+def test_each_scale_changes_the_output():
+    made, apply = module(SCALES)
+    params = parameters_of(made, *patterns(), seed=3)
+    before = np.asarray(apply(params, *patterns()))
+    for s in range(3):
+        log_beta = np.asarray(params["log_beta"]).copy()
+        log_beta[s] += 3.0
+        after = np.asarray(apply({**params, "log_beta": log_beta}, *patterns()))
+        assert np.abs(after - before).max() > 1e-4
+
+
+def test_the_order_of_stored_patterns_is_irrelevant():
+    made, apply = module(SCALES)
+    params = parameters_of(made, *patterns(), seed=3)
+    state, stored, present = patterns()
+    order = [2, 3, 1, 0]
+    np.testing.assert_allclose(
+        apply(params, state, stored[:, order], present[:, order]),
+        apply(params, state, stored, present),
+        atol=1e-6,
+    )
+
+
+def test_absent_tokens_change_no_bit_of_the_module():
+    made, apply = module(SCALES)
+    params = parameters_of(made, *patterns(), seed=3)
+    state, stored, present = patterns()
+    other = stored.copy()
+    other[1, 3] = 1e20
+    assert same_bits(apply(params, state, stored, present), apply(params, state, other, present))
+    other[1, 2] += 1.0  # a present one does
+    assert not same_bits(apply(params, state, stored, present), apply(params, state, other, present))
+
+
+def test_a_sample_without_patterns_recalls_nothing():
+    made, apply = module(SCALES)
+    params = parameters_of(made, *patterns(), seed=3)
+    state, stored, present = patterns()
+    present[0] = False
+    recalled = np.asarray(apply(params, state, stored, present))
+    assert (recalled[0] == np.asarray(params["output"]["bias"])).all()  # W_o of zero
+    loss = quick_jit(jax.grad(lambda p: jnp.sum(made.apply({"params": p}, state, stored, present) ** 2)))
+    assert all_finite(loss(params))
