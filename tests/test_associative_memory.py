@@ -16,28 +16,30 @@ STATE = np.float32([[1.0, 0.1], [-1.0, 0.2]])
 STORED = np.float32([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
 SCALES = (0.25, 1.0, 4.0)
 
+recall = quick_jit(retrieve)
+
 
 def test_a_small_beta_recalls_the_average_of_all_patterns():
-    recalled = retrieve(STATE, STORED, 1e-6)
+    recalled = recall(STATE, STORED, 1e-6)
     np.testing.assert_allclose(recalled, np.tile(STORED.mean(0), (2, 1)), atol=1e-5)
 
 
 def test_a_large_beta_recalls_the_nearest_pattern():
     # Similarities of the first state: 1, .1, -1; of the second: -1, .2, 1.
-    np.testing.assert_allclose(retrieve(STATE, STORED, 100.0), STORED[[0, 2]], atol=1e-6)
+    np.testing.assert_allclose(recall(STATE, STORED, 100.0), STORED[[0, 2]], atol=1e-6)
 
 
 def test_golden_retrieval():
     # beta ln 2, state (1, 0): similarities ln2 · (1, 0, -1), weights 2 : 1 : 1/2, sum 7/2.
     # (2·(1,0) + 1·(0,1) + ½·(-1,0)) / (7/2) = (3/7, 2/7).
-    recalled = retrieve(np.float32([[1.0, 0.0]]), STORED, np.log(2.0))
+    recalled = recall(np.float32([[1.0, 0.0]]), STORED, np.log(2.0))
     np.testing.assert_allclose(recalled, [[3 / 7, 2 / 7]], rtol=1e-6)
 
 
 def test_absent_patterns_are_left_out_of_the_mixture():
     # As above without the third pattern: weights 2 : 1, so (2/3, 1/3).
     present = np.array([True, True, False])
-    recalled = retrieve(np.float32([[1.0, 0.0]]), STORED, np.log(2.0), present)
+    recalled = recall(np.float32([[1.0, 0.0]]), STORED, np.log(2.0), present)
     np.testing.assert_allclose(recalled, [[2 / 3, 1 / 3]], rtol=1e-6)
 
 
@@ -46,7 +48,7 @@ def test_the_content_of_absent_patterns_changes_no_bit(content):
     present = np.array([True, True, False])
     other = STORED.copy()
     other[2] = content
-    assert same_bits(retrieve(STATE, STORED, 2.0, present), retrieve(STATE, other, 2.0, present))
+    assert same_bits(recall(STATE, STORED, 2.0, present), recall(STATE, other, 2.0, present))
 
 
 def test_the_association_with_an_absent_pattern_is_exactly_zero():
@@ -58,11 +60,15 @@ def test_the_association_with_an_absent_pattern_is_exactly_zero():
 def test_nothing_stored_recalls_zeros_with_a_finite_gradient():
     nothing = np.zeros(3, bool)
 
-    def squared(state, stored):
-        return jnp.sum(retrieve(state, stored, 3.0, nothing) ** 2)
+    @quick_jit
+    def slope(state, stored):
+        def squared(state, stored):
+            return jnp.sum(retrieve(state, stored, 3.0, nothing) ** 2)
 
-    assert not np.asarray(retrieve(STATE, STORED, 3.0, nothing)).any()
-    assert all_finite(jax.grad(squared, argnums=(0, 1))(STATE, STORED))
+        return jax.grad(squared, argnums=(0, 1))(state, stored)
+
+    assert not np.asarray(recall(STATE, STORED, 3.0, nothing)).any()
+    assert all_finite(slope(STATE, STORED))
 
 
 def patterns(seed=0):

@@ -52,13 +52,18 @@ def _quick_options():
 
 def quick_jit(function):
     """`jax.jit` for code that runs a few times: little optimisation, so little time to compile."""
-    return jax.jit(function, compiler_options=_quick_options())
+
+    @functools.cache
+    def compiled():  # at the first call: importing a test file must not start JAX
+        return jax.jit(function, compiler_options=_quick_options())
+
+    return lambda *inputs: compiled()(*inputs)
 
 
 def filled(shapes, seed=0):
     """A tree of random numbers of about ±0.3 with the shapes and types of `shapes`."""
     rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda s: jnp.asarray(0.3 * rng.normal(size=s.shape), s.dtype), shapes)
+    return jax.tree.map(lambda s: np.asarray(0.3 * rng.normal(size=s.shape), s.dtype), shapes)
 
 
 def parameters_of(module, *inputs, seed=0, **options):
@@ -83,7 +88,7 @@ def memory(emotions=4, slots=2, width=8, seed=1):
         usage=rng.random((emotions, slots)) / (emotions * slots),
         cooccurrence=pairs / pairs.sum(),
     )
-    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), parts)
+    return jax.tree.map(np.float32, parts)
 
 
 def tiny(settings=MODEL, spec=SPEC, precision="float32"):

@@ -184,12 +184,9 @@ class PrototypeReading(nn.Module):
         """
         width = feature.shape[-1]
         embedding = self.param("emotion", nn.initializers.normal(1.0), (self.emotions, width))
-        tokens = (
-            nn.Dense(width, dtype=self.dtype, name="from_feature")(rearrange(feature, "b g d -> b (g d)"))[
-                :, None
-            ]
-            + embedding.astype(self.dtype)[None]
-        )
+        flat = rearrange(feature, "b g d -> b (g d)")
+        common = nn.Dense(width, dtype=self.dtype, name="from_feature")(flat)
+        tokens = common[:, None] + embedding.astype(self.dtype)[None]
         if similarity is not None:
             read = jnp.einsum("bgck,gckd->bcgd", jax.nn.softmax(similarity, axis=-1), bank)
             tokens += nn.Dense(width, use_bias=False, dtype=self.dtype, name="from_bank")(

@@ -1,0 +1,128 @@
+"""The co-occurrence map: rows sum to 1, the prior moves it as derived, both banks are recalled."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_model import all_finite, memory, parameters_of, quick_jit
+
+from mpcl_jax.model.cooccurrence import RARE, CooccurrenceRetrieval
+from mpcl_jax.model.fusion import unit
+from mpcl_jax.settings import CooccurrenceConfig
+
+pytestmark = pytest.mark.usefixtures("strict_shapes")
+
+TOKENS = np.random.default_rng(0).normal(size=(3, 4, 8)).astype(np.float32)
+UNIFORM = np.full((4, 4), 1 / 16, np.float32)
+
+
+def module(prior):
+    return CooccurrenceRetrieval(CooccurrenceConfig(beta=2.0, prior=prior))
+
+
+@functools.cache
+def parameters(prior):
+    inputs = TOKENS, memory().bank, memory().cooccurrence
+    params = parameters_of(module(True), *inputs)
+    params |= {"log_beta": np.float32(np.log(2.0)), "prior_strength": np.float32(1.0)}
+    return params if prior else {name: x for name, x in params.items() if name != "prior_strength"}
+
+
+@functools.cache
+def retrieval(prior=True):
+    return quick_jit(lambda params, *inputs: module(prior).apply({"params": params}, *inputs))
+
+
+def calls_up(cooccurrence, prior=True, **other):
+    params = {**parameters(prior), **other}
+    return np.asarray(retrieval(prior)(params, TOKENS, memory().bank, cooccurrence)[1])
+
+
+@pytest.mark.parametrize("prior", [True, False])
+def test_rows_of_the_map_sum_to_one(prior):
+    found = calls_up(memory().cooccurrence, prior)
+    assert found.shape == (3, 4, 4)
+    assert (found > 0).all()
+    np.testing.assert_allclose(found.sum(-1), 1.0, rtol=1e-5)
+
+
+def test_the_map_without_a_prior_is_the_association_summed_over_banks_and_slots():
+    """M_cd = Σ_gk softmax_(g,d,k)(2 · unit(W h_c) · bank_gdk), here with loops over c, g, d and k."""
+    state = TOKENS @ parameters(False)["state"]["kernel"]
+    state = state / np.linalg.norm(state, axis=-1, keepdims=True)
+    bank = memory().bank
+    expected = np.zeros((3, 4, 4))
+    for b in range(3):
+        for c in range(4):
+            for g in range(2):
+                for d in range(4):
+                    for k in range(2):
+                        expected[b, c, d] += np.exp(2.0 * state[b, c] @ bank[g, d, k])
+    expected /= expected.sum(-1, keepdims=True)
+    np.testing.assert_allclose(calls_up(UNIFORM, prior=False), expected, rtol=1e-4)
+
+
+def test_the_prior_multiplies_the_map_by_the_conditional_cooccurrence():
+    """softmax(s + log p) ∝ softmax(s) · p, with p = P(d | c) + RARE, the same for all banks and slots of d."""
+    together = memory().cooccurrence
+    conditional = together / together.sum(1, keepdims=True) + RARE
+    expected = calls_up(UNIFORM, prior=False) * conditional[None]
+    expected /= expected.sum(-1, keepdims=True)
+    np.testing.assert_allclose(calls_up(together), expected, rtol=1e-4)
+
+
+def test_a_uniform_prior_changes_nothing():
+    np.testing.assert_allclose(calls_up(UNIFORM), calls_up(UNIFORM, prior=False), rtol=1e-5)
+
+
+def test_the_strength_of_the_prior_is_its_exponent():
+    together = memory().cooccurrence
+    conditional = together / together.sum(1, keepdims=True) + RARE
+    expected = calls_up(UNIFORM, prior=False) * conditional[None] ** 2
+    expected /= expected.sum(-1, keepdims=True)
+    np.testing.assert_allclose(calls_up(together, prior_strength=np.float32(2.0)), expected, rtol=1e-4)
+    np.testing.assert_allclose(
+        calls_up(together, prior_strength=np.float32(0.0)), calls_up(UNIFORM, prior=False), rtol=1e-5
+    )
+
+
+def test_emotions_never_seen_together_stay_possible_and_finite():
+    never = np.diag([0.5, 0.5, 0.0, 0.0]).astype(np.float32)  # the last two were never seen at all
+
+    @quick_jit
+    def slope(params):
+        def loss(params):
+            tokens, found = module(True).apply({"params": params}, TOKENS, memory().bank, never)
+            return jnp.sum(tokens**2) + jnp.sum(jnp.log(found))
+
+        return jax.grad(loss)(params)
+
+    assert all_finite(slope(parameters(True)))
+    found = calls_up(never)
+    assert (found > 0).all()
+    assert (found[:, 0, 1] < 0.05).all() and (found[:, 0, 0] > 0.95).all()
+
+
+def test_enriched_tokens_follow_their_formula():
+    """LN(h + W_o A·bank + M W_v h)."""
+    params, bank = parameters(False), memory().bank
+    tokens, found = retrieval(False)(params, TOKENS, bank, UNIFORM)
+    state = np.asarray(unit(TOKENS @ params["state"]["kernel"]))
+    association = np.exp(2.0 * np.einsum("bcd,gekd->bcgek", state, bank))
+    association /= association.sum((2, 3, 4), keepdims=True)
+    recalled = np.einsum("bcgek,gekd->bcd", association, bank)
+    h = TOKENS + recalled @ params["recalled"]["kernel"] + params["recalled"]["bias"][None, None]
+    h = h + np.asarray(found) @ (TOKENS @ params["value"]["kernel"])
+    normed = (h - h.mean(-1, keepdims=True)) / np.sqrt(h.var(-1, keepdims=True) + 1e-6)
+    expected = normed * params["norm"]["scale"][None, None] + params["norm"]["bias"][None, None]
+    np.testing.assert_allclose(tokens, expected, atol=1e-4)
+
+
+def test_starting_values():
+    made = quick_jit(module(True).init)(jax.random.key(0), TOKENS, memory().bank, UNIFORM)["params"]
+    np.testing.assert_allclose(np.exp(made["log_beta"]), 2.0, rtol=1e-6)
+    assert made["prior_strength"] == 1.0
+    without = parameters_of(module(False), TOKENS, memory().bank, UNIFORM)
+    assert set(made) - set(without) == {"prior_strength"}

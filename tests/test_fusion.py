@@ -1,0 +1,236 @@
+"""Fusion: what is absent leaves zeros, what is switched off leaves no parameters."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_model import all_finite, changed, parameters_of, quick_jit, same_bits
+
+from mpcl_jax.model.encoders import ModalityEncoder
+from mpcl_jax.model.fusion import MultiScaleFusion, unit
+from mpcl_jax.settings import FusionConfig
+
+pytestmark = pytest.mark.usefixtures("strict_shapes")
+
+SETTINGS = FusionConfig(heads=2, scales=(0.5, 2.0))
+SHAPE = {"physiological": (3, 4, 8), "behavioural": (3, 2, 8)}  # B, T_g, D
+
+
+def test_unit_rows():
+    x = np.float32([[3.0, 4.0], [0.0, -0.5], [1e-15, 0.0]])
+    np.testing.assert_allclose(unit(x), [[0.6, 0.8], [0.0, -1.0], [1.0, 0.0]], rtol=1e-6)
+    np.testing.assert_allclose(unit(x.T, axis=0), np.asarray(unit(x)).T, rtol=1e-6)
+
+
+def test_a_zero_vector_stays_zero_with_a_finite_gradient():
+    zero = np.zeros((1, 3), np.float32)
+    assert same_bits(unit(zero), zero)
+    slope = quick_jit(jax.grad(lambda x: jnp.sum(unit(x) * jnp.arange(3.0)[None])))
+    assert all_finite(slope(zero))
+
+
+def test_the_gradient_of_unit_is_perpendicular():
+    # d unit(x) at x = (2, 0) along (1, 1): the part across x, divided by its length: (0, 1/2).
+    _, moved = jax.jvp(unit, (np.float32([2.0, 0.0]),), (np.float32([1.0, 1.0]),))
+    np.testing.assert_allclose(moved, [0.0, 0.5], atol=1e-6)
+
+
+def tokens_of(groups=tuple(SHAPE), seed=0):
+    """Tokens and presence; the second sample lacks the behavioural side, the third two physiological tokens."""
+    rng = np.random.default_rng(seed)
+    tokens = {g: rng.normal(size=SHAPE[g]).astype(np.float32) for g in SHAPE}
+    present = {g: np.ones(SHAPE[g][:2], bool) for g in SHAPE}
+    present["behavioural"][1] = False
+    present["physiological"][2, 2:] = False
+    return {g: tokens[g] for g in groups}, {g: present[g] for g in groups}
+
+
+def fusion(dropout=0.0, **settings):
+    return MultiScaleFusion(changed(SETTINGS, **settings), width=8, dropout=dropout)
+
+
+@functools.cache
+def parameters():
+    return parameters_of(fusion(), *tokens_of(), train=False)
+
+
+@functools.cache
+def fuse():
+    """(output, gradient of a sum over the output with regard to parameters and tokens)."""
+
+    def outcome(params, tokens, present):
+        output = fusion().apply({"params": params}, tokens, present, train=False)
+        return jnp.sum(output.query[..., 0]) + jnp.sum(output.wide**2) + jnp.sum(output.feature**2), output
+
+    run = quick_jit(jax.value_and_grad(outcome, argnums=(0, 1), has_aux=True))
+
+    def call(params, tokens, present):
+        (_, output), gradient = run(params, tokens, present)
+        return output, gradient
+
+    return call
+
+
+def test_shapes_and_unit_queries():
+    output, gradient = fuse()(parameters(), *tokens_of())
+    assert [x.shape for x in output] == [(3, 2, 16), (3, 2, 8), (3, 2, 8), (3, 2)]
+    np.testing.assert_allclose(np.linalg.norm(output.query, axis=-1), 1.0, rtol=1e-5)
+    assert np.asarray(output.present).tolist() == [[True, True], [True, False], [True, True]]
+    assert all_finite(gradient)
+    assert all(np.asarray(x).any() for x in jax.tree.leaves(gradient[0]))  # nothing is left out
+
+
+def test_an_absent_group_leaves_zeros_and_passes_no_gradient():
+    output, gradient = fuse()(parameters(), *tokens_of())
+    assert not np.asarray(output.wide)[1, 1].any()
+    assert not np.asarray(output.feature)[1, 1].any()
+    assert np.asarray(output.wide)[1, 0].any()
+    assert not np.asarray(gradient[1]["behavioural"])[1].any()
+    assert not np.asarray(gradient[1]["physiological"])[2, 2:].any()
+    assert np.asarray(gradient[1]["physiological"])[2, :2].any()
+
+
+def test_nothing_present_at_all_gives_zeros_and_finite_gradients():
+    tokens, present = tokens_of()
+    output, gradient = fuse()(parameters(), tokens, {g: np.zeros_like(x) for g, x in present.items()})
+    assert not np.asarray(output.wide).any() and not np.asarray(output.feature).any()
+    assert not np.asarray(output.present).any()
+    assert all_finite((output, gradient))
+
+
+def test_absent_tokens_change_no_bit():
+    tokens, present = tokens_of()
+    other = {g: x.copy() for g, x in tokens.items()}
+    other["behavioural"][1] = 1e3
+    other["physiological"][2, 2:] = -1e3
+    assert same_bits(fuse()(parameters(), tokens, present)[0], fuse()(parameters(), other, present)[0])
+
+
+def changes(**settings):
+    """Which features [B, G] move when the behavioural tokens of the first sample are replaced."""
+
+    @quick_jit
+    def apply(params, tokens, present):
+        output = fusion(**settings).apply({"params": params}, tokens, present, train=False)
+        return output.feature, output.wide
+
+    tokens, present = tokens_of()
+    params = parameters_of(fusion(**settings), tokens, present, train=False)
+    other = {**tokens, "behavioural": tokens["behavioural"].copy()}
+    other["behavioural"][0] += 1.0
+    before, after = apply(params, tokens, present)[0], apply(params, other, present)[0]
+    return (np.asarray(before) != np.asarray(after)).any(axis=-1).tolist()
+
+
+def test_across_groups_each_side_recalls_the_other():
+    assert changes() == [[True, True], [False, False], [False, False]]
+
+
+def test_within_group_only_the_sides_stay_apart():
+    assert changes(across_groups=False) == [[False, True], [False, False], [False, False]]
+
+
+def names(**settings):
+    shapes = parameters_of(fusion(**settings), *tokens_of(), train=False)
+    return {name for name in shapes if not name.startswith(("wide", "feature", "query"))}
+
+
+def test_switches_remove_their_parameters():
+    within = {"within_physiological", "within_behavioural"}
+    across = {"physiological_from_behavioural", "behavioural_from_physiological"}
+    assert names() == within | across
+    assert names(within_group=False) == across
+    assert names(across_groups=False) == within
+    assert names(within_group=False, across_groups=False) == set()
+
+
+def test_without_retrieval_a_feature_is_a_map_of_its_own_tokens():
+    """f = gelu(W · flattened tokens + b), z = W_z f; absent tokens count as zeros."""
+    tokens, present = tokens_of()
+    module = fusion(within_group=False, across_groups=False)
+    params = parameters_of(module, tokens, present, train=False)
+    output = quick_jit(lambda p: module.apply({"params": p}, tokens, present, train=False))(params)
+    kept = np.where(present["physiological"][..., None], tokens["physiological"], 0.0).reshape(3, 32)
+    weights = params["wide_physiological"]
+    wide = jax.nn.gelu(kept @ weights["kernel"] + weights["bias"][None])
+    np.testing.assert_allclose(output.wide[:, 0], wide, atol=1e-5)
+    z = np.asarray(wide) @ params["feature_physiological"]["kernel"]
+    np.testing.assert_allclose(output.feature[:, 0], z, atol=1e-5)
+    centred = z - z.mean(-1, keepdims=True)
+    norm = params["query_norm_physiological"]
+    normed = centred / np.sqrt(z.var(-1, keepdims=True) + 1e-6) * norm["scale"][None] + norm["bias"][None]
+    np.testing.assert_allclose(
+        output.query[:, 0], unit(normed @ params["query_physiological"]["kernel"]), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("group", list(SHAPE))
+def test_a_data_set_with_one_group(group):
+    tokens, present = tokens_of((group,))
+    here = list(SHAPE).index(group)
+    module = fusion(within_group=False)
+    params = parameters_of(module, tokens, present, train=False)
+    assert set(params) == {f"{part}_{group}" for part in ("wide", "feature", "query", "query_norm")}
+    output = quick_jit(lambda p: module.apply({"params": p}, tokens, present, train=False))(params)
+    assert output.query.shape == (3, 2, 8)
+    assert np.asarray(output.present)[:, here].tolist() == present[group].any(1).tolist()
+    assert not np.asarray(output.present)[:, 1 - here].any()
+    for part in (output.wide, output.feature, output.query):
+        assert np.asarray(part)[0, here].any()
+        assert not np.asarray(part)[:, 1 - here].any()
+
+
+def test_dropout_only_in_training():
+    module = fusion(dropout=0.5, across_groups=False)
+    tokens, present = tokens_of()
+    params = parameters_of(module, tokens, present, train=False)
+
+    @quick_jit
+    def both(key):
+        rngs = {"dropout": key}
+        trained = module.apply({"params": params}, tokens, present, train=True, rngs=rngs)
+        return trained.wide, module.apply({"params": params}, tokens, present, train=False, rngs=rngs).wide
+
+    (one, calm), (two, calm_too) = both(jax.random.key(0)), both(jax.random.key(1))
+    assert same_bits(calm, calm_too)
+    assert not same_bits(one, two)
+
+
+ENCODER = {"width": 4, "tokens": 3}
+
+
+def encode(module, params, signal, present, key=None):
+    """Tokens of a module; in training mode if there is a key of its dropout."""
+    options = {"train": False} if key is None else {"train": True, "rngs": {"dropout": key}}
+    return np.asarray(
+        quick_jit(lambda *inputs: module.apply({"params": params}, *inputs, **options))(signal, present)
+    )
+
+
+def test_the_encoder_makes_tokens_of_all_features_at_once():
+    module = ModalityEncoder(**ENCODER, dropout=0.0, input_dropout=0.0)
+    signal = np.random.default_rng(0).normal(size=(2, 5, 2)).astype(np.float32)
+    present = np.array([True, False])
+    params = parameters_of(module, signal, present, train=False)
+    tokens = encode(module, params, signal, present)
+    # Dense(10 -> 3·4), gelu, then Dense(4 -> 4) for each of the three tokens; the absent sample is all zeros.
+    flat = np.stack([signal[0].reshape(10), np.zeros(10)])
+    hidden = np.asarray(jax.nn.gelu(flat @ params["spread"]["kernel"] + params["spread"]["bias"]))
+    expected = hidden.reshape(2, 3, 4) @ params["token"]["kernel"] + params["token"]["bias"]
+    np.testing.assert_allclose(tokens, expected, atol=1e-5)
+    signal[1] = np.nan
+    assert same_bits(tokens, encode(module, params, signal, present))
+
+
+@pytest.mark.parametrize("features, tokens", [(0.5, 0.0), (0.0, 0.5)])
+def test_dropout_of_features_and_of_tokens(features, tokens):
+    module = ModalityEncoder(**ENCODER, dropout=tokens, input_dropout=features)
+    inputs = np.ones((8, 1, 6), np.float32), np.ones(8, bool)
+    params = parameters_of(module, *inputs, train=False)
+    made = encode(module, params, *inputs, key=jax.random.key(0))
+    # Tokens themselves are dropped to exact zeros; dropped features only change them.
+    assert (made == 0).any() == (tokens > 0)
+    assert len(np.unique(made.reshape(8, -1), axis=0)) > 1
+    assert len(np.unique(encode(module, params, *inputs).reshape(8, -1), axis=0)) == 1

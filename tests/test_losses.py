@@ -1,0 +1,215 @@
+"""Every term by hand, at its edges, and exactly gone where its weight is 0."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_model import MODEL, all_finite, changed, quick_jit, same_bits
+
+from mpcl_jax.batch import Batch
+from mpcl_jax.losses import active_weights, cooccurrence_loss, kl_divergence, prototype_loss, total_loss
+from mpcl_jax.model.mpcl import MPCLOutput
+from mpcl_jax.settings import LossConfig
+
+pytestmark = pytest.mark.usefixtures("strict_shapes")
+
+LN2 = np.log(2.0)
+
+kl = quick_jit(kl_divergence)
+kl_slope = quick_jit(jax.grad(lambda log_probs, labels: jnp.sum(kl_divergence(labels, log_probs))))
+nearness = quick_jit(prototype_loss)
+calling = quick_jit(cooccurrence_loss)
+
+
+# ½ ln(½ / ¼) + ½ ln(½ / ¾) = ½ ln 4/3.
+def test_golden_kl():
+    found = kl(np.float32([[0.5, 0.5]]), np.log(np.float32([[0.25, 0.75]])))
+    np.testing.assert_allclose(found, [0.5 * np.log(4 / 3)], rtol=1e-5)
+
+
+def test_kl_of_a_one_hot_label_is_the_surprise_with_a_finite_gradient():
+    labels, log_probs = np.float32([[0.0, 1.0, 0.0]]), np.log(np.float32([[0.5, 0.25, 0.25]]))
+    np.testing.assert_allclose(kl(labels, log_probs), [2 * LN2], rtol=1e-6)
+    slope = kl_slope(log_probs, labels)
+    np.testing.assert_allclose(slope, -labels, rtol=1e-6)
+
+
+def test_an_impossible_emotion_with_label_zero_costs_nothing():
+    labels, log_probs = np.float32([[0.0, 1.0]]), np.float32([[-np.inf, 0.0]])
+    assert same_bits(np.asarray(kl(labels, log_probs)), np.zeros(1, np.float32))
+    assert all_finite(kl_slope(log_probs, labels))
+
+
+def test_kl_is_zero_only_at_the_label():
+    labels = np.float32([[0.2, 0.3, 0.5]])
+    np.testing.assert_allclose(kl(labels, np.log(labels)), [0.0], atol=1e-6)
+    assert kl(labels, np.log(labels[:, ::-1]))[0] > 0.1
+
+
+# Two emotions, two slots. Physiological: emotion 0 has strengths 1 and 1, emotion 1 has 1 and 3: near (2, 4) / 6.
+# Behavioural: (3 + 1, 2 + 2) / 8 = (½, ½). Evidence (¼, ¾):
+#   ¼ ln 3 + ¾ ln 3/2  +  ln 2.
+PROTOTYPE_SIMILARITY = np.log(np.float32([[[(1, 1), (1, 3)], [(3, 1), (2, 2)]]]))
+EVIDENCE = np.float32([[0.25, 0.75]])
+PHYSIOLOGICAL = 0.25 * np.log(3.0) + 0.75 * np.log(1.5)
+
+
+@pytest.mark.parametrize(
+    "present, expected",
+    [
+        ((True, True), PHYSIOLOGICAL + LN2),
+        ((True, False), PHYSIOLOGICAL),
+        ((False, True), LN2),
+        ((False, False), 0.0),
+    ],
+)
+def test_golden_prototype_loss(present, expected):
+    found = nearness(PROTOTYPE_SIMILARITY, EVIDENCE, np.array([present]))
+    np.testing.assert_allclose(found, [expected], rtol=1e-5)
+
+
+def test_no_evidence_no_prototype_loss():
+    found = nearness(PROTOTYPE_SIMILARITY, np.zeros((1, 2), np.float32), np.ones((1, 2), bool))
+    assert not np.asarray(found).any()
+
+
+# e = (¼, ¾). M_0 = e: 0. M_1 = (½, ½): KL(e ‖ M_1) = ¼ ln ½ + ¾ ln 3/2. Weighted by e_1 = ¾.
+def test_golden_cooccurrence_loss():
+    found = calling(np.float32([[[0.25, 0.75], [0.5, 0.5]]]), EVIDENCE)
+    np.testing.assert_allclose(found, [0.75 * (0.25 * np.log(0.5) + 0.75 * np.log(1.5))], rtol=1e-5)
+
+
+def test_cooccurrence_loss_at_its_edges():
+    nothing = np.zeros((1, 2), np.float32)
+    assert not np.asarray(calling(np.full((1, 2, 2), 0.5, np.float32), nothing)).any()
+    hard = np.float32([[[1.0, 0.0], [1.0, 0.0]]])  # emotion 1 can not be called up at all
+
+    loss = quick_jit(jax.value_and_grad(lambda found: jnp.sum(cooccurrence_loss(found, EVIDENCE))))
+    assert all_finite(loss(hard))
+    assert loss(hard)[0] > 10
+
+
+def case(size=4):
+    """An output and a batch; the second sample lacks a side, the last one is padding, the third is flat."""
+    rng = np.random.default_rng(0)
+    labels = rng.random((size, 4)) + 0.05
+    labels[2] = 1.0
+    maps = rng.random((size, 4, 4)) + 0.05
+    log_probs = rng.normal(size=(size, 4))
+    output = MPCLOutput(
+        log_probs=log_probs - np.log(np.exp(log_probs).sum(1, keepdims=True)),
+        query=rng.normal(size=(size, 2, 8)),
+        present=np.array([[True, True], [True, False], [True, True], [True, True]]),
+        similarity=rng.normal(size=(size, 2, 4, 2)),
+        cooccurrence_map=maps / maps.sum(-1, keepdims=True),
+    )
+    output = output._replace(
+        **{name: np.float32(x) for name, x in output._asdict().items() if name != "present"}
+    )
+    labels = np.float32(labels / labels.sum(1, keepdims=True))
+    return output, Batch({}, {}, labels, np.float32([1, 1, 1, 0]))
+
+
+NAMES = ("relation_distillation", "prototype", "cooccurrence")
+
+
+@functools.cache
+def total(weights, kind="above_floor"):
+    return quick_jit(lambda output, batch: total_loss(output, batch, weights, kind))
+
+
+@functools.cache
+def loss_of(weights):
+    output, batch = case()
+
+    def loss(*parts):
+        return total_loss(trainable(output, *parts), batch, weights, "above_floor")[0]
+
+    return quick_jit(jax.value_and_grad(loss, argnums=(0, 2)))
+
+
+def trainable(output, similarity, log_probs, maps):
+    return output._replace(similarity=similarity, log_probs=log_probs, cooccurrence_map=maps)
+
+
+def test_the_total_is_the_weighted_sum_of_its_named_terms():
+    output, batch = case()
+    weights = LossConfig(relation_distillation=0.5, prototype=0.25, cooccurrence=2.0)
+    value, terms = total(weights)(output, batch)
+    assert set(terms) == {"distribution", *NAMES}
+    assert all(float(x) > 0 for x in terms.values())
+    expected = terms["distribution"] + 0.5 * terms["relation_distillation"]
+    expected = expected + 0.25 * terms["prototype"] + 2.0 * terms["cooccurrence"]
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    per_sample = kl(batch.labels, output.log_probs)
+    np.testing.assert_allclose(terms["distribution"], np.mean(per_sample[:3]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weight_zero_removes_a_term_exactly(name):
+    """From the report, and from the gradient: what only this term depends on gets exactly none."""
+    output, batch = case()
+    only = LossConfig(**{other: float(other == name) for other in NAMES})
+    without = LossConfig(**{other: float(other != name) for other in NAMES})
+    assert name not in total(without)(output, batch)[1]
+    assert set(total(only)(output, batch)[1]) == {"distribution", name}
+
+    parts = output.similarity, output.log_probs, output.cooccurrence_map
+    similarity, maps = loss_of(only)(*parts)[1]
+    assert np.asarray(maps).any() == (name == "cooccurrence")
+    assert np.asarray(similarity).any() == (name != "cooccurrence")
+    nothing = loss_of(LossConfig(0.0, 0.0, 0.0))(*parts)[1]
+    assert not np.asarray(nothing[0]).any() and not np.asarray(nothing[1]).any()
+
+
+def test_padding_has_no_influence_on_value_or_gradient():
+    output, batch = case()
+    weights = LossConfig()
+
+    @quick_jit
+    def run(output, batch):
+        def loss(*parts):
+            return total_loss(trainable(output, *parts), batch, weights, "above_floor")
+
+        parts = output.similarity, output.log_probs, output.cooccurrence_map
+        return jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)(*parts)
+
+    one, slopes = run(output, batch)
+    other = output._replace(
+        similarity=output.similarity[[0, 1, 2, 0]],
+        log_probs=output.log_probs[[0, 1, 2, 0]],
+        cooccurrence_map=output.cooccurrence_map[[0, 1, 2, 0]],
+        present=output.present[[0, 1, 2, 1]],
+    )
+    two, _ = run(other, batch._replace(labels=batch.labels[[0, 1, 2, 0]]))
+    assert same_bits(one, two)
+    assert all_finite(slopes) and not any(np.asarray(x)[3].any() for x in slopes)
+    assert all(np.asarray(x)[0].any() for x in slopes)
+
+
+def test_a_batch_of_padding_costs_nothing():
+    output, batch = case()
+    value, terms = total(LossConfig())(output, batch._replace(weight=np.zeros(4, np.float32)))
+    assert float(value) == 0.0 and all(float(x) == 0.0 for x in terms.values())
+
+
+def test_the_kind_of_evidence_reaches_both_terms_that_use_it():
+    output, batch = case()
+    above = total(LossConfig())(output, batch)[1]
+    raw = total(LossConfig(), "raw")(output, batch)[1]
+    for name in ("prototype", "cooccurrence"):
+        assert abs(float(above[name] - raw[name])) > 1e-3
+    assert float(above["relation_distillation"]) == float(raw["relation_distillation"])
+    expected = jnp.mean(calling(output.cooccurrence_map, batch.labels)[:3])
+    np.testing.assert_allclose(raw["cooccurrence"], expected, rtol=1e-5)
+
+
+def test_a_loss_of_something_absent_is_no_loss():
+    weights = LossConfig(0.5, 0.3, 1.0)
+    assert active_weights(weights, MODEL) == weights
+    no_retrieval = changed(MODEL, cooccurrence={"enabled": False})
+    assert active_weights(weights, no_retrieval) == LossConfig(0.5, 0.3, 0.0)
+    no_memory = changed(no_retrieval, memory={"enabled": False})
+    assert active_weights(weights, no_memory) == LossConfig(0.0, 0.0, 0.0)

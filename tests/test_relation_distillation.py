@@ -1,0 +1,94 @@
+"""Distillation: nothing to learn from oneself, no gradient into the teacher, only relations count."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_model import memory, quick_jit, same_bits, unit_rows
+
+from mpcl_jax.model.prototypes import similarities
+from mpcl_jax.model.relation_distillation import bank_agreement, log_relations, relation_distillation
+
+pytestmark = pytest.mark.usefixtures("strict_shapes")
+
+RNG = np.random.default_rng(0)
+SIMILARITY = RNG.normal(size=(3, 2, 4, 2)).astype(np.float32)
+BOTH = np.ones((3, 2), bool)
+
+distil = quick_jit(relation_distillation)
+slope_of = quick_jit(
+    jax.grad(lambda similarity, present: jnp.sum(relation_distillation(similarity, present)))
+)
+agreement = quick_jit(bank_agreement)
+
+
+def test_relations_are_distributions_over_all_slots():
+    relations = np.exp(log_relations(SIMILARITY))
+    assert relations.shape == (3, 2, 8)
+    np.testing.assert_allclose(relations.sum(-1), 1.0, rtol=1e-5)
+    flat = np.exp(SIMILARITY[0, 1]).reshape(8)
+    np.testing.assert_allclose(relations[0, 1], flat / flat.sum(), rtol=1e-5)
+
+
+# One emotion, two slots: r_p = (3/4, 1/4), r_b = (1/4, 3/4). KL both ways = ¾ ln 3 + ¼ ln ⅓ = ½ ln 3.
+def test_golden_value():
+    similarity = np.log(np.float32([[[[0.75, 0.25]], [[0.25, 0.75]]]]))
+    np.testing.assert_allclose(distil(similarity, BOTH[:1]), [0.5 * np.log(3.0)], rtol=1e-5)
+
+
+# r_p = (1/2, 1/2), r_b = (1/4, 3/4): KL(p‖b) = ½ ln 2 + ½ ln ⅔ = ½ ln 4/3; KL(b‖p) = ¼ ln ½ + ¾ ln 3/2.
+def test_golden_value_of_the_mean_of_both_directions():
+    similarity = np.log(np.float32([[[[0.5, 0.5]], [[0.25, 0.75]]]]))
+    expected = 0.5 * (0.5 * np.log(4 / 3) + 0.25 * np.log(1 / 2) + 0.75 * np.log(3 / 2))
+    np.testing.assert_allclose(distil(similarity, BOTH[:1]), [expected], rtol=1e-5)
+
+
+def test_zero_for_identical_relations():
+    same = np.repeat(SIMILARITY[:, :1], 2, axis=1)
+    same[:, 1] += 5.0  # a constant is not a relation
+    np.testing.assert_allclose(distil(same, BOTH), 0.0, atol=1e-5)
+    assert (np.asarray(distil(SIMILARITY, BOTH)) > 0.01).all()
+
+
+def test_zero_where_a_side_is_missing():
+    present = np.array([[True, True], [True, False], [False, True]])
+    found = np.asarray(distil(SIMILARITY, present))
+    assert found[0] > 0
+    assert same_bits(found[1:], np.zeros(2, np.float32))
+    slope = np.asarray(slope_of(SIMILARITY, present))
+    assert slope[0].any() and not slope[1:].any()
+
+
+def test_no_gradient_reaches_a_teacher():
+    """d/ds_b of ½ KL(sg r_p ‖ r_b) is ½ (r_b − r_p); a gradient into teachers would add terms to it."""
+    slope = slope_of(SIMILARITY, BOTH)
+    r = np.exp(log_relations(SIMILARITY))
+    expected = 0.5 * (r - r[:, ::-1]).reshape(3, 2, 4, 2)
+    np.testing.assert_allclose(slope, expected, atol=1e-6)
+
+
+def rotation():
+    return np.linalg.qr(RNG.normal(size=(8, 8)))[0].astype(np.float32)
+
+
+def test_invariant_under_a_rotation_of_queries_and_bank_of_a_side():
+    query, bank = unit_rows(RNG.normal(size=(3, 2, 8))), memory().bank
+    before = distil(similarities(query, bank, 0.1), BOTH)
+    turn = np.stack([rotation(), rotation()])  # each side may have its own
+    turned_query, turned_bank = (
+        np.einsum("bgd,gde->bge", query, turn),
+        np.einsum("gckd,gde->gcke", bank, turn),
+    )
+    after = distil(similarities(turned_query, turned_bank, 0.1), BOTH)
+    np.testing.assert_allclose(after, before, rtol=1e-4)
+    assert not np.allclose(distil(similarities(turned_query, bank, 0.1), BOTH), before, rtol=0.01)
+
+
+def test_banks_agree_if_one_is_a_rotation_of_the_other():
+    bank = memory().bank
+    twin = np.stack([bank[0], bank[0] @ rotation()])
+    np.testing.assert_allclose(agreement(twin), 1.0, rtol=1e-4)
+    assert agreement(bank) < 0.9
+    # Slots 0, 1, 2 with cosines (1, 0, 0) on one side and (0, 0, 1) on the other: correlation -½.
+    one, two = [(1.0, 0.0), (1.0, 0.0), (0.0, 1.0)], [(1.0, 0.0), (0.0, 1.0), (0.0, 1.0)]
+    np.testing.assert_allclose(agreement(np.float32([one, two])[:, :, None]), -0.5, rtol=1e-5)
