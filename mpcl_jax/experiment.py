@@ -26,7 +26,8 @@ def run_experiment(config: Config, workdir: pathlib.Path, command: str) -> Table
     Raises ConfigError and DataFileError before anything is compiled.
     """
     keep_compiled_programs()
-    run = prepare(config, workdir, _board(config, workdir))
+    run = prepare(config, workdir)
+    run = run._replace(board=_board(config, workdir))
     describe(run)
     predictions = train_folds(run)
     table = comparison.make_run_table(

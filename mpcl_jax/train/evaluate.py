@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mpcl_jax.batch import DataFileError
+from mpcl_jax.data.npz_reader import parse_npz
 from mpcl_jax.train.folds import FoldArrays, Program, Rows, padded_length
 from mpcl_jax.train.state import Training, chosen_model
 
@@ -19,13 +21,16 @@ class Predictions(NamedTuple):
     similarity: np.ndarray  # [P, G, C, K] float32, to every prototype
 
 
-def predict_rows(program: Program, training: Training, rows: Rows, fold: FoldArrays, chosen) -> Predictions:
+def predict_rows(
+    program: Program, training: Training, rows: Rows, fold: FoldArrays, chosen, longest: int
+) -> Predictions:
     """Predicts the windows `chosen` [P] with the chosen model of `training`.
 
-    The list is padded to whole blocks and the padding thrown away, so every window counts once.
+    The list is padded to whole blocks that hold `longest` >= P windows, the same for all folds so that they share
+    one executable; the padding is thrown away, so every window counts once.
     """
     params, prototypes = chosen_model(training)
-    padded = np.zeros(padded_length(len(chosen)), np.int32)
+    padded = np.zeros(padded_length(longest), np.int32)
     padded[: len(chosen)] = chosen
     output = program.predict(params, prototypes, rows, fold, padded)
 
@@ -49,6 +54,15 @@ def save_predictions(path: pathlib.Path, predictions: Predictions) -> None:
 
 
 def load_predictions(path: pathlib.Path) -> Predictions:
-    """Reads what `save_predictions` wrote."""
-    with np.load(path, allow_pickle=False) as file:
-        return Predictions(**{name: file[name] for name in Predictions._fields})
+    """Reads what `save_predictions` wrote.
+
+    Raises DataFileError naming the file where it is damaged or holds something else.
+    """
+    remedy = "delete it and start the run again: the fold is predicted from its last checkpoint"
+    try:
+        saved = parse_npz(path)
+    except DataFileError as error:
+        raise DataFileError(path, f"can not be read; {remedy} ({error.reason})") from error
+    if set(saved) != set(Predictions._fields) or len({len(x) for x in saved.values()}) != 1:
+        raise DataFileError(path, f"does not hold the predictions of a fold; {remedy}")
+    return Predictions(**saved)

@@ -4,6 +4,7 @@ The rows of the whole data set lie on the device once. Every fold of a protocol,
 the same two executables (`epoch`, `predict`), so a table costs one compilation.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -28,6 +29,14 @@ class Rows(NamedTuple):
     signals: dict[str, Any]  # m -> [N, T_m, F_m] float32
     present: dict[str, Any]  # m -> [N] bool
     labels: Any  # [N, C] float32
+
+
+class Longest(NamedTuple):
+    """The largest number of rows of any fold of a protocol; they fix the shapes of the compiled functions."""
+
+    train: int
+    validation: int
+    test: int
 
 
 class FoldArrays(NamedTuple):
@@ -57,7 +66,20 @@ def device_rows(recordings: Recordings, sharding) -> Rows:
     return jax.device_put(rows, sharding)
 
 
-def fold_arrays(fold: Fold, norm: Normalisation, longest: int, longest_validation: int) -> FoldArrays:
+def longest_of(folds: Sequence[Fold]) -> Longest:
+    """The longest lists of rows of `folds`.
+
+    Pass all folds of a protocol, also where only some are run: steps per epoch and the order of batches depend
+    on it, and a fold must end in the same numbers whichever others are run beside it.
+    """
+    return Longest(
+        max(len(fold.train) for fold in folds),
+        max(len(fold.validation) for fold in folds),
+        max(len(fold.test) for fold in folds),
+    )
+
+
+def fold_arrays(fold: Fold, norm: Normalisation, longest: Longest) -> FoldArrays:
     """Host arrays of one fold, padded to common lengths so that all folds share one executable."""
 
     def padded(rows, length):
@@ -66,9 +88,9 @@ def fold_arrays(fold: Fold, norm: Normalisation, longest: int, longest_validatio
         return out
 
     return FoldArrays(
-        padded(fold.train, longest),
+        padded(fold.train, longest.train),
         np.int32(len(fold.train)),
-        padded(fold.validation, longest_validation),
+        padded(fold.validation, padded_length(longest.validation)),
         np.int32(len(fold.validation)),
         {m: x.astype(np.float32) for m, x in norm.mean.items()},
         {m: x.astype(np.float32) for m, x in norm.std.items()},
@@ -103,12 +125,10 @@ def make_program(config: Config, model: MPCL, spec: DataSpec, longest: int, mesh
         return create_training(key, label_mean, model, spec, optimizer, config.train.select)
 
     def epoch(training: Training, rows: Rows, fold: FoldArrays, key):
-        # Full batches only: the last one wraps around to rows at the head of this epoch's order.
-        drawn = jax.random.uniform(jax.random.fold_in(key, 0), fold.train.shape)
-        order = jnp.argsort(jnp.where(jnp.arange(len(fold.train)) < fold.train_count, drawn, 2.0))
-        order = fold.train[order]
+        order = _draw_order(jax.random.fold_in(key, 0), fold)
 
         def one(state, step):
+            # Full batches only: the last one wraps around to rows at the head of this epoch's order.
             place = (step * batch_size + jnp.arange(batch_size)) % fold.train_count
             batch = gather(rows, fold, order[place], jnp.ones(batch_size))
             batch = jax.lax.with_sharding_constraint(batch, by_sample)
@@ -145,6 +165,12 @@ def make_program(config: Config, model: MPCL, spec: DataSpec, longest: int, mesh
         steps_per_epoch=steps,
         replicated=replicated,
     )
+
+
+def _draw_order(key, fold: FoldArrays):
+    """The training rows of a fold [R] in random order, its padding behind them."""
+    drawn = jax.random.uniform(key, fold.train.shape)
+    return fold.train[jnp.argsort(jnp.where(jnp.arange(len(fold.train)) < fold.train_count, drawn, 2.0))]
 
 
 EVALUATION_BLOCK = 64  # rows per block of a prediction; lists of rows are padded to a multiple of it

@@ -6,28 +6,31 @@ last checkpoint and ends with the same bits as if nothing had happened.
 
 import dataclasses
 import pathlib
+import re
+import zlib
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from mpcl_jax.batch import Recordings, spec_of, take
+from mpcl_jax.config import ConfigError
 from mpcl_jax.data import pipeline
 from mpcl_jax.data.normalise import Normalisation, fit_normalisation
 from mpcl_jax.data.protocols import Fold, Split, make_split
 from mpcl_jax.model.mpcl import build
-from mpcl_jax.settings import Config
+from mpcl_jax.settings import Config, ProtocolConfig
 from mpcl_jax.train import checkpoint, run_folder
 from mpcl_jax.train.devices import make_mesh
 from mpcl_jax.train.evaluate import Predictions, load_predictions, predict_rows, save_predictions
 from mpcl_jax.train.folds import (
     FoldArrays,
+    Longest,
     Program,
     Rows,
     device_rows,
     fold_arrays,
+    longest_of,
     make_program,
-    padded_length,
 )
 from mpcl_jax.train.progress import MetricsLog, Ticker
 from mpcl_jax.train.state import Training
@@ -41,12 +44,13 @@ class Run(NamedTuple):
     recordings: Recordings
     split: Split
     program: Program
+    longest: Longest  # of all folds of the protocol, also of those that are not run
     rows: Rows  # on the device
     log: MetricsLog
-    board: Any  # a TensorBoard writer, or None
+    board: Any = None  # a TensorBoard writer
 
 
-def prepare(config: Config, workdir: pathlib.Path, board=None) -> Run:
+def prepare(config: Config, workdir: pathlib.Path) -> Run:
     """Loads the recordings, makes the split and claims the folder; compiles nothing.
 
     Raises ConfigError and DataFileError for everything that can be wrong before training begins.
@@ -54,14 +58,21 @@ def prepare(config: Config, workdir: pathlib.Path, board=None) -> Run:
     mesh = make_mesh(config.train.batch_size)
     recordings = pipeline.load(config.data)
     split = make_split(recordings, config.protocol)
+    if config.train.select == "best" and not all(len(fold.validation) for fold in split.folds):
+        raise ConfigError("config.train.select = 'best': the manifest has a fold without validation rows")
+    longest = longest_of(_whole(recordings, split, config.protocol).folds)
     run_folder.claim(workdir, config, recordings, split)
     spec = spec_of(recordings)
     model = build(config.model, spec, config.train.precision)
-    program = make_program(config, model, spec, max(len(f.train) for f in split.folds), mesh)
+    program = make_program(config, model, spec, longest.train, mesh)
     rows = device_rows(recordings, program.replicated)
-    return Run(
-        config, workdir, recordings, split, program, rows, MetricsLog(workdir / "metrics.jsonl"), board
-    )
+    log = MetricsLog(workdir / "metrics.jsonl")
+    return Run(config, workdir, recordings, split, program, longest, rows, log)
+
+
+def _whole(recordings: Recordings, split: Split, settings: ProtocolConfig) -> Split:
+    """The split with all folds of its protocol, also those that `only` leaves out."""
+    return make_split(recordings, dataclasses.replace(settings, only=())) if settings.only else split
 
 
 def train_folds(run: Run) -> list[Predictions]:
@@ -76,17 +87,11 @@ def _finished_fold(run: Run, number: int, fold: Fold) -> Predictions:
         print(f"{fold.name}  finished before", flush=True)
         return load_predictions(file)
     norm = fit_normalisation(take(run.recordings, fold.train))
-    arrays = jax.device_put(_padded(run, fold, norm), run.program.replicated)
+    arrays = jax.device_put(fold_arrays(fold, norm, run.longest), run.program.replicated)
     training = train_fold(run, number, fold, arrays, norm)
-    predictions = predict_rows(run.program, training, run.rows, arrays, fold.test)
+    predictions = predict_rows(run.program, training, run.rows, arrays, fold.test, run.longest.test)
     save_predictions(file, predictions)
     return predictions
-
-
-def _padded(run: Run, fold: Fold, norm: Normalisation) -> FoldArrays:
-    longest = max(len(f.train) for f in run.split.folds)
-    longest_validation = max(len(f.validation) for f in run.split.folds)
-    return fold_arrays(fold, norm, longest, padded_length(longest_validation))
 
 
 def train_fold(run: Run, number: int, fold: Fold, arrays: FoldArrays, norm: Normalisation) -> Training:
@@ -116,7 +121,9 @@ def train_fold(run: Run, number: int, fold: Fold, arrays: FoldArrays, norm: Norm
 
 
 def _own_number(fold: Fold) -> int:
-    return int(fold.name.split()[1])  # "fold 3 of 10"
+    """3 of "fold 3 of 10"; a number that stands for any other name that a manifest may give."""
+    ours = re.fullmatch(r"fold (\d{1,9}) of \d+", fold.name)
+    return int(ours[1]) if ours else zlib.crc32(fold.name.encode())
 
 
 def _announce(fold: Fold, done: int) -> None:
@@ -129,8 +136,3 @@ def _write_report(run: Run, number: int, epoch: int, report: dict[str, float]) -
     if run.board is not None:
         for name, value in report.items():
             run.board.add_scalar(f"fold_{number:02d}/{name}", value, epoch)
-
-
-def all_rows(predictions: list[Predictions]) -> np.ndarray:
-    """The test rows of all folds, in the order of the manifest."""
-    return np.concatenate([p.rows for p in predictions])

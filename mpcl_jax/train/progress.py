@@ -25,7 +25,7 @@ class MetricsLog:
             return
         kept = [line for line in _whole_lines(self._path) if not _is_after(line, fold, epoch)]
         temporary = self._path.with_suffix(".partial")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         os.replace(temporary, self._path)
 
     def write(self, entry: dict) -> None:

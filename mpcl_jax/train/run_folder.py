@@ -41,11 +41,20 @@ def claim(workdir: pathlib.Path, config: Config, recordings: Recordings, split: 
     for name, document in documents.items():
         file, document = workdir / name, json.loads(json.dumps(document))
         if file.exists():
-            _require_same(file, json.loads(file.read_text()), document)
+            _require_same(file, _read_json(file), document)
         else:
             write_text(file, json.dumps(document, indent=1) + "\n")
     if not (workdir / "manifest.json").exists():
-        write_manifest(split, recordings, workdir / "manifest.json")
+        partial = workdir / "manifest.json.partial"
+        write_manifest(split, recordings, partial)
+        os.replace(partial, workdir / "manifest.json")
+
+
+def _read_json(file: pathlib.Path) -> dict:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{file}: is no JSON ({error}); choose another --workdir") from error
 
 
 def _require_same(file: pathlib.Path, before: dict, now: dict) -> None:
@@ -80,5 +89,5 @@ def fold_folder(workdir: pathlib.Path, number: int) -> pathlib.Path:
 def write_text(file: pathlib.Path, text: str) -> None:
     """Writes a small file whole or not at all."""
     temporary = file.with_name(file.name + ".partial")
-    temporary.write_text(text)
+    temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, file)

@@ -1,0 +1,89 @@
+"""A run that trains in seconds: six simulated people, four folds of unequal size, width 8, three epochs."""
+
+import dataclasses
+import functools
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from mpcl_jax.config import default, resolve
+from mpcl_jax.settings import Config
+from mpcl_jax.train import checkpoint
+from mpcl_jax.train.loop import Run, prepare
+from mpcl_jax.train.progress import MetricsLog
+from mpcl_jax.train.state import Training
+
+TINY = {
+    "data.simulate.subjects": 6,
+    "data.simulate.clips": 5,
+    "data.simulate.windows": 2,
+    # Folds of 2, 2, 1 and 1 people: 30 or 40 training rows, so 2 or 3 batches, and 20 or 10 test rows.
+    "protocol.folds": 4,
+    "protocol.validation": 0.2,
+    "model.width": 8,
+    "model.tokens": 1,
+    "model.fusion.heads": 2,
+    "model.memory.slots": 2,
+    "train.batch_size": 16,
+    "train.epochs": 3,
+    "train.checkpoint_every": 1,
+    # With so few rows the best epoch by validation is not the last one.
+    "train.learning_rate": 0.02,
+    "train.warmup": 0.0,
+    "train.select": "best",
+    "benchmark.baselines": ("train_mean",),
+}
+
+
+def tiny_config(**changes) -> Config:
+    """The settings above with changes, "__" for the dot: `tiny_config(train__epochs=4)`."""
+    settings = default()
+    settings.update_from_flattened_dict(TINY | {k.replace("__", "."): v for k, v in changes.items()})
+    return resolve(settings)
+
+
+@functools.cache
+def quick_options() -> dict:
+    """What XLA may leave out so that it compiles three times faster; newer versions lack the second."""
+    options = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+    try:
+        jax.jit(lambda x: x + 1, compiler_options=options)(1.0)
+    except jax.errors.JaxRuntimeError:
+        return {"xla_backend_optimization_level": 0}
+    return options
+
+
+def quickly_prepared(config: Config, workdir: pathlib.Path) -> Run:
+    """`loop.prepare`, with programs that compile fast and run slowly."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "jit", functools.partial(jax.jit, compiler_options=quick_options()))
+        return prepare(config, workdir)
+
+
+def moved(run: Run, workdir: pathlib.Path, folds: slice = slice(None), **train) -> Run:
+    """A prepared run, with its compiled programs, in another folder; `train` are settings that compile alike."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    settings = dataclasses.replace(run.config.train, **train)
+    return run._replace(
+        workdir=workdir,
+        log=MetricsLog(workdir / "metrics.jsonl"),
+        split=run.split._replace(folds=run.split.folds[folds]),
+        config=dataclasses.replace(run.config, train=settings),
+        board=None,
+    )
+
+
+def last_training(run: Run, number: int = 0) -> tuple[int, Training]:
+    """Finished epochs and state of a fold's newest checkpoint."""
+    with checkpoint.open_checkpoints(run.workdir / "folds" / f"{number:02d}" / "checkpoints") as saved:
+        key, mean = jax.random.key(0, impl="rbg"), run.recordings.labels[0]
+        like = jax.eval_shape(run.program.create, key, mean)
+        return checkpoint.restore(saved, like, run.program.replicated)
+
+
+def bits(tree) -> list[tuple]:
+    """Every leaf's place, type, shape and bytes."""
+    leaves = [(jax.tree_util.keystr(k), np.asarray(x)) for k, x in jax.tree_util.tree_leaves_with_path(tree)]
+    return [(place, x.dtype.name, x.shape, x.tobytes()) for place, x in leaves]

@@ -1,0 +1,419 @@
+"""A run: resumed as if never stopped, chosen by validation alone, every test row once, files that can be read."""
+
+import contextlib
+import csv
+import dataclasses
+import json
+import pathlib
+import shutil
+import sys
+
+import jax
+import numpy as np
+import pytest
+from run_fixture import bits, last_training, moved, quickly_prepared, tiny_config
+
+from mpcl_jax import experiment
+from mpcl_jax.batch import DataFileError, take
+from mpcl_jax.config import ConfigError, resolve
+from mpcl_jax.data import pipeline
+from mpcl_jax.data.manifest import read_manifest, row_ids, write_manifest
+from mpcl_jax.data.normalise import fit_normalisation
+from mpcl_jax.data.protocols import make_split
+from mpcl_jax.train import checkpoint, folds, loop, run_folder
+from mpcl_jax.train.evaluate import Predictions, load_predictions, predict_rows, save_predictions
+from mpcl_jax.train.loop import prepare, train_folds
+from mpcl_jax.train.progress import LINES_PER_FOLD, MetricsLog, Ticker
+
+
+class Board:
+    """Stands for a TensorBoard writer."""
+
+    def __init__(self):
+        self.scalars = []
+
+    def add_scalar(self, name, value, step):
+        self.scalars.append((name, value, step))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_blocks():
+    # So small that folds of this world would need different numbers of blocks.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folds, "EVALUATION_BLOCK", 4)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """All folds trained without a break: (run, predictions, [(fold, epoch, training)] of every epoch)."""
+    run = quickly_prepared(tiny_config(), tmp_path_factory.mktemp("run"))._replace(board=Board())
+    seen = []
+
+    def save(manager, epoch, training, norm, config):
+        seen.append((epoch, jax.device_get(training)))
+        checkpoint_save(manager, epoch, training, norm, config)
+
+    checkpoint_save = checkpoint.save
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "save", save)
+        predictions = train_folds(run)
+    return run, predictions, seen
+
+
+def metrics_of(workdir: pathlib.Path) -> list[dict]:
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def same_predictions(one: Predictions, other: Predictions) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+# ---- resuming ----
+
+
+class PowerCut(Exception):
+    """Ends a training where a test wants it."""
+
+
+@pytest.mark.parametrize("last_saved", [1, 2, 3])
+def test_a_resumed_run_equals_one_that_was_never_stopped(finished, tmp_path, monkeypatch, last_saved):
+    whole, predictions, _ = finished
+    run = moved(whole, tmp_path, slice(0, 1))
+
+    def fails(*_):
+        raise PowerCut
+
+    with monkeypatch.context() as patch, pytest.raises(PowerCut):
+        save = checkpoint.save
+        patch.setattr(
+            checkpoint, "save", lambda m, e, *rest: save(m, e, *rest) if e <= last_saved else fails()
+        )
+        patch.setattr(loop, "save_predictions", fails)
+        train_folds(run)
+    # The metrics are ahead of the checkpoint, and their last line was cut short.
+    assert len(metrics_of(tmp_path)) == min(last_saved + 1, 3)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"fold": 0, "epoch": 4, "lo')
+
+    (resumed,) = train_folds(run)
+
+    assert same_predictions(resumed, predictions[0])
+    assert last_training(run)[0] == 3
+    assert bits(last_training(run)) == bits(last_training(whole))
+    assert metrics_of(tmp_path) == [x for x in metrics_of(whole.workdir) if x["fold"] == 0]
+
+
+def test_finished_folds_are_read_not_trained(finished, monkeypatch):
+    run, predictions, _ = finished
+    monkeypatch.setattr(loop, "train_fold", None)
+    before = (run.workdir / "metrics.jsonl").read_bytes()
+    again = train_folds(run)
+    assert all(same_predictions(a, b) for a, b in zip(again, predictions, strict=True))
+    assert (run.workdir / "metrics.jsonl").read_bytes() == before
+
+
+def test_another_seed_gives_another_training(finished, tmp_path):
+    whole, _, _ = finished
+    run = moved(whole, tmp_path, slice(0, 1), checkpoint_every=3)
+    train_folds(run._replace(config=dataclasses.replace(run.config, seed=1)))
+    assert bits(last_training(run)) != bits(last_training(whole))
+
+
+def test_all_folds_share_one_compilation(finished):
+    run, predictions, _ = finished
+    assert {len(f.train) for f in run.split.folds} == {30, 40}
+    assert {len(p.rows) for p in predictions} == {10, 20}
+    assert run.program.create._cache_size() == 1
+    assert run.program.epoch._cache_size() == 1  # restored states included, by the tests above
+    assert run.program.predict._cache_size() == 1
+
+
+def test_a_fold_run_alone_equals_the_fold_of_the_whole_protocol(finished, tmp_path):
+    whole, predictions, _ = finished
+    config = tiny_config(protocol__only=(0,), train__checkpoint_every=3)
+    run = quickly_prepared(config, tmp_path)
+    (alone,) = train_folds(run)
+    assert run.split.folds[0].name == "fold 1 of 4"
+    assert same_predictions(alone, predictions[0])
+    assert bits(last_training(run)) == bits(last_training(whole))
+
+
+# ---- who may go on in a folder ----
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"train__learning_rate": 0.05}, "config.train.learning_rate was 0.02, is 0.05"),
+        ({"model__width": 16}, "config.model.width was 8, is 16"),
+        ({"seed": 1}, "config.seed was 0, is 1"),
+        ({"data__simulate__noise": 2.0}, "config.data.simulate.noise was 1.0, is 2.0"),
+        ({"protocol__seed": 1}, "config.protocol.seed was 0, is 1"),
+        ({"benchmark__mlp_trials": 1}, "config.benchmark.mlp_trials was 6, is 1"),
+    ],
+)
+def test_other_settings_are_refused_naming_the_difference(finished, change, words):
+    workdir = finished[0].workdir
+    with pytest.raises(ConfigError) as caught:
+        prepare(tiny_config(**change), workdir)
+    assert words in str(caught.value)
+    assert str(workdir / "config.json") in str(caught.value)
+
+
+def test_other_data_are_refused(finished, monkeypatch):
+    run = finished[0]
+    other = run.recordings._replace(labels=run.recordings.labels[::-1].copy())
+    monkeypatch.setattr(pipeline, "load", lambda _: other)
+    with pytest.raises(ConfigError, match="data.sha256 was"):
+        prepare(run.config, run.workdir)
+
+
+def test_another_split_is_refused(finished, tmp_path):
+    run = finished[0]
+    file = tmp_path / "split.json"
+    write_manifest(run.split, run.recordings, file)
+    config = tiny_config(protocol__manifest=str(file))
+    prepare(config, tmp_path / "run")
+    prepare(config, tmp_path / "run")
+    other = make_split(run.recordings, dataclasses.replace(run.config.protocol, seed=1))
+    write_manifest(other, run.recordings, file)
+    with pytest.raises(ConfigError, match="data.split_sha256 was"):
+        prepare(config, tmp_path / "run")
+
+
+def test_what_changes_no_number_is_allowed(finished):
+    run = finished[0]
+    config = tiny_config(
+        train__checkpoint_every=7, log__tensorboard=True, data__cache="elsewhere", data__path=""
+    )
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, path="/moved"))
+    run_folder.claim(run.workdir, config, run.recordings, run.split)
+    assert json.loads((run.workdir / "config.json").read_text())["train"]["checkpoint_every"] == 1
+
+
+def test_a_damaged_config_of_the_folder_is_named(finished, tmp_path):
+    run = finished[0]
+    (tmp_path / "config.json").write_text('{"seed": ')
+    with pytest.raises(ConfigError, match=r"config.json: is no JSON"):
+        run_folder.claim(tmp_path, run.config, run.recordings, run.split)
+
+
+def test_folds_of_a_manifest_may_have_any_name_and_train_alike(finished):
+    fold = finished[0].split.folds[0]
+    numbers = [
+        loop._own_number(fold._replace(name=name)) for name in ("fold 3 of 10", "anna", "", "fold x of 3")
+    ]
+    assert numbers[0] == 3
+    assert len(set(numbers)) == 4 and all(0 <= x < 2**32 for x in numbers)
+
+
+def test_selection_needs_validation_rows_in_every_fold_of_a_manifest(finished, tmp_path):
+    run = finished[0]
+    split = make_split(run.recordings, dataclasses.replace(run.config.protocol, validation=0.0))
+    write_manifest(split, run.recordings, tmp_path / "split.json")
+    with pytest.raises(ConfigError, match="a fold without validation rows"):
+        prepare(tiny_config(protocol__manifest=str(tmp_path / "split.json")), tmp_path / "run")
+
+
+# ---- selection and leakage ----
+
+
+def test_the_best_epoch_by_validation_is_kept_parameters_and_prototypes(finished):
+    run, predictions, seen = finished
+    epochs, best_epochs = run.config.train.epochs, []
+    for number, fold in enumerate(run.split.folds):
+        history = [x["validation_kl"] for x in metrics_of(run.workdir) if x["fold"] == number]
+        best = int(np.argmin(history))
+        best_epochs.append(best + 1)
+        of_fold = [training for _, training in seen[number * epochs : (number + 1) * epochs]]
+        chosen = of_fold[-1].best
+        assert int(chosen.epoch) == best + 1
+        assert float(chosen.validation_kl) == history[best]
+        assert bits(chosen.params) == bits(of_fold[best].state.params)
+        assert bits(chosen.prototypes) == bits(of_fold[best].state.prototypes)
+        # And predictions are made with it: the state of that epoch, without a selection, predicts the same.
+        norm = fit_normalisation(take(run.recordings, fold.train))
+        arrays = jax.device_put(folds.fold_arrays(fold, norm, run.longest), run.program.replicated)
+        training = jax.device_put(of_fold[best]._replace(best=None), run.program.replicated)
+        again = predict_rows(run.program, training, run.rows, arrays, fold.test, run.longest.test)
+        assert same_predictions(again, predictions[number])
+    assert set(best_epochs) - {epochs}, "no fold in which the best epoch is not the last: nothing was tested"
+
+
+def with_labels_mixed(run: loop.Run, rows: np.ndarray) -> loop.Run:
+    """The same run, but the windows `rows` carry each other's labels."""
+    labels = run.recordings.labels.copy()
+    labels[rows] = labels[np.roll(rows, 3)]
+    recordings = run.recordings._replace(labels=labels)
+    return run._replace(recordings=recordings, rows=folds.device_rows(recordings, run.program.replicated))
+
+
+def test_test_labels_influence_nothing(finished, tmp_path):
+    whole, predictions, _ = finished
+    run = moved(whole, tmp_path / "test", slice(0, 1), checkpoint_every=3)
+    run = with_labels_mixed(run, whole.split.folds[0].test)
+    assert not np.array_equal(run.recordings.labels, whole.recordings.labels)
+    (blind,) = train_folds(run)
+    assert same_predictions(blind, predictions[0])
+    assert bits(last_training(run)) == bits(last_training(whole))  # the selected epoch among them
+
+    # The check can fail: labels of the training part do influence it.
+    run = moved(whole, tmp_path / "train", slice(0, 1), checkpoint_every=3)
+    run = with_labels_mixed(run, whole.split.folds[0].train)
+    assert not same_predictions(train_folds(run)[0], predictions[0])
+
+
+def test_every_test_row_is_predicted_once(finished):
+    run, predictions, _ = finished
+    for fold, predicted in zip(run.split.folds, predictions, strict=True):
+        assert np.array_equal(predicted.rows, fold.test)
+        assert all(len(x) == len(fold.test) and np.isfinite(x).all() for x in predicted)
+        np.testing.assert_allclose(predicted.predicted.sum(1), 1, atol=1e-5)
+    everyone = np.concatenate([p.rows for p in predictions])
+    assert np.array_equal(np.sort(everyone), np.arange(len(run.recordings.labels)))
+
+
+def test_a_window_is_predicted_alike_in_any_company(finished):
+    run, predictions, _ = finished
+    fold = run.split.folds[0]
+    norm = fit_normalisation(take(run.recordings, fold.train))
+    arrays = jax.device_put(folds.fold_arrays(fold, norm, run.longest), run.program.replicated)
+    few = fold.test[[7, 3, 0]]
+    again = predict_rows(run.program, last_training(run)[1], run.rows, arrays, few, run.longest.test)
+    np.testing.assert_allclose(again.predicted, predictions[0].predicted[[7, 3, 0]], rtol=1e-5)
+
+
+# ---- files ----
+
+
+def test_documents_of_a_run_can_be_read_again(finished):
+    run, predictions, _ = finished
+    assert resolve(json.loads((run.workdir / "config.json").read_text())) == run.config
+    data = json.loads((run.workdir / "data.json").read_text())
+    assert (data["windows"], data["subjects"], data["split_sha256"]) == (60, 6, run.split.sha256)
+    assert read_manifest(run.workdir / "manifest.json", run.recordings).sha256 == run.split.sha256
+    entries = metrics_of(run.workdir)
+    assert [(x["fold"], x["epoch"]) for x in entries] == [(k, e) for k in range(4) for e in (1, 2, 3)]
+    terms = {"loss", "distribution", "relation_distillation", "prototype", "cooccurrence", "gradient_norm"}
+    assert all(set(x) == {"fold", "epoch", "validation_kl"} | terms for x in entries)
+    assert all(np.isfinite(list(x.values())).all() for x in entries)
+    written = [
+        (f"fold_{x['fold']:02d}/{n}", x[n], x["epoch"])
+        for x in entries
+        for n in x
+        if n not in ("fold", "epoch")
+    ]
+    assert sorted(run.board.scalars) == sorted(written)
+    assert not list(run.workdir.rglob("*partial*"))
+
+
+def test_the_memory_is_read_as_numpy_without_the_model(finished):
+    run, _, seen = finished
+    prototypes = checkpoint.read_prototypes(run.workdir)
+    assert all(type(x) is np.ndarray for x in prototypes)
+    assert bits(prototypes) == bits(seen[2][1].best.prototypes)
+    fold = run.workdir / "folds" / "01"
+    assert bits(checkpoint.read_prototypes(fold)) == bits(seen[5][1].best.prototypes)
+    step = fold / "checkpoints" / "2"
+    assert checkpoint.latest_checkpoint(step) == step
+    assert bits(checkpoint.read_prototypes(step)) == bits(seen[4][1].best.prototypes)
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        checkpoint.read_prototypes(run.workdir / "nowhere")
+
+
+def test_the_normalisation_of_the_training_part_is_kept(finished):
+    run = finished[0]
+    kept = checkpoint.read_normalisation(run.workdir)
+    expected = fit_normalisation(take(run.recordings, run.split.folds[0].train))
+    for m in expected.mean:
+        np.testing.assert_allclose(kept.mean[m], expected.mean[m], rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(kept.std[m], expected.std[m], rtol=1e-6)
+
+
+def test_only_the_newest_two_checkpoints_are_kept(finished):
+    steps = {
+        p.name for p in (finished[0].workdir / "folds" / "00" / "checkpoints").iterdir() if p.name.isdigit()
+    }
+    assert steps == {"2", "3"}
+
+
+def test_results_are_written_and_every_prediction_sums_to_one(finished, tmp_path, monkeypatch, capsys):
+    run, predictions, _ = finished
+    workdir = tmp_path / "copy"
+    shutil.copytree(run.workdir, workdir)
+    monkeypatch.setattr(experiment, "keep_compiled_programs", lambda: None)
+    table = experiment.run_experiment(run.config, workdir, command="the command")
+    printed = capsys.readouterr().out
+    assert [row.method for row in table.rows] == ["train_mean", "MPCL"]
+    assert printed.count("finished before") == 4
+    assert "the command" in (workdir / "table.md").read_text()
+    assert "MPCL" in (workdir / "table.csv").read_text() and "MPCL" in (workdir / "subjects.csv").read_text()
+
+    with (workdir / "predictions.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    everyone = np.concatenate([p.rows for p in predictions])
+    assert [line["id"] for line in lines] == [row_ids(run.recordings)[row] for row in everyone]
+    assert [int(line["fold"]) for line in lines] == [k for k, p in enumerate(predictions) for _ in p.rows]
+    for kind, values in (
+        ("predicted", np.concatenate([p.predicted for p in predictions])),
+        ("reported", run.recordings.labels[everyone]),
+    ):
+        written = np.array([[float(line[f"{kind}_{e}"]) for e in run.recordings.emotions] for line in lines])
+        np.testing.assert_allclose(written, values, atol=1e-6)
+        np.testing.assert_allclose(written.sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: b"not a zip",
+        lambda data: data.replace(b"predicted.npy", b"predicteX.npy"),
+        lambda data: data[:300] + bytes(64) + data[364:],
+    ],
+)
+def test_damaged_predictions_are_named_with_the_way_out(finished, tmp_path, damage):
+    file = tmp_path / "predictions.npz"
+    save_predictions(file, finished[1][0])
+    assert same_predictions(load_predictions(file), finished[1][0])
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(DataFileError, match=f"{file}.*delete it and start the run again"):
+        load_predictions(file)
+
+
+def test_the_log_forgets_what_a_resumed_fold_writes_again(tmp_path):
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    log.drop_after(0, 0)
+    entries = [{"fold": f, "epoch": e, "loss": 0.1 * e} for f in (0, 1) for e in (1, 2, 3)]
+    for entry in entries:
+        log.write(entry)
+    log.drop_after(1, 2)
+    assert metrics_of(tmp_path) == entries[:5]
+    log.drop_after(1, 0)
+    assert metrics_of(tmp_path) == entries[:3]
+
+
+def test_without_a_terminal_progress_is_a_few_lines(capsys):
+    ticker = Ticker("fold 1 of 2", epochs=40, done=0, samples_per_epoch=100)
+    for epoch in range(1, 41):
+        ticker.update(epoch, {"loss": 1.0, "validation_kl": 0.5})
+    ticker.close()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == LINES_PER_FOLD
+    assert lines[-1].startswith("fold 1 of 2  epoch 40/40  loss 1.0000  validation KL 0.5000")
+
+
+def test_tensorboard_that_is_not_installed_is_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(ConfigError, match=r"config.log.tensorboard = True: needs `pip install"):
+        experiment._board(tiny_config(log__tensorboard=True), tmp_path)
+    assert experiment._board(tiny_config(), tmp_path) is None
+
+
+def test_tensorboard_files_lie_in_the_run(tmp_path):
+    pytest.importorskip("tensorboardX")
+    with contextlib.closing(experiment._board(tiny_config(log__tensorboard=True), tmp_path)) as board:
+        board.add_scalar("fold_00/loss", 1.0, 1)
+    assert list((tmp_path / "tensorboard").glob("events*"))
