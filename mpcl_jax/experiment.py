@@ -31,7 +31,7 @@ def run_experiment(config: Config, workdir: pathlib.Path, command: str) -> Table
     describe(run)
     predictions = train_folds(run)
     table = comparison.make_run_table(
-        run.recordings, run.split, run_baselines(run), [p.predicted for p in predictions]
+        run.recordings, run.split, [run_baselines(run)], [[p.predicted for p in predictions]]
     )
     write_results(run, table, predictions, command)
     return table

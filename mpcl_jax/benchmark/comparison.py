@@ -6,7 +6,7 @@ import numpy as np
 
 from mpcl_jax.batch import Recordings, take
 from mpcl_jax.benchmark import baselines
-from mpcl_jax.benchmark.leaderboard import REFERENCE, Result, Table, make_table
+from mpcl_jax.benchmark.leaderboard import METHOD, REFERENCE, Result, Table, make_table
 from mpcl_jax.benchmark.selection import Part
 from mpcl_jax.data.manifest import held_apart, row_ids
 from mpcl_jax.data.normalise import design_matrix, fit_normalisation
@@ -54,24 +54,23 @@ def save_fold(file: pathlib.Path, predictions: dict[str, np.ndarray]) -> None:
 
 
 def make_run_table(
-    recordings: Recordings, split: Split, of_baselines: list[dict[str, np.ndarray]], of_mpcl
+    recordings: Recordings,
+    split: Split,
+    of_baselines: list[list[dict[str, np.ndarray]]],
+    of_mpcl: list[list[np.ndarray]],
 ) -> Table:
-    """One table over the test rows of all folds.
+    """One table over the test rows of all folds; both lists hold, per seed, one entry per fold.
 
-    `of_baselines`: per fold {name: [P, C]} · `of_mpcl`: per fold [P, C], or a list of such lists, one per seed.
+    `of_baselines[seed][fold]` {name: [P, C]} · `of_mpcl[seed][fold]` [P, C].
     """
     rows = np.concatenate([fold.test for fold in split.folds])
-    results = [
-        Result(name, np.concatenate([fold[name] for fold in of_baselines]), split.sha256)
-        for name in of_baselines[0]
-    ]
-    if isinstance(of_mpcl[0], list):
-        predicted = [np.concatenate(seed) for seed in of_mpcl]
-    else:
-        predicted = np.concatenate(of_mpcl)
-    results.append(Result("MPCL", predicted, split.sha256))
+    predicted = {
+        name: [np.concatenate([fold[name] for fold in folds]) for folds in of_baselines]
+        for name in of_baselines[0][0]
+    }
+    predicted[METHOD] = [np.concatenate(folds) for folds in of_mpcl]
     return make_table(
-        results,
+        [Result(name, seeds, split.sha256) for name, seeds in predicted.items()],
         recordings.labels[rows],
         recordings.subject[rows],
         recordings.trial[rows],

@@ -1,0 +1,79 @@
+"""The tables of the README: a config over several seeds, every baseline on the same manifest.
+
+    python experiments/main_table.py simulated --config configs/dataset.py
+    python experiments/main_table.py wesad --config configs/wesad.py --data WESAD
+    python experiments/main_table.py dmer_window80 --config configs/dmer.py --data dmer_feature_sample.mat
+    python experiments/main_table.py dmer_label_groups --config configs/dmer_groups.py --data dmer_feature_sample.mat
+
+MPCL and the trained baselines get the same seeds; the table shows means over seeds and their spread. Each seed
+is a run of its own under runs/table/NAME, so a killed table continues where it stopped. Writes experiments/results/NAME.csv, .md and NAME_subjects.csv.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+import runpy
+import sys
+
+from mpcl_jax.batch import DataFileError
+from mpcl_jax.benchmark import table_text
+from mpcl_jax.benchmark.comparison import make_run_table
+from mpcl_jax.config import ConfigError, resolve
+from mpcl_jax.experiment import code_version, run_baselines
+from mpcl_jax.settings import Config
+from mpcl_jax.train.devices import keep_compiled_programs
+from mpcl_jax.train.loop import prepare, train_folds
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+
+
+def read_config(file: pathlib.Path, data: str) -> Config:
+    """The resolved settings of a config file, with its data at `data`."""
+    sys.path.insert(
+        0, str(file.resolve().parents[1])
+    )  # so that `from configs import dataset` works from anywhere
+    settings = runpy.run_path(str(file))["get_config"]()
+    if data:
+        settings.data.path = data
+    return resolve(settings)
+
+
+def seed_runs(name: str, config: Config, seeds: int):
+    """Trains every seed; yields (run, predictions per fold)."""
+    for seed in range(seeds):
+        run = prepare(
+            dataclasses.replace(config, seed=seed), pathlib.Path("runs/table") / name / f"seed_{seed}"
+        )
+        print(f"seed {seed}  {run.workdir}", flush=True)
+        yield run, [p.predicted for p in train_folds(run)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", help="name of the result files")
+    parser.add_argument("--config", type=pathlib.Path, required=True)
+    parser.add_argument("--data", default="", help="config.data.path")
+    parser.add_argument("--seeds", type=int, default=5)
+    args = parser.parse_args()
+    try:
+        config = read_config(args.config, args.data)
+        keep_compiled_programs()
+        runs = list(seed_runs(args.name, config, args.seeds))
+    except (ConfigError, DataFileError) as mistake:
+        sys.exit(f"error: {mistake}")
+    run = runs[0][0]
+    of_seeds = [predicted for _, predicted in runs]
+    baselines = [run_baselines(each) for each, _ in runs]
+    table = make_run_table(run.recordings, run.split, baselines, of_seeds)
+    command = f"python experiments/main_table.py {args.name} --config {args.config} --seeds {args.seeds}"
+    made_by = {"command": command, "commit": code_version()}
+    markdown = table_text.to_markdown(table, title=f"{run.recordings.name}, {run.split.protocol}")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{args.name}.md").write_text(f"{markdown}\n`{command}` at {made_by['commit']}\n")
+    (RESULTS / f"{args.name}.csv").write_text(table_text.to_csv(table, **made_by))
+    (RESULTS / f"{args.name}_subjects.csv").write_text(table_text.to_subject_csv(table, **made_by))
+    print(f"\n{markdown}")
+
+
+if __name__ == "__main__":
+    main()
