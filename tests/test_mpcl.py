@@ -1,0 +1,262 @@
+"""The whole model: what is absent changes nothing, samples stay apart, every switch builds, nothing writes."""
+
+import functools
+from typing import NamedTuple
+
+import flax.errors
+import jax
+import numpy as np
+import pytest
+from tiny_model import (
+    MODEL,
+    ONE_SIDED,
+    SPEC,
+    all_finite,
+    changed,
+    memory,
+    quick_jit,
+    same_bits,
+    tiny,
+    tiny_batch,
+)
+
+from mpcl_jax.model import mpcl
+from mpcl_jax.model.mpcl import MPCLOutput
+
+pytestmark = pytest.mark.usefixtures("strict_shapes")
+
+
+class Runs(NamedTuple):
+    calm: MPCLOutput  # train=False
+    trained: MPCLOutput  # train=True, dropout key 0
+    collection: dict  # `prototypes` after a pass that was allowed to write it
+
+
+@functools.cache
+def model_and_run(precision="float32"):
+    model, values = tiny(precision=precision)
+
+    def run(values, batch):
+        calm, written = model.apply(values, batch, train=False, mutable=["prototypes"])
+        if precision != "float32":
+            return Runs(calm, calm, written)
+        trained = model.apply(values, batch, train=True, rngs={"dropout": jax.random.key(0)})
+        return Runs(calm, trained, written)
+
+    return values, quick_jit(run)
+
+
+def partly():
+    """Sample 0 is complete, 1 lacks eda, 2 its whole behavioural side, 3 its whole physiological side."""
+    present = {
+        "eda": np.array([True, False, True, False]),
+        "bvp": np.array([True, True, True, False]),
+        "face": np.array([True, True, False, True]),
+    }
+    return tiny_batch()._replace(present=present)
+
+
+def with_content(batch, sample, modality, content):
+    signals = {m: np.array(x) for m, x in batch.signals.items()}
+    signals[modality][sample] = content
+    return batch._replace(signals=signals)
+
+
+def test_shapes_and_values_of_the_output():
+    values, run = model_and_run()
+    for output in run(values, partly())[:2]:
+        shapes = [x.shape for x in output]
+        assert shapes == [(4, 4), (4, 2, 8), (4, 2), (4, 2, 4, 2), (4, 4, 4)]
+        assert [str(x.dtype) for x in output] == ["float32", "float32", "bool", "float32", "float32"]
+        assert all_finite(output)
+        np.testing.assert_allclose(np.exp(output.log_probs).sum(-1), 1.0, rtol=1e-5)
+        np.testing.assert_allclose(np.asarray(output.cooccurrence_map).sum(-1), 1.0, rtol=1e-5)
+        np.testing.assert_allclose(np.linalg.norm(output.query, axis=-1), 1.0, rtol=1e-5)
+        wanted = [[True, True], [True, True], [True, False], [False, True]]
+        assert np.asarray(output.present).tolist() == wanted
+        bank = values["prototypes"]["memory"].bank
+        cosine = np.einsum("bgd,gckd->bgck", np.asarray(output.query), bank)
+        np.testing.assert_allclose(output.similarity, cosine / MODEL.memory.temperature, atol=1e-4)
+
+
+ABSENT = [(1, "eda"), (2, "face"), (3, "eda"), (3, "bvp")]
+
+
+@pytest.mark.parametrize("content", [0.0, 1e30, np.nan, -np.inf])
+def test_the_content_of_an_absent_modality_changes_no_bit(content):
+    values, run = model_and_run()
+    other = partly()
+    for sample, modality in ABSENT:
+        other = with_content(other, sample, modality, content)
+    assert same_bits(run(values, partly()), run(values, other))
+
+
+@pytest.mark.parametrize("sample, modality", [(0, "eda"), (0, "bvp"), (0, "face"), (1, "face"), (2, "eda")])
+def test_the_content_of_a_present_modality_changes_its_own_sample_only(sample, modality):
+    values, run = model_and_run()
+    others = [i for i in range(4) if i != sample]
+    before, after = run(values, partly()), run(values, with_content(partly(), sample, modality, 2.0))
+    for one, two in ((before.calm, after.calm), (before.trained, after.trained)):
+        one, two = jax.tree.map(np.asarray, one), jax.tree.map(np.asarray, two)
+        assert (one.log_probs[sample] != two.log_probs[sample]).any()
+        assert (one.cooccurrence_map[sample] != two.cooccurrence_map[sample]).any()
+        assert same_bits(jax.tree.map(lambda x: x[others], one), jax.tree.map(lambda x: x[others], two))
+
+
+def test_being_absent_is_not_being_zero():
+    values, run = model_and_run()
+    zero = with_content(tiny_batch(), 2, "face", 0.0)
+    there = np.asarray(run(values, zero).calm.log_probs)
+    away = np.asarray(run(values, zero._replace(present=partly().present)).calm.log_probs)
+    assert (there[2] != away[2]).any()
+
+
+def test_labels_and_weights_are_not_looked_at():
+    values, run = model_and_run()
+    other = partly()._replace(labels=np.eye(4, dtype=np.float32), weight=np.zeros(4, np.float32))
+    assert same_bits(run(values, partly()), run(values, other))
+
+
+def test_training_mode_drops_out():
+    values, run = model_and_run()
+    runs = run(values, partly())
+    assert not same_bits(runs.calm.log_probs, runs.trained.log_probs)
+
+
+def test_a_pass_reads_the_memory_and_writes_nothing():
+    values, run = model_and_run()
+    assert same_bits(run(values, partly()).collection, {"prototypes": values["prototypes"]})
+    other = {**values, "prototypes": {"memory": memory(seed=2)}}
+    before, after = run(values, partly()).calm, run(other, partly()).calm
+    assert not same_bits(before.log_probs, after.log_probs)
+    together = memory()._replace(cooccurrence=memory(seed=2).cooccurrence)
+    after = run({**values, "prototypes": {"memory": together}}, partly()).calm
+    assert not same_bits(before.cooccurrence_map, after.cooccurrence_map)
+
+
+def test_flax_refuses_to_write_the_memory_in_apply():
+    model, values = tiny()
+
+    def write(bound):
+        bound.put_variable("prototypes", "memory", memory(seed=2))
+
+    with pytest.raises(flax.errors.ModifyScopeVariableError):
+        model.apply(values, method=write)
+    model.apply(values, method=write, mutable=["prototypes"])  # the reason is the missing `mutable=`
+
+
+def test_bfloat16_is_close_to_float32():
+    values, run = model_and_run()
+    _, run_short = model_and_run("bfloat16")
+    full, short = run(values, partly()).calm, run_short(values, partly()).calm
+    assert [str(x.dtype) for x in short] == [str(x.dtype) for x in full]
+    np.testing.assert_allclose(np.exp(short.log_probs), np.exp(full.log_probs), atol=0.02)
+    np.testing.assert_allclose(short.query, full.query, atol=0.05)
+    np.testing.assert_allclose(short.cooccurrence_map, full.cooccurrence_map, atol=0.05)
+    assert not same_bits(short.log_probs, full.log_probs)
+
+
+# Every switch of docs/method.md that changes the model, and the parameters that it takes away or brings.
+FUSION_BLOCKS = {
+    "fusion/within_physiological",
+    "fusion/within_behavioural",
+    "fusion/physiological_from_behavioural",
+    "fusion/behavioural_from_physiological",
+}
+BANKS = {"reading/from_bank", "reading/from_strength"}
+SWITCHES = {
+    "one scale": ({"fusion": {"scales": (1.0,)}}, set(), set()),
+    "fusion off": ({"fusion": {"within_group": False, "across_groups": False}}, FUSION_BLOCKS, set()),
+    "within groups only": (
+        {"fusion": {"across_groups": False}},
+        {x for x in FUSION_BLOCKS if "_from_" in x},
+        set(),
+    ),
+    "across groups only": (
+        {"fusion": {"within_group": False}},
+        {x for x in FUSION_BLOCKS if "within" in x},
+        set(),
+    ),
+    "learned banks": ({"memory": {"update": "gradient"}}, set(), {"bank"}),
+    "one slot": ({"memory": {"slots": 1}}, set(), set()),
+    "no memory": (
+        {"memory": {"enabled": False}, "cooccurrence": {"enabled": False}},
+        BANKS | {"cooccurrence"},
+        set(),
+    ),
+    "no co-occurrence retrieval": ({"cooccurrence": {"enabled": False}}, {"cooccurrence"}, set()),
+    "no prior": ({"cooccurrence": {"prior": False}}, {"cooccurrence/prior_strength"}, set()),
+    "no valence level": ({"head": {"hierarchy": "flat"}}, {"head/by_valence"}, set()),
+    "no hierarchy": ({"head": {"hierarchy": "mean"}}, {"head/by_valence", "head/globally"}, set()),
+    "no direct path": ({"head": {"direct": False}}, {"head/direct"}, set()),
+}
+
+
+def names(params):
+    """Two levels of names: `fusion/within_physiological`."""
+    deep = {f"{part}/{name}" for part, inner in params.items() if isinstance(inner, dict) for name in inner}
+    return deep | set(params)
+
+
+@functools.cache
+def default_params():
+    return tiny()[1]["params"]
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_every_switch_builds(switch):
+    changes, gone, new = SWITCHES[switch]
+    settings = changed(MODEL, **changes)
+    model, values = tiny(settings)
+    found = names(values["params"])
+    default = names(default_params())
+    gone = {x for x in default if any(x == y or x.startswith(y + "/") for y in gone)}
+    assert (default - found, found - default) == (gone, new)
+    assert ("prototypes" in values) == settings.memory.enabled
+    output = jax.eval_shape(lambda v, b: model.apply(v, b, train=False), values, partly())
+    slots = settings.memory.slots
+    assert [x.shape for x in output] == [(4, 4), (4, 2, 8), (4, 2), (4, 2, 4, slots), (4, 4, 4)]
+
+
+def test_one_scale_has_no_gate_in_any_block():
+    _, values = tiny(changed(MODEL, fusion={"scales": (1.0,)}))
+    for block in FUSION_BLOCKS:
+        assert "gate" in default_params()["fusion"][block[7:]]["retrieval"]
+        assert "gate" not in values["params"]["fusion"][block[7:]]["retrieval"]
+
+
+def test_without_retrieval_every_emotion_calls_up_all_alike():
+    off = {"memory": {"enabled": False}, "cooccurrence": {"enabled": False}}
+    model, values = tiny(changed(MODEL, **off, fusion={"within_group": False, "across_groups": False}))
+    output = quick_jit(lambda v, b: model.apply(v, b, train=False))(values, partly())
+    assert (np.asarray(output.cooccurrence_map) == 0.25).all()
+    assert not np.asarray(output.similarity).any()
+    assert all_finite(output)
+
+
+def test_learned_banks_are_read_instead_of_the_state():
+    fusion_off = {"within_group": False, "across_groups": False}
+    settings = changed(MODEL, memory={"update": "gradient"}, fusion=fusion_off)
+    model, values = tiny(settings)
+    run = quick_jit(lambda v, b: model.apply(v, b, train=False))
+    elsewhere = {"memory": memory()._replace(bank=memory(seed=2).bank)}
+    assert same_bits(run(values, partly()), run({**values, "prototypes": elsewhere}, partly()))
+    longer = {**values["params"], "bank": 2.0 * values["params"]["bank"]}  # only the direction counts
+    np.testing.assert_allclose(
+        run({**values, "params": longer}, partly()).similarity, run(values, partly()).similarity, rtol=1e-4
+    )
+    other = {**values["params"], "bank": memory(seed=2).bank}
+    assert not same_bits(run({**values, "params": other}, partly()), run(values, partly()))
+
+
+def test_build_numbers_valence_groups_as_they_appear():
+    spec = SPEC._replace(valence=("low", "high", "low", "other"))
+    assert mpcl.build(MODEL, spec).valence == (0, 1, 0, 2)
+    assert mpcl.build(MODEL, spec).groups == tuple(SPEC.groups.items())
+
+
+def test_a_one_sided_data_set_has_parameters_of_one_side():
+    _, values = tiny(spec=ONE_SIDED)
+    found = names(values["params"])
+    assert not any("behavioural" in x or "face" in x for x in found)
+    assert {"encode_eda", "encode_bvp", "fusion/within_physiological"} <= found

@@ -1,0 +1,317 @@
+"""One training step: what moves, what does not, and that chance comes from the key alone."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+import pytest
+from tiny_model import (
+    CONFIG,
+    MODEL,
+    ONE_SIDED,
+    SPEC,
+    all_finite,
+    changed,
+    quick_jit,
+    same_bits,
+    tiny,
+    tiny_batch,
+    tiny_state,
+    unit_rows,
+)
+
+from mpcl_jax.model.prototypes import update_prototypes
+from mpcl_jax.settings import TrainConfig
+from mpcl_jax.train.state import TrainState, variables
+from mpcl_jax.train.step import hide_modalities, make_train_step
+
+pytestmark = pytest.mark.usefixtures("strict_shapes")
+
+KEY = jax.random.key(3)
+
+# Together these use every switch of docs/method.md; the first is the full model.
+VARIANTS = {
+    "full": (CONFIG, SPEC),
+    "learned banks": (
+        changed(
+            CONFIG,
+            model={
+                "fusion": {"scales": (1.0,), "across_groups": False},
+                "memory": {"update": "gradient", "slots": 1, "paired": False, "evidence": "raw"},
+                "cooccurrence": {"prior": False},
+                "head": {"hierarchy": "flat"},
+            },
+            loss={"prototype": 0.0},
+        ),
+        SPEC,
+    ),
+    "no retrieval": (  # and no chance: what a step does can be calculated from outside
+        changed(
+            CONFIG,
+            model={
+                "dropout": 0.0,
+                "fusion": {"within_group": False},
+                "memory": {"start": "noise", "momentum": 0.5},
+                "cooccurrence": {"enabled": False},
+                "head": {"hierarchy": "mean", "direct": False},
+            },
+            loss={"relation_distillation": 0.0},
+            train={"drop_modality": 0.0, "drop_group": 0.0},
+        ),
+        SPEC,
+    ),
+    "no memory": (
+        changed(
+            CONFIG,
+            model={
+                "input_dropout": 0.3,
+                "fusion": {"within_group": False, "across_groups": False},
+                "memory": {"enabled": False},
+                "cooccurrence": {"enabled": False},
+            },
+        ),
+        SPEC,
+    ),
+    "one side": (changed(CONFIG, model={"fusion": {"within_group": False}}), ONE_SIDED),
+}
+
+
+class Variant(NamedTuple):
+    model: Any
+    step: Any  # compiled train step
+    state: TrainState  # before any step
+    batch: Any
+    after: TrainState  # after one step with KEY
+    report: dict
+
+
+@functools.cache
+def variant(name):
+    config, spec = VARIANTS[name]
+    model, values = tiny(config.model, spec)
+    state, optimizer = tiny_state(config, values)
+    step = quick_jit(make_train_step(model, optimizer, config))
+    batch = tiny_batch(size=6, spec=spec)._replace(weight=np.float32([1, 1, 1, 1, 1, 0]))
+    after, report = step(state, batch, KEY)
+    return Variant(model, step, state, batch, *jax.tree.map(np.asarray, (after, report)))
+
+
+def gradient_of(after, params):
+    """Adam's first moment after the first step, .1 · gradient, as {path: flat array}."""
+    ((_, moment),) = optax.tree.get_all_with_path(after.opt_state, "mu")
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    borders = np.cumsum([x.size for _, x in leaves])
+    assert borders[-1] == moment.size
+    paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
+    return dict(zip(paths, np.split(moment, borders[:-1]), strict=True))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_takes_a_step(name):
+    found = variant(name)
+    assert all_finite((found.after, found.report))
+    assert int(found.after.step) == 1
+    counts = [int(count) for _, count in optax.tree.get_all_with_path(found.after.opt_state, "count")]
+    assert counts and set(counts) == {1}
+    assert jax.tree.map(np.shape, found.state) == jax.tree.map(np.shape, found.after)
+    assert found.report["gradient_norm"] > 0
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_parameter_has_a_gradient_and_moves(name):
+    found = variant(name)
+    gradient = gradient_of(found.after, found.state.params)
+    # Queries are what the memory is asked with; without it nobody reads them.
+    unread = {x for x in gradient if name == "no memory" and x.startswith("fusion/query")}
+    assert {path for path, x in gradient.items() if not x.any()} == unread
+    before, after = jax.tree.leaves(found.state.params), jax.tree.leaves(found.after.params)
+    still = {path for path, a, b in zip(gradient, before, after, strict=True) if (a == b).all()}
+    assert still <= unread
+
+
+@pytest.mark.parametrize(
+    "name, terms",
+    [
+        ("full", {"relation_distillation": 0.5, "prototype": 0.3, "cooccurrence": 1.0}),
+        ("learned banks", {"relation_distillation": 0.5, "cooccurrence": 1.0}),
+        ("no retrieval", {"prototype": 0.3}),
+        ("no memory", {}),
+    ],
+)
+def test_the_report_names_the_terms_that_make_the_loss(name, terms):
+    report = variant(name).report
+    assert set(report) == {"loss", "distribution", "gradient_norm", *terms}
+    total = report["distribution"] + sum(weight * report[term] for term, weight in terms.items())
+    np.testing.assert_allclose(report["loss"], total, rtol=1e-5)
+
+
+def test_chance_comes_from_the_key_alone():
+    found = variant("full")
+    assert same_bits(found.after, found.step(found.state, found.batch, KEY)[0])
+    other = jax.tree.map(np.asarray, found.step(found.state, found.batch, jax.random.key(4))[0])
+    assert not same_bits(found.after.params, other.params)
+    assert not same_bits(found.after.prototypes, other.prototypes)
+
+
+def test_a_second_step_goes_on_from_the_first():
+    found = variant("full")
+    twice = jax.tree.map(np.asarray, found.step(found.after, found.batch, KEY)[0])
+    assert int(twice.step) == 2
+    assert (
+        twice.prototypes.mass >= found.after.prototypes.mass - 1e-6
+    ).mean() > 0.9  # reseeded slots start anew
+    assert not same_bits(twice.prototypes.bank, found.after.prototypes.bank)
+
+
+# The memory.
+
+
+def test_the_memory_moves_by_the_queries_of_this_step_and_the_banks_of_the_last():
+    found = variant("no retrieval")
+    batch, old = found.batch, found.state.prototypes
+
+    @quick_jit
+    def outside(params):
+        output = found.model.apply(variables(params, old), batch, train=False)
+        settings = VARIANTS["no retrieval"][0].model.memory
+        return update_prototypes(old, output.query, batch.labels, batch.weight, output.present, settings)
+
+    expected = outside(found.state.params)
+    assert not same_bits(found.after.prototypes.bank, old.bank)
+    for moved, wanted in zip(found.after.prototypes, expected, strict=True):
+        np.testing.assert_allclose(moved, wanted, atol=1e-5)
+
+
+def test_momentum_banks_are_no_parameters_and_learned_banks_are():
+    assert "bank" not in variant("full").state.params
+    found = variant("learned banks")
+    assert gradient_of(found.after, found.state.params)["bank"].any()
+    assert not same_bits(found.after.prototypes.bank, found.state.prototypes.bank)
+    np.testing.assert_allclose(found.after.prototypes.bank, unit_rows(found.after.params["bank"]), atol=1e-6)
+    assert (found.after.prototypes.mass > found.state.prototypes.mass).any()
+
+
+def test_without_a_memory_there_is_none():
+    assert variant("no memory").state.prototypes is None
+    assert variant("no memory").after.prototypes is None
+
+
+def test_a_side_that_is_never_recorded_moves_no_bit_of_its_bank():
+    found = variant("one side")
+    before, after = found.state.prototypes, found.after.prototypes
+    assert same_bits(after.bank[1], before.bank[1]) and same_bits(after.mass[1], before.mass[1])
+    assert not same_bits(after.bank[0], before.bank[0])
+
+
+def test_flat_labels_train_the_model_but_not_the_memory():
+    found = variant("full")
+    flat = found.batch._replace(labels=np.full((6, 4), 0.25, np.float32))
+    after, report = jax.tree.map(np.asarray, found.step(found.state, flat, KEY))
+    assert all_finite((after, report))
+    assert report["prototype"] == 0 and report["cooccurrence"] == 0 and report["distribution"] > 0
+    for name in ("bank", "mass", "cooccurrence"):
+        assert same_bits(getattr(after.prototypes, name), getattr(found.state.prototypes, name))
+    assert not same_bits(after.params, found.state.params)
+
+
+def test_a_batch_of_padding_leaves_the_memory_alone():
+    found = variant("full")
+    padding = found.batch._replace(weight=np.zeros(6, np.float32))
+    after, report = jax.tree.map(np.asarray, found.step(found.state, padding, KEY))
+    assert same_bits(after.prototypes, found.state.prototypes)
+    assert all_finite(after) and report["loss"] == 0 and report["gradient_norm"] == 0
+
+
+# What must not matter.
+
+
+def test_padding_and_absent_content_change_no_bit_of_the_next_state():
+    found = variant("full")
+    present = {m: np.array(x) for m, x in found.batch.present.items()}
+    present["face"][0] = False
+    present["eda"][1] = False
+    batch = found.batch._replace(present=present)
+    signals = {m: np.array(x) for m, x in batch.signals.items()}
+    signals["face"][0], signals["eda"][1] = np.nan, 1e30
+    for m in signals:
+        signals[m][5] += 1.0  # the sample of weight 0
+    labels = np.array(batch.labels)
+    labels[5] = [0.0, 0.0, 0.5, 0.5]
+    other = batch._replace(signals=signals, labels=labels)
+    assert same_bits(found.step(found.state, batch, KEY), found.step(found.state, other, KEY))
+
+
+# Modality dropout.
+
+GROUPS = dict(SPEC.groups)
+SIZE = 40_000
+
+
+def hidden(settings, batch, groups=GROUPS, key=KEY):
+    """Presence {modality: [B]} after hiding, as NumPy."""
+    made = quick_jit(lambda key, batch: hide_modalities(key, batch, groups, settings))(key, batch)
+    others = made._replace(present=batch.present)
+    assert same_bits(others, batch)  # nothing else is touched
+    return {m: np.asarray(x) for m, x in made.present.items()}
+
+
+def many(**present):
+    everything = {m: np.ones(SIZE, bool) for m in GROUPS} | present
+    return tiny_batch(1)._replace(
+        present=everything, signals={}, labels=None, weight=np.ones(SIZE, np.float32)
+    )
+
+
+def test_how_often_modalities_are_hidden():
+    """Kept: (1 − p)(1 − q/2), or given back because all would be lost.
+
+    With p = .3, q = .4, two physiological and one behavioural modality, all is lost with probability
+    (1 − q) p³ + q/2 · p + q/2 · p² = .0162 + .06 + .018 = .0942.
+    """
+    there = hidden(TrainConfig(drop_modality=0.3, drop_group=0.4), many())
+    for m in GROUPS:
+        np.testing.assert_allclose(there[m].mean(), 0.7 * 0.8 + 0.0942, atol=0.01)
+    assert np.stack(list(there.values())).any(axis=0).all()
+    # Singles are hidden independently of one another: P(eda and bvp) = .8 · .49 + .0942.
+    np.testing.assert_allclose((there["eda"] & there["bvp"]).mean(), 0.8 * 0.49 + 0.0942, atol=0.01)
+
+
+def test_groups_are_hidden_whole_by_a_fair_coin():
+    there = hidden(TrainConfig(drop_modality=0.0, drop_group=0.4), many())
+    assert (there["eda"] == there["bvp"]).all()
+    assert (there["eda"] | there["face"]).all()
+    np.testing.assert_allclose([1 - there["eda"].mean(), 1 - there["face"].mean()], 0.2, atol=0.01)
+
+
+def test_a_sample_never_loses_everything_and_what_is_absent_stays_absent():
+    away = {"eda": np.zeros(SIZE, bool), "face": np.arange(SIZE) % 2 == 0}
+    there = hidden(TrainConfig(drop_modality=0.9, drop_group=0.9), many(**away))
+    assert not there["eda"].any() and not there["face"][1::2].any()
+    assert there["bvp"][1::2].all()  # all that these samples have
+    assert (there["bvp"] | there["face"]).all()
+    assert not there["bvp"][::2].all() and not there["face"][::2].all()
+
+
+def test_nothing_is_hidden_at_probability_zero_and_the_key_decides():
+    never = TrainConfig(drop_modality=0.0, drop_group=0.0)
+    assert all(x.all() for x in hidden(never, many()).values())
+    often = TrainConfig(drop_modality=0.3, drop_group=0.4)
+    assert same_bits(hidden(often, many()), hidden(often, many()))
+    assert not same_bits(hidden(often, many()), hidden(often, many(), key=jax.random.key(1)))
+
+
+def test_the_variants_use_every_switch():
+    """Each field of the model's parts takes a value other than its default in some variant."""
+    parts = ("fusion", "memory", "cooccurrence", "head")
+    untouched = set()
+    for part in parts:
+        default = getattr(MODEL, part)
+        for field in type(default).__dataclass_fields__:
+            values = {getattr(getattr(config.model, part), field) for config, _ in VARIANTS.values()}
+            if values == {getattr(default, field)}:
+                untouched.add(f"{part}.{field}")
+    # Numbers, not switches; reseeding is tested with the memory.
+    numbers = {"fusion.heads", "fusion.mlp_ratio", "memory.temperature", "memory.assign_temperature"}
+    assert untouched == numbers | {"memory.reseed_below", "cooccurrence.beta"}
