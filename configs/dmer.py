@@ -11,6 +11,10 @@ def get_config():
     config.data.kind = "dmer"
     config.protocol.kind = "window80"
     config.protocol.only = ()
+    # Chosen on a random fifth of the training windows: KL .0094 at dropout .2, .0058 at .1, .0049 without hiding
+    # modalities. Where one may be missing later, train with config.train.drop_modality = 0.1 and drop_group = 0.1.
     config.model.dropout = 0.1
+    config.train.drop_modality = 0.0
+    config.train.drop_group = 0.0
     config.train.epochs = 150
     return config
