@@ -11,7 +11,7 @@ import sys
 import jax
 import numpy as np
 import pytest
-from run_fixture import bits, last_training, moved, quickly_prepared, tiny_config
+from run_fixture import PowerCut, bits, last_training, moved, quickly_prepared, tiny_config
 
 from mpcl_jax import experiment
 from mpcl_jax.batch import DataFileError, take
@@ -72,10 +72,6 @@ def same_predictions(one: Predictions, other: Predictions) -> bool:
 # ---- resuming ----
 
 
-class PowerCut(Exception):
-    """Ends a training where a test wants it."""
-
-
 @pytest.mark.parametrize("last_saved", [1, 2, 3])
 def test_a_resumed_run_equals_one_that_was_never_stopped(finished, tmp_path, monkeypatch, last_saved):
     whole, predictions, _ = finished
@@ -122,8 +118,8 @@ def test_another_seed_gives_another_training(finished, tmp_path):
 
 def test_all_folds_share_one_compilation(finished):
     run, predictions, _ = finished
-    assert {len(f.train) for f in run.split.folds} == {30, 40}
-    assert {len(p.rows) for p in predictions} == {10, 20}
+    assert {len(f.train) for f in run.split.folds} == {24, 36}
+    assert {len(p.rows) for p in predictions} == {12, 24}
     assert run.program.create._cache_size() == 1
     assert run.program.epoch._cache_size() == 1  # restored states included, by the tests above
     assert run.program.predict._cache_size() == 1
@@ -134,7 +130,7 @@ def test_a_fold_run_alone_equals_the_fold_of_the_whole_protocol(finished, tmp_pa
     config = tiny_config(protocol__only=(0,), train__checkpoint_every=3)
     run = quickly_prepared(config, tmp_path)
     (alone,) = train_folds(run)
-    assert run.split.folds[0].name == "fold 1 of 4"
+    assert run.split.folds[0].name == "fold 1 of 3"
     assert same_predictions(alone, predictions[0])
     assert bits(last_training(run)) == bits(last_training(whole))
 
@@ -291,10 +287,10 @@ def test_documents_of_a_run_can_be_read_again(finished):
     run, predictions, _ = finished
     assert resolve(json.loads((run.workdir / "config.json").read_text())) == run.config
     data = json.loads((run.workdir / "data.json").read_text())
-    assert (data["windows"], data["subjects"], data["split_sha256"]) == (60, 6, run.split.sha256)
+    assert (data["windows"], data["subjects"], data["split_sha256"]) == (60, 5, run.split.sha256)
     assert read_manifest(run.workdir / "manifest.json", run.recordings).sha256 == run.split.sha256
     entries = metrics_of(run.workdir)
-    assert [(x["fold"], x["epoch"]) for x in entries] == [(k, e) for k in range(4) for e in (1, 2, 3)]
+    assert [(x["fold"], x["epoch"]) for x in entries] == [(k, e) for k in range(3) for e in (1, 2, 3)]
     terms = {"loss", "distribution", "relation_distillation", "prototype", "cooccurrence", "gradient_norm"}
     assert all(set(x) == {"fold", "epoch", "validation_kl"} | terms for x in entries)
     assert all(np.isfinite(list(x.values())).all() for x in entries)
@@ -346,7 +342,7 @@ def test_results_are_written_and_every_prediction_sums_to_one(finished, tmp_path
     table = experiment.run_experiment(run.config, workdir, command="the command")
     printed = capsys.readouterr().out
     assert [row.method for row in table.rows] == ["train_mean", "MPCL"]
-    assert printed.count("finished before") == 4
+    assert printed.count("finished before") == 3
     assert "the command" in (workdir / "table.md").read_text()
     assert "MPCL" in (workdir / "table.csv").read_text() and "MPCL" in (workdir / "subjects.csv").read_text()
 
