@@ -145,12 +145,13 @@ def test_rows_without_evidence_keep_every_bit_and_all_rows_are_unit(settings):
     before = memory()
     bank = np.asarray(before.bank).copy()
     bank[:, 0, 0], bank[:, 0, 1] = query[0], -query[0]
-    after = update(settings, before._replace(bank=bank), query, labels)
-    assert same_bits(after.bank[:, 2:], before.bank[:, 2:])
+    longer = bank * np.float32([1, 1, 1.001, 1.001])[None, :, None, None]  # would show a needless `unit`
+    after = update(settings, before._replace(bank=longer), query, labels)
+    assert same_bits(after.bank[:, 2:], longer[:, 2:])
     assert same_bits(after.mass[:, 2:], before.mass[:, 2:])
     assert same_bits(after.bank[:, 0, 1], bank[:, 0, 1])
     assert (np.asarray(after.bank)[:, 1] != bank[:, 1]).any(axis=(1, 2)).all()
-    np.testing.assert_allclose(np.linalg.norm(after.bank, axis=-1), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(after.bank[:, :2], axis=-1), 1.0, rtol=1e-5)
 
 
 def test_evidence_without_direction_keeps_the_row():
@@ -288,10 +289,11 @@ def test_no_gradient_reaches_the_queries_through_the_memory():
 
 
 def test_counts_stay_normalised():
-    """Usage is evidence per sample (sum 1 where nobody is flat), the co-occurrence symmetric with sum 1."""
+    """Usage is evidence per sample, the co-occurrence symmetric with sum 1; one of four labels is flat."""
     query, labels = samples()
+    labels[3] = 0.25
     after = update(NOISE, memory()._replace(mass=np.zeros((2, 4, 2), np.float32)), query, labels)
-    np.testing.assert_allclose(after.usage.sum(), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(after.usage.sum(), 0.75, rtol=1e-5)
     for made in (after, update(NOISE, memory(), query, labels)):
         np.testing.assert_allclose(made.cooccurrence.sum(), 1.0, rtol=1e-5)
         np.testing.assert_allclose(made.cooccurrence, made.cooccurrence.T, rtol=1e-6)
