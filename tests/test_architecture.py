@@ -48,7 +48,7 @@ ROWS = (
     "benchmark.comparison",
     # A user's way in.
     "experiment",
-    "main",
+    "main inspect_prototypes",
 )
 ROW_OF = {name: number for number, row in enumerate(ROWS) for name in row.split()}
 WITHOUT_JAX = [name for name in ROW_OF if ROW_OF[name] < ROW_OF["model.encoders"]] + ["main"]
