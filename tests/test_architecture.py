@@ -177,6 +177,8 @@ sys.addaudithook(watch)
 import mpcl_jax.main
 assert "jax" not in sys.modules, "mpcl_jax.main imports JAX"
 assert not seen, seen
+open(os.devnull, "w").close()
+assert len(seen) == 1, "the watch sees nothing"
 """
 
 

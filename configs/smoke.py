@@ -1,0 +1,26 @@
+"""Everything once, in seconds: simulated recordings of six people, three folds, all baselines, a small model.
+
+python -m mpcl_jax.main --config configs/smoke.py
+"""
+
+from configs import dataset
+
+
+def get_config():
+    config = dataset.get_config()
+
+    config.data.simulate.subjects = 6
+    config.data.simulate.clips = 6
+    config.data.simulate.windows = 2
+    config.protocol.folds = 3
+    config.protocol.only = ()
+
+    config.model.width = 16
+    config.model.tokens = 1
+    config.model.fusion.heads = 2
+    config.model.memory.slots = 2
+    config.train.epochs = 12
+    config.train.batch_size = 16
+    config.train.checkpoint_every = 4
+    config.benchmark.mlp_trials = 1
+    return config

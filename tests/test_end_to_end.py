@@ -1,0 +1,130 @@
+"""The command as a user starts it: a table and files, the same table again, and a run that survives kill -9."""
+
+import csv
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from mpcl_jax.settings import BASELINES
+from mpcl_jax.train.checkpoint import read_prototypes
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+# A third of the time to compile; numbers of such programs are compared among themselves only.
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+
+
+def command(workdir: pathlib.Path) -> list[str]:
+    return [
+        *(sys.executable, "-m", "mpcl_jax.main"),
+        *("--config", "configs/smoke.py", "--workdir", str(workdir)),
+    ]
+
+
+def started(workdir: pathlib.Path) -> tuple[str, float]:
+    """What the command printed, and the seconds it took."""
+    begin = time.monotonic()
+    ended = subprocess.run(
+        command(workdir),
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return ended.stdout, time.monotonic() - begin
+
+
+def table_in(printed: str) -> str:
+    return printed[printed.index("\n## ") : printed.index("written to")]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run without a break: its folder and what it printed."""
+    workdir = tmp_path_factory.mktemp("smoke") / "whole"
+    return workdir, started(workdir)[0]
+
+
+def test_the_run_says_what_it_does_and_prints_the_table(whole):
+    _, printed = whole
+    assert "data   simulated: 72 windows, 6 subjects, 10 emotions" in printed
+    assert "split  subject_kfold: people held out" in printed
+    for number in (1, 2, 3):
+        assert f"fold {number} of 3  held out: 2 subjects" in printed
+        assert f"fold {number} of 3  epoch 12/12  loss " in printed
+    rows = [line.split("|")[1].strip() for line in table_in(printed).splitlines() if line.startswith("| ")]
+    assert rows[0] == "method" and rows[-1] == "MPCL"
+    assert rows[2:-1] == [name.replace("_", " ") for name in BASELINES]
+
+
+def test_the_run_leaves_its_files(whole):
+    workdir, printed = whole
+    files = {
+        str(p.relative_to(workdir))
+        for p in workdir.rglob("*")
+        if p.is_file() and "checkpoints" not in p.parts
+    }
+    documents = {"config.json", "data.json", "manifest.json", "metrics.jsonl"}
+    tables = {"table.md", "table.csv", "subjects.csv", "predictions.csv"}
+    of_folds = {f"folds/0{k}/{name}.npz" for k in range(3) for name in ("predictions", "baselines")}
+    assert files == documents | tables | of_folds
+    assert "python -m mpcl_jax.main --config configs/smoke.py" in (workdir / "table.md").read_text()
+    assert table_in(printed).strip() in (workdir / "table.md").read_text()
+    for name in ("config.json", "data.json", "manifest.json"):
+        json.loads((workdir / name).read_text())
+    assert len((workdir / "metrics.jsonl").read_text().splitlines()) == 3 * 12
+    with (workdir / "predictions.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 72
+
+
+def test_started_again_a_finished_run_shows_the_same_table_in_seconds(whole):
+    workdir, printed = whole
+    before = (workdir / "metrics.jsonl").read_bytes()
+    again, seconds = started(workdir)
+    assert again.count("finished before") == 3 and "epoch" not in again
+    assert table_in(again) == table_in(printed)
+    assert (workdir / "metrics.jsonl").read_bytes() == before
+    assert seconds < 60  # five on a quiet machine
+
+
+def killed_in_the_second_fold(workdir: pathlib.Path) -> bool:
+    """Starts a run and kills it behind epoch 5 of 12; False where it was faster."""
+    with subprocess.Popen(
+        command(workdir), cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as run:
+        metrics, deadline = workdir / "metrics.jsonl", time.monotonic() + 300
+        while not (metrics.exists() and '{"fold": 1, "epoch": 5' in metrics.read_text()):
+            assert run.poll() is None and time.monotonic() < deadline
+            time.sleep(0.002)
+        run.send_signal(signal.SIGKILL)
+    return not (workdir / "folds" / "01" / "predictions.npz").exists()
+
+
+def test_a_killed_run_ends_in_the_same_bits(whole, tmp_path):
+    workdir = next(
+        x for x in (tmp_path / "a", tmp_path / "b", tmp_path / "c") if killed_in_the_second_fold(x)
+    )
+
+    printed, _ = started(workdir)
+
+    assert "fold 1 of 3  finished before" in printed
+    assert "fold 2 of 3" in printed and "resumed after epoch" in printed
+    assert table_in(printed) == table_in(whole[1])
+    assert (workdir / "metrics.jsonl").read_bytes() == (whole[0] / "metrics.jsonl").read_bytes()
+    for number in range(3):
+        name = f"folds/0{number}/predictions.npz"
+        digests = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for folder in (workdir, whole[0])]
+        assert digests[0] == digests[1], name
+        memories = [read_prototypes(folder / "folds" / f"0{number}") for folder in (workdir, whole[0])]
+        assert all(np.array_equal(a, b) for a, b in zip(*memories, strict=True))
+    assert (workdir / "predictions.csv").read_bytes() == (whole[0] / "predictions.csv").read_bytes()
