@@ -38,6 +38,7 @@ VARIANTS = {
         changed(
             CONFIG,
             model={
+                "dropout": 0.0,
                 "fusion": {"scales": (1.0,), "across_groups": False},
                 "memory": {"update": "gradient", "slots": 1, "paired": False, "evidence": "raw"},
                 "cooccurrence": {"prior": False},
@@ -74,7 +75,14 @@ VARIANTS = {
         ),
         SPEC,
     ),
-    "one side": (changed(CONFIG, model={"fusion": {"within_group": False}}), ONE_SIDED),
+    "one side": (
+        changed(
+            CONFIG,
+            model={"fusion": {"within_group": False}},
+            train={"drop_modality": 0.0, "drop_group": 0.0},
+        ),
+        ONE_SIDED,
+    ),
 }
 
 
@@ -153,6 +161,16 @@ def test_chance_comes_from_the_key_alone():
     other = jax.tree.map(np.asarray, found.step(found.state, found.batch, jax.random.key(4))[0])
     assert not same_bits(found.after.params, other.params)
     assert not same_bits(found.after.prototypes, other.prototypes)
+
+
+# The variants differ in the chances they take: dropout only, hidden modalities only, none.
+@pytest.mark.parametrize(
+    "name, chance", [("one side", True), ("learned banks", True), ("no retrieval", False)]
+)
+def test_another_key_matters_where_something_is_dropped(name, chance):
+    found = variant(name)
+    other = jax.tree.map(np.asarray, found.step(found.state, found.batch, jax.random.key(4))[0])
+    assert same_bits(found.after.params, other.params) != chance
 
 
 def test_a_second_step_goes_on_from_the_first():
