@@ -1,0 +1,297 @@
+"""How fast this machine trains and predicts, how far that is from what it can do, and how long a start takes.
+
+    python experiments/throughput.py
+    python experiments/throughput.py --config configs/wesad.py --batches 64,256 --config.data.path=WESAD
+
+Everything is measured in one run, on the devices and threads that JAX finds. Settings are changed as in
+`mpcl_jax.main`; --batches replaces `config.train.batch_size`. --quick measures a few times only: it shows that
+everything works, its numbers mean nothing. The result is a table on the screen and a CSV file whose first line
+is a comment with command, commit and machine; then one line per measured thing:
+
+    part    "start cold", "start warm": a fresh process, with an empty and with a filled compilation cache
+            "machine": what the first device can do · "train", "predict": the model of the config
+    batch   rows per training step, or per block of a prediction; empty where it does not apply
+    what    see below
+    value   the median, or what there is only one of; best of several for "machine"
+    unit    of value, low and high
+    low, high    the quartiles over repetitions (5 s or 30 of them, whichever ends first); empty without
+
+start     import (interpreter and all modules of a run), data (devices, recordings, split), init (compiled
+          and run), trace and compile of the epoch, first_epoch (run), to_first_step (from the start of the
+          process; of the first epoch only one step), and peak_memory at the end, compilation included
+machine   matmul: the fastest float32 product, square or tall · copy: bytes read and written by `x + 1`
+train     flop, bytes and temporary memory of one compiled step, by XLA's cost analysis; step: time of an
+          epoch / its steps; samples; ceiling: flop per second as a share of machine/matmul
+predict   samples: all rows of the data set in one call
+
+XLA's analysis counts the body of a loop once, however often it turns, so that of the compiled epoch is the cost
+of one step (and of one shuffle, which has hardly any FLOP). It counts elementwise operations too, those that fusion
+repeats included: about 1.2 times the FLOP of the matrix products (tests/test_throughput.py derives them). On
+several devices it is the part of one of them, as is the ceiling.
+"""
+
+import argparse
+import csv
+import dataclasses
+import io
+import json
+import os
+import pathlib
+import resource
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mpcl_jax.batch import DataFileError, take
+from mpcl_jax.command_line import from_command_line
+from mpcl_jax.config import ConfigError
+from mpcl_jax.data.normalise import fit_normalisation
+from mpcl_jax.experiment import code_version
+from mpcl_jax.settings import Config
+from mpcl_jax.train.folds import EVALUATION_BLOCK, FoldArrays, fold_arrays, padded_length
+from mpcl_jax.train.loop import Run, prepare
+from mpcl_jax.train.state import chosen_model
+
+
+class Measured(NamedTuple):
+    """One line of the result; see the top of this file."""
+
+    part: str
+    batch: int | None
+    what: str
+    value: float
+    unit: str
+    low: float | None = None
+    high: float | None = None
+
+
+class Effort(NamedTuple):
+    """How often things are repeated and how large they are."""
+
+    seconds: float  # repeat until this much time has been spent
+    repeats: int  # or this often
+    largest_product: int  # rows and columns
+    copied: int  # float32 numbers
+
+
+FULL = Effort(seconds=5.0, repeats=30, largest_product=8192, copied=2**26)
+QUICK = Effort(seconds=0.2, repeats=3, largest_product=256, copied=2**20)
+
+
+class Ready(NamedTuple):
+    """A run and its first fold, ready to train."""
+
+    run: Run
+    arrays: FoldArrays
+    label_mean: np.ndarray
+    key: Any
+
+
+def repeat(once: Callable[[], Any], effort: Effort) -> np.ndarray:
+    """Seconds of each repetition of `once`, which returns what to wait for; a first one is not counted."""
+    jax.block_until_ready(once())
+    taken = []
+    while len(taken) < effort.repeats and sum(taken) < effort.seconds:
+        start = time.perf_counter()
+        jax.block_until_ready(once())
+        taken.append(time.perf_counter() - start)
+    return np.array(taken)
+
+
+def matmul_ceiling(effort: Effort) -> Measured:
+    """The fastest of float32 products of growing squares, until one takes half a second, and of a tall one."""
+    squares = [(n, n, n) for n in (256, 512, 1024, 2048, 4096, 8192) if n <= effort.largest_product]
+    best = 0.0
+    product = jax.jit(jnp.dot)
+    for rows, inner, columns in [(16 * effort.largest_product, 64, 128), *squares]:
+        a, b = jnp.ones((rows, inner)), jnp.ones((inner, columns))
+        seconds = repeat(lambda a=a, b=b: product(a, b), effort._replace(seconds=1.0)).min()
+        best = max(best, 2e-9 * rows * inner * columns / seconds)
+        if seconds > 0.5:
+            break
+    return Measured("machine", None, "matmul", best, "GFLOP/s")
+
+
+def copy_bandwidth(effort: Effort) -> Measured:
+    """Bytes read and written per second by `x + 1` over an array larger than any cache."""
+    x, add_one = jnp.zeros(effort.copied), jax.jit(lambda x: x + 1)
+    seconds = repeat(lambda: add_one(x), effort._replace(seconds=1.0)).min()
+    return Measured("machine", None, "copy", 2e-9 * x.nbytes / seconds, "GB/s")
+
+
+def make_ready(config: Config, workdir: pathlib.Path) -> Ready:
+    """Loads and splits the recordings; compiles nothing. `workdir` becomes a run folder."""
+    run = prepare(config, workdir)
+    fold = run.split.folds[0]
+    arrays = fold_arrays(fold, fit_normalisation(take(run.recordings, fold.train)), run.longest)
+    label_mean = run.recordings.labels[fold.train].mean(axis=0)
+    key = jax.random.key(config.seed, impl="rbg")
+    return Ready(run, jax.device_put(arrays, run.program.replicated), label_mean, key)
+
+
+def measure_training(ready: Ready, ceiling: float, effort: Effort) -> list[Measured]:
+    """Cost and speed of a training step over whole epochs; `ceiling` in GFLOP/s."""
+    run, arrays, label_mean, key = ready
+    training = run.program.create(key, label_mean)
+    epoch = run.program.epoch.lower(training, run.rows, arrays, key).compile()
+    keys = iter([jax.random.fold_in(key, i) for i in range(effort.repeats + 1)])
+
+    def once():
+        nonlocal training
+        training, report = epoch(training, run.rows, arrays, next(keys))
+        return training, report
+
+    step = np.percentile(repeat(once, effort), [50, 25, 75]) / run.program.steps_per_epoch
+    batch, cost = run.config.train.batch_size, epoch.cost_analysis()
+    memory = epoch.memory_analysis().temp_size_in_bytes
+    rate = batch / step
+    share = 1e-7 * cost["flops"] / ceiling / step
+    return [
+        Measured("train", batch, "flop", 1e-9 * cost["flops"], "GFLOP"),
+        Measured("train", batch, "bytes", 1e-6 * cost["bytes accessed"], "MB"),
+        Measured("train", batch, "temporary", 1e-6 * memory, "MB"),
+        Measured("train", batch, "step", 1e3 * step[0], "ms", 1e3 * step[1], 1e3 * step[2]),
+        Measured("train", batch, "samples", rate[0], "1/s", rate[2], rate[1]),
+        Measured("train", batch, "ceiling", share[0], "%", share[2], share[1]),
+    ]
+
+
+def measure_prediction(ready: Ready, effort: Effort) -> Measured:
+    """Windows per second of `program.predict` over all rows of the data set."""
+    run = ready.run
+    model = chosen_model(run.program.create(ready.key, ready.label_mean))
+    rows = len(run.recordings.labels)
+    chosen = np.resize(np.arange(rows, dtype=np.int32), padded_length(rows))
+    taken = repeat(lambda: run.program.predict(*model, run.rows, ready.arrays, chosen), effort)
+    rate = rows / np.percentile(taken, [50, 75, 25])
+    return Measured("predict", EVALUATION_BLOCK, "samples", rate[0], "1/s", rate[1], rate[2])
+
+
+def timed_start(config: Config, workdir: pathlib.Path, started: float) -> dict[str, float]:
+    """Seconds of each part of this process's start, and its peak memory in MB. `started`: the parent's clock."""
+    marks = [("import", time.time())]
+    run, arrays, label_mean, key = make_ready(config, workdir)
+    marks.append(("data", time.time()))
+    training = jax.block_until_ready(run.program.create(key, label_mean))
+    marks.append(("init", time.time()))
+    lowered = run.program.epoch.lower(training, run.rows, arrays, key)
+    marks.append(("trace", time.time()))
+    epoch = lowered.compile()
+    marks.append(("compile", time.time()))
+    jax.block_until_ready(epoch(training, run.rows, arrays, key))
+    marks.append(("first_epoch", time.time()))
+
+    ends = np.array([started, *(when for _, when in marks)])
+    seconds = dict(zip([name for name, _ in marks], np.diff(ends).tolist(), strict=True))
+    to_first_step = ends[-2] - started + seconds["first_epoch"] / run.program.steps_per_epoch
+    # Linux counts in KiB, macOS in bytes.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return seconds | {"to_first_step": to_first_step, "peak_memory": 1e-6 * peak}
+
+
+def measure_starts(words: list[str]) -> list[Measured]:
+    """Two starts of `words` in fresh processes, the second with the compiled programs that the first has kept.
+
+    Call it before this process has computed anything: Linux hands a parent's peak memory on to its children.
+    """
+    measured = []
+    with tempfile.TemporaryDirectory() as folder:
+        # The limit of mpcl_jax/train/devices.py; the folder is not the user's.
+        cache = {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5"}
+        for part in ("start cold", "start warm"):
+            command = [sys.executable, __file__, *words, "--started", str(time.time())]
+            environment = os.environ | cache
+            ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+            for what, value in json.loads(ended.stdout.splitlines()[-1]).items():
+                measured.append(Measured(part, None, what, value, "MB" if what == "peak_memory" else "s"))
+    return measured
+
+
+def measure_config(config: Config, batches: list[int], effort: Effort) -> list[Measured]:
+    """The machine, then predictions, then training with each batch size."""
+    ceiling = matmul_ceiling(effort)
+    measured = [ceiling, copy_bandwidth(effort)]
+    for number, batch in enumerate(batches):
+        train = dataclasses.replace(config.train, batch_size=batch)
+        with tempfile.TemporaryDirectory() as workdir:
+            ready = make_ready(dataclasses.replace(config, train=train), pathlib.Path(workdir))
+            if number == 0:  # predictions are made in blocks of their own
+                measured.append(measure_prediction(ready, effort))
+            measured += measure_training(ready, ceiling.value, effort)
+    return measured
+
+
+def to_csv(measured: list[Measured], note: str) -> str:
+    """The lines under a first line with `note`, numbers with six digits."""
+    out = io.StringIO()
+    out.write(f"# {note}\n")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(Measured._fields)
+    writer.writerows([f"{x:.6g}" if isinstance(x, float) else x for x in line] for line in measured)
+    return out.getvalue()
+
+
+def to_table(measured: list[Measured]) -> str:
+    """The lines in columns for the eye."""
+    lines = []
+    for x in measured:
+        quartiles = "" if x.low is None else f"{x.low:.4g} … {x.high:.4g}"
+        lines.append(f"{x.part:11s} {x.batch or '':>5} {x.what:14s} {x.value:10.4g} {x.unit:8s} {quartiles}")
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """Devices, cores and version in a few words."""
+    devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    return f"{devices}, {os.cpu_count()} cores, jax {jax.__version__}"
+
+
+def batch_sizes(text: str) -> list[int]:
+    sizes = [int(x) for x in text.split(",")]
+    if min(sizes) < 1:
+        raise ValueError
+    return sizes
+
+
+def options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--config", default="configs/dataset.py")
+    parser.add_argument("--batches", type=batch_sizes, default=[32, 128, 512], help="e.g. 32,128,512")
+    parser.add_argument("--out", type=pathlib.Path, default="experiments/results/throughput.csv")
+    parser.add_argument("--quick", action="store_true", help="a few repetitions; the numbers mean nothing")
+    parser.add_argument("--started", type=float, help=argparse.SUPPRESS)  # of the processes that are timed
+    return parser
+
+
+def main(words: list[str]) -> None:
+    parser = options()
+    arguments, overrides = parser.parse_known_args(words)
+    try:
+        config = from_command_line(arguments.config, overrides)
+        if arguments.started:
+            with tempfile.TemporaryDirectory() as workdir:
+                print(json.dumps(timed_start(config, pathlib.Path(workdir), arguments.started)))
+            return
+        measured = measure_starts(words)
+        measured += measure_config(config, arguments.batches, QUICK if arguments.quick else FULL)
+    except (ConfigError, DataFileError) as mistake:
+        parser.error(str(mistake))
+    except subprocess.CalledProcessError as failed:  # it has said why
+        sys.exit(failed.returncode)
+    command = shlex.join(["python", "experiments/throughput.py", *words])
+    text = to_csv(measured, f"{command} @ {code_version()} @ {machine()}")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(text, encoding="utf-8")
+    print(f"{machine()}\n{to_table(measured)}\nwritten to {arguments.out}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
