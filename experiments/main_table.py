@@ -5,8 +5,8 @@
     python experiments/main_table.py dmer_window80 --config configs/dmer.py --data dmer_feature_sample.mat
     python experiments/main_table.py dmer_label_groups --config configs/dmer_groups.py --data dmer_feature_sample.mat
 
-MPCL and the trained baselines get the same seeds; the table shows means over seeds and their spread. Each seed
-is a run of its own under runs/table/NAME, so a killed table continues where it stopped. Writes
+MPCL gets --seeds seeds, the baselines the first --baseline-seeds of them; the table shows means over seeds and
+their spread. Each seed is a run of its own under runs/table/NAME, so a killed table continues where it stopped. Writes
 experiments/results/NAME.csv, .md and NAME_subjects.csv.
 """
 
@@ -55,6 +55,7 @@ def main():
     parser.add_argument("--config", type=pathlib.Path, required=True)
     parser.add_argument("--data", default="", help="config.data.path")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--baseline-seeds", type=int, default=1)
     args = parser.parse_args()
     try:
         config = read_config(args.config, args.data)
@@ -64,9 +65,12 @@ def main():
         sys.exit(f"error: {mistake}")
     run = runs[0][0]
     of_seeds = [predicted for _, predicted in runs]
-    baselines = [run_baselines(each) for each, _ in runs]
+    baselines = [run_baselines(each) for each, _ in runs[: args.baseline_seeds]]
     table = make_run_table(run.recordings, run.split, baselines, of_seeds)
-    command = f"python experiments/main_table.py {args.name} --config {args.config} --seeds {args.seeds}"
+    command = (
+        f"python experiments/main_table.py {args.name} --config {args.config} --seeds {args.seeds} "
+        f"--baseline-seeds {args.baseline_seeds}"
+    )
     made_by = {"command": command, "commit": code_version()}
     markdown = table_text.to_markdown(table, title=f"{run.recordings.name}, {run.split.protocol}")
     RESULTS.mkdir(exist_ok=True)
