@@ -18,6 +18,7 @@ from tiny_model import (
     same_bits,
     tiny,
     tiny_batch,
+    unit_rows,
 )
 
 from mpcl_jax.model import mpcl
@@ -77,6 +78,18 @@ def test_shapes_and_values_of_the_output():
         bank = values["prototypes"]["memory"].bank
         cosine = np.einsum("bgd,gckd->bgck", np.asarray(output.query), bank)
         np.testing.assert_allclose(output.similarity, cosine / MODEL.memory.temperature, atol=1e-4)
+
+
+@pytest.mark.parametrize("sample, absent", [(2, 1), (3, 0)])
+def test_the_query_of_an_absent_side_is_recalled_through_the_other(sample, absent):
+    """unit(Σ r bank_absent), r the softmax over all slots of the present side's similarities."""
+    values, run = model_and_run()
+    calm = run(values, partly()).calm
+    strength = np.exp(np.asarray(calm.similarity, np.float64)[sample, 1 - absent])
+    relation = strength / strength.sum()
+    bank = values["prototypes"]["memory"].bank[absent]
+    wanted = unit_rows(np.einsum("ck,ckd->d", relation, bank))
+    np.testing.assert_allclose(calm.query[sample, absent], wanted, atol=1e-4)
 
 
 ABSENT = [(1, "eda"), (2, "face"), (3, "eda"), (3, "bvp")]

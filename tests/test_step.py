@@ -312,12 +312,19 @@ def test_a_sample_never_loses_everything_and_what_is_absent_stays_absent():
     assert not there["bvp"][::2].all() and not there["face"][::2].all()
 
 
-def test_nothing_is_hidden_at_probability_zero_and_the_key_decides():
+def test_nothing_is_hidden_at_probability_zero():
     never = TrainConfig(drop_modality=0.0, drop_group=0.0)
     assert all(x.all() for x in hidden(never, many()).values())
-    often = TrainConfig(drop_modality=0.3, drop_group=0.4)
-    assert same_bits(hidden(often, many()), hidden(often, many()))
-    assert not same_bits(hidden(often, many()), hidden(often, many(), key=jax.random.key(1)))
+
+
+# A sample hidden under one key is kept under another as often as any: .7 + .3³, and 1 − .4 / 2.
+@pytest.mark.parametrize("modality, group, kept", [(0.3, 0.0, 0.727), (0.0, 0.4, 0.8)])
+def test_what_is_hidden_is_drawn_anew_with_each_key(modality, group, kept):
+    settings = TrainConfig(drop_modality=modality, drop_group=group)
+    one, two = hidden(settings, many()), hidden(settings, many(), key=jax.random.key(1))
+    assert same_bits(one, hidden(settings, many()))
+    for m in GROUPS:
+        np.testing.assert_allclose(two[m][~one[m]].mean(), kept, atol=0.03)
 
 
 def test_the_variants_use_every_switch():
