@@ -6,7 +6,8 @@
     python experiments/main_table.py dmer_label_groups --config configs/dmer_groups.py --data dmer_feature_sample.mat
 
 MPCL gets --seeds seeds, the baselines the first --baseline-seeds of them; the table shows means over seeds and
-their spread. Each seed is a run of its own under runs/table/NAME, so a killed table continues where it stopped. Writes
+their spread. Each seed is a run of its own under runs/table/NAME, so a killed table continues where it stopped.
+Writes
 experiments/results/NAME.csv, .md and NAME_subjects.csv.
 """
 
