@@ -1,4 +1,4 @@
-"""DMER, any of its four layouts; as it stands for one person's pre-split file (LEAKY, see below).
+"""DMER, any of its four layouts; as it stands for one person's pre-split file, whose split is LEAKY.
 
 python -m mpcl_jax.main --config configs/dmer.py --config.data.path=datas_all_fea_1.mat
 """

@@ -2,7 +2,8 @@
 
     python -m mpcl_jax.main --config configs/wesad.py --config.data.path=WESAD
 
-The folder is the official one (S2/S2.pkl, S2/S2_quest.csv, …). Results: README.md.
+The folder is the official one (S2/S2.pkl, S2/S2_quest.csv, …). Ten people: two minutes on two cores and as many
+for the baselines. Expect KL .0619 (five seeds: sd .0004) where the train mean has .0674 and ExtraTrees .0607.
 """
 
 from configs import dataset
