@@ -1,6 +1,9 @@
 """DMER, any of its four layouts; as it stands for one person's pre-split file, whose split is LEAKY.
 
-python -m mpcl_jax.main --config configs/dmer.py --config.data.path=datas_all_fea_1.mat
+    python -m mpcl_jax.main --config configs/dmer.py --config.data.path=datas_all_fea_1.mat
+
+A minute on two cores. On the published sample expect KL .0097 (five seeds: sd .0018) where the train mean has .0622
+and the tuned MLP .0139. For folders of many people: --config.protocol.kind=loso
 """
 
 from configs import dataset
