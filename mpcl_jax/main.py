@@ -25,6 +25,9 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default: runs
 def main(arguments: list[str]) -> None:
     """Runs the experiment; `arguments` are the program's name and the overrides of settings."""
     logging.set_verbosity(logging.ERROR)  # Orbax tells of every file it writes
+    sys.stdout.reconfigure(
+        errors="replace"
+    )  # a terminal that lacks the arrows of the table must not end a run
     try:
         if CONFIG.value is None:
             raise ConfigError("--config is missing, e.g. --config configs/dataset.py")
