@@ -30,5 +30,5 @@ def get_config():
     config.protocol.only = (0,)
 
     # How long to train.
-    config.train.epochs = 60
+    config.train.epochs = 40
     return config
