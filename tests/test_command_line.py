@@ -123,7 +123,7 @@ def start(folder: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess:
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 

@@ -37,7 +37,7 @@ def started(workdir: pathlib.Path, **environment: str) -> tuple[str, float]:
         env=ENVIRONMENT | environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
@@ -94,7 +94,7 @@ def test_started_again_a_finished_run_shows_the_same_table_in_seconds(whole):
     assert again.count("finished before") == 3 and "epoch" not in again
     assert table_in(again) == table_in(printed)
     assert (workdir / "metrics.jsonl").read_bytes() == before
-    assert seconds < 60  # five on a quiet machine
+    assert seconds < 120  # five on a quiet machine
 
 
 def killed_in_the_second_fold(workdir: pathlib.Path) -> bool:
@@ -102,7 +102,7 @@ def killed_in_the_second_fold(workdir: pathlib.Path) -> bool:
     with subprocess.Popen(
         command(workdir), cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as run:
-        metrics, deadline = workdir / "metrics.jsonl", time.monotonic() + 300
+        metrics, deadline = workdir / "metrics.jsonl", time.monotonic() + 600
         while not (metrics.exists() and '{"fold": 1, "epoch": 5' in metrics.read_text()):
             assert run.poll() is None and time.monotonic() < deadline
             time.sleep(0.002)

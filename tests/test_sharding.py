@@ -30,7 +30,7 @@ def eight(tmp_path_factory):
         | {"PYTHONPATH": str(HERE.parent), "TEST_COMPILED": jax.config.jax_compilation_cache_dir or ""},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
