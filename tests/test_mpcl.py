@@ -41,7 +41,7 @@ def model_and_run(precision="float32"):
         calm, written = model.apply(values, batch, train=False, mutable=["prototypes"])
         if precision != "float32":
             return Runs(calm, calm, written)
-        trained = model.apply(values, batch, train=True, rngs={"dropout": jax.random.key(0)})
+        trained = model.apply(values, batch, train=True, rngs={"dropout": jax.random.key(0, impl="rbg")})
         return Runs(calm, trained, written)
 
     return values, quick_jit(run)
