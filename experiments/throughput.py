@@ -133,7 +133,7 @@ def make_ready(config: Config, workdir: pathlib.Path) -> Ready:
     fold = run.split.folds[0]
     arrays = fold_arrays(fold, fit_normalisation(take(run.recordings, fold.train)), run.longest)
     label_mean = run.recordings.labels[fold.train].mean(axis=0)
-    key = jax.random.key(config.seed, impl="rbg")
+    key = jax.random.key(config.seed, impl=config.train.generator)
     return Ready(run, jax.device_put(arrays, run.program.replicated), label_mean, key)
 
 

@@ -20,6 +20,10 @@ class ConfigError(Exception):
     """A setting that can not be used: one line naming key, value and what is allowed."""
 
 
+class ProcessError(Exception):
+    """Another process of this run is late, gone or different: one line naming it and what to do."""
+
+
 def default() -> ConfigDict:
     """The defaults of every setting, as the ConfigDict that config files change."""
     return ConfigDict(dataclasses.asdict(Config()))
@@ -120,6 +124,46 @@ def _check_pairs(config: Config) -> None:
     refuse_if(
         counted and any(k >= folds.folds for k in folds.only),
         f"config.protocol.only = {folds.only}: folds are counted from 0 to {folds.folds - 1}",
+    )
+    _check_processes(config)
+
+
+def _check_processes(config: Config) -> None:
+    given, at_once = config.distributed, config.train.folds_at_once
+    host, _, port = given.coordinator.rpartition(":")
+
+    def refuse_if(wrong, key, reason):
+        if wrong:
+            group, name = key.split(".")
+            value = config.distributed if group == "distributed" else config.train
+            raise ConfigError(f"config.{key} = {dataclasses.asdict(value)[name]!r}: {reason}")
+
+    refuse_if(
+        given.start == "given" and not (host and port.isdecimal() and 0 < int(port) < 2**16),
+        "distributed.coordinator",
+        "must be host:port of process 0, e.g. 10.0.0.1:1234",
+    )
+    refuse_if(
+        given.process_id >= given.process_count,
+        "distributed.process_id",
+        f"processes are counted from 0 to {given.process_count - 1} (config.distributed.process_count = "
+        f"{given.process_count})",
+    )
+    for name in ("coordinator", "process_count"):
+        refuse_if(
+            given.start != "given" and dataclasses.asdict(given)[name] not in ("", 1),
+            f"distributed.{name}",
+            f"is not used by config.distributed.start = {given.start!r}; set it to 'given'",
+        )
+    refuse_if(
+        at_once % given.fold_axis,
+        "distributed.fold_axis",
+        f"must divide config.train.folds_at_once = {at_once}",
+    )
+    refuse_if(
+        at_once > 1 and config.train.generator == "rbg",
+        "train.folds_at_once",
+        "needs config.train.generator = 'threefry2x32'; 'rbg' gives a fold other numbers in company",
     )
 
 

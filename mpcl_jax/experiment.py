@@ -14,22 +14,28 @@ from mpcl_jax.benchmark.leaderboard import Table
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data.protocols import row_ids
 from mpcl_jax.settings import Config
+from mpcl_jax.train import processes
 from mpcl_jax.train.devices import keep_compiled_programs
 from mpcl_jax.train.evaluate import Predictions
 from mpcl_jax.train.loop import Run, prepare, train_folds
 from mpcl_jax.train.run_folder import fold_folder, write_text
 
 
-def run_experiment(config: Config, workdir: pathlib.Path, command: str) -> Table:
+def run_experiment(config: Config, workdir: pathlib.Path, command: str) -> Table | None:
     """Trains, evaluates and compares; prints the table and writes it to the run folder.
 
-    Raises ConfigError and DataFileError before anything is compiled.
+    Of several processes only the first compares; the others return None. Raises ConfigError, DataFileError and
+    ProcessError before anything is compiled.
     """
+    processes.start(config.distributed)
     keep_compiled_programs()
     run = prepare(config, workdir)
     run = run._replace(board=_board(config, workdir))
     describe(run)
     predictions = train_folds(run)
+    processes.finish()
+    if not processes.is_first():
+        return None
     table = comparison.make_run_table(
         run.recordings, run.split, [run_baselines(run)], [[p.predicted for p in predictions]]
     )
@@ -44,7 +50,7 @@ def _board(config: Config, workdir: pathlib.Path):
         from tensorboardX import SummaryWriter  # an extra: imported only by those who ask for it
     except ImportError:
         raise ConfigError("config.log.tensorboard = True: needs `pip install mpcl-jax[tb]`") from None
-    return SummaryWriter(str(workdir / "tensorboard"))
+    return SummaryWriter(str(workdir / "tensorboard")) if processes.is_first() else None
 
 
 def describe(run: Run) -> None:

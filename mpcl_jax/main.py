@@ -16,7 +16,7 @@ from absl import app, flags, logging
 
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.command_line import from_command_line
-from mpcl_jax.config import ConfigError
+from mpcl_jax.config import ConfigError, ProcessError
 
 CONFIG = flags.DEFINE_string("config", None, "The experiment, a Python file, e.g. configs/dataset.py.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default: runs/<name of the config file>.")
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
         from mpcl_jax.experiment import run_experiment
 
         run_experiment(config, workdir, command="python -m mpcl_jax.main " + " ".join(sys.argv[1:]))
-    except (ConfigError, DataFileError) as mistake:
+    except (ConfigError, DataFileError, ProcessError) as mistake:
         refuse(mistake)
 
 

@@ -230,6 +230,10 @@ class TrainConfig:
     checkpoint_every: int = setting(20, between(1, 1_000_000))
     # Of matrix products: "float32", or "bfloat16" compute with float32 parameters, banks and losses.
     precision: str = setting("float32", one_of("float32", "bfloat16"))
+    # Random numbers: "rbg" is the faster one; folds trained at once need "threefry2x32".
+    generator: str = setting("rbg", one_of("rbg", "threefry2x32"))
+    # Folds trained at once in one program; pays on a GPU or TPU, not on a CPU. 1 = one after the other.
+    folds_at_once: int = setting(1, between(1, 10_000))
 
 
 BASELINES = ("uniform", "train_mean", "knn", "ridge", "extra_trees", "mlp")
@@ -243,6 +247,28 @@ class BenchmarkConfig:
     baselines: tuple[str, ...] = setting(BASELINES, each(one_of(*BASELINES)))
     # Candidates that the MLP's random search may try per fold, on validation groups of the training part.
     mlp_trials: int = setting(6, between(1, 1000))
+
+
+@dataclasses.dataclass(frozen=True)
+class DistributedConfig:
+    """Several processes that train as one, each started with the same command (docs/pods.md)."""
+
+    # "off": this process alone. "given": by the three settings below. "auto": as the cluster itself says (TPU
+    # pod, SLURM, Open MPI, Kubernetes); it is never guessed.
+    start: str = setting("off", one_of("off", "given", "auto"))
+    # host:port of process 0, which must be free there; the same for all processes.
+    coordinator: str = setting("", WORD)
+    # How many processes there are.
+    process_count: int = setting(1, between(1, 100_000))
+    # Which one this is, counted from 0; the only setting in which the processes differ.
+    process_id: int = setting(0, between(0, 99_999))
+    # Groups of devices, each of which trains its own share of the folds at once; the others split the batch.
+    # 1 = all devices split the batch.
+    fold_axis: int = setting(1, between(1, 100_000))
+    # Seconds that processes wait for one another where they meet: start, data, compilation.
+    patience: int = setting(600, between(5, 86_400))
+    # Seconds of silence after which a process counts as dead and all others end.
+    heartbeat: int = setting(60, between(5, 3600))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,4 +291,5 @@ class Config:
     loss: LossConfig = part(LossConfig)
     train: TrainConfig = part(TrainConfig)
     benchmark: BenchmarkConfig = part(BenchmarkConfig)
+    distributed: DistributedConfig = part(DistributedConfig)
     log: LogConfig = part(LogConfig)

@@ -38,7 +38,7 @@ ROWS = (
     "losses",
     # Training.
     "train.state",
-    "train.step train.checkpoint train.devices train.run_folder train.progress",
+    "train.processes train.step train.checkpoint train.devices train.run_folder train.progress",
     "train.folds",
     "train.evaluate",
     # What a run is compared with.

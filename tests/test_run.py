@@ -102,7 +102,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(finished, tmp_path, mon
 
 def test_finished_folds_are_read_not_trained(finished, monkeypatch):
     run, predictions, _ = finished
-    monkeypatch.setattr(loop, "train_fold", None)
+    monkeypatch.setattr(loop, "train_group", None)
     before = (run.workdir / "metrics.jsonl").read_bytes()
     again = train_folds(run)
     assert all(same_predictions(a, b) for a, b in zip(again, predictions, strict=True))
@@ -232,7 +232,7 @@ def test_the_best_epoch_by_validation_is_kept_parameters_and_prototypes(finished
         norm = fit_normalisation(take(run.recordings, fold.train))
         arrays = jax.device_put(folds.fold_arrays(fold, norm, run.longest), run.program.replicated)
         training = jax.device_put(of_fold[best]._replace(best=None), run.program.replicated)
-        again = predict_rows(run.program, training, run.rows, arrays, fold.test, run.longest.test)
+        (again,) = predict_rows(run.program, training, run.rows, arrays, [fold.test], run.longest.test)
         assert same_predictions(again, predictions[number])
     assert set(best_epochs) - {epochs}, "no fold in which the best epoch is not the last: nothing was tested"
 
@@ -276,7 +276,7 @@ def test_a_window_is_predicted_alike_in_any_company(finished):
     norm = fit_normalisation(take(run.recordings, fold.train))
     arrays = jax.device_put(folds.fold_arrays(fold, norm, run.longest), run.program.replicated)
     few = fold.test[[7, 3, 0]]
-    again = predict_rows(run.program, last_training(run)[1], run.rows, arrays, few, run.longest.test)
+    (again,) = predict_rows(run.program, last_training(run)[1], run.rows, arrays, [few], run.longest.test)
     np.testing.assert_allclose(again.predicted, predictions[0].predicted[[7, 3, 0]], rtol=1e-5)
 
 

@@ -47,12 +47,18 @@ def save(manager: ocp.CheckpointManager, epoch: int, training: Training, norm: N
     manager.wait_until_finished()
 
 
-def restore(manager: ocp.CheckpointManager, like: Training, sharding) -> tuple[int, Training] | None:
+def restore(
+    manager: ocp.CheckpointManager, like: Training, sharding, until: int | None = None
+) -> tuple[int, Training] | None:
     """The newest checkpoint as (finished epochs, training), or None where there is none.
 
-    `like` gives shapes and dtypes (`jax.eval_shape` of the creation); the leaves are put where `sharding` says,
+    Later ones than `until` are deleted first: a fold whose group was stopped while its checkpoints were written
+    may be ahead of the others, and will write them again.
+        `like` gives shapes and dtypes (`jax.eval_shape` of the creation); the leaves are put where `sharding` says,
     on however many devices this process has, whatever number wrote them.
     """
+    for later in [step for step in manager.all_steps() if until is not None and step > until]:
+        manager.delete(later)
     epoch = manager.latest_step()
     if epoch is None:
         return None

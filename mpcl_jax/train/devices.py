@@ -6,20 +6,27 @@ from jax.sharding import AxisType, Mesh
 
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data.cache import user_folder
+from mpcl_jax.settings import Config
 
 
-def make_mesh(batch_size: int) -> Mesh:
-    """One axis, `data`, over all devices.
+def make_mesh(config: Config) -> Mesh:
+    """The devices of all processes along two axes: `fold`, which never communicates, and `data`, the batch.
 
-    Raises ConfigError where the global batch can not be split evenly. The axis is of type Auto: JAX's default,
+    A process's devices lie beside each other, so that the axis `fold` crosses the slow links. Raises ConfigError
+    where devices, folds and global batch can not be dealt out evenly. The axes are of type Auto: JAX's default,
     Explicit, would ask for a sharding at every indexing operation of Flax.
     """
-    devices = jax.device_count()
-    if batch_size % devices:
+    devices, folds, batch = jax.device_count(), config.distributed.fold_axis, config.train.batch_size
+    if devices % folds:
         raise ConfigError(
-            f"config.train.batch_size = {batch_size}: must be a multiple of the number of devices, {devices}"
+            f"config.distributed.fold_axis = {folds}: must divide the number of devices, {devices}"
         )
-    return jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,))
+    if batch % (devices // folds):
+        each = "" if folds == 1 else f" / config.distributed.fold_axis = {devices // folds}"
+        raise ConfigError(
+            f"config.train.batch_size = {batch}: must be a multiple of the number of devices, {devices}{each}"
+        )
+    return jax.make_mesh((folds, devices // folds), ("fold", "data"), axis_types=(AxisType.Auto,) * 2)
 
 
 def keep_compiled_programs() -> None:

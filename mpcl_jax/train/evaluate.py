@@ -1,13 +1,15 @@
 """Predictions for every test window once, with what the model says beside them."""
 
 import pathlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.data.npz_reader import parse_npz
-from mpcl_jax.train.folds import FoldArrays, Program, Rows, padded_length
+from mpcl_jax.model.mpcl import MPCLOutput
+from mpcl_jax.train.folds import FoldArrays, Program, Rows, padded_length, stack, unstack
 from mpcl_jax.train.state import Training, chosen_model
 
 
@@ -22,18 +24,25 @@ class Predictions(NamedTuple):
 
 
 def predict_rows(
-    program: Program, training: Training, rows: Rows, fold: FoldArrays, chosen, longest: int
-) -> Predictions:
-    """Predicts the windows `chosen` [P] with the chosen model of `training`.
+    program: Program, training: Training, rows: Rows, folds: FoldArrays, chosen: Sequence, longest: int
+) -> list[Predictions]:
+    """Predicts, for each fold of a group, its windows `chosen` [P] with the chosen model of its training.
 
-    The list is padded to whole blocks that hold `longest` >= P windows, the same for all folds so that they share
+    A list is padded to whole blocks that hold `longest` >= P windows, the same for all folds so that they share
     one executable; the padding is thrown away, so every window counts once.
     """
     params, prototypes = chosen_model(training)
-    padded = np.zeros(padded_length(longest), np.int32)
-    padded[: len(chosen)] = chosen
-    output = program.predict(params, prototypes, rows, fold, padded)
+    padded = np.zeros((len(chosen), padded_length(longest)), np.int32)
+    for number, of_fold in enumerate(chosen):
+        padded[number, : len(of_fold)] = of_fold
+    output = program.predict(params, prototypes, rows, folds, stack(program, padded))
+    return [
+        _without_padding(of_fold, one)
+        for of_fold, one in zip(chosen, unstack(program, output, len(chosen)), strict=True)
+    ]
 
+
+def _without_padding(chosen, output: MPCLOutput) -> Predictions:
     def real(x):
         return np.asarray(x)[: len(chosen)]
 

@@ -1,7 +1,8 @@
 """A fold is data, not a program: row indices and statistics that one compiled epoch takes as arguments.
 
 The rows of the whole data set lie on the device once. Every fold of a protocol, and every seed, runs through
-the same two executables (`epoch`, `predict`), so a table costs one compilation.
+the same two executables (`epoch`, `predict`), so a table costs one compilation. `make_group_program` turns these
+functions into ones for a whole group of folds, which lie along the mesh's axis `fold`.
 """
 
 from collections.abc import Sequence
@@ -51,19 +52,34 @@ class FoldArrays(NamedTuple):
 
 
 class Program(NamedTuple):
-    """The compiled functions of a run, shared by all its folds."""
+    """The compiled functions of a run, shared by all its folds.
+
+    For a group of several folds everything but `rows` has one more axis in front, the fold.
+    """
 
     create: Any  # (key, label_mean [C]) -> Training
     epoch: Any  # (training, rows, fold, key) -> (training, {name: scalar})
     predict: Any  # (params, prototypes, rows, fold, chosen [P]) -> MPCLOutput of those rows
     steps_per_epoch: int
     replicated: NamedSharding
+    by_fold: NamedSharding  # of what belongs to a fold
+    group: int = 1  # folds that are trained at once
 
 
 def device_rows(recordings: Recordings, sharding) -> Rows:
-    """Moves a data set to every device of the mesh."""
+    """Moves a data set to every device of the mesh; every process has loaded all of it."""
     rows = Rows(dict(recordings.signals), dict(recordings.present), recordings.labels.astype(np.float32))
-    return jax.device_put(rows, sharding)
+    return on_devices(rows, sharding)
+
+
+def on_devices(tree, sharding):
+    """Host arrays, the same on every process, as arrays laid out over the mesh; processes exchange nothing."""
+
+    def put(x):
+        x = np.asarray(x)
+        return jax.make_array_from_callback(x.shape, sharding, lambda part: x[part])
+
+    return jax.tree.map(put, tree) if jax.process_count() > 1 else jax.device_put(tree, sharding)
 
 
 def longest_of(folds: Sequence[Fold]) -> Longest:
@@ -100,7 +116,7 @@ def fold_arrays(fold: Fold, norm: Normalisation, longest: Longest) -> FoldArrays
 def gather(rows: Rows, fold: FoldArrays, chosen, weight) -> Batch:
     """The windows `chosen` [B] as a batch, z-scored with the statistics of the fold's training part."""
     return Batch(
-        signals={m: (x[chosen] - fold.mean[m]) / fold.std[m] for m, x in rows.signals.items()},
+        signals={m: (x[chosen] - fold.mean[m][None]) / fold.std[m][None] for m, x in rows.signals.items()},
         present={m: x[chosen] for m, x in rows.present.items()},
         labels=rows.labels[chosen],
         weight=weight,
@@ -164,7 +180,52 @@ def make_program(config: Config, model: MPCL, spec: DataSpec, longest: int, mesh
         predict=jax.jit(predict, out_shardings=replicated),
         steps_per_epoch=steps,
         replicated=replicated,
+        by_fold=replicated,
     )
+
+
+def make_group_program(program: Program, group: int, mesh) -> Program:
+    """The same functions for `group` folds at once: mapped over the folds, which lie along the mesh's axis `fold`.
+
+    No fold hears of another, so nothing is sent along that axis; only reports and predictions are collected.
+    """
+    by_fold = NamedSharding(mesh, PartitionSpec("fold"))
+
+    def over_folds(function, axes):
+        return jax.vmap(function, in_axes=axes, spmd_axis_name="fold")
+
+    return program._replace(
+        create=jax.jit(over_folds(program.create, (0, 0)), out_shardings=by_fold),
+        epoch=jax.jit(
+            over_folds(program.epoch, (0, None, 0, 0)),
+            donate_argnums=0,
+            out_shardings=(by_fold, program.replicated),
+        ),
+        predict=jax.jit(over_folds(program.predict, (0, 0, None, 0, 0)), out_shardings=program.replicated),
+        by_fold=by_fold,
+        group=group,
+    )
+
+
+def stack(program: Program, of_folds: Sequence):
+    """Host trees, one per fold, as `program` takes them; a group that is not full is filled with its last fold."""
+    if program.group == 1:
+        return on_devices(of_folds[0], program.by_fold)
+    of_folds = [*of_folds, *[of_folds[-1]] * (program.group - len(of_folds))]
+    return on_devices(jax.tree.map(lambda *x: np.stack(x), *of_folds), program.by_fold)
+
+
+def stack_keys(program: Program, keys: Sequence):
+    """Like `stack`, for keys of random numbers."""
+    return keys[0] if program.group == 1 else jnp.stack([*keys, *[keys[-1]] * (program.group - len(keys))])
+
+
+def unstack(program: Program, tree, count: int) -> list:
+    """The trees of the first `count` folds, of a group as host arrays."""
+    if program.group == 1:
+        return [tree]
+    host = jax.device_get(jax.jit(lambda x: x, out_shardings=program.replicated)(tree))
+    return [jax.tree.map(lambda x, i=i: x[i], host) for i in range(count)]
 
 
 def _draw_order(key, fold: FoldArrays):

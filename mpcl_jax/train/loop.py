@@ -4,13 +4,17 @@ Started again with the same command it continues: finished folds are read, the r
 last checkpoint and ends with the same bits as if nothing had happened.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 import re
 import zlib
+from collections.abc import Sequence
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from mpcl_jax.batch import Recordings, spec_of, take
 from mpcl_jax.config import ConfigError
@@ -19,7 +23,7 @@ from mpcl_jax.data.normalise import Normalisation, fit_normalisation
 from mpcl_jax.data.protocols import Fold, Split, make_split
 from mpcl_jax.model.mpcl import build
 from mpcl_jax.settings import Config, ProtocolConfig
-from mpcl_jax.train import checkpoint, run_folder
+from mpcl_jax.train import checkpoint, processes, run_folder
 from mpcl_jax.train.devices import make_mesh
 from mpcl_jax.train.evaluate import Predictions, load_predictions, predict_rows, save_predictions
 from mpcl_jax.train.folds import (
@@ -30,7 +34,11 @@ from mpcl_jax.train.folds import (
     device_rows,
     fold_arrays,
     longest_of,
+    make_group_program,
     make_program,
+    stack,
+    stack_keys,
+    unstack,
 )
 from mpcl_jax.train.progress import MetricsLog, Ticker
 from mpcl_jax.train.state import Training
@@ -50,24 +58,48 @@ class Run(NamedTuple):
     board: Any = None  # a TensorBoard writer
 
 
+class Member(NamedTuple):
+    """A fold that is trained, alone or in a group."""
+
+    number: int  # in the run; names its folder
+    fold: Fold
+    key: Any  # everything random in the fold is drawn from it
+    norm: Normalisation
+    label_mean: np.ndarray  # [C], of the training part
+
+
 def prepare(config: Config, workdir: pathlib.Path) -> Run:
     """Loads the recordings, makes the split and claims the folder; compiles nothing.
 
-    Raises ConfigError and DataFileError for everything that can be wrong before training begins.
+    Raises ConfigError and DataFileError for everything that can be wrong before training begins, ProcessError
+    where another process is late or has other settings or data.
     """
-    mesh = make_mesh(config.train.batch_size)
+    mesh = make_mesh(config)
     recordings = pipeline.load(config.data)
     split = make_split(recordings, config.protocol)
     if config.train.select == "best" and not all(len(fold.validation) for fold in split.folds):
         raise ConfigError("config.train.select = 'best': the manifest has a fold without validation rows")
+    at_once = config.train.folds_at_once
+    if at_once > len(split.folds):
+        raise ConfigError(f"config.train.folds_at_once = {at_once}: this run has {len(split.folds)} fold(s)")
     longest = longest_of(_whole(recordings, split, config.protocol).folds)
-    run_folder.claim(workdir, config, recordings, split)
+    processes.meet("data loaded", config.distributed)
+    processes.require_same("settings", _common_settings(config))
+    processes.require_same("data or split", pipeline.content_hash(recordings) + split.sha256)
+    processes.by_first(lambda: run_folder.claim(workdir, config, recordings, split))
     spec = spec_of(recordings)
     model = build(config.model, spec, config.train.precision)
     program = make_program(config, model, spec, longest.train, mesh)
+    if at_once > 1:
+        program = make_group_program(program, at_once, mesh)
     rows = device_rows(recordings, program.replicated)
-    log = MetricsLog(workdir / "metrics.jsonl")
+    log = MetricsLog(workdir / "metrics.jsonl" if processes.is_first() else None)
     return Run(config, workdir, recordings, split, program, longest, rows, log)
+
+
+def _common_settings(config: Config) -> str:
+    """All settings but the one in which processes differ."""
+    return str(dataclasses.replace(config, distributed=dataclasses.replace(config.distributed, process_id=0)))
 
 
 def _whole(recordings: Recordings, split: Split, settings: ProtocolConfig) -> Split:
@@ -77,47 +109,114 @@ def _whole(recordings: Recordings, split: Split, settings: ProtocolConfig) -> Sp
 
 def train_folds(run: Run) -> list[Predictions]:
     """Trains and predicts every fold of the split, or reads what an earlier start finished."""
-    return [_finished_fold(run, number, fold) for number, fold in enumerate(run.split.folds)]
+    numbers = range(len(run.split.folds))
+    finished = processes.by_first(lambda: [n for n in numbers if _predictions_file(run, n).exists()])
+    return [
+        predictions
+        for first in range(0, len(numbers), run.program.group)
+        for predictions in _finished_group(run, numbers[first : first + run.program.group], set(finished))
+    ]
 
 
-def _finished_fold(run: Run, number: int, fold: Fold) -> Predictions:
-    folder = run_folder.fold_folder(run.workdir, number)
-    file = folder / "predictions.npz"
-    if file.exists():
-        print(f"{fold.name}  finished before", flush=True)
-        return load_predictions(file)
-    norm = fit_normalisation(take(run.recordings, fold.train))
-    arrays = jax.device_put(fold_arrays(fold, norm, run.longest), run.program.replicated)
-    training = train_fold(run, number, fold, arrays, norm)
-    predictions = predict_rows(run.program, training, run.rows, arrays, fold.test, run.longest.test)
-    save_predictions(file, predictions)
+def _finished_group(run: Run, numbers: Sequence[int], finished: set[int]) -> list[Predictions]:
+    files = [_predictions_file(run, number) for number in numbers]
+    if finished.issuperset(numbers):
+        for number in numbers:
+            print(f"{run.split.folds[number].name}  finished before", flush=True)
+        return [load_predictions(file) for file in files]
+    members = [_member(run, number) for number in numbers]
+    arrays = stack(run.program, [fold_arrays(m.fold, m.norm, run.longest) for m in members])
+    training = train_group(run, members, arrays)
+    chosen = [member.fold.test for member in members]
+    predictions = predict_rows(run.program, training, run.rows, arrays, chosen, run.longest.test)
+    if processes.is_first():
+        for file, of_fold in zip(files, predictions, strict=True):
+            save_predictions(file, of_fold)
     return predictions
 
 
-def train_fold(run: Run, number: int, fold: Fold, arrays: FoldArrays, norm: Normalisation) -> Training:
-    """Trains one fold from its last checkpoint, or from the start, to its last epoch."""
-    settings, program = run.config.train, run.program
+def _predictions_file(run: Run, number: int) -> pathlib.Path:
+    return run_folder.fold_folder(run.workdir, number) / "predictions.npz"
+
+
+def _member(run: Run, number: int) -> Member:
+    fold = run.split.folds[number]
     # The fold's own number in the protocol, so that `protocol.only` does not change its result.
-    key = jax.random.fold_in(jax.random.key(run.config.seed, impl="rbg"), _own_number(fold))
-    label_mean = run.recordings.labels[fold.train].mean(axis=0)
-    with checkpoint.open_checkpoints(run_folder.fold_folder(run.workdir, number) / "checkpoints") as saved:
-        like = jax.eval_shape(program.create, key, label_mean)
-        resumed = checkpoint.restore(saved, like, program.replicated)
-        done, training = resumed if resumed else (0, program.create(key, label_mean))
-        run.log.drop_after(number, done)
-        _announce(fold, done)
-        ticker = Ticker(fold.name, settings.epochs, done, program.steps_per_epoch * settings.batch_size)
+    seed = jax.random.key(run.config.seed, impl=run.config.train.generator)
+    key = jax.random.fold_in(seed, _own_number(fold))
+    training_part = take(run.recordings, fold.train)
+    return Member(number, fold, key, fit_normalisation(training_part), training_part.labels.mean(axis=0))
+
+
+def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays) -> Training:
+    """Trains folds side by side, or one, from their last common checkpoint, or from the start, to the last epoch."""
+    settings, program = run.config.train, run.program
+    with contextlib.ExitStack() as opened:
+        saved = [opened.enter_context(_open_checkpoints(run, member)) for member in members]
+        done, training = _begin(run, members, saved)
+        for member in members:
+            run.log.drop_after(member.number, done)
+            _announce(member.fold, done)
+        ticker = Ticker(
+            _label(members),
+            settings.epochs,
+            done,
+            len(members) * program.steps_per_epoch * settings.batch_size,
+        )
         try:
             for epoch in range(done + 1, settings.epochs + 1):
-                training, report = program.epoch(training, run.rows, arrays, jax.random.fold_in(key, epoch))
-                report = {name: float(value) for name, value in report.items()}
-                ticker.update(epoch, report)
-                _write_report(run, number, epoch, report)
+                keys = stack_keys(program, [jax.random.fold_in(member.key, epoch) for member in members])
+                training, report = program.epoch(training, run.rows, arrays, keys)
+                reports = _report_of_each(report, len(members))
+                ticker.update(epoch, {name: fmean(r[name] for r in reports) for name in report})
+                for member, of_fold in zip(members, reports, strict=True):
+                    _write_report(run, member.number, epoch, of_fold)
                 if epoch % settings.checkpoint_every == 0 or epoch == settings.epochs:
-                    checkpoint.save(saved, epoch, training, norm, dataclasses.asdict(run.config))
+                    _save(run, members, saved, epoch, training)
         finally:
             ticker.close()
     return training
+
+
+def _open_checkpoints(run: Run, member: Member):
+    return checkpoint.open_checkpoints(run_folder.fold_folder(run.workdir, member.number) / "checkpoints")
+
+
+def _begin(run: Run, members: Sequence[Member], saved: Sequence) -> tuple[int, Training]:
+    """Finished epochs and training of the newest checkpoint that all have, or a fresh start."""
+    program = run.program
+    keys = stack_keys(program, [member.key for member in members])
+    label_means = stack(program, [member.label_mean for member in members])
+    like = jax.eval_shape(program.create, keys, label_means)
+    if program.group > 1:
+        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), like)
+    until, restored = None, []
+    while len({epoch for epoch, _ in restored}) != 1:
+        restored = [
+            checkpoint.restore(manager, like, program.replicated, until) or (0, None) for manager in saved
+        ]
+        until = min(epoch for epoch, _ in restored)
+    if until == 0:
+        return 0, program.create(keys, label_means)
+    trainings = [training for _, training in restored]
+    return until, trainings[0] if program.group == 1 else stack(program, jax.device_get(trainings))
+
+
+def _save(run: Run, members: Sequence[Member], saved: Sequence, epoch: int, training: Training) -> None:
+    of_folds = unstack(run.program, training, len(members))
+    for member, manager, of_fold in zip(members, saved, of_folds, strict=True):
+        checkpoint.save(manager, epoch, of_fold, member.norm, dataclasses.asdict(run.config))
+
+
+def _report_of_each(report: dict, count: int) -> list[dict[str, float]]:
+    """The report of each of `count` folds."""
+    host = {name: np.ravel(jax.device_get(value)) for name, value in report.items()}
+    return [{name: float(values[i]) for name, values in host.items()} for i in range(count)]
+
+
+def _label(members: Sequence[Member]) -> str:
+    """ "fold 1 of 10", or of a group "fold 1 of 10 … fold 8 of 10"."""
+    return " … ".join(dict.fromkeys((members[0].fold.name, members[-1].fold.name)))
 
 
 def _own_number(fold: Fold) -> int:

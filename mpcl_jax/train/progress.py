@@ -15,13 +15,13 @@ LINES_PER_FOLD = 5  # where there is no terminal to redraw a bar in
 class MetricsLog:
     """One JSON object a line, `{"fold": 0, "epoch": 1, "loss": …}`; the file is the source of truth."""
 
-    def __init__(self, path: pathlib.Path):
-        """`path` of the file; its folder must exist."""
+    def __init__(self, path: pathlib.Path | None):
+        """`path` of the file, whose folder must exist; None, for all but the first process, writes nothing."""
         self._path = path
 
     def drop_after(self, fold: int, epoch: int) -> None:
         """Forgets lines of `fold` behind `epoch`: a resumed training will write them again."""
-        if not self._path.exists():
+        if self._path is None or not self._path.exists():
             return
         kept = [line for line in _whole_lines(self._path) if not _is_after(line, fold, epoch)]
         temporary = self._path.with_suffix(".partial")
@@ -30,6 +30,8 @@ class MetricsLog:
 
     def write(self, entry: dict) -> None:
         """Appends one entry."""
+        if self._path is None:
+            return
         with self._path.open("a") as file:
             file.write(json.dumps(entry) + "\n")
 

@@ -19,7 +19,13 @@ from mpcl_jax.data.protocols import Split, write_manifest
 from mpcl_jax.settings import Config
 
 # What may differ between a run and its continuation: nothing of it changes a number.
-HARMLESS = ("config.log.", "config.train.checkpoint_every", "config.data.path", "config.data.cache")
+HARMLESS = (
+    "config.log.",
+    "config.distributed.",
+    "config.train.checkpoint_every",
+    "config.data.path",
+    "config.data.cache",
+)
 
 
 def claim(workdir: pathlib.Path, config: Config, recordings: Recordings, split: Split) -> None:

@@ -1,0 +1,126 @@
+"""Several processes that train as one: how they start, wait for one another and agree (docs/pods.md).
+
+With one process everything here is a call of a function or nothing at all. Only process 0 talks and writes; all
+of them load, train and take part in checkpoints. Every wait is bounded: where processes meet, by
+`config.distributed.patience`; inside a computation by JAX's heartbeats, which end the process (SIGABRT, exit
+code 134) with a message naming those that fell silent.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from orbax.checkpoint import multihost
+
+from mpcl_jax.config import ConfigError, ProcessError
+from mpcl_jax.settings import DistributedConfig
+
+AGAIN = "start all processes again with the same command: the run continues from its last checkpoint"
+
+
+def start(settings: DistributedConfig) -> None:
+    """Joins the other processes, before JAX looks for devices; does nothing where settings.start is "off".
+
+    Raises ConfigError where there is no cluster to ask and ProcessError where not everybody came.
+    """
+    if settings.start == "off":
+        return
+    who = {}
+    if settings.start == "given":
+        who = {
+            "coordinator_address": settings.coordinator,
+            "num_processes": settings.process_count,
+            "process_id": settings.process_id,
+            "cluster_detection_method": "deactivate",
+        }
+    try:
+        jax.distributed.initialize(
+            **who,
+            initialization_timeout=settings.patience,
+            heartbeat_timeout_seconds=settings.heartbeat,
+            shutdown_timeout_seconds=settings.heartbeat,
+        )
+    except ValueError as error:
+        raise ConfigError(
+            "config.distributed.start = 'auto': this is no cluster that JAX knows; set it to 'given' with "
+            f"coordinator, process_count and process_id ({error})"
+        ) from error
+    except jax.errors.JaxRuntimeError as error:
+        raise ProcessError(
+            f"processes did not find each other: {_reason(error, settings)}; {AGAIN}"
+        ) from error
+    if jax.process_index():
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # only process 0 talks; errors go to stderr
+
+
+def is_first() -> bool:
+    """Whether this process is the one that talks and writes."""
+    return jax.process_index() == 0
+
+
+def meet(where: str, settings: DistributedConfig) -> None:
+    """Waits until every process is at `where`, a name used once. Raises ProcessError naming those that are not."""
+    try:
+        multihost.get_barrier_sync_fn()(key=where, timeout_ms=1000 * settings.patience)
+    except jax.errors.JaxRuntimeError as error:
+        raise ProcessError(f"{where}: {_reason(error, settings)}; {AGAIN}") from error
+
+
+def _reason(error: Exception, settings: DistributedConfig) -> str:
+    """Who was late, from the words of JAX's coordination service."""
+    late = re.search(r"timed out task names:\s*((?:\S*\d+\s)+)", str(error))
+    if late:
+        names = ", ".join(sorted(set(re.findall(r"(\d+)\s", late[1]))))
+        return f"process {names} did not come within {settings.patience} s"
+    return " ".join(str(error).split())[:300]
+
+
+def by_first(make: Callable[[], Any]) -> Any:
+    """What `make` returns on process 0, the only one that calls it, as JSON; all raise its ConfigError."""
+    if jax.process_count() == 1:
+        return make()
+    answer = {}
+    if is_first():
+        try:
+            answer = {"value": make()}
+        except ConfigError as mistake:
+            answer = {"mistake": str(mistake)}
+    text = np.frombuffer(json.dumps(answer).encode(), np.uint8)
+    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
+    sent = multihost_utils.broadcast_one_to_all(np.resize(text, length))
+    answer = json.loads(bytes(np.asarray(sent)))
+    if "mistake" in answer:
+        raise ConfigError(answer["mistake"])
+    return answer["value"]
+
+
+def require_same(what: str, text: str) -> None:
+    """Raises ProcessError naming the processes whose `text` is not that of process 0."""
+    if jax.process_count() == 1:
+        return
+    digest = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
+    everyone = np.asarray(multihost_utils.process_allgather(digest))
+    others = [str(i) for i, x in enumerate(everyone) if (x != everyone[0]).any()]
+    if others:
+        raise ProcessError(
+            f"process {', '.join(others)} has other {what} than process 0; all need the same command and files"
+        )
+
+
+def anyone(yes: bool) -> bool:
+    """Whether `yes` holds on any process. All must ask."""
+    if jax.process_count() == 1:
+        return yes
+    return bool(np.any(multihost_utils.process_allgather(np.bool_(yes))))
+
+
+def finish() -> None:
+    """Leaves the others, which may end; this process can go on alone."""
+    if jax.process_count() > 1:
+        jax.distributed.shutdown()
