@@ -75,7 +75,8 @@ def run_baselines(run: Run) -> list[dict[str, np.ndarray]]:
     settings, results = run.config.benchmark, []
     for number, fold in enumerate(run.split.folds):
         file = fold_folder(run.workdir, number) / "baselines.npz"
-        predicted = comparison.load_fold(file, comparison.wanted(settings))
+        shape = (len(fold.test), len(run.recordings.emotions))
+        predicted = comparison.load_fold(file, comparison.wanted(settings), shape)
         if predicted is None:
             print(f"{fold.name}  baselines: {', '.join(comparison.wanted(settings))}", flush=True)
             predicted = comparison.predict_fold(

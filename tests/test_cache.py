@@ -32,7 +32,7 @@ def source(tmp_path):
 
 
 def ask(tmp_path, source, compute, settings=SETTINGS):
-    arrays = cache.through(tmp_path / "kept", "S2", source, settings, compute)
+    arrays = cache.through(tmp_path / "kept", "S2", (source,), settings, compute)
     assert arrays["a/values"].tolist() == [0, 1, 2, 3] and arrays["present"].dtype == bool
     return compute.calls
 
@@ -85,6 +85,22 @@ def test_other_settings_or_version_are_computed_anew(tmp_path, source, settings)
     compute = Counter()
     ask(tmp_path, source, compute)
     assert ask(tmp_path, source, compute, settings) == 2
+
+
+def test_an_entry_of_several_sources_hangs_on_each(tmp_path, source):
+    other = tmp_path / "labels.mat"
+    other.write_bytes(b"labels")
+    compute = Counter()
+
+    def ask_both(*sources):
+        cache.through(tmp_path / "kept", "S2", sources, SETTINGS, compute)
+        return compute.calls
+
+    assert (ask_both(source, other), ask_both(source, other)) == (1, 1)
+    rewrite(other, b"LABELS", other.stat().st_mtime_ns + 10**9)
+    assert (ask_both(source, other), ask_both(source, other)) == (2, 2)
+    assert (ask_both(source), ask_both(source)) == (3, 3)  # one is gone
+    assert ask_both(other, source) == 4
 
 
 def damage_flip(folder):
@@ -149,7 +165,7 @@ def test_a_failing_conversion_leaves_the_old_entry(tmp_path, source):
         raise DataFileError(source, "is damaged")
 
     with pytest.raises(DataFileError, match="is damaged"):
-        cache.through(tmp_path / "kept", "S2", source, {"window": 1.0}, fails)
+        cache.through(tmp_path / "kept", "S2", (source,), {"window": 1.0}, fails)
     assert (tmp_path / "kept" / "S2.npz").read_bytes() == old
 
 
@@ -167,7 +183,7 @@ def test_nothing_half_written_stays(tmp_path, source, monkeypatch):
     monkeypatch.setattr(os, "replace", crash)
     rewrite(source, b"second", 10**18)
     with pytest.raises(KeyboardInterrupt):
-        cache.through(tmp_path / "kept", "S2", source, SETTINGS, lambda: {"a/values": np.zeros(1)})
+        cache.through(tmp_path / "kept", "S2", (source,), SETTINGS, lambda: {"a/values": np.zeros(1)})
     monkeypatch.undo()
     assert sorted(p.name for p in (tmp_path / "kept").iterdir()) == ["S2.json", "S2.npz"]
     assert ask(tmp_path, source, compute) == 2
@@ -176,13 +192,13 @@ def test_nothing_half_written_stays(tmp_path, source, monkeypatch):
 def test_a_folder_that_can_not_be_written(tmp_path, source):
     (tmp_path / "kept").write_text("a file where the folder should be")
     with pytest.raises(DataFileError, match=r"config\.data\.cache") as caught:
-        cache.through(tmp_path / "kept", "S2", source, SETTINGS, Counter())
+        cache.through(tmp_path / "kept", "S2", (source,), SETTINGS, Counter())
     assert caught.value.file == str(tmp_path / "kept")
 
 
 def test_a_source_that_is_gone(tmp_path):
     with pytest.raises(DataFileError, match="can not be read"):
-        cache.through(tmp_path, "S2", tmp_path / "none.pkl", SETTINGS, Counter())
+        cache.through(tmp_path, "S2", (tmp_path / "none.pkl",), SETTINGS, Counter())
 
 
 def test_where_caches_live(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """All four layouts of DMER as a whole. The fixtures plant the time of every window in its features."""
 
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from dmer_fixture import (
 )
 from scipy.io import savemat
 
-from mpcl_jax.data import dmer, dmer_files
+from mpcl_jax.data import cache, dmer, dmer_files
 from mpcl_jax.data.dmer_files import EMOTIONS, VALENCE
 from mpcl_jax.settings import DmerConfig
 
@@ -34,6 +35,14 @@ def in_process():
         patch.setattr(dmer, "run_guarded", lambda function, *args: function(*args))
         patch.setattr(dmer_files, "read_mat", dmer_files.parse_mat)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cache, "user_folder", lambda: folder)
+        yield folder / "dmer"
 
 
 def expected_labels(tables, recordings):
@@ -56,7 +65,7 @@ def test_the_guarded_child_reads_the_same(tmp_path, monkeypatch, layout):
         savemat(tmp_path / "3" / "datas.mat", signals(videos=(3, 16)) | {"dis_label": ratings(3)})
     here = dmer.load(str(tmp_path), SETTINGS)
     monkeypatch.setattr(dmer, "run_guarded", GUARDED)
-    child = dmer.load(str(tmp_path), SETTINGS)
+    child = dmer.load(str(tmp_path), SETTINGS, cache=str(tmp_path / "other"))
     assert here._fields == child._fields and here.notes == child.notes
     for m in here.signals:
         np.testing.assert_array_equal(here.signals[m], child.signals[m])
@@ -245,7 +254,7 @@ def test_split_file_keeps_its_published_test_rows(split_root):
 
 def test_split_file_says_that_it_leaks(split_root):
     one = dmer.load(str(split_root / "datas_all_fea_5.mat"), SETTINGS)
-    assert one.protocols == ("window80", "trial_kfold")
+    assert one.protocols == ("window80", "trial_kfold") and one.trial_name == "label groups"
     text = " ".join(one.notes)
     assert "no clip ids" in text and "LEAKY" in text and "stricter" in text
     both = dmer.load(str(split_root), SETTINGS)
@@ -263,6 +272,40 @@ def test_published_sample():
     assert round(float((truth * np.log(truth / guess)).sum(1).mean()), 4) == 0.0622
     assert round(float(np.abs(truth - guess).max(1).mean()), 4) == 0.1003
     assert r.signals["eeg"].shape == (875, 18, 4) and r.signals["video"].shape == (875, 1, 32)
+
+
+def same(one, other):
+    assert one.notes == other.notes
+    for field in ("signals", "present", "quality"):
+        for m, x in getattr(one, field).items():
+            np.testing.assert_array_equal(x, getattr(other, field)[m])
+    for field in ("labels", "subject", "trial", "stimulus", "start"):
+        np.testing.assert_array_equal(getattr(one, field), getattr(other, field))
+
+
+def test_a_second_start_reads_no_mat_file_until_one_changes(feature_root, tmp_path, monkeypatch):
+    root = shutil.copytree(feature_root, tmp_path / "dmer")
+    first = dmer.load(str(root), SETTINGS)
+
+    def reads(*_):
+        raise AssertionError("a file was read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dmer, "run_guarded", reads)
+        same(first, dmer.load(str(root), SETTINGS))
+    savemat(root / "2" / "datas.mat", {"dis_label": ratings(3)})
+    changed = dmer.load(str(root), SETTINGS)
+    assert not np.array_equal(changed.labels, first.labels)
+    # A better place for labels than before: the set of files has changed, though none of them has.
+    savemat(root / "2" / "dis_label.mat", {"dis_label": ratings(2)})
+    same(first, dmer.load(str(root), SETTINGS))
+
+
+def test_other_windows_are_read_anew(tmp_path):
+    (tmp_path / "5").mkdir()
+    savemat(tmp_path / "5" / "datas.mat", signals(videos=(3,)) | {"dis_label": ratings(5)})
+    lengths = [len(dmer.load(str(tmp_path), DmerConfig(window_seconds=w)).labels) for w in (2.0, 4.0, 2.0)]
+    assert lengths == [11, 9, 11]
 
 
 def test_unknown_subject_names_those_found(feature_root):

@@ -15,6 +15,7 @@ from run_fixture import PowerCut, bits, last_training, moved, quickly_prepared, 
 
 from mpcl_jax import experiment
 from mpcl_jax.batch import DataFileError, take
+from mpcl_jax.benchmark import comparison
 from mpcl_jax.config import ConfigError, resolve
 from mpcl_jax.data import pipeline
 from mpcl_jax.data.manifest import read_manifest, row_ids, write_manifest
@@ -377,6 +378,33 @@ def test_damaged_predictions_are_named_with_the_way_out(finished, tmp_path, dama
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(DataFileError, match=f"{file}.*delete it and start the run again"):
         load_predictions(file)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:60] + bytes(64) + data[124:],
+    ],
+)
+def test_damaged_baselines_are_named_with_the_way_out(tmp_path, damage):
+    file, shares = tmp_path / "baselines.npz", np.full((4, 2), 0.5)
+    comparison.save_fold(file, {"train_mean": shares})
+    assert comparison.load_fold(file, ("train_mean", "ridge"), (4, 2)) is None  # another set of baselines
+    np.testing.assert_array_equal(comparison.load_fold(file, ("train_mean",), (4, 2))["train_mean"], shares)
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(DataFileError, match=f"{file}.*delete it and start the run again"):
+        comparison.load_fold(file, ("train_mean",), (4, 2))
+
+
+@pytest.mark.parametrize(
+    "held", [np.full((3, 2), 0.5), np.full((4, 2), np.nan), np.ones((4, 2)), np.eye(4, 2, dtype=int)]
+)
+def test_baselines_that_are_no_distributions_of_this_fold_are_refused(tmp_path, held):
+    comparison.save_fold(tmp_path / "baselines.npz", {"train_mean": held})
+    with pytest.raises(DataFileError, match="'train_mean' does not hold 4 distributions of 2 emotions"):
+        comparison.load_fold(tmp_path / "baselines.npz", ("train_mean",), (4, 2))
 
 
 def test_the_log_forgets_what_a_resumed_fold_writes_again(tmp_path):

@@ -4,12 +4,13 @@ import pathlib
 
 import numpy as np
 
-from mpcl_jax.batch import Recordings, take
+from mpcl_jax.batch import DataFileError, Recordings, take
 from mpcl_jax.benchmark import baselines
 from mpcl_jax.benchmark.leaderboard import METHOD, REFERENCE, Result, Table, make_table
 from mpcl_jax.benchmark.selection import Part
 from mpcl_jax.data.manifest import held_apart, row_ids
 from mpcl_jax.data.normalise import design_matrix, fit_normalisation
+from mpcl_jax.data.npz_reader import parse_npz
 from mpcl_jax.data.protocols import Fold, Split
 from mpcl_jax.settings import BASELINES, BenchmarkConfig
 
@@ -38,12 +39,30 @@ def predict_fold(
     }
 
 
-def load_fold(file: pathlib.Path, names: tuple[str, ...]) -> dict[str, np.ndarray] | None:
-    """Predictions that an earlier start saved, or None unless the file holds all of `names`."""
+def load_fold(
+    file: pathlib.Path, names: tuple[str, ...], shape: tuple[int, int]
+) -> dict[str, np.ndarray] | None:
+    """Predictions of `shape` [P, C] that an earlier start saved, or None unless the file holds all of `names`.
+
+    Raises DataFileError naming the file where it is damaged or holds something else.
+    """
+    remedy = "delete it and start the run again: the baselines of the fold are fitted again"
     if not file.exists():
         return None
-    with np.load(file, allow_pickle=False) as saved:
-        return {name: saved[name] for name in names} if set(names) <= set(saved.files) else None
+    try:
+        saved = parse_npz(file)
+    except DataFileError as error:
+        raise DataFileError(file, f"can not be read; {remedy} ({error.reason})") from error
+    if not set(names) <= set(saved):
+        return None
+    for name in names:
+        x = saved[name]
+        good = x.shape == shape and x.dtype.kind == "f" and np.isfinite(x).all() and (x >= 0).all()
+        if not good or np.abs(x.sum(1) - 1).max() > 1e-3:
+            raise DataFileError(
+                file, f"{name!r} does not hold {shape[0]} distributions of {shape[1]} emotions; {remedy}"
+            )
+    return {name: saved[name] for name in names}
 
 
 def save_fold(file: pathlib.Path, predictions: dict[str, np.ndarray]) -> None:
@@ -76,4 +95,5 @@ def make_run_table(
         recordings.trial[rows],
         split.sha256,
         leaky=split.leaky,
+        unit_name=recordings.trial_name,
     )

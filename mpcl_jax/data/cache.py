@@ -1,7 +1,7 @@
-"""What was computed from a large file, kept on disk beside a description of that file.
+"""What was computed from large files, kept on disk beside a description of those files.
 
-An entry is two files: `<name>.npz` (arrays, never pickled) and `<name>.json` (source, settings, checksum). An
-entry whose source, settings or checksum does not fit is computed anew, never trusted.
+An entry is two files: `<name>.npz` (arrays, never pickled) and `<name>.json` (sources, settings, checksum). An
+entry whose sources, settings or checksum does not fit is computed anew, never trusted.
 """
 
 import hashlib
@@ -34,49 +34,66 @@ def sha256(path: Path) -> str:
 
 
 def through(
-    folder: Path, name: str, source: Path, settings: dict, compute: Callable[[], dict[str, np.ndarray]]
+    folder: Path,
+    name: str,
+    sources: tuple[Path, ...],
+    settings: dict,
+    compute: Callable[[], dict[str, np.ndarray]],
 ) -> dict[str, np.ndarray]:
-    """`compute()`, or what it returned for the same bytes of `source` and the same `settings` before.
+    """`compute()`, or what it returned for the same bytes of `sources` and the same `settings` before.
 
     `settings` is plain JSON data and must hold everything else that the result depends on, the version of the
     code included. A source of unchanged size and time of change is taken as unchanged without being read.
-    Raises DataFileError if the source can not be read or the folder not be written.
+    Raises DataFileError if a source can not be read or the folder not be written.
     """
-    try:
-        stat = source.stat()
-        stamp = {"path": str(source.resolve()), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-        known, arrays = _read(folder, name, settings)
-        if arrays is not None and {k: known.get(k) for k in stamp} == stamp:
-            return arrays
-        stamp["sha256"] = sha256(source)
-    except OSError as error:
-        raise DataFileError(source, f"can not be read ({error.strerror}); check its permissions") from error
-    if arrays is None or known.get("sha256") != stamp["sha256"]:
+    stamps = [_stamp(source) for source in sources]
+    known, arrays = _read(folder, name, settings)
+    if arrays is not None and [{k: x for k, x in old.items() if k != "sha256"} for old in known] == stamps:
+        return arrays
+    described = [stamp | {"sha256": _hash(source)} for stamp, source in zip(stamps, sources, strict=True)]
+    if arrays is None or [x.get("sha256") for x in known] != [x["sha256"] for x in described]:
         arrays = compute()
-    _write(folder, name, stamp, settings, arrays)
+    _write(folder, name, described, settings, arrays)
     return arrays
 
 
-def _read(folder: Path, name: str, settings: dict) -> tuple[dict, dict[str, np.ndarray] | None]:
-    """Source and arrays of an entry; no arrays if it is absent, damaged or made with other settings."""
+def _stamp(source: Path) -> dict:
+    try:
+        stat = source.stat()
+        return {"path": str(source.resolve()), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    except OSError as error:
+        raise DataFileError(source, f"can not be read ({error.strerror}); check its permissions") from error
+
+
+def _hash(source: Path) -> str:
+    try:
+        return sha256(source)
+    except OSError as error:
+        raise DataFileError(source, f"can not be read ({error.strerror}); check its permissions") from error
+
+
+def _read(folder: Path, name: str, settings: dict) -> tuple[list[dict], dict[str, np.ndarray] | None]:
+    """Sources and arrays of an entry; no arrays if it is absent, damaged or made with other settings."""
     try:
         entry = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         if entry["settings"] != settings or entry["sha256"] != sha256(folder / f"{name}.npz"):
-            return {}, None
+            return [], None
         with np.load(folder / f"{name}.npz", allow_pickle=False) as file:
-            return dict(entry["source"]), {key: file[key] for key in file.files}
+            return [dict(x) for x in entry["sources"]], {key: file[key] for key in file.files}
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
-        return {}, None
+        return [], None
 
 
-def _write(folder: Path, name: str, source: dict, settings: dict, arrays: dict[str, np.ndarray]) -> None:
+def _write(
+    folder: Path, name: str, sources: list[dict], settings: dict, arrays: dict[str, np.ndarray]
+) -> None:
     """Puts both files in their place as a whole; the description last, as it vouches for the arrays."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
             draft = Path(temporary) / name
             np.savez(f"{draft}.npz", **arrays)
-            entry = {"source": source, "settings": settings, "sha256": sha256(Path(f"{draft}.npz"))}
+            entry = {"sources": sources, "settings": settings, "sha256": sha256(Path(f"{draft}.npz"))}
             Path(f"{draft}.json").write_text(json.dumps(entry, indent=1), encoding="utf-8")
             os.replace(f"{draft}.npz", folder / f"{name}.npz")
             os.replace(f"{draft}.json", folder / f"{name}.json")

@@ -5,13 +5,15 @@ ratings divided by their sum are the distribution. `dmer_files.py` describes the
 are found; `load` recognises them.
 """
 
-import collections
 import dataclasses
+import hashlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from mpcl_jax.batch import DataFileError, Recordings, check_recordings, take
+from mpcl_jax.data import cache as disk
 from mpcl_jax.data import dmer_features, dmer_signals
 from mpcl_jax.data.dmer_files import (
     CLIPS,
@@ -24,10 +26,12 @@ from mpcl_jax.data.dmer_files import (
     distributions,
     find_subjects,
     read_labels,
+    source_files,
 )
 from mpcl_jax.data.safe_read import run_guarded
 from mpcl_jax.settings import DmerConfig
 
+VERSION = 1  # of the numbers made of DMER's files; raised with each change, caches are made anew
 GROUPS = {"eeg": "physiological", "gsr": "physiological", "ppg": "physiological", "video": "behavioural"}
 
 SPLIT_NOTES = (
@@ -39,16 +43,18 @@ SPLIT_NOTES = (
 )
 
 
-def load(root: str, settings: DmerConfig) -> Recordings:
+def load(root: str, settings: DmerConfig, cache: str = "") -> Recordings:
     """All windows of DMER under `root`, a folder in one of the four layouts or one features file (C, D).
 
     Shapes: EEG [18 channels, 5 bands] (layout D: 4 bands), every other modality one token. `trial` is
     "subject/video", `stimulus` the video, `start` the seconds from the beginning of the clip; layout D has no
-    clips and names groups of equal labels instead. Raises DataFileError naming file, key or video, and what to do.
+    clips and names groups of equal labels instead. What was read of a person is kept in `cache`, a folder, "" =
+    that of the user. Raises DataFileError naming file, key or video, and what to do.
     """
     found = find_subjects(Path(root), settings.subjects)
     layout = found[0].layout
-    parts = [part for one in found for part in _guarded(one, settings)]
+    store = Path(cache) if cache else disk.user_folder() / "dmer"
+    parts = [part for one in found if (part := _kept(one, settings, store))]
     _require_rows(root, found, parts, settings)
     signals, present = _joined_signals(parts)
     recordings = Recordings(
@@ -68,6 +74,7 @@ def load(root: str, settings: DmerConfig) -> Recordings:
         notes=_notes(layout, found, parts, present),
         published_test=np.concatenate([p.published_test for p in parts]) if layout is Layout.SPLIT else None,
         protocols=_protocols(layout, found),
+        trial_name="label groups" if layout is Layout.SPLIT else "trials",
     )
     some = np.any(list(present.values()), axis=0)
     return check_recordings(recordings if some.all() else take(recordings, some), root)
@@ -80,25 +87,70 @@ def _require_rows(root: str, found: list[Found], parts: list[Part], settings: Dm
         raise DataFileError(root, f"{text}; choose others with config.data.dmer.subjects")
 
 
-def _guarded(found: Found, settings: DmerConfig) -> list[Part]:
-    options = dataclasses.asdict(settings)
-    parts = run_guarded(read_subject, found.path, found.subject, str(found.layout), options)
-    return [Part(*part) for part in parts]
+def _kept(found: Found, settings: DmerConfig, store: Path) -> Part | None:
+    """All windows of one subject from the cache or its files; None where no clip holds a window."""
+    options = {name: value for name, value in dataclasses.asdict(settings).items() if name != "subjects"}
+    key = hashlib.sha256(f"{found.path.resolve()} {found.layout} {sorted(options.items())}".encode())
+    compute = partial(run_guarded, read_subject, found.path, found.subject, str(found.layout), options)
+    arrays = disk.through(
+        store, key.hexdigest()[:20], source_files(found), options | {"version": VERSION}, compute
+    )
+    return _part_of(found, arrays) if arrays else None
 
 
-def read_subject(path: Path, subject: str, layout: str, settings: dict) -> list[Part]:
-    """The windows of one subject, clip by clip: for `run_guarded`, hence plain data in and out."""
+def _part_of(found: Found, arrays: dict[str, np.ndarray]) -> Part:
+    of = {
+        kind: {m: arrays[f"{kind}/{m}"] for m in GROUPS if f"{kind}/{m}" in arrays}
+        for kind in ("signals", "quality")
+    }
+    ids = {name: arrays[name] for name in ("labels", "trial", "stimulus", "start")}
+    return Part(found.path, found.subject, **of, **ids, published_test=arrays.get("published_test"))
+
+
+def read_subject(path: Path, subject: str, layout: str, settings: dict) -> dict[str, np.ndarray]:
+    """The windows of one subject, clip by clip: for `run_guarded`, hence plain data in and out.
+
+    Returns "signals/<modality>" [n, T_m, F_m], NaN where a clip lacks the modality, "quality/<modality>" [n] and
+    the fields of `Part` from labels on; nothing at all where no clip is long enough for a window.
+    """
     found = Found(subject, Layout(layout), path)
     match found.layout:
         case Layout.SPLIT:
-            return [dmer_features.read_split(path, found.subject)]
+            return _arrays_of([dmer_features.read_split(path, found.subject)])
         case Layout.MERGED:
             clips = dmer_features.read_merged(path, settings["complex_part"])
         case Layout.FEATURES:
             clips = dmer_features.read_folder(path, settings["complex_part"])
         case Layout.SIGNALS:
             clips = dmer_signals.read_signals(path, settings["window_seconds"], settings["step_seconds"])
-    return _labelled(found, clips) if clips else []
+    return _arrays_of(_labelled(found, clips)) if clips else {}
+
+
+def _arrays_of(parts: list[Part]) -> dict[str, np.ndarray]:
+    arrays = {}
+    for m in GROUPS:
+        if any(m in part.signals for part in parts):
+            arrays[f"signals/{m}"] = _joined(parts, m)
+            arrays[f"quality/{m}"] = _joined_quality(parts, m)
+    for name in ("labels", "trial", "stimulus", "start"):
+        arrays[name] = np.concatenate([part._asdict()[name] for part in parts])
+    if parts[0].published_test is not None:
+        arrays["published_test"] = parts[0].published_test
+    return arrays
+
+
+def _joined(parts: list[Part], modality: str) -> np.ndarray:
+    """One modality of all `parts` [n, T_m, F_m]; NaN in those that lack it."""
+    shapes = {part.signals[modality].shape[1:]: part.file for part in parts if modality in part.signals}
+    if len(shapes) > 1:
+        which = "; ".join(f"{list(shape)} in {file}" for shape, file in shapes.items())
+        raise DataFileError(
+            parts[0].file, f"{modality} differs between subjects ({which}); extract all alike"
+        )
+    (shape,) = shapes
+    blocks = [part.signals.get(modality, np.full((len(part.labels), *shape), np.nan)) for part in parts]
+    with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, hence absent
+        return np.concatenate(blocks, dtype=np.float32, casting="unsafe")
 
 
 def _labelled(found: Found, clips: list[Clip]) -> list[Part]:
@@ -129,19 +181,11 @@ def _joined_signals(parts: list[Part]) -> tuple[dict[str, np.ndarray], dict[str,
     """Signals m -> [N, T_m, F_m] float32 and present m -> [N]; a window that is not finite counts as absent."""
     signals, present = {}, {}
     for m in GROUPS:
-        shapes = {part.signals[m].shape[1:]: part.file for part in parts if m in part.signals}
-        if not shapes:
-            continue
-        if len(shapes) > 1:
-            which = "; ".join(f"{list(shape)} in {file}" for shape, file in shapes.items())
-            raise DataFileError(parts[0].file, f"{m} differs between subjects ({which}); extract all alike")
-        (shape,) = shapes
-        blocks = [part.signals.get(m, np.full((len(part.labels), *shape), np.nan)) for part in parts]
-        with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, hence absent
-            joined = np.concatenate(blocks, dtype=np.float32, casting="unsafe")
-        present[m] = np.isfinite(joined).all((1, 2))
-        joined[~present[m]] = 0
-        signals[m] = joined
+        if any(m in part.signals for part in parts):
+            joined = _joined(parts, m)
+            present[m] = np.isfinite(joined).all((1, 2))
+            joined[~present[m]] = 0
+            signals[m] = joined
     return signals, present
 
 
@@ -177,7 +221,7 @@ def _notes(layout: Layout, found: list[Found], parts: list[Part], present: dict[
 
 
 def _clip_notes(found: list[Found], parts: list[Part]) -> list[str]:
-    clips = collections.Counter(part.subject for part in parts)
-    few = [f"{f.subject} ({clips[f.subject]})" for f in found if clips[f.subject] < CLIPS]
+    clips = {part.subject: len(set(part.trial)) for part in parts}
+    few = [f"{f.subject} ({clips.get(f.subject, 0)})" for f in found if clips.get(f.subject, 0) < CLIPS]
     notes = ["the length of a clip tells its valence: `start` and the number of windows are no features"]
     return notes + ([f"subjects with fewer than {CLIPS} clips: {', '.join(few)}"] if few else [])

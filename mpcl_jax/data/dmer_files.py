@@ -200,6 +200,14 @@ def _label_places(found: Found) -> list[Path]:
     return [path for path in (*own, *first, *others, *merged) if path.is_file()]
 
 
+def source_files(found: Found) -> tuple[Path, ...]:
+    """Every file that can have a part in what is read of a subject: its own and those that may hold labels."""
+    if found.layout is Layout.SPLIT:
+        return (found.path,)
+    own = [found.path / name for name in (*FEATURE_FILES, "datas.mat")]
+    return tuple(dict.fromkeys([*(path for path in own if path.is_file()), *_label_places(found)]))
+
+
 def distributions(rows: np.ndarray, videos: np.ndarray, file: Path) -> np.ndarray:
     """Ratings or distributions [n, 10] -> distributions [n, 10] whose rows sum to 1.
 

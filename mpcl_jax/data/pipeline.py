@@ -21,7 +21,7 @@ def load(settings: DataConfig) -> Recordings:
         case "simulated":
             recordings = simulate(settings.simulate)[0]
         case "dmer":
-            recordings = dmer.load(settings.path, settings.dmer)
+            recordings = dmer.load(settings.path, settings.dmer, cache=settings.cache)
         case "wesad":
             recordings = wesad.load(settings.path, settings.wesad, cache=settings.cache)
         case "folder":

@@ -136,7 +136,7 @@ def _person(folder: Path, settings: WesadConfig, store: Path) -> Person:
     }
     key = sha256(f"{pickle.resolve()} {sorted(chosen.items())}".encode()).hexdigest()[:12]
     compute = partial(safe_read.run_guarded, convert, str(pickle), subject, *chosen.values())
-    arrays = disk.through(store, f"{subject}-{key}", pickle, chosen | {"version": VERSION}, compute)
+    arrays = disk.through(store, f"{subject}-{key}", (pickle,), chosen | {"version": VERSION}, compute)
     wanted = [CODES[name] for name in answers.conditions]
     if list(arrays["codes"]) != wanted:
         raise DataFileError(

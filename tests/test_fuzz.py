@@ -1,0 +1,117 @@
+"""Damaged files of every kind: each is read or refused in one clear line. The full number: `pytest -m long`."""
+
+import collections
+import pathlib
+import shutil
+import time
+
+import numpy as np
+import pytest
+from fuzz_corpus import META, damaged, good_files, manifest_recordings
+from fuzz_functions import outcome, outcomes, read_guarded
+
+from mpcl_jax.batch import DataFileError
+from mpcl_jax.benchmark.comparison import load_fold
+from mpcl_jax.data.folder import read_subject
+from mpcl_jax.data.folder_meta import read_meta
+from mpcl_jax.data.manifest import read_manifest
+from mpcl_jax.data.safe_read import Limits, read_text, run_guarded
+from mpcl_jax.data.wesad_quest import parse_questionnaire
+
+FILES = {"pkl": 5000, "mat": 3000, "npz": 1000, "csv": 500, "json": 500}  # 10,000
+GUARDED = ("pkl", "mat")  # the program reads these in the child only
+BATCH = 250  # files that one child reads: starting one takes longer than reading ten
+LIMITS = Limits(memory_bytes=2 * 2**30, seconds=300.0)
+GOOD = good_files()
+
+
+def read_here(file: pathlib.Path) -> None:
+    """What the program does in its own process with a file of this name."""
+    match file.name:
+        case "anna.npz":
+            read_subject(file, META)
+        case "baselines.npz":
+            load_fold(file, ("train_mean",), (6, 3))
+        case "S2_quest.csv":
+            parse_questionnaire(read_text(file, max_bytes=2**16), str(file))
+        case "meta.json":
+            read_meta(file)
+        case "manifest.json":
+            read_manifest(file, manifest_recordings())
+        case other:
+            raise ValueError(other)
+
+
+def written(root: pathlib.Path, ending: str, numbers: range) -> list[str]:
+    """Damaged files of one kind below `root`, each in a folder of its own; the same ones for every call."""
+    names = []
+    for number in numbers:
+        name, content = GOOD[ending][number % len(GOOD[ending])]
+        rng = np.random.default_rng([number, *ending.encode()])
+        file = root / f"{ending}{number}" / name
+        file.parent.mkdir(parents=True)
+        file.write_bytes(damaged(rng, content, ending))
+        names.append(f"{file.parent.name}/{name}")
+    return names
+
+
+def guarded_outcomes(root: pathlib.Path, names: list[str]) -> tuple[dict[str, tuple], int]:
+    """Outcomes in a guarded child. Where it dies, each file gets a child of its own, as in the program."""
+    try:
+        return run_guarded(outcomes, root, names, limits=LIMITS)
+    except DataFileError as error:
+        if len(names) == 1:
+            return {names[0]: ("refused", str(error), 0.0)}, 0
+        parts = [guarded_outcomes(root, [name]) for name in names]
+        return {k: x for found, _ in parts for k, x in found.items()}, max(memory for _, memory in parts)
+
+
+def fuzz(root: pathlib.Path, ending: str, count: int) -> tuple[collections.Counter, float, int]:
+    """How the files ended, the slowest in seconds, the largest child in bytes. Fails at the first bug."""
+    ends, slowest, memory = collections.Counter(), 0.0, 0
+    for first in range(0, count, BATCH):
+        names = written(root, ending, range(first, min(first + BATCH, count)))
+        if ending in GUARDED:
+            found, held = guarded_outcomes(root, names)
+        else:
+            found, held = {name: outcome(root / name, read_here) for name in names}, 0
+        for name, (end, words, seconds) in found.items():
+            assert end in ("ok", "refused"), f"{name}: {words}"
+            assert "\n" not in words and len(words) < 1000, f"{name}: {words[:2000]}"
+            assert (end == "ok") == (words == "")
+            ends[end] += 1
+            slowest = max(slowest, seconds)
+        memory = max(memory, held)
+        for name in names:
+            shutil.rmtree(root / pathlib.Path(name).parent)
+    return ends, slowest, memory
+
+
+def test_the_undamaged_files_are_read(tmp_path):
+    for ending, files in GOOD.items():
+        for number, (name, content) in enumerate(files):
+            file = tmp_path / f"{ending}{number}" / name
+            file.parent.mkdir()
+            file.write_bytes(content)
+            end, words, _ = outcome(file, read_guarded if ending in GUARDED else read_here)
+            assert end == "ok", f"{ending} {number} {name}: {words}"
+
+
+@pytest.mark.parametrize("ending", FILES)
+def test_damaged_files_are_read_or_refused(tmp_path, ending):
+    ends, slowest, memory = fuzz(tmp_path, ending, FILES[ending] // 50)
+    assert ends["refused"] > 0, ends
+    assert slowest < 10 and memory < LIMITS.memory_bytes
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ending", FILES)
+def test_ten_thousand_damaged_files_are_read_or_refused(tmp_path, ending, capsys):
+    begin = time.monotonic()
+    ends, slowest, memory = fuzz(tmp_path, ending, FILES[ending])
+    assert sum(ends.values()) == FILES[ending] and slowest < 10 and memory < LIMITS.memory_bytes
+    with capsys.disabled():
+        print(
+            f"\n{ending}: {FILES[ending]} files, {ends['ok']} read, {ends['refused']} refused; slowest "
+            f"{slowest:.1f} s, largest child {memory / 2**20:.0f} MiB, {time.monotonic() - begin:.0f} s"
+        )
