@@ -143,6 +143,9 @@ class MemoryConfig:
     update: str = setting("momentum", one_of("momentum", "gradient"))
     # "above_floor": the part of the label above its own minimum. "raw": the label itself.
     evidence: str = setting("above_floor", one_of("above_floor", "raw"))
+    # A sample moves the prototypes of emotion c in proportion to its evidence for c to this power. At 1 slots part
+    # by the other emotions of a sample, at 2 by what the emotion itself looks like (docs/method.md, 2a).
+    evidence_power: float = setting(2.0, between(0.5, 16.0))
     # One assignment for both banks, so that slot (c, k) means the same event on both sides.
     paired: bool = setting(True, SWITCH)
     # "evidence": a slot is the running mean of its evidence until that is as long as the momentum's memory.
@@ -197,7 +200,7 @@ class LossConfig:
     """Weights of the named terms; 0 removes a term exactly. The distribution term has weight 1."""
 
     # Both sides relate a sample to the prototypes alike (stage 2b).
-    relation_distillation: float = setting(0.5, between(0.0, 1000.0))
+    relation_distillation: float = setting(0.1, between(0.0, 1000.0))
     # A query lies nearest to the prototypes of the emotions that were reported.
     prototype: float = setting(0.3, between(0.0, 1000.0))
     # An emotion calls up those that were reported with it.

@@ -13,7 +13,7 @@ from mpcl_jax.settings import MemoryConfig
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")
 
-NOISE = MemoryConfig(slots=2, momentum=0.9, start="noise", reseed_below=0.0)
+NOISE = MemoryConfig(slots=2, momentum=0.9, start="noise", reseed_below=0.0, evidence_power=1.0)
 EVIDENCE = changed(NOISE, start="evidence")
 
 
@@ -94,7 +94,7 @@ def test_the_memory_starts_empty_with_unit_rows():
 GOLDEN_BANK = [[(0.0, 1.0)], [(1.0, 0.0)], [(0.6, 0.8)]]
 GOLDEN_LABELS = np.float32([[0.5, 0.3, 0.2], [0.2, 0.6, 0.2]])
 GOLDEN_QUERY = np.float32([[(1.0, 0.0)] * 2, [(0.0, 1.0)] * 2])
-GOLDEN_SETTINGS = MemoryConfig(slots=1, momentum=0.5, start="noise")
+GOLDEN_SETTINGS = MemoryConfig(slots=1, momentum=0.5, start="noise", evidence_power=1.0)
 
 
 def test_golden_update():
@@ -108,6 +108,18 @@ def test_golden_update():
     np.testing.assert_allclose(after.usage[:, 0], [0.2875, 0.4125, 0.1], rtol=1e-5)
     pairs = np.array([[0.5625, 0.1875, 0.0], [0.1875, 1.0625, 0.0], [0.0, 0.0, 0.0]])
     np.testing.assert_allclose(after.cooccurrence, 0.5 * pairs / 2 + 0.5 / 9, rtol=1e-5)
+
+
+# Power 2, the same samples: squares (.5625, .0625, 0) and (0, 1, 0), masses (.5625, 1.0625, 0).
+#   emotion 1: mean (.0625 (1, 0) + (0, 1)) / 1.0625 = (.058824, .941176); ½ (1, 0) + ½ of it = (.529412, .470588),
+#   length .708331 -> (.747407, .664363). What occurs with what is counted with the evidence itself.
+def test_a_power_of_the_evidence_lets_the_clear_sample_lead():
+    settings, before = changed(GOLDEN_SETTINGS, evidence_power=2.0), small_memory([GOLDEN_BANK, GOLDEN_BANK])
+    after = update(settings, before, GOLDEN_QUERY, GOLDEN_LABELS)
+    np.testing.assert_allclose(after.bank[0, 1, 0], [0.747407, 0.664363], atol=1e-5)
+    np.testing.assert_allclose(after.mass[0, :, 0], [1.5625, 2.0625, 1.0], rtol=1e-6)
+    plain = update(GOLDEN_SETTINGS, before, GOLDEN_QUERY, GOLDEN_LABELS)
+    assert same_bits(after.cooccurrence, plain.cooccurrence)
 
 
 def test_the_first_evidence_is_taken_whole_by_usage_and_cooccurrence():
@@ -177,7 +189,7 @@ def test_evidence_start_takes_the_first_evidence_whole():
 # From noise the momentum alone counts: (.01, .99) / .990051 -> (.010101, .999949).
 @pytest.mark.parametrize("start, row", [("evidence", (0.316228, 0.948683)), ("noise", (0.010101, 0.999949))])
 def test_evidence_start_is_a_running_mean_at_first(start, row):
-    settings = MemoryConfig(slots=1, momentum=0.99, start=start)
+    settings = MemoryConfig(slots=1, momentum=0.99, start=start, evidence_power=1.0)
     before = small_memory([[[(0.0, 1.0)], [(1.0, 0.0)]]] * 2, mass=3.0)
     after = update(settings, before, GOLDEN_QUERY[:1], np.float32([[0.8, 0.2]]))
     np.testing.assert_allclose(after.bank[:, 0, 0], [row, row], atol=1e-5)
@@ -356,7 +368,7 @@ def test_nobody_complete_means_nobody_reseeds():
 
 
 def test_one_slot_is_never_reseeded():
-    settings = MemoryConfig(slots=1, momentum=0.5, start="noise", reseed_below=0.99)
+    settings = changed(GOLDEN_SETTINGS, reseed_below=0.99)
     after = update(settings, small_memory([GOLDEN_BANK] * 2), GOLDEN_QUERY, GOLDEN_LABELS)
     assert same_bits(
         after, update(GOLDEN_SETTINGS, small_memory([GOLDEN_BANK] * 2), GOLDEN_QUERY, GOLDEN_LABELS)

@@ -24,8 +24,8 @@ class Prototypes(NamedTuple):
     """The memory: the Flax collection `prototypes`, part of the train state and of every checkpoint."""
 
     bank: jnp.ndarray  # [G, C, K, D] unit rows
-    mass: jnp.ndarray  # [G, C, K] >= 0, evidence collected so far, in samples
-    usage: jnp.ndarray  # [C, K] >= 0, recent evidence per sample that went to a slot
+    mass: jnp.ndarray  # [G, C, K] >= 0, clear evidence (e^power) collected so far, in samples
+    usage: jnp.ndarray  # [C, K] >= 0, recent clear evidence per sample that went to a slot
     cooccurrence: jnp.ndarray  # [C, C] symmetric, sums to 1, recent mean of e eᵀ
 
 
@@ -78,8 +78,9 @@ def update_prototypes(
     """Moves each prototype towards the queries it explains, by one batch.
 
     `bank ← unit(μ' bank + (1 − μ') mean)` with `mean = Σ_i a_i q_i / Σ_i a_i`, the assignment
-    `a_ck = weight · e_c · softmax_k`, and `μ' = μ^min(mass, 1)`: a slot without evidence keeps its row bit for
-    bit. With `start = "evidence"` also `μ' <= n / (n + mass)`, n the mass collected so far: the running mean
+    `a_ck = weight · e_c^power · softmax_k`, and `μ' = μ^min(mass, 1)`: a slot without evidence keeps its row bit
+    for bit. A power above 1 lets clear samples lead: otherwise slots part by the other emotions of a sample.
+    With `start = "evidence"` also `μ' <= n / (n + mass)`, n the mass collected so far: the running mean
     of all evidence until that is as long as the memory of the momentum, and the first evidence replaces noise.
     Momentum 1 moves nothing, whatever the start. Evidence that cancels out (or comes from queries that are
     zero) has no direction: the row stays.
@@ -94,7 +95,8 @@ def update_prototypes(
     evidence = weight[:, None] * evidence_of(labels, settings.evidence)  # [B, C]
     similarity = similarities(query, prototypes.bank, settings.temperature)
     sharper = similarity * (settings.temperature / settings.assign_temperature)
-    assigned = assign(sharper, present, paired=settings.paired) * evidence[:, None, :, None]
+    clear = (evidence**settings.evidence_power)[:, None, :, None]
+    assigned = assign(sharper, present, paired=settings.paired) * clear
     seen = assigned * present[:, :, None, None]  # [B, G, C, K]
     mass = seen.sum(0)
     keep = settings.momentum ** jnp.minimum(mass, 1.0)
