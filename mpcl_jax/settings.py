@@ -115,9 +115,9 @@ class FusionConfig:
     scales: tuple[float, ...] = setting((0.25, 1.0, 4.0), each(above(0.0, 1e6), least=1))
     # Heads of every retrieval; the model's width is a multiple of it.
     heads: int = setting(4, between(1, 1024))
-    # Retrieval among the tokens of one modality group; both off = tokens are only concatenated.
+    # Tokens may recall those of their own modality group; both off = tokens are only concatenated.
     within_group: bool = setting(True, SWITCH)
-    # Retrieval of each group from the other.
+    # Tokens may recall those of the other group.
     across_groups: bool = setting(True, SWITCH)
     # Width of the token MLP in units of the model's width.
     mlp_ratio: float = setting(2.0, above(0.0, 64.0))

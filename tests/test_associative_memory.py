@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny_model import all_finite, parameters_of, quick_jit, same_bits
 
-from mpcl_jax.model.associative_memory import MultiScaleRetrieval, associate, retrieve
+from mpcl_jax.model.associative_memory import MultiScaleRetrieval, associate
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")
 
@@ -16,7 +16,13 @@ STATE = np.float32([[1.0, 0.1], [-1.0, 0.2]])
 STORED = np.float32([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
 SCALES = (0.25, 1.0, 4.0)
 
-recall = quick_jit(retrieve)
+
+def mixture(state, stored, beta, present=None):
+    """One step of Hopfield retrieval."""
+    return associate(beta * state @ stored.T, present) @ stored
+
+
+recall = quick_jit(mixture)
 
 
 def test_a_small_beta_recalls_the_average_of_all_patterns():
@@ -63,7 +69,7 @@ def test_nothing_stored_recalls_zeros_with_a_finite_gradient():
     @quick_jit
     def slope(state, stored):
         def squared(state, stored):
-            return jnp.sum(retrieve(state, stored, 3.0, nothing) ** 2)
+            return jnp.sum(mixture(state, stored, 3.0, nothing) ** 2)
 
         return jax.grad(squared, argnums=(0, 1))(state, stored)
 
@@ -72,16 +78,17 @@ def test_nothing_stored_recalls_zeros_with_a_finite_gradient():
 
 
 def patterns(seed=0):
-    """B 2, T 2, N 4, D 4: the last pattern of the second sample is absent."""
+    """B 2, T 2, N 4, D 4: the last pattern of the second sample is absent, one state may not recall another."""
     rng = np.random.default_rng(seed)
     state = rng.normal(size=(2, 2, 4)).astype(np.float32)
     stored = rng.normal(size=(2, 4, 4)).astype(np.float32)
-    present = np.ones((2, 4), bool)
-    present[1, 3] = False
-    return state, stored, present
+    may_recall = np.ones((2, 2, 4), bool)
+    may_recall[1, :, 3] = False
+    may_recall[0, 1, 0] = False
+    return state, stored, may_recall
 
 
-def in_numpy(params, state, stored, present, heads, count):
+def in_numpy(params, state, stored, may_recall, heads, count):
     """The formula of the docstring, one sample, head, token and scale at a time."""
 
     def dense(name, x):
@@ -103,7 +110,7 @@ def in_numpy(params, state, stored, present, heads, count):
                 weights = weights / weights.sum()
                 association = np.zeros(len(key))
                 for s in range(count):
-                    strength = np.exp(beta[s] * key @ query[t, here]) * present[b]
+                    strength = np.exp(beta[s] * key @ query[t, here]) * may_recall[b, t]
                     association += weights[s] * strength / strength.sum()
                 joined[b, t, here] = association @ value
     return dense("output", joined)
@@ -152,11 +159,11 @@ def test_each_scale_changes_the_output():
 def test_the_order_of_stored_patterns_is_irrelevant():
     made, apply = module(SCALES)
     params = parameters_of(made, *patterns(), seed=3)
-    state, stored, present = patterns()
+    state, stored, may_recall = patterns()
     order = [2, 3, 1, 0]
     np.testing.assert_allclose(
-        apply(params, state, stored[:, order], present[:, order]),
-        apply(params, state, stored, present),
+        apply(params, state, stored[:, order], may_recall[..., order]),
+        apply(params, state, stored, may_recall),
         atol=1e-6,
     )
 
@@ -164,20 +171,20 @@ def test_the_order_of_stored_patterns_is_irrelevant():
 def test_absent_tokens_change_no_bit_of_the_module():
     made, apply = module(SCALES)
     params = parameters_of(made, *patterns(), seed=3)
-    state, stored, present = patterns()
+    state, stored, may_recall = patterns()
     other = stored.copy()
     other[1, 3] = 1e20
-    assert same_bits(apply(params, state, stored, present), apply(params, state, other, present))
-    other[1, 2] += 1.0  # a present one does
-    assert not same_bits(apply(params, state, stored, present), apply(params, state, other, present))
+    assert same_bits(apply(params, state, stored, may_recall), apply(params, state, other, may_recall))
+    other[1, 2] += 1.0  # a pattern that is there does
+    assert not same_bits(apply(params, state, stored, may_recall), apply(params, state, other, may_recall))
 
 
 def test_a_sample_without_patterns_recalls_nothing():
     made, apply = module(SCALES)
     params = parameters_of(made, *patterns(), seed=3)
-    state, stored, present = patterns()
-    present[0] = False
-    recalled = np.asarray(apply(params, state, stored, present))
+    state, stored, may_recall = patterns()
+    may_recall[0] = False
+    recalled = np.asarray(apply(params, state, stored, may_recall))
     assert (recalled[0] == np.asarray(params["output"]["bias"])).all()  # W_o of zero
-    loss = quick_jit(jax.grad(lambda p: jnp.sum(made.apply({"params": p}, state, stored, present) ** 2)))
+    loss = quick_jit(jax.grad(lambda p: jnp.sum(made.apply({"params": p}, state, stored, may_recall) ** 2)))
     assert all_finite(loss(params))

@@ -9,7 +9,7 @@ import pytest
 from tiny_model import all_finite, changed, parameters_of, quick_jit, same_bits
 
 from mpcl_jax.model.encoders import ModalityEncoder
-from mpcl_jax.model.fusion import MultiScaleFusion, unit
+from mpcl_jax.model.fusion import MultiScaleFusion, RetrievalBlock, unit
 from mpcl_jax.settings import FusionConfig
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")
@@ -132,17 +132,27 @@ def test_within_group_only_the_sides_stay_apart():
     assert changes(across_groups=False) == [[False, True], [False, False], [False, False]]
 
 
+def test_across_groups_only_a_side_recalls_nothing_of_its_own():
+    """A behavioural token is moved: the other behavioural token stays, the physiological ones see it."""
+    module = RetrievalBlock(SETTINGS, 0.0)
+    allowed = fusion(within_group=False)._allowed({g: shape[1] for g, shape in SHAPE.items()})
+    state = np.concatenate(list(tokens_of()[0].values()), axis=1)
+    may_recall = np.tile(allowed[None], (len(state), 1, 1))
+    apply = quick_jit(lambda params, x: module.apply({"params": params}, x, may_recall, train=False))
+    params = parameters_of(module, state, may_recall, train=False)
+    other = state.copy()
+    other[:, 4] += 1.0
+    moved = (np.asarray(apply(params, state)) != np.asarray(apply(params, other))).any(axis=(0, 2))
+    assert moved.tolist() == [True, True, True, True, True, False]
+
+
 def names(**settings):
     shapes = parameters_of(fusion(**settings), *tokens_of(), train=False)
     return {name for name in shapes if not name.startswith(("wide", "feature", "query"))}
 
 
 def test_switches_remove_their_parameters():
-    within = {"within_physiological", "within_behavioural"}
-    across = {"physiological_from_behavioural", "behavioural_from_physiological"}
-    assert names() == within | across
-    assert names(within_group=False) == across
-    assert names(across_groups=False) == within
+    assert names() == names(within_group=False) == names(across_groups=False) == {"block"}
     assert names(within_group=False, across_groups=False) == set()
 
 

@@ -170,26 +170,12 @@ def test_bfloat16_is_close_to_float32():
 
 
 # Every switch of docs/method.md that changes the model, and the parameters that it takes away or brings.
-FUSION_BLOCKS = {
-    "fusion/within_physiological",
-    "fusion/within_behavioural",
-    "fusion/physiological_from_behavioural",
-    "fusion/behavioural_from_physiological",
-}
 BANKS = {"reading/from_bank", "reading/from_strength"}
 SWITCHES = {
     "one scale": ({"fusion": {"scales": (1.0,)}}, set(), set()),
-    "fusion off": ({"fusion": {"within_group": False, "across_groups": False}}, FUSION_BLOCKS, set()),
-    "within groups only": (
-        {"fusion": {"across_groups": False}},
-        {x for x in FUSION_BLOCKS if "_from_" in x},
-        set(),
-    ),
-    "across groups only": (
-        {"fusion": {"within_group": False}},
-        {x for x in FUSION_BLOCKS if "within" in x},
-        set(),
-    ),
+    "fusion off": ({"fusion": {"within_group": False, "across_groups": False}}, {"fusion/block"}, set()),
+    "within groups only": ({"fusion": {"across_groups": False}}, set(), set()),
+    "across groups only": ({"fusion": {"within_group": False}}, set(), set()),
     "learned banks": ({"memory": {"update": "gradient"}}, set(), {"bank"}),
     "one slot": ({"memory": {"slots": 1}}, set(), set()),
     "no memory": (
@@ -206,7 +192,7 @@ SWITCHES = {
 
 
 def names(params):
-    """Two levels of names: `fusion/within_physiological`."""
+    """Two levels of names: `fusion/block`."""
     deep = {f"{part}/{name}" for part, inner in params.items() if isinstance(inner, dict) for name in inner}
     return deep | set(params)
 
@@ -231,11 +217,10 @@ def test_every_switch_builds(switch):
     assert [x.shape for x in output] == [(4, 4), (4, 2, 8), (4, 2), (4, 2, 4, slots), (4, 4, 4)]
 
 
-def test_one_scale_has_no_gate_in_any_block():
+def test_one_scale_has_no_gate():
     _, values = tiny(changed(MODEL, fusion={"scales": (1.0,)}))
-    for block in FUSION_BLOCKS:
-        assert "gate" in default_params()["fusion"][block[7:]]["retrieval"]
-        assert "gate" not in values["params"]["fusion"][block[7:]]["retrieval"]
+    assert "gate" in default_params()["fusion"]["block"]["retrieval"]
+    assert "gate" not in values["params"]["fusion"]["block"]["retrieval"]
 
 
 def test_without_retrieval_every_emotion_calls_up_all_alike():
@@ -272,4 +257,4 @@ def test_a_one_sided_data_set_has_parameters_of_one_side():
     _, values = tiny(spec=ONE_SIDED)
     found = names(values["params"])
     assert not any("behavioural" in x or "face" in x for x in found)
-    assert {"encode_eda", "encode_bvp", "fusion/within_physiological"} <= found
+    assert {"encode_eda", "encode_bvp", "fusion/block"} <= found

@@ -142,8 +142,8 @@ def test_every_parameter_has_a_gradient_and_moves(name):
 @pytest.mark.parametrize(
     "name, terms",
     [
-        ("full", {"relation_distillation": 0.5, "prototype": 0.3, "cooccurrence": 1.0}),
-        ("learned banks", {"relation_distillation": 0.5, "cooccurrence": 1.0}),
+        ("full", {"relation_distillation": 0.1, "prototype": 0.3, "cooccurrence": 1.0}),
+        ("learned banks", {"relation_distillation": 0.1, "cooccurrence": 1.0}),
         ("no retrieval", {"prototype": 0.3}),
         ("no memory", {}),
     ],
@@ -339,4 +339,4 @@ def test_the_variants_use_every_switch():
                 untouched.add(f"{part}.{field}")
     # Numbers, not switches; reseeding is tested with the memory.
     numbers = {"fusion.heads", "fusion.mlp_ratio", "memory.temperature", "memory.assign_temperature"}
-    assert untouched == numbers | {"memory.reseed_below", "cooccurrence.beta"}
+    assert untouched == numbers | {"memory.evidence_power", "memory.reseed_below", "cooccurrence.beta"}

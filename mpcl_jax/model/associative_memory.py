@@ -24,17 +24,6 @@ def associate(similarity, stored_present=None):
     return jnp.where(stored_present, jax.nn.softmax(masked, axis=-1), 0.0)
 
 
-def retrieve(state, stored, beta, stored_present=None):
-    """One step of Hopfield retrieval, `softmax(beta · state · storedᵀ) · stored`.
-
-    `state` [..., T, D] · `stored` [..., N, D] · `beta` scalar > 0 · `stored_present` [..., N] bool.
-    Returns [..., T, D]; zeros where nothing is stored.
-    """
-    present = None if stored_present is None else stored_present[..., None, :]
-    similarity = beta * jnp.einsum("...td,...nd->...tn", state, stored)
-    return jnp.einsum("...tn,...nd->...td", associate(similarity, present), stored)
-
-
 class MultiScaleRetrieval(nn.Module):
     """Retrieval by several heads, each a gated mixture of scales (stage 1).
 
@@ -47,8 +36,8 @@ class MultiScaleRetrieval(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, state, stored, stored_present):
-        """`state` [B, T, D] · `stored` [B, N, D] · `stored_present` [B, N] bool. Returns [B, T, D]."""
+    def __call__(self, state, stored, may_recall):
+        """`state` [B, T, D] · `stored` [B, N, D] · `may_recall` [B, T, N] bool. Returns [B, T, D]."""
         width, count = state.shape[-1], len(self.scales)
         per_head = width // self.heads
         start = jnp.log(jnp.asarray(self.scales) / per_head**0.5)
@@ -61,7 +50,7 @@ class MultiScaleRetrieval(nn.Module):
 
         similarity = jnp.einsum("bhtd,bhnd->bhtn", query, key).astype(jnp.float32)
         scaled = jnp.exp(log_beta)[None, None, :, None, None] * similarity[:, :, None]  # [B, H, S, T, N]
-        association = associate(scaled, stored_present[:, None, None, None, :])
+        association = associate(scaled, may_recall[:, None, None])
         if count > 1:
             gate = nn.Dense(self.heads * count, dtype=self.dtype, name="gate")(state)
             gate = jax.nn.softmax(rearrange(gate, "b t (h s) -> b h s t", h=self.heads), axis=2)
