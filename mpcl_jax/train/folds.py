@@ -1,8 +1,8 @@
 """A fold is data, not a program: row indices and statistics that one compiled epoch takes as arguments.
 
 The rows of the whole data set lie on the device once. Every fold of a protocol, and every seed, runs through
-the same two executables (`epoch`, `predict`), so a table costs one compilation. `make_group_program` turns these
-functions into ones for a whole group of folds, which lie along the mesh's axis `fold`.
+the same two executables (`epoch`, `predict`), so a table costs one compilation. Where the config asks for several
+folds at once, these functions are mapped over a group of folds, which lie along the mesh's axis `fold`.
 """
 
 from collections.abc import Sequence
@@ -60,10 +60,11 @@ class Program(NamedTuple):
     create: Any  # (key, label_mean [C]) -> Training
     epoch: Any  # (training, rows, fold, key) -> (training, {name: scalar})
     predict: Any  # (params, prototypes, rows, fold, chosen [P]) -> MPCLOutput of those rows
+    collect: Any  # (what belongs to the folds of a group) -> the same, on every device
     steps_per_epoch: int
     replicated: NamedSharding
     by_fold: NamedSharding  # of what belongs to a fold
-    group: int = 1  # folds that are trained at once
+    group: int  # folds that are trained at once
 
 
 def device_rows(recordings: Recordings, sharding) -> Rows:
@@ -126,6 +127,33 @@ def gather(rows: Rows, fold: FoldArrays, chosen, weight) -> Batch:
 def make_program(config: Config, model: MPCL, spec: DataSpec, longest: int, mesh) -> Program:
     """Compiles nothing yet; `longest` is the largest number of training rows of a fold.
 
+    In a group no fold hears of another, so nothing is sent along the mesh's axis `fold`; only reports and
+    predictions are collected.
+    """
+    create, epoch, predict, steps = _functions_of_a_fold(config, model, spec, longest, mesh)
+    group, replicated = config.train.folds_at_once, NamedSharding(mesh, PartitionSpec())
+    by_fold = replicated
+    if group > 1:
+        by_fold = NamedSharding(mesh, PartitionSpec("fold"))
+        over_folds = partial(jax.vmap, spmd_axis_name="fold")
+        create = over_folds(create, in_axes=(0, 0))
+        epoch = over_folds(epoch, in_axes=(0, None, 0, 0))
+        predict = over_folds(predict, in_axes=(0, 0, None, 0, 0))
+    return Program(
+        create=jax.jit(create, out_shardings=by_fold),
+        epoch=jax.jit(epoch, donate_argnums=0, out_shardings=(by_fold, replicated)),
+        predict=jax.jit(predict, out_shardings=replicated),
+        collect=jax.jit(lambda tree: tree, out_shardings=replicated),
+        steps_per_epoch=steps,
+        replicated=replicated,
+        by_fold=by_fold,
+        group=group,
+    )
+
+
+def _functions_of_a_fold(config: Config, model: MPCL, spec: DataSpec, longest: int, mesh):
+    """`create`, `epoch` and `predict` of a `Program` for one fold, and the steps of an epoch.
+
     The batch axis is sharded over the mesh's axis `data`; everything else is replicated. Sums over the batch
     are global by themselves, so the same functions serve one device and many.
     """
@@ -135,7 +163,6 @@ def make_program(config: Config, model: MPCL, spec: DataSpec, longest: int, mesh
     optimizer = make_optimizer(config.train, steps * config.train.epochs, shapes["params"])
     train_step = make_train_step(model, optimizer, config)
     by_sample = NamedSharding(mesh, PartitionSpec("data"))
-    replicated = NamedSharding(mesh, PartitionSpec())
 
     def create(key, label_mean):
         return create_training(key, label_mean, model, spec, optimizer, config.train.select)
@@ -174,37 +201,7 @@ def make_program(config: Config, model: MPCL, spec: DataSpec, longest: int, mesh
         output = jax.lax.map(one, blocks)
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), output)
 
-    return Program(
-        create=jax.jit(create, out_shardings=replicated),
-        epoch=jax.jit(epoch, donate_argnums=0, out_shardings=replicated),
-        predict=jax.jit(predict, out_shardings=replicated),
-        steps_per_epoch=steps,
-        replicated=replicated,
-        by_fold=replicated,
-    )
-
-
-def make_group_program(program: Program, group: int, mesh) -> Program:
-    """The same functions for `group` folds at once: mapped over the folds, which lie along the mesh's axis `fold`.
-
-    No fold hears of another, so nothing is sent along that axis; only reports and predictions are collected.
-    """
-    by_fold = NamedSharding(mesh, PartitionSpec("fold"))
-
-    def over_folds(function, axes):
-        return jax.vmap(function, in_axes=axes, spmd_axis_name="fold")
-
-    return program._replace(
-        create=jax.jit(over_folds(program.create, (0, 0)), out_shardings=by_fold),
-        epoch=jax.jit(
-            over_folds(program.epoch, (0, None, 0, 0)),
-            donate_argnums=0,
-            out_shardings=(by_fold, program.replicated),
-        ),
-        predict=jax.jit(over_folds(program.predict, (0, 0, None, 0, 0)), out_shardings=program.replicated),
-        by_fold=by_fold,
-        group=group,
-    )
+    return create, epoch, predict, steps
 
 
 def stack(program: Program, of_folds: Sequence):
@@ -224,7 +221,7 @@ def unstack(program: Program, tree, count: int) -> list:
     """The trees of the first `count` folds, of a group as host arrays."""
     if program.group == 1:
         return [tree]
-    host = jax.device_get(jax.jit(lambda x: x, out_shardings=program.replicated)(tree))
+    host = jax.device_get(program.collect(tree))
     return [jax.tree.map(lambda x, i=i: x[i], host) for i in range(count)]
 
 

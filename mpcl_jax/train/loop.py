@@ -34,7 +34,6 @@ from mpcl_jax.train.folds import (
     device_rows,
     fold_arrays,
     longest_of,
-    make_group_program,
     make_program,
     stack,
     stack_keys,
@@ -90,8 +89,6 @@ def prepare(config: Config, workdir: pathlib.Path) -> Run:
     spec = spec_of(recordings)
     model = build(config.model, spec, config.train.precision)
     program = make_program(config, model, spec, longest.train, mesh)
-    if at_once > 1:
-        program = make_group_program(program, at_once, mesh)
     rows = device_rows(recordings, program.replicated)
     log = MetricsLog(workdir / "metrics.jsonl" if processes.is_first() else None)
     return Run(config, workdir, recordings, split, program, longest, rows, log)

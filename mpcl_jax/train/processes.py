@@ -39,6 +39,8 @@ def start(settings: DistributedConfig) -> None:
             "process_id": settings.process_id,
             "cluster_detection_method": "deactivate",
         }
+    # It would catch SIGTERM and do nothing until somebody asks.
+    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             **who,
