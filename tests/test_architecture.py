@@ -22,14 +22,15 @@ ROWS = (
     "config",
     # Files into arrays.
     "command_line data.cache data.windows data.pickle_values data.mat_reader data.npz_reader data.wesad_quest",
-    "data.manifest data.normalise data.simulate data.cardiac data.features data.pickle_reader data.tree_file",
+    "data.manifest data.normalise data.simulate data.cardiac data.features data.pickle_reader data.tree_file "
+    "data.faults",
     "data.protocols data.safe_read data.guarded_child",
     # Data sets.
     "data.dmer_files data.folder_meta data.wesad",
     "data.dmer_features data.folder",
     "data.dmer_signals",
     "data.dmer",
-    "data.pipeline",
+    "data.pipeline data.check_folder data.check_wesad data.check_dmer",
     # The model; from here on JAX.
     "model.associative_memory model.encoders",
     "model.fusion model.distribution_head",
@@ -48,10 +49,10 @@ ROWS = (
     "benchmark.comparison",
     # A user's way in.
     "experiment",
-    "main inspect_prototypes",
+    "main inspect_prototypes check_data",
 )
 ROW_OF = {name: number for number, row in enumerate(ROWS) for name in row.split()}
-WITHOUT_JAX = [name for name in ROW_OF if ROW_OF[name] < ROW_OF["model.encoders"]] + ["main"]
+WITHOUT_JAX = [name for name in ROW_OF if ROW_OF[name] < ROW_OF["model.encoders"]] + ["main", "check_data"]
 
 # The only imports inside functions: behind the checks of settings, and of an optional dependency.
 LATE_IMPORTS = {"main": "mpcl_jax.experiment", "experiment": "tensorboardX"}

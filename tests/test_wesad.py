@@ -186,7 +186,7 @@ def test_windows_do_not_cross_borders(tmp_path):
     # Begins 100/700 s = .14 s after second 3 -> the first whole quarter is 3.25; ends .07 s after 11 -> 11.0.
     for k, code in enumerate((1, 2, 4, 3, 4)):
         label[700 * (3 + 10 * k) + 100 : 700 * (11 + 10 * k) + 50] = code
-    runs = wesad._runs(label, "file")
+    runs = wesad.label_runs(label, "file")
     assert runs[0] == (1, 13, 44)  # quarters: 3.25 s and 11.0 s
     assert [code for code, _, _ in runs] == [1, 2, 4, 3, 4]
 

@@ -43,9 +43,9 @@ def read_folder(folder: Path, complex_part: str) -> list[Clip]:
     streams = {}
     eeg, peripheral, video = (folder / name for name in ("eegfea.mat", "perifea.mat", "videoFea.mat"))
     if eeg.is_file():
-        streams["eeg"] = _eeg(eeg)
+        streams["eeg"] = eeg_stream(eeg)
     if peripheral.is_file():
-        streams |= _peripheral(peripheral, complex_part)
+        streams |= peripheral_streams(peripheral, complex_part)
     if video.is_file():
         streams["video"] = video_stream(video)
     return _aligned({m: stream for m, stream in streams.items() if stream.values.size})
@@ -106,13 +106,15 @@ def read_split(path: Path, subject: str) -> Part:
     )
 
 
-def _eeg(path: Path) -> Stream:
+def eeg_stream(path: Path) -> Stream:
+    """EEG features of all seconds of one subject, from its eegfea.mat."""
     data = parse_mat(path, names=("feas", "vids"))
     feas = _rows(data, "feas", (BANDS, CHANNELS), path)
     return Stream(_real(feas, "feas", path).transpose(0, 2, 1), _videos(data, len(feas), path), LEAD)
 
 
-def _peripheral(path: Path, complex_part: str) -> dict[str, Stream]:
+def peripheral_streams(path: Path, complex_part: str) -> dict[str, Stream]:
+    """GSR and PPG features of all windows of one subject, from its perifea.mat; those that are empty left out."""
     data = parse_mat(path, names=("feas_gsr", "feas_ppg", "vids"))
     streams = {}
     for m, width in (("gsr", GSR), ("ppg", PPG)):

@@ -61,7 +61,7 @@ def read_signals(folder: Path, window_seconds: float, step_seconds: float) -> li
     keys = [key for kind in KINDS.values() for key in (kind.key, kind.rate_key)]
     data = parse_mat(path, names=tuple(keys))
     streams = {
-        m: _stream(data, kind, path) for m, kind in KINDS.items() if data.get(kind.key, np.empty(0)).size
+        m: stream_of(data, kind, path) for m, kind in KINDS.items() if data.get(kind.key, np.empty(0)).size
     }
     for m, stream in streams.items():
         if round(window_seconds * stream.rate) < LEAST_SAMPLES:
@@ -180,7 +180,8 @@ def _statistics(x: np.ndarray) -> np.ndarray:
     return np.column_stack([np.median(x, 1), x.mean(1), x.std(1), low, high, *shares])
 
 
-def _stream(data: dict, kind: Recorded, path: Path) -> Stream:
+def stream_of(data: dict, kind: Recorded, path: Path) -> Stream:
+    """One modality of what datas.mat holds, its rate and the video of every sample. Raises DataFileError."""
     values = data[kind.key]
     if values.ndim != 2 or values.shape[0] <= kind.channels or values.dtype.kind not in "fiu":
         wanted = f"numbers [{kind.channels} signals and the video id, samples]"

@@ -74,10 +74,14 @@ def load(path: str) -> Recordings:
 
 
 def read_subject(file: Path, meta: Meta) -> Subject:
-    """One file, checked as `load` says. The subject's id is only ever a label, never part of a path."""
+    """One file, checked as `load` says."""
+    return check_subject(file, read_npz(file), meta)
+
+
+def check_subject(file: Path, held: dict[str, np.ndarray], meta: Meta) -> Subject:
+    """What `file` holds, checked as `load` says. The subject's id is only ever a label, never part of a path."""
     if not file.stem.isprintable() or len(file.stem) > 100:
         raise DataFileError(ascii(file.name), "is no name for a subject; use up to 100 printable characters")
-    held = read_npz(file)
     known = [*ROW_KEYS, *meta.groups, *(PRESENT + m for m in meta.groups)]
     for key in held:
         if key not in known:

@@ -47,6 +47,50 @@ def read_meta(file: Path) -> Meta:
     )
 
 
+def find_faults(file: Path) -> list[DataFileError]:
+    """Everything for which `read_meta` would refuse the file: each entry is judged by itself."""
+    found: list[DataFileError] = []
+
+    def refused(check, *args, **options) -> bool:
+        try:
+            check(*args, **options)
+        except DataFileError as error:
+            found.append(error)
+        return bool(found)
+
+    try:
+        held = read_json(file)
+    except DataFileError as error:
+        return [error]
+    required, optional = ("emotions", "modalities"), ("name", "window_seconds")
+    if not isinstance(held, dict):
+        refused(_check_keys, file, "", held, required=required)
+        return found
+    for key in {*held, *required}:
+        one = {key: held[key]} if key in held else {}
+        refused(
+            _check_keys,
+            file,
+            "",
+            one,
+            required=(key,) if key in required else (),
+            optional=(*required, *optional),
+        )
+    for key, check in (("name", _text), ("window_seconds", _positive)):
+        if key in held:
+            refused(check, file, key, held[key])
+    emotions, modalities = held.get("emotions"), held.get("modalities")
+    if isinstance(emotions, list) and len(emotions) > 1:
+        for i, entry in enumerate(emotions):
+            refused(_emotion, file, f"emotions[{i}]", entry)
+    if isinstance(modalities, dict):
+        for name, entry in modalities.items():
+            refused(_modalities, file, {name: entry})
+    if not found:
+        refused(read_meta, file)
+    return found
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """ "did you mean 'ecg'?", or all known words where none is near."""
     known = list(known)
@@ -60,14 +104,19 @@ def _emotions(file: Path, held: Any) -> list[tuple[str, str]]:
         raise DataFileError(file, 'emotions: wanted a list of at least two {"name": ..., "valence": ...}')
     found = []
     for i, entry in enumerate(held):
-        where = f"emotions[{i}]"
-        _check_keys(file, where, entry, required=("name", "valence"))
-        found.append(tuple(_text(file, f"{where}.{key}", entry[key]) for key in ("name", "valence")))
+        found.append(_emotion(file, f"emotions[{i}]", entry))
     names = [name for name, _ in found]
     for i, name in enumerate(names):
         if name in names[:i]:
             raise DataFileError(file, f"emotions[{i}].name: {name!r} is there twice")
     return found
+
+
+def _emotion(file: Path, where: str, entry: Any) -> tuple[str, str]:
+    """(name, valence) of one entry."""
+    _check_keys(file, where, entry, required=("name", "valence"))
+    name, valence = (_text(file, f"{where}.{key}", entry[key]) for key in ("name", "valence"))
+    return name, valence
 
 
 def _modalities(file: Path, held: Any) -> tuple[dict[str, str], dict[str, float]]:

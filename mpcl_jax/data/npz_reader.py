@@ -38,9 +38,18 @@ def parse_npz(path: Any, max_bytes: int = MAX_BYTES) -> dict[str, np.ndarray]:
     # What `zipfile` and `zlib` raise on damaged archives; RuntimeError stands for encryption and other
     # features of archives that np.savez never uses.
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError) as error:
-        raise DataFileError(path, f"not a readable .npz file ({error}); write it with np.savez") from error
+        raise DataFileError(
+            path, f"not a readable .npz file ({_words(error)}); write it with np.savez"
+        ) from error
     except RuntimeError as error:
-        raise DataFileError(path, f"a kind of zip file that np.savez does not write ({error})") from error
+        raise DataFileError(
+            path, f"a kind of zip file that np.savez does not write ({_words(error)})"
+        ) from error
+
+
+def _words(error: Exception) -> str:
+    """What a library says, which may hold names from the file: one line of printable characters, not too long."""
+    return str(error).encode("ascii", "backslashreplace").decode().replace("\n", " ")[:200]
 
 
 def _key(path: Any, info: zipfile.ZipInfo) -> str:

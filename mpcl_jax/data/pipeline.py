@@ -4,9 +4,10 @@ import hashlib
 
 import numpy as np
 
-from mpcl_jax.batch import Recordings, check_recordings, take
+from mpcl_jax.batch import DataFileError, Recordings, check_recordings, take
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data import dmer, folder, wesad
+from mpcl_jax.data.faults import print_of
 from mpcl_jax.data.normalise import standardise_per_subject
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.settings import DataConfig
@@ -29,9 +30,26 @@ def load(settings: DataConfig) -> Recordings:
     recordings = check_recordings(
         _keep_modalities(recordings, settings.modalities), settings.path or settings.kind
     )
+    if settings.kind != "simulated":
+        refuse_twins(recordings, settings)
     if settings.per_subject_standardise:
         recordings = standardise_per_subject(recordings)
     return recordings
+
+
+def refuse_twins(recordings: Recordings, settings: DataConfig) -> None:
+    """Raises DataFileError where two subjects have the same signals: held out, one would still be trained on."""
+    seen: dict[str, str] = {}
+    for subject in dict.fromkeys(recordings.subject.tolist()):
+        rows = recordings.subject == subject
+        digest = print_of(x[rows] for x in recordings.signals.values())
+        if digest in seen:
+            raise DataFileError(
+                settings.path,
+                f"subjects {seen[digest]} and {subject} have the same signals; remove one of them "
+                f"(python -m mpcl_jax.check_data {settings.path} --kind {settings.kind} lists every fault)",
+            )
+        seen[digest] = subject
 
 
 def _keep_modalities(recordings: Recordings, names: tuple[str, ...]) -> Recordings:

@@ -82,7 +82,7 @@ def load(root: str, settings: WesadConfig, cache: str = "") -> Recordings:
     signals do not allow.
     """
     _check_windows(settings)
-    folders = _folders(Path(root), settings.subjects)
+    folders = find_people(Path(root), settings.subjects)
     store = Path(cache) if cache else disk.user_folder() / "wesad"
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
@@ -104,7 +104,7 @@ def _check_windows(settings: WesadConfig) -> None:
         )
 
 
-def _folders(root: Path, wanted: tuple[str, ...]) -> list[Path]:
+def find_people(root: Path, wanted: tuple[str, ...]) -> list[Path]:
     """The folders S2, S3, ... S17 of `root` in the order of their numbers, or those `wanted`."""
     if not root.is_dir():
         raise DataFileError(root, "is not a folder; give the folder that holds S2, S3, ...")
@@ -165,7 +165,7 @@ def convert(file: str, subject: str, devices: str, window_seconds: float, step_s
     data = parse_pickle(file)
     label = _label(data, subject, file)
     signals = {s.modality: _signal(data, s, len(label) // LABEL_RATE, file) for s in _sensors(devices)}
-    runs = _runs(label, file)
+    runs = label_runs(label, file)
     condition, begins, since = [], [], []
     size, step = round(window_seconds * GRID), round(step_seconds * GRID)
     for index, (_, first, last) in enumerate(runs):
@@ -196,7 +196,11 @@ def _label(data, subject: str, file: str) -> np.ndarray:
         raise DataFileError(file, f"holds {keys or type(data).__name__}; wanted signal, label and subject")
     if data["subject"] != subject:
         raise DataFileError(file, f"belongs to {data['subject']!r}; wanted {subject!r}")
-    label = data["label"]
+    return check_label(data["label"], file)
+
+
+def check_label(label, file: str) -> np.ndarray:
+    """`label` if it is a row of whole numbers [700 T]. Raises DataFileError otherwise."""
     if not isinstance(label, np.ndarray) or label.ndim != 1 or label.dtype.kind not in "iu":
         raise DataFileError(file, "'label' is not a row of whole numbers")
     if len(label) == 0 or len(label) % LABEL_RATE:
@@ -225,7 +229,7 @@ def _signal(data, sensor: Sensor, seconds: int, file: str) -> np.ndarray:
     return x[:, 0] if sensor.axes == 1 else x
 
 
-def _runs(label: np.ndarray, file: str) -> list[tuple[int, int, int]]:
+def label_runs(label: np.ndarray, file: str) -> list[tuple[int, int, int]]:
     """(code, first, last) of the five conditions in time order, in whole samples of GRID inside them."""
     edges = np.flatnonzero(np.diff(label)) + 1
     bounds = zip(np.r_[0, edges], np.r_[edges, len(label)], strict=True)

@@ -43,11 +43,7 @@ def parse_questionnaire(text: str, file: str) -> Questionnaire:
 
     Raises DataFileError naming the line and the value.
     """
-    rows: dict[str, list[list[str]]] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        fields = [field.strip() for field in line.split(";")]
-        key = fields[0].lstrip("#").strip().rstrip(":").upper()
-        rows.setdefault(key, []).append([str(number), *fields[1:]])
+    rows = _rows(text)
     for key in ("SUBJ", "ORDER", "START", "END"):
         if len(rows.get(key, [])) != 1:
             raise DataFileError(file, f"has {len(rows.get(key, []))} lines '# {key}'; wanted exactly one")
@@ -58,6 +54,49 @@ def parse_questionnaire(text: str, file: str) -> Questionnaire:
     ratings = [_ratings(row, condition, file) for row, condition in zip(panas, conditions, strict=True)]
     times = _times(rows["START"][0], rows["END"][0], file)
     return Questionnaire(rows["SUBJ"][0][1], conditions, times, np.array(ratings))
+
+
+def _rows(text: str) -> dict[str, list[list[str]]]:
+    """Number and fields of every line, by what the line begins with."""
+    rows: dict[str, list[list[str]]] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        fields = [field.strip() for field in line.split(";")]
+        key = fields[0].lstrip("#").strip().rstrip(":").upper()
+        rows.setdefault(key, []).append([str(number), *fields[1:]])
+    return rows
+
+
+def find_faults(text: str, file: str, subject: str) -> list[DataFileError]:
+    """Everything for which `parse_questionnaire` would refuse the file of `subject`, and not only the first."""
+    found: list[DataFileError] = []
+    rows = _rows(text)
+    for key, count in (("SUBJ", 1), ("ORDER", 1), ("START", 1), ("END", 1), ("PANAS", len(CONDITIONS))):
+        if len(rows.get(key, [])) != count:
+            what = f"has {len(rows.get(key, []))} lines '# {key}'; wanted {count}"
+            found.append(DataFileError(file, what))
+    conditions = ()
+    try:
+        if "ORDER" in rows:
+            conditions = _conditions(rows["ORDER"][0][1:], file)
+    except DataFileError as error:
+        found.append(error)
+    if "SUBJ" in rows and rows["SUBJ"][0][1:2] != [subject]:
+        found.append(
+            DataFileError(
+                file, f"line {rows['SUBJ'][0][0]}: belongs to {rows['SUBJ'][0][1:2]}; wanted {subject!r}"
+            )
+        )
+    for row, condition in zip(rows.get("PANAS", []), conditions, strict=False):
+        try:
+            _ratings(row, condition, file)
+        except DataFileError as error:
+            found.append(error)
+    try:
+        if {"START", "END"} <= set(rows):
+            _times(rows["START"][0], rows["END"][0], file)
+    except DataFileError as error:
+        found.append(error)
+    return found
 
 
 def _conditions(order: list[str], file: str) -> tuple[str, ...]:

@@ -1,0 +1,185 @@
+"""The data doctor: forty planted faults, each named with file and place; nothing said of clean data."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+from planted_faults import CLEAN, KIND, PERSON, PLANTED, in_meta
+
+from mpcl_jax import check_data
+from mpcl_jax.batch import DataFileError
+from mpcl_jax.data import check_dmer, check_wesad, dmer_files, pipeline, wesad
+from mpcl_jax.data.safe_read import run_guarded
+from mpcl_jax.settings import DataConfig, WesadConfig
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+WINDOWS = WesadConfig(window_seconds=8.0, step_seconds=3.0)  # conditions of the fixture last 20 s
+SHARED = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_process():
+    """Reads in this process: a child takes a second to start."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (check_wesad, check_dmer):
+            patch.setattr(module, "run_guarded", lambda function, *args: function(*args))
+        patch.setattr(check_data, "WesadConfig", lambda: WINDOWS)
+        patch.setattr(dmer_files, "read_mat", dmer_files.parse_mat)
+        yield
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    roots = {}
+    for name, write in CLEAN.items():
+        roots[name] = tmp_path_factory.mktemp(name)
+        write(roots[name])
+    return roots
+
+
+def said_of(root: pathlib.Path, kind: str, file: str) -> list[str]:
+    """The lines about `file`."""
+    faults = check_data.examine(str(root), kind).faults
+    assert all(fault.fix and "\n" not in "".join(fault) for fault in faults)
+    return [check_data._line(f) for f in faults if pathlib.Path(f.file) == root / file]
+
+
+def test_at_least_forty_faults_are_planted():
+    assert len(PLANTED) >= 40
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_fault_is_named(clean, tmp_path, name):
+    planted = PLANTED[name]
+    root = tmp_path / "data"
+    shutil.copytree(clean[planted.data], root)
+    planted.spoil(root)
+    lines = said_of(root, KIND[planted.data], planted.file)
+    assert any(planted.words in line for line in lines), lines
+
+
+@pytest.mark.parametrize("name", CLEAN)
+def test_nothing_is_said_of_clean_data(clean, name):
+    examined = check_data.examine(str(clean[name]), KIND[name])
+    assert examined.faults == ()
+    people = {"folder": 3, "wesad": 2, "features": 2, "signals": 1, "split": 1}
+    assert examined.summary.people == people[name] and examined.summary.windows > 0
+
+
+def test_every_fault_of_a_data_set_is_named_at_once(clean, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(clean["folder"], root)
+    names = (
+        "label row of zeros",
+        "negative label",
+        "wrong rate",
+        "misspelt key",
+        "face off",
+        "unsorted time",
+    )
+    for name in names:
+        PLANTED[name].spoil(root)
+    in_meta(lambda meta: meta["modalities"].update(gait={"group": "behavioural"}))(root)
+    text = check_data.to_text(check_data.examine(str(root), "folder"))
+    for name in names:
+        assert PLANTED[name].words in text, name
+    assert "modalities.gait: is in no .npz file" in text and text.endswith("faults found")
+
+
+def test_every_fault_of_meta_json_is_named_at_once(clean, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(clean["folder"], root)
+    meta = {
+        "emotions": [{"name": ""}, {"name": "b"}],
+        "modalities": {"1x": {}, "ecg": {"group": 3}},
+        "nmae": 1,
+    }
+    (root / "meta.json").write_text(json.dumps(meta))
+    PLANTED["label row of zeros"].spoil(root)  # the files are looked at all the same
+    text = check_data.to_text(check_data.examine(str(root), "folder"))
+    for words in (
+        "nmae: unknown",
+        "emotions[0].valence",
+        "emotions[1].valence",
+        "'1x'",
+        "modalities.ecg.group",
+        "labels, row",
+    ):
+        assert words in text, words
+
+
+def test_windows_are_counted_as_the_loader_cuts_them(clean, tmp_path):
+    loaded = wesad.load(str(clean["wesad"]), WINDOWS, cache=str(tmp_path))
+    assert check_wesad.examine(str(clean["wesad"]), WINDOWS).summary.windows == len(loaded.labels)
+
+
+def test_a_hostile_pickle_is_one_fault_and_runs_nothing(clean, tmp_path, monkeypatch):
+    monkeypatch.setattr(check_wesad, "run_guarded", run_guarded)
+    root = tmp_path / "data"
+    shutil.copytree(clean["wesad"], root)
+    shutil.rmtree(root / "S2")
+    canary = tmp_path / "canary"
+    (root / PERSON).write_bytes(
+        b"\x80\x02cos\nsystem\nX\x20\x00\x00\x00" + f"touch {canary}".encode().ljust(32) + b"\x85R."
+    )
+    (line,) = said_of(root, "wesad", PERSON)
+    assert "'os.system'" in line and not canary.exists()
+
+
+def test_conditions_shorter_than_a_window_are_named_as_the_loader_does(clean):
+    examined = check_wesad.examine(str(clean["wesad"]), WesadConfig())
+    assert any("condition 1 lasts 20 s, less than one window" in fault.what for fault in examined.faults)
+
+
+def test_a_run_refuses_one_person_under_two_names(clean, tmp_path):
+    settings = DataConfig(kind="folder", path=str(tmp_path / "data"))
+    shutil.copytree(clean["folder"], tmp_path / "data")
+    assert len(set(pipeline.load(settings).subject)) == 3
+    shutil.copy(tmp_path / "data" / "ben.npz", tmp_path / "data" / "dora.npz")
+    with pytest.raises(DataFileError, match="subjects ben and dora have the same signals.*check_data"):
+        pipeline.load(settings)
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "mpcl_jax.check_data", *arguments],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_command_ends_with_one_where_something_is_wrong(clean, tmp_path):
+    good = command(str(clean["folder"]), "--kind", "folder")
+    assert good.returncode == 0 and good.stdout.endswith("nothing wrong found\n"), good.stderr
+    root = tmp_path / "data"
+    shutil.copytree(clean["folder"], root)
+    PLANTED["negative label"].spoil(root)
+    bad = command(str(root), "--kind", "folder", "--json")
+    held = json.loads(bad.stdout)
+    assert bad.returncode == 1 and held["summary"]["windows"] == 60
+    assert [f["place"] for f in held["faults"] if "negative" in f["what"]] == ["labels, row 9"]
+    assert command(str(root), "--kind", "csv").returncode == 2
+
+
+@pytest.mark.skipif(not (SHARED / "dmer_feature_sample.mat").is_file(), reason="needs ../shared/data")
+def test_nothing_is_said_of_the_published_sample():
+    examined = check_data.examine(str(SHARED / "dmer_feature_sample.mat"), "dmer")
+    assert examined.faults == () and examined.summary.windows == 875
+
+
+@pytest.mark.skipif(not (SHARED / "wesad_wrist.npz").is_file(), reason="needs ../shared/data")
+def test_nothing_is_said_of_real_wrist_recordings(tmp_path):
+    tool = SHARED.parent / "tools" / "write_wesad.py"
+    made = subprocess.run(
+        [sys.executable, str(tool), str(tmp_path), "--subjects", "S5,S14"], capture_output=True, check=False
+    )
+    assert made.returncode == 0, made.stderr
+    examined = check_data.examine(str(tmp_path), "wesad")
+    assert examined.faults == () and examined.summary.people == 2
