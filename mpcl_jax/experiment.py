@@ -1,5 +1,6 @@
 """One experiment from settings to table: train every fold, run the baselines, compare, write it all down."""
 
+import contextlib
 import csv
 import io
 import pathlib
@@ -17,20 +18,32 @@ from mpcl_jax.settings import Config
 from mpcl_jax.train import processes
 from mpcl_jax.train.devices import keep_compiled_programs
 from mpcl_jax.train.evaluate import Predictions
+from mpcl_jax.train.interrupt import StopRequest
+from mpcl_jax.train.lock import only_run_in
 from mpcl_jax.train.loop import Run, prepare, train_folds
-from mpcl_jax.train.run_folder import fold_folder, write_text
+from mpcl_jax.train.run_folder import fold_folder
+from mpcl_jax.train.storage import write_text
 
 
-def run_experiment(config: Config, workdir: pathlib.Path, command: str) -> Table | None:
+def run_experiment(config: Config, workdir: pathlib.Path, command: str, stop: StopRequest) -> Table | None:
     """Trains, evaluates and compares; prints the table and writes it to the run folder.
 
     Of several processes only the first compares; the others return None. Raises ConfigError, DataFileError and
-    ProcessError before anything is compiled.
+    ProcessError before anything is compiled, Stopped when `stop` was asked and everything is saved, TrainingError
+    and StorageError (`train/endings.py`).
     """
+    if config.distributed.start == "off":
+        return _experiment(config, workdir, command, stop)
     processes.start(config.distributed)
+    stop.take_signals()  # JAX has taken SIGTERM
+    with only_run_in(workdir) if processes.is_first() else contextlib.nullcontext():
+        return _experiment(config, workdir, command, stop)
+
+
+def _experiment(config: Config, workdir: pathlib.Path, command: str, stop: StopRequest) -> Table | None:
     keep_compiled_programs()
     run = prepare(config, workdir)
-    run = run._replace(board=_board(config, workdir))
+    run = run._replace(board=_board(config, workdir), stop=stop)
     describe(run)
     predictions = train_folds(run)
     processes.finish()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
-from mpcl_jax.batch import GROUPS
+from mpcl_jax.batch import GROUPS, DataFileError
 from mpcl_jax.model.relation_distillation import bank_agreement
 from mpcl_jax.train.checkpoint import latest_checkpoint, read_prototypes
 
@@ -125,7 +125,7 @@ def main() -> None:
     logging.set_verbosity(logging.ERROR)  # Orbax misses a file that only whole checkpoints have
     try:
         checkpoint = latest_checkpoint(asked.run)
-    except FileNotFoundError as mistake:
+    except (FileNotFoundError, DataFileError) as mistake:
         print(f"error: {mistake}", file=sys.stderr)
         sys.exit(2)
     memory = read_prototypes(checkpoint)

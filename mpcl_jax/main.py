@@ -5,9 +5,11 @@
 
 A config file names the recordings and changes a few settings; --config.<setting>=<value> changes more of them.
 All settings, their meaning and range: mpcl_jax/settings.py. Started again with the same arguments, a run
-continues where it was stopped.
+continues where it was stopped. SIGTERM and Ctrl-C stop it behind the running epoch, with everything saved; a second
+Ctrl-C at once. Exit codes: mpcl_jax/train/endings.py.
 """
 
+import contextlib
 import pathlib
 import sys
 import tempfile
@@ -17,6 +19,9 @@ from absl import app, flags, logging
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.command_line import from_command_line
 from mpcl_jax.config import ConfigError, ProcessError
+from mpcl_jax.train.endings import DISK, NOT_FINITE, STOPPED, StorageError, TrainingError
+from mpcl_jax.train.interrupt import listening
+from mpcl_jax.train.lock import only_run_in
 
 CONFIG = flags.DEFINE_string("config", None, "The experiment, a Python file, e.g. configs/dataset.py.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default: runs/<name of the config file>.")
@@ -34,12 +39,21 @@ def main(arguments: list[str]) -> None:
         config = from_command_line(CONFIG.value, arguments[1:])
         workdir = pathlib.Path(WORKDIR.value or pathlib.Path("runs", pathlib.Path(CONFIG.value).stem))
         require_writable(workdir)
-        # Imported here, behind the checks: JAX takes a second to import.
-        from mpcl_jax.experiment import run_experiment
+        alone = config.distributed.start == "off"  # of several processes the first takes the lock, later
+        with only_run_in(workdir) if alone else contextlib.nullcontext(), listening() as stop:
+            # Imported here, behind the checks: JAX takes a second to import.
+            from mpcl_jax.experiment import run_experiment
 
-        run_experiment(config, workdir, command="python -m mpcl_jax.main " + " ".join(sys.argv[1:]))
+            run_experiment(config, workdir, "python -m mpcl_jax.main " + " ".join(sys.argv[1:]), stop)
     except (ConfigError, DataFileError, ProcessError) as mistake:
         refuse(mistake)
+    except TrainingError as mistake:
+        refuse(mistake, NOT_FINITE)
+    except StorageError as mistake:
+        refuse(mistake, DISK)
+    except KeyboardInterrupt:  # or Stopped, which is one
+        print("stopped; everything finished is saved, the same command goes on", file=sys.stderr)
+        sys.exit(STOPPED)
 
 
 def require_writable(workdir: pathlib.Path) -> None:
@@ -62,10 +76,10 @@ def parse_flags(arguments: list[str]) -> list[str]:
         refuse(mistake)
 
 
-def refuse(mistake: Exception) -> None:
-    """A user's mistake is one line and exit code 2."""
+def refuse(mistake: Exception, code: int = 2) -> None:
+    """What went wrong in one line, and the exit code (2: a user's mistake)."""
     print("error:", " ".join(str(mistake).split()), file=sys.stderr)
-    sys.exit(2)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

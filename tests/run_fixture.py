@@ -94,7 +94,9 @@ def moved(run: Run, workdir: pathlib.Path, folds: slice = slice(None), **train) 
 
 def last_training(run: Run, number: int = 0) -> tuple[int, Training]:
     """Finished epochs and state of a fold's newest checkpoint."""
-    with checkpoint.open_checkpoints(run.workdir / "folds" / f"{number:02d}" / "checkpoints") as saved:
+    folder = run.workdir / "folds" / f"{number:02d}" / "checkpoints"
+    origin = run.origin | {"fold": run.split.folds[number].name}
+    with checkpoint.open_checkpoints(folder, origin) as saved:
         key, mean = jax.random.key(0, impl="rbg"), run.recordings.labels[0]
         like = jax.eval_shape(run.program.create, key, mean)
         return checkpoint.restore(saved, like, run.program.replicated)

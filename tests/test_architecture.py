@@ -38,8 +38,10 @@ ROWS = (
     "model.mpcl",
     "losses",
     # Training.
-    "train.state",
-    "train.processes train.step train.checkpoint train.devices train.run_folder train.progress",
+    "train.state train.processes train.endings train.sums",
+    "train.storage train.interrupt",
+    "train.step train.checkpoint train.devices train.lock train.changes train.progress",
+    "train.run_folder",
     "train.folds",
     "train.evaluate",
     # What a run is compared with.
@@ -52,7 +54,8 @@ ROWS = (
     "main inspect_prototypes check_data",
 )
 ROW_OF = {name: number for number, row in enumerate(ROWS) for name in row.split()}
-WITHOUT_JAX = [name for name in ROW_OF if ROW_OF[name] < ROW_OF["model.encoders"]] + ["main", "check_data"]
+JAX_FREE_LATE = ["train.lock", "main", "check_data"]
+WITHOUT_JAX = [name for name in ROW_OF if ROW_OF[name] < ROW_OF["model.encoders"]] + JAX_FREE_LATE
 
 # The only imports inside functions: behind the checks of settings, and of an optional dependency.
 LATE_IMPORTS = {"main": "mpcl_jax.experiment", "experiment": "tensorboardX"}

@@ -23,6 +23,7 @@ from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.data.protocols import make_split
 from mpcl_jax.train import checkpoint, folds, loop, run_folder
 from mpcl_jax.train.evaluate import Predictions, load_predictions, predict_rows, save_predictions
+from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.loop import prepare, train_folds
 from mpcl_jax.train.progress import LINES_PER_FOLD, MetricsLog, Ticker
 
@@ -179,14 +180,53 @@ def test_another_split_is_refused(finished, tmp_path):
         prepare(config, tmp_path / "run")
 
 
-def test_what_changes_no_number_is_allowed(finished):
+def test_what_changes_no_number_of_the_training_is_allowed_and_told(finished, tmp_path, capsys):
     run = finished[0]
+    run_folder.claim(tmp_path, run.config, run.recordings, run.split)
+    assert not capsys.readouterr().out
     config = tiny_config(
-        train__checkpoint_every=7, log__tensorboard=True, data__cache="elsewhere", data__path=""
+        train__checkpoint_every=7,
+        log__tensorboard=True,
+        data__cache="elsewhere",
+        benchmark__baselines=("uniform", "knn"),
     )
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, path="/moved"))
-    run_folder.claim(run.workdir, config, run.recordings, run.split)
-    assert json.loads((run.workdir / "config.json").read_text())["train"]["checkpoint_every"] == 1
+    run_folder.claim(tmp_path, config, run.recordings, run.split)
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == 4 and all(line.startswith("note   config.") for line in told)
+    assert "config.train.checkpoint_every was 1, is 7; no number of the training" in "\n".join(told)
+    assert resolve(json.loads((tmp_path / "config.json").read_text())) == config
+
+
+def test_a_setting_that_an_older_version_did_not_know_had_its_default(finished, tmp_path):
+    run = finished[0]
+    run_folder.claim(tmp_path, run.config, run.recordings, run.split)
+    old = json.loads((tmp_path / "config.json").read_text())
+    del old["train"]["precision"], old["log"]
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    run_folder.claim(tmp_path, run.config, run.recordings, run.split)
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    with pytest.raises(ConfigError, match=r"config.train.precision was 'float32', is 'bfloat16'"):
+        run_folder.claim(tmp_path, tiny_config(train__precision="bfloat16"), run.recordings, run.split)
+
+
+def test_other_versions_and_devices_are_a_warning(finished, tmp_path, capsys):
+    run = finished[0]
+    run_folder.claim(tmp_path, run.config, run.recordings, run.split)
+    made_with = json.loads((tmp_path / "made_with.json").read_text())
+    (tmp_path / "made_with.json").write_text(json.dumps(made_with | {"devices": 8}))
+    run_folder.claim(tmp_path, run.config, run.recordings, run.split)
+    assert "warning: made_with.devices was 8, is 1: the rest of this run" in capsys.readouterr().err
+    run_folder.claim(tmp_path, run.config, run.recordings, run.split)
+    assert not capsys.readouterr().err
+
+
+def test_a_manifest_that_was_changed_is_refused(finished, tmp_path):
+    run = finished[0]
+    run_folder.claim(tmp_path, run.config, run.recordings, run.split)
+    other = make_split(run.recordings, dataclasses.replace(run.config.protocol, seed=1))
+    write_manifest(other, run.recordings, tmp_path / "manifest.json")
+    with pytest.raises(ConfigError, match=r"manifest.json: holds another split"):
+        run_folder.claim(tmp_path, run.config, run.recordings, run.split)
 
 
 def test_a_damaged_config_of_the_folder_is_named(finished, tmp_path):
@@ -340,7 +380,7 @@ def test_results_are_written_and_every_prediction_sums_to_one(finished, tmp_path
     workdir = tmp_path / "copy"
     shutil.copytree(run.workdir, workdir)
     monkeypatch.setattr(experiment, "keep_compiled_programs", lambda: None)
-    table = experiment.run_experiment(run.config, workdir, command="the command")
+    table = experiment.run_experiment(run.config, workdir, command="the command", stop=StopRequest())
     printed = capsys.readouterr().out
     assert [row.method for row in table.rows] == ["train_mean", "MPCL"]
     assert printed.count("finished before") == 3

@@ -13,6 +13,7 @@ from mpcl_jax.data.normalise import design_matrix, fit_normalisation
 from mpcl_jax.data.npz_reader import parse_npz
 from mpcl_jax.data.protocols import Fold, Split
 from mpcl_jax.settings import BASELINES, BenchmarkConfig
+from mpcl_jax.train.storage import write_arrays
 
 
 def wanted(settings: BenchmarkConfig) -> tuple[str, ...]:
@@ -66,10 +67,8 @@ def load_fold(
 
 
 def save_fold(file: pathlib.Path, predictions: dict[str, np.ndarray]) -> None:
-    """Writes `.npz`, whole or not at all."""
-    temporary = file.with_suffix(".partial.npz")
-    np.savez_compressed(temporary, **predictions)
-    temporary.replace(file)
+    """Writes `.npz`, whole or not at all. Raises StorageError where the disk does not take it."""
+    write_arrays(file, predictions)
 
 
 def make_run_table(

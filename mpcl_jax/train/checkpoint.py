@@ -4,81 +4,240 @@ state          the whole `Training`: what a resumed run continues from
 prototypes     the memory that predictions are made with; readable without model, devices or config
 normalisation  mean and std of the training part
 config         the resolved config as JSON; nothing ever executes Python that came with a checkpoint
+origin         which data, split and fold it belongs to
+SHA256SUMS     what every file must hold
+
+A checkpoint is written aside and renamed when it is whole and its sums are written, so what is named by a number
+is finished. One that was damaged later is found by its sums: a run then goes on from the one before, and says so.
+Saving blocks: these states are small, a save in the background can lose several epochs to a crash, and whatever
+goes wrong is an error here and now.
 """
 
+import contextlib
+import json
+import os
 import pathlib
-from typing import Any
+import shutil
+import sys
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from mpcl_jax.batch import DataFileError
+from mpcl_jax.config import ConfigError
 from mpcl_jax.data.normalise import Normalisation
 from mpcl_jax.model.prototypes import Prototypes
+from mpcl_jax.train import processes, sums
+from mpcl_jax.train.endings import TrainingError
 from mpcl_jax.train.state import Training, chosen_model
+from mpcl_jax.train.storage import unwritten, writing
+
+KEPT = 2  # the newest ones
+UNFINISHED, TRASH = ".unfinished", ".trash"  # what a kill leaves in them is thrown away at the next start
 
 
-def open_checkpoints(folder: pathlib.Path) -> ocp.CheckpointManager:
-    """The checkpoints of one fold; the newest two are kept.
+class Checkpoints(NamedTuple):
+    """The checkpoints of one fold, open for writing."""
 
-    Saving blocks: these states are small, and a save in the background can lose several epochs to a crash.
-    Deleting renames first, so that a kill in the middle never leaves half a checkpoint that looks whole.
+    folder: pathlib.Path
+    origin: dict[str, str]  # what they belong to, e.g. {"data": sha256, "fold": "fold 1 of 3"}
+    writer: ocp.Checkpointer
+
+
+@contextlib.contextmanager
+def open_checkpoints(folder: pathlib.Path, origin: dict[str, str]):
+    """The `Checkpoints` of `folder`, which is made; remains of a killed process are removed."""
+    folder = folder.absolute()
+    if processes.is_first():
+        with writing(folder, 0):
+            folder.mkdir(parents=True, exist_ok=True)
+            for remains in (UNFINISHED, TRASH):
+                shutil.rmtree(folder / remains, ignore_errors=True)
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
+        yield Checkpoints(folder, origin, writer)
+
+
+def save(saved: Checkpoints, epoch: int, training: Training, norm: Normalisation, config: dict) -> None:
+    """Writes one checkpoint, named by the number of finished epochs, and removes the oldest.
+
+    Raises TrainingError for a state that is not finite (it is never saved) and StorageError where the disk does
+    not take it; what was saved before stays as it is.
     """
-    options = ocp.CheckpointManagerOptions(
-        max_to_keep=2,
-        enable_async_checkpointing=False,
-        cleanup_tmp_directories=True,
-        todelete_subdir="trash",
-    )
-    return ocp.CheckpointManager(folder.absolute(), options=options)
-
-
-def save(manager: ocp.CheckpointManager, epoch: int, training: Training, norm: Normalisation, config: dict):
-    """Writes one checkpoint, named by the number of finished epochs."""
+    _require_finite(training, epoch)
     _, prototypes = chosen_model(training)
     parts = {
         "state": ocp.args.StandardSave(training),
         "normalisation": ocp.args.StandardSave(norm._asdict()),
         "config": ocp.args.JsonSave(config),
+        "origin": ocp.args.JsonSave(saved.origin),
     }
     if prototypes is not None:
         parts["prototypes"] = ocp.args.StandardSave(prototypes._asdict())
-    manager.save(epoch, args=ocp.args.Composite(**parts))
-    manager.wait_until_finished()
+    final = saved.folder / str(epoch)
+    size = sum(x.nbytes for x in jax.tree.leaves((training, norm, prototypes)))
+    try:
+        with writing(final, size):
+            if processes.is_first():
+                _require_room(saved.folder / UNFINISHED, size)
+            saved.writer.save(
+                saved.folder / UNFINISHED / str(epoch), args=ocp.args.Composite(**parts), force=True
+            )
+            if processes.is_first():
+                _finish(saved.folder, epoch)
+    except ValueError as error:  # how Orbax passes on an error of the disk
+        if "os_error_code" not in str(error):
+            raise
+        raise unwritten(final, size, str(error).rpartition("Failed to ")[2]) from error
+    finally:
+        if processes.is_first():
+            shutil.rmtree(saved.folder / UNFINISHED, ignore_errors=True)
+
+
+def _finish(folder: pathlib.Path, epoch: int) -> None:
+    """Lists the sums of a checkpoint, gives it its number, and removes those that are too many."""
+    sums.write_sums(folder / UNFINISHED / str(epoch), _about(epoch))
+    os.rename(folder / UNFINISHED / str(epoch), folder / str(epoch))
+    for old in steps_in(folder)[KEPT:]:
+        _remove(folder, old)
+
+
+def _require_finite(training: Training, epoch: int) -> None:
+    best = training.best and (training.best.params, training.best.prototypes)  # its KL is +inf at first
+    for path, x in jax.tree_util.tree_leaves_with_path((training.state, best)):
+        if not np.isfinite(np.asarray(x)).all():
+            raise TrainingError(
+                f"epoch {epoch} ends with numbers that are not finite in {jax.tree_util.keystr(path)}; it is "
+                "not saved. A smaller config.train.learning_rate or config.train.clip may help"
+            )
+
+
+def _require_room(folder: pathlib.Path, size: int) -> None:
+    """Takes `size` bytes of the disk and gives them back: full disks and quotas speak up before anything else."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "room").open("wb") as file:
+        for start in range(0, size, 1 << 24):
+            file.write(bytes(min(1 << 24, size - start)))
+        file.flush()
+    (folder / "room").unlink()
+
+
+def _remove(folder: pathlib.Path, epoch: int) -> None:
+    """Renames first: a kill in the middle never leaves half a checkpoint under a number."""
+    trash = folder / TRASH
+    trash.mkdir(exist_ok=True)
+    os.rename(folder / str(epoch), trash / str(epoch))
+    shutil.rmtree(trash)
+
+
+def _about(epoch: int) -> str:
+    return f"mpcl_jax checkpoint after epoch {epoch}"
+
+
+def steps_in(folder: pathlib.Path) -> list[int]:
+    """Finished epochs of the checkpoints in a folder, the newest first."""
+    return sorted((int(p.name) for p in folder.glob("*") if p.name.isdigit()), reverse=True)
 
 
 def restore(
-    manager: ocp.CheckpointManager, like: Training, sharding, until: int | None = None
+    saved: Checkpoints, like: Training, sharding, until: int | None = None
 ) -> tuple[int, Training] | None:
-    """The newest checkpoint as (finished epochs, training), or None where there is none.
+    """The newest whole checkpoint as (finished epochs, training), or None where there has never been one.
 
-    Later ones than `until` are deleted first: a fold whose group was stopped while its checkpoints were written
-    may be ahead of the others, and will write them again.
-        `like` gives shapes and dtypes (`jax.eval_shape` of the creation); the leaves are put where `sharding` says,
-    on however many devices this process has, whatever number wrote them.
+    `like` gives shapes and dtypes (`jax.eval_shape` of the creation); the leaves are put where `sharding` says,
+    on however many devices this process has, whatever number wrote them. Damaged checkpoints that are newer are
+    put aside with a warning. Later ones than `until` are deleted: a fold whose group was stopped while its
+    checkpoints were written may be ahead of the others, and will write them again.
+
+    Raises ConfigError where all are damaged, or where the one to go on from belongs to other data, another split
+    or another fold.
     """
-    for later in [step for step in manager.all_steps() if until is not None and step > until]:
-        manager.delete(later)
-    epoch = manager.latest_step()
-    if epoch is None:
+    whole = processes.by_first(lambda: _choose(saved, until))
+    if whole is None:
         return None
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), like)
-    restored = manager.restore(epoch, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))
-    return epoch, restored["state"]
+    wanted = ocp.args.Composite(state=ocp.args.StandardRestore(target))
+    return whole, saved.writer.restore(saved.folder / str(whole), args=wanted)["state"]
+
+
+def _choose(saved: Checkpoints, until: int | None) -> int | None:
+    """The epoch to go on from, None for the start; makes it the newest."""
+    for epoch in steps_in(saved.folder):
+        if until is not None and epoch > until:
+            _remove(saved.folder, epoch)
+    whole, damaged = _newest_whole(saved.folder)
+    if whole is None:
+        if damaged:
+            raise ConfigError(_all_damaged(saved.folder, damaged))
+        return None
+    _require_own(saved, saved.folder / str(whole))
+    for epoch, damage in damaged:
+        _warn(f"{damage.file} {damage.reason}; going on from epoch {whole}")
+        _put_aside(saved.folder, epoch)
+    return whole
+
+
+def _newest_whole(folder: pathlib.Path) -> tuple[int | None, list[tuple[int, sums.Damage]]]:
+    """The newest checkpoint without damage, if any, and the newer ones with what is wrong with them."""
+    damaged = []
+    for epoch in steps_in(folder):
+        damage = sums.damage_in(folder / str(epoch), _about(epoch))
+        if damage is None:
+            return epoch, damaged
+        if (folder / str(epoch)).exists():  # a run at work may have removed it since it was listed
+            damaged.append((epoch, damage))
+    return None, damaged
+
+
+def _all_damaged(folder: pathlib.Path, damaged) -> str:
+    found = "; ".join(f"{damage.file.relative_to(folder)} {damage.reason}" for _, damage in damaged)
+    return (
+        f"{folder}: no whole checkpoint is left ({found}). Put back a copy, or delete this folder to train the "
+        "fold again from the start"
+    )
+
+
+def _require_own(saved: Checkpoints, step: pathlib.Path) -> None:
+    origin = json.loads((step / "origin" / "metadata").read_text(encoding="utf-8"))
+    wrong = [f"{k} {origin.get(k)!r} is not {v!r}" for k, v in saved.origin.items() if origin.get(k) != v]
+    if wrong:
+        raise ConfigError(
+            f"{step}: this checkpoint belongs to another training ({'; '.join(wrong)}); put the right one back, "
+            "or delete it"
+        )
+
+
+def _put_aside(folder: pathlib.Path, epoch: int) -> None:
+    place = folder / f"damaged-{epoch}"
+    with writing(place, 0):
+        shutil.rmtree(place, ignore_errors=True)
+        os.rename(folder / str(epoch), place)
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 def latest_checkpoint(folder: pathlib.Path) -> pathlib.Path:
-    """The newest finished checkpoint below `folder`: a checkpoint, a fold, or a run (its first fold).
+    """The newest whole checkpoint below `folder`: a checkpoint, a fold, or a run (its first fold).
 
-    Raises FileNotFoundError naming the folder.
+    Warns of newer ones that are damaged. Raises FileNotFoundError naming the folder where there is none, and
+    DataFileError where all are damaged.
     """
     folder = pathlib.Path(folder)
-    if (folder / "prototypes").is_dir():
+    if folder.name.isdigit() and (folder / "prototypes").is_dir():
+        if damage := sums.damage_in(folder, _about(int(folder.name))):
+            raise DataFileError(damage.file, f"{damage.reason}; choose another checkpoint")
         return folder
     for checkpoints in [folder / "checkpoints", *sorted(folder.glob("folds/*/checkpoints"))]:
-        steps = [p for p in checkpoints.glob("*") if p.name.isdigit() and (p / "prototypes").is_dir()]
-        if steps:
-            return max(steps, key=lambda p: int(p.name))
+        whole, damaged = _newest_whole(checkpoints)
+        for _, damage in damaged:
+            _warn(f"{damage.file} {damage.reason}; an earlier checkpoint is read")
+        if whole is None and damaged:
+            raise DataFileError(checkpoints, "no whole checkpoint is left")
+        if whole is not None and (checkpoints / str(whole) / "prototypes").is_dir():
+            return checkpoints / str(whole)
     raise FileNotFoundError(f"{folder}: no checkpoint with prototypes in it")
 
 

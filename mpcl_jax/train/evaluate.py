@@ -11,6 +11,7 @@ from mpcl_jax.data.npz_reader import parse_npz
 from mpcl_jax.model.mpcl import MPCLOutput
 from mpcl_jax.train.folds import FoldArrays, Program, Rows, padded_length, stack, unstack
 from mpcl_jax.train.state import Training, chosen_model
+from mpcl_jax.train.storage import write_arrays
 
 
 class Predictions(NamedTuple):
@@ -56,10 +57,8 @@ def _without_padding(chosen, output: MPCLOutput) -> Predictions:
 
 
 def save_predictions(path: pathlib.Path, predictions: Predictions) -> None:
-    """Writes `.npz`, whole or not at all."""
-    temporary = path.with_suffix(".partial.npz")
-    np.savez_compressed(temporary, **predictions._asdict())
-    temporary.replace(path)
+    """Writes `.npz`, whole or not at all. Raises StorageError where the disk does not take it."""
+    write_arrays(path, predictions._asdict())
 
 
 def load_predictions(path: pathlib.Path) -> Predictions:

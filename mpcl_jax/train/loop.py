@@ -39,6 +39,7 @@ from mpcl_jax.train.folds import (
     stack_keys,
     unstack,
 )
+from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.progress import MetricsLog, Ticker
 from mpcl_jax.train.state import Training
 
@@ -54,7 +55,9 @@ class Run(NamedTuple):
     longest: Longest  # of all folds of the protocol, also of those that are not run
     rows: Rows  # on the device
     log: MetricsLog
+    origin: dict[str, str]  # sha256 of data and split, kept in every checkpoint
     board: Any = None  # a TensorBoard writer
+    stop: StopRequest = StopRequest()  # asked by signals in `main.py`
 
 
 class Member(NamedTuple):
@@ -85,13 +88,13 @@ def prepare(config: Config, workdir: pathlib.Path) -> Run:
     processes.meet("data loaded", config.distributed)
     processes.require_same("settings", _common_settings(config))
     processes.require_same("data or split", pipeline.content_hash(recordings) + split.sha256)
-    processes.by_first(lambda: run_folder.claim(workdir, config, recordings, split))
+    origin = processes.by_first(lambda: run_folder.claim(workdir, config, recordings, split))
     spec = spec_of(recordings)
     model = build(config.model, spec, config.train.precision)
     program = make_program(config, model, spec, longest.train, mesh)
     rows = device_rows(recordings, program.replicated)
     log = MetricsLog(workdir / "metrics.jsonl" if processes.is_first() else None)
-    return Run(config, workdir, recordings, split, program, longest, rows, log)
+    return Run(config, workdir, recordings, split, program, longest, rows, log, origin)
 
 
 def _common_settings(config: Config) -> str:
@@ -146,14 +149,16 @@ def _member(run: Run, number: int) -> Member:
 
 
 def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays) -> Training:
-    """Trains folds side by side, or one, from their last common checkpoint, or from the start, to the last epoch."""
+    """Trains folds side by side, or one, from their last common checkpoint, or from the start, to the last epoch.
+
+    Raises Stopped behind the running epoch, which is saved, when somebody asks the run to stop.
+    """
     settings, program = run.config.train, run.program
-    with contextlib.ExitStack() as opened:
+    with contextlib.ExitStack() as opened, run.stop.deferred():
         saved = [opened.enter_context(_open_checkpoints(run, member)) for member in members]
         done, training = _begin(run, members, saved)
         for member in members:
-            run.log.drop_after(member.number, done)
-            _announce(member.fold, done)
+            _announce(member.fold, done, run.log.drop_after(member.number, done))
         ticker = Ticker(
             _label(members),
             settings.epochs,
@@ -165,18 +170,23 @@ def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays) -> Trai
                 keys = stack_keys(program, [jax.random.fold_in(member.key, epoch) for member in members])
                 training, report = program.epoch(training, run.rows, arrays, keys)
                 reports = _report_of_each(report, len(members))
+                stopping = processes.anyone(run.stop.asked)
                 ticker.update(epoch, {name: fmean(r[name] for r in reports) for name in report})
                 for member, of_fold in zip(members, reports, strict=True):
                     _write_report(run, member.number, epoch, of_fold)
-                if epoch % settings.checkpoint_every == 0 or epoch == settings.epochs:
+                if epoch % settings.checkpoint_every == 0 or epoch == settings.epochs or stopping:
                     _save(run, members, saved, epoch, training)
+                if stopping:
+                    run.stop.asked = True
+                    break
         finally:
             ticker.close()
     return training
 
 
 def _open_checkpoints(run: Run, member: Member):
-    return checkpoint.open_checkpoints(run_folder.fold_folder(run.workdir, member.number) / "checkpoints")
+    folder = run_folder.fold_folder(run.workdir, member.number) / "checkpoints"
+    return checkpoint.open_checkpoints(folder, run.origin | {"fold": member.fold.name})
 
 
 def _begin(run: Run, members: Sequence[Member], saved: Sequence) -> tuple[int, Training]:
@@ -222,9 +232,10 @@ def _own_number(fold: Fold) -> int:
     return int(ours[1]) if ours else zlib.crc32(fold.name.encode())
 
 
-def _announce(fold: Fold, done: int) -> None:
+def _announce(fold: Fold, done: int, again: int) -> None:
     resumed = f"  resumed after epoch {done}" if done else ""
-    print(f"{fold.name}  {fold.sentence}{resumed}", flush=True)
+    repeated = f"  ({again} epochs behind it were not saved and are trained again)" if again else ""
+    print(f"{fold.name}  {fold.sentence}{resumed}{repeated}", flush=True)
 
 
 def _write_report(run: Run, number: int, epoch: int, report: dict[str, float]) -> None:

@@ -1,13 +1,14 @@
 """What a running training tells people (a bar, or plain lines) and machines (`metrics.jsonl`)."""
 
 import json
-import os
 import pathlib
 import sys
 import time
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mpcl_jax.train.storage import write_text, writing
 
 LINES_PER_FOLD = 5  # where there is no terminal to redraw a bar in
 
@@ -19,21 +20,22 @@ class MetricsLog:
         """`path` of the file, whose folder must exist; None, for all but the first process, writes nothing."""
         self._path = path
 
-    def drop_after(self, fold: int, epoch: int) -> None:
-        """Forgets lines of `fold` behind `epoch`: a resumed training will write them again."""
+    def drop_after(self, fold: int, epoch: int) -> int:
+        """Forgets lines of `fold` behind `epoch`, which a resumed training will write again; says how many."""
         if self._path is None or not self._path.exists():
-            return
-        kept = [line for line in _whole_lines(self._path) if not _is_after(line, fold, epoch)]
-        temporary = self._path.with_suffix(".partial")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        os.replace(temporary, self._path)
+            return 0
+        lines = list(_whole_lines(self._path))
+        kept = [line for line in lines if not _is_after(line, fold, epoch)]
+        write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+        return len(lines) - len(kept)
 
     def write(self, entry: dict) -> None:
-        """Appends one entry."""
+        """Appends one entry. Raises StorageError where the disk does not take it."""
         if self._path is None:
             return
-        with self._path.open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+        line = json.dumps(entry) + "\n"
+        with writing(self._path, len(line)), self._path.open("a", encoding="utf-8") as file:
+            file.write(line)
 
 
 def _whole_lines(path: pathlib.Path):

@@ -2,6 +2,7 @@
 
 config.json      the resolved settings            manifest.json    who was held out, ids and sha256
 data.json        emotions, modalities, sha256     metrics.jsonl    a line per fold and epoch
+made_with.json   versions and devices             .lock, .running  who works in it now
 folds/00/        checkpoints, predictions.npz, baselines.npz
 predictions.csv  every test window, reported and predicted
 table.md .csv    the result with its baselines
@@ -11,49 +12,57 @@ import dataclasses
 import json
 import os
 import pathlib
+import sys
 
+import jax
+
+from mpcl_jax import __version__
 from mpcl_jax.batch import Recordings, spec_of
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data.pipeline import content_hash
-from mpcl_jax.data.protocols import Split, write_manifest
+from mpcl_jax.data.protocols import Split, read_manifest, write_manifest
 from mpcl_jax.settings import Config
-
-# What may differ between a run and its continuation: nothing of it changes a number.
-HARMLESS = (
-    "config.log.",
-    "config.distributed.",
-    "config.train.checkpoint_every",
-    "config.data.path",
-    "config.data.cache",
-)
+from mpcl_jax.train.changes import REFUSED, WARNED, Change, changes_between
+from mpcl_jax.train.storage import write_text, writing
 
 
-def claim(workdir: pathlib.Path, config: Config, recordings: Recordings, split: Split) -> None:
-    """Makes `workdir` the folder of this run, new or continued.
+def claim(workdir: pathlib.Path, config: Config, recordings: Recordings, split: Split) -> dict[str, str]:
+    """Makes `workdir` the folder of this run, new or continued. Returns what all its checkpoints belong to.
 
     Raises ConfigError where it holds a run with other settings, other data or another split: results of two
-    different runs never mix.
+    different runs never mix. Differences that do no harm are told, and written down.
     """
-    workdir.mkdir(parents=True, exist_ok=True)
+    origin = {"data": content_hash(recordings), "split": split.sha256}
     data = spec_of(recordings)._asdict() | {
         "name": recordings.name,
         "windows": len(recordings.labels),
         "subjects": len(set(recordings.subject)),
         "notes": recordings.notes,
-        "sha256": content_hash(recordings),
+        "sha256": origin["data"],
         "split_sha256": split.sha256,
     }
-    documents = {"config.json": dataclasses.asdict(config), "data.json": data}
+    documents = {"config": dataclasses.asdict(config), "data": data, "made_with": _made_with()}
+    documents = json.loads(json.dumps(documents))
+    with writing(workdir, 0):
+        workdir.mkdir(parents=True, exist_ok=True)
     for name, document in documents.items():
-        file, document = workdir / name, json.loads(json.dumps(document))
+        file = workdir / f"{name}.json"
         if file.exists():
-            _require_same(file, _read_json(file), document)
-        else:
-            write_text(file, json.dumps(document, indent=1) + "\n")
-    if not (workdir / "manifest.json").exists():
-        partial = workdir / "manifest.json.partial"
-        write_manifest(split, recordings, partial)
-        os.replace(partial, workdir / "manifest.json")
+            _require_same(file, changes_between(name, _read_json(file), document))
+    for name, document in documents.items():
+        write_text(workdir / f"{name}.json", json.dumps(document, indent=1) + "\n")
+    _keep_manifest(workdir / "manifest.json", split, recordings)
+    return origin
+
+
+def _made_with() -> dict:
+    """What the last bits of a result depend on besides settings and data."""
+    return {
+        "mpcl_jax": __version__,
+        "jax": jax.__version__,
+        "platform": jax.default_backend(),
+        "devices": jax.device_count(),
+    }
 
 
 def _read_json(file: pathlib.Path) -> dict:
@@ -63,37 +72,37 @@ def _read_json(file: pathlib.Path) -> dict:
         raise ConfigError(f"{file}: is no JSON ({error}); choose another --workdir") from error
 
 
-def _require_same(file: pathlib.Path, before: dict, now: dict) -> None:
-    root = "config" if file.name == "config.json" else "data"
-    changed = [
-        f"{key} was {was!r}, is {now_is!r}"
-        for key, was, now_is in _differences(before, now, root)
-        if not key.startswith(HARMLESS)
-    ]
-    if changed:
+def _require_same(file: pathlib.Path, changes: list[Change]) -> None:
+    refused = [str(change) for change in changes if change.kind == REFUSED]
+    if refused:
         raise ConfigError(
-            f"{file} belongs to another run ({'; '.join(changed[:4])}); "
+            f"{file} belongs to another run ({'; '.join(refused[:4])}); "
             "continue with its settings or choose another --workdir"
         )
+    for change in changes:
+        if change.kind == WARNED:
+            print(
+                f"warning: {change}: the rest of this run equals its beginning only up to rounding",
+                file=sys.stderr,
+            )
+        else:
+            print(f"note   {change}; no number of the training depends on it", flush=True)
 
 
-def _differences(before, now, key):
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in sorted(before.keys() | now.keys()):
-            yield from _differences(before.get(name), now.get(name), f"{key}.{name}")
-    elif before != now:
-        yield key, before, now
+def _keep_manifest(file: pathlib.Path, split: Split, recordings: Recordings) -> None:
+    """Writes the split, or makes sure that the file still holds it."""
+    if not file.exists():
+        partial = file.with_name(file.name + ".partial")
+        with writing(file, 0):
+            write_manifest(split, recordings, partial)
+            os.replace(partial, file)
+    elif read_manifest(file, recordings).sha256 != split.sha256:
+        raise ConfigError(f"{file}: holds another split than this run's; choose another --workdir")
 
 
 def fold_folder(workdir: pathlib.Path, number: int) -> pathlib.Path:
     """The folder of a fold, made if it is not there."""
     folder = workdir / "folds" / f"{number:02d}"
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder, 0):
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def write_text(file: pathlib.Path, text: str) -> None:
-    """Writes a small file whole or not at all."""
-    temporary = file.with_name(file.name + ".partial")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, file)

@@ -1,0 +1,89 @@
+"""Every kind of damage to a folder is found and names its file."""
+
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from mpcl_jax.train.sums import NAME, damage_in, write_sums
+
+ABOUT = "checkpoint after epoch 3"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    made = tmp_path / "3"
+    (made / "state" / "d").mkdir(parents=True)
+    for name, size in (("state/d/a", 300), ("state/d/b", 300), ("state/_METADATA", 40), ("config", 0)):
+        (made / name).write_bytes(rng.bytes(size))
+    write_sums(made, ABOUT)
+    return made
+
+
+def found(folder, about=ABOUT):
+    damage = damage_in(folder, about)
+    return damage and damage.file.relative_to(folder).as_posix()
+
+
+def test_a_whole_folder_has_no_damage_and_the_program_sha256sum_agrees(folder):
+    assert damage_in(folder, ABOUT) is None
+    if program := shutil.which("sha256sum"):
+        assert (
+            subprocess.run([program, "-c", NAME], cwd=folder, check=False, capture_output=True).returncode
+            == 0
+        )
+
+
+def test_any_flipped_bit_is_found(folder):
+    files = [p for p in folder.rglob("*") if p.is_file() and p.stat().st_size]
+    for file in files:
+        whole = file.read_bytes()
+        places = range(len(whole)) if file.name == NAME else range(0, len(whole), 50)
+        for at in places:
+            file.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
+            assert found(folder) == file.relative_to(folder).as_posix(), at
+        file.write_bytes(whole)
+    assert found(folder) is None
+
+
+@pytest.mark.parametrize("name", ["state/d/a", "config", NAME])
+def test_a_missing_file_is_found(folder, name):
+    (folder / name).unlink()
+    assert found(folder) == name
+
+
+@pytest.mark.parametrize("name", ["state/d/a", NAME])
+@pytest.mark.parametrize("rest", [0, 1, 39])
+def test_a_file_cut_short_is_found(folder, name, rest):
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(whole[:rest])
+    assert found(folder) == name
+    (folder / name).write_bytes(whole + b"\n")
+    assert found(folder) == name
+
+
+def test_swapped_and_added_files_are_found(folder):
+    (folder / "state" / "d" / "a").rename(folder / "x")
+    (folder / "state" / "d" / "b").rename(folder / "state" / "d" / "a")
+    (folder / "x").rename(folder / "state" / "d" / "b")
+    assert found(folder) == "state/d/a"
+    (folder / "state" / "added").write_text("")
+    assert found(folder) == "state/added"
+
+
+def test_the_whole_folder_of_another_epoch_is_found(folder):
+    damage = damage_in(folder, "checkpoint after epoch 4")
+    assert damage.file == folder / NAME
+    assert (
+        damage.reason
+        == "belongs to another folder: '# checkpoint after epoch 3' is not 'checkpoint after epoch 4'"
+    )
+    # Not even where the words of the one begin like those of the other.
+    assert found(folder, "checkpoint after epoch") == NAME
+
+
+def test_a_list_that_is_no_text_is_named(folder):
+    (folder / NAME).write_bytes(b"\xff\xfe")
+    assert found(folder) == NAME
