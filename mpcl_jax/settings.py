@@ -7,7 +7,7 @@ for is there to catch slips: a learning rate of 20 for 2e-3, epochs that would o
 
 import dataclasses
 
-from mpcl_jax.allowed import SWITCH, WORD, above, below_one, between, each, one_of, part, setting
+from mpcl_jax.allowed import SWITCH, WORD, Allowed, above, below_one, between, each, one_of, part, setting
 
 SEED = between(0, 2**32 - 1)
 
@@ -229,6 +229,10 @@ class TrainConfig:
     drop_group: float = setting(0.1, below_one())
     # "last": the parameters of the last epoch. "best": of the epoch with the lowest validation KL.
     select: str = setting("last", one_of("last", "best"))
+    # A step whose loss is not finite changes nothing; so many in a row end the training.
+    skips_in_a_row: int = setting(3, between(1, 1_000_000))
+    # A step whose loss is more than this many times the mean loss of the last epoch changes nothing. 0 = never.
+    spike: float = setting(0.0, Allowed("0, or >= 2 and <= 1e6", lambda x: x == 0 or 2 <= x <= 1e6))
     # Epochs between two checkpoints of the running fold.
     checkpoint_every: int = setting(20, between(1, 1_000_000))
     # Of matrix products: "float32", or "bfloat16" compute with float32 parameters, banks and losses.

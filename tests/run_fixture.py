@@ -86,6 +86,7 @@ def moved(run: Run, workdir: pathlib.Path, folds: slice = slice(None), **train) 
     return run._replace(
         workdir=workdir,
         log=MetricsLog(workdir / "metrics.jsonl"),
+        skips=MetricsLog(workdir / "skipped.jsonl"),
         split=run.split._replace(folds=run.split.folds[folds]),
         config=dataclasses.replace(run.config, train=settings),
         board=None,

@@ -40,10 +40,9 @@ ROWS = (
     # Training.
     "train.state train.processes train.endings train.sums",
     "train.storage train.interrupt",
-    "train.step train.checkpoint train.devices train.lock train.changes train.progress",
-    "train.run_folder",
-    "train.folds",
-    "train.evaluate",
+    "train.step train.progress train.devices train.lock train.changes",
+    "train.checkpoint train.run_folder train.folds",
+    "train.evaluate train.skips",
     # What a run is compared with.
     "train.loop benchmark.statistics benchmark.selection",
     "benchmark.mlp benchmark.leaderboard",

@@ -81,7 +81,7 @@ def test_a_fresh_training_predicts_the_mean_label():
 
     @quick_jit
     def create(key):
-        training = create_training(key, mean, model, SPEC, optimizer, "best")
+        training = create_training(key, mean, model, SPEC, optimizer, "best", 3)
         params, prototypes = chosen_model(training)
         return training, model.apply(variables(params, prototypes), tiny_batch(), train=False).log_probs
 
@@ -99,11 +99,12 @@ def test_the_parts_of_a_fresh_training():
 
     def fresh(select):
         return jax.eval_shape(
-            lambda key: create_training(key, mean, model, SPEC, optimizer, select), jax.random.key(0)
+            lambda key: create_training(key, mean, model, SPEC, optimizer, select, 3), jax.random.key(0)
         )
 
     last, best = fresh("last"), fresh("best")
     assert last.best is None and last.state == best.state
+    assert last.guard.skipped.shape == (3,)
     assert last.state.prototypes.bank.shape == (2, 4, 2, 8)
     assert best.best.prototypes == best.state.prototypes and best.best.params == best.state.params
 
@@ -111,5 +112,5 @@ def test_the_parts_of_a_fresh_training():
 def test_predictions_are_made_with_the_best_model_if_there_is_one():
     state = TrainState(np.int32(5), {"a": 1}, None, None)
     best = Best(np.float32(0.1), np.int32(2), {"a": 2}, "memory")
-    assert chosen_model(Training(state, None)) == ({"a": 1}, None)
-    assert chosen_model(Training(state, best)) == ({"a": 2}, "memory")
+    assert chosen_model(Training(state, None, None)) == ({"a": 1}, None)
+    assert chosen_model(Training(state, best, None)) == ({"a": 2}, "memory")

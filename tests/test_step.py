@@ -150,7 +150,7 @@ def test_every_parameter_has_a_gradient_and_moves(name):
 )
 def test_the_report_names_the_terms_that_make_the_loss(name, terms):
     report = variant(name).report
-    assert set(report) == {"loss", "distribution", "gradient_norm", *terms}
+    assert set(report) == {"loss", "distribution", "gradient_norm", "skipped", *terms}
     total = report["distribution"] + sum(weight * report[term] for term, weight in terms.items())
     np.testing.assert_allclose(report["loss"], total, rtol=1e-5)
 

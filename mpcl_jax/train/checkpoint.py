@@ -18,7 +18,6 @@ import json
 import os
 import pathlib
 import shutil
-import sys
 from typing import Any, NamedTuple
 
 import jax
@@ -31,6 +30,7 @@ from mpcl_jax.data.normalise import Normalisation
 from mpcl_jax.model.prototypes import Prototypes
 from mpcl_jax.train import processes, sums
 from mpcl_jax.train.endings import TrainingError
+from mpcl_jax.train.progress import warn
 from mpcl_jax.train.state import Training, chosen_model
 from mpcl_jax.train.storage import unwritten, writing
 
@@ -173,7 +173,7 @@ def _choose(saved: Checkpoints, until: int | None) -> int | None:
         return None
     _require_own(saved, saved.folder / str(whole))
     for epoch, damage in damaged:
-        _warn(f"{damage.file} {damage.reason}; going on from epoch {whole}")
+        warn(f"{damage.file} {damage.reason}; going on from epoch {whole}")
         _put_aside(saved.folder, epoch)
     return whole
 
@@ -215,10 +215,6 @@ def _put_aside(folder: pathlib.Path, epoch: int) -> None:
         os.rename(folder / str(epoch), place)
 
 
-def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr, flush=True)
-
-
 def latest_checkpoint(folder: pathlib.Path) -> pathlib.Path:
     """The newest whole checkpoint below `folder`: a checkpoint, a fold, or a run (its first fold).
 
@@ -233,7 +229,7 @@ def latest_checkpoint(folder: pathlib.Path) -> pathlib.Path:
     for checkpoints in [folder / "checkpoints", *sorted(folder.glob("folds/*/checkpoints"))]:
         whole, damaged = _newest_whole(checkpoints)
         for _, damage in damaged:
-            _warn(f"{damage.file} {damage.reason}; an earlier checkpoint is read")
+            warn(f"{damage.file} {damage.reason}; an earlier checkpoint is read")
         if whole is None and damaged:
             raise DataFileError(checkpoints, "no whole checkpoint is left")
         if whole is not None and (checkpoints / str(whole) / "prototypes").is_dir():

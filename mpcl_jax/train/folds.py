@@ -20,7 +20,15 @@ from mpcl_jax.data.protocols import Fold
 from mpcl_jax.losses import kl_divergence
 from mpcl_jax.model.mpcl import MPCL, MPCLOutput
 from mpcl_jax.settings import Config
-from mpcl_jax.train.state import Best, Training, create_training, initial_variables, make_optimizer, variables
+from mpcl_jax.train.state import (
+    Best,
+    Guard,
+    Training,
+    create_training,
+    initial_variables,
+    make_optimizer,
+    variables,
+)
 from mpcl_jax.train.step import make_train_step
 
 
@@ -61,6 +69,7 @@ class Program(NamedTuple):
     epoch: Any  # (training, rows, fold, key) -> (training, {name: scalar})
     predict: Any  # (params, prototypes, rows, fold, chosen [P]) -> MPCLOutput of those rows
     collect: Any  # (what belongs to the folds of a group) -> the same, on every device
+    batches: Any  # (fold, key) -> [steps, B] rows of every batch of an epoch
     steps_per_epoch: int
     replicated: NamedSharding
     by_fold: NamedSharding  # of what belongs to a fold
@@ -143,6 +152,7 @@ def make_program(config: Config, model: MPCL, spec: DataSpec, longest: int, mesh
         create=jax.jit(create, out_shardings=by_fold),
         epoch=jax.jit(epoch, donate_argnums=0, out_shardings=(by_fold, replicated)),
         predict=jax.jit(predict, out_shardings=replicated),
+        batches=jax.jit(partial(_draw_batches, count=steps, size=config.train.batch_size)),
         collect=jax.jit(lambda tree: tree, out_shardings=replicated),
         steps_per_epoch=steps,
         replicated=replicated,
@@ -163,23 +173,22 @@ def _functions_of_a_fold(config: Config, model: MPCL, spec: DataSpec, longest: i
     optimizer = make_optimizer(config.train, steps * config.train.epochs, shapes["params"])
     train_step = make_train_step(model, optimizer, config)
     by_sample = NamedSharding(mesh, PartitionSpec("data"))
+    batches = partial(_draw_batches, count=steps, size=batch_size)
 
     def create(key, label_mean):
-        return create_training(key, label_mean, model, spec, optimizer, config.train.select)
+        return create_training(key, label_mean, model, spec, optimizer, config.train.select, steps)
 
     def epoch(training: Training, rows: Rows, fold: FoldArrays, key):
-        order = _draw_order(jax.random.fold_in(key, 0), fold)
+        chosen, most = batches(fold, key), _most(training.guard, config.train.spike)
 
         def one(state, step):
-            # Full batches only: the last one wraps around to rows at the head of this epoch's order.
-            place = (step * batch_size + jnp.arange(batch_size)) % fold.train_count
-            batch = gather(rows, fold, order[place], jnp.ones(batch_size))
+            batch = gather(rows, fold, chosen[step], jnp.ones(batch_size))
             batch = jax.lax.with_sharding_constraint(batch, by_sample)
-            return train_step(state, batch, jax.random.fold_in(key, step + 1))
+            return train_step(state, batch, jax.random.fold_in(key, step + 1), most)
 
         state, reports = jax.lax.scan(one, training.state, jnp.arange(steps))
-        report = jax.tree.map(jnp.mean, reports)
-        training = training._replace(state=state)
+        report = _mean_of_made(reports)
+        training = training._replace(state=state, guard=_watch(training.guard, reports, report))
         if len(fold.validation):
             report["validation_kl"] = validation_kl(state, rows, fold)
             training = _keep_best(training, report["validation_kl"], steps)
@@ -225,10 +234,36 @@ def unstack(program: Program, tree, count: int) -> list:
     return [jax.tree.map(lambda x, i=i: x[i], host) for i in range(count)]
 
 
-def _draw_order(key, fold: FoldArrays):
-    """The training rows of a fold [R] in random order, its padding behind them."""
-    drawn = jax.random.uniform(key, fold.train.shape)
-    return fold.train[jnp.argsort(jnp.where(jnp.arange(len(fold.train)) < fold.train_count, drawn, 2.0))]
+def _draw_batches(fold: FoldArrays, key, *, count: int, size: int):
+    """The rows of every batch of an epoch [count, size]: the training rows of the fold in random order.
+
+    Full batches only: the last one wraps around to rows at the head of the order.
+    """
+    drawn = jax.random.uniform(jax.random.fold_in(key, 0), fold.train.shape)
+    padding_last = jnp.where(jnp.arange(len(fold.train)) < fold.train_count, drawn, 2.0)
+    order = fold.train[jnp.argsort(padding_last)]
+    return order[jnp.arange(count * size) % fold.train_count].reshape(count, size)
+
+
+def _most(guard: Guard, spike: float):
+    """The largest loss that is no spike."""
+    return spike * guard.usual_loss if spike else jnp.inf
+
+
+def _mean_of_made(reports: dict) -> dict:
+    """The mean of every term over the steps that were made, NaN if there is none; `skipped`: how many were not."""
+    made = reports["skipped"] == 0
+    sums = {name: jnp.sum(jnp.where(made, values, 0.0)) for name, values in reports.items()}
+    means = {name: total / made.sum() for name, total in sums.items()}
+    return means | {"skipped": jnp.sum(reports["skipped"])}
+
+
+def _watch(guard: Guard, reports: dict, report: dict) -> Guard:
+    """The guard after an epoch, `reports` {name: [steps]}, `report` {name: mean}."""
+    place = jnp.arange(len(guard.skipped))
+    last_made = jax.lax.cummax(jnp.where(reports["skipped"] == 0, place, -1 - guard.skipped[-1]))
+    usual = jnp.where(jnp.isnan(report["loss"]), guard.usual_loss, report["loss"])
+    return Guard((place - last_made).astype(jnp.int32), usual)
 
 
 EVALUATION_BLOCK = 64  # rows per block of a prediction; lists of rows are padded to a multiple of it
@@ -242,7 +277,7 @@ def padded_length(count: int) -> int:
 def _keep_best(training: Training, kl, steps: int) -> Training:
     if training.best is None:
         return training
-    better = kl < training.best.validation_kl
+    better = jnp.isfinite(kl) & (kl < training.best.validation_kl)
     state = training.state
     candidate = Best(kl, state.step // steps, state.params, state.prototypes)
     return training._replace(

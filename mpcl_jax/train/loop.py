@@ -6,11 +6,11 @@ last checkpoint and ends with the same bits as if nothing had happened.
 
 import contextlib
 import dataclasses
+import math
 import pathlib
 import re
 import zlib
 from collections.abc import Sequence
-from statistics import fmean
 from typing import Any, NamedTuple
 
 import jax
@@ -19,12 +19,14 @@ import numpy as np
 from mpcl_jax.batch import Recordings, spec_of, take
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data import pipeline
+from mpcl_jax.data.manifest import row_ids
 from mpcl_jax.data.normalise import Normalisation, fit_normalisation
 from mpcl_jax.data.protocols import Fold, Split, make_split
 from mpcl_jax.model.mpcl import build
 from mpcl_jax.settings import Config, ProtocolConfig
 from mpcl_jax.train import checkpoint, processes, run_folder
 from mpcl_jax.train.devices import make_mesh
+from mpcl_jax.train.endings import TrainingError
 from mpcl_jax.train.evaluate import Predictions, load_predictions, predict_rows, save_predictions
 from mpcl_jax.train.folds import (
     FoldArrays,
@@ -40,7 +42,8 @@ from mpcl_jax.train.folds import (
     unstack,
 )
 from mpcl_jax.train.interrupt import StopRequest
-from mpcl_jax.train.progress import MetricsLog, Ticker
+from mpcl_jax.train.progress import MetricsLog, Ticker, mean_report, report_of_each, warn
+from mpcl_jax.train.skips import require_fewer, skipped_steps
 from mpcl_jax.train.state import Training
 
 
@@ -55,6 +58,7 @@ class Run(NamedTuple):
     longest: Longest  # of all folds of the protocol, also of those that are not run
     rows: Rows  # on the device
     log: MetricsLog
+    skips: MetricsLog  # of steps that changed nothing
     origin: dict[str, str]  # sha256 of data and split, kept in every checkpoint
     board: Any = None  # a TensorBoard writer
     stop: StopRequest = StopRequest()  # asked by signals in `main.py`
@@ -94,7 +98,8 @@ def prepare(config: Config, workdir: pathlib.Path) -> Run:
     program = make_program(config, model, spec, longest.train, mesh)
     rows = device_rows(recordings, program.replicated)
     log = MetricsLog(workdir / "metrics.jsonl" if processes.is_first() else None)
-    return Run(config, workdir, recordings, split, program, longest, rows, log, origin)
+    skips = MetricsLog(workdir / "skipped.jsonl" if processes.is_first() else None)
+    return Run(config, workdir, recordings, split, program, longest, rows, log, skips, origin)
 
 
 def _common_settings(config: Config) -> str:
@@ -129,10 +134,21 @@ def _finished_group(run: Run, numbers: Sequence[int], finished: set[int]) -> lis
     training = train_group(run, members, arrays)
     chosen = [member.fold.test for member in members]
     predictions = predict_rows(run.program, training, run.rows, arrays, chosen, run.longest.test)
+    for member, of_fold in zip(members, predictions, strict=True):
+        _require_finite(run, member, of_fold)
     if processes.is_first():
         for file, of_fold in zip(files, predictions, strict=True):
             save_predictions(file, of_fold)
     return predictions
+
+
+def _require_finite(run: Run, member: Member, predictions: Predictions) -> None:
+    bad = predictions.rows[~np.isfinite(predictions.predicted).all(axis=1)]
+    if len(bad):
+        ids = row_ids(run.recordings)
+        raise TrainingError(
+            f"{member.fold.name}: predictions for {len(bad)} windows are not finite, the first of {ids[bad[0]]}"
+        )
 
 
 def _predictions_file(run: Run, number: int) -> pathlib.Path:
@@ -158,6 +174,7 @@ def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays) -> Trai
         saved = [opened.enter_context(_open_checkpoints(run, member)) for member in members]
         done, training = _begin(run, members, saved)
         for member in members:
+            run.skips.drop_after(member.number, done)
             _announce(member.fold, done, run.log.drop_after(member.number, done))
         ticker = Ticker(
             _label(members),
@@ -169,9 +186,11 @@ def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays) -> Trai
             for epoch in range(done + 1, settings.epochs + 1):
                 keys = stack_keys(program, [jax.random.fold_in(member.key, epoch) for member in members])
                 training, report = program.epoch(training, run.rows, arrays, keys)
-                reports = _report_of_each(report, len(members))
+                reports = report_of_each(report, [len(member.fold.validation) > 0 for member in members])
+                if any(of_fold["skipped"] for of_fold in reports):
+                    _tell_skips(run, members, epoch, training)
                 stopping = processes.anyone(run.stop.asked)
-                ticker.update(epoch, {name: fmean(r[name] for r in reports) for name in report})
+                ticker.update(epoch, mean_report(reports))
                 for member, of_fold in zip(members, reports, strict=True):
                     _write_report(run, member.number, epoch, of_fold)
                 if epoch % settings.checkpoint_every == 0 or epoch == settings.epochs or stopping:
@@ -181,6 +200,7 @@ def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays) -> Trai
                     break
         finally:
             ticker.close()
+        _require_best(run, members, training)
     return training
 
 
@@ -215,10 +235,33 @@ def _save(run: Run, members: Sequence[Member], saved: Sequence, epoch: int, trai
         checkpoint.save(manager, epoch, of_fold, member.norm, dataclasses.asdict(run.config))
 
 
-def _report_of_each(report: dict, count: int) -> list[dict[str, float]]:
-    """The report of each of `count` folds."""
-    host = {name: np.ravel(jax.device_get(value)) for name, value in report.items()}
-    return [{name: float(values[i]) for name, values in host.items()} for i in range(count)]
+def _tell_skips(run: Run, members: Sequence[Member], epoch: int, training: Training) -> None:
+    """Writes down which steps of an epoch changed nothing. Raises TrainingError where they are too many in a row."""
+    ids = row_ids(run.recordings)
+    for member, guard in zip(members, unstack(run.program, training.guard, len(members)), strict=True):
+        arrays, where = (
+            fold_arrays(member.fold, member.norm, run.longest),
+            f"{member.fold.name}, epoch {epoch}",
+        )
+        skips = skipped_steps(run.program, arrays, jax.random.fold_in(member.key, epoch), guard, ids)
+        for skip in skips:
+            run.skips.write({"fold": member.number, "epoch": epoch, **skip._asdict()})
+        if skips:
+            warn(
+                f"{where}: {len(skips)} of {run.program.steps_per_epoch} steps were skipped, see skipped.jsonl"
+            )
+        require_fewer(skips, run.config.train.skips_in_a_row, where)
+
+
+def _require_best(run: Run, members: Sequence[Member], training: Training) -> None:
+    if training.best is None:
+        return
+    for member, epoch in zip(members, unstack(run.program, training.best.epoch, len(members)), strict=True):
+        if epoch == 0:
+            raise TrainingError(
+                f"{member.fold.name}: no epoch had a finite validation KL, so config.train.select = 'best' has "
+                "nothing to choose from"
+            )
 
 
 def _label(members: Sequence[Member]) -> str:
@@ -239,7 +282,12 @@ def _announce(fold: Fold, done: int, again: int) -> None:
 
 
 def _write_report(run: Run, number: int, epoch: int, report: dict[str, float]) -> None:
-    run.log.write({"fold": number, "epoch": epoch, **report})
+    finite = {
+        name: value if math.isfinite(value) else None for name, value in report.items()
+    }  # JSON has no NaN
+    if report.get("validation_kl", 0.0) != finite.get("validation_kl", 0.0):
+        warn(f"fold {number}, epoch {epoch}: the validation KL is not finite; this epoch is not the best")
+    run.log.write({"fold": number, "epoch": epoch, **finite})
     if run.board is not None:
         for name, value in report.items():
             run.board.add_scalar(f"fold_{number:02d}/{name}", value, epoch)

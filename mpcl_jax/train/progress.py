@@ -4,7 +4,10 @@ import json
 import pathlib
 import sys
 import time
+from collections.abc import Sequence
+from statistics import fmean
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -38,6 +41,11 @@ class MetricsLog:
             file.write(line)
 
 
+def warn(text: str) -> None:
+    """Tells of something that a reader of the results has to know."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
 def _whole_lines(path: pathlib.Path):
     """The entries of a log; a last line that a kill cut short is left out."""
     for line in path.read_text().splitlines():
@@ -47,6 +55,20 @@ def _whole_lines(path: pathlib.Path):
 
 def _is_after(entry: dict, fold: int, epoch: int) -> bool:
     return entry["fold"] == fold and entry["epoch"] > epoch
+
+
+def report_of_each(report: dict, has_validation: Sequence[bool]) -> list[dict[str, float]]:
+    """The report of each fold of a group, on the host; without a validation KL where it has no validation rows."""
+    host = {name: np.ravel(np.asarray(value)) for name, value in report.items()}
+    return [
+        {n: float(x[i]) for n, x in host.items() if n != "validation_kl" or has}
+        for i, has in enumerate(has_validation)
+    ]
+
+
+def mean_report(reports: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of what all folds report."""
+    return {name: fmean(r[name] for r in reports) for name in reports[0] if all(name in r for r in reports)}
 
 
 class Ticker:

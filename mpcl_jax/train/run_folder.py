@@ -12,7 +12,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import sys
 
 import jax
 
@@ -23,6 +22,7 @@ from mpcl_jax.data.pipeline import content_hash
 from mpcl_jax.data.protocols import Split, read_manifest, write_manifest
 from mpcl_jax.settings import Config
 from mpcl_jax.train.changes import REFUSED, WARNED, Change, changes_between
+from mpcl_jax.train.progress import warn
 from mpcl_jax.train.storage import write_text, writing
 
 
@@ -81,10 +81,7 @@ def _require_same(file: pathlib.Path, changes: list[Change]) -> None:
         )
     for change in changes:
         if change.kind == WARNED:
-            print(
-                f"warning: {change}: the rest of this run equals its beginning only up to rounding",
-                file=sys.stderr,
-            )
+            warn(f"{change}: the rest of this run equals its beginning only up to rounding")
         else:
             print(f"note   {change}; no number of the training depends on it", flush=True)
 

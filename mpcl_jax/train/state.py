@@ -17,7 +17,7 @@ from mpcl_jax.settings import TrainConfig
 class TrainState(NamedTuple):
     """Everything that one training step reads and replaces."""
 
-    step: jnp.ndarray  # scalar int32, updates made so far
+    step: jnp.ndarray  # scalar int32, steps so far, skipped ones included
     params: Any  # trained by gradient
     opt_state: Any  # AdamW's moments and step count
     prototypes: Prototypes | None  # the memory; moved by evidence, never by gradient; None without a memory
@@ -32,11 +32,21 @@ class Best(NamedTuple):
     prototypes: Prototypes | None
 
 
+class Guard(NamedTuple):
+    """What protects a training from single bad steps."""
+
+    skipped: (
+        jnp.ndarray
+    )  # [steps of an epoch] int32, how many steps in a row were skipped up to each of the last epoch
+    usual_loss: jnp.ndarray  # scalar, mean loss of the last epoch's steps; +inf before the first epoch
+
+
 class Training(NamedTuple):
     """One fold's training: its state and, where the config selects by validation, the best model so far."""
 
     state: TrainState
     best: Best | None
+    guard: Guard
 
 
 def variables(params, prototypes: Prototypes | None) -> dict:
@@ -88,8 +98,10 @@ def initial_variables(key, *, model: MPCL, spec: DataSpec) -> dict:
     return model.init({"params": key}, empty_batch(spec, 2), train=False)
 
 
-def create_training(key, label_mean, model: MPCL, spec: DataSpec, optimizer, select: str) -> Training:
-    """A fresh training that starts at the mean label [C] of its training part.
+def create_training(
+    key, label_mean, model: MPCL, spec: DataSpec, optimizer, select: str, steps: int
+) -> Training:
+    """A fresh training, of `steps` an epoch, that starts at the mean label [C] of its training part.
 
     A pure function of `key` and `label_mean`, so it can be compiled, mapped over folds and abstracted.
     """
@@ -97,11 +109,12 @@ def create_training(key, label_mean, model: MPCL, spec: DataSpec, optimizer, sel
     params = start_at_mean(made["params"], label_mean)
     prototypes = made["prototypes"]["memory"] if "prototypes" in made else None
     state = TrainState(jnp.int32(0), params, optimizer.init(params), prototypes)
+    guard = Guard(jnp.zeros(steps, jnp.int32), jnp.float32(jnp.inf))
     if select == "last":
-        return Training(state, None)
+        return Training(state, None, guard)
     # A copy: the state's own buffers are donated to the next step.
     copy = jax.tree.map(jnp.copy, (params, prototypes))
-    return Training(state, Best(jnp.float32(jnp.inf), jnp.int32(0), *copy))
+    return Training(state, Best(jnp.float32(jnp.inf), jnp.int32(0), *copy), guard)
 
 
 def chosen_model(training: Training):

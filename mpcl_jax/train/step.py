@@ -1,4 +1,4 @@
-"""One training step on one page: forward, losses, gradient, optimiser, memory. Read this first.
+"""One training step on one page: forward, losses, gradient, optimiser, memory, guard. Read this first.
 
 Step t reads the banks that step t−1 left. All randomness comes from the key that the caller derives from the
 seed and the step, so a resumed training equals one that was never stopped.
@@ -19,7 +19,12 @@ from mpcl_jax.train.state import TrainState, variables
 
 
 def make_train_step(model: MPCL, optimizer, config: Config):
-    """Returns `train_step(state, batch, key) -> (state, {name: scalar})`, a pure function."""
+    """Returns `train_step(state, batch, key, most) -> (state, {name: scalar})`, a pure function.
+
+    A step is skipped whose loss, gradient or new memory is not finite, or whose loss is above `most`: parameters,
+    optimiser and memory keep every bit, and the report says `skipped` = 1. All sums run over the whole batch, so
+    one bad sample on one device skips the step on all of them.
+    """
     weights = active_weights(config.loss, config.model)
     memory = config.model.memory
 
@@ -28,7 +33,7 @@ def make_train_step(model: MPCL, optimizer, config: Config):
         total, terms = total_loss(output, batch, weights, memory.evidence)
         return total, (terms, output)
 
-    def train_step(state: TrainState, batch: Batch, key):
+    def train_step(state: TrainState, batch: Batch, key, most=jnp.inf):
         hide_key, dropout_key = jax.random.split(key)
         batch = hide_modalities(hide_key, batch, dict(model.groups), config.train)
 
@@ -47,10 +52,19 @@ def make_train_step(model: MPCL, optimizer, config: Config):
                 prototypes = prototypes._replace(bank=unit(params["bank"]))
 
         flat, _ = jax.flatten_util.ravel_pytree(gradient)
-        report = {"loss": total, **terms, "gradient_norm": jnp.linalg.norm(flat)}
-        return TrainState(state.step + 1, params, opt_state, prototypes), report
+        norm = jnp.linalg.norm(flat)
+        sound = _all_finite((total, norm, prototypes)) & (total <= most)
+        moved, still = (params, opt_state, prototypes), (state.params, state.opt_state, state.prototypes)
+        kept = jax.tree.map(lambda new, old: jnp.where(sound, new, old), moved, still)
+        report = {"loss": total, **terms, "gradient_norm": norm, "skipped": 1.0 - sound}
+        return TrainState(state.step + 1, *kept), report
 
     return train_step
+
+
+def _all_finite(tree):
+    """Whether every number of a few small arrays is finite."""
+    return jnp.isfinite(sum(jnp.sum(jnp.abs(x)) for x in jax.tree.leaves(tree)))
 
 
 def hide_modalities(key, batch: Batch, groups: dict[str, str], settings: TrainConfig) -> Batch:
