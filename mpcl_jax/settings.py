@@ -76,8 +76,7 @@ class DataConfig:
     path: str = setting("", WORD)
     # Modalities to use; () = all of the data set.
     modalities: tuple[str, ...] = setting((), each(WORD))
-    # Standardise each person's features with that person's own recording, labels unused. It needs the whole
-    # recording of a new person before the first prediction: every output names it.
+    # Standardise each person's features with that person's whole recording, no labels; every output names it.
     per_subject_standardise: bool = setting(False, SWITCH)
     # Where converted recordings are kept; "" = the user's cache folder.
     cache: str = setting("", WORD)
@@ -260,8 +259,7 @@ class BenchmarkConfig:
 class DistributedConfig:
     """Several processes that train as one, each started with the same command (docs/pods.md)."""
 
-    # "off": this process alone. "given": by the three settings below. "auto": as the cluster itself says (TPU
-    # pod, SLURM, Open MPI, Kubernetes); it is never guessed.
+    # "off": alone. "given": by the three settings below. "auto": as TPU pod, SLURM, Open MPI or Kubernetes say.
     start: str = setting("off", one_of("off", "given", "auto"))
     # host:port of process 0, which must be free there; the same for all processes.
     coordinator: str = setting("", WORD)
@@ -269,8 +267,7 @@ class DistributedConfig:
     process_count: int = setting(1, between(1, 100_000))
     # Which one this is, counted from 0; the only setting in which the processes differ.
     process_id: int = setting(0, between(0, 99_999))
-    # Groups of devices, each of which trains its own share of the folds at once; the others split the batch.
-    # 1 = all devices split the batch.
+    # Groups of devices, each of which trains its own share of the folds at once. 1 = all split the batch.
     fold_axis: int = setting(1, between(1, 100_000))
     # Seconds that processes wait for one another where they meet: start, data, compilation.
     patience: int = setting(600, between(5, 86_400))
