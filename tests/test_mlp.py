@@ -15,7 +15,7 @@ from mpcl_jax.benchmark.selection import InnerFold, Part, inner_folds
 DMER_SAMPLE = pathlib.Path(__file__).resolve().parents[1].parent / "shared/data/dmer_feature_sample.mat"
 
 # Small and short, but the same shape everywhere in this file, so that it is compiled once.
-SMALL = mlp.Candidate(width=64, depth=1, dropout=0.25, decay=0.01, learning_rate=5e-3, epochs=40)
+SMALL = mlp.Candidate(64, 1, dropout=0.25, input_dropout=0.0, decay=0.01, learning_rate=5e-3, epochs=40)
 
 
 @pytest.fixture(autouse=True)
@@ -47,12 +47,12 @@ def everything(train):
 
 def test_the_search_begins_with_the_documented_setting():
     first = mlp.draw_candidates(seed=0, trials=1)
-    assert first == [mlp.Candidate(128, 2, 0.5, 0.1, 1e-3, 60)]
+    assert first == [mlp.Candidate(128, 2, 0.5, 0.0, 0.1, 1e-3, 60)]
     eight = mlp.draw_candidates(seed=0, trials=8)
     assert eight[0] == first[0]
     assert eight[:5] == mlp.draw_candidates(seed=0, trials=5)
     assert len(set(eight)) == 8
-    assert eight[3:] != mlp.draw_candidates(seed=1, trials=8)[3:]
+    assert eight[4:] != mlp.draw_candidates(seed=1, trials=8)[4:]
 
 
 def test_drawn_settings_stay_in_their_ranges():
@@ -60,6 +60,7 @@ def test_drawn_settings_stay_in_their_ranges():
         assert drawn.width in (64, 128, 256)
         assert drawn.depth in (1, 2)
         assert 0.1 <= drawn.dropout <= 0.5
+        assert drawn.input_dropout in (0.0, 0.2, 0.4)
         assert 1e-3 <= drawn.decay <= 0.3
         assert 2e-4 <= drawn.learning_rate <= 5e-3
         assert 40 <= drawn.epochs <= mlp.MOST_EPOCHS
@@ -100,11 +101,20 @@ def test_before_training_it_predicts_the_mean_label_and_scores_its_cross_entropy
 
 @pytest.mark.parametrize(("dropout", "values"), [(0.0, [1]), (0.25, [0, 4 / 3]), (0.5, [0, 2])])
 def test_dropout_keeps_the_expectation(dropout, values):
-    params = [(np.zeros((3, 64), np.float32), np.zeros(64))] * 2 + [(np.zeros((64, 4)), np.zeros(4))]
-    keep = np.asarray(mlp._keep(jax.random.key(0), dropout, params))
+    keep = np.asarray(mlp._keep(jax.random.key(0), dropout, (2, mlp.BATCH, 64)))
     assert keep.shape == (2, mlp.BATCH, 64)
     assert np.allclose(np.unique(keep), values)
     assert abs(keep.mean() - 1) < 4 * np.sqrt(dropout / (1 - dropout) / keep.size) + 1e-6
+
+
+def test_features_are_dropped_only_while_it_trains():
+    """With every feature dropped nothing but the mean can be learned; prediction sees the features."""
+    train = planted()
+    blind = SMALL._replace(input_dropout=255 / 256, epochs=20)
+    params, _ = mlp._train(mlp._problem(train), everything(train), blind, 20, 0)
+    seeing, _ = mlp._train(mlp._problem(train), everything(train), SMALL, 20, 0)
+    spread = [np.exp(mlp._log_probs(p, train.x)).std(axis=0).mean() for p in (params, seeing)]
+    assert 0 < spread[0] < 0.5 * spread[1]
 
 
 def test_dropped_units_say_nothing():

@@ -4,7 +4,7 @@ A method with banks and retrieval is worth having only where it beats this. Cand
 search that begins with the setting of docs/method.md; each is trained on inner grouped splits of the training
 part, and the setting and the epoch with the lowest held-out KL are used to fit all of its rows.
 
-One compiled program per (width, depth) serves every candidate, inner split, refit and fold: dropout, decay,
+One compiled program per (width, depth) serves every candidate, inner split, refit and fold: both dropouts, decay,
 learning rate and lengths are traced, and which rows are used is an array of indices.
 """
 
@@ -31,17 +31,20 @@ class Candidate(NamedTuple):
     width: int  # of every hidden layer
     depth: int  # hidden layers
     dropout: float  # behind every hidden layer
+    input_dropout: float  # of the features
     decay: float  # AdamW's decoupled weight decay of the matrices
     learning_rate: float  # peak, after warm-up and before the cosine
     epochs: int  # of the whole schedule
 
 
 # Every search begins with these: the setting of docs/method.md, then one for signals that say little about the
-# labels (people held out: more than a few careful epochs is overfitting), then one for signals that say much.
+# labels (people held out: more than a few careful epochs is overfitting), one for signals that say much, and one for
+# many noisy features that say it together.
 FIRST = (
-    Candidate(width=128, depth=2, dropout=0.5, decay=0.1, learning_rate=1e-3, epochs=60),
-    Candidate(width=128, depth=2, dropout=0.5, decay=0.1, learning_rate=2e-4, epochs=40),
-    Candidate(width=128, depth=2, dropout=0.3, decay=0.1, learning_rate=3e-3, epochs=150),
+    Candidate(128, 2, dropout=0.5, input_dropout=0.0, decay=0.1, learning_rate=1e-3, epochs=60),
+    Candidate(128, 2, dropout=0.5, input_dropout=0.0, decay=0.1, learning_rate=2e-4, epochs=40),
+    Candidate(128, 2, dropout=0.3, input_dropout=0.0, decay=0.1, learning_rate=3e-3, epochs=150),
+    Candidate(128, 2, dropout=0.3, input_dropout=0.4, decay=0.1, learning_rate=1e-3, epochs=100),
 )
 
 
@@ -87,6 +90,7 @@ def draw_candidates(seed: int, trials: int) -> list[Candidate]:
             width=int(draw.choice([64, 128, 256])),
             depth=int(draw.choice([1, 2])),
             dropout=float(draw.uniform(0.1, 0.5)),
+            input_dropout=float(draw.choice([0.0, 0.2, 0.4])),
             decay=float(10 ** draw.uniform(-3, np.log10(0.3))),
             learning_rate=float(10 ** draw.uniform(np.log10(2e-4), np.log10(5e-3))),
             epochs=int(draw.integers(40, MOST_EPOCHS + 1)),
@@ -121,7 +125,7 @@ def _search(
 def _train(problem: Problem, fold: InnerFold, candidate: Candidate, epochs: int, seed: int):
     """Parameters after `epochs` epochs on `fold.fit`, and the curve on `fold.held`."""
     draw = np.random.default_rng(seed)
-    traced = (candidate.dropout, candidate.decay, candidate.learning_rate, candidate.epochs)
+    traced = (candidate.input_dropout, candidate.dropout, candidate.decay, candidate.learning_rate, candidate.epochs)
     params = _init(problem, candidate.width, candidate.depth, draw)
     plan = _plan(fold, len(problem.x), draw)
     return _train_program(params, problem.x, problem.labels, plan, traced, epochs, jax.random.key(seed))
@@ -134,7 +138,7 @@ def _train_program(params, x, labels, plan: Plan, setting, epochs, key):
     Returns the parameters and the cross-entropy on the held-out rows after every epoch, [MOST_EPOCHS], which
     differs from the KL by a constant.
     """
-    dropout, decay, peak, schedule_epochs = setting
+    input_dropout, dropout, decay, peak, schedule_epochs = setting
     total = plan.steps * schedule_epochs
 
     def learning_rate(step):
@@ -148,10 +152,13 @@ def _train_program(params, x, labels, plan: Plan, setting, epochs, key):
         def step(i, carry):
             params, state = carry
             rows = jax.lax.dynamic_slice(plan.order, (number, i * BATCH), (1, BATCH))[0]
-            keep = _keep(jax.random.fold_in(key, number * plan.steps + i), dropout, params)
+            feature_key, hidden_key = jax.random.split(jax.random.fold_in(key, number * plan.steps + i))
+            features = x[rows] * _keep(feature_key, input_dropout, (BATCH, x.shape[1]))
+            hidden_shape = (len(params) - 1, BATCH, params[0][0].shape[1])
+            keep = _keep(hidden_key, dropout, hidden_shape)
 
             def loss(params):
-                return -(labels[rows] * _log_probs(params, x[rows], keep)).sum(1).mean()
+                return -(labels[rows] * _log_probs(params, features, keep)).sum(1).mean()
 
             updates, state = optimiser.update(jax.grad(loss)(params), state, params)
             return optax.apply_updates(params, updates), state
@@ -181,9 +188,8 @@ def _is_matrix(params):
     return jax.tree.map(lambda leaf: leaf.ndim == 2, params)
 
 
-def _keep(key, dropout, params):
-    """[depth, B, width]: 0 with probability `dropout`, in steps of 1/256 because 8 random bits are cheap."""
-    shape = (len(params) - 1, BATCH, params[0][0].shape[1])
+def _keep(key, dropout, shape):
+    """0 with probability `dropout`, else its inverse, in steps of 1/256 because 8 random bits are cheap."""
     share = jnp.round(256 * (1 - dropout))
     return jnp.where(jax.random.bits(key, shape, jnp.uint8) < share, 256 / share, 0.0)
 
