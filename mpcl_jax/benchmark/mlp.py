@@ -125,7 +125,13 @@ def _search(
 def _train(problem: Problem, fold: InnerFold, candidate: Candidate, epochs: int, seed: int):
     """Parameters after `epochs` epochs on `fold.fit`, and the curve on `fold.held`."""
     draw = np.random.default_rng(seed)
-    traced = (candidate.input_dropout, candidate.dropout, candidate.decay, candidate.learning_rate, candidate.epochs)
+    traced = (
+        candidate.input_dropout,
+        candidate.dropout,
+        candidate.decay,
+        candidate.learning_rate,
+        candidate.epochs,
+    )
     params = _init(problem, candidate.width, candidate.depth, draw)
     plan = _plan(fold, len(problem.x), draw)
     return _train_program(params, problem.x, problem.labels, plan, traced, epochs, jax.random.key(seed))

@@ -20,6 +20,7 @@ from mpcl_jax.data.protocols import Fold
 from mpcl_jax.losses import kl_divergence
 from mpcl_jax.model.mpcl import MPCL, MPCLOutput
 from mpcl_jax.settings import Config
+from mpcl_jax.train.devices import compiled
 from mpcl_jax.train.state import (
     Best,
     Guard,
@@ -149,11 +150,11 @@ def make_program(config: Config, model: MPCL, spec: DataSpec, longest: int, mesh
         epoch = over_folds(epoch, in_axes=(0, None, 0, 0))
         predict = over_folds(predict, in_axes=(0, 0, None, 0, 0))
     return Program(
-        create=jax.jit(create, out_shardings=by_fold),
-        epoch=jax.jit(epoch, donate_argnums=0, out_shardings=(by_fold, replicated)),
-        predict=jax.jit(predict, out_shardings=replicated),
-        batches=jax.jit(partial(_draw_batches, count=steps, size=config.train.batch_size)),
-        collect=jax.jit(lambda tree: tree, out_shardings=replicated),
+        create=compiled(create, out_shardings=by_fold),
+        epoch=compiled(epoch, donate_argnums=0, out_shardings=(by_fold, replicated)),
+        predict=compiled(predict, out_shardings=replicated),
+        batches=compiled(partial(_draw_batches, count=steps, size=config.train.batch_size)),
+        collect=compiled(lambda tree: tree, out_shardings=replicated),
         steps_per_epoch=steps,
         replicated=replicated,
         by_fold=by_fold,
