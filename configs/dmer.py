@@ -17,6 +17,8 @@ def get_config():
     # Chosen on a random fifth of the training windows: KL .0094 at dropout .2, .0058 at .1, .0049 without hiding
     # modalities. Where one may be missing later, train with config.train.drop_modality = 0.1 and drop_group = 0.1.
     config.model.dropout = 0.1
+    config.model.input_dropout = 0.0
+    config.train.weight_decay = 0.1
     config.train.drop_modality = 0.0
     config.train.drop_group = 0.0
     config.train.epochs = 150

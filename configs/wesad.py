@@ -21,6 +21,7 @@ def get_config():
     config.model.width = 32
     config.model.dropout = 0.4
     config.model.input_dropout = 0.4
+    config.train.weight_decay = 0.1
     config.train.learning_rate = 1e-3
     config.train.epochs = 20
     return config
