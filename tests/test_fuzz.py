@@ -1,6 +1,7 @@
 """Damaged files of every kind: each is read or refused in one clear line. The full number: `pytest -m long`."""
 
 import collections
+import json
 import pathlib
 import shutil
 import time
@@ -12,11 +13,14 @@ from fuzz_functions import outcome, outcomes, read_guarded
 
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.benchmark.comparison import load_fold
+from mpcl_jax.data import check_dmer, check_folder, check_wesad
+from mpcl_jax.data.dmer_files import Layout
 from mpcl_jax.data.folder import read_subject
 from mpcl_jax.data.folder_meta import read_meta
 from mpcl_jax.data.manifest import read_manifest
 from mpcl_jax.data.safe_read import Limits, read_text, run_guarded
 from mpcl_jax.data.wesad_quest import parse_questionnaire
+from mpcl_jax.settings import WesadConfig
 
 FILES = {"pkl": 5000, "mat": 3000, "npz": 1000, "csv": 500, "json": 500}  # 10,000
 GUARDED = ("pkl", "mat")  # the program reads these in the child only
@@ -114,3 +118,42 @@ def test_ten_thousand_damaged_files_are_read_or_refused(tmp_path, ending):
         f"{ending}: {FILES[ending]} files, {ends['ok']} read, {ends['refused']} refused; slowest "
         f"{slowest:.1f} s, largest child {memory / 2**20:.0f} MiB, {time.monotonic() - begin:.0f} s"
     )
+
+
+# ---- the data doctor sees them too ----
+
+OPTIONS = {"complex_part": "real", "window_seconds": 2.0, "step_seconds": 1.0}
+LAYOUTS = {"datas_all_fea_1.mat": Layout.SPLIT, "1.mat": Layout.MERGED, "datas.mat": Layout.SIGNALS}
+
+
+def doctor(file: pathlib.Path) -> None:
+    """What the data doctor does with a file of this name; in this process, where no child hides a bug."""
+    match file.suffix:
+        case ".npz":
+            meta = {
+                "emotions": [{"name": name, "valence": "v"} for name in META.emotions],
+                "modalities": {"ecg": {"group": "physiological", "rate": 4}},
+                "window_seconds": 1.0,
+            }
+            (file.parent / "meta.json").write_text(json.dumps(meta))
+            check_folder.examine(str(file.parent))
+        case ".json":
+            check_folder.examine(str(file.parent))
+        case ".pkl":
+            check_wesad.read_pickle_faults(file, "S2")
+        case ".mat":
+            layout = LAYOUTS.get(file.name, Layout.FEATURES)
+            place = file if layout in (Layout.SPLIT, Layout.MERGED) else file.parent
+            check_dmer.read_subject_faults(place, "1", str(layout), OPTIONS)
+        case ".csv":
+            home = file.parent / "S2"
+            home.mkdir()
+            file.rename(home / file.name)
+            check_wesad.examine(str(file.parent), WesadConfig())
+
+
+@pytest.mark.parametrize("ending", FILES)
+def test_the_doctor_survives_damaged_files(tmp_path, ending):
+    for name in written(tmp_path, ending, range(1000, 1000 + FILES[ending] // 50)):
+        end, words, _ = outcome(tmp_path / name, doctor)
+        assert end in ("ok", "refused"), f"{name}: {words}"
