@@ -455,6 +455,17 @@ def test_baselines_that_are_no_distributions_of_this_fold_are_refused(tmp_path, 
         comparison.load_fold(tmp_path / "baselines.npz", ("train_mean",), (4, 2))
 
 
+def test_tables_call_trials_what_the_recordings_call_them(finished):
+    run, predictions, _ = finished
+    flat = [{"train_mean": np.full_like(p.predicted, 1 / p.predicted.shape[1])} for p in predictions]
+    of_mpcl = [[p.predicted for p in predictions]]
+    recordings = run.recordings._replace(trial_name="label groups")
+    assert (
+        comparison.make_run_table(recordings, run.split, [flat], of_mpcl).over
+        == "30 label groups of 5 subjects"
+    )
+
+
 def test_the_log_forgets_what_a_resumed_fold_writes_again(tmp_path):
     log = MetricsLog(tmp_path / "metrics.jsonl")
     log.drop_after(0, 0)
