@@ -1,137 +1,179 @@
 """Opens the memory of a run or checkpoint: `python -m mpcl_jax.inspect_prototypes runs/dataset`.
 
-Reads only the part `prototypes` of an Orbax checkpoint, as NumPy, whatever number of devices wrote it; builds no
-model and executes no config.
+Reads only the part `prototypes` of an Orbax checkpoint, as NumPy, whatever number of devices wrote it; imports no
+JAX, builds no model and executes no config. In Python: `inspection.memory.open_memory`, `inspection.slots`,
+`inspection.compare`.
 """
 
 import argparse
+import csv
+import io
 import json
+import math
 import pathlib
 import sys
-from typing import NamedTuple
-
-import numpy as np
-from absl import logging
 
 from mpcl_jax.batch import GROUPS, DataFileError
-from mpcl_jax.model.relation_distillation import bank_agreement
-from mpcl_jax.train.checkpoint import latest_checkpoint, read_prototypes
-
-DEAD = 0.02  # of the average usage of its emotion's slots, or no evidence at all
-COLLAPSED = 0.99  # cosine to another slot of its emotion, in both banks
+from mpcl_jax.inspection.compare import Matching, match_slots
+from mpcl_jax.inspection.memory import Memory, open_memory
+from mpcl_jax.inspection.slots import Near, Slot, bank_agreement, describe_slots, lift
 
 
-class Slot(NamedTuple):
-    """One prototype pair."""
-
-    emotion: str
-    slot: int
-    usage: float  # share of its emotion's recent evidence, 0 to 1
-    evidence: float  # samples collected over the whole training, mean of both banks
-    nearest: dict[str, tuple[str, int, float]]  # group -> nearest slot of another emotion, with its cosine
-    twin: (
-        float  # highest cosine to another slot of its own emotion, the lower of both banks; NaN with one slot
-    )
-    flag: str  # "dead", "collapsed" or ""
-
-
-def describe_slots(memory, emotions: list[str]) -> list[Slot]:
-    """Every prototype pair of `memory` (NumPy arrays, see `model/prototypes.py`) in the order of the bank."""
-    groups, count, slots, width = memory.bank.shape
-    rows = memory.bank.reshape(groups, count * slots, width)
-    cosine = np.einsum("gnd,gmd->gnm", rows, rows)
-    owner = np.repeat(np.arange(count), slots)
-    same = owner[:, None] == owner
-    itself = np.eye(len(owner), dtype=bool)
-    elsewhere = np.where(same, -np.inf, cosine)
-    twins = np.where(same & ~itself, cosine, -np.inf).max(-1).min(0) if slots > 1 else np.full(count, np.nan)
-    usage = memory.usage / np.maximum(memory.usage.sum(1, keepdims=True), 1e-12)
-    mass = memory.mass.mean(0)
-    found = []
-    for n, c in enumerate(owner):
-        k = n % slots
-        dead = mass[c, k] == 0 or usage[c, k] * slots < DEAD
-        flag = "dead" if dead else "collapsed" if twins[n] > COLLAPSED else ""
-        nearest = {}
-        for g in range(groups if count > 1 else 0):
-            m = int(elsewhere[g, n].argmax())
-            nearest[GROUPS[g]] = (emotions[owner[m]], m % slots, float(cosine[g, n, m]))
-        found.append(
-            Slot(emotions[c], k, float(usage[c, k]), float(mass[c, k]), nearest, float(twins[n]), flag)
-        )
-    return found
-
-
-def lift(cooccurrence) -> np.ndarray:
-    """How much more often two emotions were reported together than if they were independent, [C, C]; 1 = not."""
-    share = cooccurrence.sum(1)
-    return cooccurrence / np.maximum(np.outer(share, share), 1e-12)
-
-
-def emotion_names(checkpoint: pathlib.Path, count: int) -> list[str]:
-    """The names in the `data.json` of the run that a checkpoint lies in, or numbers where there is none."""
-    for folder in checkpoint.absolute().parents:
-        if (folder / "data.json").is_file():
-            names = json.loads((folder / "data.json").read_text())["emotions"]
-            if len(names) == count:
-                return names
-    return [f"emotion {c}" for c in range(count)]
-
-
-def to_text(checkpoint: pathlib.Path, memory, slots: list[Slot], emotions: list[str]) -> str:
+def to_text(memory: Memory, slots: list[Slot]) -> str:
     """What a person reads."""
     _, count, per_emotion, width = memory.bank.shape
+    flags = {flag: sum(s.flag == flag for s in slots) for flag in ("dead", "collapsed")}
     lines = [
-        f"{checkpoint}",
+        f"{memory.checkpoint}",
         f"{count} emotions × {per_emotion} slots, both sides, width {width}; agreement of the two banks "
-        f"{bank_agreement(memory.bank):.2f}",
+        f"{bank_agreement(memory.bank):.2f}; {flags['dead']} dead, {flags['collapsed']} collapsed",
         "",
     ]
-    longest = max(map(len, emotions))
-    heads = "".join(f"  nearest {g:14s}{'':{longest - 4}s}" for g in GROUPS)
-    lines.append(f"{'emotion':{longest}s} slot  usage  evidence{heads}  twin")
+    longest = max(map(len, memory.emotions))
+    wide = longest + 9
+    heads = f"{'emotion':{longest}s} slot usage evidence twin agree"
+    for side in GROUPS:
+        heads += f"  {side + ': own bank':{wide}s} {'other bank':{wide}s}"
+    lines.append((heads + "  nearest training windows").rstrip())
     for s in slots:
-        near = "".join(
-            f"  {name:{longest}s} {k:2d} {cosine:5.2f}{'':9s}" for name, k, cosine in s.nearest.values()
-        )
-        own = f"{s.emotion:{longest}s} {s.slot:4d}  {s.usage:5.2f}  {s.evidence:8.1f}"
-        lines.append(f"{own}{near}  {s.twin:4.2f}  {s.flag}".rstrip())
+        line = f"{s.emotion:{longest}s} {s.slot:4d} {s.usage:5.2f} {s.evidence:8.1f} {s.twin:4.2f} {s.agreement:5.2f}"
+        for side in GROUPS:
+            own, other = _near(s.own_bank.get(side), longest), _near(s.other_bank[side], longest)
+            line += f"  {own:{max(wide, len(side) + 10)}s} {other:{wide}s}"
+        windows = ", ".join(w.id for w in s.windows) or "-"
+        lines.append(f"{line}  {windows}  {s.flag.upper()}".rstrip())
     pairs = [(lift(memory.cooccurrence)[a, b], a, b) for a in range(count) for b in range(a)]
+    names = memory.emotions
     lines += ["", "remembered together (times as often as if independent):"]
-    lines += [f"  {emotions[b]} + {emotions[a]}  {x:.2f}" for x, a, b in sorted(pairs, reverse=True)[:5]]
+    lines += [f"  {names[b]} + {names[a]}  {x:.2f}" for x, a, b in sorted(pairs, reverse=True)[:5]]
     lines += ["remembered apart:"]
-    lines += [f"  {emotions[b]} + {emotions[a]}  {x:.2f}" for x, a, b in sorted(pairs)[:5]]
+    lines += [f"  {names[b]} + {names[a]}  {x:.2f}" for x, a, b in sorted(pairs)[:5]]
     return "\n".join(lines)
 
 
-def to_json(checkpoint: pathlib.Path, memory, slots: list[Slot], emotions: list[str]) -> str:
-    """The same for programs."""
-    document = {
-        "checkpoint": str(checkpoint),
-        "emotions": emotions,
-        "bank_agreement": float(bank_agreement(memory.bank)),
-        "slots": [s._asdict() | {"twin": None if np.isnan(s.twin) else s.twin} for s in slots],
+def _near(near: Near | None, longest: int) -> str:
+    return f"{near.emotion:{longest}s} {near.slot:2d} {near.cosine:5.2f}" if near else ""
+
+
+def to_document(memory: Memory, slots: list[Slot]) -> dict:
+    """The same for programs, ready for JSON."""
+
+    def plain(slot: Slot) -> dict:
+        near = {
+            f: {side: x._asdict() for side, x in slot._asdict()[f].items()}
+            for f in ("own_bank", "other_bank")
+        }
+        windows = [window._asdict() | {"cosine": float(window.cosine)} for window in slot.windows]
+        twin = None if math.isnan(slot.twin) else slot.twin
+        return slot._asdict() | near | {"windows": windows, "twin": twin}
+
+    return {
+        "checkpoint": str(memory.checkpoint),
+        "emotions": list(memory.emotions),
+        "bank_agreement": bank_agreement(memory.bank),
+        "slots": [plain(slot) for slot in slots],
         "cooccurrence": memory.cooccurrence.tolist(),
     }
-    return json.dumps(document, indent=1)
+
+
+def to_csv(slots: list[Slot]) -> str:
+    """One line per slot."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    heads = ["emotion", "slot", "usage", "evidence", "twin", "agreement", "flag"]
+    places = [(side, kind) for side in GROUPS for kind in ("own_bank", "other_bank")]
+    near = [f"{side}_{kind}_{what}" for side, kind in places for what in ("emotion", "slot", "cosine")]
+    writer.writerow([*heads, *near, "windows"])
+    for s in slots:
+        cells = [s.emotion, s.slot, s.usage, s.evidence, s.twin, s.agreement, s.flag]
+        for side, kind in places:
+            found = s._asdict()[kind].get(side)
+            cells += [found.emotion, found.slot, found.cosine] if found else ["", "", ""]
+        writer.writerow([*cells, " ".join(window.id for window in s.windows)])
+    return out.getvalue()
+
+
+def comparison_text(a: Memory, b: Memory, matching: Matching) -> str:
+    """What became of each slot of `a` in `b`."""
+    kind = "cosine, mean of both banks" if matching.same_space else "likeness of what the slots lie near to"
+    lines = [
+        f"{a.checkpoint}\n{b.checkpoint}",
+        f"drift = 1 - {kind}; mean {float(_mean(matching.drift)):.3f}; "
+        f"remembered co-occurrence correlates {matching.cooccurrence:.3f}",
+        "",
+    ]
+    longest = max(map(len, a.emotions))
+    lines.append(f"{'emotion':{longest}s} slot -> slot  drift  usage before, after")
+    for c, name in enumerate(a.emotions):
+        for k, partner in enumerate(matching.partner[c]):
+            if partner < 0:
+                lines.append(f"{name:{longest}s} {k:4d} ->    -")
+                continue
+            before, after = a.usage[c, k] / a.usage[c].sum(), b.usage[c, partner] / b.usage[c].sum()
+            drift = matching.drift[c, k]
+            lines.append(f"{name:{longest}s} {k:4d} -> {partner:4d} {drift:6.3f}  {before:.2f}, {after:.2f}")
+    return "\n".join(lines)
+
+
+def _mean(drift) -> float:
+    known = [x for x in drift.ravel().tolist() if not math.isnan(x)]
+    return math.fsum(known) / max(len(known), 1)
+
+
+def comparison_document(a: Memory, b: Memory, matching: Matching) -> dict:
+    """The same for programs, ready for JSON; a slot without a partner has null."""
+    nulls = [[None if math.isnan(x) else x for x in row] for row in matching.drift.tolist()]
+    return {
+        "checkpoints": [str(a.checkpoint), str(b.checkpoint)],
+        "emotions": list(a.emotions),
+        "same_space": matching.same_space,
+        "partner": [[None if k < 0 else k for k in row] for row in matching.partner.tolist()],
+        "drift": nulls,
+        "cooccurrence_correlation": matching.cooccurrence,
+    }
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", help="a run folder, a fold's folder or a checkpoint")
+    parser.add_argument("--fold", type=int, help="number of the fold of a run, counted from 0")
+    parser.add_argument("--step", type=int, help="the checkpoint of this epoch instead of the newest")
+    parser.add_argument(
+        "--against", metavar="RUN", help="compare with this run or checkpoint: matching and drift"
+    )
+    parser.add_argument(
+        "--against-step", type=int, help="compare with this epoch (of --against, else of the run)"
+    )
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    output.add_argument("--csv", action="store_true", help="print CSV, a line per slot")
+    return parser.parse_args()
 
 
 def main() -> None:
     """Prints the memory; a folder without one ends in one line and exit code 2."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=pathlib.Path, help="a run folder, a fold's folder or a checkpoint")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    asked = parser.parse_args()
-    logging.set_verbosity(logging.ERROR)  # Orbax misses a file that only whole checkpoints have
+    asked = parse_arguments()
+    sys.stdout.reconfigure(errors="replace")
     try:
-        checkpoint = latest_checkpoint(asked.run)
-    except (FileNotFoundError, DataFileError) as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
+        memory = open_memory(pathlib.Path(asked.run), fold=asked.fold, step=asked.step)
+        if asked.against or asked.against_step is not None:
+            place = pathlib.Path(asked.against or asked.run)
+            other = open_memory(place, fold=asked.fold, step=asked.against_step)
+            matching = match_slots(memory, other)
+            if asked.json:
+                print(json.dumps(comparison_document(memory, other, matching), indent=1))
+            else:
+                print(comparison_text(memory, other, matching))
+            return
+    except (FileNotFoundError, DataFileError, ValueError) as mistake:
+        print("error:", " ".join(str(mistake).split()), file=sys.stderr)
         sys.exit(2)
-    memory = read_prototypes(checkpoint)
-    emotions = emotion_names(checkpoint, memory.bank.shape[1])
-    show = to_json if asked.json else to_text
-    print(show(checkpoint, memory, describe_slots(memory, emotions), emotions))
+    slots = describe_slots(memory)
+    if asked.json:
+        print(json.dumps(to_document(memory, slots), indent=1))
+    else:
+        print(to_csv(slots).rstrip() if asked.csv else to_text(memory, slots))
 
 
 if __name__ == "__main__":

@@ -86,6 +86,7 @@ class DataConfig:
 
 
 PROTOCOLS = ("loso", "subject_kfold", "trial_kfold", "stimulus_kfold", "subject_x_stimulus", "window80")
+BASELINES = ("uniform", "train_mean", "knn", "ridge", "extra_trees", "mlp")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,9 +243,6 @@ class TrainConfig:
     folds_at_once: int = setting(1, between(1, 10_000))
 
 
-BASELINES = ("uniform", "train_mean", "knn", "ridge", "extra_trees", "mlp")
-
-
 @dataclasses.dataclass(frozen=True)
 class BenchmarkConfig:
     """The rows that share a table with MPCL."""
@@ -281,6 +279,8 @@ class LogConfig:
 
     # TensorBoard event files in <workdir>/tensorboard; needs the extra `tb`.
     tensorboard: bool = setting(False, SWITCH)
+    # Write <workdir>/report.html, pictures and all, when the run ends; a few seconds.
+    report: bool = setting(True, SWITCH)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,7 +26,10 @@ ROWS = (
     "data.faults",
     "data.protocols data.safe_read data.guarded_child",
     # Data sets.
-    "data.dmer_files data.folder_meta data.wesad",
+    "data.dmer_files data.folder_meta data.wesad inspection.fold_file",
+    "inspection.memory",
+    "inspection.slots inspection.run_files",
+    "inspection.compare",
     "data.dmer_features data.folder",
     "data.dmer_signals",
     "data.dmer",
@@ -36,13 +39,14 @@ ROWS = (
     "model.fusion model.distribution_head",
     "model.prototypes model.cooccurrence model.relation_distillation",
     "model.mpcl",
-    "losses",
+    "losses model.recall",
     # Training.
     "train.state train.processes train.endings train.sums",
     "train.storage train.interrupt",
     "train.step train.progress train.devices train.lock train.changes",
+    "train.slots",
     "train.checkpoint train.run_folder train.folds",
-    "train.evaluate train.skips",
+    "train.evaluate train.skips train.examine",
     # What a run is compared with.
     "train.loop benchmark.statistics benchmark.selection",
     "benchmark.mlp benchmark.leaderboard",

@@ -76,7 +76,10 @@ def test_the_run_leaves_its_files(whole):
     }
     documents = {"config.json", "data.json", "manifest.json", "metrics.jsonl"}
     tables = {"table.md", "table.csv", "subjects.csv", "predictions.csv"}
-    of_folds = {f"folds/0{k}/{name}.npz" for k in range(3) for name in ("predictions", "baselines")}
+    of_folds = {
+        f"folds/0{k}/{name}.npz" for k in range(3) for name in ("predictions", "baselines", "inspection")
+    }
+    of_folds |= {f"folds/0{k}/memory.jsonl" for k in range(3)}
     assert files == documents | tables | of_folds
     assert "python -m mpcl_jax.main --config configs/smoke.py" in (workdir / "table.md").read_text()
     assert table_in(printed).strip() in (workdir / "table.md").read_text()

@@ -50,12 +50,16 @@ class MultiScaleRetrieval(nn.Module):
 
         similarity = jnp.einsum("bhtd,bhnd->bhtn", query, key).astype(jnp.float32)
         scaled = jnp.exp(log_beta)[None, None, :, None, None] * similarity[:, :, None]  # [B, H, S, T, N]
-        association = associate(scaled, may_recall[:, None, None])
+        per_scale = associate(scaled, may_recall[:, None, None])
+        gate = jnp.ones((1, 1, 1, 1))
         if count > 1:
             gate = nn.Dense(self.heads * count, dtype=self.dtype, name="gate")(state)
             gate = jax.nn.softmax(rearrange(gate, "b t (h s) -> b h s t", h=self.heads), axis=2)
-            association = jnp.einsum("bhst,bhstn->bhtn", gate.astype(jnp.float32), association)
+            gate = gate.astype(jnp.float32)
+            association = jnp.einsum("bhst,bhstn->bhtn", gate, per_scale)
         else:
-            association = association[:, :, 0]
+            association = per_scale[:, :, 0]
+        if self.is_mutable_collection("intermediates"):  # only readers of results ask for it
+            self.sow("intermediates", "association", (gate[..., None] * per_scale).mean(1))  # [B, S, T, N]
         recalled = jnp.einsum("bhtn,bhnd->bhtd", association.astype(self.dtype), value)
         return nn.Dense(width, dtype=self.dtype, name="output")(rearrange(recalled, "b h t d -> b t (h d)"))

@@ -39,6 +39,7 @@ class CooccurrenceRetrieval(nn.Module):
             similarity += jnp.tile(jnp.repeat(prior, slots, axis=1), (1, groups))[None]
         association = associate(similarity)
         per_emotion = rearrange(association, "b c (g e k) -> b c g e k", g=groups, k=slots)
+        self.sow("intermediates", "association", per_emotion)  # kept only where readers of results ask for it
         calls_up = per_emotion.sum(axis=(2, 4))  # [B, C, C]
         recalled = jnp.einsum("bcn,nd->bcd", association, stored)
         value = nn.Dense(width, use_bias=False, dtype=self.dtype, name="value")(tokens)

@@ -4,8 +4,6 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 
-from mpcl_jax.model.fusion import unit
-
 
 def log_relations(similarity):
     """`log r_g = log_softmax_(c,k)(s_g)`: the relation of each sample to all C·K prototypes of one bank.
@@ -25,15 +23,3 @@ def relation_distillation(similarity, present):
     teacher = jax.lax.stop_gradient(log_r)
     divergence = jnp.sum(jnp.exp(teacher) * (teacher - log_r[:, ::-1]), axis=-1)  # [B, G]
     return jnp.where(present.all(axis=1), 0.5 * divergence.sum(axis=1), 0.0)
-
-
-def bank_agreement(bank):
-    """Correlation of the two banks' own cosine matrices over all pairs of slots, in [-1, 1].
-
-    Reported, not trained. 1: the prototypes of both sides lie to one another in the same way. `bank` [2, C, K, D].
-    """
-    rows = unit(rearrange(bank, "g c k d -> g (c k) d"))
-    cosine = jnp.einsum("gnd,gmd->gnm", rows, rows)
-    upper = jnp.triu_indices(cosine.shape[-1], 1)
-    pairs = cosine[:, upper[0], upper[1]]
-    return jnp.corrcoef(pairs)[0, 1]

@@ -36,7 +36,7 @@ def predict_rows(
     padded = np.zeros((len(chosen), padded_length(longest)), np.int32)
     for number, of_fold in enumerate(chosen):
         padded[number, : len(of_fold)] = of_fold
-    output = program.predict(params, prototypes, rows, folds, stack(program, padded))
+    output, _ = program.predict(params, prototypes, rows, folds, stack(program, padded))
     return [
         _without_padding(of_fold, one)
         for of_fold, one in zip(chosen, unstack(program, output, len(chosen)), strict=True)

@@ -19,8 +19,10 @@ from mpcl_jax.data.normalise import Normalisation
 from mpcl_jax.data.protocols import Fold
 from mpcl_jax.losses import kl_divergence
 from mpcl_jax.model.mpcl import MPCL, MPCLOutput
+from mpcl_jax.model.recall import Recall, read_recall
 from mpcl_jax.settings import Config
 from mpcl_jax.train.devices import compiled
+from mpcl_jax.train.slots import slot_report
 from mpcl_jax.train.state import (
     Best,
     Guard,
@@ -67,8 +69,8 @@ class Program(NamedTuple):
     """
 
     create: Any  # (key, label_mean [C]) -> Training
-    epoch: Any  # (training, rows, fold, key) -> (training, {name: scalar})
-    predict: Any  # (params, prototypes, rows, fold, chosen [P]) -> MPCLOutput of those rows
+    epoch: Any  # (training, rows, fold, key) -> (training, ({name: scalar}, SlotReport or None))
+    predict: Any  # (params, prototypes, rows, fold, chosen [P]) -> (MPCLOutput, Recall) of those rows
     collect: Any  # (what belongs to the folds of a group) -> the same, on every device
     batches: Any  # (fold, key) -> [steps, B] rows of every batch of an epoch
     steps_per_epoch: int
@@ -187,31 +189,35 @@ def _functions_of_a_fold(config: Config, model: MPCL, spec: DataSpec, longest: i
             batch = jax.lax.with_sharding_constraint(batch, by_sample)
             return train_step(state, batch, jax.random.fold_in(key, step + 1), most)
 
+        before = training.state.prototypes
         state, reports = jax.lax.scan(one, training.state, jnp.arange(steps))
         report = _mean_of_made(reports)
         training = training._replace(state=state, guard=_watch(training.guard, reports, report))
         if len(fold.validation):
             report["validation_kl"] = validation_kl(state, rows, fold)
             training = _keep_best(training, report["validation_kl"], steps)
-        return training, report
+        return training, (report, slot_report(before, state.prototypes))
 
     def validation_kl(state, rows, fold):
-        predicted = predict(state.params, state.prototypes, rows, fold, fold.validation)
+        predicted, _ = predict(state.params, state.prototypes, rows, fold, fold.validation)
         per_row = kl_divergence(rows.labels[fold.validation], predicted.log_probs)
         real = jnp.arange(len(fold.validation)) < fold.validation_count
         return jnp.sum(jnp.where(real, per_row, 0.0)) / jnp.maximum(fold.validation_count, 1)
 
-    def predict(params, prototypes, rows, fold, chosen) -> MPCLOutput:
-        blocks = chosen.reshape(-1, EVALUATION_BLOCK)
-
+    def predict(params, prototypes, rows, fold, chosen):
         def one(block):
             batch = gather(rows, fold, block, jnp.ones(EVALUATION_BLOCK))
-            return model.apply(variables(params, prototypes), batch, train=False)
+            return _with_recall(model, variables(params, prototypes), batch)
 
-        output = jax.lax.map(one, blocks)
+        output = jax.lax.map(one, chosen.reshape(-1, EVALUATION_BLOCK))
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), output)
 
     return create, epoch, predict, steps
+
+
+def _with_recall(model: MPCL, state: dict, batch: Batch) -> tuple[MPCLOutput, Recall]:
+    output, seen = model.apply(state, batch, train=False, mutable=["intermediates"])
+    return output, read_recall(seen.get("intermediates", {}), output.log_probs, model)
 
 
 def stack(program: Program, of_folds: Sequence):

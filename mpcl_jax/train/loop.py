@@ -22,12 +22,14 @@ from mpcl_jax.data import pipeline
 from mpcl_jax.data.manifest import row_ids
 from mpcl_jax.data.normalise import Normalisation, fit_normalisation
 from mpcl_jax.data.protocols import Fold, Split, make_split
+from mpcl_jax.inspection.fold_file import save_inspection
 from mpcl_jax.model.mpcl import build
 from mpcl_jax.settings import Config, ProtocolConfig
 from mpcl_jax.train import checkpoint, processes, run_folder
 from mpcl_jax.train.devices import make_mesh
 from mpcl_jax.train.endings import TrainingError
 from mpcl_jax.train.evaluate import Predictions, load_predictions, predict_rows, save_predictions
+from mpcl_jax.train.examine import Trained, examine_group
 from mpcl_jax.train.folds import (
     FoldArrays,
     Longest,
@@ -42,9 +44,10 @@ from mpcl_jax.train.folds import (
     unstack,
 )
 from mpcl_jax.train.interrupt import StopRequest
-from mpcl_jax.train.progress import MetricsLog, Ticker, mean_report, report_of_each, warn
+from mpcl_jax.train.progress import MetricsLog, Ticker, announce, mean_report, report_of_each, warn
 from mpcl_jax.train.skips import require_fewer, skipped_steps
-from mpcl_jax.train.state import Training
+from mpcl_jax.train.slots import slot_log, write_slots
+from mpcl_jax.train.state import Training, chosen_model
 
 
 class Run(NamedTuple):
@@ -136,8 +139,11 @@ def _finished_group(run: Run, numbers: Sequence[int], finished: set[int]) -> lis
     predictions = predict_rows(run.program, training, run.rows, arrays, chosen, run.longest.test)
     for member, of_fold in zip(members, predictions, strict=True):
         _require_finite(run, member, of_fold)
+    trained = Trained(run.program, *chosen_model(training), run.rows, arrays, run.longest.test)
+    inspections = examine_group(trained, [member.fold for member in members], run.recordings, run.config)
     if processes.is_first():
-        for file, of_fold in zip(files, predictions, strict=True):
+        for file, of_fold, inspection in zip(files, predictions, inspections, strict=True):
+            save_inspection(file.with_name("inspection.npz"), inspection)
             save_predictions(file, of_fold)
     return predictions
 
@@ -175,7 +181,8 @@ def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays) -> Trai
         done, training = _begin(run, members, saved)
         for member in members:
             run.skips.drop_after(member.number, done)
-            _announce(member.fold, done, run.log.drop_after(member.number, done))
+            announce(member.fold.name, member.fold.sentence, done, run.log.drop_after(member.number, done))
+            slot_log(_folder(run, member)).drop_after(member.number, done)
         ticker = Ticker(
             _label(members),
             settings.epochs,
@@ -185,7 +192,7 @@ def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays) -> Trai
         try:
             for epoch in range(done + 1, settings.epochs + 1):
                 keys = stack_keys(program, [jax.random.fold_in(member.key, epoch) for member in members])
-                training, report = program.epoch(training, run.rows, arrays, keys)
+                training, (report, slots) = program.epoch(training, run.rows, arrays, keys)
                 reports = report_of_each(report, [len(member.fold.validation) > 0 for member in members])
                 if any(of_fold["skipped"] for of_fold in reports):
                     _tell_skips(run, members, epoch, training)
@@ -193,6 +200,7 @@ def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays) -> Trai
                 ticker.update(epoch, mean_report(reports))
                 for member, of_fold in zip(members, reports, strict=True):
                     _write_report(run, member.number, epoch, of_fold)
+                write_slots([_folder(run, m) for m in members], [m.number for m in members], epoch, slots)
                 if epoch % settings.checkpoint_every == 0 or epoch == settings.epochs or stopping:
                     _save(run, members, saved, epoch, training)
                 if stopping:
@@ -264,6 +272,10 @@ def _require_best(run: Run, members: Sequence[Member], training: Training) -> No
             )
 
 
+def _folder(run: Run, member: Member) -> pathlib.Path:
+    return run_folder.fold_folder(run.workdir, member.number)
+
+
 def _label(members: Sequence[Member]) -> str:
     """ "fold 1 of 10", or of a group "fold 1 of 10 … fold 8 of 10"."""
     return " … ".join(dict.fromkeys((members[0].fold.name, members[-1].fold.name)))
@@ -273,12 +285,6 @@ def _own_number(fold: Fold) -> int:
     """3 of "fold 3 of 10"; a number that stands for any other name that a manifest may give."""
     ours = re.fullmatch(r"fold (\d{1,9}) of \d+", fold.name)
     return int(ours[1]) if ours else zlib.crc32(fold.name.encode())
-
-
-def _announce(fold: Fold, done: int, again: int) -> None:
-    resumed = f"  resumed after epoch {done}" if done else ""
-    repeated = f"  ({again} epochs behind it were not saved and are trained again)" if again else ""
-    print(f"{fold.name}  {fold.sentence}{resumed}{repeated}", flush=True)
 
 
 def _write_report(run: Run, number: int, epoch: int, report: dict[str, float]) -> None:

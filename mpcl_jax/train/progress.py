@@ -71,6 +71,13 @@ def mean_report(reports: list[dict[str, float]]) -> dict[str, float]:
     return {name: fmean(r[name] for r in reports) for name in reports[0] if all(name in r for r in reports)}
 
 
+def announce(name: str, sentence: str, done: int, again: int) -> None:
+    """Says which fold begins, after which epoch it resumes, and how many epochs are trained again."""
+    resumed = f"  resumed after epoch {done}" if done else ""
+    repeated = f"  ({again} epochs behind it were not saved and are trained again)" if again else ""
+    print(f"{name}  {sentence}{resumed}{repeated}", flush=True)
+
+
 class Ticker:
     """Progress of one fold: a bar with loss, validation KL, samples/s and time left, or plain lines."""
 

@@ -1,0 +1,121 @@
+"""The memory of a checkpoint as NumPy arrays, read without JAX, model, config or the devices that wrote it."""
+
+import json
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+import tensorstore
+
+from mpcl_jax.batch import GROUPS, DataFileError
+from mpcl_jax.inspection.fold_file import load_inspection
+
+
+class Memory(NamedTuple):
+    """What a checkpoint remembers; G = physiological, behavioural; C emotions, K slots of each, R near windows."""
+
+    checkpoint: pathlib.Path
+    emotions: tuple[str, ...]  # C names; numbers where the checkpoint lies in no run folder
+    valence: tuple[str, ...]  # C valence groups; "" where they are not known
+    bank: np.ndarray  # [G, C, K, D] unit rows
+    mass: np.ndarray  # [G, C, K] evidence collected over the whole training, in samples
+    usage: np.ndarray  # [C, K] recent evidence per sample that went to a slot
+    cooccurrence: np.ndarray  # [C, C] recent mean of e eᵀ, sums to 1
+    near_id: np.ndarray  # [C, K, R] nearest training windows, trial@seconds; R = 0 where the run has none
+    near_subject: np.ndarray  # [C, K, R]
+    near_cosine: np.ndarray  # [C, K, R] in [-1, 1]
+
+
+def open_memory(path, *, fold: int | None = None, step: int | None = None) -> Memory:
+    """The memory of a run (its first fold or `fold`, its newest checkpoint or `step`), of a fold or a checkpoint.
+
+    Raises FileNotFoundError naming the folder where there is no such checkpoint, DataFileError where it is damaged.
+    """
+    checkpoint = find_checkpoint(pathlib.Path(path), fold=fold, step=step)
+    arrays = read_arrays(checkpoint / "prototypes", ("bank", "mass", "usage", "cooccurrence"))
+    _check_shapes(checkpoint, arrays)
+    _, c, slots, _ = arrays["bank"].shape
+    emotions, valence = emotion_names(checkpoint, c)
+    near = _near_windows(checkpoint, c, slots)
+    return Memory(checkpoint, emotions, valence, **arrays, **near)
+
+
+def find_checkpoint(
+    folder: pathlib.Path, *, fold: int | None = None, step: int | None = None
+) -> pathlib.Path:
+    """The newest finished checkpoint with prototypes below `folder`, or that of `fold` and `step` (epochs).
+
+    Raises FileNotFoundError naming the folder and what is there.
+    """
+    if (folder / "prototypes").is_dir():
+        return folder
+    if fold is None:
+        places = [folder / "checkpoints", *sorted(folder.glob("folds/*/checkpoints"))]
+    else:
+        places = [folder / "folds" / f"{fold:02d}" / "checkpoints"]
+    for place in places:
+        steps = sorted(
+            int(p.name) for p in place.glob("*") if p.name.isdigit() and (p / "prototypes").is_dir()
+        )
+        if step in steps or (step is None and steps):
+            return place / str(steps[-1] if step is None else step)
+        if steps:
+            kept = ", ".join(map(str, steps))
+            raise FileNotFoundError(f"{place}: no checkpoint of epoch {step}; there are {kept}")
+    where = folder if fold is None else f"{folder}, fold {fold}"
+    raise FileNotFoundError(f"{where}: no checkpoint with prototypes in it")
+
+
+def read_arrays(part: pathlib.Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Arrays of one part of an Orbax checkpoint, whole, whatever number of devices and processes wrote them.
+
+    Raises DataFileError naming the part and the array.
+    """
+    arrays = {}
+    for name in names:
+        base = {"driver": "ocdbt", "base": f"file://{part.absolute()}/", "path": f"{name}/"}
+        try:
+            driver = "zarr3" if json.loads((part / "_METADATA").read_text()).get("use_zarr3") else "zarr"
+            opened = tensorstore.open({"driver": driver, "kvstore": base}, open=True, read=True).result()
+            arrays[name] = np.asarray(opened.read().result())
+        except (ValueError, OSError) as error:
+            reason = f"its array {name!r} can not be read ({_first_line(error)}); inspect another checkpoint"
+            raise DataFileError(part, reason) from error
+    return arrays
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].partition(" [")[0][:160]
+
+
+def _check_shapes(checkpoint: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
+    bank = arrays["bank"]
+    if bank.ndim == 4 and len(bank) == len(GROUPS):
+        g, c, k, _ = bank.shape
+        wanted = {"mass": (g, c, k), "usage": (c, k), "cooccurrence": (c, c)}
+        if all(arrays[name].shape == shape for name, shape in wanted.items()):
+            return
+    shapes = ", ".join(f"{name} {x.shape}" for name, x in arrays.items())
+    raise DataFileError(checkpoint, f"its arrays do not fit together ({shapes}); inspect another checkpoint")
+
+
+def emotion_names(checkpoint: pathlib.Path, count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names and valence groups from the `data.json` of the run that a checkpoint lies in, or numbers."""
+    for folder in checkpoint.absolute().parents:
+        if (folder / "data.json").is_file():
+            data = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+            if len(data["emotions"]) == count:
+                return tuple(data["emotions"]), tuple(data["valence"])
+    return tuple(f"emotion {c}" for c in range(count)), ("",) * count
+
+
+def _near_windows(checkpoint: pathlib.Path, count: int, slots: int) -> dict[str, np.ndarray]:
+    """The nearest training windows, which belong to the newest checkpoint of a fold and to no other."""
+    fold = checkpoint.absolute().parents[1]
+    steps = [int(p.name) for p in checkpoint.absolute().parent.glob("*") if p.name.isdigit()]
+    found = load_inspection(fold / "inspection.npz")
+    newest = checkpoint.name.isdigit() and steps and int(checkpoint.name) == max(steps)
+    if found is None or not newest or found.near_id.shape[:2] != (count, slots):
+        nothing = np.zeros((count, slots, 0))
+        return {"near_id": nothing.astype(str), "near_subject": nothing.astype(str), "near_cosine": nothing}
+    return {name: found._asdict()[name] for name in ("near_id", "near_subject", "near_cosine")}

@@ -1,0 +1,196 @@
+"""A finished run folder as NumPy arrays with names, for plots, reports and notebooks."""
+
+import csv
+import json
+import pathlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mpcl_jax.batch import DataFileError
+from mpcl_jax.data.npz_reader import parse_npz
+from mpcl_jax.inspection.fold_file import Inspection, load_inspection
+from mpcl_jax.inspection.memory import Memory, open_memory
+
+PER_WINDOW = ("rows", "present", "association", "recalled", "without_modality", "without_scale", "subset_kl")
+
+
+class SlotHistory(NamedTuple):
+    """Of the first fold, epoch by epoch."""
+
+    epoch: np.ndarray  # [E] int
+    drift: np.ndarray  # [E, C, K] 1 - cosine to where the slot was an epoch before
+    usage: np.ndarray  # [E, C, K] share of its emotion's recent evidence
+
+
+class RunFiles(NamedTuple):
+    """P test windows of all folds in the order of the manifest, C emotions, K slots, G sides."""
+
+    folder: pathlib.Path
+    config: dict[str, Any]  # the resolved settings
+    data: dict[str, Any]  # emotions, modalities, counts, notes, sha256
+    split: dict[
+        str, Any
+    ]  # protocol, sentence, sha256, folds [{name, sentence, test, validation, unused}], rows
+    environment: dict[str, str]  # versions and machine; {} in runs of older versions
+    command: str  # that made the run, with the version of the code
+    verdict: tuple[str, ...]  # the lines below the table
+    caption: str  # what the table's values are means and intervals of
+    table: tuple[dict[str, str], ...]  # a row per method, the columns of table.csv
+    subjects: tuple[dict[str, str], ...]  # a row per method and subject, the columns of subjects.csv
+    id: np.ndarray  # [P] str, trial@start in seconds
+    fold: np.ndarray  # [P] int
+    subject: np.ndarray  # [P] str
+    trial: np.ndarray  # [P] str
+    reported: np.ndarray  # [P, C] rows sum to 1
+    predicted: np.ndarray  # [P, C] rows sum to 1
+    baselines: dict[str, np.ndarray]  # method -> [P, C]
+    cooccurrence_map: np.ndarray  # [P, C, C] what each emotion called up, rows sum to 1
+    similarity: np.ndarray  # [P, G, C, K] to every prototype, over the temperature
+    inspection: Inspection | None  # of all folds; nearest windows of the first one; None in older runs
+    memory: Memory | None  # of the first fold; None without a memory
+    metrics: tuple[dict[str, float], ...]  # a dict per fold and epoch
+    history: SlotHistory | None
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """C names."""
+        return tuple(self.data["emotions"])
+
+    @property
+    def valence(self) -> tuple[str, ...]:
+        """C valence groups."""
+        return tuple(self.data["valence"])
+
+    @property
+    def leaky(self) -> bool:
+        """Windows of one trial lie on both sides of the split."""
+        return self.table[0]["split"] == "LEAKY"
+
+
+def read_run(folder) -> RunFiles:
+    """Reads a finished run. Raises DataFileError naming the file that is missing, damaged or of another run."""
+    folder = pathlib.Path(folder)
+    data, table, command = _json(folder / "data.json"), *_csv(folder / "table.csv")
+    rows, _ = _csv(folder / "predictions.csv", commented=False)
+    shares = {kind: _shares(folder, rows, kind, data["emotions"]) for kind in ("reported", "predicted")}
+    folds = _fold_folders(folder, rows)
+    predictions = [_npz(f / "predictions.npz", ("cooccurrence_map", "similarity")) for f in folds]
+    baselines = [parse_npz(f / "baselines.npz") for f in folds if (f / "baselines.npz").exists()]
+    verdict, caption = _words(folder / "table.md")
+    text = {name: np.array([row[name] for row in rows]) for name in ("id", "subject", "trial")}
+    return RunFiles(
+        folder=folder,
+        config=_json(folder / "config.json"),
+        data=data,
+        split=_json(folder / "manifest.json"),
+        environment=_json(folder / "environment.json") if (folder / "environment.json").exists() else {},
+        command=command,
+        verdict=verdict,
+        caption=caption,
+        table=tuple(table),
+        subjects=tuple(_csv(folder / "subjects.csv")[0]),
+        **text,
+        fold=np.array([int(row["fold"]) for row in rows]),
+        **shares,
+        baselines=_joined(folder, baselines, len(rows)) if len(baselines) == len(folds) else {},
+        **_joined(folder, predictions, len(rows)),
+        inspection=_inspections(folder, folds, len(rows)),
+        memory=_memory(folder),
+        metrics=tuple(_lines(folder / "metrics.jsonl")),
+        history=_history(folds[0] / "memory.jsonl"),
+    )
+
+
+def _json(file: pathlib.Path) -> dict:
+    try:
+        return json.loads(_text(file))
+    except ValueError as error:
+        raise DataFileError(file, f"is no JSON ({error}); start the run again in another folder") from error
+
+
+def _text(file: pathlib.Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataFileError(
+            file, "does not exist: no run, or not finished; start its command again"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataFileError(file, f"can not be read ({error})") from error
+
+
+def _csv(file: pathlib.Path, commented: bool = True) -> tuple[list[dict[str, str]], str]:
+    """Rows by column name, and the comment in the first line."""
+    text, comment = _text(file), ""
+    if commented:
+        comment, _, text = text.partition("\n")
+    rows = list(csv.DictReader(text.splitlines(keepends=True)))
+    if not rows or any(None in row or None in row.values() for row in rows):
+        raise DataFileError(file, "is damaged or empty; start the run's command again: it writes it anew")
+    return rows, comment.removeprefix("# ")
+
+
+def _shares(folder, rows, kind: str, emotions: list[str]) -> np.ndarray:
+    try:
+        return np.array([[float(row[f"{kind}_{name}"]) for name in emotions] for row in rows])
+    except (KeyError, ValueError) as error:
+        file = folder / "predictions.csv"
+        raise DataFileError(
+            file, f"does not fit data.json ({error}); start the run's command again"
+        ) from error
+
+
+def _fold_folders(folder: pathlib.Path, rows: list[dict]) -> list[pathlib.Path]:
+    return [folder / "folds" / f"{number:02d}" for number in sorted({int(row["fold"]) for row in rows})]
+
+
+def _npz(file: pathlib.Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    found = parse_npz(file)
+    if not set(names) <= set(found):
+        raise DataFileError(file, "does not hold the predictions of a fold; start the run's command again")
+    return {name: found[name] for name in names}
+
+
+def _joined(folder, of_folds: list[dict[str, np.ndarray]], count: int) -> dict[str, np.ndarray]:
+    joined = {name: np.concatenate([fold[name] for fold in of_folds]) for name in of_folds[0]}
+    for name, values in joined.items():
+        if len(values) != count:
+            raise DataFileError(
+                folder / "folds", f"{len(values)} rows of {name}, predictions.csv has {count}"
+            )
+    return joined
+
+
+def _inspections(folder, folds: list[pathlib.Path], count: int) -> Inspection | None:
+    found = [load_inspection(fold / "inspection.npz") for fold in folds]
+    if None in found:
+        return None
+    joined = _joined(folder, [{name: x._asdict()[name] for name in PER_WINDOW} for x in found], count)
+    return found[0]._replace(**joined)
+
+
+def _memory(folder: pathlib.Path) -> Memory | None:
+    try:
+        return open_memory(folder)
+    except FileNotFoundError:
+        return None
+
+
+def _words(file: pathlib.Path) -> tuple[tuple[str, ...], str]:
+    """Verdict lines and caption of table.md."""
+    lines = _text(file).splitlines()
+    caption = next((line for line in lines if line.startswith("Means over")), "")
+    return tuple(line[2:] for line in lines if line.startswith("- ")), caption
+
+
+def _lines(file: pathlib.Path) -> list[dict]:
+    """The entries of a log; a last line that a kill cut short is left out."""
+    return [json.loads(line) for line in _text(file).splitlines() if line.endswith("}")]
+
+
+def _history(file: pathlib.Path) -> SlotHistory | None:
+    entries = _lines(file) if file.exists() else []
+    if not entries:
+        return None
+    return SlotHistory(*(np.array([entry[name] for entry in entries]) for name in SlotHistory._fields))

@@ -1,0 +1,45 @@
+"""What a prediction looked up on its way: tokens in the fusion, prototypes in the retrieval of co-occurrence.
+
+Layers put it into Flax's collection `intermediates`, which stays empty unless a caller asks for it.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+
+from mpcl_jax.batch import GROUPS
+from mpcl_jax.model.mpcl import MPCL
+
+
+class Recall(NamedTuple):
+    """Of each window; M modalities in the order of the model's groups."""
+
+    association: (
+        jnp.ndarray
+    )  # [B, S, M, M'] share of scale and of what M recalls of M'; 1 per M, or 0: fusion is off
+    recalled: (
+        jnp.ndarray
+    )  # [B, G, C, K] weight of each prototype in what the emotions called up; sums to 1, or is 0
+
+
+def read_recall(intermediates: dict, log_probs, model: MPCL) -> Recall:
+    """Sorts the `intermediates` of one forward pass by modality, emotion and slot.
+
+    What an emotion called up counts as much as its predicted share `exp(log_probs)` [B, C].
+    """
+    size, settings, count = len(log_probs), model.settings, len(model.groups)
+    association = jnp.zeros((size, len(settings.fusion.scales), count, count))
+    if "fusion" in intermediates:
+        of_token = intermediates["fusion"]["block"]["retrieval"]["association"][0]  # [B, S, T, T]
+        of_modality = rearrange(of_token, "b s (m t) (n u) -> b s m n t u", m=count, n=count)
+        # Tokens come group by group, in the order in which the groups first appear.
+        order = [group for _, group in model.groups]
+        place = np.argsort(np.argsort([order.index(group) for group in order], kind="stable"))
+        association = of_modality.sum(-1).mean(-1)[:, :, place][:, :, :, place]
+    recalled = jnp.zeros((size, len(GROUPS), len(model.valence), settings.memory.slots))
+    if "cooccurrence" in intermediates:
+        called_up = intermediates["cooccurrence"]["association"][0]  # [B, C, G, C, K]
+        recalled = jnp.einsum("bc,bcgek->bgek", jnp.exp(log_probs), called_up)
+    return Recall(association, recalled)
