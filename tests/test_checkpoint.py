@@ -153,7 +153,7 @@ def test_the_checkpoint_of_another_epoch_under_this_number_is_damage(folder, cap
     shutil.rmtree(folder / "4")
     shutil.copytree(folder / "3", folder / "4")
     assert restored(folder)[0] == 3
-    assert "after epoch 3' is not '# mpcl_jax" in capsys.readouterr().err.replace("'mpcl", "'# mpcl")
+    assert "epoch 3' is not '# mpcl_jax checkpoint after epoch 4'" in capsys.readouterr().err
 
 
 def test_where_all_are_damaged_nothing_starts_over(folder):

@@ -4,6 +4,7 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -22,8 +23,10 @@ from tiny_model import (
     unit_rows,
 )
 
+from mpcl_jax.losses import total_loss
 from mpcl_jax.model.prototypes import update_prototypes
 from mpcl_jax.settings import TrainConfig
+from mpcl_jax.train import step
 from mpcl_jax.train.state import TrainState, variables
 from mpcl_jax.train.step import hide_modalities, make_train_step
 
@@ -240,6 +243,76 @@ def test_a_batch_of_padding_leaves_the_memory_alone():
     after, report = jax.tree.map(np.asarray, found.step(found.state, padding, KEY))
     assert same_bits(after.prototypes, found.state.prototypes)
     assert all_finite(after) and report["loss"] == 0 and report["gradient_norm"] == 0
+
+
+# The guard.
+
+
+def spoilt(found, where, bad):
+    """State and batch of a variant with one number that is not finite."""
+    state, batch = found.state, found.batch
+    if where == "input":
+        signals = {m: np.array(x) for m, x in batch.signals.items()}
+        signals["eda"][2, 0, 1] = bad
+        return state, batch._replace(signals=signals)
+    if where == "label":
+        labels = np.array(batch.labels)
+        labels[4, 1] = bad
+        return state, batch._replace(labels=labels)
+    if where == "prototype":
+        bank = np.array(state.prototypes.bank)
+        bank[1, 2, 0, 3] = bad
+        return state._replace(prototypes=state.prototypes._replace(bank=bank)), batch
+    leaves, tree = jax.tree.flatten(state.params)
+    leaves[0] = np.full_like(leaves[0], bad)
+    return state._replace(params=jax.tree.unflatten(tree, leaves)), batch
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", ["input", "label", "prototype", "parameter"])
+def test_a_number_that_is_not_finite_skips_the_step_and_changes_no_bit(where, bad):
+    found = variant("full")
+    state, batch = spoilt(found, where, bad)
+    after, report = jax.tree.map(np.asarray, found.step(state, batch, KEY))
+    assert report["skipped"] == 1 and found.report["skipped"] == 0
+    for part in ("params", "opt_state", "prototypes"):
+        assert same_bits(getattr(after, part), getattr(state, part)), part
+    assert int(after.step) == int(state.step) + 1
+    # The next good batch is a step like any other.
+    if where in ("input", "label"):
+        assert same_bits(
+            found.step(after, found.batch, KEY)[0]._replace(step=1), found.after._replace(step=1)
+        )
+
+
+def test_a_gradient_that_is_not_finite_skips_the_step(monkeypatch):
+    """The loss grows by 0 · √0: a value of 0, a gradient of 0 · ∞."""
+    config, spec = VARIANTS["no retrieval"]
+    found = variant("no retrieval")
+
+    def sharp(output, *rest):
+        total, terms = total_loss(output, *rest)
+        return total + 0 * jnp.sqrt(0 * output.log_probs.sum()), terms
+
+    monkeypatch.setattr(step, "total_loss", sharp)
+    optimizer = tiny_state(
+        config, {"params": found.state.params, "prototypes": {"memory": found.state.prototypes}}
+    )[1]
+    train_step = quick_jit(make_train_step(found.model, optimizer, config))
+    after, report = jax.tree.map(np.asarray, train_step(found.state, found.batch, KEY))
+    assert np.isfinite(report["loss"]) and not np.isfinite(report["gradient_norm"])
+    assert report["skipped"] == 1
+    assert same_bits(after._replace(step=0), found.state._replace(step=0))
+
+
+def test_a_loss_above_the_limit_skips_the_step():
+    found = variant("no retrieval")
+    loss = found.report["loss"]
+    limited = quick_jit(lambda most: found.step(found.state, found.batch, KEY, most))
+    above, report = jax.tree.map(np.asarray, limited(np.float32(0.99 * loss)))
+    assert report["skipped"] == 1 and same_bits(above.params, found.state.params)
+    below, report = jax.tree.map(np.asarray, limited(np.float32(1.01 * loss)))
+    assert report["skipped"] == 0 and not same_bits(below.params, found.state.params)
 
 
 # What must not matter.

@@ -6,6 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from mpcl_jax.train import sums
 from mpcl_jax.train.sums import NAME, damage_in, write_sums
 
 ABOUT = "checkpoint after epoch 3"
@@ -76,10 +77,8 @@ def test_swapped_and_added_files_are_found(folder):
 def test_the_whole_folder_of_another_epoch_is_found(folder):
     damage = damage_in(folder, "checkpoint after epoch 4")
     assert damage.file == folder / NAME
-    assert (
-        damage.reason
-        == "belongs to another folder: '# checkpoint after epoch 3' is not 'checkpoint after epoch 4'"
-    )
+    told = "belongs to another folder: '# checkpoint after epoch 3' is not '# checkpoint after epoch 4'"
+    assert damage.reason == told
     # Not even where the words of the one begin like those of the other.
     assert found(folder, "checkpoint after epoch") == NAME
 
@@ -87,3 +86,12 @@ def test_the_whole_folder_of_another_epoch_is_found(folder):
 def test_a_list_that_is_no_text_is_named(folder):
     (folder / NAME).write_bytes(b"\xff\xfe")
     assert found(folder) == NAME
+
+
+def test_a_file_that_goes_away_while_it_is_read_is_damage_and_no_error(folder, monkeypatch):
+    """As where a run at work removes its oldest checkpoint under a reader."""
+    listed = sums._names(folder)
+    (folder / "state" / "d" / "b").unlink()
+    monkeypatch.setattr(sums, "_names", lambda _: listed)
+    damage = damage_in(folder, ABOUT)
+    assert damage.file == folder / "state" / "d" / "b" and "can not be read" in damage.reason

@@ -34,18 +34,22 @@ def damage_in(folder: pathlib.Path, about: str) -> Damage | None:
 
     `about` must be what was given when the list was written.
     """
-    sums = folder / NAME
     try:
-        text = sums.read_bytes().decode("utf-8")
-    except FileNotFoundError:
+        return _compare(folder, about)
+    except OSError as error:
+        return Damage(pathlib.Path(error.filename or folder), f"can not be read ({error.strerror})")
+
+
+def _compare(folder: pathlib.Path, about: str) -> Damage | None:
+    sums = folder / NAME
+    if not sums.exists():
         return Damage(sums, "is missing")
-    except (OSError, UnicodeDecodeError) as error:
-        return Damage(sums, f"can not be read ({error})")
+    text = sums.read_bytes().decode("utf-8", errors="replace")
     body, _, _ = text.rpartition("# sha256 of the lines above")
     if text != body + _seal(body):
         return Damage(sums, "is damaged")
     if not body.startswith(f"# {about}\n"):
-        return Damage(sums, f"belongs to another folder: {body.splitlines()[0]!r} is not {about!r}")
+        return Damage(sums, f"belongs to another folder: {body.splitlines()[0]!r} is not {'# ' + about!r}")
     wanted = {line[66:]: line[:64] for line in body.splitlines() if not line.startswith("#")}
     found = _names(folder)
     for name in sorted(wanted.keys() | set(found)):

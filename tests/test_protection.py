@@ -1,0 +1,184 @@
+"""A run protects itself: bad steps are named and end it, bad epochs are never the best, a request to stop saves."""
+
+import json
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from run_fixture import bits, last_training, moved, quickly_prepared, tiny_config
+
+from mpcl_jax.batch import take
+from mpcl_jax.data.manifest import row_ids
+from mpcl_jax.data.normalise import fit_normalisation
+from mpcl_jax.train import checkpoint, folds
+from mpcl_jax.train.endings import Stopped, TrainingError
+from mpcl_jax.train.interrupt import StopRequest
+from mpcl_jax.train.loop import train_folds
+from mpcl_jax.train.state import Best, Guard, Training, TrainState
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_blocks():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folds, "EVALUATION_BLOCK", 4)
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The first fold of three, trained without a break."""
+    run = moved(
+        quickly_prepared(tiny_config(), tmp_path_factory.mktemp("a")), tmp_path_factory.mktemp("b"), slice(1)
+    )
+    return run, train_folds(run)[0]
+
+
+def with_bad_rows(run, rows, value=np.nan):
+    """The run, whose device holds a number that is not finite in one feature of `rows`."""
+    signals = dict(run.recordings.signals)
+    name = next(iter(signals))
+    signals[name] = signals[name].copy()
+    signals[name][rows, 0, 0] = value
+    present = run.recordings.present | {name: np.ones_like(run.recordings.present[name])}
+    spoilt = run.recordings._replace(signals=signals, present=present)
+    return run._replace(rows=folds.device_rows(spoilt, run.program.replicated))
+
+
+def lines_of(run, name):
+    return [json.loads(line) for line in (run.workdir / name).read_text().splitlines()]
+
+
+# ---- bad steps ----
+
+
+def test_a_bad_sample_costs_its_steps_and_is_named(whole, tmp_path, capsys):
+    run = moved(whole[0], tmp_path, slice(1), skips_in_a_row=1000)
+    row = int(run.split.folds[0].train[5])
+    train_folds(with_bad_rows(run, [row]))
+    skips, sample = lines_of(run, "skipped.jsonl"), row_ids(run.recordings)[row]
+    assert skips and all(x["fold"] == 0 and sample in x["samples"] for x in skips)
+    log = lines_of(run, "metrics.jsonl")
+    for entry in log:
+        of_epoch = [x for x in skips if x["epoch"] == entry["epoch"]]
+        assert entry["skipped"] == len(of_epoch) > 0
+        # Every batch that holds the sample, and no other, was skipped.
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0, impl="rbg"), 1), entry["epoch"])
+        batches = np.asarray(run.program.batches(arrays_of(run), key))
+        assert [x["step"] for x in of_epoch] == (np.flatnonzero((batches == row).any(1)) + 1).tolist()
+        made = run.program.steps_per_epoch - len(of_epoch)
+        assert (entry["loss"] is None) == (made == 0)
+    assert np.isfinite(np.asarray(last_training(run)[1].state.params["reading"]["emotion"])).all()
+    assert "see skipped.jsonl" in capsys.readouterr().err
+
+
+def arrays_of(run):
+    fold = run.split.folds[0]
+    return folds.fold_arrays(fold, fit_normalisation(take(run.recordings, fold.train)), run.longest)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_too_many_bad_steps_in_a_row_end_the_training(whole, tmp_path, value):
+    run = moved(whole[0], tmp_path, slice(1), skips_in_a_row=5)
+    rows = run.split.folds[0].train
+    with pytest.raises(TrainingError) as caught:
+        train_folds(with_bad_rows(run, rows, value))
+    # Two or three steps an epoch, none of which is made: the fifth in a row lies in the second or third epoch.
+    steps = run.program.steps_per_epoch
+    where = f"fold 1 of 3, epoch {1 + 4 // steps}, step {1 + 4 % steps}:"
+    assert str(caught.value).startswith(where) and "5 steps in a row" in str(caught.value)
+    assert all(name in str(caught.value) for name in lines_of(run, "skipped.jsonl")[4]["samples"][:6])
+    assert (
+        checkpoint.steps_in(run.workdir / "folds" / "00" / "checkpoints")
+        == list(range(4 // steps, 0, -1))[:2]
+    )
+
+
+def test_steps_in_a_row_are_counted_across_epochs():
+    guard = Guard(jnp.int32([0, 1, 2]), jnp.float32(0.5))
+    reports = {"skipped": jnp.float32([1, 0, 1]), "loss": jnp.float32([jnp.nan, 2.0, 9.0])}
+    report = folds._mean_of_made(reports)
+    assert (float(report["loss"]), float(report["skipped"])) == (2.0, 2.0)
+    after = folds._watch(guard, reports, report)
+    assert after.skipped.tolist() == [3, 0, 1] and float(after.usual_loss) == 2.0
+    nothing = {name: jnp.float32([1, 1, 1]) for name in reports}
+    after = folds._watch(after, nothing, folds._mean_of_made(nothing))
+    assert after.skipped.tolist() == [2, 3, 4] and float(after.usual_loss) == 2.0
+
+
+def test_what_counts_as_a_spike():
+    guard = Guard(jnp.int32([0]), jnp.float32(0.5))
+    assert folds._most(guard, 4.0) == 2.0
+    assert folds._most(guard, 0.0) == jnp.inf
+    assert folds._most(guard._replace(usual_loss=jnp.float32(jnp.inf)), 4.0) == jnp.inf
+
+
+# ---- bad epochs ----
+
+
+def test_without_a_finite_validation_nothing_is_the_best(whole, tmp_path, capsys):
+    run = moved(whole[0], tmp_path, slice(1))
+    with pytest.raises(TrainingError, match="fold 1 of 3: no epoch had a finite validation KL"):
+        train_folds(with_bad_rows(run, run.split.folds[0].validation))
+    assert [x["validation_kl"] for x in lines_of(run, "metrics.jsonl")] == [None] * 3
+    assert capsys.readouterr().err.count("the validation KL is not finite; this epoch is not the best") == 3
+    assert not (run.workdir / "folds" / "00" / "predictions.npz").exists()
+
+
+def test_an_epoch_with_a_bad_validation_is_never_the_best():
+    state = TrainState(jnp.int32(6), {"a": jnp.float32(1.0)}, None, None)
+    best = Best(jnp.float32(jnp.inf), jnp.int32(0), {"a": jnp.float32(0.0)}, None)
+    training = Training(state, best, None)
+    for bad in (jnp.nan, jnp.inf, -jnp.inf):
+        assert bits(folds._keep_best(training, jnp.float32(bad), 3)) == bits(training)
+    good = folds._keep_best(training, jnp.float32(0.5), 3)
+    assert (float(good.best.validation_kl), int(good.best.epoch), float(good.best.params["a"])) == (
+        0.5,
+        2,
+        1.0,
+    )
+
+
+def test_predictions_that_are_not_finite_are_refused_by_name(whole, tmp_path):
+    run = moved(whole[0], tmp_path, slice(1), checkpoint_every=3)
+    row = run.split.folds[0].test[2]
+    with pytest.raises(TrainingError, match="predictions for 1 windows are not finite") as caught:
+        train_folds(with_bad_rows(run, [row]))
+    assert row_ids(run.recordings)[row] in str(caught.value)
+
+
+def test_a_fold_without_validation_rows_reports_no_validation(whole, tmp_path):
+    run = moved(whole[0], tmp_path, slice(1), checkpoint_every=3)
+    fold = run.split.folds[0]._replace(validation=np.array([], int))
+    train_folds(run._replace(split=run.split._replace(folds=(fold,))))
+    assert all("validation_kl" not in x for x in lines_of(run, "metrics.jsonl"))
+    assert all("validation_kl" in x for x in lines_of(whole[0], "metrics.jsonl"))
+
+
+# ---- a request to stop ----
+
+
+def test_a_request_to_stop_saves_the_running_epoch_and_nothing_is_lost(whole, tmp_path):
+    run = moved(whole[0], tmp_path, slice(1), checkpoint_every=3)._replace(stop=StopRequest())
+    epoch = run.program.epoch
+
+    def asked_in_the_second(training, *rest):
+        if int(training.state.step) >= run.program.steps_per_epoch:
+            run.stop.ask(signal.SIGTERM, None)
+        return epoch(training, *rest)
+
+    with pytest.raises(Stopped):
+        train_folds(run._replace(program=run.program._replace(epoch=asked_in_the_second)))
+    assert last_training(run)[0] == 2 == len(lines_of(run, "metrics.jsonl"))
+
+    predictions = train_folds(run._replace(stop=StopRequest()))[0]
+    assert bits(last_training(run)) == bits(last_training(whole[0]))
+    assert bits(predictions) == bits(whole[1])
+    assert lines_of(run, "metrics.jsonl") == lines_of(whole[0], "metrics.jsonl")
+
+
+def test_a_good_training_skips_nothing_and_remembers_its_loss(whole):
+    guard, last = last_training(whole[0])[1].guard, lines_of(whole[0], "metrics.jsonl")[-1]
+    assert not guard.skipped.any() and last["skipped"] == 0
+    assert float(guard.usual_loss) == last["loss"]
