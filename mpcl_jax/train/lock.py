@@ -22,14 +22,14 @@ def only_run_in(workdir: pathlib.Path):
     an open file, not to what lies on the disk.
     """
     lock = filelock.FileLock(workdir / LOCK, timeout=0)
-    try:
-        with writing(workdir / LOCK, 0):
+    with writing(workdir / LOCK, 0):
+        try:
             lock.acquire()
-    except filelock.Timeout:
-        raise ConfigError(
-            f"--workdir {workdir}: another run works in it ({_holder(workdir)}); "
-            "wait for it, stop it, or choose another --workdir"
-        ) from None
+        except filelock.Timeout:  # an OSError like any other
+            raise ConfigError(
+                f"--workdir {workdir}: another run works in it ({_holder(workdir)}); "
+                "wait for it, stop it, or choose another --workdir"
+            ) from None
     try:
         with writing(workdir / HOLDER, 200):
             (workdir / HOLDER).write_text(_myself(), encoding="utf-8")

@@ -1,0 +1,112 @@
+"""For test_resume_exactly.py, in a process of its own: `python tests/resume_child.py FOLDER train|compare|move`.
+
+Prints one line of JSON: `train DEVICES` the digest of a training of 200 steps; `compare` how far such trainings on
+one and on eight virtual devices lie apart; `move` whether a checkpoint of one number of devices is, bit by bit,
+what another number restores.
+"""
+
+import hashlib
+import json
+import pathlib
+import sys
+
+import jax
+
+jax.config.update("jax_num_cpu_devices", 8)  # before any computation
+
+import numpy as np  # noqa: E402
+from jax.flatten_util import ravel_pytree  # noqa: E402
+from jax.sharding import AxisType, NamedSharding, PartitionSpec  # noqa: E402
+from run_fixture import bits, quickly_prepared, sharding_config  # noqa: E402
+
+from mpcl_jax.data.normalise import Normalisation  # noqa: E402
+from mpcl_jax.train import checkpoint, loop  # noqa: E402
+from mpcl_jax.train.devices import make_mesh  # noqa: E402
+
+
+def mesh_of(devices: int):
+    """The mesh of a run on the first few devices."""
+    axes = make_mesh(sharding_config()).axis_names
+    shape = [devices if name == "data" else 1 for name in axes]
+    chosen = np.array(jax.devices()[:devices]).reshape(shape)
+    return jax.sharding.Mesh(chosen, axes, axis_types=(AxisType.Auto,) * len(axes))
+
+
+def trained(folder: pathlib.Path, devices: int):
+    """Run, training and predictions after 40 epochs of five steps; dropout of every kind is on."""
+    loop.make_mesh = lambda _: mesh_of(devices)
+    run = quickly_prepared(sharding_config(train__epochs=40, train__checkpoint_every=40), folder)
+    seen, save = [], checkpoint.save
+
+    def keep(saved, epoch, training, *rest):
+        seen.append(jax.device_get(training))
+        save(saved, epoch, training, *rest)
+
+    checkpoint.save = keep
+    predictions = loop.train_folds(run)[0]
+    checkpoint.save = save
+    return run, seen[-1], predictions
+
+
+def digest(tree) -> str:
+    return hashlib.sha256(repr(bits(tree)).encode()).hexdigest()
+
+
+def train(folder: pathlib.Path, devices: str) -> dict:
+    _, training, predictions = trained(folder, int(devices))
+    return {"steps": int(training.state.step), "digest": digest((training, predictions))}
+
+
+def apart(one, other) -> float:
+    """The largest difference of two arrays, relative to the largest entry."""
+    one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    return float(np.abs(one - other).max() / np.abs(one).max())
+
+
+def compare(folder: pathlib.Path) -> dict:
+    _, one, predicted = trained(folder / "one", 1)
+    _, eight, predicted_by_eight = trained(folder / "eight", 8)
+    # Adam divides a gradient by its own size: where it is 0 in theory, rounding alone decides the step.
+    moment = np.asarray(one.state.opt_state[1].nu)
+    real = np.sqrt(moment / (1 - 0.999 ** int(one.state.step))) > 1e-6
+    params = [ravel_pytree(x.state.params)[0] for x in (one, eight)]
+    return {
+        "steps": int(one.state.step),
+        "parameters": apart(params[0][real], params[1][real]),
+        "parameters without gradient": int((~real).sum()),
+        "prototypes": max(
+            apart(a, b) for a, b in zip(one.state.prototypes, eight.state.prototypes, strict=True)
+        ),
+        "predictions": apart(predicted.predicted, predicted_by_eight.predicted),
+    }
+
+
+def move(folder: pathlib.Path) -> dict:
+    run, _, _ = trained(folder / "eight", 8)
+    key, mean = jax.random.key(0, impl="rbg"), run.recordings.labels[0]
+    like, same = jax.eval_shape(run.program.create, key, mean), {}
+    norm = Normalisation({"a": np.zeros(1)}, {"a": np.ones(1)})
+
+    def moved(source: pathlib.Path, target: pathlib.Path, devices: int):
+        """Restores on `devices`, saves again from there; what was restored."""
+        sharding = NamedSharding(mesh_of(devices), PartitionSpec())
+        origin = json.loads(next(source.glob("*/origin/metadata")).read_text())
+        with checkpoint.open_checkpoints(source, origin) as saved:
+            epoch, training = checkpoint.restore(saved, like, sharding)
+        assert all(len(x.sharding.device_set) == devices for x in jax.tree.leaves(training))
+        with checkpoint.open_checkpoints(target, origin) as saved:
+            checkpoint.save(saved, epoch, training, norm, {})
+        return bits(jax.device_get(training))
+
+    first = run.workdir / "folds" / "00" / "checkpoints"
+    by_eight = moved(first, folder / "again", 8)
+    for devices in (1, 2, 4):
+        same[f"8 -> {devices}"] = moved(first, folder / str(devices), devices) == by_eight
+    for devices in (1, 2, 4):
+        same[f"{devices} -> 8"] = moved(folder / str(devices), folder / f"back{devices}", 8) == by_eight
+    return same
+
+
+if __name__ == "__main__":
+    answer = {"train": train, "compare": compare, "move": move}[sys.argv[2]]
+    print(json.dumps(answer(pathlib.Path(sys.argv[1]), *sys.argv[3:])))
