@@ -1,0 +1,199 @@
+"""Defects that somebody could make by accident: a file, what stands there, what then would, and the tests asked.
+
+Each is one change to one place. `tests/test_mutation.py` makes them one by one and asks whether a test fails.
+"""
+
+from typing import NamedTuple
+
+
+class Defect(NamedTuple):
+    """One planted defect."""
+
+    file: str  # below mpcl_jax/
+    good: str  # occurs there once
+    bad: str
+    tests: str  # arguments of pytest
+
+
+STEP = "tests/test_step.py"
+PROTOTYPES = "tests/test_prototypes.py"
+RUN = "tests/test_run.py"
+PROTECTION = "tests/test_protection.py"
+CHECKPOINT = "tests/test_checkpoint.py"
+SPLIT = "tests/test_protocols.py tests/test_manifest.py"
+
+STEPS = [
+    Defect(
+        "train/step.py", "_all_finite((total, norm, prototypes))", "_all_finite((total, prototypes))", STEP
+    ),
+    Defect(
+        "train/step.py", "_all_finite((total, norm, prototypes)) & (total <= most)", "total <= most", STEP
+    ),
+    Defect("train/step.py", " & (total <= most)", "", STEP),
+    Defect(
+        "train/step.py",
+        "(params, opt_state, prototypes), (state.params,",
+        "(params, opt_state, state.prototypes), (state.params,",
+        STEP,
+    ),
+    Defect("train/step.py", 'rngs={"dropout": key}', 'rngs={"dropout": jax.random.key(0)}', STEP),
+    Defect("train/step.py", "TrainState(state.step + 1,", "TrainState(state.step,", STEP),
+    Defect(
+        "train/step.py",
+        "batch.labels, batch.weight, output.present",
+        "batch.labels, jnp.ones_like(batch.weight), output.present",
+        STEP,
+    ),
+    Defect("train/step.py", "jnp.where(something, x, batch.present[m])", "x", STEP),
+    Defect(
+        "train/step.py",
+        "bernoulli(drop_key, settings.drop_group",
+        "bernoulli(drop_key, settings.drop_modality",
+        STEP,
+    ),
+]
+FOLDS = [
+    Defect("train/folds.py", "jax.random.fold_in(key, step + 1), most", "key, most", RUN),
+    Defect("train/folds.py", "< fold.train_count, drawn, 2.0)", "< 2**30, drawn, 2.0)", RUN),
+    Defect("train/folds.py", "(count * size) % fold.train_count]", "(count * size) % len(fold.train)]", RUN),
+    Defect("train/folds.py", "jnp.isfinite(kl) & (kl < ", "jnp.isfinite(kl) & (kl > ", RUN),
+    Defect("train/folds.py", "jnp.isfinite(kl) & (kl < ", "(kl < ", PROTECTION),
+    Defect("train/folds.py", "jnp.where(real, per_row, 0.0)", "per_row", RUN),
+    Defect("train/folds.py", "(x[chosen] - fold.mean[m][None])", "x[chosen]", RUN),
+    Defect("train/folds.py", "jnp.where(made, values, 0.0)", "values", PROTECTION),
+    Defect("train/folds.py", "-1 - guard.skipped[-1]", "-1", PROTECTION),
+]
+STATES = [
+    Defect(
+        "train/state.py",
+        "if training.best is None else training.best",
+        "if True else training.best",
+        "tests/test_state.py",
+    ),
+    Defect("train/state.py", "x.ndim >= 2", "x.ndim >= 0", "tests/test_state.py"),
+    Defect("train/state.py", "int(settings.warmup * steps)", "0", "tests/test_state.py"),
+    Defect(
+        "train/state.py",
+        "optax.clip_by_global_norm(settings.clip)",
+        "optax.identity()",
+        "tests/test_state.py",
+    ),
+    Defect(
+        "train/state.py", 'start_at_mean(made["params"], label_mean)', 'made["params"]', "tests/test_state.py"
+    ),
+]
+LOOPS = [
+    Defect(
+        "train/loop.py",
+        "jax.random.fold_in(member.key, epoch) for member",
+        "jax.random.fold_in(member.key, epoch - done) for member",
+        RUN,
+    ),
+    Defect(
+        "train/loop.py",
+        "jax.random.fold_in(seed, _own_number(fold))",
+        "jax.random.fold_in(seed, number)",
+        RUN,
+    ),
+    Defect(
+        "train/loop.py",
+        "training_part = take(run.recordings, fold.train)",
+        "training_part = run.recordings",
+        RUN,
+    ),
+    Defect(
+        "train/loop.py",
+        " or epoch == settings.epochs or stopping",
+        " or epoch == settings.epochs",
+        PROTECTION,
+    ),
+    Defect("train/loop.py", "run.log.drop_after(member.number, done)", "0", RUN),
+    Defect("train/evaluate.py", "np.exp(", "(", RUN),
+    Defect("train/run_folder.py", "if change.kind == REFUSED]", "if False]", RUN),
+]
+CHECKPOINTS = [
+    Defect(
+        "train/checkpoint.py",
+        "damage = sums.damage_in(folder / str(epoch), _about(epoch))",
+        "damage = None",
+        CHECKPOINT,
+    ),
+    Defect("train/checkpoint.py", "    _require_own(saved, saved.folder / str(whole))\n", "", CHECKPOINT),
+    Defect("train/checkpoint.py", "    _require_finite(training, epoch)\n", "", CHECKPOINT),
+    Defect("train/checkpoint.py", "KEPT = 2", "KEPT = 1", CHECKPOINT),
+    Defect(
+        "train/checkpoint.py",
+        "    os.rename(folder / str(epoch), trash / str(epoch))\n    shutil.rmtree(trash)",
+        "    shutil.rmtree(folder / str(epoch))",
+        CHECKPOINT,
+    ),
+    Defect(
+        "train/checkpoint.py",
+        '"state": ocp.args.StandardSave(training)',
+        '"state": ocp.args.StandardSave(jax.tree.map(lambda x: x if x.ndim != 1 else 0 * x, training))',
+        CHECKPOINT,
+    ),
+    Defect(
+        "train/checkpoint.py",
+        "                _require_room(saved.folder / UNFINISHED, size)\n",
+        "                pass\n",
+        CHECKPOINT,
+    ),
+    Defect(
+        "train/checkpoint.py",
+        "raise ConfigError(_all_damaged(saved.folder, damaged))",
+        "return None",
+        CHECKPOINT,
+    ),
+    Defect("train/sums.py", "if text != body + _seal(body):", "if False:", "tests/test_sums.py"),
+    Defect("train/sums.py", "if name not in wanted:", "if False:", "tests/test_sums.py"),
+    Defect("train/sums.py", "if _digest(folder / name) != wanted[name]:", "if False:", "tests/test_sums.py"),
+]
+MEMORIES = [
+    Defect(
+        "model/prototypes.py",
+        "keep = settings.momentum ** jnp.minimum(mass, 1.0)",
+        "keep = (1 - settings.momentum) ** jnp.minimum(mass, 1.0)",
+        PROTOTYPES,
+    ),
+    Defect(
+        "model/prototypes.py", "bank = jnp.where(moves, moved, prototypes.bank)", "bank = moved", PROTOTYPES
+    ),
+    Defect("model/prototypes.py", "chosen = dead & (", "chosen = (", PROTOTYPES),
+    Defect("model/prototypes.py", "    keep = jnp.where(first, 0.0, keep)\n", "", PROTOTYPES),
+    Defect(
+        "model/prototypes.py", "seen = assigned * present[:, :, None, None]", "seen = assigned", PROTOTYPES
+    ),
+    Defect(
+        "model/prototypes.py",
+        "evidence = weight[:, None] * evidence_of(",
+        "evidence = evidence_of(",
+        PROTOTYPES,
+    ),
+    Defect("model/prototypes.py", "paired=settings.paired", "paired=False", PROTOTYPES),
+    Defect("model/prototypes.py", "prototypes.mass + mass, usage", "mass, usage", PROTOTYPES),
+]
+SPLITS = [
+    Defect("data/protocols.py", "return train & np.isin(codes,", "return np.isin(codes,", SPLIT),
+    Defect(
+        "data/protocols.py",
+        '_deal("people", recordings.subject, no_strata, settings.folds, rng)\n    elif',
+        '_deal("people", recordings.trial, no_strata, settings.folds, rng)\n    elif',
+        SPLIT,
+    ),
+    Defect(
+        "data/protocols.py",
+        "np.random.default_rng([settings.seed, 0])",
+        "np.random.default_rng([0, 0])",
+        SPLIT,
+    ),
+    Defect("data/protocols.py", "[(~who & ~what, who & what)", "[(~(who & what), who & what)", SPLIT),
+    Defect("data/manifest.py", 'if split.sha256 != content.get("sha256"):', "if False:", SPLIT),
+    Defect(
+        "data/normalise.py",
+        "return Normalisation(mean, std)",
+        "return Normalisation({m: 0 * x for m, x in mean.items()}, std)",
+        "tests/test_normalise.py",
+    ),
+]
+DEFECTS = [*STEPS, *FOLDS, *STATES, *LOOPS, *CHECKPOINTS, *MEMORIES, *SPLITS]

@@ -1,0 +1,50 @@
+"""200 folds and 20,000 steps in one process: memory, open files and compilations stay where they were."""
+
+import os
+import pathlib
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from run_fixture import moved, quickly_prepared, tiny_config
+
+from mpcl_jax.train.loop import train_folds
+
+COMPILED = []
+
+
+def count(event: str, *_, **__) -> None:
+    if event == "/jax/core/compile/backend_compile_duration":
+        COMPILED.append(event)
+
+
+def resident() -> int:
+    """Bytes of this process that lie in memory."""
+    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not pathlib.Path("/proc/self/statm").exists(), reason="reads /proc")
+def test_200_folds_in_one_process(tmp_path):
+    settings = {"train__epochs": 34, "train__checkpoint_every": 17}
+    run = quickly_prepared(tiny_config(**settings), tmp_path / "run")
+    assert run.program.steps_per_epoch == 3  # 102 steps a fold
+    jax.monitoring.register_event_duration_secs_listener(count)
+    memory, files, compiled = [], [], []
+    for number in range(200):
+        fold = slice(number % 3, number % 3 + 1)  # of 2, 2 and 1 people: other numbers of rows
+        train_folds(moved(run, tmp_path / str(number), fold))
+        shutil.rmtree(tmp_path / str(number))
+        memory.append(resident())
+        files.append(len(os.listdir("/proc/self/fd")))
+        compiled.append(len(COMPILED))
+    early, late = np.median(memory[20:40]), np.median(memory[-20:])
+    print(
+        f"200 folds, {200 * 34 * 3:,} steps: memory {early / 1e6:.0f} MB (folds 21 to 40) to {late / 1e6:.0f} MB "
+        f"(last 20), open files {files[2]} to {files[-1]}, compilations {compiled[0]} after the first fold, "
+        f"{compiled[-1]} after the last"
+    )
+    assert late < 1.02 * early
+    assert files[-1] <= files[2]
+    assert compiled[-1] == compiled[0]
