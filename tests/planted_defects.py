@@ -114,7 +114,7 @@ LOOPS = [
 CHECKPOINTS = [
     Defect(
         "train/checkpoint.py",
-        "damage = sums.damage_in(folder / str(epoch), _about(epoch))",
+        "damage = sums.damage_in(folder / str(epoch), sums.of_epoch(epoch))",
         "damage = None",
         CHECKPOINT,
     ),

@@ -24,7 +24,7 @@ ROWS = (
     "command_line data.cache data.windows data.pickle_values data.mat_reader data.npz_reader data.wesad_quest",
     "data.manifest data.normalise data.simulate data.cardiac data.features data.pickle_reader data.tree_file "
     "data.faults",
-    "data.protocols data.safe_read data.guarded_child",
+    "data.protocols data.safe_read data.guarded_child train.sums",
     # Data sets.
     "data.dmer_files data.folder_meta data.wesad inspection.fold_file",
     "inspection.memory",
@@ -41,7 +41,7 @@ ROWS = (
     "model.mpcl",
     "losses model.recall",
     # Training.
-    "train.state train.processes train.endings train.sums",
+    "train.state train.processes train.endings",
     "train.storage train.interrupt",
     "train.step train.progress train.devices train.lock train.changes",
     "train.slots",

@@ -18,6 +18,7 @@ from run_fixture import bits
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data.normalise import Normalisation
+from mpcl_jax.inspection.memory import open_memory
 from mpcl_jax.model.prototypes import Prototypes
 from mpcl_jax.train import checkpoint, sums
 from mpcl_jax.train.checkpoint import open_checkpoints, restore, save, steps_in
@@ -189,6 +190,9 @@ def test_a_reader_is_warned_and_gets_the_memory_before(folder, capsys):
     with pytest.raises(DataFileError, match="choose another checkpoint") as caught:
         checkpoint.read_prototypes(folder / "4")
     assert caught.value.file == str(damaged)
+    with pytest.raises(DataFileError, match="is damaged.*inspect another checkpoint"):
+        open_memory(folder / "4")
+    assert bits(open_memory(folder / "3").bank) == bits(checkpoint.read_prototypes(folder / "3").bank)
 
 
 # ---- what is never saved, and what can not be ----

@@ -20,7 +20,7 @@ def test_every_defect_fits_one_place(defect):
 def is_noticed(defect: Defect, folder: pathlib.Path) -> bool:
     """Whether one of the tests of a defect fails, in a copy of the sources."""
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".git", "runs", "*cache*", "results"))
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".*", "runs", "__pycache__", "results"))
     file = folder / "mpcl_jax" / defect.file
     file.write_text(file.read_text().replace(defect.good, defect.bad))
     ended = subprocess.run(

@@ -9,6 +9,7 @@ import tensorstore
 
 from mpcl_jax.batch import GROUPS, DataFileError
 from mpcl_jax.inspection.fold_file import load_inspection
+from mpcl_jax.train import sums
 
 
 class Memory(NamedTuple):
@@ -32,6 +33,7 @@ def open_memory(path, *, fold: int | None = None, step: int | None = None) -> Me
     Raises FileNotFoundError naming the folder where there is no such checkpoint, DataFileError where it is damaged.
     """
     checkpoint = find_checkpoint(pathlib.Path(path), fold=fold, step=step)
+    _require_whole(checkpoint)
     arrays = read_arrays(checkpoint / "prototypes", ("bank", "mass", "usage", "cooccurrence"))
     _check_shapes(checkpoint, arrays)
     _, c, slots, _ = arrays["bank"].shape
@@ -82,6 +84,14 @@ def read_arrays(part: pathlib.Path, names: tuple[str, ...]) -> dict[str, np.ndar
             reason = f"its array {name!r} can not be read ({_first_line(error)}); inspect another checkpoint"
             raise DataFileError(part, reason) from error
     return arrays
+
+
+def _require_whole(checkpoint: pathlib.Path) -> None:
+    """Array files carry no sums of their own: a flipped bit would be read without a word."""
+    if checkpoint.name.isdigit() and (checkpoint / sums.NAME).exists():
+        damage = sums.damage_in(checkpoint, sums.of_epoch(int(checkpoint.name)))
+        if damage:
+            raise DataFileError(damage.file, f"{damage.reason}; inspect another checkpoint")
 
 
 def _first_line(error: Exception) -> str:

@@ -97,7 +97,7 @@ def save(saved: Checkpoints, epoch: int, training: Training, norm: Normalisation
 
 def _finish(folder: pathlib.Path, epoch: int) -> None:
     """Lists the sums of a checkpoint, gives it its number, and removes those that are too many."""
-    sums.write_sums(folder / UNFINISHED / str(epoch), _about(epoch))
+    sums.write_sums(folder / UNFINISHED / str(epoch), sums.of_epoch(epoch))
     os.rename(folder / UNFINISHED / str(epoch), folder / str(epoch))
     for old in steps_in(folder)[KEPT:]:
         _remove(folder, old)
@@ -129,10 +129,6 @@ def _remove(folder: pathlib.Path, epoch: int) -> None:
     trash.mkdir(exist_ok=True)
     os.rename(folder / str(epoch), trash / str(epoch))
     shutil.rmtree(trash)
-
-
-def _about(epoch: int) -> str:
-    return f"mpcl_jax checkpoint after epoch {epoch}"
 
 
 def steps_in(folder: pathlib.Path) -> list[int]:
@@ -182,7 +178,7 @@ def _newest_whole(folder: pathlib.Path) -> tuple[int | None, list[tuple[int, sum
     """The newest checkpoint without damage, if any, and the newer ones with what is wrong with them."""
     damaged = []
     for epoch in steps_in(folder):
-        damage = sums.damage_in(folder / str(epoch), _about(epoch))
+        damage = sums.damage_in(folder / str(epoch), sums.of_epoch(epoch))
         if damage is None:
             return epoch, damaged
         if (folder / str(epoch)).exists():  # a run at work may have removed it since it was listed
@@ -223,7 +219,7 @@ def latest_checkpoint(folder: pathlib.Path) -> pathlib.Path:
     """
     folder = pathlib.Path(folder)
     if folder.name.isdigit() and (folder / "prototypes").is_dir():
-        if damage := sums.damage_in(folder, _about(int(folder.name))):
+        if damage := sums.damage_in(folder, sums.of_epoch(int(folder.name))):
             raise DataFileError(damage.file, f"{damage.reason}; choose another checkpoint")
         return folder
     for checkpoints in [folder / "checkpoints", *sorted(folder.glob("folds/*/checkpoints"))]:

@@ -13,6 +13,11 @@ from typing import NamedTuple
 NAME = "SHA256SUMS"
 
 
+def of_epoch(epoch: int) -> str:
+    """What the checkpoint after `epoch` says it is."""
+    return f"mpcl_jax checkpoint after epoch {epoch}"
+
+
 class Damage(NamedTuple):
     """What is wrong with a folder."""
 
