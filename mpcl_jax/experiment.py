@@ -3,8 +3,10 @@
 import contextlib
 import csv
 import io
+import os
 import pathlib
 import subprocess
+import sys
 
 import numpy as np
 
@@ -23,6 +25,8 @@ from mpcl_jax.train.lock import only_run_in
 from mpcl_jax.train.loop import Run, prepare, train_folds
 from mpcl_jax.train.run_folder import fold_folder
 from mpcl_jax.train.storage import write_text
+
+REPORT_SECONDS = 600  # after which a report is given up
 
 
 def run_experiment(config: Config, workdir: pathlib.Path, command: str, stop: StopRequest) -> Table | None:
@@ -53,6 +57,8 @@ def _experiment(config: Config, workdir: pathlib.Path, command: str, stop: StopR
         run.recordings, run.split, [run_baselines(run)], [[p.predicted for p in predictions]]
     )
     write_results(run, table, predictions, command)
+    if config.log.report:
+        draw_report(workdir)
     return table
 
 
@@ -110,6 +116,30 @@ def write_results(run: Run, table: Table, predictions: list[Predictions], comman
     write_text(run.workdir / "subjects.csv", table_text.to_subject_csv(table, **made_by))
     write_text(run.workdir / "predictions.csv", predictions_csv(run.recordings, predictions))
     print(f"\n{markdown}\nwritten to {run.workdir}", flush=True)
+
+
+def draw_report(workdir: pathlib.Path) -> None:
+    """Writes report.html of a finished run in a process of its own: what goes wrong there costs the run nothing."""
+    command = [sys.executable, "-m", "mpcl_jax.report", str(workdir)]
+    package = str(pathlib.Path(__file__).resolve().parent.parent)
+    path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+    try:
+        drawn = subprocess.run(
+            command,
+            env=os.environ | {"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            timeout=REPORT_SECONDS,
+            check=False,
+        )
+        problem = drawn.stderr.strip() if drawn.returncode else ""
+    except (OSError, subprocess.TimeoutExpired) as error:
+        problem = str(error)
+    if problem:
+        reason = problem.splitlines()[-1]
+        print(f"no report ({reason}); the results are written. Again: python -m mpcl_jax.report {workdir}")
+    else:
+        print(f"report {workdir / 'report.html'}", flush=True)
 
 
 def predictions_csv(recordings: Recordings, predictions: list[Predictions]) -> str:

@@ -26,14 +26,21 @@ ROWS = (
     "data.faults",
     "data.protocols data.safe_read data.guarded_child train.sums",
     # Data sets.
-    "data.dmer_files data.folder_meta data.wesad inspection.fold_file",
-    "inspection.memory",
-    "inspection.slots inspection.run_files",
-    "inspection.compare",
+    "data.dmer_files data.folder_meta data.wesad",
     "data.dmer_features data.folder",
     "data.dmer_signals",
     "data.dmer",
     "data.pipeline data.check_folder data.check_wesad data.check_dmer",
+    # Looking inside a run, from its files.
+    "inspection.fold_file",
+    "inspection.memory",
+    "inspection.slots inspection.run_files",
+    "inspection.compare inspection.explanation",
+    "plots.style",
+    "plots.memory plots.results",
+    "report.pictures",
+    "report.content",
+    "report.page",
     # The model; from here on JAX.
     "model.associative_memory model.encoders",
     "model.fusion model.distribution_head",
@@ -54,7 +61,7 @@ ROWS = (
     "benchmark.comparison",
     # A user's way in.
     "experiment",
-    "main inspect_prototypes check_data",
+    "main inspect_prototypes explain report.__main__ check_data",
 )
 ROW_OF = {name: number for number, row in enumerate(ROWS) for name in row.split()}
 JAX_FREE_LATE = ["train.lock", "main", "check_data"]

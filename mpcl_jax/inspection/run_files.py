@@ -32,7 +32,7 @@ class RunFiles(NamedTuple):
     split: dict[
         str, Any
     ]  # protocol, sentence, sha256, folds [{name, sentence, test, validation, unused}], rows
-    environment: dict[str, str]  # versions and machine; {} in runs of older versions
+    environment: dict[str, Any]  # versions and devices; {} in runs of older versions
     command: str  # that made the run, with the version of the code
     verdict: tuple[str, ...]  # the lines below the table
     caption: str  # what the table's values are means and intervals of
@@ -84,7 +84,7 @@ def read_run(folder) -> RunFiles:
         config=_json(folder / "config.json"),
         data=data,
         split=_json(folder / "manifest.json"),
-        environment=_json(folder / "environment.json") if (folder / "environment.json").exists() else {},
+        environment=_json(folder / "made_with.json") if (folder / "made_with.json").exists() else {},
         command=command,
         verdict=verdict,
         caption=caption,

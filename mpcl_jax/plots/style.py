@@ -1,0 +1,85 @@
+"""One look for all pictures: colours that the colour-blind and a grey printer tell apart, names taken literally."""
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Two inks that a page may replace by its own; no figure uses them for anything else.
+INK, FAINT = "#1b1f24", "#c9ced6"
+# Okabe and Ito's palette; every pair that must be told apart differs in lightness as well.
+BLUE, ORANGE, VERMILION, SKY, GREY = "#0072B2", "#E69F00", "#D55E00", "#56B4E9", "#9AA3AF"
+SIDES = {"physiological": (BLUE, "o"), "behavioural": (ORANGE, "D")}
+MAP = "cividis"  # lightness grows with the value, for every kind of colour vision
+
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.0,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "text.parse_math": False,  # names of people and emotions are text, whatever signs they hold
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "xtick.major.size": 0.0,
+    "ytick.major.size": 0.0,
+    "legend.frameon": False,
+    "legend.fontsize": 8.0,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "mpcl_jax",
+    "figure.dpi": 110.0,
+}
+
+
+def styled():
+    """The context in which every figure is made and written."""
+    return matplotlib.rc_context(_STYLE)
+
+
+def make_figure(width: float, height: float) -> Figure:
+    """An empty figure, sizes in inches."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def shortened(name: str, most: int = 18) -> str:
+    """A name that fits beside a picture; the middle of a long one is left out."""
+    name = " ".join(str(name).split())
+    return name if len(name) <= most else f"{name[: most - 6]}…{name[-5:]}"
+
+
+def by_valence(valence: Sequence[str]) -> np.ndarray:
+    """The order of emotions [C] in which those of one valence stand together, else as they came."""
+    groups = list(dict.fromkeys(valence))
+    return np.argsort([groups.index(v) for v in valence], kind="stable")
+
+
+def borders(valence: Sequence[str], order: np.ndarray) -> list[int]:
+    """Places between two ordered emotions where another valence begins."""
+    ordered = [valence[c] for c in order]
+    return [i for i in range(1, len(ordered)) if ordered[i] != ordered[i - 1]]
+
+
+def name_ticks(axis: Axes, names: Sequence[str], *, x: bool, y: bool, most: int = 18) -> None:
+    """One tick per name at 0, 1, …; those of x stand upright."""
+    names = [shortened(name, most) for name in names]
+    if x:
+        axis.set_xticks(range(len(names)), names, rotation=90)
+    if y:
+        axis.set_yticks(range(len(names)), names)

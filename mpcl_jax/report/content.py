@@ -1,0 +1,165 @@
+"""What a page says in words and numbers, ready for the template: table, audit, samples, settings."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from mpcl_jax.batch import GROUPS
+from mpcl_jax.inspection.explanation import Explanation, explain, recalled_weights, window_kl
+from mpcl_jax.inspection.run_files import RunFiles
+from mpcl_jax.inspection.slots import describe_slots
+from mpcl_jax.report.pictures import best_typical_worst
+
+HEADS = ("chebyshev", "clark", "canberra", "kl", "cosine", "intersection", "skill")
+HARDEST = 10  # windows that are listed
+MOST_BYTES = 1_500_000  # of the samples that the interactive part holds
+NEAR = 3  # decimals of shares in it
+
+
+def table_rows(run: RunFiles) -> list[dict[str, Any]]:
+    """Rows of the result table as text."""
+    best = min((row for row in run.table), key=lambda row: float(row["kl"]))["method"]
+    rows = []
+    for row in run.table:
+        low, high = float(row["kl_low"]), float(row["kl_high"])
+        cells = [f"{float(row[name]):.{2 if name == 'skill' else 4}f}" for name in HEADS]
+        interval = "–" if np.isnan(low) else f"[{low:.4f}, {high:.4f}]"
+        rows.append(
+            {
+                "method": row["method"].replace("_", " "),
+                "cells": cells,
+                "interval": interval,
+                "best": row["method"] == best,
+            }
+        )
+    return rows
+
+
+def verdicts(run: RunFiles) -> list[dict[str, str]]:
+    """The verdict lines, each with the kind of its answer: yes, no or open."""
+    found = []
+    for line in run.verdict:
+        question, _, answer = (
+            line.rpartition(": ") if ": not shown" not in line else line.partition(": not shown")
+        )
+        kind = "open" if ": not shown" in line else "yes" if ": yes" in line else "no"
+        found.append({"line": line, "kind": kind})
+    return found
+
+
+def flagged_slots(run: RunFiles) -> dict[str, Any] | None:
+    """Numbers of dead and collapsed slots, and all slots that are flagged; None without a memory."""
+    if run.memory is None:
+        return None
+    slots = describe_slots(run.memory)
+    flagged = [slot for slot in slots if slot.flag]
+    return {
+        "count": len(slots),
+        "dead": sum(slot.flag == "dead" for slot in slots),
+        "collapsed": sum(slot.flag == "collapsed" for slot in slots),
+        "flagged": flagged,
+        "slots": slots,
+    }
+
+
+def audit(run: RunFiles) -> list[dict[str, Any]]:
+    """Each check with its answer: what test and training share, what was fitted on what, what is unknown."""
+    ids = set(run.split["rows"])
+    shared = {"windows": 0, "trials": 0, "people": 0}
+    people = dict(zip(run.trial.tolist(), run.subject.tolist(), strict=True))
+    for fold in run.split["folds"]:
+        train = ids - set(fold["test"]) - set(fold["validation"]) - set(fold["unused"])
+        trials = [{name.rpartition("@")[0] for name in part} for part in (train, fold["test"])]
+        owners = [{people.get(trial, "") for trial in part} - {""} for part in trials]
+        shared["windows"] += len(train & set(fold["test"]))
+        shared["trials"] += len(trials[0] & trials[1])
+        shared["people"] += len(owners[0] & owners[1])
+    apart = run.split["protocol"] in ("loso", "subject_kfold", "subject_x_stimulus")
+    standardised = run.config["data"].get("per_subject_standardise")
+    checks = [("Windows in training and test", shared["windows"], not shared["windows"])]
+    checks += [("Trials in training and test (all folds)", shared["trials"], not shared["trials"])]
+    checks += [
+        ("Tested people also trained on (all folds)", shared["people"], not (shared["people"] and apart))
+    ]
+    checks += [("Split", run.split["sentence"], not run.leaky)]
+    checks += [
+        ("Features standardised with each person's own recording", "yes" if standardised else "no", True)
+    ]
+    checks += [("Smallest predicted share", f"{run.predicted.min():.2g}", bool(run.predicted.min() > 0))]
+    return [{"what": what, "answer": answer, "good": good} for what, answer, good in checks]
+
+
+def hardest(run: RunFiles) -> list[dict[str, Any]]:
+    """The windows with the highest KL."""
+    kl = window_kl(run.reported, run.predicted)
+    order = np.argsort(-kl, kind="stable")[:HARDEST]
+    found = []
+    for row in order:
+        gap = run.predicted[row] - run.reported[row]
+        c = int(np.abs(gap).argmax())
+        found.append(
+            {
+                "id": run.id[row],
+                "subject": run.subject[row],
+                "kl": f"{kl[row]:.4f}",
+                "emotion": run.emotions[c],
+                "gap": f"{100 * gap[c]:+.1f}",
+            }
+        )
+    return found
+
+
+def explained(run: RunFiles) -> dict[str, Explanation]:
+    """The best, the typical and the worst window."""
+    return {what: explain(run, row) for what, row in best_typical_worst(run).items()}
+
+
+def interactive(run: RunFiles) -> str:
+    """JSON for the page's script, safe inside a script element: names and the windows to choose from.
+
+    Where there are too many windows for a page, the hardest half of what fits and an even choice of the rest.
+    """
+    c, k = len(run.emotions), run.similarity.shape[-1]
+    fits = max(20, MOST_BYTES // (3 * c * c + 14 * c + 500))
+    kl = window_kl(run.reported, run.predicted)
+    chosen = np.argsort(-kl, kind="stable")
+    if len(chosen) > fits:
+        rest = chosen[fits // 2 :]
+        chosen = np.concatenate([chosen[: fits // 2], rest[:: -(-len(rest) // (fits - fits // 2))]])
+    samples = [_sample(run, int(row), float(kl[row])) for row in np.sort(chosen)]
+    document = {
+        "emotions": run.emotions,
+        "valence": run.valence,
+        "sides": GROUPS,
+        "slots": k,
+        "modalities": [] if run.inspection is None else run.inspection.modality.tolist(),
+        "total": len(run.id),
+        "samples": samples,
+    }
+    return json.dumps(document, separators=(",", ":")).replace("<", "\\u003c").replace("&", "\\u0026")
+
+
+def _sample(run: RunFiles, row: int, kl: float) -> dict[str, Any]:
+    found = explain(run, row)
+    weights = recalled_weights(run, row)
+    return {
+        "id": str(run.id[row]),
+        "subject": str(run.subject[row]),
+        "kl": round(kl, 4),
+        "reported": run.reported[row].round(NEAR).tolist(),
+        "predicted": run.predicted[row].round(NEAR).tolist(),
+        "map": (100 * run.cooccurrence_map[row]).round().astype(int).ravel().tolist(),
+        "recalled": [[x.side, x.emotion, x.slot, round(x.weight, NEAR)] for x in found.recalled],
+        "sides": [round(float(x), NEAR) for x in weights.sum((1, 2))],
+        "worth": [[x.name, round(x.gain, 4)] for x in (*found.modalities, *found.scales)],
+    }
+
+
+def flat_settings(tree: dict[str, Any], prefix: str = "config") -> list[tuple[str, str]]:
+    """Every setting as (dotted name, value)."""
+    rows = []
+    for name, value in tree.items():
+        dotted = f"{prefix}.{name}"
+        rows += flat_settings(value, dotted) if isinstance(value, dict) else [(dotted, json.dumps(value))]
+    return rows

@@ -1,0 +1,147 @@
+"""The data behind each picture: what lies in the drawn marks, cells and bars, not which pixels."""
+
+import numpy as np
+import pytest
+from matplotlib.text import Text
+
+from mpcl_jax.plots import memory, results
+from mpcl_jax.plots.style import by_valence, shortened
+
+NAMES, VALENCE = ("calm", "fear $x_", "joy"), ("positive", "negative", "positive")  # ordered: calm, joy, fear
+
+
+def drawn(figure):
+    """The figure's panels, laid out and drawn once: a name that can not be drawn fails here."""
+    figure.canvas.draw()
+    return figure.axes
+
+
+def test_emotions_are_ordered_by_valence_and_long_names_shortened():
+    assert by_valence(VALENCE).tolist() == [0, 2, 1]
+    assert shortened("a" * 30) == "a" * 12 + "…" + "a" * 5
+    assert shortened("x\ny") == "x y"
+
+
+def test_cooccurrence_cells_are_log_lifts_in_the_order_of_valence():
+    # Shares of calm, fear, joy: ½, ¼, ¼. calm with joy .25 of expected .125: twice as often, log₂ 1; fear with calm
+    # .0625 of .125: half as often, −1; fear with joy .03125 of .0625: −1.
+    joint = np.array([[0.1875, 0.0625, 0.25], [0.0625, 0.15625, 0.03125], [0.25, 0.03125, -0.03125]])
+    axes = drawn(memory.cooccurrence_maps({"a": joint, "b": 2 * joint}, NAMES, VALENCE, references=("a",)))
+    cells = axes[0].collections[0].get_array().reshape(3, 3)
+    assert np.ma.getmaskarray(cells).diagonal().all()
+    expected = [[np.nan, 1, -1], [1, np.nan, -1], [-1, -1, np.nan]]
+    np.testing.assert_allclose(cells.filled(np.nan), expected, atol=1e-9)
+    assert axes[0].get_title(loc="left") == "a" and axes[1].get_title(loc="left") == "b\nr = 1.00 with a"
+    assert [x.get_text() for x in axes[0].get_yticklabels()] == ["calm", "joy", "fear $x_"]
+    assert all(low > high for low, high in (axis.get_ylim() for axis in axes[:2]))  # the first emotion on top
+
+
+def test_an_emotion_that_never_occurs_has_no_lift():
+    joint = np.array([[0.5, 0.1, 0.0], [0.1, 0.3, 0.0], [0.0, 0.0, 0.0]])
+    assert np.isnan(memory.log_lift(joint)[2]).all() and np.isfinite(memory.log_lift(joint)[0, 1])
+
+
+def test_a_rotated_bank_lies_on_its_twin():
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=(3, 2, 4))
+    first /= np.linalg.norm(first, axis=-1, keepdims=True)
+    turn = np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    places = memory.prototype_places(np.stack([first, first @ turn]))
+    np.testing.assert_allclose(places[0], places[1], atol=1e-9)
+    centred = first.reshape(-1, 4) - first.reshape(-1, 4).mean(0)
+    variance = np.linalg.svd(centred)[1] ** 2
+    np.testing.assert_allclose((places[0].reshape(-1, 2) ** 2).sum(0), variance[:2], rtol=1e-9)
+
+
+def test_the_prototype_map_marks_every_slot_by_its_usage():
+    places = np.arange(24.0).reshape(2, 3, 2, 2)
+    usage = np.array([[3.0, 1.0], [1.0, 1.0], [0.0, 2.0]])
+    (axis,) = drawn(memory.prototype_map(np.zeros((2, 3, 2, 4)), usage, NAMES, VALENCE, places=places))
+    lines, positive, negative, *_ = axis.collections
+    np.testing.assert_array_equal(np.array(lines.get_segments())[0], [places[0, 0, 0], places[1, 0, 0]])
+    np.testing.assert_array_equal(positive.get_offsets(), places[0, [0, 2]].reshape(-1, 2))
+    # Area 12 + 130 × the slot's share of its emotion: ¾, ¼, 0, 1.
+    np.testing.assert_allclose(positive.get_sizes(), [109.5, 44.5, 12, 142])
+    assert len(negative.get_offsets()) == 2
+    assert {text.get_text() for text in axis.texts} == set(NAMES)
+
+
+def test_names_beside_the_map_never_overlap():
+    rng = np.random.default_rng(0)
+    names = [f"emotion number {c}" for c in range(24)]
+    bank = rng.normal(size=(2, 24, 4, 8))
+    figure = memory.prototype_map(bank, np.ones((24, 4)), names, ["a"] * 12 + ["b"] * 12)
+    (axis,) = drawn(figure)
+    boxes = [Text.get_window_extent(text) for text in axis.texts]  # without its line
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    assert all(figure.bbox.contains(*corner) for box in boxes for corner in (box.p0, box.p1))
+
+
+def test_history_shows_median_drift_and_every_slot():
+    drift = np.stack([np.full((3, 2), 0.5), np.full((3, 2), 0.1)])
+    usage = np.arange(12.0).reshape(2, 3, 2) / 12
+    left, right, _ = drawn(memory.slot_history([1, 2], drift, usage, NAMES, VALENCE))
+    np.testing.assert_allclose(left.lines[-1].get_ydata(), [0.5, 0.1])
+    cells = right.collections[0].get_array().reshape(6, 2)
+    np.testing.assert_allclose(cells[2], usage[:, 2, 0])  # joy's first slot stands behind calm's two
+
+
+def test_association_cells_are_per_cent():
+    shares = np.array([[[0.1, 0.2], [0.3, 0.0]], [[0.4, 0.3], [0.5, 0.2]]])
+    axes = drawn(memory.association_weights(shares, ("eeg", "video"), (1.0, 4.0)))
+    assert [text.get_text() for text in axes[1].texts] == ["40", "30", "50", "20"]
+    assert axes[0].get_title(loc="left") == "scale 1\n30 %"  # (.1 + .2 + .3 + 0) of two modalities
+
+
+def test_bars_are_shares_in_per_cent():
+    sample = results.Sample("one", np.array([0.5, 0.2, 0.3]), np.array([0.4, 0.4, 0.2]))
+    (axis,) = drawn(results.distribution_bars([sample], NAMES, VALENCE))
+    reported, predicted = axis.containers
+    assert [bar.get_width() for bar in reported] == pytest.approx([50, 30, 20])
+    assert [bar.get_width() for bar in predicted] == pytest.approx([40, 20, 40])
+
+
+def test_errors_are_means_over_people_with_students_interval():
+    # Three people, errors of the first emotion .1 (two windows), .2 and .3: mean .2, sd .1, t(2) = 4.302653.
+    reported = np.array([[0.5, 0.5]] * 4)
+    predicted = np.array([[0.55, 0.45], [0.65, 0.35], [0.7, 0.3], [0.8, 0.2]])
+    found = results.emotion_errors(reported, predicted, np.array(["a", "a", "b", "c"]))
+    assert found.mean == pytest.approx([0.2, 0.2])
+    assert found.high - found.mean == pytest.approx([4.302653 * 0.1 / 3**0.5] * 2, rel=1e-5)
+    (axis,) = drawn(results.error_per_emotion(found, None, ("x", "y"), ("p", "p")))
+    assert axis.lines[0].get_xdata() == pytest.approx([20, 20])
+
+
+def test_every_person_is_a_dot_and_the_mean_a_diamond():
+    method = results.Method("MPCL", np.array([0.1, 0.3]), 0.2, 0.05, 0.35)
+    (axis,) = drawn(results.subject_dots([method]))
+    assert axis.lines[0].get_xdata() == pytest.approx([0.1, 0.3])
+    assert axis.lines[1].get_xdata() == pytest.approx([0.2])
+    np.testing.assert_allclose(axis.collections[0].get_segments()[0][:, 0], [0.05, 0.35])
+
+
+def test_the_curve_of_lost_modalities_is_the_mean_of_each_size():
+    subset = np.array([[True, True], [True, False], [False, True]])
+    (axis,) = drawn(results.missing_modality_curve(subset, np.array([0.1, 0.2, 0.4]), ("eeg", "video")))
+    np.testing.assert_allclose(axis.lines[1].get_xydata(), [[-2, 0.1], [-1, 0.3]])
+    assert [text.get_text() for text in axis.texts] == ["eeg", "video"]
+
+
+def test_learning_curves_have_a_panel_per_name_and_the_mean_in_bold():
+    metrics = [
+        {"fold": f, "epoch": e, "loss": f + e, "kl": None if e == 2 else 1.0} for f in (0, 2) for e in (1, 2)
+    ]
+    axes = drawn(results.learning_curves(metrics))
+    assert [axis.get_title(loc="left") for axis in axes[:2]] == ["loss", "kl"]
+    np.testing.assert_allclose(axes[0].lines[-1].get_xydata(), [[1, 2], [2, 3]])
+    np.testing.assert_allclose(axes[1].lines[-1].get_xydata(), [[1, 1]])
+
+
+def test_runs_stand_below_each_other():
+    run = [
+        results.Method("ridge", np.zeros(1), 0.2, 0.1, 0.3),
+        results.Method("MPCL", np.zeros(1), 0.1, 0.0, 0.2),
+    ]
+    (axis,) = drawn(results.run_comparison(["one", "two"], [run, run]))
+    assert [float(line.get_xdata()[0]) for line in axis.lines] == [0.2, 0.1, 0.2, 0.1]
+    assert [float(line.get_ydata()[0]) for line in axis.lines] == pytest.approx([-0.15, 0.15, 0.85, 1.15])

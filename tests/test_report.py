@@ -1,0 +1,222 @@
+"""The page of a run: what it says, that hostile names are inert, that a browser shows it without an error."""
+
+import html.parser
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from finished_run import HOSTILE, write_run
+
+from mpcl_jax import experiment
+from mpcl_jax.batch import DataFileError
+from mpcl_jax.inspection.explanation import explain, row_of
+from mpcl_jax.inspection.run_files import read_run
+from mpcl_jax.report.content import audit, flagged_slots, interactive
+from mpcl_jax.report.page import comparison_page, run_page, write_page
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+class Page(html.parser.HTMLParser):
+    """Elements, attributes and text of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *pair) for pair in attrs]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """A run whose every name is an attack, 24 emotions, leaky, with a dead slot and a collapsed pair."""
+    folder = tmp_path_factory.mktemp("report") / "run<b>&"
+    write_run(folder, emotions=24, hostile=True, leaky=True, dead=True)
+    page = run_page(read_run(folder))
+    write_page(folder / "report.html", page)
+    return folder, page
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report") / "healthy"
+    arrays = write_run(folder)
+    return folder, arrays
+
+
+def test_the_page_is_one_small_file_that_fetches_nothing(hostile):
+    _, text = hostile
+    page = Page(text)
+    assert len(text.encode()) < 5e6
+    assert page.tags.count("script") == 2 and "iframe" not in page.tags and "img" not in page.tags
+    fetched = [value for _, name, value in page.attributes if name in ("src", "href", "xlink:href", "action")]
+    assert fetched and all(value.startswith(("#", "data:")) for value in fetched)
+    policy = next(value for _, name, value in page.attributes if value and value.startswith("default-src"))
+    assert policy.startswith("default-src 'none'; script-src 'sha256-") and "unsafe-eval" not in policy
+    assert "url(http" not in text and "@import" not in text
+
+
+def test_hostile_names_are_text(hostile):
+    _, text = hostile
+    page = Page(text)
+    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+    assert HOSTILE in page.text and "{{7*7}}" in page.text
+    assert "<script>window.hacked" not in text and 'onerror="window' not in text
+
+
+def test_the_page_names_what_is_wrong(hostile):
+    folder, text = hostile
+    assert "LEAKY" in Page(text).text
+    found = flagged_slots(read_run(folder))
+    assert (found["dead"], found["collapsed"]) == (1, 2)
+    assert "1 dead" in Page(text).text and "2 collapsed" in Page(text).text
+    checks = {check["what"]: check for check in audit(read_run(folder))}
+    assert not checks["Trials in training and test (all folds)"]["good"]
+
+
+def test_a_healthy_run_has_nothing_flagged(healthy):
+    run = read_run(healthy[0])
+    found = flagged_slots(run)
+    assert (found["dead"], found["collapsed"], found["flagged"]) == (0, 0, [])
+    assert all(check["good"] for check in audit(run))
+    text = Page(run_page(run)).text
+    assert "LEAKY" not in text and run.verdict[0] in text
+
+
+def test_what_the_script_gets_is_what_the_run_says(healthy):
+    folder, (reported, predicted) = healthy
+    data = json.loads(interactive(read_run(folder)))
+    assert data["total"] == len(data["samples"]) == 24
+    np.testing.assert_allclose([s["reported"] for s in data["samples"]], reported, atol=6e-4)
+    np.testing.assert_allclose([s["predicted"] for s in data["samples"]], predicted, atol=6e-4)
+    assert "<" not in interactive(read_run(folder))
+
+
+def test_a_sample_is_explained(healthy):
+    folder, (reported, predicted) = healthy
+    run = read_run(folder)
+    found = explain(run, row_of(run, "P0/clip@10.000"))
+    y, p = reported[1], predicted[1]
+    assert found.kl == pytest.approx(float((y * np.log(y / p)).sum()), rel=1e-4)
+    assert [x.name for x in found.modalities] == ["eeg", "video"]
+    # Without eeg the prediction stays as it is; without video it is uniform, here worse.
+    assert found.modalities[0].gain == pytest.approx(0, abs=1e-6)
+    assert found.modalities[1].gain == pytest.approx(float((y * np.log(y * 3)).sum()) - found.kl, abs=1e-4)
+    heaviest = run.inspection.recalled[1].max()
+    assert found.recalled[0].weight == pytest.approx(heaviest)
+    with pytest.raises(KeyError, match="no test window 'P0/clip@11'; there are P0/clip@0.000"):
+        row_of(run, "P0/clip@11")
+
+
+def command(*arguments):
+    return subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sys; sys.modules['jax'] = None; sys.argv = ['x', *sys.argv[1:]]\n{RUN}",
+            *arguments,
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+RUN = "import runpy; module = sys.argv.pop(1); runpy.run_module(module, run_name='__main__', alter_sys=True)"
+
+
+def test_the_commands_work_with_jax_hidden(healthy, tmp_path):
+    folder = str(healthy[0])
+    told = command("mpcl_jax.explain", folder, "--sample", "P0/clip@10.000")
+    assert told.returncode == 0 and "prototypes recalled" in told.stdout, told.stderr
+    drawn = command("mpcl_jax.report", folder, folder, "--output", str(tmp_path / "two.html"))
+    assert drawn.returncode == 0, drawn.stderr
+    assert "All runs were tested on the same split." in Page((tmp_path / "two.html").read_text()).text
+    wrong = command("mpcl_jax.report", str(tmp_path))
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1) and wrong.stderr.startswith("error: ")
+
+
+def test_a_run_without_memory_and_an_unfinished_one(tmp_path):
+    write_run(tmp_path / "none", memory=False)
+    run = read_run(tmp_path / "none")
+    assert "This run has no memory" in run_page(run)
+    (tmp_path / "none" / "table.csv").unlink()
+    with pytest.raises(DataFileError, match="table.csv: does not exist"):
+        read_run(tmp_path / "none")
+
+
+def test_runs_on_other_splits_are_not_called_comparable(healthy, hostile):
+    text = Page(comparison_page([read_run(healthy[0]), read_run(hostile[0])])).text
+    assert "LEAKY" in text and "Settings that differ" in text
+
+
+def test_a_report_that_fails_costs_the_run_nothing(tmp_path, capsys):
+    experiment.draw_report(tmp_path)
+    printed = capsys.readouterr().out
+    assert printed.startswith("no report (error: ") and "the results are written" in printed
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium, driven by chromedriver."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    chromium, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("no chromium with chromedriver: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield started
+    started.quit()
+
+
+def requests_of(browser) -> list[str]:
+    """Addresses that the browser asked for since the last call."""
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+
+
+def test_a_browser_shows_the_page_and_answers(hostile, browser):
+    folder, _ = hostile
+    browser.get((folder / "report.html").as_uri())
+    time.sleep(0.3)
+    assert browser.get_log("browser") == []
+    asked = [url for url in requests_of(browser) if not url.startswith(("file:", "data:", "chrome"))]
+    assert asked == []
+    assert browser.execute_script("return window.hacked") is None
+    kl = browser.find_element("id", "kl")
+    first = kl.text
+    assert re.fullmatch(r"KL \d\.\d{4}", first)
+    choice = browser.find_elements("css selector", "#subject option")
+    assert [option.text for option in choice][1] == " ".join(f"P1{HOSTILE}".split())
+    choice[1].click()
+    assert kl.text != first
+    assert len(browser.find_elements("css selector", "#map rect")) == 24 * 24
+    assert len(browser.find_elements("css selector", "#bars .bar")) == 24
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_sticks_out_of_the_page(hostile, browser, width):
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+    browser.get((hostile[0] / "report.html").as_uri())
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
