@@ -12,7 +12,7 @@ NAMES, VALENCE = ("calm", "fear $x_", "joy"), ("positive", "negative", "positive
 
 def drawn(figure):
     """The figure's panels, laid out and drawn once: a name that can not be drawn fails here."""
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     return figure.axes
 
 

@@ -1,0 +1,34 @@
+"""The picture of the README, from a finished run of the embedded default.
+
+    python -m mpcl_jax.main --config configs/dataset.py
+    python experiments/pictures.py runs/dataset
+
+Writes docs/pictures/cooccurrence.png.
+"""
+
+import argparse
+import pathlib
+
+from mpcl_jax.inspection.run_files import read_run
+from mpcl_jax.plots.memory import cooccurrence_maps
+from mpcl_jax.plots.style import styled
+from mpcl_jax.report.pictures import TRUTHS, cooccurrences
+
+PICTURES = pathlib.Path(__file__).resolve().parent.parent / "docs" / "pictures"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", help="folder of a finished run")
+    run = read_run(parser.parse_args().run)
+    maps = cooccurrences(run)
+    references = [name for name in maps if name in TRUTHS]
+    figure = cooccurrence_maps(maps, run.emotions, run.valence, references=references)
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    with styled():
+        figure.savefig(PICTURES / "cooccurrence.png", dpi=110)
+    print(PICTURES / "cooccurrence.png")
+
+
+if __name__ == "__main__":
+    main()
