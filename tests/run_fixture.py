@@ -61,6 +61,17 @@ def sharding_config(**changes) -> Config:
     )
 
 
+def forty_epochs(**changes) -> Config:
+    """Forty epochs of five steps, with a checkpoint after each."""
+    config = sharding_config(**changes)
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=40))
+
+
+def table_config(**changes) -> Config:
+    """Two epochs of three folds; in groups of two, the second group has the third fold in its own company."""
+    return tiny_config(train__generator="threefry2x32", train__epochs=2, **changes)
+
+
 @functools.cache
 def quick_options() -> dict:
     """What XLA may leave out so that it compiles three times faster; newer versions lack the second."""

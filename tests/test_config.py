@@ -175,6 +175,31 @@ def test_config_files_may_not_hold_other_types(key, value):
             "config.data.dmer.step_seconds = 6.0: must be <= window_seconds = 5.0",
         ),
         (["--config.protocol.only=(5,)"], "config.protocol.only = (5,): folds are counted from 0 to 4"),
+        (["--config.distributed.start=given"], "config.distributed.coordinator = '': must be host:port"),
+        (
+            ["--config.distributed.start=given", "--config.distributed.coordinator=10.0.0.1"],
+            "config.distributed.coordinator = '10.0.0.1': must be host:port",
+        ),
+        (
+            ["--config.distributed.process_count=4", "--config.distributed.process_id=4"],
+            "config.distributed.process_id = 4: processes are counted from 0 to 3",
+        ),
+        (
+            ["--config.distributed.process_count=4"],
+            "config.distributed.process_count = 4: is not used by config.distributed.start = 'off'",
+        ),
+        (
+            ["--config.distributed.start=auto", "--config.distributed.coordinator=10.0.0.1:1234"],
+            "config.distributed.coordinator = '10.0.0.1:1234': is not used by",
+        ),
+        (
+            ["--config.train.folds_at_once=6", "--config.distributed.fold_axis=4"],
+            "config.distributed.fold_axis = 4: must divide config.train.folds_at_once = 6",
+        ),
+        (
+            ["--config.train.folds_at_once=6"],
+            "config.train.folds_at_once = 6: needs config.train.generator = 'threefry2x32'",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(arguments, words):

@@ -1,0 +1,132 @@
+"""What a training step would take on 8, 64 and 512 chips, from what XLA says of the compiled program.
+
+A training step of a chip is
+
+    step = max(flop / (peak · REACH), bytes / memory bandwidth) + kernels · LAUNCH
+    sum  = 2 (n − 1) / n · gradient / link bandwidth + 2 · hops · HOP
+
+flop and bytes are linear in the rows of a chip (fitted at two batch sizes), `kernels` are the instructions of the
+compiled step, `gradient` the bytes of its all-reduce, read off the program for 8 devices. Peaks and links are the
+makers' figures (CHIPS), REACH, LAUNCH and HOP are assumptions. No accelerator was measured.
+"""
+
+import itertools
+import math
+import re
+from typing import NamedTuple
+
+REACH = 0.1  # share of a chip's peak that products of width 64 get
+LAUNCH = 2e-6  # seconds from one kernel to the next
+HOP = 1e-6  # seconds from a chip to its neighbour
+BATCHES = (128, 1024, 8192)
+CHIPS_OF_POD = (8, 64, 512)
+ENOUGH = 1.5  # twice the chips pay while a step becomes this much faster
+
+
+class Chip(NamedTuple):
+    """The maker's figures of an accelerator, per second."""
+
+    name: str
+    flop: float  # of the products that JAX makes of float32 by default: bf16 passes, TF32
+    memory: float  # bytes to and from its memory
+    link: float  # bytes it sends to its neighbours
+    far: float  # the same beyond `near` chips
+    near: int
+
+
+CHIPS = (
+    # docs.cloud.google.com/tpu/docs/v5p-training: 459 TFLOP/s, 2765 GB/s, links of 1200 GB/s in both directions.
+    Chip("TPU v5p", 459e12, 2765e9, 600e9, 600e9, 8960),
+    # nvidia.com, H100 SXM data sheet: TF32 494 TFLOP/s dense, 3.35 TB/s, NVLink 900 GB/s in both directions
+    # between the 8 of a host; 400 Gbit/s a GPU between hosts.
+    Chip("H100 SXM", 494e12, 3350e9, 450e9, 50e9, 8),
+)
+
+
+class Step(NamedTuple):
+    """What XLA says of a compiled training step: flop and bytes = (each step, each row)."""
+
+    flop: tuple[float, float]
+    bytes: tuple[float, float]
+    kernels: int
+    gradient: int  # bytes that the devices of the axis `data` sum up
+    along_folds: int  # bytes a step that devices of different folds exchange
+
+
+SIZES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s32": 4, "u32": 4, "f32": 4, "s64": 8, "u64": 8}
+FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "call", "conditional"}
+
+
+def loop_lines(hlo: str) -> list[str]:
+    """The instructions of the bodies of the loops of a program: what every step runs."""
+    bodies = set(re.findall(r"body=%?([\w.\-]+)", hlo))
+    blocks = re.split(r"\n(?=\S)", hlo)
+    return [
+        line
+        for block in blocks
+        if (name := re.match(r"%?([\w.\-]+) ", block)) and name[1] in bodies
+        for line in block.splitlines()[1:]
+        if " = " in line
+    ]
+
+
+def kernels_in(hlo: str) -> int:
+    """Instructions of the loops that do something."""
+    operations = (re.search(r"[\]})] ([a-z][\w\-]*)\(", line) for line in loop_lines(hlo))
+    return sum(operation is not None and operation[1] not in FREE for operation in operations)
+
+
+def exchanges(hlo: str) -> list[tuple[int, str]]:
+    """(bytes, operation) of everything that devices exchange in each step."""
+    found = []
+    for line in loop_lines(hlo):
+        operation = re.search(
+            r" = (.*?) (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(-start)?\(", line
+        )
+        if operation:
+            shapes = re.findall(r"(\w+)\[([\d,]*)\]", operation[1])
+            size = sum(
+                SIZES[kind] * math.prod(int(n) for n in dims.split(",") if n)
+                for kind, dims in shapes
+                if kind in SIZES
+            )
+            found.append((size, operation[2]))
+    return found
+
+
+def seconds_of(step: Step, chip: Chip, batch: int, chips: int) -> tuple[float, float]:
+    """Estimated seconds of a step of one fold on `chips` chips: (arithmetic, all-reduce)."""
+    rows = batch / chips
+    flop, moved = (fixed + rows * each for fixed, each in (step.flop, step.bytes))
+    work = max(flop / (REACH * chip.flop), moved / chip.memory) + step.kernels * LAUNCH
+    if chips == 1:
+        return work, 0.0
+    hops = 3 * chips ** (1 / 3) / 2  # along the three axes of a torus, both ways round
+    link = chip.link if chips <= chip.near else chip.far
+    return work, 2 * (chips - 1) / chips * step.gradient / link + 2 * hops * HOP
+
+
+def worth(step: Step, chip: Chip, batch: int) -> int:
+    """The largest power of two of chips to which doubling still makes a step ENOUGH times faster."""
+    best = 1
+    for chips in itertools.takewhile(lambda n: n <= batch, (2**k for k in range(1, 14))):
+        before, now = (sum(seconds_of(step, chip, batch, n)) for n in (best, chips))
+        if before / now < ENOUGH:
+            break
+        best = chips
+    return best
+
+
+def estimates(step: Step) -> list[tuple]:
+    """(chip, batch, chips, arithmetic µs, all-reduce µs, speed-up by the batch axis, by both, worth)."""
+    lines = []
+    for chip, batch, chips in itertools.product(CHIPS, BATCHES, CHIPS_OF_POD):
+        alone = sum(seconds_of(step, chip, batch, 1))
+        dealt = worth(step, chip, batch)
+        work, reduce = seconds_of(step, chip, batch, min(chips, batch))
+        group = min(dealt, chips)
+        both = chips / group * alone / sum(seconds_of(step, chip, batch, group))
+        lines.append(
+            (chip.name, batch, chips, 1e6 * work, 1e6 * reduce, alone / (work + reduce), both, group)
+        )
+    return lines

@@ -1,0 +1,240 @@
+"""How training grows with devices: measured on virtual ones, and estimated for 8, 64 and 512 chips.
+
+    python experiments/scaling.py
+    python experiments/scaling.py --config configs/smoke.py --quick
+
+Measured, on 1, 2, 4 and 8 virtual devices of this machine, an epoch at a time:
+
+    strong   one fold, the batch of the config dealt out over n devices
+    weak     one fold, that batch / 8 rows for each device
+    folds    n folds on n devices of the mesh's axis `fold`, the batch of the config for each
+
+Virtual devices share the same cores, so nothing here can become faster by more of them. What can be concluded is
+what dealing out costs: `against one` is the time of n devices over that of one device for the same rows (weak and
+folds: n times that of one device for its share); 1 means that it costs nothing.
+
+Estimated: see chip_estimate.py beside this file.
+
+The results are scaling.csv, one line per figure, and scaling.md.
+"""
+
+import argparse
+import csv
+import dataclasses
+import io
+import pathlib
+import shlex
+import sys
+import tempfile
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from chip_estimate import ENOUGH, HOP, LAUNCH, REACH, Step, estimates, exchanges, kernels_in
+from jax.sharding import AxisType, Mesh
+from throughput import FULL, QUICK, Effort, machine, repeat
+
+from mpcl_jax.batch import DataFileError, spec_of, take
+from mpcl_jax.command_line import from_command_line
+from mpcl_jax.config import ConfigError
+from mpcl_jax.data.normalise import fit_normalisation
+from mpcl_jax.experiment import code_version
+from mpcl_jax.model.mpcl import build
+from mpcl_jax.settings import Config
+from mpcl_jax.train.devices import keep_compiled_programs
+from mpcl_jax.train.folds import (
+    device_rows,
+    fold_arrays,
+    make_program,
+    stack,
+    stack_keys,
+)
+from mpcl_jax.train.loop import Run, prepare
+
+
+class Measured(NamedTuple):
+    """An epoch's time a step on `devices` virtual devices, all of them together working on `rows` rows."""
+
+    kind: str
+    devices: int
+    rows: int
+    milliseconds: float
+    against_one: float
+
+
+def mesh_of(folds: int, data: int) -> Mesh:
+    """The first devices, as `mpcl_jax.train.devices.make_mesh` lays out all of them."""
+    devices = jax.devices()[: folds * data]
+    return jax.make_mesh((folds, data), ("fold", "data"), axis_types=(AxisType.Auto,) * 2, devices=devices)
+
+
+class Ready(NamedTuple):
+    """A compiled epoch and what it takes."""
+
+    epoch: jax.stages.Compiled
+    inputs: tuple
+    steps: int
+
+
+def compiled(run: Run, batch: int, folds: int, data: int) -> Ready:
+    """An epoch of the run's first fold, `folds` times side by side, on `folds · data` devices."""
+    train = dataclasses.replace(run.config.train, batch_size=batch, folds_at_once=folds)
+    config = dataclasses.replace(run.config, train=train)
+    mesh, fold = mesh_of(folds, data), run.split.folds[0]
+    spec = spec_of(run.recordings)
+    program = make_program(config, build(config.model, spec), spec, run.longest.train, mesh)
+    part = take(run.recordings, fold.train)
+    arrays = stack(program, [fold_arrays(fold, fit_normalisation(part), run.longest)] * folds)
+    keys = stack_keys(program, [jax.random.key(i, impl="threefry2x32") for i in range(folds)])
+    training = program.create(keys, stack(program, [part.labels.mean(axis=0)] * folds))
+    inputs = (training, device_rows(run.recordings, program.replicated), arrays, keys)
+    return Ready(program.epoch.lower(*inputs).compile(), inputs, program.steps_per_epoch)
+
+
+def milliseconds(ready: Ready, effort: Effort) -> float:
+    """Median time of an epoch over its steps."""
+    training, *others = ready.inputs
+
+    def once():
+        nonlocal training
+        training, report = ready.epoch(training, *others)
+        return training, report
+
+    return 1e3 * float(np.median(repeat(once, effort))) / ready.steps
+
+
+def measure(run: Run, devices: list[int], effort: Effort) -> tuple[list[Measured], Step]:
+    """All layouts, and what the compiled programs say of a step."""
+    batch, most = run.config.train.batch_size, max(devices)
+    share = batch // most
+    programs = {
+        (kind, n): compiled(run, rows, folds, n // folds)
+        for n in devices
+        for kind, rows, folds in (("strong", batch, 1), ("weak", share * n, 1), ("folds", batch, n))
+        if not (n == 1 and kind == "folds") and not (n == most and kind == "weak")
+    }
+    programs |= {("folds", 1): programs["strong", 1], ("weak", most): programs["strong", most]}
+    times = {key: milliseconds(ready, effort) for key, ready in programs.items()}
+    measured = []
+    for kind, n in sorted(times, key=lambda key: (("strong", "weak", "folds").index(key[0]), key[1])):
+        rows = {"strong": batch, "weak": share * n, "folds": batch * n}[kind]
+        alone = times[kind, 1] * (1 if kind == "strong" else n)
+        measured.append(Measured(kind, n, rows, times[kind, n], times[kind, n] / alone))
+    one, few = programs["strong", 1], programs["weak", 1]
+    return measured, step_of(one, few, batch, share, programs["strong", most], programs["folds", most])
+
+
+def step_of(one: Ready, few: Ready, batch: int, share: int, dealt: Ready, folds: Ready) -> Step:
+    """Costs of a step from programs for one device with `batch` and `share` rows, and for many devices."""
+
+    def line(what):
+        high, low = (ready.epoch.cost_analysis()[what] for ready in (one, few))
+        slope = (high - low) / (batch - share)
+        return low - slope * share, slope
+
+    return Step(
+        line("flops"),
+        line("bytes accessed"),
+        kernels_in(one.epoch.as_text()),
+        sum(size for size, _ in exchanges(dealt.epoch.as_text())),
+        sum(size for size, _ in exchanges(folds.epoch.as_text())),
+    )
+
+
+def to_csv(measured: list[Measured], step: Step, note: str) -> str:
+    """One line per figure: part, case, devices, rows, what, value, unit."""
+    out = io.StringIO()
+    out.write(f"# {note}\n")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("part", "case", "devices", "rows", "what", "value", "unit"))
+    for x in measured:
+        writer.writerow(("virtual", x.kind, x.devices, x.rows, "step", f"{x.milliseconds:.4g}", "ms"))
+        writer.writerow(
+            ("virtual", x.kind, x.devices, x.rows, "against one", f"{x.against_one:.4g}", "times")
+        )
+    for what, values in (("flop", step.flop), ("bytes", step.bytes)):
+        for each, value in zip(("step", "row"), values, strict=True):
+            writer.writerow(("program", "", 1, "", f"{what} a {each}", f"{value:.6g}", what))
+    writer.writerow(("program", "", 1, "", "kernels", step.kernels, "count"))
+    writer.writerow(("program", "data axis", "", "", "exchanged a step", step.gradient, "bytes"))
+    writer.writerow(("program", "fold axis", "", "", "exchanged a step", step.along_folds, "bytes"))
+    for name, batch, chips, *values in estimates(step):
+        words = ("step", "all-reduce", "faster by batch axis", "faster by both axes", "chips a fold")
+        for what, value, unit in zip(words, values, ("µs", "µs", "times", "times", "chips"), strict=True):
+            writer.writerow(("estimate", name, chips, batch, what, f"{value:.4g}", unit))
+    return out.getvalue()
+
+
+def to_markdown(measured: list[Measured], step: Step, note: str) -> str:
+    """The same as tables for people."""
+    lines = [
+        f"`{note}`",
+        "",
+        "Virtual devices share this machine's cores: more of them can not be faster, and 1 in the last column means",
+        "that dealing out costs nothing.",
+        "",
+        "| | devices | rows | ms a step | against one |",
+        "|---|--:|--:|--:|--:|",
+        *(
+            f"| {x.kind} | {x.devices} | {x.rows} | {x.milliseconds:.1f} | {x.against_one:.2f} |"
+            for x in measured
+        ),
+        "",
+        f"One step: {step.flop[0] / 1e6:.2f} MFLOP + {step.flop[1] / 1e6:.2f} a row, "
+        f"{step.bytes[0] / 1e6:.2f} MB + {step.bytes[1] / 1e6:.3f} a row, {step.kernels} kernels; the axis `data` "
+        f"sums {step.gradient / 1e6:.3f} MB, the axis `fold` exchanges {step.along_folds} bytes.",
+        "",
+        f"Estimate, nothing of it measured: {REACH:.0%} of the peak reached, {1e6 * LAUNCH:.0f} µs a kernel, "
+        f"{1e6 * HOP:.0f} µs a hop.",
+        "",
+        "| chip | batch | chips | step µs | all-reduce µs | faster by batch axis | by both axes | chips a fold |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+        *(
+            f"| {name} | {batch} | {chips} | {work:.0f} | {reduce:.1f} | {data:.1f} | {both:.0f} | {group} |"
+            for name, batch, chips, work, reduce, data, both, group in estimates(step)
+        ),
+        "",
+        f"`chips a fold`: as long as twice the chips make a step {ENOUGH} times faster, the batch axis takes them; "
+        "the fold axis takes the rest, if there are that many folds and seeds.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--config", default="configs/dataset.py")
+    parser.add_argument("--devices", default="1,2,4,8", help="virtual devices, growing, from 1 on")
+    parser.add_argument("--out", type=pathlib.Path, default="experiments/results/scaling.csv")
+    parser.add_argument("--quick", action="store_true", help="a few repetitions; the times mean nothing")
+    return parser
+
+
+def scale(config: Config, devices: list[int], effort: Effort) -> tuple[list[Measured], Step]:
+    """Measures on up to `devices[-1]` devices, which must be there."""
+    # Folds side by side and alone draw the same numbers only from this generator.
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, generator="threefry2x32"))
+    with tempfile.TemporaryDirectory() as workdir:
+        return measure(prepare(config, pathlib.Path(workdir)), devices, effort)
+
+
+def main(words: list[str]) -> None:
+    parser = options()
+    arguments, overrides = parser.parse_known_args(words)
+    devices = [int(n) for n in arguments.devices.split(",")]
+    jax.config.update("jax_num_cpu_devices", max(devices))
+    keep_compiled_programs()
+    try:
+        config = from_command_line(arguments.config, overrides)
+        measured, step = scale(config, devices, QUICK if arguments.quick else FULL)
+    except (ConfigError, DataFileError) as mistake:
+        parser.error(str(mistake))
+    note = f"{shlex.join(['python', 'experiments/scaling.py', *words])} @ {code_version()} @ {machine()}"
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(to_csv(measured, step, note), encoding="utf-8")
+    text = to_markdown(measured, step, note)
+    arguments.out.with_suffix(".md").write_text(text, encoding="utf-8")
+    print(f"{text}written to {arguments.out} and {arguments.out.with_suffix('.md')}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
