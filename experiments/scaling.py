@@ -10,7 +10,8 @@ Measured, on 1, 2, 4 and 8 virtual devices of this machine, an epoch at a time:
     folds    n folds on n devices of the mesh's axis `fold`, the batch of the config for each
 
 Virtual devices share the same cores, so nothing here can become faster by more of them. What can be concluded is
-what dealing out costs: `against one` is the time of n devices over that of one device for the same rows (weak and
+what dealing out costs, so it is processor time that is measured, of all threads, which other programs on the
+machine hardly change: `against one` is that of n devices over that of one device for the same rows (weak and
 folds: n times that of one device for its share); 1 means that it costs nothing.
 
 Estimated: see chip_estimate.py beside this file.
@@ -26,13 +27,14 @@ import pathlib
 import shlex
 import sys
 import tempfile
+import time
 from typing import NamedTuple
 
 import jax
 import numpy as np
 from chip_estimate import ENOUGH, HOP, LAUNCH, REACH, Step, estimates, exchanges, kernels_in
 from jax.sharding import AxisType, Mesh
-from throughput import FULL, QUICK, Effort, machine, repeat
+from throughput import FULL, QUICK, Effort, machine
 
 from mpcl_jax.batch import DataFileError, spec_of, take
 from mpcl_jax.command_line import from_command_line
@@ -53,7 +55,7 @@ from mpcl_jax.train.loop import Run, prepare
 
 
 class Measured(NamedTuple):
-    """An epoch's time a step on `devices` virtual devices, all of them together working on `rows` rows."""
+    """Processor time of a step on `devices` virtual devices, which all together work on `rows` rows."""
 
     kind: str
     devices: int
@@ -92,15 +94,15 @@ def compiled(run: Run, batch: int, folds: int, data: int) -> Ready:
 
 
 def milliseconds(ready: Ready, effort: Effort) -> float:
-    """Median time of an epoch over its steps."""
+    """Processor time of an epoch, the median of several, over its steps."""
     training, *others = ready.inputs
-
-    def once():
-        nonlocal training
+    taken = []
+    while len(taken) <= effort.repeats and sum(taken) < effort.seconds:
+        start = time.process_time()
         training, report = ready.epoch(training, *others)
-        return training, report
-
-    return 1e3 * float(np.median(repeat(once, effort))) / ready.steps
+        jax.block_until_ready((training, report))
+        taken.append(time.process_time() - start)
+    return 1e3 * float(np.median(taken[1:] or taken)) / ready.steps  # the first one warms up
 
 
 def measure(run: Run, devices: list[int], effort: Effort) -> tuple[list[Measured], Step]:
@@ -148,7 +150,9 @@ def to_csv(measured: list[Measured], step: Step, note: str) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("part", "case", "devices", "rows", "what", "value", "unit"))
     for x in measured:
-        writer.writerow(("virtual", x.kind, x.devices, x.rows, "step", f"{x.milliseconds:.4g}", "ms"))
+        writer.writerow(
+            ("virtual", x.kind, x.devices, x.rows, "processor time a step", f"{x.milliseconds:.4g}", "ms")
+        )
         writer.writerow(
             ("virtual", x.kind, x.devices, x.rows, "against one", f"{x.against_one:.4g}", "times")
         )
@@ -170,10 +174,10 @@ def to_markdown(measured: list[Measured], step: Step, note: str) -> str:
     lines = [
         f"`{note}`",
         "",
-        "Virtual devices share this machine's cores: more of them can not be faster, and 1 in the last column means",
-        "that dealing out costs nothing.",
+        "Virtual devices share this machine's cores: more of them can not be faster. Measured is processor time;",
+        "1 in the last column means that dealing out costs nothing.",
         "",
-        "| | devices | rows | ms a step | against one |",
+        "| | devices | rows | processor ms a step | against one |",
         "|---|--:|--:|--:|--:|",
         *(
             f"| {x.kind} | {x.devices} | {x.rows} | {x.milliseconds:.1f} | {x.against_one:.2f} |"
