@@ -40,7 +40,7 @@ def run_experiment(config: Config, workdir: pathlib.Path, command: str, stop: St
         return _experiment(config, workdir, command, stop)
     processes.start(config.distributed)
     stop.take_signals()  # JAX has taken SIGTERM
-    with only_run_in(workdir) if processes.is_first() else contextlib.nullcontext():
+    with only_run_in(workdir) if processes.is_first() else contextlib.nullcontext(), processes.together():
         return _experiment(config, workdir, command, stop)
 
 

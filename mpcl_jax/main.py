@@ -10,6 +10,7 @@ Ctrl-C at once. Exit codes: mpcl_jax/train/endings.py.
 """
 
 import contextlib
+import os
 import pathlib
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from absl import app, flags, logging
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.command_line import from_command_line
 from mpcl_jax.config import ConfigError, ProcessError
-from mpcl_jax.train.endings import DISK, NOT_FINITE, STOPPED, StorageError, TrainingError
+from mpcl_jax.train.endings import ALONE, DISK, NOT_FINITE, STOPPED, StorageError, TrainingError
 from mpcl_jax.train.interrupt import listening
 from mpcl_jax.train.lock import only_run_in
 
@@ -45,8 +46,12 @@ def main(arguments: list[str]) -> None:
             from mpcl_jax.experiment import run_experiment
 
             run_experiment(config, workdir, "python -m mpcl_jax.main " + " ".join(sys.argv[1:]), stop)
-    except (ConfigError, DataFileError, ProcessError) as mistake:
+    except (ConfigError, DataFileError) as mistake:
         refuse(mistake)
+    except ProcessError as mistake:
+        print("error:", mistake, file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(ALONE)  # at a usual exit JAX waits for the others
     except TrainingError as mistake:
         refuse(mistake, NOT_FINITE)
     except StorageError as mistake:

@@ -79,8 +79,9 @@ def main(folder: pathlib.Path, port: str, count: str, number: str, task: str):
     }
     config = forty_epochs(**where) if task == "forty" else sharding_config(**where)
     processes.start(config.distributed)
-    run = quickly_prepared(config, folder / "training")
-    loop.train_folds(dies_after_an_epoch(run) if (task, number) == ("dies", "1") else run)
+    with processes.together():
+        run = quickly_prepared(config, folder / "training")
+        loop.train_folds(dies_after_an_epoch(run) if (task, number) == ("dies", "1") else run)
     if task != "forty":
         train_table(folder, where)
         told = answers(folder, config, run)

@@ -6,6 +6,7 @@ of them load, train and take part in checkpoints. Every wait is bounded: where p
 code 134) with a message naming those that fell silent.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -81,6 +82,19 @@ def _reason(error: Exception, settings: DistributedConfig) -> str:
         names = ", ".join(sorted(set(re.findall(r"(\d+)\s", late[1]))))
         return f"process {names} did not come within {settings.patience} s"
     return " ".join(str(error).split())[:300]
+
+
+@contextlib.contextmanager
+def together():
+    """Raises ProcessError where a computation inside fails because another process is gone."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1 or not re.search("[Cc]onnection|[Tt]imed out|unhealthy", str(error)):
+            raise
+        raise ProcessError(
+            f"another process is gone ({' '.join(str(error).split())[:200]}); {AGAIN}"
+        ) from error
 
 
 def by_first(make: Callable[[], Any]) -> Any:
