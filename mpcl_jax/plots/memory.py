@@ -43,7 +43,7 @@ def cooccurrence_maps(
     order, count = by_valence(valence), len(emotions)
     size = 1.3 + 0.16 * max(count, 9)
     with styled():
-        figure = make_figure(1.6 + size * len(maps), size + 1.2)
+        figure = make_figure(1.6 + size * len(maps), size + 1.5 + 0.16 * len(references))
         axes = figure.subplots(1, len(maps), sharey=True, squeeze=False)[0]
         for axis, (name, joint) in zip(axes, maps.items(), strict=True):
             values = log_lift(joint)[np.ix_(order, order)]
