@@ -93,7 +93,7 @@ def explain(run: RunFiles, row: int) -> Explanation:
 
 def window_kl(reported, predicted) -> np.ndarray:
     """KL of each window, [P]."""
-    return metrics.scores(np.asarray(reported), np.asarray(predicted))["kl"]
+    return metrics.kl(np.asarray(reported, np.float64), np.asarray(predicted, np.float64))
 
 
 def recalled_weights(run: RunFiles, row: int) -> np.ndarray:
