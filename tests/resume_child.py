@@ -5,6 +5,7 @@ one and on eight virtual devices lie apart; `move` whether a checkpoint of one n
 what another number restores.
 """
 
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -35,7 +36,9 @@ def mesh_of(devices: int):
 def trained(folder: pathlib.Path, devices: int):
     """Run, training and predictions after 40 epochs of five steps; dropout of every kind is on."""
     loop.make_mesh = lambda _: mesh_of(devices)
-    run = quickly_prepared(sharding_config(train__epochs=40, train__checkpoint_every=40), folder)
+    config = sharding_config()
+    longer = dataclasses.replace(config.train, epochs=40, checkpoint_every=40)
+    run = quickly_prepared(dataclasses.replace(config, train=longer), folder)
     seen, save = [], checkpoint.save
 
     def keep(saved, epoch, training, *rest):
