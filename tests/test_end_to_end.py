@@ -1,5 +1,6 @@
 """The command as a user starts it: a table and files, the same table again, and a run that survives kill -9."""
 
+import contextlib
 import csv
 import hashlib
 import json
@@ -15,6 +16,7 @@ import pytest
 
 from mpcl_jax.settings import BASELINES
 from mpcl_jax.train.checkpoint import read_prototypes
+from mpcl_jax.train.endings import STOPPED
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # A third of the time to compile; numbers of such programs are compared among themselves only.
@@ -100,28 +102,60 @@ def test_started_again_a_finished_run_shows_the_same_table_in_seconds(whole):
     assert seconds < 120  # five on a quiet machine
 
 
-def killed_in_the_second_fold(workdir: pathlib.Path) -> bool:
-    """Starts a run and kills it behind epoch 5 of 12; False where it was faster."""
+@contextlib.contextmanager
+def running(workdir: pathlib.Path, *, until: str):
+    """A run that has just written `until` to its metrics."""
     with subprocess.Popen(
-        command(workdir), cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command(workdir),
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as run:
         metrics, deadline = workdir / "metrics.jsonl", time.monotonic() + 600
-        while not (metrics.exists() and '{"fold": 1, "epoch": 5' in metrics.read_text()):
+        while not (metrics.exists() and until in metrics.read_text()):
             assert run.poll() is None and time.monotonic() < deadline
             time.sleep(0.002)
+        yield run
+
+
+def killed_in_the_second_fold(workdir: pathlib.Path) -> bool:
+    """Starts a run and kills it behind epoch 5 of 12; False where it was faster."""
+    with running(workdir, until='{"fold": 1, "epoch": 5') as run:
         run.send_signal(signal.SIGKILL)
     return not (workdir / "folds" / "01" / "predictions.npz").exists()
 
 
-def test_a_killed_run_ends_in_the_same_bits(whole, tmp_path):
+def asked_to_stop_in_the_third_fold(workdir: pathlib.Path) -> None:
+    """Goes on from the kill, refuses company, and stops behind the epoch in which it is asked."""
+    with running(workdir, until='{"fold": 2, "epoch": 2') as run:
+        second = subprocess.run(
+            command(workdir), cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False
+        )
+        if run.poll() is None:
+            assert second.returncode == 2
+            assert f"another run works in it (process {run.pid} on " in second.stderr
+        run.send_signal(signal.SIGTERM)
+        said = run.stderr.read()
+    if run.returncode != 0:  # it may have been faster
+        assert run.returncode == STOPPED
+        assert "stopping behind this epoch" in said and "the same command goes on" in said
+        last = json.loads((workdir / "metrics.jsonl").read_text().splitlines()[-1])
+        assert (workdir / "folds" / "02" / "checkpoints" / str(last["epoch"])).is_dir()
+
+
+def test_a_run_that_is_killed_and_then_stopped_ends_in_the_same_bits(whole, tmp_path):
     workdir = next(
         x for x in (tmp_path / "a", tmp_path / "b", tmp_path / "c") if killed_in_the_second_fold(x)
     )
+    asked_to_stop_in_the_third_fold(workdir)
 
     printed, _ = started(workdir, PYTHONIOENCODING="ascii")  # in a terminal that has no arrows
 
     assert "fold 1 of 3  finished before" in printed
-    assert "fold 2 of 3" in printed and "resumed after epoch" in printed
+    assert "fold 2 of 3  finished before" in printed
+    assert "fold 3 of 3" in printed
     assert table_in(printed) == table_in(whole[1]).encode("ascii", "replace").decode()
     assert (workdir / "metrics.jsonl").read_bytes() == (whole[0] / "metrics.jsonl").read_bytes()
     for number in range(3):
