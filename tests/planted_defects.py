@@ -19,6 +19,7 @@ STEP = "tests/test_step.py"
 PROTOTYPES = "tests/test_prototypes.py"
 RUN = "tests/test_run.py"
 PROTECTION = "tests/test_protection.py"
+EPOCH = "tests/test_folds.py"
 CHECKPOINT = "tests/test_checkpoint.py"
 SPLIT = "tests/test_protocols.py tests/test_manifest.py"
 
@@ -53,13 +54,15 @@ STEPS = [
     ),
 ]
 FOLDS = [
-    Defect("train/folds.py", "jax.random.fold_in(key, step + 1), most", "key, most", RUN),
-    Defect("train/folds.py", "< fold.train_count, drawn, 2.0)", "< 2**30, drawn, 2.0)", RUN),
-    Defect("train/folds.py", "(count * size) % fold.train_count]", "(count * size) % len(fold.train)]", RUN),
+    Defect("train/folds.py", "jax.random.fold_in(key, step + 1), most", "key, most", EPOCH),
+    Defect("train/folds.py", "< fold.train_count, drawn, 2.0)", "< 2**30, drawn, 2.0)", EPOCH),
+    Defect(
+        "train/folds.py", "(count * size) % fold.train_count]", "(count * size) % len(fold.train)]", EPOCH
+    ),
     Defect("train/folds.py", "jnp.isfinite(kl) & (kl < ", "jnp.isfinite(kl) & (kl > ", RUN),
     Defect("train/folds.py", "jnp.isfinite(kl) & (kl < ", "(kl < ", PROTECTION),
-    Defect("train/folds.py", "jnp.where(real, per_row, 0.0)", "per_row", RUN),
-    Defect("train/folds.py", "(x[chosen] - fold.mean[m][None])", "x[chosen]", RUN),
+    Defect("train/folds.py", "jnp.where(real, per_row, 0.0)", "per_row", PROTECTION),
+    Defect("train/folds.py", "(x[chosen] - fold.mean[m][None])", "x[chosen]", EPOCH),
     Defect("train/folds.py", "jnp.where(made, values, 0.0)", "values", PROTECTION),
     Defect("train/folds.py", "-1 - guard.skipped[-1]", "-1", PROTECTION),
 ]
@@ -93,7 +96,7 @@ LOOPS = [
         "train/loop.py",
         "jax.random.fold_in(seed, _own_number(fold))",
         "jax.random.fold_in(seed, number)",
-        RUN,
+        PROTECTION,
     ),
     Defect(
         "train/loop.py",

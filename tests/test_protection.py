@@ -14,6 +14,7 @@ from mpcl_jax.data.manifest import row_ids
 from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.train import checkpoint, folds
 from mpcl_jax.train.endings import Stopped, TrainingError
+from mpcl_jax.train.evaluate import predict_rows
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.state import Best, Guard, Training, TrainState
@@ -146,6 +147,17 @@ def test_predictions_that_are_not_finite_are_refused_by_name(whole, tmp_path):
     with pytest.raises(TrainingError, match="predictions for 1 windows are not finite") as caught:
         train_folds(with_bad_rows(run, [row]))
     assert row_ids(run.recordings)[row] in str(caught.value)
+
+
+def test_the_validation_kl_is_the_mean_over_real_validation_rows(whole):
+    run, fold = whole[0], whole[0].split.folds[0]
+    assert len(fold.validation) < len(arrays_of(run).validation)  # the rest is padding
+    last = last_training(run)[1]._replace(best=None)
+    chosen = [fold.validation]
+    (predicted,) = predict_rows(run.program, last, run.rows, arrays_of(run), chosen, run.longest.validation)
+    labels = run.recordings.labels[fold.validation]
+    expected = np.sum(np.where(labels > 0, labels * np.log(labels / predicted.predicted), 0.0), axis=1).mean()
+    assert lines_of(run, "metrics.jsonl")[-1]["validation_kl"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_fold_without_validation_rows_reports_no_validation(whole, tmp_path):

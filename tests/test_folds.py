@@ -1,0 +1,77 @@
+"""An epoch takes every training row once, normalised, in an order and with chances of its own, and no other row."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from run_fixture import tiny_config
+from tiny_model import SPEC, tiny
+
+from mpcl_jax.data.normalise import Normalisation
+from mpcl_jax.data.protocols import Fold
+from mpcl_jax.train import folds
+from mpcl_jax.train.devices import make_mesh
+from mpcl_jax.train.state import Guard, Training, TrainState
+
+ROWS = 20
+TRAIN = np.array([3, 4, 6, 8, 9, 11, 13])  # 7 rows; the longest fold has 12, so 3 batches of 4
+LONGEST = folds.Longest(12, 0, 4)
+NORM = Normalisation(
+    {m: np.full(shape, 2.0) for m, shape in SPEC.shapes.items()},
+    {m: np.full(shape, 4.0) for m, shape in SPEC.shapes.items()},
+)
+FOLD = folds.fold_arrays(Fold("fold 1 of 2", "", TRAIN, np.array([], int), np.array([0, 1])), NORM, LONGEST)
+KEY = jax.random.key(0, impl="rbg")
+
+
+@pytest.fixture(scope="module")
+def epoch():
+    """The compiled epoch around a step that writes down what it is given: rows of its batch, a draw of its key."""
+
+    def make_step(*_):
+        def step(state, batch, key, most):
+            seen = {
+                "row": state.params["row"].at[state.step].set(batch.signals["eda"][:, 0, 0]),
+                "draw": state.params["draw"].at[state.step].set(jax.random.uniform(key)),
+                "weight": state.params["weight"].at[state.step].set(batch.weight),
+            }
+            report = {"loss": jnp.float32(0), "skipped": jnp.float32(0)}
+            return TrainState(state.step + 1, seen, None, None), report
+
+        return step
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folds, "make_train_step", make_step)
+        config = tiny_config(train__batch_size=4, train__select="last")
+        program = folds.make_program(config, tiny()[0], SPEC, LONGEST.train, make_mesh(config))
+    # Feature 0 of row i is i, in the unit of the recordings.
+    signals = {m: np.tile(np.arange(ROWS)[:, None, None], (1, *s)) for m, s in SPEC.shapes.items()}
+    labels = np.full((ROWS, len(SPEC.emotions)), 0.25, np.float32)
+    rows = folds.Rows(signals, {m: np.ones(ROWS, bool) for m in signals}, labels)
+
+    def seen(key):
+        empty = {"row": jnp.zeros((3, 4)), "draw": jnp.zeros(3), "weight": jnp.zeros((3, 4))}
+        guard = Guard(jnp.zeros(3, jnp.int32), jnp.float32(jnp.inf))
+        training = Training(TrainState(jnp.int32(0), empty, None, None), None, guard)
+        return jax.tree.map(np.asarray, program.epoch(training, rows, FOLD, key)[0].state.params)
+
+    return program, seen
+
+
+def test_an_epoch_takes_every_training_row_and_no_other(epoch):
+    program, seen = epoch
+    assert program.steps_per_epoch == 3
+    order = (4.0 * seen(KEY)["row"] + 2.0).ravel()  # the z-score undone
+    assert sorted(order[:7]) == TRAIN.tolist()
+    assert order[7:].tolist() == order[:5].tolist()  # full batches only: it wraps around
+    assert (seen(KEY)["weight"] == 1).all()
+    assert np.array_equal(program.batches(FOLD, KEY).ravel(), order)
+
+
+def test_every_step_and_every_epoch_has_chances_of_its_own(epoch):
+    one, two = epoch[1](KEY), epoch[1](jax.random.fold_in(KEY, 1))
+    draws = [*one["draw"], *two["draw"]]
+    assert len(set(draws)) == 6
+    assert not np.array_equal(one["row"], two["row"])
+    again = epoch[1](KEY)
+    assert np.array_equal(again["draw"], one["draw"]) and np.array_equal(again["row"], one["row"])
