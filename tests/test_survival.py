@@ -85,6 +85,9 @@ def hit(workdir: pathlib.Path, number: signal.Signals, rng) -> Hit:
     begin, more = len(logged(workdir)), int(rng.integers(0, 9))
     delay = rng.uniform(0, 8.0 if moment == "anywhere" and more == 0 else 0.3)
     with started(workdir) as process:
+        # SIGTERM is handled as soon as the command has read its settings; before that there is nothing to save.
+        while number == signal.SIGTERM and process.poll() is None and "run folder" not in printed_by(workdir):
+            time.sleep(0.005)
         while process.poll() is None and not is_reached(moment, workdir, begin, more):
             time.sleep(0.005)
         try:
@@ -173,7 +176,5 @@ def test_100_kills(tmp_path, expected, hits):
 def test_20_requests_to_stop(tmp_path, expected, hits):
     struck = survive(tmp_path, signal.SIGTERM, hits, expected, seed=2)
     print(summary(struck))
-    # Before anybody listens to it the signal ends the process as it ends any other: nothing has begun.
-    assert {x.code for x in struck} <= {STOPPED, -signal.SIGTERM}
-    assert sum(x.code == STOPPED for x in struck) >= 0.6 * hits
+    assert {x.code for x in struck} == {STOPPED}
     assert max(x.lost for x in struck) == 0
