@@ -16,17 +16,19 @@ import sys
 from mpcl_jax.batch import GROUPS, DataFileError
 from mpcl_jax.inspection.compare import Matching, match_slots
 from mpcl_jax.inspection.memory import Memory, open_memory
-from mpcl_jax.inspection.slots import Near, Slot, bank_agreement, describe_slots, lift
+from mpcl_jax.inspection.slots import Near, Slot, bank_agreement, describe_slots, lift, never_reported
 
 
 def to_text(memory: Memory, slots: list[Slot]) -> str:
     """What a person reads."""
     _, count, per_emotion, width = memory.bank.shape
     flags = {flag: sum(s.flag == flag for s in slots) for flag in ("dead", "collapsed")}
+    never = never_reported(slots)
     lines = [
         f"{memory.checkpoint}",
         f"{count} emotions × {per_emotion} slots, both sides, width {width}; agreement of the two banks "
-        f"{bank_agreement(memory.bank):.2f}; {flags['dead']} dead, {flags['collapsed']} collapsed",
+        f"{bank_agreement(memory.bank):.2f}; {flags['dead']} dead, {flags['collapsed']} collapsed"
+        + (f"; never reported in training: {', '.join(never)}" if never else ""),
         "",
     ]
     longest = max(map(len, memory.emotions))

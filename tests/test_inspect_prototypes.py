@@ -60,6 +60,18 @@ def test_a_slot_that_never_got_evidence_is_dead():
     assert [s.flag for s in describe_slots(planted)] == ["", "", "dead", "", "", ""]
 
 
+def test_an_emotion_without_evidence_was_never_reported():
+    planted = known_memory()
+    planted.mass[:, 1] = 0
+    planted.usage[1] = 0
+    planted.bank[:, 1, 1] = planted.bank[:, 1, 0]
+    slots = describe_slots(planted)
+    assert [s.flag for s in slots] == ["", "", "never reported", "never reported", "", ""]
+    assert "0 dead, 0 collapsed; never reported in training: calm\n" in to_text(planted, slots)
+    planted.mass[0, 1, 0] = 1.0  # one side once saw it, so it is about slots again
+    assert [s.flag for s in describe_slots(planted)][2:4] == ["dead", "dead"]
+
+
 def test_neighbours_in_the_own_and_in_the_other_bank():
     planted = known_memory()
     # joy 0 leans to fear 1 on the physiological side (cosine .6) and to calm 0 on the behavioural one (.8).

@@ -95,6 +95,19 @@ def test_a_healthy_run_has_nothing_flagged(healthy):
     assert "LEAKY" not in text and run.verdict[0] in text
 
 
+def test_an_emotion_that_nobody_reported_is_named(healthy):
+    run = read_run(healthy[0])
+    mass = run.memory.mass.copy()
+    mass[:, 2] = 0
+    unseen = run._replace(memory=run.memory._replace(mass=mass))
+    found = flagged_slots(unseen)
+    assert (found["dead"], found["collapsed"], found["never"]) == (0, 0, ["emotion 2"])
+    assert (
+        "Never reported in training, so nothing is remembered of: emotion 2." in Page(run_page(unseen)).text
+    )
+    assert "Never reported" not in Page(run_page(run)).text
+
+
 def test_what_the_script_gets_is_what_the_run_says(healthy):
     folder, (reported, predicted) = healthy
     data = json.loads(interactive(read_run(folder)))

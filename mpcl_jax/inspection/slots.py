@@ -9,6 +9,7 @@ from mpcl_jax.inspection.memory import Memory
 
 DEAD = 0.02  # of the average usage of its emotion's slots, or no evidence at all
 COLLAPSED = 0.99  # cosine to another slot of its emotion, in both banks
+NEVER = "never reported"  # no training window gave any of an emotion's slots evidence
 
 
 class Near(NamedTuple):
@@ -42,7 +43,7 @@ class Slot(NamedTuple):
     )
     agreement: float  # correlation over all other slots of its cosines in the two banks, -1 to 1
     windows: tuple[Window, ...]  # nearest training windows, each of another trial
-    flag: str  # "dead", "collapsed" or ""
+    flag: str  # "never reported" (its emotion, in training), "dead", "collapsed" or ""
 
 
 def describe_slots(memory: Memory) -> list[Slot]:
@@ -52,7 +53,7 @@ def describe_slots(memory: Memory) -> list[Slot]:
     cosine = np.einsum("gnd,hmd->ghnm", rows, rows)  # [G, G, N, N]
     usage = memory.usage / np.maximum(memory.usage.sum(1, keepdims=True), 1e-12)
     mass, twins = memory.mass.mean(0), _twins(cosine, count, slots)
-    agreement = _agreements(cosine)
+    flags, agreement = _flags(mass, usage, twins), _agreements(cosine)
 
     def near(g, h, n, allowed):
         m = int(np.where(allowed, cosine[g, h, n], -np.inf).argmax())
@@ -62,7 +63,6 @@ def describe_slots(memory: Memory) -> list[Slot]:
     for n in range(count * slots):
         c, k = divmod(n, slots)
         elsewhere = np.arange(count * slots) // slots != c
-        dead = mass[c, k] == 0 or usage[c, k] * slots < DEAD
         found.append(
             Slot(
                 emotion=memory.emotions[c],
@@ -76,10 +76,22 @@ def describe_slots(memory: Memory) -> list[Slot]:
                 windows=tuple(
                     map(Window, memory.near_id[c, k], memory.near_subject[c, k], memory.near_cosine[c, k])
                 ),
-                flag="dead" if dead else "collapsed" if twins[n] > COLLAPSED else "",
+                flag=flags[n],
             )
         )
     return found
+
+
+def _flags(mass: np.ndarray, usage: np.ndarray, twins: np.ndarray) -> list[str]:
+    """What is wrong with each slot [N]; `mass` and `usage` (shares) [C, K], `twins` [N]."""
+    never = np.broadcast_to(mass.sum(1, keepdims=True) == 0, mass.shape).ravel()
+    dead = ((mass == 0) | (usage * mass.shape[1] < DEAD)).ravel()
+    return np.select([never, dead, twins > COLLAPSED], [NEVER, "dead", "collapsed"], "").tolist()
+
+
+def never_reported(slots: list[Slot]) -> list[str]:
+    """Emotions without evidence in training, in the order of the bank."""
+    return list(dict.fromkeys(slot.emotion for slot in slots if slot.flag == NEVER))
 
 
 def _twins(cosine: np.ndarray, count: int, slots: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from mpcl_jax.batch import GROUPS
 from mpcl_jax.inspection.explanation import Explanation, explain, recalled_weights, window_kl
 from mpcl_jax.inspection.run_files import RunFiles
-from mpcl_jax.inspection.slots import describe_slots
+from mpcl_jax.inspection.slots import describe_slots, never_reported
 from mpcl_jax.report.pictures import best_typical_worst
 
 HEADS = ("chebyshev", "clark", "canberra", "kl", "cosine", "intersection", "skill")
@@ -49,7 +49,7 @@ def verdicts(run: RunFiles) -> list[dict[str, str]]:
 
 
 def flagged_slots(run: RunFiles) -> dict[str, Any] | None:
-    """Numbers of dead and collapsed slots, and all slots that are flagged; None without a memory."""
+    """Numbers of dead and collapsed slots, emotions without evidence, all flagged slots; None without a memory."""
     if run.memory is None:
         return None
     slots = describe_slots(run.memory)
@@ -58,6 +58,7 @@ def flagged_slots(run: RunFiles) -> dict[str, Any] | None:
         "count": len(slots),
         "dead": sum(slot.flag == "dead" for slot in slots),
         "collapsed": sum(slot.flag == "collapsed" for slot in slots),
+        "never": never_reported(slots),
         "flagged": flagged,
         "slots": slots,
     }
