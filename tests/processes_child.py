@@ -76,6 +76,7 @@ def main(folder: pathlib.Path, port: str, count: str, number: str, task: str):
         "distributed__process_count": int(count),
         "distributed__process_id": int(number),
         "distributed__heartbeat": 20,
+        "distributed__patience": 1200,
     }
     config = forty_epochs(**where) if task == "forty" else sharding_config(**where)
     processes.start(config.distributed)
