@@ -219,7 +219,7 @@ class TrainConfig:
     learning_rate: float = setting(2e-3, above(0.0, 10.0))
     # Share of all steps spent warming up; the rest is a cosine to 0.
     warmup: float = setting(0.05, below_one())
-    # Pull of AdamW on matrices towards 0; biases, norms and inverse temperatures are left alone.
+    # Pull of AdamW towards 0 on all that has two axes; biases, norms and inverse temperatures are left alone.
     weight_decay: float = setting(0.1, between(0.0, 100.0))
     # Largest global norm of a gradient.
     clip: float = setting(1.0, above(0.0, 1e6))

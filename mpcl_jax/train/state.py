@@ -59,8 +59,8 @@ def variables(params, prototypes: Prototypes | None) -> dict:
 def make_optimizer(settings: TrainConfig, steps: int, params) -> optax.GradientTransformation:
     """AdamW behind gradient clipping; the rate warms up linearly, then falls along a cosine to 0 at `steps`.
 
-    Weight decay acts on matrices only, not on biases, norms or inverse temperatures. `params` are needed for
-    their shapes alone.
+    Weight decay acts on what has two axes (matrices, emotion embeddings, the preferences of the valence queries),
+    not on biases, norms or inverse temperatures. `params` are needed for their shapes alone.
     """
     warmup = int(settings.warmup * steps)
     schedule = optax.warmup_cosine_decay_schedule(
