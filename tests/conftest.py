@@ -5,6 +5,7 @@ import os
 
 import jax
 import pytest
+from browser_fixture import chromium
 
 from mpcl_jax.data.cache import user_folder
 
@@ -15,6 +16,13 @@ def pytest_configure(config):
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One Chromium for all pages; tests that need it are skipped where there is none."""
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import hashlib
 import json
+import math
 import os
 import pathlib
 import signal
@@ -13,6 +14,7 @@ import time
 
 import numpy as np
 import pytest
+from browser_fixture import opened_without_complaint
 
 from mpcl_jax.settings import BASELINES
 from mpcl_jax.train.checkpoint import read_prototypes
@@ -90,6 +92,32 @@ def test_the_run_leaves_its_files(whole):
     assert len((workdir / "metrics.jsonl").read_text().splitlines()) == 3 * 12
     with (workdir / "predictions.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 72
+
+
+def test_a_browser_opens_the_page_of_the_run_and_it_answers(whole, browser):
+    workdir, printed = whole
+    assert opened_without_complaint(browser, workdir / "report.html")
+    with (workdir / "predictions.csv").open(newline="") as file:
+        windows = list(csv.DictReader(file))
+    people = list(dict.fromkeys(window["subject"] for window in windows))
+    choice = browser.find_elements("css selector", "#subject option")
+    assert [option.text for option in choice] == people
+    kl = browser.find_element("id", "kl")
+    first = kl.text
+    choice[-1].click()
+    shown = browser.find_elements("css selector", "#window option")
+    mine = [window for window in windows if window["subject"] == people[-1]]
+    assert [x.text.partition(" · KL ")[0] for x in shown] == [window["id"] for window in mine]
+    shares = {
+        kind: [float(x) for name, x in mine[1].items() if name.startswith(kind)] for kind in ("rep", "pre")
+    }
+    shown[1].click()
+    expected = sum(y * math.log(y / p) for y, p in zip(shares["rep"], shares["pre"], strict=True) if y > 0)
+    assert first != kl.text and float(kl.text.removeprefix("KL ")) == pytest.approx(expected, abs=2e-4)
+    assert len(browser.find_elements("css selector", "#map rect")) == 10 * 10
+    verdicts = [line.removeprefix("- ") for line in table_in(printed).splitlines() if line.startswith("- ")]
+    assert [x.text for x in browser.find_elements("css selector", ".verdict")] == verdicts
+    assert browser.get_log("browser") == []
 
 
 def test_started_again_a_finished_run_shows_the_same_table_in_seconds(whole):

@@ -36,6 +36,24 @@ def test_cooccurrence_cells_are_log_lifts_in_the_order_of_valence():
     assert all(low > high for low, high in (axis.get_ylim() for axis in axes[:2]))  # the first emotion on top
 
 
+def test_maps_of_many_emotions_stand_in_two_columns_and_nothing_is_cut_off():
+    count, rng = 24, np.random.default_rng(0)
+    names = [f"enthusiastic {c}" for c in range(count)]
+    maps = {name: rng.random((count, count)) for name in ("reported", "remembered", "retrieved")}
+    figure = memory.cooccurrence_maps(
+        maps, names, ["positive"] * 12 + ["negative"] * 12, references=("reported",)
+    )
+    *panels, bar = drawn(figure)
+    corners = [panel.get_position().get_points()[0] for panel in panels]
+    assert len(panels) == 3 and corners[0][1] == pytest.approx(corners[1][1])
+    assert corners[2][0] == pytest.approx(corners[0][0]) and corners[2][1] < corners[0][1]
+    left, below, right, top = figure.bbox.extents
+    for axis in (*panels, bar):
+        low, high = axis.get_tightbbox().get_points()
+        assert low[0] >= left and low[1] >= below and high[0] <= right and high[1] <= top
+    assert panels[2].get_tightbbox().y1 <= panels[0].get_tightbbox().y0
+
+
 def test_an_emotion_that_never_occurs_has_no_lift():
     joint = np.array([[0.5, 0.1, 0.0], [0.1, 0.3, 0.0], [0.0, 0.0, 0.0]])
     assert np.isnan(memory.log_lift(joint)[2]).all() and np.isfinite(memory.log_lift(joint)[0, 1])

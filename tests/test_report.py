@@ -4,13 +4,12 @@ import html.parser
 import json
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
+from browser_fixture import opened_without_complaint
 from finished_run import HOSTILE, write_run
 
 from mpcl_jax import experiment
@@ -182,36 +181,9 @@ def test_a_report_that_fails_costs_the_run_nothing(tmp_path, capsys):
     assert printed.startswith("no report (error: ") and "the results are written" in printed
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """Headless Chromium, driven by chromedriver."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    chromium, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("no chromium with chromedriver: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield started
-    started.quit()
-
-
-def requests_of(browser) -> list[str]:
-    """Addresses that the browser asked for since the last call."""
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-
-
 def test_a_browser_shows_the_page_and_answers(hostile, browser):
     folder, _ = hostile
-    browser.get((folder / "report.html").as_uri())
-    time.sleep(0.3)
-    assert browser.get_log("browser") == []
-    asked = [url for url in requests_of(browser) if not url.startswith(("file:", "data:", "chrome"))]
-    assert asked == []
+    assert opened_without_complaint(browser, folder / "report.html")
     assert browser.execute_script("return window.hacked") is None
     kl = browser.find_element("id", "kl")
     first = kl.text

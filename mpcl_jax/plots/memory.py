@@ -26,6 +26,7 @@ from mpcl_jax.plots.style import (
 )
 
 FARTHEST = 2.0  # colours end at 4 times and a quarter as often
+MANY = 12  # emotions above which maps stand in two columns, so that their names stay legible on a page
 
 
 def cooccurrence_maps(
@@ -41,11 +42,15 @@ def cooccurrence_maps(
     emotions correlate with the maps called `references`. Emotions stand ordered by valence.
     """
     order, count = by_valence(valence), len(emotions)
-    size = 1.3 + 0.16 * max(count, 9)
+    columns = len(maps) if count <= MANY else min(2, len(maps))
+    rows, size = -(-len(maps) // columns), 1.3 + 0.16 * max(count, 9)
     with styled():
-        figure = make_figure(1.6 + size * len(maps), size + 1.5 + 0.16 * len(references))
-        axes = figure.subplots(1, len(maps), sharey=True, squeeze=False)[0]
-        for axis, (name, joint) in zip(axes, maps.items(), strict=True):
+        height = rows * (size + 0.5 + 0.16 * len(references)) + 0.6
+        figure = make_figure(1.6 + size * columns, height, square=True)
+        axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+        for axis in axes[len(maps) :]:
+            axis.remove()
+        for axis, (name, joint) in zip(axes, maps.items(), strict=False):
             values = log_lift(joint)[np.ix_(order, order)]
             drawn = axis.pcolormesh(
                 np.ma.masked_invalid(values), cmap=MAP, vmin=-FARTHEST, vmax=FARTHEST, edgecolor="none"
@@ -55,18 +60,18 @@ def cooccurrence_maps(
                 axis.axvline(place, color="white", linewidth=2)
             axis.set_aspect("equal")
             ticks = [shortened(emotions[c]) for c in order]
-            axis.set_xticks(np.arange(count) + 0.5, ticks, rotation=90)
-            axis.set_yticks(np.arange(count) + 0.5, ticks)
+            axis.set_xticks(np.arange(count) + 0.5, ticks, rotation=90, fontsize=10)
+            axis.set_yticks(np.arange(count) + 0.5, ticks, fontsize=10)
             axis.spines[:].set_visible(False)
             others = [reference for reference in references if reference != name]
             told = [f"r = {map_correlation(joint, maps[x]):.2f} with {x.split(' ')[0]}" for x in others]
-            axis.set_title("\n".join([name, *told]))
+            axis.set_title("\n".join([name, *told]), fontsize=12)
         axes[0].invert_yaxis()  # shared by all
         bar = figure.colorbar(
-            drawn, ax=list(axes), shrink=0.7, pad=0.02, ticks=[-2, -1, 0, 1, 2], extend="both"
+            drawn, ax=list(axes[: len(maps)]), shrink=0.7, pad=0.02, ticks=[-2, -1, 0, 1, 2], extend="both"
         )
-        bar.ax.set_yticklabels(["¼", "½", "1", "2", "4"])
-        bar.set_label("times as often as if independent")
+        bar.ax.set_yticklabels(["¼", "½", "1", "2", "4"], fontsize=11)
+        bar.set_label("times as often as if independent", fontsize=11)
         bar.outline.set_visible(False)
     return figure
 
@@ -170,7 +175,7 @@ def slot_history(epoch, drift, usage, emotions: Sequence[str], valence: Sequence
     order = by_valence(valence)
     count, slots = drift.shape[1:]
     with styled():
-        figure = make_figure(8.4, max(3.4, 0.1 * count * slots + 1.2))
+        figure = make_figure(8.4, max(3.4, 0.06 * count * slots + 1.4))
         left, right = figure.subplots(1, 2)
         moved = np.maximum(drift.mean(2), 1e-5)  # [E, C]
         groups = list(dict.fromkeys(valence))
@@ -184,7 +189,7 @@ def slot_history(epoch, drift, usage, emotions: Sequence[str], valence: Sequence
         left.legend(handles=handles)
         left.set_yscale("log")
         left.yaxis.set_major_formatter("{x:g}")
-        left.yaxis.set_minor_formatter("")
+        left.minorticks_off()
         left.grid(axis="y")
         left.set(title="drift of the prototypes", xlabel="epoch", ylabel="1 − cosine to the epoch before")
         share = usage[:, order].reshape(len(epoch), -1).T  # [C · K, E]
@@ -212,7 +217,7 @@ def association_weights(
     """
     count = len(modalities)
     with styled():
-        figure = make_figure(2.0 + (0.6 + 0.48 * count) * len(scales), 2.3 + 0.5 * count)
+        figure = make_figure(2.0 + (0.6 + 0.48 * count) * len(scales), 2.3 + 0.5 * count, square=True)
         axes = figure.subplots(1, len(scales), sharey=True, squeeze=False)[0]
         most = max(float(association.max()), 1e-9)
         for axis, scale, shares in zip(axes, scales, association, strict=True):

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from scipy import stats
+from scipy.special import stdtrit
 
 from mpcl_jax.plots.style import (
     BLUE,
@@ -70,7 +70,7 @@ def emotion_errors(reported, predicted, subject) -> EmotionError:
     mean, n = people.mean(0), len(people)
     half = np.full_like(mean, np.nan)
     if n >= 3:
-        half = stats.t.ppf(0.975, n - 1) * people.std(0, ddof=1) / np.sqrt(n)
+        half = stdtrit(n - 1, 0.975) * people.std(0, ddof=1) / np.sqrt(n)
     return EmotionError(mean, mean - half, mean + half)
 
 
@@ -203,13 +203,13 @@ def learning_curves(metrics: Sequence[dict[str, float]]) -> Figure:
                 axis.plot(list(curve), list(curve.values()), color=SKY, linewidth=0.8)
             epochs = sorted(set.intersection(*(set(curve) for curve in curves.values())))
             axis.plot(
-                epochs, [np.mean([c[e] for c in curves.values()]) for e in epochs], color=BLUE, linewidth=2
+                epochs, [np.mean([c[e] for c in curves.values()]) for e in epochs], color=INK, linewidth=2
             )
             values = np.array([v for curve in curves.values() for v in curve.values()])
             if values.min() > 0 and values.max() > 1000 * values.min():
                 axis.set_yscale("log")
                 axis.yaxis.set_major_formatter("{x:g}")
-                axis.yaxis.set_minor_formatter("")
+                axis.minorticks_off()
             axis.set_title(name.replace("_", " "))
         for axis in axes[len(names) :]:
             axis.set_visible(False)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Two inks that a page may replace by its own; no figure uses them for anything else.
+# Two inks, and BLUE, that a page replaces by its own; no figure uses the inks for anything else.
 INK, FAINT = "#1b1f24", "#c9ced6"
 # Okabe and Ito's palette; every pair that must be told apart differs in lightness as well.
 BLUE, ORANGE, VERMILION, SKY, GREY = "#0072B2", "#E69F00", "#D55E00", "#56B4E9", "#9AA3AF"
@@ -53,9 +53,9 @@ def styled():
     return matplotlib.rc_context(_STYLE)
 
 
-def make_figure(width: float, height: float) -> Figure:
-    """An empty figure, sizes in inches."""
-    return Figure(figsize=(width, height), layout="constrained")
+def make_figure(width: float, height: float, *, square: bool = False) -> Figure:
+    """An empty figure, sizes in inches; `square` for panels as high as wide, whose names else get no room."""
+    return Figure(figsize=(width, height), layout="compressed" if square else "constrained")
 
 
 def shortened(name: str, most: int = 18) -> str:

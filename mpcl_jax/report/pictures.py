@@ -13,7 +13,7 @@ from mpcl_jax.inspection.explanation import window_kl
 from mpcl_jax.inspection.run_files import RunFiles
 from mpcl_jax.plots import memory as memory_plots
 from mpcl_jax.plots import results
-from mpcl_jax.plots.style import FAINT, INK, styled
+from mpcl_jax.plots.style import BLUE, FAINT, INK, styled
 
 TRUTHS = ("reported by people", "planted")  # maps that the others are compared with
 
@@ -28,7 +28,7 @@ class Picture(NamedTuple):
 
 
 def to_svg(figure: Figure) -> str:
-    """SVG for the inside of a page: text as outlines, its two inks replaced by the page's, no ids of groups."""
+    """SVG for the inside of a page: text as outlines, inks and blue replaced by the page's, no ids of groups."""
     out = io.StringIO()
     with styled():
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -36,7 +36,10 @@ def to_svg(figure: Figure) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg, flags=re.S)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    return svg.replace(INK, "currentColor").replace(FAINT.lower(), "var(--faint)")
+    own = {INK: "currentColor", FAINT: "var(--faint)", BLUE: "var(--blue)"}
+    for colour, of_page in own.items():
+        svg = svg.replace(colour.lower(), of_page)
+    return svg
 
 
 def cooccurrences(run: RunFiles) -> dict[str, np.ndarray]:
