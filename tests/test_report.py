@@ -16,6 +16,7 @@ from mpcl_jax import experiment
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.inspection.explanation import explain, row_of
 from mpcl_jax.inspection.run_files import read_run
+from mpcl_jax.report.__main__ import main
 from mpcl_jax.report.content import audit, flagged_slots, interactive
 from mpcl_jax.report.page import comparison_page, run_page, write_page
 
@@ -159,6 +160,14 @@ def test_the_commands_work_with_jax_hidden(healthy, tmp_path):
     assert "All runs were tested on the same split." in Page((tmp_path / "two.html").read_text()).text
     wrong = command("mpcl_jax.report", str(tmp_path))
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1) and wrong.stderr.startswith("error: ")
+
+
+def test_a_page_with_umap_that_is_not_installed_is_one_line(healthy, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    monkeypatch.setattr(sys, "argv", ["report", str(healthy[0]), "--prototypes", "umap"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert capsys.readouterr().err == "error: method = 'umap': needs `pip install mpcl-jax[umap]`\n"
 
 
 def test_a_run_without_memory_and_an_unfinished_one(tmp_path):

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mpcl_jax.batch import GROUPS
+from mpcl_jax.config import ConfigError
 from mpcl_jax.inspection.slots import correlation, lift, off_diagonal
 from mpcl_jax.plots.style import (
     FAINT,
@@ -25,6 +26,7 @@ from mpcl_jax.plots.style import (
     styled,
 )
 
+METHODS = ("pca", "umap")  # of `prototype_places`
 FARTHEST = 2.0  # colours end at 4 times and a quarter as often
 MANY = 12  # emotions above which maps stand in two columns, so that their names stay legible on a page
 
@@ -152,19 +154,38 @@ def _side_names(axis, centres: np.ndarray, emotions: Sequence[str]) -> None:
     axis.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
 
 
-def prototype_places(bank: np.ndarray) -> np.ndarray:
-    """Principal components of both banks together, [2, C, K, 2].
+def prototype_places(bank: np.ndarray, method: str = "pca") -> np.ndarray:
+    """Places of both banks together, [2, C, K, 2]: principal components, or UMAP by `method = "umap"`.
 
     The sides live in spaces of their own, so the behavioural bank is first rotated onto the physiological one
     (orthogonal Procrustes); what distance is left is disagreement about how prototypes lie to one another.
+    Raises ConfigError for another method, and for UMAP where umap-learn is not installed.
     """
+    if method not in METHODS:
+        raise ConfigError(f"method = {method!r}: must be one of {', '.join(METHODS)}")
     first, second = (x.reshape(-1, x.shape[-1]).astype(np.float64) for x in bank)
     left, _, right = np.linalg.svd(second.T @ first)
     both = np.concatenate([first, second @ (left @ right)])
-    both -= both.mean(0)
+    places = _principal_components(both) if method == "pca" else _umap(both)
+    return places.reshape(*bank.shape[:3], 2)
+
+
+def _principal_components(both: np.ndarray) -> np.ndarray:
+    both = both - both.mean(0)
     _, _, axes = np.linalg.svd(both, full_matrices=False)
     axes = axes[:2] * np.sign(axes[:2, np.abs(axes[:2]).argmax(1)].diagonal())[:, None]
-    return (both @ axes.T).reshape(*bank.shape[:3], 2)
+    return both @ axes.T
+
+
+def _umap(both: np.ndarray) -> np.ndarray:
+    try:
+        import umap  # an extra that takes seconds to import: only for those who ask for it
+    except ImportError:
+        raise ConfigError("method = 'umap': needs `pip install mpcl-jax[umap]`") from None
+    neighbours = min(15, len(both) - 1)
+    # One job, so that the seed decides; of few points the spectral start is not defined.
+    drawn = umap.UMAP(n_neighbors=neighbours, metric="cosine", init="pca", random_state=0, n_jobs=1)
+    return np.asarray(drawn.fit_transform(both), np.float64)
 
 
 def slot_history(epoch, drift, usage, emotions: Sequence[str], valence: Sequence[str]) -> Figure:

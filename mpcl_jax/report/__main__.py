@@ -5,7 +5,9 @@ import pathlib
 import sys
 
 from mpcl_jax.batch import DataFileError
+from mpcl_jax.config import ConfigError
 from mpcl_jax.inspection.run_files import read_run
+from mpcl_jax.plots.memory import METHODS
 from mpcl_jax.report.page import comparison_page, run_page, write_page
 
 
@@ -16,6 +18,9 @@ def main() -> None:
     parser.add_argument(
         "--output", metavar="FILE", help="default: RUN/report.html, or comparison.html for several"
     )
+    parser.add_argument(
+        "--prototypes", choices=METHODS, default="pca", help="how a run's prototypes are placed in the plane"
+    )
     asked = parser.parse_args()
     sys.stdout.reconfigure(errors="replace")
     several = len(asked.run) > 1
@@ -24,8 +29,8 @@ def main() -> None:
     )
     try:
         runs = [read_run(folder) for folder in asked.run]
-        write_page(file, comparison_page(runs) if several else run_page(runs[0]))
-    except (DataFileError, OSError) as mistake:
+        write_page(file, comparison_page(runs) if several else run_page(runs[0], asked.prototypes))
+    except (ConfigError, DataFileError, OSError) as mistake:
         print("error:", " ".join(str(mistake).split()), file=sys.stderr)
         sys.exit(2)
     print(file)

@@ -40,8 +40,8 @@ def _render(template: str, script: str, **context) -> str:
     )
 
 
-def run_page(run: RunFiles) -> str:
-    """The page of one run."""
+def run_page(run: RunFiles, method: str = "pca") -> str:
+    """The page of one run; `method` places its prototypes (`plots.memory.prototype_places`)."""
 
     def marked(found):
         return [{"key": p.key, "title": p.title, "caption": p.caption, "svg": Markup(p.svg)} for p in found]
@@ -56,7 +56,7 @@ def run_page(run: RunFiles) -> str:
         slots=content.flagged_slots(run),
         agreement=None if run.memory is None else f"{bank_agreement(run.memory.bank):.2f}",
         of_results=marked(pictures.draw_results(run)),
-        of_memory=marked(pictures.draw_memory(run)),
+        of_memory=marked(pictures.draw_memory(run, method)),
         of_training=marked(pictures.draw_training(run)),
         explained=content.explained(run),
         hardest=content.hardest(run),

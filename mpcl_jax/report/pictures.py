@@ -15,6 +15,7 @@ from mpcl_jax.plots import memory as memory_plots
 from mpcl_jax.plots import results
 from mpcl_jax.plots.style import BLUE, FAINT, INK, styled
 
+METHODS = {"pca": "Principal components", "umap": "UMAP (cosine)"}
 TRUTHS = ("reported by people", "planted")  # maps that the others are compared with
 
 
@@ -121,8 +122,8 @@ def draw_results(run: RunFiles) -> list[Picture]:
     return [Picture(key, title, caption, to_svg(figure)) for key, title, caption, figure in figures]
 
 
-def draw_memory(run: RunFiles) -> list[Picture]:
-    """Co-occurrence, prototypes, what the fusion recalled."""
+def draw_memory(run: RunFiles, method: str = "pca") -> list[Picture]:
+    """Co-occurrence, prototypes placed by `method` (`prototype_places`), what the fusion recalled."""
     names, maps = (run.emotions, run.valence), cooccurrences(run)
     figure = memory_plots.cooccurrence_maps(
         maps, *names, references=[name for name in maps if name in TRUTHS]
@@ -133,13 +134,14 @@ def draw_memory(run: RunFiles) -> list[Picture]:
     )
     figures = [("cooccurrence", "Which emotions go together", caption, figure)]
     if run.memory is not None:
-        places = memory_plots.prototype_map(run.memory.bank, run.memory.usage, *names)
+        places = memory_plots.prototype_places(run.memory.bank, method)
+        drawn = memory_plots.prototype_map(run.memory.bank, run.memory.usage, *names, places=places)
         caption = (
-            "Principal components of both banks, the behavioural one rotated onto the physiological. A line joins "
+            f"{METHODS[method]} of both banks, the behavioural one rotated onto the physiological. A line joins "
             "the two sides of a slot: the shorter, the better they agree. Area: the slot's share of its emotion's "
             "evidence. First fold."
         )
-        figures.append(("prototypes", "The prototypes", caption, places))
+        figures.append(("prototypes", "The prototypes", caption, drawn))
     if run.inspection is not None and run.inspection.association.any():
         share = run.inspection.association.mean(0)
         share = share / np.maximum(share.sum((0, 2), keepdims=True), 1e-12)
