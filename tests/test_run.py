@@ -388,8 +388,12 @@ def test_results_are_written_and_every_prediction_sums_to_one(finished, tmp_path
     workdir = tmp_path / "copy"
     shutil.copytree(run.workdir, workdir)
     monkeypatch.setattr(experiment, "keep_compiled_programs", lambda: None)
-    table = experiment.run_experiment(run.config, workdir, command="the command", stop=StopRequest())
+    config = dataclasses.replace(run.config, log=dataclasses.replace(run.config.log, report=False))
+    table = experiment.run_experiment(config, workdir, command="the command", stop=StopRequest())
     printed = capsys.readouterr().out
+    assert (
+        not (workdir / "report.html").exists() and "\nreport " not in printed and "no report" not in printed
+    )
     assert [row.method for row in table.rows] == ["train_mean", "MPCL"]
     assert printed.count("finished before") == 3
     assert "the command" in (workdir / "table.md").read_text()
