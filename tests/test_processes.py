@@ -25,6 +25,7 @@ from run_fixture import (
 )
 
 from mpcl_jax.config import ConfigError
+from mpcl_jax.inspection.fold_file import load_inspection
 from mpcl_jax.train import loop, processes
 from mpcl_jax.train.evaluate import load_predictions
 
@@ -125,9 +126,17 @@ def test_a_table_of_folds_side_by_side_is_that_of_folds_one_by_one(two, tmp_path
     alone = loop.train_folds(run)
     assert len(alone) == 3
     for number, one in enumerate(alone):
-        together = load_predictions(two.folder / "table" / "folds" / f"{number:02d}" / "predictions.npz")
+        fold = f"folds/{number:02d}"
+        together = load_predictions(two.folder / "table" / fold / "predictions.npz")
         np.testing.assert_array_equal(one.rows, together.rows)
         np.testing.assert_allclose(one.predicted, together.predicted, atol=1e-5)
+        looked_up = [load_inspection(x / fold / "inspection.npz") for x in (tmp_path, two.folder / "table")]
+        for name, mine, theirs in zip(looked_up[0]._fields, *looked_up, strict=True):
+            assert mine.size and mine.shape == theirs.shape, name
+            if mine.dtype.kind == "U":
+                assert (mine == theirs).mean() > 0.95, name  # rounding may decide between two near windows
+            else:
+                np.testing.assert_allclose(mine, theirs, atol=1e-3, err_msg=name)
     logs = [
         sorted((x["fold"], x["epoch"], x["loss"], x["validation_kl"]) for x in map(json.loads, file.open()))
         for file in (tmp_path / "metrics.jsonl", two.folder / "table" / "metrics.jsonl")
