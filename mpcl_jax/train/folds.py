@@ -152,7 +152,7 @@ def make_program(config: Config, model: MPCL, spec: DataSpec, longest: int, mesh
         epoch = over_folds(epoch, in_axes=(0, None, 0, 0))
         predict = over_folds(predict, in_axes=(0, 0, None, 0, 0))
     return Program(
-        create=compiled(create, out_shardings=by_fold),
+        create=compiled(create, once=True, out_shardings=by_fold),
         epoch=compiled(epoch, donate_argnums=0, out_shardings=(by_fold, replicated)),
         predict=compiled(predict, out_shardings=replicated),
         batches=compiled(partial(_draw_batches, count=steps, size=config.train.batch_size)),
