@@ -1,10 +1,11 @@
 """Reads damaged files as the program does in the guarded child. That imports this file, so it stays light."""
 
 import pathlib
-import resource
 import time
 import warnings
 from collections.abc import Callable
+
+from hostile_functions import peak_memory
 
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.data import dmer_features, dmer_files, dmer_signals, wesad
@@ -51,4 +52,4 @@ def outcome(file: pathlib.Path, read: Callable) -> tuple[str, str, float]:
 def outcomes(root: pathlib.Path, files: list[str]) -> tuple[dict[str, tuple], int]:
     """The outcome of each of `files` below `root`, and the largest memory of this process in bytes."""
     found = {name: outcome(pathlib.Path(root) / name, read_guarded) for name in files}
-    return found, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return found, peak_memory()

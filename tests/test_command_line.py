@@ -29,7 +29,10 @@ def refusal(arguments: list[str]) -> str:
         ("--config.model.heads=3", "did you mean config.model.fusion.heads or config.model.head?"),
         ("--config.train.optimizer.clip=1", "did you mean config.train.clip?"),
         ("--config.seeds=1", "did you mean config.seed?"),
-        ("--config.lr=1", "known here: seed, data, protocol, model, loss, train, benchmark, log"),
+        (
+            "--config.lr=1",
+            "known here: seed, data, protocol, model, loss, train, benchmark, distributed, log",
+        ),
         ("--config.train.epochs.x=1", "known here: epochs, batch_size"),
         ("--config.=1", "known here: seed, data"),
         ("--epochs=3", "--epochs: unknown option; did you mean --config.train.epochs?"),

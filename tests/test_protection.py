@@ -23,7 +23,7 @@ from mpcl_jax.train.state import Best, Guard, Training, TrainState
 @pytest.fixture(scope="module", autouse=True)
 def _small_blocks():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(folds, "EVALUATION_BLOCK", 4)
+        patch.setattr(folds, "EVALUATION_BLOCK", 5)
         yield
 
 
