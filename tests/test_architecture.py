@@ -68,7 +68,13 @@ JAX_FREE_LATE = ["train.lock", "main", "check_data"]
 WITHOUT_JAX = [name for name in ROW_OF if ROW_OF[name] < ROW_OF["model.encoders"]] + JAX_FREE_LATE
 
 # The only imports inside functions: behind the checks of settings, and of an optional dependency.
-LATE_IMPORTS = {"main": "mpcl_jax.experiment", "experiment": "tensorboardX", "plots.memory": "umap"}
+LATE_IMPORTS = {
+    "main": "mpcl_jax.experiment",
+    "experiment": "tensorboardX",
+    "plots.memory": "umap",
+    "benchmark.baselines": "sklearn",
+    "benchmark.selection": "sklearn",
+}
 # Python that names or runs other Python, and who may: the guarded child, told by its parent; config files.
 RUNS_CODE = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "importlib", "runpy", "imp"}
 MAY_RUN_CODE = {"data.guarded_child": {"importlib"}, "command_line": {"runpy"}}

@@ -3,12 +3,11 @@
 Each sees the rows of one training part, chooses its own setting there by grouped inner cross-validation
 (`selection.py`), and never sees a test label. "Same budget": nobody may try more than `trials` candidates.
 Regressions predict shares directly; clipping at 1e-6 and renormalising makes distributions of them.
+
+scikit-learn is imported where it is used: that takes a second, and training, which comes first, need not wait.
 """
 
 import numpy as np
-from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.linear_model import Ridge
-from sklearn.neighbors import KNeighborsRegressor
 from threadpoolctl import threadpool_limits
 
 from mpcl_jax.benchmark import mlp
@@ -67,6 +66,7 @@ def predict_train_mean(train: Part, x: np.ndarray) -> np.ndarray:
 
 def predict_knn(train: Part, x: np.ndarray, *, trials: int) -> np.ndarray:
     """The mean label of the k nearest training rows (Euclidean on z-scores), k chosen, [M, C]."""
+    from sklearn.neighbors import KNeighborsRegressor
 
     def fit_predict(part, x_new, neighbours):
         neighbours = min(neighbours, len(part.x))
@@ -78,6 +78,7 @@ def predict_knn(train: Part, x: np.ndarray, *, trials: int) -> np.ndarray:
 
 def predict_ridge(train: Part, x: np.ndarray, *, trials: int) -> np.ndarray:
     """Linear regression of the shares with an L2 penalty, alpha chosen, [M, C]."""
+    from sklearn.linear_model import Ridge
 
     def fit_predict(part, x_new, alpha):
         model = Ridge(alpha).fit(part.x.astype(np.float64), part.labels)
@@ -88,6 +89,7 @@ def predict_ridge(train: Part, x: np.ndarray, *, trials: int) -> np.ndarray:
 
 def predict_extra_trees(train: Part, x: np.ndarray, *, seed: int, trials: int) -> np.ndarray:
     """Extremely randomised trees on the shares, smallest leaf chosen (with fewer trees), [M, C]."""
+    from sklearn.ensemble import ExtraTreesRegressor
 
     def fit_predict(part, x_new, leaf, trees=SEARCH_TREES):
         # Half of the features per split: as good as all of them on WESAD and DMER's sample, in half the time.

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from sklearn.model_selection import GroupKFold
 
 from mpcl_jax import metrics
 
@@ -62,6 +61,8 @@ def inner_folds(group: np.ndarray, most: int = 3) -> list[InnerFold]:
     splits = min(most, len(np.unique(group)))
     if splits < 2:
         return []
+    from sklearn.model_selection import GroupKFold  # here: see baselines.py
+
     return [InnerFold(*rows) for rows in GroupKFold(splits).split(group, groups=group)]
 
 

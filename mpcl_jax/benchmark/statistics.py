@@ -8,7 +8,7 @@ weighted mean. Seeds are not units either: average over them first.
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy  # loads scipy.stats when it is asked for, which is after the training
 
 # Bootstrap resamples and sign flips. With 13 units or fewer all 2^n sign patterns are counted instead.
 RESAMPLES = 9_999
@@ -47,7 +47,7 @@ def subject_interval(values, *, weight=None, level: float = 0.95, seed: int = 0)
         return float(values[0]), float(values[0])
     # BCa has no answer where every resample lies on one side of the estimate; percentiles always have one.
     for method in ("BCa", "percentile"):
-        found = stats.bootstrap(
+        found = scipy.stats.bootstrap(
             (weight * values, weight),
             _ratio,
             paired=True,
@@ -95,7 +95,7 @@ def _sign_flip_p(weighted: np.ndarray, seed: int) -> float:
     """p of the mean of `weighted` [n] when each sign could as well be the other one; 1 where that is all one."""
     if len(weighted) < 2 or not weighted.any():
         return 1.0
-    test = stats.permutation_test(
+    test = scipy.stats.permutation_test(
         (weighted,),
         np.mean,
         permutation_type="samples",
@@ -113,7 +113,7 @@ def _detectable(delta: np.ndarray, weight: np.ndarray, mean: float, level: float
         return float("nan")
     share = weight / weight.sum()
     error = np.sqrt((share**2 * (delta - mean) ** 2).sum() * len(delta) / (len(delta) - 1))
-    return float((stats.norm.ppf(0.5 + level / 2) + stats.norm.ppf(0.8)) * error)
+    return float((scipy.stats.norm.ppf(0.5 + level / 2) + scipy.stats.norm.ppf(0.8)) * error)
 
 
 def _ratio(weighted, weight, axis=-1):

@@ -10,7 +10,7 @@ which missed and false beats were taken out.
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
+import scipy  # its parts load when they are asked for
 
 from mpcl_jax.data.windows import LEAST_GOOD, Described, Kind, absent, band_pass, described, repair
 
@@ -60,8 +60,8 @@ def _tops(wave: np.ndarray, energy: np.ndarray, fast: float, excess: float, rate
 
     `excess`: by which share of the mean energy; keeps the noise between two beats out.
     """
-    beat = ndimage.uniform_filter1d(energy, max(1, round(0.667 * rate)))
-    peak = ndimage.uniform_filter1d(energy, max(1, round(fast * rate)))
+    beat = scipy.ndimage.uniform_filter1d(energy, max(1, round(0.667 * rate)))
+    peak = scipy.ndimage.uniform_filter1d(energy, max(1, round(fast * rate)))
     inside = np.concatenate(([False], peak > beat + excess * energy.mean(), [False]))
     edges = np.flatnonzero(np.diff(inside.astype(np.int8)))
     stretches = zip(edges[::2], edges[1::2], strict=True)
@@ -100,7 +100,7 @@ def accepted_intervals(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     index = np.flatnonzero((intervals >= SHORTEST) & (intervals <= LONGEST))
     accepted = np.zeros(len(intervals), bool)
     if len(index) >= FEWEST:
-        usual = ndimage.median_filter(intervals[index], NEIGHBOURHOOD, mode="nearest")
+        usual = scipy.ndimage.median_filter(intervals[index], NEIGHBOURHOOD, mode="nearest")
         accepted[index] = np.abs(intervals[index] - usual) <= TOLERANCE * usual
     return intervals, accepted
 

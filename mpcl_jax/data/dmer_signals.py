@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy import signal
+import scipy  # its parts load when they are asked for
 
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.data.dmer_features import Stream as Faces
@@ -139,7 +139,7 @@ def eeg_features(windows: np.ndarray, rate: float) -> np.ndarray:
     size = min(round(rate), windows.shape[-1])
     whole = windows.shape[-1] // size * size
     seconds = windows[..., -whole:].reshape(*windows.shape[:-1], -1, size)
-    spectrum = np.fft.rfft(seconds * signal.windows.hann(size), n=FFT_SAMPLES)
+    spectrum = np.fft.rfft(seconds * scipy.signal.windows.hann(size), n=FFT_SAMPLES)
     power = (np.abs(spectrum) ** 2).mean(-2)
     bins = [(int(low / rate * FFT_SAMPLES), int(high / rate * FFT_SAMPLES) + 1) for low, high in BANDS]
     band = np.stack([power[..., first:end].mean(-1) for first, end in bins], -1)
@@ -152,8 +152,8 @@ def _pulse(x: np.ndarray, rate: float) -> np.ndarray:
     if not good.any():
         return x
     at = np.arange(x.shape[1])
-    sections = signal.butter(3, PULSE_BAND, "bandpass", fs=rate, output="sos")
-    filtered = signal.sosfiltfilt(sections, np.interp(at, at[good], x[0, good]))
+    sections = scipy.signal.butter(3, PULSE_BAND, "bandpass", fs=rate, output="sos")
+    filtered = scipy.signal.sosfiltfilt(sections, np.interp(at, at[good], x[0, good]))
     return np.where(good, filtered, np.nan)[None]
 
 
@@ -169,7 +169,7 @@ def _peripheral(windows: np.ndarray, rate: float, modality: str) -> np.ndarray:
     low, high = magnitude.min(1), magnitude.max(1)
     columns += [np.median(magnitude, 1), magnitude.mean(1), magnitude.std(1), low, high, high - low]
     if modality == "gsr":
-        columns.append(signal.welch(x, rate, nperseg=x.shape[1])[1].mean(1))
+        columns.append(scipy.signal.welch(x, rate, nperseg=x.shape[1])[1].mean(1))
     return np.column_stack(columns)[:, None]
 
 

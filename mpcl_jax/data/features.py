@@ -7,7 +7,7 @@ are logarithms.
 """
 
 import numpy as np
-from scipy import ndimage, signal
+import scipy  # its parts load when they are asked for
 
 from mpcl_jax.data.windows import (
     LEAST_GOOD,
@@ -51,13 +51,13 @@ def conductance(x: np.ndarray, rate: float) -> Described:
         return absent(CONDUCTANCE_NEUTRAL)
     x, rate = slower(x, rate, 4.0)
     minutes = len(x) / rate / 60
-    smooth = ndimage.uniform_filter1d(x, max(1, round(1.25 * rate)), mode="nearest")
+    smooth = scipy.ndimage.uniform_filter1d(x, max(1, round(1.25 * rate)), mode="nearest")
     heights = responses(smooth)
     values = {
         "log_level": np.log1p(x.mean()),
         "slope": slope(x, rate),
         "log_range": np.log1p(np.ptp(smooth)),
-        "log_spread": np.log1p(signal.detrend(x).std()),
+        "log_spread": np.log1p(scipy.signal.detrend(x).std()),
         "response_rate": len(heights) / minutes,
         "log_response_sum": np.log1p(heights.sum() / minutes),
         "log_activity": np.log1p(np.abs(np.diff(smooth)).sum() / minutes),
@@ -67,7 +67,7 @@ def conductance(x: np.ndarray, rate: float) -> Described:
 
 def responses(x: np.ndarray) -> np.ndarray:
     """Heights [k] of the peaks of x [n] that stand out by at least RESPONSE_LEAST, in the unit of x."""
-    _, found = signal.find_peaks(x, prominence=RESPONSE_LEAST)
+    _, found = scipy.signal.find_peaks(x, prominence=RESPONSE_LEAST)
     return found["prominences"]
 
 
@@ -88,7 +88,7 @@ def temperature(x: np.ndarray, rate: float) -> Described:
     values = {
         "level": x.mean(),
         "slope": slope(x, rate),
-        "log_spread": np.log1p(signal.detrend(x).std()),
+        "log_spread": np.log1p(scipy.signal.detrend(x).std()),
     }
     return described(TEMPERATURE_NEUTRAL, values, good)
 
@@ -114,7 +114,7 @@ def motion(x: np.ndarray, rate: float) -> Described:
         return absent(MOTION_NEUTRAL)
     x, rate = slower(x, rate, 32.0)
     second = max(1, round(rate))
-    around = x - ndimage.uniform_filter1d(x, second, axis=0, mode="nearest")
+    around = x - scipy.ndimage.uniform_filter1d(x, second, axis=0, mode="nearest")
     seconds = np.sqrt(block_mean((around**2).sum(1), second))
     values = {
         "log_energy": _log_rms(x - x.mean(0)),
@@ -148,7 +148,9 @@ def breathing(x: np.ndarray, rate: float) -> Described:
         return absent(BREATHING_NEUTRAL)
     x, rate = slower(x, rate, 25.0)
     wave = band_pass(x, 0.08, 0.8, rate)
-    peaks, _ = signal.find_peaks(wave, prominence=0.5 * wave.std(), distance=max(1, BREATH_SECONDS * rate))
+    peaks, _ = scipy.signal.find_peaks(
+        wave, prominence=0.5 * wave.std(), distance=max(1, BREATH_SECONDS * rate)
+    )
     if len(peaks) < 3:
         return described(BREATHING_NEUTRAL, {}, 0.0)
     lengths = np.diff(peaks)

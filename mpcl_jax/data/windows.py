@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import signal
+import scipy  # its parts load when they are asked for
 
 VERSION = (
     1  # of the numbers made by cardiac.py and features.py; raised with each change, caches are made anew
@@ -117,10 +117,10 @@ def slower(x: np.ndarray, rate: float, wanted: float) -> tuple[np.ndarray, float
 
 def band_pass(x: np.ndarray, low: float, high: float, rate: float) -> np.ndarray:
     """x [n, ...] between `low` and `high` Hz, or up to 90 % of what `rate` can hold; no delay."""
-    return signal.sosfiltfilt(_sections(low, min(high, 0.45 * rate), rate), x, axis=0)
+    return scipy.signal.sosfiltfilt(_sections(low, min(high, 0.45 * rate), rate), x, axis=0)
 
 
 @functools.lru_cache(maxsize=64)
 def _sections(low: float, high: float, rate: float) -> np.ndarray:
     """Second-order Butterworth band pass as second-order sections."""
-    return signal.butter(2, (low, high), btype="bandpass", fs=rate, output="sos")
+    return scipy.signal.butter(2, (low, high), btype="bandpass", fs=rate, output="sos")
