@@ -24,7 +24,8 @@ from mpcl_jax.config import ConfigError, resolve
 from mpcl_jax.experiment import code_version, run_baselines
 from mpcl_jax.settings import Config
 from mpcl_jax.train.devices import keep_compiled_programs
-from mpcl_jax.train.loop import prepare, train_folds
+from mpcl_jax.train.loop import train_folds
+from mpcl_jax.train.run import prepare
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 

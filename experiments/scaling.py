@@ -51,7 +51,7 @@ from mpcl_jax.train.folds import (
     stack,
     stack_keys,
 )
-from mpcl_jax.train.loop import Run, prepare
+from mpcl_jax.train.run import Run, prepare
 
 
 class Measured(NamedTuple):

@@ -57,7 +57,7 @@ from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.experiment import code_version
 from mpcl_jax.settings import Config
 from mpcl_jax.train.folds import EVALUATION_BLOCK, FoldArrays, fold_arrays, padded_length
-from mpcl_jax.train.loop import Run, prepare
+from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.state import chosen_model
 
 

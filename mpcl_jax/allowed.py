@@ -1,4 +1,4 @@
-"""What values a setting may take, in words for people and as a test; the vocabulary of `settings.py`."""
+"""What values a setting may take, in words for people and as a test; the vocabulary of all settings."""
 
 import dataclasses
 from collections.abc import Callable
@@ -40,6 +40,7 @@ def each(rule: Allowed, least: int = 0) -> Allowed:
 
 SWITCH = Allowed("true or false", lambda x: isinstance(x, bool))
 WORD = Allowed("text", lambda x: isinstance(x, str))
+SEED = between(0, 2**32 - 1)
 
 
 def setting(default, allowed: Allowed):

@@ -12,7 +12,7 @@ import sys
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data import check_dmer, check_folder, check_wesad
 from mpcl_jax.data.faults import Examined, Fault
-from mpcl_jax.settings import DmerConfig, WesadConfig
+from mpcl_jax.data.settings import DmerConfig, WesadConfig
 
 
 def examine(path: str, kind: str) -> Examined:

@@ -22,7 +22,8 @@ from mpcl_jax.train.devices import keep_compiled_programs
 from mpcl_jax.train.evaluate import Predictions
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.lock import only_run_in
-from mpcl_jax.train.loop import Run, prepare, train_folds
+from mpcl_jax.train.loop import train_folds
+from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.run_folder import fold_folder
 from mpcl_jax.train.storage import write_text
 

@@ -12,7 +12,7 @@ from mpcl_jax.batch import Batch
 from mpcl_jax.model.mpcl import MPCLOutput
 from mpcl_jax.model.prototypes import evidence_of
 from mpcl_jax.model.relation_distillation import relation_distillation
-from mpcl_jax.settings import LossConfig, ModelConfig
+from mpcl_jax.model.settings import LossConfig, ModelConfig
 
 
 def active_weights(weights: LossConfig, model: ModelConfig) -> LossConfig:

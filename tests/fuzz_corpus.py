@@ -17,7 +17,7 @@ from mpcl_jax.batch import Recordings
 from mpcl_jax.data.folder_meta import Meta
 from mpcl_jax.data.manifest import write_manifest
 from mpcl_jax.data.protocols import make_split
-from mpcl_jax.settings import ProtocolConfig
+from mpcl_jax.data.settings import ProtocolConfig
 
 # Where a file says what it holds: damage near these is worth more than damage among the numbers.
 ANCHORS = {

@@ -93,13 +93,13 @@ LOOPS = [
         RUN,
     ),
     Defect(
-        "train/loop.py",
+        "train/run.py",
         "jax.random.fold_in(seed, _own_number(fold))",
         "jax.random.fold_in(seed, number)",
         PROTECTION,
     ),
     Defect(
-        "train/loop.py",
+        "train/run.py",
         "training_part = take(run.recordings, fold.train)",
         "training_part = run.recordings",
         RUN,

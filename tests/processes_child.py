@@ -23,9 +23,10 @@ from run_fixture import forty_epochs, quickly_prepared, sharding_config, table_c
 from mpcl_jax.config import ConfigError, ProcessError  # noqa: E402
 from mpcl_jax.settings import Config  # noqa: E402
 from mpcl_jax.train import loop, processes  # noqa: E402
+from mpcl_jax.train.run import Run  # noqa: E402
 
 
-def dies_after_an_epoch(run: loop.Run) -> loop.Run:
+def dies_after_an_epoch(run: Run) -> Run:
     """The same run, whose process is gone before it asks for the second epoch."""
     epoch, calls = run.program.epoch, []
 
@@ -46,7 +47,7 @@ def refused(act) -> str:
     return "nothing"
 
 
-def answers(folder: pathlib.Path, config: Config, run: loop.Run) -> dict[str, str]:
+def answers(folder: pathlib.Path, config: Config, run: Run) -> dict[str, str]:
     """What this process is told where something is wrong; the last answer takes its patience of 5 s."""
     process = config.distributed.process_id
     other_seed = sharding_config(seed=process)

@@ -11,8 +11,8 @@ import pytest
 from mpcl_jax.config import default, resolve
 from mpcl_jax.settings import Config
 from mpcl_jax.train import checkpoint, folds
-from mpcl_jax.train.loop import Run, prepare
 from mpcl_jax.train.progress import MetricsLog
+from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.state import Training
 
 TINY = {
@@ -86,7 +86,7 @@ def quick_options() -> dict:
 
 
 def quickly_prepared(config: Config, workdir: pathlib.Path) -> Run:
-    """`loop.prepare`, with programs that compile fast and run slowly."""
+    """`prepare`, with programs that compile fast and run slowly."""
 
     def quickly(function, *, once=False, **options):
         return jax.jit(function, compiler_options=quick_options(), **options)

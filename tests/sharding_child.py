@@ -21,9 +21,11 @@ from run_fixture import PowerCut, last_training, quickly_prepared, sharding_conf
 
 from mpcl_jax.config import ConfigError  # noqa: E402
 from mpcl_jax.train import loop  # noqa: E402
+from mpcl_jax.train.progress import MetricsLog  # noqa: E402
+from mpcl_jax.train.run import Run, prepare  # noqa: E402
 
 
-def first_epoch(run: loop.Run) -> list:
+def first_epoch(run: Run) -> list:
     """The states before and after the first epoch, on the host, and what was described of them.
 
     The run is stopped behind its first checkpoint.
@@ -60,12 +62,12 @@ def main(folder: pathlib.Path):
     np.savez(folder / "memory.npz", **eight.state.prototypes._asdict())
 
     shutil.copytree(folder / "eight", folder / "whole")
-    whole = run._replace(workdir=folder / "whole", log=loop.MetricsLog(folder / "whole" / "metrics.jsonl"))
+    whole = run._replace(workdir=folder / "whole", log=MetricsLog(folder / "whole" / "metrics.jsonl"))
     loop.train_folds(whole)
     restored = jax.tree.map(described, last_training(whole)[1])
 
     try:
-        loop.prepare(sharding_config(train__batch_size=12), folder / "twelve")
+        prepare(sharding_config(train__batch_size=12), folder / "twelve")
     except ConfigError as mistake:
         refused = str(mistake)
 

@@ -18,6 +18,7 @@ PACKAGE = ROOT / "mpcl_jax"
 ROWS = (
     # What everybody speaks of: settings, the data contract, the measures.
     "allowed batch metrics",
+    "data.settings model.settings",
     "settings",
     "config",
     # Files into arrays.
@@ -55,6 +56,7 @@ ROWS = (
     "train.checkpoint train.run_folder train.folds",
     "train.evaluate train.skips train.examine",
     # What a run is compared with.
+    "train.run",
     "train.loop benchmark.statistics benchmark.selection",
     "benchmark.mlp benchmark.leaderboard",
     "benchmark.baselines benchmark.table_text",

@@ -14,7 +14,7 @@ from mpcl_jax import check_data
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.data import check_dmer, check_wesad, dmer_files, pipeline, wesad
 from mpcl_jax.data.safe_read import run_guarded
-from mpcl_jax.settings import DataConfig, WesadConfig
+from mpcl_jax.data.settings import DataConfig, WesadConfig
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 WINDOWS = WesadConfig(window_seconds=8.0, step_seconds=3.0)  # conditions of the fixture last 20 s

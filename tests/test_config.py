@@ -16,7 +16,7 @@ import random
 
 import pytest
 
-from mpcl_jax import settings
+from mpcl_jax.allowed import WORD
 from mpcl_jax.command_line import from_command_line, read_config_file
 from mpcl_jax.config import LEAVES, ConfigError, default, plain, resolve
 from mpcl_jax.settings import Config
@@ -115,7 +115,7 @@ def bad_values(key: str) -> dict[str, object]:
     kind, rule = LEAVES[key], allowed_of(key)
     bad = {text: text for text in WRONG_TEXT.get(kind, ())} | TUPLES.get(kind, {})
     bad |= {x: kind(x) for x in SENSELESS.get(kind, ()) if not rule.holds(kind(x))}
-    if kind is str and rule is not settings.WORD:
+    if kind is str and rule is not WORD:
         bad |= {text: text for text in ("nonsense", "", "Raw", "simulated ")}
     return bad
 
@@ -255,16 +255,17 @@ def test_every_default_keeps_its_own_range():
 
 
 def test_every_setting_has_a_comment_above_it():
-    source = (ROOT / "mpcl_jax" / "settings.py").read_text()
-    lines, fields = source.splitlines(), 0
-    for node in ast.walk(ast.parse(source)):
-        for field in node.body if isinstance(node, ast.ClassDef) else ():
-            if isinstance(field, ast.AnnAssign) and field.value.func.id == "setting":
-                fields += 1
-                above = lines[field.lineno - 2].strip()
-                assert above.startswith("# ") and len(above) > 15, (
-                    f"{node.name}.{field.target.id}: no comment"
-                )
+    fields = 0
+    for file in (ROOT / "mpcl_jax").rglob("settings.py"):
+        lines = file.read_text().splitlines()
+        for node in ast.walk(ast.parse(file.read_text())):
+            for field in node.body if isinstance(node, ast.ClassDef) else ():
+                if isinstance(field, ast.AnnAssign) and field.value.func.id == "setting":
+                    fields += 1
+                    above = lines[field.lineno - 2].strip()
+                    assert above.startswith("# ") and len(above) > 15, (
+                        f"{node.name}.{field.target.id}: no comment"
+                    )
     assert fields == len(LEAVES)
 
 

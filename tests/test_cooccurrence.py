@@ -10,7 +10,7 @@ from tiny_model import all_finite, memory, parameters_of, quick_jit
 
 from mpcl_jax.model.cooccurrence import RARE, CooccurrenceRetrieval
 from mpcl_jax.model.fusion import unit
-from mpcl_jax.settings import CooccurrenceConfig
+from mpcl_jax.model.settings import CooccurrenceConfig
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")
 

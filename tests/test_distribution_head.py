@@ -15,7 +15,7 @@ from mpcl_jax.model.distribution_head import (
     ValenceCompression,
     start_at_mean,
 )
-from mpcl_jax.settings import HeadConfig
+from mpcl_jax.model.settings import HeadConfig
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")
 

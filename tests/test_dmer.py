@@ -21,7 +21,7 @@ from scipy.io import savemat
 
 from mpcl_jax.data import cache, dmer, dmer_files
 from mpcl_jax.data.dmer_files import EMOTIONS, VALENCE
-from mpcl_jax.settings import DmerConfig
+from mpcl_jax.data.settings import DmerConfig
 
 SAMPLE = pathlib.Path(__file__).resolve().parents[1].parent / "shared" / "data" / "dmer_feature_sample.mat"
 SETTINGS = DmerConfig()

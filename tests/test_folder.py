@@ -12,7 +12,7 @@ from mpcl_jax.batch import DataFileError
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data import folder as own_data
 from mpcl_jax.data.protocols import make_split
-from mpcl_jax.settings import PROTOCOLS, ProtocolConfig
+from mpcl_jax.data.settings import PROTOCOLS, ProtocolConfig
 
 DOCS = pathlib.Path(__file__).resolve().parents[1] / "docs" / "own_data.md"
 META = {

@@ -19,8 +19,8 @@ from mpcl_jax.data.folder import read_subject
 from mpcl_jax.data.folder_meta import read_meta
 from mpcl_jax.data.manifest import read_manifest
 from mpcl_jax.data.safe_read import Limits, read_text, run_guarded
+from mpcl_jax.data.settings import WesadConfig
 from mpcl_jax.data.wesad_quest import parse_questionnaire
-from mpcl_jax.settings import WesadConfig
 
 FILES = {"pkl": 5000, "mat": 3000, "npz": 1000, "csv": 500, "json": 500}  # 10,000
 GUARDED = ("pkl", "mat")  # the program reads these in the child only

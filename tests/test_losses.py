@@ -11,7 +11,7 @@ from tiny_model import MODEL, all_finite, changed, quick_jit, same_bits
 from mpcl_jax.batch import Batch
 from mpcl_jax.losses import active_weights, cooccurrence_loss, kl_divergence, prototype_loss, total_loss
 from mpcl_jax.model.mpcl import MPCLOutput
-from mpcl_jax.settings import LossConfig
+from mpcl_jax.model.settings import LossConfig
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")
 

@@ -9,7 +9,7 @@ from mpcl_jax.batch import DataFileError, Recordings, take
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data.manifest import read_manifest, row_ids, write_manifest
 from mpcl_jax.data.protocols import make_split
-from mpcl_jax.settings import PROTOCOLS, ProtocolConfig
+from mpcl_jax.data.settings import PROTOCOLS, ProtocolConfig
 
 
 def fake_recordings() -> Recordings:

@@ -28,6 +28,7 @@ from mpcl_jax.config import ConfigError
 from mpcl_jax.inspection.fold_file import load_inspection
 from mpcl_jax.train import loop, processes
 from mpcl_jax.train.evaluate import load_predictions
+from mpcl_jax.train.run import prepare
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROMISED = 120  # seconds within which all end when one is gone
@@ -176,9 +177,9 @@ def test_one_process_waits_for_nobody():
 def test_folds_and_devices_that_do_not_fit_are_refused(tmp_path):
     many = {"train__generator": "threefry2x32", "train__folds_at_once": 4}
     with pytest.raises(ConfigError, match="config.train.folds_at_once = 4: this run has 3 fold"):
-        loop.prepare(tiny_config(**many), tmp_path)
+        prepare(tiny_config(**many), tmp_path)
     with pytest.raises(ConfigError, match="fold_axis = 2: must divide the number of devices, 1"):
-        loop.prepare(tiny_config(**many, distributed__fold_axis=2), tmp_path)
+        prepare(tiny_config(**many, distributed__fold_axis=2), tmp_path)
 
 
 # ---- the full figures ----

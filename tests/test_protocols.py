@@ -7,7 +7,7 @@ from mpcl_jax.batch import DataFileError, Recordings, take
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data import protocols
 from mpcl_jax.data.manifest import SENTENCES
-from mpcl_jax.settings import PROTOCOLS, ProtocolConfig
+from mpcl_jax.data.settings import PROTOCOLS, ProtocolConfig
 
 
 def fake_recordings(people=6, clips=10, windows=4, with_start=True) -> Recordings:

@@ -24,8 +24,9 @@ from mpcl_jax.data.protocols import make_split
 from mpcl_jax.train import checkpoint, folds, loop, run_folder
 from mpcl_jax.train.evaluate import Predictions, load_predictions, predict_rows, save_predictions
 from mpcl_jax.train.interrupt import StopRequest
-from mpcl_jax.train.loop import prepare, train_folds
+from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.progress import LINES_PER_FOLD, MetricsLog, Ticker
+from mpcl_jax.train.run import Run, _own_number, prepare
 
 
 class Board:
@@ -238,9 +239,7 @@ def test_a_damaged_config_of_the_folder_is_named(finished, tmp_path):
 
 def test_folds_of_a_manifest_may_have_any_name_and_train_alike(finished):
     fold = finished[0].split.folds[0]
-    numbers = [
-        loop._own_number(fold._replace(name=name)) for name in ("fold 3 of 10", "anna", "", "fold x of 3")
-    ]
+    numbers = [_own_number(fold._replace(name=name)) for name in ("fold 3 of 10", "anna", "", "fold x of 3")]
     assert numbers[0] == 3
     assert len(set(numbers)) == 4 and all(0 <= x < 2**32 for x in numbers)
 
@@ -278,7 +277,7 @@ def test_the_best_epoch_by_validation_is_kept_parameters_and_prototypes(finished
     assert set(best_epochs) - {epochs}, "no fold in which the best epoch is not the last: nothing was tested"
 
 
-def with_labels_mixed(run: loop.Run, rows: np.ndarray) -> loop.Run:
+def with_labels_mixed(run: Run, rows: np.ndarray) -> Run:
     """The same run, but the windows `rows` carry each other's labels."""
     labels = run.recordings.labels.copy()
     labels[rows] = labels[np.roll(rows, 3)]

@@ -20,8 +20,9 @@ from test_pickle_reader import call, hostile, text
 from mpcl_jax.data import folder, manifest
 from mpcl_jax.data.protocols import make_split
 from mpcl_jax.data.safe_read import Limits, run_guarded
+from mpcl_jax.data.settings import ProtocolConfig
 from mpcl_jax.experiment import predictions_csv
-from mpcl_jax.settings import Config, ProtocolConfig
+from mpcl_jax.settings import Config
 from mpcl_jax.train.evaluate import Predictions
 from mpcl_jax.train.run_folder import claim
 

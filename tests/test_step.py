@@ -32,7 +32,7 @@ from mpcl_jax.train.step import hide_modalities, make_train_step
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")
 
-KEY = jax.random.key(3, impl="rbg")  # the generator of a run: train/loop.py
+KEY = jax.random.key(3, impl="rbg")  # the generator of a run: train/run.py
 
 # Together these use every switch of docs/method.md; the first is the full model.
 VARIANTS = {

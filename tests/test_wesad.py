@@ -13,7 +13,7 @@ from wesad_fixture import HEART, ORDER, answers, python2_pickle, recording, writ
 from mpcl_jax.batch import DataFileError, spec_of
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data import cache, cardiac, features, wesad
-from mpcl_jax.settings import WesadConfig
+from mpcl_jax.data.settings import WesadConfig
 
 SMALL = WesadConfig(window_seconds=10.0, step_seconds=5.0)
 SWAPPED = ("Base", "Fun", "Medi 2", "TSST", "Medi 1")

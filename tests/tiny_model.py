@@ -14,7 +14,8 @@ import numpy as np
 from mpcl_jax.batch import Batch, DataSpec
 from mpcl_jax.model import mpcl
 from mpcl_jax.model.prototypes import Prototypes
-from mpcl_jax.settings import Config, FusionConfig, MemoryConfig, ModelConfig, TrainConfig
+from mpcl_jax.model.settings import FusionConfig, MemoryConfig, ModelConfig
+from mpcl_jax.settings import Config, TrainConfig
 from mpcl_jax.train.state import TrainState, initial_variables, make_optimizer
 
 SPEC = DataSpec(

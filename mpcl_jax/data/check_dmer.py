@@ -22,7 +22,7 @@ from mpcl_jax.data.faults import (
     twin_faults,
 )
 from mpcl_jax.data.safe_read import parse_mat, run_guarded
-from mpcl_jax.settings import DmerConfig
+from mpcl_jax.data.settings import DmerConfig
 
 STILL = 60.0  # seconds for which a worn sensor may say the same
 RATINGS = np.arange(1, 6)

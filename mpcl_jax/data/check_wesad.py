@@ -10,7 +10,7 @@ from mpcl_jax.data import wesad, wesad_quest
 from mpcl_jax.data.faults import Examined, Fault, Summary, attempt, channel_faults, print_of, twin_faults
 from mpcl_jax.data.pickle_reader import parse_pickle
 from mpcl_jax.data.safe_read import read_text, run_guarded
-from mpcl_jax.settings import WesadConfig
+from mpcl_jax.data.settings import WesadConfig
 
 RELEASE = tuple(f"S{n}" for n in range(2, 18) if n != 12)  # the people of the published data set
 STILL = 120.0  # seconds; the longest in the real recordings are 25 (TEMP), 4 (EDA), 0.1 (BVP)

@@ -29,7 +29,7 @@ from mpcl_jax.data.dmer_files import (
     source_files,
 )
 from mpcl_jax.data.safe_read import run_guarded
-from mpcl_jax.settings import DmerConfig
+from mpcl_jax.data.settings import DmerConfig
 
 VERSION = 1  # of the numbers made of DMER's files; raised with each change, caches are made anew
 GROUPS = {"eeg": "physiological", "gsr": "physiological", "ppg": "physiological", "video": "behavioural"}

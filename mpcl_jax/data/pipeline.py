@@ -9,8 +9,8 @@ from mpcl_jax.config import ConfigError
 from mpcl_jax.data import dmer, folder, wesad
 from mpcl_jax.data.faults import print_of
 from mpcl_jax.data.normalise import standardise_per_subject
+from mpcl_jax.data.settings import DataConfig
 from mpcl_jax.data.simulate import simulate
-from mpcl_jax.settings import DataConfig
 
 
 def load(settings: DataConfig) -> Recordings:

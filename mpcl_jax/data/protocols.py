@@ -28,7 +28,7 @@ from mpcl_jax.data.manifest import (
     sign_split,
     write_manifest,
 )
-from mpcl_jax.settings import ProtocolConfig
+from mpcl_jax.data.settings import ProtocolConfig
 
 __all__ = ["Fold", "Split", "check_split", "make_split", "read_manifest", "row_ids", "write_manifest"]
 

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from mpcl_jax.batch import GROUPS, Recordings, check_recordings
-from mpcl_jax.settings import SimulateConfig
+from mpcl_jax.data.settings import SimulateConfig
 
 DMER_EMOTIONS = (
     *("Inspired", "Alert", "Excited", "Enthusiastic", "Determined"),

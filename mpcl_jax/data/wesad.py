@@ -22,8 +22,8 @@ from mpcl_jax.config import ConfigError
 from mpcl_jax.data import cache as disk
 from mpcl_jax.data import cardiac, features, safe_read, wesad_quest
 from mpcl_jax.data.pickle_reader import parse_pickle
+from mpcl_jax.data.settings import WesadConfig
 from mpcl_jax.data.windows import VERSION, Kind, Windows, describe, fill
-from mpcl_jax.settings import WesadConfig
 
 LABEL_RATE = 700  # Hz, of the labels and of the chest
 GRID = 4  # Hz, the slowest signal: windows begin and end on its samples

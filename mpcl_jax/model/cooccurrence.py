@@ -6,7 +6,7 @@ from einops import rearrange
 
 from mpcl_jax.model.associative_memory import associate
 from mpcl_jax.model.fusion import unit
-from mpcl_jax.settings import CooccurrenceConfig
+from mpcl_jax.model.settings import CooccurrenceConfig
 
 RARE = 1e-3  # added to the prior: a pair never seen stays possible, at about one in a thousand
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 
-from mpcl_jax.settings import HeadConfig
+from mpcl_jax.model.settings import HeadConfig
 
 
 class ValenceCompression(nn.Module):

@@ -9,7 +9,7 @@ from einops import rearrange
 
 from mpcl_jax.batch import GROUPS
 from mpcl_jax.model.associative_memory import MultiScaleRetrieval
-from mpcl_jax.settings import FusionConfig
+from mpcl_jax.model.settings import FusionConfig
 
 
 class Fused(NamedTuple):

@@ -18,7 +18,7 @@ from mpcl_jax.model.prototypes import (
     recall_absent,
     similarities,
 )
-from mpcl_jax.settings import ModelConfig
+from mpcl_jax.model.settings import ModelConfig
 
 
 class MPCLOutput(NamedTuple):

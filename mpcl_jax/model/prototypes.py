@@ -15,7 +15,7 @@ from einops import rearrange
 
 from mpcl_jax.batch import GROUPS
 from mpcl_jax.model.fusion import unit
-from mpcl_jax.settings import MemoryConfig
+from mpcl_jax.model.settings import MemoryConfig
 
 HIGHEST = jax.lax.Precision.HIGHEST  # sums that accumulate over a whole training never run in TF32 or bf16
 

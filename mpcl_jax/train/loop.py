@@ -1,4 +1,4 @@
-"""A whole run: recordings → split → every fold trained, predicted and compared → one table.
+"""Every fold of a run: trained, or continued, or read, and predicted.
 
 Started again with the same command it continues: finished folds are read, the running one goes on from its
 last checkpoint and ends with the same bits as if nothing had happened.
@@ -8,111 +8,29 @@ import contextlib
 import dataclasses
 import math
 import pathlib
-import re
-import zlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from mpcl_jax.batch import Recordings, spec_of, take
-from mpcl_jax.config import ConfigError
-from mpcl_jax.data import pipeline
 from mpcl_jax.data.manifest import row_ids
-from mpcl_jax.data.normalise import Normalisation, fit_normalisation
-from mpcl_jax.data.protocols import Fold, Split, make_split
 from mpcl_jax.inspection.fold_file import save_inspection
-from mpcl_jax.model.mpcl import build
-from mpcl_jax.settings import Config, ProtocolConfig
 from mpcl_jax.train import checkpoint, processes, run_folder
-from mpcl_jax.train.devices import make_mesh
 from mpcl_jax.train.endings import TrainingError
 from mpcl_jax.train.evaluate import Predictions, load_predictions, predict_rows, save_predictions
 from mpcl_jax.train.examine import Trained, examine_group
 from mpcl_jax.train.folds import (
     FoldArrays,
-    Longest,
-    Program,
-    Rows,
-    device_rows,
     fold_arrays,
-    longest_of,
-    make_program,
     stack,
     stack_keys,
     unstack,
 )
-from mpcl_jax.train.interrupt import StopRequest
-from mpcl_jax.train.progress import MetricsLog, Ticker, announce, mean_report, report_of_each, warn
+from mpcl_jax.train.progress import Ticker, announce, mean_report, report_of_each, warn
+from mpcl_jax.train.run import Member, Run, member_of
 from mpcl_jax.train.skips import require_fewer, skipped_steps
 from mpcl_jax.train.slots import slot_log, write_slots
 from mpcl_jax.train.state import Training, chosen_model
-
-
-class Run(NamedTuple):
-    """What all folds of a run share."""
-
-    config: Config
-    workdir: pathlib.Path
-    recordings: Recordings
-    split: Split
-    program: Program
-    longest: Longest  # of all folds of the protocol, also of those that are not run
-    rows: Rows  # on the device
-    log: MetricsLog
-    skips: MetricsLog  # of steps that changed nothing
-    origin: dict[str, str]  # sha256 of data and split, kept in every checkpoint
-    board: Any = None  # a TensorBoard writer
-    stop: StopRequest = StopRequest()  # asked by signals in `main.py`
-
-
-class Member(NamedTuple):
-    """A fold that is trained, alone or in a group."""
-
-    number: int  # in the run; names its folder
-    fold: Fold
-    key: Any  # everything random in the fold is drawn from it
-    norm: Normalisation
-    label_mean: np.ndarray  # [C], of the training part
-
-
-def prepare(config: Config, workdir: pathlib.Path) -> Run:
-    """Loads the recordings, makes the split and claims the folder; compiles nothing.
-
-    Raises ConfigError and DataFileError for everything that can be wrong before training begins, ProcessError
-    where another process is late or has other settings or data.
-    """
-    mesh = make_mesh(config)
-    recordings = pipeline.load(config.data)
-    split = make_split(recordings, config.protocol)
-    if config.train.select == "best" and not all(len(fold.validation) for fold in split.folds):
-        raise ConfigError("config.train.select = 'best': the manifest has a fold without validation rows")
-    at_once = config.train.folds_at_once
-    if at_once > len(split.folds):
-        raise ConfigError(f"config.train.folds_at_once = {at_once}: this run has {len(split.folds)} fold(s)")
-    longest = longest_of(_whole(recordings, split, config.protocol).folds)
-    processes.meet("data loaded", config.distributed)
-    processes.require_same("settings", _common_settings(config))
-    processes.require_same("data or split", pipeline.content_hash(recordings) + split.sha256)
-    origin = processes.by_first(lambda: run_folder.claim(workdir, config, recordings, split))
-    spec = spec_of(recordings)
-    model = build(config.model, spec, config.train.precision)
-    program = make_program(config, model, spec, longest.train, mesh)
-    rows = device_rows(recordings, program.replicated)
-    log = MetricsLog(workdir / "metrics.jsonl" if processes.is_first() else None)
-    skips = MetricsLog(workdir / "skipped.jsonl" if processes.is_first() else None)
-    return Run(config, workdir, recordings, split, program, longest, rows, log, skips, origin)
-
-
-def _common_settings(config: Config) -> str:
-    """All settings but the one in which processes differ."""
-    return str(dataclasses.replace(config, distributed=dataclasses.replace(config.distributed, process_id=0)))
-
-
-def _whole(recordings: Recordings, split: Split, settings: ProtocolConfig) -> Split:
-    """The split with all folds of its protocol, also those that `only` leaves out."""
-    return make_split(recordings, dataclasses.replace(settings, only=())) if settings.only else split
 
 
 def train_folds(run: Run) -> list[Predictions]:
@@ -132,7 +50,7 @@ def _finished_group(run: Run, numbers: Sequence[int], finished: set[int]) -> lis
         for number in numbers:
             print(f"{run.split.folds[number].name}  finished before", flush=True)
         return [load_predictions(file) for file in files]
-    members = [_member(run, number) for number in numbers]
+    members = [member_of(run, number) for number in numbers]
     arrays = stack(run.program, [fold_arrays(m.fold, m.norm, run.longest) for m in members])
     training = train_group(run, members, arrays)
     chosen = [member.fold.test for member in members]
@@ -159,15 +77,6 @@ def _require_finite(run: Run, member: Member, predictions: Predictions) -> None:
 
 def _predictions_file(run: Run, number: int) -> pathlib.Path:
     return run_folder.fold_folder(run.workdir, number) / "predictions.npz"
-
-
-def _member(run: Run, number: int) -> Member:
-    fold = run.split.folds[number]
-    # The fold's own number in the protocol, so that `protocol.only` does not change its result.
-    seed = jax.random.key(run.config.seed, impl=run.config.train.generator)
-    key = jax.random.fold_in(seed, _own_number(fold))
-    training_part = take(run.recordings, fold.train)
-    return Member(number, fold, key, fit_normalisation(training_part), training_part.labels.mean(axis=0))
 
 
 def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays) -> Training:
@@ -279,12 +188,6 @@ def _folder(run: Run, member: Member) -> pathlib.Path:
 def _label(members: Sequence[Member]) -> str:
     """ "fold 1 of 10", or of a group "fold 1 of 10 … fold 8 of 10"."""
     return " … ".join(dict.fromkeys((members[0].fold.name, members[-1].fold.name)))
-
-
-def _own_number(fold: Fold) -> int:
-    """3 of "fold 3 of 10"; a number that stands for any other name that a manifest may give."""
-    ours = re.fullmatch(r"fold (\d{1,9}) of \d+", fold.name)
-    return int(ours[1]) if ours else zlib.crc32(fold.name.encode())
 
 
 def _write_report(run: Run, number: int, epoch: int, report: dict[str, float]) -> None:

@@ -1,0 +1,112 @@
+"""What a run is: recordings, split, compiled program and folder, checked before anything is compiled."""
+
+import dataclasses
+import pathlib
+import re
+import zlib
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from mpcl_jax.batch import Recordings, spec_of, take
+from mpcl_jax.config import ConfigError
+from mpcl_jax.data import pipeline
+from mpcl_jax.data.normalise import Normalisation, fit_normalisation
+from mpcl_jax.data.protocols import Fold, Split, make_split
+from mpcl_jax.data.settings import ProtocolConfig
+from mpcl_jax.model.mpcl import build
+from mpcl_jax.settings import Config
+from mpcl_jax.train import processes, run_folder
+from mpcl_jax.train.devices import make_mesh
+from mpcl_jax.train.folds import (
+    Longest,
+    Program,
+    Rows,
+    device_rows,
+    longest_of,
+    make_program,
+)
+from mpcl_jax.train.interrupt import StopRequest
+from mpcl_jax.train.progress import MetricsLog
+
+
+class Run(NamedTuple):
+    """What all folds of a run share."""
+
+    config: Config
+    workdir: pathlib.Path
+    recordings: Recordings
+    split: Split
+    program: Program
+    longest: Longest  # of all folds of the protocol, also of those that are not run
+    rows: Rows  # on the device
+    log: MetricsLog
+    skips: MetricsLog  # of steps that changed nothing
+    origin: dict[str, str]  # sha256 of data and split, kept in every checkpoint
+    board: Any = None  # a TensorBoard writer
+    stop: StopRequest = StopRequest()  # asked by signals in `main.py`
+
+
+class Member(NamedTuple):
+    """A fold that is trained, alone or in a group."""
+
+    number: int  # in the run; names its folder
+    fold: Fold
+    key: Any  # everything random in the fold is drawn from it
+    norm: Normalisation
+    label_mean: np.ndarray  # [C], of the training part
+
+
+def prepare(config: Config, workdir: pathlib.Path) -> Run:
+    """Loads the recordings, makes the split and claims the folder; compiles nothing.
+
+    Raises ConfigError and DataFileError for everything that can be wrong before training begins, ProcessError
+    where another process is late or has other settings or data.
+    """
+    mesh = make_mesh(config)
+    recordings = pipeline.load(config.data)
+    split = make_split(recordings, config.protocol)
+    if config.train.select == "best" and not all(len(fold.validation) for fold in split.folds):
+        raise ConfigError("config.train.select = 'best': the manifest has a fold without validation rows")
+    at_once = config.train.folds_at_once
+    if at_once > len(split.folds):
+        raise ConfigError(f"config.train.folds_at_once = {at_once}: this run has {len(split.folds)} fold(s)")
+    longest = longest_of(_whole(recordings, split, config.protocol).folds)
+    processes.meet("data loaded", config.distributed)
+    processes.require_same("settings", _common_settings(config))
+    processes.require_same("data or split", pipeline.content_hash(recordings) + split.sha256)
+    origin = processes.by_first(lambda: run_folder.claim(workdir, config, recordings, split))
+    spec = spec_of(recordings)
+    model = build(config.model, spec, config.train.precision)
+    program = make_program(config, model, spec, longest.train, mesh)
+    rows = device_rows(recordings, program.replicated)
+    log = MetricsLog(workdir / "metrics.jsonl" if processes.is_first() else None)
+    skips = MetricsLog(workdir / "skipped.jsonl" if processes.is_first() else None)
+    return Run(config, workdir, recordings, split, program, longest, rows, log, skips, origin)
+
+
+def _common_settings(config: Config) -> str:
+    """All settings but the one in which processes differ."""
+    return str(dataclasses.replace(config, distributed=dataclasses.replace(config.distributed, process_id=0)))
+
+
+def _whole(recordings: Recordings, split: Split, settings: ProtocolConfig) -> Split:
+    """The split with all folds of its protocol, also those that `only` leaves out."""
+    return make_split(recordings, dataclasses.replace(settings, only=())) if settings.only else split
+
+
+def member_of(run: Run, number: int) -> Member:
+    """Fold `number` of the run, with its key and the statistics of its training part."""
+    fold = run.split.folds[number]
+    # The fold's own number in the protocol, so that `protocol.only` does not change its result.
+    seed = jax.random.key(run.config.seed, impl=run.config.train.generator)
+    key = jax.random.fold_in(seed, _own_number(fold))
+    training_part = take(run.recordings, fold.train)
+    return Member(number, fold, key, fit_normalisation(training_part), training_part.labels.mean(axis=0))
+
+
+def _own_number(fold: Fold) -> int:
+    """3 of "fold 3 of 10"; a number that stands for any other name that a manifest may give."""
+    ours = re.fullmatch(r"fold (\d{1,9}) of \d+", fold.name)
+    return int(ours[1]) if ours else zlib.crc32(fold.name.encode())
