@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import json
 import os
 import pathlib
 import subprocess
@@ -10,12 +11,12 @@ import sys
 
 import numpy as np
 
-from mpcl_jax import __version__
 from mpcl_jax.batch import Recordings
 from mpcl_jax.benchmark import comparison, table_text
 from mpcl_jax.benchmark.leaderboard import Table
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data.protocols import row_ids
+from mpcl_jax.environment import code_version, environment
 from mpcl_jax.settings import Config
 from mpcl_jax.train import processes
 from mpcl_jax.train.devices import keep_compiled_programs
@@ -116,6 +117,7 @@ def write_results(run: Run, table: Table, predictions: list[Predictions], comman
     write_text(run.workdir / "table.csv", table_text.to_csv(table, **made_by))
     write_text(run.workdir / "subjects.csv", table_text.to_subject_csv(table, **made_by))
     write_text(run.workdir / "predictions.csv", predictions_csv(run.recordings, predictions))
+    write_text(run.workdir / "environment.json", json.dumps(environment(), indent=1) + "\n")
     print(f"\n{markdown}\nwritten to {run.workdir}", flush=True)
 
 
@@ -144,7 +146,11 @@ def draw_report(workdir: pathlib.Path) -> None:
 
 
 def predictions_csv(recordings: Recordings, predictions: list[Predictions]) -> str:
-    """Every test window: its ids, what the person reported and what MPCL predicted."""
+    """Every test window: its ids, what the person reported and what MPCL predicted.
+
+    Shares are written with as many digits as make them the same float32 again: `mpcl_jax.verify` computes the
+    table from this file, and to all its digits.
+    """
     out, ids = io.StringIO(), row_ids(recordings)
     writer = csv.writer(out, lineterminator="\n")
     reported = [f"reported_{name}" for name in recordings.emotions]
@@ -153,20 +159,6 @@ def predictions_csv(recordings: Recordings, predictions: list[Predictions]) -> s
     for number, fold in enumerate(predictions):
         for row, shares in zip(fold.rows, fold.predicted, strict=True):
             who = (recordings.subject[row], recordings.trial[row], recordings.stimulus[row])
-            values = [f"{x:.6f}" for x in (*recordings.labels[row], *shares)]
+            values = [str(np.float32(x)) for x in (*recordings.labels[row], *shares)]
             writer.writerow([ids[row], number, *who, *values])
     return out.getvalue()
-
-
-def code_version() -> str:
-    """The commit of the source tree this package runs from, or its version where it is installed."""
-    here = pathlib.Path(__file__).resolve().parent.parent
-    if not (here / ".git").exists():
-        return f"mpcl_jax {__version__}"
-    asked = subprocess.run(
-        ["git", "-C", str(here), "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return asked.stdout.strip() or f"mpcl_jax {__version__}"

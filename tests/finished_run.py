@@ -19,15 +19,19 @@ PEOPLE, WINDOWS, SLOTS, WIDTH = 6, 4, 2, 8
 MODALITIES = ("eeg", "video")
 
 
-def write_run(folder: pathlib.Path, *, emotions=3, hostile=False, leaky=False, dead=False, memory=True):
-    """One fold of 6 people with 4 windows each. Returns the reported and predicted shares [24, C]."""
+def write_run(
+    folder: pathlib.Path, *, emotions=3, hostile=False, leaky=False, dead=False, memory=True, learned=0.5
+):
+    """One fold of 6 people with 4 windows each, of whose reports the model has `learned` a share.
+
+    Returns the reported and predicted shares [24, C].
+    """
     rng = np.random.default_rng(0)
     count = PEOPLE * WINDOWS
     mark = HOSTILE if hostile else ""
     names = [f"emotion {c}{mark}" for c in range(emotions)]
-    reported = rng.dirichlet(np.ones(emotions), count).round(6)
-    reported[:, 0] += 1 - reported.sum(1)
-    predicted = 0.5 * reported + 0.5 / emotions
+    reported = rng.dirichlet(np.ones(emotions), count).astype(np.float32)
+    predicted = (learned * reported + (1 - learned) / emotions).astype(np.float32)
     subject = np.repeat([f"P{i}{mark}" for i in range(PEOPLE)], WINDOWS)
     ids = [f"{who}/clip@{10 * w:.3f}" for who in dict.fromkeys(subject) for w in range(WINDOWS)]
     fold = folder / "folds" / "00"
@@ -39,7 +43,8 @@ def write_run(folder: pathlib.Path, *, emotions=3, hostile=False, leaky=False, d
     ]
     table = make_table(results, reported, subject, subject, "abc", leaky=leaky)
     made = {"command": f"python -m mpcl_jax.main {mark}", "commit": "1234567"}
-    (folder / "table.md").write_text(table_text.to_markdown(table))
+    title = f"made up{mark}, {'window80' if leaky else 'loso'}"
+    (folder / "table.md").write_text(table_text.to_markdown(table, title=title))
     (folder / "table.csv").write_text(table_text.to_csv(table, **made))
     (folder / "subjects.csv").write_text(table_text.to_subject_csv(table, **made))
     _write_documents(folder, names, ids, leaky, mark)
@@ -47,7 +52,7 @@ def write_run(folder: pathlib.Path, *, emotions=3, hostile=False, leaky=False, d
     np.savez(fold / "baselines.npz", uniform=uniform, train_mean=mean)
     similarity = rng.normal(size=(count, 2, emotions, SLOTS))
     calls_up = rng.dirichlet(np.ones(emotions), (count, emotions))
-    np.savez(fold / "predictions.npz", cooccurrence_map=calls_up, similarity=similarity)
+    np.savez(fold / "predictions.npz", predicted=predicted, cooccurrence_map=calls_up, similarity=similarity)
     save_inspection(fold / "inspection.npz", _inspection(reported, predicted, emotions, rng, ids, subject))
     if memory:
         _write_memory(fold, emotions, rng, dead)
@@ -71,7 +76,9 @@ def _write_documents(folder, names, ids, leaky, mark):
     kind = "window80" if leaky else "loso"
     rows = [*ids, *([f"{ids[0].rpartition('@')[0]}@90.000"] if leaky else ["Q/clip@0.000"])]
     split = {"protocol": kind, "sentence": kind, "sha256": "abc", "rows": rows, "folds": [fold]}
-    for name, document in {"config": config, "data": data, "manifest": split}.items():
+    made = {"mpcl_jax": "0.1.0", "jax": "0.10.2"}
+    documents = {"config": config, "data": data, "manifest": split, "made_with": made, "environment": made}
+    for name, document in documents.items():
         (folder / f"{name}.json").write_text(json.dumps(document))
     metrics = [{"fold": 0, "epoch": e, "loss": 2 / e, "distribution": 1 / e} for e in (1, 2, 3)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(m) + "\n" for m in metrics))

@@ -36,7 +36,7 @@ ROWS = (
     "inspection.fold_file",
     "inspection.memory",
     "inspection.slots inspection.run_files",
-    "inspection.compare inspection.explanation",
+    "inspection.compare inspection.explanation inspection.tested",
     "plots.style",
     "plots.memory plots.results",
     "report.pictures",
@@ -60,13 +60,13 @@ ROWS = (
     "train.loop benchmark.statistics benchmark.selection",
     "benchmark.mlp benchmark.leaderboard",
     "benchmark.baselines benchmark.table_text",
-    "benchmark.comparison",
+    "benchmark.comparison benchmark.verification environment",
     # A user's way in.
     "experiment",
-    "main inspect_prototypes explain report.__main__ check_data",
+    "main inspect_prototypes explain report.__main__ check_data verify",
 )
 ROW_OF = {name: number for number, row in enumerate(ROWS) for name in row.split()}
-JAX_FREE_LATE = ["train.lock", "main", "check_data"]
+JAX_FREE_LATE = ["train.lock", "main", "check_data", "benchmark.verification", "verify"]
 WITHOUT_JAX = [name for name in ROW_OF if ROW_OF[name] < ROW_OF["model.encoders"]] + JAX_FREE_LATE
 
 # The only imports inside functions: behind the checks of settings, and of an optional dependency.
@@ -79,7 +79,12 @@ LATE_IMPORTS = {
 }
 # Python that names or runs other Python, and who may: the guarded child, told by its parent; config files.
 RUNS_CODE = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "importlib", "runpy", "imp"}
-MAY_RUN_CODE = {"data.guarded_child": {"importlib"}, "command_line": {"runpy"}}
+# environment: `importlib.metadata`, which reads the versions of what is installed.
+MAY_RUN_CODE = {
+    "data.guarded_child": {"importlib"},
+    "command_line": {"runpy"},
+    "environment": {"importlib"},
+}
 # Who may catch every Exception: both pass it on in words, at a border to code that is not ours.
 CATCH_ALL = {"data.guarded_child", "command_line"}
 

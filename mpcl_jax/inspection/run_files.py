@@ -32,7 +32,7 @@ class RunFiles(NamedTuple):
     split: dict[
         str, Any
     ]  # protocol, sentence, sha256, folds [{name, sentence, test, validation, unused}], rows
-    environment: dict[str, Any]  # versions and devices; {} in runs of older versions
+    environment: dict[str, Any]  # versions, system, commit; {} in runs of older versions
     command: str  # that made the run, with the version of the code
     verdict: tuple[str, ...]  # the lines below the table
     caption: str  # what the table's values are means and intervals of
@@ -71,30 +71,30 @@ class RunFiles(NamedTuple):
 def read_run(folder) -> RunFiles:
     """Reads a finished run. Raises DataFileError naming the file that is missing, damaged or of another run."""
     folder = pathlib.Path(folder)
-    data, table, command = _json(folder / "data.json"), *_csv(folder / "table.csv")
-    rows, _ = _csv(folder / "predictions.csv", commented=False)
-    shares = {kind: _shares(folder, rows, kind, data["emotions"]) for kind in ("reported", "predicted")}
-    folds = _fold_folders(folder, rows)
+    data, table, command = read_json(folder / "data.json"), *read_csv(folder / "table.csv")
+    rows, _ = read_csv(folder / "predictions.csv", commented=False)
+    shares = {kind: read_shares(folder, rows, kind, data["emotions"]) for kind in ("reported", "predicted")}
+    folds = fold_folders(folder, rows)
     predictions = [_npz(f / "predictions.npz", ("cooccurrence_map", "similarity")) for f in folds]
     baselines = [parse_npz(f / "baselines.npz") for f in folds if (f / "baselines.npz").exists()]
     verdict, caption = _words(folder / "table.md")
     text = {name: np.array([row[name] for row in rows]) for name in ("id", "subject", "trial")}
     return RunFiles(
         folder=folder,
-        config=_json(folder / "config.json"),
+        config=read_json(folder / "config.json"),
         data=data,
-        split=_json(folder / "manifest.json"),
-        environment=_json(folder / "made_with.json") if (folder / "made_with.json").exists() else {},
+        split=read_json(folder / "manifest.json"),
+        environment=_environment(folder),
         command=command,
         verdict=verdict,
         caption=caption,
         table=tuple(table),
-        subjects=tuple(_csv(folder / "subjects.csv")[0]),
+        subjects=tuple(read_csv(folder / "subjects.csv")[0]),
         **text,
         fold=np.array([int(row["fold"]) for row in rows]),
         **shares,
-        baselines=_joined(folder, baselines, len(rows)) if len(baselines) == len(folds) else {},
-        **_joined(folder, predictions, len(rows)),
+        baselines=join_folds(folder, baselines, len(rows)) if len(baselines) == len(folds) else {},
+        **join_folds(folder, predictions, len(rows)),
         inspection=_inspections(folder, folds, len(rows)),
         memory=_memory(folder),
         metrics=tuple(_lines(folder / "metrics.jsonl")),
@@ -102,14 +102,25 @@ def read_run(folder) -> RunFiles:
     )
 
 
-def _json(file: pathlib.Path) -> dict:
+def _environment(folder: pathlib.Path) -> dict[str, Any]:
+    """Of the newest file that there is: runs of older versions have one or none of them."""
+    files = [folder / name for name in ("environment.json", "made_with.json") if (folder / name).exists()]
+    return read_json(files[0]) if files else {}
+
+
+def read_json(file: pathlib.Path) -> dict:
+    """A JSON document of a run. Raises DataFileError naming the file."""
     try:
-        return json.loads(_text(file))
+        document = json.loads(read_text(file))
     except ValueError as error:
         raise DataFileError(file, f"is no JSON ({error}); start the run again in another folder") from error
+    if not isinstance(document, dict):
+        raise DataFileError(file, "is no document of a run; start the run again in another folder")
+    return document
 
 
-def _text(file: pathlib.Path) -> str:
+def read_text(file: pathlib.Path) -> str:
+    """A text of a run. Raises DataFileError naming the file and what to do."""
     try:
         return file.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -120,9 +131,9 @@ def _text(file: pathlib.Path) -> str:
         raise DataFileError(file, f"can not be read ({error})") from error
 
 
-def _csv(file: pathlib.Path, commented: bool = True) -> tuple[list[dict[str, str]], str]:
+def read_csv(file: pathlib.Path, commented: bool = True) -> tuple[list[dict[str, str]], str]:
     """Rows by column name, and the comment in the first line."""
-    text, comment = _text(file), ""
+    text, comment = read_text(file), ""
     if commented:
         comment, _, text = text.partition("\n")
     rows = list(csv.DictReader(text.splitlines(keepends=True)))
@@ -131,7 +142,8 @@ def _csv(file: pathlib.Path, commented: bool = True) -> tuple[list[dict[str, str
     return rows, comment.removeprefix("# ")
 
 
-def _shares(folder, rows, kind: str, emotions: list[str]) -> np.ndarray:
+def read_shares(folder, rows, kind: str, emotions: list[str]) -> np.ndarray:
+    """The shares [P, C] that predictions.csv holds of a `kind`: "reported" or "predicted"."""
     try:
         return np.array([[float(row[f"{kind}_{name}"]) for name in emotions] for row in rows])
     except (KeyError, ValueError) as error:
@@ -141,8 +153,14 @@ def _shares(folder, rows, kind: str, emotions: list[str]) -> np.ndarray:
         ) from error
 
 
-def _fold_folders(folder: pathlib.Path, rows: list[dict]) -> list[pathlib.Path]:
-    return [folder / "folds" / f"{number:02d}" for number in sorted({int(row["fold"]) for row in rows})]
+def fold_folders(folder: pathlib.Path, rows: list[dict]) -> list[pathlib.Path]:
+    """The folders of the folds that the rows of predictions.csv name, in their order."""
+    numbers = {row.get("fold", "") for row in rows}
+    if wrong := sorted(number for number in numbers if not number.isdecimal()):
+        raise DataFileError(
+            folder / "predictions.csv", f"fold {wrong[0]!r} is no number; start the run's command again"
+        )
+    return [folder / "folds" / f"{number:02d}" for number in sorted(map(int, numbers))]
 
 
 def _npz(file: pathlib.Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -152,7 +170,8 @@ def _npz(file: pathlib.Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     return {name: found[name] for name in names}
 
 
-def _joined(folder, of_folds: list[dict[str, np.ndarray]], count: int) -> dict[str, np.ndarray]:
+def join_folds(folder, of_folds: list[dict[str, np.ndarray]], count: int) -> dict[str, np.ndarray]:
+    """Arrays of all folds behind one another; DataFileError unless each has `count` rows."""
     joined = {name: np.concatenate([fold[name] for fold in of_folds]) for name in of_folds[0]}
     for name, values in joined.items():
         if len(values) != count:
@@ -166,7 +185,7 @@ def _inspections(folder, folds: list[pathlib.Path], count: int) -> Inspection | 
     found = [load_inspection(fold / "inspection.npz") for fold in folds]
     if None in found:
         return None
-    joined = _joined(folder, [{name: x._asdict()[name] for name in PER_WINDOW} for x in found], count)
+    joined = join_folds(folder, [{name: x._asdict()[name] for name in PER_WINDOW} for x in found], count)
     return found[0]._replace(**joined)
 
 
@@ -179,14 +198,14 @@ def _memory(folder: pathlib.Path) -> Memory | None:
 
 def _words(file: pathlib.Path) -> tuple[tuple[str, ...], str]:
     """Verdict lines and caption of table.md."""
-    lines = _text(file).splitlines()
+    lines = read_text(file).splitlines()
     caption = next((line for line in lines if line.startswith("Means over")), "")
     return tuple(line[2:] for line in lines if line.startswith("- ")), caption
 
 
 def _lines(file: pathlib.Path) -> list[dict]:
     """The entries of a log; a last line that a kill cut short is left out."""
-    return [json.loads(line) for line in _text(file).splitlines() if line.endswith("}")]
+    return [json.loads(line) for line in read_text(file).splitlines() if line.endswith("}")]
 
 
 def _history(file: pathlib.Path) -> SlotHistory | None:

@@ -3,9 +3,10 @@
 config.json      the resolved settings            manifest.json    who was held out, ids and sha256
 data.json        emotions, modalities, sha256     metrics.jsonl    a line per fold and epoch
 made_with.json   versions and devices             .lock, .running  who works in it now
+environment.json all versions, system, commit; no paths, no names of hosts
 folds/00/        checkpoints, predictions.npz, baselines.npz, inspection.npz (what it looked up),
                  memory.jsonl (drift and usage of every prototype, a line per epoch)
-predictions.csv  every test window, reported and predicted
+predictions.csv  every test window, reported and predicted, with all digits: the tables follow from it (verify.py)
 table.md .csv    the result with its baselines
 """
 

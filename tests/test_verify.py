@@ -1,0 +1,189 @@
+"""Tables made a second time from saved predictions: they agree, and whatever was changed by hand is named."""
+
+import csv
+import io
+import json
+import pathlib
+import platform
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from finished_run import write_run
+
+from mpcl_jax import metrics, verify
+from mpcl_jax.benchmark import table_text
+from mpcl_jax.benchmark.leaderboard import Result, make_table
+from mpcl_jax.benchmark.verification import check_run, check_shipped
+from mpcl_jax.environment import environment
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("verify") / "run"
+    write_run(folder)
+    return folder
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+def cells(differences) -> set[str]:
+    return {f"{x.file}: {x.cell}" for x in differences}
+
+
+def test_a_run_agrees_with_itself_and_everything_was_compared(finished):
+    found = check_run(finished)
+    assert found.differences == () and found.windows == 24
+    # Three methods. table.csv: 16 columns, then the six measures and the skill by their own formulas.
+    # subjects.csv: six people and six measures, twice. table.md: ten columns, the line of heads, and what is no
+    # row of the table. Of 24 windows the id and three shares.
+    plain = [line for line in (finished / "table.md").read_text().splitlines() if not line.startswith("|")]
+    expected = 3 * (16 + 7) + 3 * 6 * (6 + 6) + 3 * 10 + 1 + len(plain) + 24 * (1 + 3)
+    assert found.compared == expected
+
+
+def test_every_number_of_the_tables_is_compared(run):
+    changed = set()
+    for name in ("table.csv", "subjects.csv"):
+        comment, _, text = (run / name).read_text().partition("\n")
+        out = io.StringIO()
+        rows = list(csv.DictReader(io.StringIO(text)))
+        writer = csv.DictWriter(out, rows[0], lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            who = ", ".join(row[x] for x in ("method", "subject") if x in row)
+            for column, value in row.items():
+                if (
+                    column not in ("method", "subject", "seeds")
+                    and value.replace(".", "").replace("-", "").isdigit()
+                ):
+                    row[column] = str(float(value) * (1 + 1e-7) + 1e-9)
+                    changed.add(f"{name}: {who}, {column}")
+            writer.writerow(row)
+        (run / name).write_text(f"{comment}\n{out.getvalue()}")
+    assert len(changed) > 3 * 9 + 3 * 36 and cells(check_run(run).differences) == changed
+
+
+@pytest.mark.parametrize(
+    "file, old, new, cell",
+    [
+        ("table.md", "| MPCL ", "| MPLC ", "table.md: MPLC, KL ↓"),
+        ("table.md", "best baseline: yes", "best baseline: no", "table.md: line"),
+        ("table.csv", "24,6,grouped", "24,6,LEAKY", "table.csv: MPCL, split"),
+        ("manifest.json", '"P0/clip@10.000"', '"P0/clip@11.000"', "predictions.csv: fold 0, P0/clip@10.000"),
+        ("predictions.csv", "\nP1/clip@0.000,0,P1,", "\nP1/clip@0.000,0,P2,", "subjects.csv: MPCL, P1, kl"),
+    ],
+)
+def test_what_was_changed_by_hand_is_named(run, file, old, new, cell):
+    text = (run / file).read_text()
+    assert old in text
+    (run / file).write_text(text.replace(old, new))
+    assert any(found.startswith(cell) for found in cells(check_run(run).differences))
+
+
+@pytest.mark.parametrize("file, method", [("predictions.npz", "predicted"), ("baselines.npz", "train_mean")])
+def test_a_single_changed_prediction_is_found(run, file, method):
+    place = run / "folds" / "00" / file
+    with np.load(place) as opened:
+        arrays = dict(opened)
+    arrays[method][3] = arrays[method][3][::-1]
+    np.savez(place, **arrays)
+    found = cells(check_run(run).differences)
+    if method == "predicted":
+        assert "predictions.csv: P0/clip@30.000, predicted_emotion 0" in found
+    else:
+        assert {
+            "table.csv: train_mean, kl",
+            "subjects.csv: train_mean, P0, kl",
+            "table.csv: MPCL, skill",
+        } <= found
+
+
+def test_a_mistake_in_a_measure_shows_although_the_tables_repeat_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(metrics, "canberra", lambda y, p: np.abs(np.asarray(y) - p).sum(1))
+    write_run(tmp_path / "run")
+    found = cells(check_run(tmp_path / "run").differences)
+    assert {"table.csv: MPCL, canberra", "subjects.csv: uniform, P5, canberra"} <= found
+    assert {x.rpartition(", ")[2] for x in found} == {"canberra"}
+
+
+def test_a_shipped_table_of_two_seeds(tmp_path):
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    results.mkdir()
+    said = []
+    for seed in range(2):
+        reported, predicted = write_run(runs / f"seed_{seed}", learned=0.5 - 0.1 * seed)
+        said.append(predicted)
+    subject = np.repeat([f"P{i}" for i in range(6)], 4)
+    mean = np.load(runs / "seed_0" / "folds" / "00" / "baselines.npz")["train_mean"]
+    both = [Result("train_mean", [mean], "abc"), Result("MPCL", said, "abc")]
+    table = make_table(both, reported, subject, subject, "abc", leaky=False)
+    made = {"command": "x", "commit": "y"}
+    (results / "t.csv").write_text(table_text.to_csv(table, **made))
+    (results / "t_subjects.csv").write_text(table_text.to_subject_csv(table, **made))
+    (results / "t.md").write_text(table_text.to_markdown(table, title="made up, loso"))
+    assert check_shipped(results / "t.csv", runs).differences == ()
+    shutil.rmtree(runs / "seed_1")
+    shutil.copytree(runs / "seed_0", runs / "seed_1")
+    found = cells(check_shipped(results / "t.csv", runs).differences)
+    assert {"t.csv: MPCL, kl", "t_subjects.csv: MPCL, P0, kl", "t.md: MPCL, KL ↓"} <= found
+    assert not any("train_mean" in x for x in found)
+
+
+def command(monkeypatch, *words) -> int:
+    monkeypatch.setattr(sys, "argv", ["verify", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        verify.main()
+    return ended.value.code
+
+
+def test_the_command_says_what_differs(run, monkeypatch, capsys):
+    assert command(monkeypatch, run) == 0
+    assert capsys.readouterr().out.endswith(" values computed again from 24 predictions: 0 differ\n")
+    text = (run / "table.csv").read_text()
+    value = next(csv.DictReader(io.StringIO(text.partition("\n")[2])))["kl"]
+    (run / "table.csv").write_text(text.replace(value, "0.123"))
+    assert command(monkeypatch, run) == 1
+    assert f"table.csv: uniform, kl: stored 0.123, computed {value}\n" in capsys.readouterr().out
+
+
+def rounded(folder: pathlib.Path) -> None:
+    lines = [line.split(",") for line in (folder / "predictions.csv").read_text().splitlines()]
+    rows = [[*line[:5], *(f"{float(x):.6f}" for x in line[5:])] for line in lines[1:]]
+    (folder / "predictions.csv").write_text("\n".join(",".join(row) for row in (lines[0], *rows)) + "\n")
+
+
+@pytest.mark.parametrize(
+    "damage, said",
+    [
+        (lambda f: shutil.rmtree(f), "data.json: does not exist: no run, or not finished"),
+        (lambda f: (f / "table.csv").unlink(), "table.csv: does not exist"),
+        (lambda f: (f / "table.csv").write_text("# x\na,b\n1,2\n"), "table.csv: is no table of a run"),
+        (lambda f: (f / "environment.json").unlink(), "environment.json: does not exist"),
+        (lambda f: (f / "folds" / "00" / "baselines.npz").unlink(), "the fold is not finished"),
+        (lambda f: (f / "folds" / "00" / "predictions.npz").write_bytes(b"x" * 99), "predictions.npz: not a"),
+        (
+            lambda f: (f / "manifest.json").write_text(json.dumps([1])),
+            "manifest.json: is no document of a run",
+        ),
+        (lambda f: (f / "data.json").write_text("{}"), "data.json: lacks 'emotions'"),
+        (rounded, "predictions.csv: was rounded by an older version; start the run's command again"),
+    ],
+)
+def test_a_folder_that_can_not_be_verified_is_one_line(run, monkeypatch, capsys, damage, said):
+    damage(run)
+    assert command(monkeypatch, run) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and said in error and error.count("\n") == 1
+
+
+def test_the_environment_names_versions_and_neither_host_nor_paths():
+    made = environment()
+    assert made["numpy"] == np.__version__ and made["python"] == platform.python_version()
+    assert {"jax", "flax", "orbax-checkpoint", "commit", "system", "devices"} <= set(made)
+    text = json.dumps(made)
+    assert platform.node() not in text and "/" not in text
