@@ -86,7 +86,8 @@ def _is_a(value, kind) -> bool:
 
 
 def _check_pairs(config: Config) -> None:
-    model, train, data = config.model, config.train, config.data
+    model, train, data, folds = config.model, config.train, config.data, config.protocol
+    fixed = "fixed_48_12_13"  # brings a validation part of its own
 
     def refuse_if(wrong, text):
         if wrong:
@@ -97,7 +98,7 @@ def _check_pairs(config: Config) -> None:
         f"config.model.width = {model.width}: must be a multiple of its heads = {model.fusion.heads}",
     )
     refuse_if(
-        train.select == "best" and config.protocol.validation == 0 and not config.protocol.manifest,
+        train.select == "best" and folds.validation == 0 and not folds.manifest and folds.kind != fixed,
         "config.train.select = 'best': needs validation rows; set config.protocol.validation above 0",
     )
     refuse_if(
@@ -119,10 +120,14 @@ def _check_pairs(config: Config) -> None:
             f"config.data.{kind}.step_seconds = {windows.step_seconds}: must be <= window_seconds = "
             f"{windows.window_seconds}, or data between windows is lost",
         )
-    folds = config.protocol
-    counted = folds.kind != "loso" and folds.kind != "window80" and not folds.manifest
+    counted = folds.kind.endswith("fold") or folds.kind == "subject_x_stimulus"
     refuse_if(
-        counted and any(k >= folds.folds for k in folds.only),
+        folds.kind == "calibrated" and folds.calibration > folds.calibration_most,
+        f"config.protocol.calibration = {folds.calibration}: must be <= calibration_most = "
+        f"{folds.calibration_most}, the trials of a person that are never tested",
+    )
+    refuse_if(
+        counted and not folds.manifest and any(k >= folds.folds for k in folds.only),
         f"config.protocol.only = {folds.only}: folds are counted from 0 to {folds.folds - 1}",
     )
     _check_processes(config)

@@ -22,7 +22,8 @@ ROWS = (
     "settings",
     "config",
     # Files into arrays.
-    "command_line data.cache data.windows data.pickle_values data.mat_reader data.npz_reader data.wesad_quest",
+    "command_line data.cache data.windows data.pickle_values data.mat_reader data.npz_reader data.wesad_quest "
+    "data.sentences",
     "data.manifest data.normalise data.simulate data.cardiac data.features data.pickle_reader data.tree_file "
     "data.faults",
     "data.protocols data.safe_read data.guarded_child train.sums",
@@ -38,7 +39,7 @@ ROWS = (
     "inspection.slots inspection.run_files",
     "inspection.compare inspection.explanation inspection.tested",
     "plots.style",
-    "plots.memory plots.results",
+    "plots.memory plots.results plots.protocols",
     "report.pictures",
     "report.content",
     "report.page",

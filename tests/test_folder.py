@@ -136,7 +136,7 @@ def test_without_trials_runs_of_equal_labels_and_stimulus_count(tmp_path):
     ours = own_data.load(write(tmp_path / "d", {"a": held, "b": subject()}))
     assert ours.trial.tolist()[:5] == ["a/0", "a/0", "a/1", "a/2", "a/3"]
     assert "1 of 2 files name no trials (a.npz)" in ours.notes[0]
-    assert set(PROTOCOLS) - set(ours.protocols) == {"trial_kfold"}
+    assert set(PROTOCOLS) - set(ours.protocols) == {"trial_kfold", "calibrated"}
 
 
 def test_without_trials_trials_can_not_be_held_out(tmp_path):

@@ -45,11 +45,20 @@ def file(tmp_path):
     return path
 
 
+DMER = FAKE._replace(
+    subject=np.char.replace(FAKE.subject, "S0", "8")
+)  # ids of DMER: 8 is tested, 5 validation
+DMER = DMER._replace(
+    subject=np.select([DMER.subject == f"S{i}" for i in (1, 2, 3)], ["5", "1", "2"], DMER.subject)
+)
+
+
 @pytest.mark.parametrize("kind", PROTOCOLS)
 def test_what_was_written_comes_back(kind, tmp_path):
-    split = make_split(FAKE, ProtocolConfig(kind=kind, folds=2, validation=0.3))
-    write_manifest(split, FAKE, tmp_path / "manifest.json")
-    back = read_manifest(tmp_path / "manifest.json", FAKE)
+    recordings = DMER if kind == "fixed_48_12_13" else FAKE
+    split = make_split(recordings, ProtocolConfig(kind=kind, folds=2, validation=0.3, calibration=2))
+    write_manifest(split, recordings, tmp_path / "manifest.json")
+    back = make_split(recordings, ProtocolConfig(manifest=str(tmp_path / "manifest.json")))
     assert back._replace(folds=()) == split._replace(folds=())
     for a, b in zip(split.folds, back.folds, strict=True):
         assert (a.name, a.sentence) == (b.name, b.sentence)
@@ -164,6 +173,18 @@ def test_refuses_edited_manifests(file, edit, message):
     assert str(file) in str(error.value)
 
 
+def test_a_manifest_that_claims_another_calibration_is_refused(tmp_path):
+    path = tmp_path / "manifest.json"
+    write_manifest(make_split(FAKE, ProtocolConfig(kind="calibrated")), FAKE, path)
+    content = json.loads(path.read_text())
+    content["protocol"] = "calibrated(2)"
+    path.write_text(json.dumps(content))
+    with pytest.raises(
+        DataFileError, match=r"calibrated\(2\) tests one person and trains on 2 .* S0 and trains on 1$"
+    ):
+        read_manifest(path, FAKE)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -174,6 +195,7 @@ def test_refuses_edited_manifests(file, edit, message):
         ("[]", "is no split manifest"),
         ("{}", "is no split manifest"),
         ('{"protocol": [], "rows": [], "folds": [{}]}', "is no split manifest"),
+        ('{"protocol": "calibrated", "rows": [], "folds": [{}]}', "is no split manifest"),
         ('{"protocol": "loso", "rows": [1], "folds": [{}]}', "is no split manifest"),
         ('{"protocol": "loso", "rows": [], "folds": []}', "is no split manifest"),
         ('{"protocol": "loso", "rows": [], "folds": [{"name": "a"}]}', r"folds\[0\]: needs `name`"),

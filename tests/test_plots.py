@@ -7,7 +7,11 @@ import pytest
 from matplotlib.text import Text
 
 from mpcl_jax.config import ConfigError
+from mpcl_jax.data.protocols import make_split
+from mpcl_jax.data.settings import ProtocolConfig, SimulateConfig
+from mpcl_jax.data.simulate import simulate
 from mpcl_jax.plots import memory, results
+from mpcl_jax.plots.protocols import split_grid
 from mpcl_jax.plots.style import by_valence, shortened
 
 NAMES, VALENCE = ("calm", "fear $x_", "joy"), ("positive", "negative", "positive")  # ordered: calm, joy, fear
@@ -185,3 +189,23 @@ def test_runs_stand_below_each_other():
     (axis,) = drawn(results.run_comparison(["one", "two"], [run, run]))
     assert [float(line.get_xdata()[0]) for line in axis.lines] == [0.2, 0.1, 0.2, 0.1]
     assert [float(line.get_ydata()[0]) for line in axis.lines] == pytest.approx([-0.15, 0.15, 0.85, 1.15])
+
+
+def test_a_split_is_drawn_window_by_window():
+    made, _ = simulate(SimulateConfig(subjects=3, clips=4, windows=2))
+    # Two trials of a person: one is trained on, one set aside; the two others are tested. P02, P03 train or choose.
+    settings = ProtocolConfig(kind="calibrated", calibration=1, calibration_most=2, validation=0.5)
+    axes = drawn(split_grid(made, make_split(made, settings)))
+    assert [axis.get_title(loc="left") for axis in axes] == ["fold 1 of 3", "fold 2 of 3", "fold 3 of 3"]
+    cells = np.asarray(axes[0].images[0].get_array())
+    assert cells.shape == (3, 4 * 2)  # people, clips × windows
+    assert np.array_equal(cells[:, ::2], cells[:, 1::2])
+    assert sorted(cells[0, ::2].tolist()) == [0, 1, 3, 3]
+    assert sorted([cells[1].max(), cells[2].max()]) == [1, 2] and (cells[1:] > 0).all()
+    assert [x.get_text() for x in axes[0].get_yticklabels()] == ["P01", "P02", "P03"]
+
+
+def test_a_leaky_split_says_so_in_its_picture():
+    made, _ = simulate(SimulateConfig(subjects=2, clips=2, windows=5))
+    figure = split_grid(made, make_split(made, ProtocolConfig(kind="window80")))
+    assert "LEAKY" in figure.get_suptitle()

@@ -6,7 +6,8 @@ import pytest
 from mpcl_jax.batch import DataFileError, Recordings, take
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data import protocols
-from mpcl_jax.data.manifest import SENTENCES
+from mpcl_jax.data.protocols import DMER_PEOPLE, FIXED_TEST, FIXED_VALIDATION
+from mpcl_jax.data.sentences import SENTENCES, calibration_trials
 from mpcl_jax.data.settings import PROTOCOLS, ProtocolConfig
 
 
@@ -32,8 +33,23 @@ def fake_recordings(people=6, clips=10, windows=4, with_start=True) -> Recording
     )
 
 
+def dmer_recordings(people=DMER_PEOPLE, clips=2) -> Recordings:
+    """As many rows as DMER has people, with their ids."""
+    fake = fake_recordings(people=len(people), clips=clips, windows=1)
+    who = np.repeat(np.array(people), clips)
+    trial = np.array([f"{i}/{c}" for i, c in zip(who, fake.stimulus, strict=True)])
+    return fake._replace(name="DMER", subject=who, trial=trial)
+
+
 FAKE = fake_recordings()
-KFOLD = [kind for kind in PROTOCOLS if kind not in ("loso", "window80")]
+KFOLD = ("subject_kfold", "trial_kfold", "stimulus_kfold", "subject_x_stimulus")
+ANYBODY = [kind for kind in PROTOCOLS if kind != "fixed_48_12_13"]
+SUBJECTS_APART = ("loso", "subject_kfold", "subject_x_stimulus", "fixed_48_12_13")
+DMER = dmer_recordings()
+
+
+def recordings_for(kind):
+    return DMER if kind == "fixed_48_12_13" else FAKE
 
 
 def split_of(kind, recordings=FAKE, **settings):
@@ -56,19 +72,20 @@ def test_every_protocol_of_the_settings_has_a_sentence():
 @pytest.mark.parametrize("kind", PROTOCOLS)
 @pytest.mark.parametrize("validation", [0.0, 0.3])
 def test_parts_are_disjoint_sorted_and_groups_never_cross(kind, validation):
-    split = split_of(kind, validation=validation, folds=3)
+    recordings = recordings_for(kind)
+    split = split_of(kind, recordings, validation=validation, folds=3)
     assert split.leaky == (kind == "window80")
     assert split.leaky == ("LEAKY" in split.sentence)
     for fold in split.folds:
         rows = np.concatenate([fold.train, fold.validation, fold.test])
         assert len(np.unique(rows)) == len(rows)
-        assert (len(fold.validation) > 0) == (validation > 0)
+        assert (len(fold.validation) > 0) == (validation > 0 or kind == "fixed_48_12_13")
         for part in (fold.train, fold.validation, fold.test):
             assert np.array_equal(part, np.sort(part))
         for a, b in ((fold.train, fold.test), (fold.validation, fold.test), (fold.train, fold.validation)):
-            assert bool(shared(FAKE.trial, a, b)) == (kind == "window80" and len(a) > 0 < len(b))
-            if kind in ("loso", "subject_kfold", "subject_x_stimulus"):
-                assert not shared(FAKE.subject, a, b)
+            assert bool(shared(recordings.trial, a, b)) == (kind == "window80" and len(a) > 0 < len(b))
+            if kind in SUBJECTS_APART or (kind == "calibrated" and a is not fold.train):
+                assert not shared(recordings.subject, a, b)
             if kind == "stimulus_kfold" or (kind == "subject_x_stimulus" and b is fold.test):
                 assert not shared(FAKE.stimulus, a, b)
 
@@ -141,7 +158,7 @@ def test_validation_takes_at_least_one_group():
         assert len(set(FAKE.subject[fold.validation])) == 1
 
 
-@pytest.mark.parametrize("kind", PROTOCOLS)
+@pytest.mark.parametrize("kind", ANYBODY)
 def test_only_keeps_names_and_rows(kind):
     full = split_of(kind, folds=3, validation=0.3)
     last = len(full.folds) - 1
@@ -153,19 +170,19 @@ def test_only_keeps_names_and_rows(kind):
 
 @pytest.mark.parametrize("kind", PROTOCOLS)
 def test_split_does_not_depend_on_row_order_signals_or_labels(kind):
-    shuffled = take(FAKE, np.random.default_rng(1).permutation(240))
-    rng = np.random.default_rng(2)
+    recordings = recordings_for(kind)
+    n, rng = len(recordings.trial), np.random.default_rng(2)
+    shuffled = take(recordings, np.random.default_rng(1).permutation(n))
     shuffled = shuffled._replace(
-        labels=rng.dirichlet(np.ones(4), 240).astype(np.float32),
-        signals={"eda": rng.normal(size=(240, 1, 2))},
+        labels=rng.dirichlet(np.ones(4), n).astype(np.float32), signals={"eda": rng.normal(size=(n, 1, 2))}
     )
-    a = split_of(kind, folds=3, validation=0.3, seed=7)
+    a = split_of(kind, recordings, folds=3, validation=0.3, seed=7)
     b = split_of(kind, shuffled, folds=3, validation=0.3, seed=7)
     assert a.sha256 == b.sha256
-    assert ids_of(FAKE, a) == ids_of(shuffled, b)
+    assert ids_of(recordings, a) == ids_of(shuffled, b)
 
 
-@pytest.mark.parametrize("kind", [*KFOLD, "window80"])
+@pytest.mark.parametrize("kind", [*KFOLD, "window80", "calibrated"])
 def test_seed_moves_the_split_and_the_hash(kind):
     a, b = split_of(kind, folds=3), split_of(kind, folds=3, seed=1)
     assert a.sha256 == split_of(kind, folds=3).sha256
@@ -179,6 +196,61 @@ def test_hash_is_the_same_on_every_machine():
         == "e0648a6407fe5fc0a92e4afa339594a0b07fa4d22d09726a4acd5061feda1711"
     )
     assert split_of("loso").sha256 == "ed49124eabb8fc47faef54e29b8e4fa43ee0e28880d0a4829b1f42badd2beb0e"
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_calibrated_trains_on_n_trials_of_the_person_and_tests_the_same_rows_for_every_n(count):
+    split = split_of("calibrated", calibration=count, calibration_most=3)
+    assert split.protocol == f"calibrated({count})"
+    assert f"but for {count} labelled trial" in split.sentence
+    loso = split_of("loso", validation=0.3)
+    most = split_of("calibrated", calibration=3, calibration_most=3)
+    for fold, whole, of_most in zip(split.folds, loso.folds, most.folds, strict=True):
+        known = calibration_trials(FAKE, fold.train, fold.test)
+        assert len(known) == count
+        assert set(known) <= set(
+            calibration_trials(FAKE, of_most.train, of_most.test)
+        )  # n + 1 adds one trial
+        assert f"trained on: {count} labelled trial" in fold.sentence and all(
+            t in fold.sentence for t in known
+        )
+        assert np.array_equal(fold.test, of_most.test)
+        assert len(np.unique(FAKE.trial[fold.test])) == 7
+        assert set(fold.test) < set(whole.test)
+        assert set(fold.train) >= set(whole.train) | set(whole.validation)
+
+
+def test_calibrated_never_validates_on_the_tested_person():
+    for fold in split_of("calibrated", calibration=2, validation=0.4).folds:
+        assert len(calibration_trials(FAKE, fold.train, fold.test)) == 2
+        assert not shared(FAKE.subject, fold.validation, fold.test)
+        assert not shared(FAKE.subject, fold.validation, fold.train)
+
+
+def test_calibration_of_a_person_does_not_depend_on_the_others():
+    here = split_of("calibrated", calibration=2).folds[0]
+    there = fake_recordings(people=3)
+    alone = split_of("calibrated", there, calibration=2).folds[0]
+    assert calibration_trials(FAKE, here.train, here.test) == calibration_trials(
+        there, alone.train, alone.test
+    )
+
+
+def test_the_fixed_parts_are_drawn_from_dmers_people_as_the_file_says():
+    drawn = np.random.default_rng(0).permutation(DMER_PEOPLE).tolist()
+    assert len(DMER_PEOPLE) == 73
+    assert set(FIXED_TEST) == set(drawn[:13]) and set(FIXED_VALIDATION) == set(drawn[13:25])
+    (fold,) = split_of("fixed_48_12_13", DMER, seed=9, validation=0.5).folds
+    people = [len(set(DMER.subject[rows])) for rows in (fold.train, fold.validation, fold.test)]
+    assert people == [48, 12, 13]
+    assert fold.sentence.startswith("held out: 13 subjects (8, 11, 22")
+
+
+def test_the_fixed_parts_stay_when_somebody_lacks_recordings():
+    fewer = dmer_recordings([who for who in DMER_PEOPLE if who not in ("5", "8", "1")])
+    (fold,) = split_of("fixed_48_12_13", fewer).folds
+    people = [len(set(fewer.subject[rows])) for rows in (fold.train, fold.validation, fold.test)]
+    assert people == [47, 11, 12]
 
 
 def test_row_ids_with_and_without_a_start():
@@ -202,6 +274,18 @@ def test_row_ids_refuses_two_windows_with_one_start():
         (FAKE, {"kind": "stimulus_kfold", "folds": 11}, "folds = 11: there are only 10 stimuli"),
         (FAKE, {"kind": "subject_x_stimulus", "folds": 7}, "folds = 7: there are only 6 people"),
         (fake_recordings(people=1), {"kind": "loso"}, "fake holds a single person"),
+        (FAKE, {"kind": "fixed_48_12_13"}, "made for the 73 people of DMER; fake has subject 'S2'"),
+        (
+            dmer_recordings([*FIXED_TEST, "1"]),
+            {"kind": "fixed_48_12_13"},
+            "DMER has nobody of its validation part",
+        ),
+        (
+            FAKE,
+            {"kind": "calibrated", "calibration_most": 10},
+            "calibration_most = 10: subject S2 has 10 trials, so none is left",
+        ),
+        (fake_recordings(people=1), {"kind": "calibrated"}, "'calibrated': fake holds a single person"),
         (FAKE, {"kind": "loso", "only": (6,)}, r"only = \(6,\): .* from 0 to 5"),
         (FAKE, {"kind": "window80", "only": (1,)}, r"only = \(1,\): .* from 0 to 0"),
         (FAKE, {"kind": "loso", "validation": 0.95}, "validation = 0.95: takes 5 of 5 groups"),
@@ -254,6 +338,11 @@ def test_refuses_an_empty_test_part():
             "window80",
             lambda f: f._replace(train=np.append(f.train, f.test[0])),
             "1 window ids .* train and in test",
+        ),
+        (
+            "calibrated",
+            lambda f: f._replace(train=f.train[FAKE.subject[f.train] != "S2"]),
+            r"calibrated\(1\) tests one person and trains on 1 of .* this one tests S2 and trains on 0",
         ),
         ("loso", lambda f: f._replace(test=f.test[:0]), "the test part is empty"),
         (

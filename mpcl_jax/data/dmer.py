@@ -203,7 +203,8 @@ def _duration(layout: Layout, settings: DmerConfig) -> float:
 def _protocols(layout: Layout, found: list[Found]) -> tuple[str, ...]:
     if layout is not Layout.SPLIT:
         return ()
-    return ("window80", "trial_kfold", *(("loso", "subject_kfold") if len(found) > 1 else ()))
+    with_others = ("loso", "subject_kfold", "fixed_48_12_13", "calibrated")
+    return ("window80", "trial_kfold", *(with_others if len(found) > 1 else ()))
 
 
 def _notes(layout: Layout, found: list[Found], parts: list[Part], present: dict[str, np.ndarray]):

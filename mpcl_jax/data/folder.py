@@ -12,8 +12,9 @@ import numpy as np
 from mpcl_jax.batch import DataFileError, Recordings, check_recordings
 from mpcl_jax.data.folder_meta import PRESENT, ROW_KEYS, Meta, read_meta, suggestion
 from mpcl_jax.data.safe_read import read_npz
+from mpcl_jax.data.settings import PROTOCOLS
 
-WITHOUT_TRIALS = ("loso", "subject_kfold", "stimulus_kfold", "subject_x_stimulus", "window80")
+WITHOUT_TRIALS = tuple(kind for kind in PROTOCOLS if kind not in ("trial_kfold", "calibrated"))
 
 
 class Subject(NamedTuple):

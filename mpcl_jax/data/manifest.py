@@ -7,22 +7,21 @@ every machine. Tables put side by side only what carries one hash.
 import hashlib
 import json
 import pathlib
-import re
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mpcl_jax import __version__
 from mpcl_jax.batch import DataFileError, Recordings
-
-SENTENCES = {
-    "loso": "leave one subject out: the model has never seen the tested person",
-    "subject_kfold": "people held out: the model has never seen the tested people",
-    "trial_kfold": "whole trials held out: the model knows the people, not the tested trials",
-    "stimulus_kfold": "stimuli held out: the model knows the people, nobody's response to the tested stimuli",
-    "subject_x_stimulus": "people and stimuli held out: unseen people on unseen stimuli",
-    "window80": "LEAKY: random windows held out, other windows of the same trials (same label) are trained on",
-}
+from mpcl_jax.data.sentences import (
+    CALIBRATED,
+    SENTENCES,
+    calibration_trials,
+    fold_sentence,
+    in_order,
+    listed,
+    sentence_of,
+)
 
 
 class Fold(NamedTuple):
@@ -38,7 +37,7 @@ class Fold(NamedTuple):
 class Split(NamedTuple):
     """All folds of a protocol."""
 
-    protocol: str
+    protocol: str  # a key of SENTENCES; "calibrated(3)" with its n
     leaky: bool  # windows of one trial lie on both sides
     sentence: str  # what the protocol holds out
     folds: tuple[Fold, ...]
@@ -69,8 +68,8 @@ def row_ids(recordings: Recordings) -> list[str]:
 
 def sign_split(recordings: Recordings, kind: str, folds, file) -> Split:
     """A `Split` of `folds`: says what they hold out, checks them (errors name `file`) and signs them."""
-    folds = tuple(f._replace(sentence=_fold_sentence(recordings, kind, f)) for f in folds)
-    split = Split(kind, kind == "window80", SENTENCES[kind], folds, "")
+    folds = tuple(f._replace(sentence=fold_sentence(recordings, kind, f.train, f.test)) for f in folds)
+    split = Split(kind, kind == "window80", sentence_of(kind), folds, "")
     check_split(recordings, split, file)
     text = json.dumps(_content(recordings, kind, folds), sort_keys=True, separators=(",", ":"))
     return split._replace(sha256=hashlib.sha256(text.encode("ascii")).hexdigest())
@@ -100,12 +99,29 @@ def check_split(recordings: Recordings, split: Split, file: Any = "split") -> No
                 # People of validation may watch stimuli of training: only the test part is new in both.
                 if name == "stimulus" and b == "validation" and "subject" in groups:
                     continue
+                if name == "subject" and (a, b) == ("train", "test") and CALIBRATED.fullmatch(split.protocol):
+                    _check_calibration(recordings, split.protocol, fold, file)
+                    continue
                 both = _marked(codes[parts[a]], len(names)) & _marked(codes[parts[b]], len(names))
                 if both.any():
-                    ids = _listed(names[both])
+                    ids = listed(names[both])
                     raise DataFileError(
                         file, f"{fold.name}: {both.sum()} {name} ids lie both in {a} and in {b}: {ids}"
                     )
+
+
+def _check_calibration(recordings: Recordings, protocol: str, fold: Fold, file) -> None:
+    trials, wanted = (
+        calibration_trials(recordings, fold.train, fold.test),
+        int(CALIBRATED.fullmatch(protocol)[1]),
+    )
+    people = in_order(recordings.subject[fold.test])
+    if len(trials) != wanted or len(people) != 1:
+        raise DataFileError(
+            file,
+            f"{fold.name}: {protocol} tests one person and trains on {wanted} of that person's trials; this one "
+            f"tests {listed(people)} and trains on {len(trials)}",
+        )
 
 
 def write_manifest(split: Split, recordings: Recordings, path: Any) -> None:
@@ -129,18 +145,18 @@ def read_manifest(path: Any, recordings: Recordings) -> Split:
     def rows_of(ids, where):
         if unknown := [name for name in ids if name not in index]:
             raise DataFileError(
-                path, f"{where} names {len(unknown)} windows unknown to {recordings.name}: {_listed(unknown)}"
+                path, f"{where} names {len(unknown)} windows unknown to {recordings.name}: {listed(unknown)}"
             )
         rows = np.sort(np.array([index[name] for name in ids], int))
         if len(double := rows[1:][rows[1:] == rows[:-1]]):
             ids = np.array(list(index))[np.unique(double)]
-            raise DataFileError(path, f"{where} names windows more than once: {_listed(ids)}")
+            raise DataFileError(path, f"{where} names windows more than once: {listed(ids)}")
         return rows
 
     missing = np.delete(np.array(list(index)), rows_of(content["rows"], "rows"))
     if len(missing):
         raise DataFileError(
-            path, f"{len(missing)} windows of {recordings.name} are missing: {_listed(missing)}"
+            path, f"{len(missing)} windows of {recordings.name} are missing: {listed(missing)}"
         )
     folds = []
     for entry in content["folds"]:
@@ -168,11 +184,7 @@ def _parse_manifest(path) -> dict:
         parts = ("validation", "test", "unused")
         return isinstance(x, dict) and isinstance(x.get("name"), str) and all(is_ids(x.get(p)) for p in parts)
 
-    good = (
-        isinstance(content, dict)
-        and content.get("protocol") in list(SENTENCES)
-        and is_ids(content.get("rows"))
-    )
+    good = isinstance(content, dict) and _is_protocol(content.get("protocol")) and is_ids(content.get("rows"))
     if not good or not isinstance(content.get("folds"), list) or not content["folds"]:
         raise DataFileError(path, "is no split manifest: needs `protocol`, `rows`, `folds` and `sha256`")
     for number, entry in enumerate(content["folds"]):
@@ -181,6 +193,12 @@ def _parse_manifest(path) -> dict:
                 path, f"folds[{number}]: needs `name` and the ids `validation`, `test`, `unused`"
             )
     return content
+
+
+def _is_protocol(name) -> bool:
+    if not isinstance(name, str):
+        return False
+    return bool(CALIBRATED.fullmatch(name)) or (name in SENTENCES and name != "calibrated")
 
 
 def _content(recordings: Recordings, kind: str, folds) -> dict:
@@ -198,8 +216,11 @@ def _content(recordings: Recordings, kind: str, folds) -> dict:
 
 
 def held_apart(recordings: Recordings, kind: str) -> dict[str, np.ndarray]:
-    """Ids that never lie on two sides, by name; validation rows are drawn in groups of the first."""
-    if kind in ("loso", "subject_kfold"):
+    """Ids that never lie on two sides, by name; validation rows are drawn in groups of the first.
+
+    Calibrated: the tested person has trials in training, which `check_split` counts.
+    """
+    if kind in ("loso", "subject_kfold", "fixed_48_12_13") or CALIBRATED.fullmatch(kind):
         return {"subject": recordings.subject, "trial": recordings.trial}
     if kind == "trial_kfold":
         return {"trial": recordings.trial}
@@ -208,27 +229,6 @@ def held_apart(recordings: Recordings, kind: str) -> dict[str, np.ndarray]:
     if kind == "subject_x_stimulus":
         return {"subject": recordings.subject, "stimulus": recordings.stimulus, "trial": recordings.trial}
     return {}  # window80
-
-
-def _fold_sentence(recordings: Recordings, kind: str, fold: Fold) -> str:
-    subjects, trials = in_order(recordings.subject[fold.test]), in_order(recordings.trial[fold.test])
-    if kind == "window80":
-        published = recordings.published_test
-        drawn = published is None or not np.array_equal(np.flatnonzero(published), fold.test)
-        how = "drawn at random" if drawn else "as published"
-        return (
-            f"held out (LEAKY): {len(fold.test)} windows of {_count(len(trials), 'trial', 'trials')}, {how}"
-        )
-    people = (
-        "subject " + subjects[0] if len(subjects) == 1 else f"{len(subjects)} subjects ({_listed(subjects)})"
-    )
-    if kind in ("stimulus_kfold", "subject_x_stimulus"):
-        stimuli = in_order(recordings.stimulus[fold.test])
-        what = f"{_count(len(stimuli), 'stimulus', 'stimuli')} ({_listed(stimuli)})"
-        people = what if kind == "stimulus_kfold" else f"{people} on {what}"
-    if kind == "trial_kfold":
-        return f"held out: {_count(len(trials), 'trial', 'trials')} of {people}"
-    return f"held out: {people}, {_count(len(trials), 'trial', 'trials')}"
 
 
 def codes_of(ids) -> tuple[np.ndarray, np.ndarray]:
@@ -240,21 +240,3 @@ def _marked(codes: np.ndarray, size: int) -> np.ndarray:
     marks = np.zeros(size, bool)
     marks[codes] = True
     return marks
-
-
-def _count(n: int, one: str, many: str) -> str:
-    return f"{n} {one if n == 1 else many}"
-
-
-def _listed(names, most: int = 6) -> str:
-    names = in_order(names)
-    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
-
-
-def in_order(names) -> list[str]:
-    """Distinct names with numbers in numeric order: S2 before S10."""
-
-    def key(name):
-        return [int(x) if x.isdecimal() else x for x in re.split(r"(\d+)", name)], name
-
-    return sorted({str(name) for name in names}, key=key)

@@ -6,11 +6,16 @@ sha256 on every machine, in whatever order the rows come.
 
     loso                 one person a fold
     subject_kfold        people
+    fixed_48_12_13       13 people of DMER; 12 others are validation
+    calibrated           one person a fold, of whom n labelled trials are trained on
     trial_kfold          whole trials, some of every person; one model for everybody
     stimulus_kfold       stimuli, for everybody
     subject_x_stimulus   people and stimuli; what only one of the two takes is left out of training
     window80             one fold of random windows, LEAKY: only to compare with published numbers
 """
+
+import zlib
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,13 +27,19 @@ from mpcl_jax.data.manifest import (
     check_split,
     codes_of,
     held_apart,
-    in_order,
     read_manifest,
     row_ids,
     sign_split,
     write_manifest,
 )
+from mpcl_jax.data.sentences import in_order
 from mpcl_jax.data.settings import ProtocolConfig
+
+# The 73 usable people of DMER. Which of them the literature trains on is not published with what could be read:
+# these were drawn once, `default_rng(0).permutation(DMER_PEOPLE)`, first 13 to test, then 12 to choose.
+DMER_PEOPLE = tuple(str(n) for n in range(1, 81) if n not in (3, 4, 13, 16, 17, 27, 31))
+FIXED_TEST = ("8", "11", "22", "26", "35", "42", "44", "50", "51", "55", "63", "66", "69")
+FIXED_VALIDATION = ("5", "7", "14", "25", "30", "47", "52", "58", "61", "76", "77", "79")
 
 __all__ = ["Fold", "Split", "check_split", "make_split", "read_manifest", "row_ids", "write_manifest"]
 
@@ -45,20 +56,31 @@ def make_split(recordings: Recordings, settings: ProtocolConfig) -> Split:
         return _keep_only(recordings, split, settings.only)
     kind = settings.kind
     _require_supported(recordings, kind)
-    groups = held_apart(recordings, kind)
+    protocol = f"calibrated({settings.calibration})" if kind == "calibrated" else kind
+    groups = held_apart(recordings, protocol)
     _, drawn = codes_of(next(iter(groups.values())) if groups else np.array(row_ids(recordings)))
     held_out = _held_out(recordings, settings)
     folds = []
-    for number, (train, test) in enumerate(held_out):
-        rng = np.random.default_rng([settings.seed, 1 + number])
-        validation = _draw_validation(drawn, train, settings.validation, rng)
+    for number, (train, validation, test) in enumerate(held_out):
+        if kind != "fixed_48_12_13":
+            rng = np.random.default_rng([settings.seed, 1 + number])
+            validation = _draw_validation(drawn, validation, settings.validation, rng)
         name = f"fold {number + 1} of {len(held_out)}"
         parts = (np.flatnonzero(mask) for mask in (train & ~validation, validation, test))
         folds.append(Fold(name, "", *parts))
-    return _keep_only(recordings, sign_split(recordings, kind, folds, recordings.name), settings.only)
+    return _keep_only(recordings, sign_split(recordings, protocol, folds, recordings.name), settings.only)
 
 
-def _require_supported(recordings: Recordings, kind: str) -> None:
+class _Masks(NamedTuple):
+    """What a fold may use, before validation groups are drawn; each [N] bool."""
+
+    train: np.ndarray
+    validation: np.ndarray  # where validation groups are drawn from, or the validation part itself
+    test: np.ndarray
+
+
+def _require_supported(recordings: Recordings, protocol: str) -> None:
+    kind = protocol.partition("(")[0]
     if recordings.protocols and kind not in recordings.protocols:
         allowed = ", ".join(map(repr, recordings.protocols))
         raise ConfigError(f"config.protocol.kind = {kind!r}: {recordings.name} supports only {allowed}")
@@ -75,8 +97,8 @@ def _keep_only(recordings: Recordings, split: Split, only: tuple[int, ...]) -> S
     )
 
 
-def _held_out(recordings: Recordings, settings: ProtocolConfig) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Masks [N] of the rows that may be trained on and that are tested, of every fold."""
+def _held_out(recordings: Recordings, settings: ProtocolConfig) -> list[_Masks]:
+    """What every fold may use."""
     kind, rng = settings.kind, np.random.default_rng([settings.seed, 0])
     no_strata = np.zeros(len(recordings.trial), int)
     if kind in ("stimulus_kfold", "subject_x_stimulus") and (recordings.stimulus == "").any():
@@ -85,11 +107,17 @@ def _held_out(recordings: Recordings, settings: ProtocolConfig) -> list[tuple[np
     if kind == "subject_x_stimulus":
         people = _deal("people", recordings.subject, no_strata, settings.folds, rng)
         stimuli = _deal("stimuli", recordings.stimulus, no_strata, settings.folds, rng)
-        return [(~who & ~what, who & what) for who, what in zip(people, stimuli, strict=True)]
-    if kind == "loso":
-        tests = [recordings.subject == name for name in in_order(recordings.subject)]
-        if len(tests) < 2:
-            raise ConfigError(f"config.protocol.kind = 'loso': {recordings.name} holds a single person")
+        pairs = zip(people, stimuli, strict=True)
+        return [_Masks(~who & ~what, ~who & ~what, who & what) for who, what in pairs]
+    if kind == "fixed_48_12_13":
+        return [_fixed(recordings)]
+    if kind in ("loso", "calibrated"):
+        people = in_order(recordings.subject)
+        if len(people) < 2:
+            raise ConfigError(f"config.protocol.kind = {kind!r}: {recordings.name} holds a single person")
+        if kind == "calibrated":
+            return [_calibrated(recordings, name, settings) for name in people]
+        tests = [recordings.subject == name for name in people]
     elif kind == "subject_kfold":
         tests = _deal("people", recordings.subject, no_strata, settings.folds, rng)
     elif kind == "trial_kfold":
@@ -98,7 +126,43 @@ def _held_out(recordings: Recordings, settings: ProtocolConfig) -> list[tuple[np
         tests = _deal("stimuli", recordings.stimulus, no_strata, settings.folds, rng)
     else:
         tests = [_window80(recordings, rng)]
-    return [(~test, test) for test in tests]
+    return [_Masks(~test, ~test, test) for test in tests]
+
+
+def _calibrated(recordings: Recordings, person: str, settings: ProtocolConfig) -> _Masks:
+    """All others and the first n of a person's trials in a drawn order; tested: those behind `calibration_most`.
+
+    Drawn, because ids do not tell what came first: DMER numbers its clips by valence. The order of a person does
+    not depend on the other people. Validation never takes the tested person's few trials.
+    """
+    own = recordings.subject == person
+    rng = np.random.default_rng([settings.seed, zlib.crc32(person.encode())])
+    order = rng.permutation(np.unique(recordings.trial[own]))
+    most = settings.calibration_most
+    if len(order) <= most:
+        raise ConfigError(
+            f"config.protocol.calibration_most = {most}: subject {person} has {len(order)} trials, so none is "
+            "left to test"
+        )
+    known = np.isin(recordings.trial, order[: settings.calibration])
+    return _Masks(~own | known, ~own, np.isin(recordings.trial, order[most:]))
+
+
+def _fixed(recordings: Recordings) -> _Masks:
+    """The parts of DMER's people; who lacks recordings is missing from a part."""
+    strangers = sorted(set(recordings.subject.tolist()) - set(DMER_PEOPLE))
+    if strangers:
+        raise ConfigError(
+            f"config.protocol.kind = 'fixed_48_12_13': made for the 73 people of DMER; {recordings.name} has "
+            f"subject {strangers[0]!r}. Use 'subject_kfold', or a manifest of your own"
+        )
+    test, validation = (np.isin(recordings.subject, people) for people in (FIXED_TEST, FIXED_VALIDATION))
+    if not validation.any():
+        raise ConfigError(
+            f"config.protocol.kind = 'fixed_48_12_13': {recordings.name} has nobody of its validation part "
+            f"({', '.join(FIXED_VALIDATION)})"
+        )
+    return _Masks(~test & ~validation, validation, test)
 
 
 def _deal(what: str, groups, strata, folds: int, rng) -> list[np.ndarray]:

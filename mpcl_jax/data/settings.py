@@ -89,12 +89,21 @@ class DataConfig:
     wesad: WesadConfig = part(WesadConfig)
 
 
-PROTOCOLS = ("loso", "subject_kfold", "trial_kfold", "stimulus_kfold", "subject_x_stimulus", "window80")
+PROTOCOLS = (
+    "loso",
+    "subject_kfold",
+    "fixed_48_12_13",
+    "calibrated",
+    "trial_kfold",
+    "stimulus_kfold",
+    "subject_x_stimulus",
+    "window80",
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class ProtocolConfig:
-    """What is held out (`data/protocols.py`)."""
+    """What is held out (`data/protocols.py`, pictures: docs/protocols.md)."""
 
     # Whose or which windows a model has never seen when it is tested; "window80" leaks.
     kind: str = setting("subject_kfold", one_of(*PROTOCOLS))
@@ -102,7 +111,11 @@ class ProtocolConfig:
     folds: int = setting(5, between(2, 10_000))
     # Run only these folds, counted from 0; () = all.
     only: tuple[int, ...] = setting((), each(between(0, 9_999)))
-    # Share of the groups of a training part that become validation rows; 0 = none.
+    # "calibrated": labelled trials of the tested person that are trained on; 0 = loso on the same test rows.
+    calibration: int = setting(1, between(0, 1000))
+    # "calibrated": trials of each person that are kept for calibration and never tested, so that all n compare.
+    calibration_most: int = setting(3, between(1, 1000))
+    # Share of the groups of a training part that become validation rows; 0 = none. "fixed_48_12_13" has its own.
     validation: float = setting(0.0, below_one())
     # Seed of the shuffled groups; independent of the seed of training.
     seed: int = setting(0, SEED)

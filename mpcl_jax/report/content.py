@@ -76,7 +76,7 @@ def audit(run: RunFiles) -> list[dict[str, Any]]:
         shared["windows"] += len(train & set(fold["test"]))
         shared["trials"] += len(trials[0] & trials[1])
         shared["people"] += len(owners[0] & owners[1])
-    apart = run.split["protocol"] in ("loso", "subject_kfold", "subject_x_stimulus")
+    apart = run.split["protocol"] in ("loso", "subject_kfold", "subject_x_stimulus", "fixed_48_12_13")
     standardised = run.config["data"].get("per_subject_standardise")
     checks = [("Windows in training and test", shared["windows"], not shared["windows"])]
     checks += [("Trials in training and test (all folds)", shared["trials"], not shared["trials"])]

@@ -1,0 +1,45 @@
+"""The pictures of docs/protocols.md: each protocol's first folds on recordings that are ids and nothing else.
+
+    python experiments/protocol_pictures.py
+
+Writes docs/pictures/protocol_NAME.png.
+"""
+
+import pathlib
+
+import numpy as np
+
+from mpcl_jax.batch import Recordings
+from mpcl_jax.data.protocols import DMER_PEOPLE, make_split
+from mpcl_jax.data.settings import PROTOCOLS, ProtocolConfig, SimulateConfig
+from mpcl_jax.data.simulate import simulate
+from mpcl_jax.plots.protocols import split_grid
+from mpcl_jax.plots.style import styled
+
+PICTURES = pathlib.Path(__file__).resolve().parent.parent / "docs" / "pictures"
+
+
+def dmer_ids() -> Recordings:
+    """Windows with the ids of DMER's people, four clips each."""
+    people, clips = len(DMER_PEOPLE), 4
+    made, _ = simulate(SimulateConfig(subjects=people, clips=clips, windows=1))
+    subject = np.repeat(DMER_PEOPLE, clips)
+    trial = np.array([f"{who}/{clip}" for who, clip in zip(subject, made.stimulus, strict=True)])
+    return made._replace(subject=subject, trial=trial)
+
+
+def main():
+    made, _ = simulate(SimulateConfig(subjects=8, clips=8, windows=5))
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for kind in PROTOCOLS:
+        recordings = dmer_ids() if kind == "fixed_48_12_13" else made
+        settings = ProtocolConfig(kind=kind, folds=4, validation=0.2, calibration=2, calibration_most=3)
+        figure = split_grid(recordings, make_split(recordings, settings))
+        file = PICTURES / f"protocol_{kind}.png"
+        with styled():
+            figure.savefig(file, dpi=90)
+        print(file)
+
+
+if __name__ == "__main__":
+    main()
