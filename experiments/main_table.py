@@ -7,8 +7,8 @@
 
 MPCL gets --seeds seeds, the baselines the first --baseline-seeds of them; the table shows means over seeds and
 their spread. Each seed is a run of its own under runs/table/NAME, so a killed table continues where it stopped.
-Writes
-experiments/results/NAME.csv, .md and NAME_subjects.csv.
+Writes to experiments/results NAME.csv, .md, NAME_subjects.csv, NAME_statistics.md, .csv, .tex, NAME_pairs.csv and
+NAME_ranks.png.
 """
 
 import argparse
@@ -18,10 +18,13 @@ import runpy
 import sys
 
 from mpcl_jax.batch import DataFileError
-from mpcl_jax.benchmark import table_text
+from mpcl_jax.benchmark import statistics_text, table_text
 from mpcl_jax.benchmark.comparison import make_run_table
+from mpcl_jax.benchmark.ranking import rank_methods
 from mpcl_jax.config import ConfigError, resolve
 from mpcl_jax.experiment import code_version, run_baselines
+from mpcl_jax.plots.ranking import critical_difference
+from mpcl_jax.plots.style import styled
 from mpcl_jax.settings import Config
 from mpcl_jax.train.devices import keep_compiled_programs
 from mpcl_jax.train.loop import train_folds
@@ -74,12 +77,20 @@ def main():
         f"--baseline-seeds {args.baseline_seeds}"
     )
     made_by = {"command": command, "commit": code_version()}
-    markdown = table_text.to_markdown(table, title=f"{run.recordings.name}, {run.split.protocol}")
+    title = f"{run.recordings.name}, {run.split.protocol}"
+    markdown = table_text.to_markdown(table, title=title)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{args.name}.md").write_text(f"{markdown}\n`{command}` at {made_by['commit']}\n")
     (RESULTS / f"{args.name}.csv").write_text(table_text.to_csv(table, **made_by))
     (RESULTS / f"{args.name}_subjects.csv").write_text(table_text.to_subject_csv(table, **made_by))
-    print(f"\n{markdown}")
+    statistics = statistics_text.files_of(table, run.recordings.emotions, title=title, **made_by)
+    for file, text in statistics.items():
+        (RESULTS / f"{args.name}_{file}").write_text(text)
+    ranking = rank_methods(table)
+    with styled():
+        figure = critical_difference(ranking.methods, ranking.rank, ranking.groups)
+        figure.savefig(RESULTS / f"{args.name}_ranks.png", dpi=110)
+    print(f"\n{markdown}\n{statistics_text.summary(statistics['statistics.md'])}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 
 from mpcl_jax.batch import Recordings
-from mpcl_jax.benchmark import comparison, table_text
+from mpcl_jax.benchmark import comparison, statistics_text, table_text
 from mpcl_jax.benchmark.leaderboard import Table
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data.protocols import row_ids
@@ -110,7 +110,8 @@ def run_baselines(run: Run) -> list[dict[str, np.ndarray]]:
 
 def write_results(run: Run, table: Table, predictions: list[Predictions], command: str) -> None:
     """Writes the table, every subject's values and every prediction, and prints the table."""
-    markdown = table_text.to_markdown(table, title=f"{run.recordings.name}, {run.split.protocol}")
+    title = f"{run.recordings.name}, {run.split.protocol}"
+    markdown = table_text.to_markdown(table, title=title)
     made_by = {"command": command, "commit": code_version()}
     notes = "".join(f"\n*{note}*\n" for note in run.recordings.notes)
     write_text(run.workdir / "table.md", f"{markdown}{notes}\n`{command}`\n")
@@ -118,7 +119,11 @@ def write_results(run: Run, table: Table, predictions: list[Predictions], comman
     write_text(run.workdir / "subjects.csv", table_text.to_subject_csv(table, **made_by))
     write_text(run.workdir / "predictions.csv", predictions_csv(run.recordings, predictions))
     write_text(run.workdir / "environment.json", json.dumps(environment(), indent=1) + "\n")
-    print(f"\n{markdown}\nwritten to {run.workdir}", flush=True)
+    statistics = statistics_text.files_of(table, run.recordings.emotions, title=title, **made_by)
+    for name, text in statistics.items():
+        write_text(run.workdir / name, text)
+    shown = statistics_text.summary(statistics["statistics.md"])
+    print(f"\n{markdown}\n{shown}\n\nwritten to {run.workdir}", flush=True)
 
 
 def draw_report(workdir: pathlib.Path) -> None:

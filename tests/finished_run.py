@@ -10,7 +10,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from run_fixture import tiny_config
 
-from mpcl_jax.benchmark import table_text
+from mpcl_jax.benchmark import statistics_text, table_text
 from mpcl_jax.benchmark.leaderboard import Result, make_table
 from mpcl_jax.inspection.fold_file import Inspection, save_inspection
 
@@ -47,6 +47,8 @@ def write_run(
     (folder / "table.md").write_text(table_text.to_markdown(table, title=title))
     (folder / "table.csv").write_text(table_text.to_csv(table, **made))
     (folder / "subjects.csv").write_text(table_text.to_subject_csv(table, **made))
+    for name, text in statistics_text.files_of(table, names, title=title, **made).items():
+        (folder / name).write_text(text)
     _write_documents(folder, names, ids, leaky, mark)
     _write_predictions(folder, names, ids, subject, reported, predicted)
     np.savez(fold / "baselines.npz", uniform=uniform, train_mean=mean)

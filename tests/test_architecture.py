@@ -39,7 +39,7 @@ ROWS = (
     "inspection.slots inspection.run_files",
     "inspection.compare inspection.explanation inspection.tested",
     "plots.style",
-    "plots.memory plots.results plots.protocols",
+    "plots.memory plots.results plots.protocols plots.ranking",
     "report.pictures",
     "report.content",
     "report.page",
@@ -58,9 +58,11 @@ ROWS = (
     "train.evaluate train.skips train.examine",
     # What a run is compared with.
     "train.run",
-    "train.loop benchmark.statistics benchmark.selection",
+    "train.loop benchmark.statistics benchmark.selection benchmark.agreement",
     "benchmark.mlp benchmark.leaderboard",
+    "benchmark.ranking",
     "benchmark.baselines benchmark.table_text",
+    "benchmark.statistics_text",
     "benchmark.comparison benchmark.verification environment",
     # A user's way in.
     "experiment",

@@ -81,6 +81,7 @@ def test_the_run_leaves_its_files(whole):
     documents = {"config.json", "data.json", "made_with.json", "manifest.json", "metrics.jsonl", ".lock"}
     documents |= {"environment.json"}
     tables = {"table.md", "table.csv", "subjects.csv", "predictions.csv", "report.html"}
+    tables |= {"statistics.md", "statistics.csv", "statistics.tex", "pairs.csv"}
     of_folds = {
         f"folds/0{k}/{name}.npz" for k in range(3) for name in ("predictions", "baselines", "inspection")
     }

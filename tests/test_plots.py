@@ -12,6 +12,7 @@ from mpcl_jax.data.settings import ProtocolConfig, SimulateConfig
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.plots import memory, results
 from mpcl_jax.plots.protocols import split_grid
+from mpcl_jax.plots.ranking import critical_difference
 from mpcl_jax.plots.style import by_valence, shortened
 
 NAMES, VALENCE = ("calm", "fear $x_", "joy"), ("positive", "negative", "positive")  # ordered: calm, joy, fear
@@ -209,3 +210,14 @@ def test_a_leaky_split_says_so_in_its_picture():
     made, _ = simulate(SimulateConfig(subjects=2, clips=2, windows=5))
     figure = split_grid(made, make_split(made, ProtocolConfig(kind="window80")))
     assert "LEAKY" in figure.get_suptitle()
+
+
+def test_ranks_stand_in_order_and_a_bar_joins_each_group():
+    names = ["MPCL", "ridge_$x", "train_mean", "uniform"]
+    (axis,) = drawn(critical_difference(names, [1.2, 1.9, 3.0, 3.9], [("MPCL", "ridge_$x"), names[1:3]]))
+    assert [x.get_text() for x in axis.get_yticklabels()] == ["MPCL", "ridge $x", "train mean", "uniform"]
+    stems, *bars = axis.collections[0], *axis.collections[3:]
+    assert [segment[1, 0] for segment in stems.get_segments()] == [1.2, 1.9, 3.0, 3.9]
+    spans = [bar.get_segments()[0][:, 1].round().tolist() for bar in bars]
+    assert spans == [[0, 1], [1, 2]]
+    assert axis.get_ylim()[0] > axis.get_ylim()[1]  # the best on top

@@ -40,22 +40,23 @@ def test_a_run_agrees_with_itself_and_everything_was_compared(finished):
     assert found.differences == () and found.windows == 24
     # Three methods. table.csv: 16 columns, then the six measures and the skill by their own formulas.
     # subjects.csv: six people and six measures, twice. table.md: ten columns, the line of heads, and what is no
-    # row of the table. Of 24 windows the id and three shares.
+    # row of the table. statistics.csv: 15 columns and an error for each of three emotions; pairs.csv: 14 columns of
+    # three pairs. Of 24 windows the id and three shares.
     plain = [line for line in (finished / "table.md").read_text().splitlines() if not line.startswith("|")]
-    expected = 3 * (16 + 7) + 3 * 6 * (6 + 6) + 3 * 10 + 1 + len(plain) + 24 * (1 + 3)
+    expected = 3 * (16 + 7) + 3 * 6 * (6 + 6) + 3 * 10 + 1 + len(plain) + 3 * 18 + 3 * 14 + 24 * (1 + 3)
     assert found.compared == expected
 
 
 def test_every_number_of_the_tables_is_compared(run):
     changed = set()
-    for name in ("table.csv", "subjects.csv"):
+    for name in ("table.csv", "subjects.csv", "statistics.csv", "pairs.csv"):
         comment, _, text = (run / name).read_text().partition("\n")
         out = io.StringIO()
         rows = list(csv.DictReader(io.StringIO(text)))
         writer = csv.DictWriter(out, rows[0], lineterminator="\n")
         writer.writeheader()
         for row in rows:
-            who = ", ".join(row[x] for x in ("method", "subject") if x in row)
+            who = ", ".join(row[x] for x in ("method", "subject", "a", "b") if x in row)
             for column, value in row.items():
                 if (
                     column not in ("method", "subject", "seeds")
@@ -65,7 +66,7 @@ def test_every_number_of_the_tables_is_compared(run):
                     changed.add(f"{name}: {who}, {column}")
             writer.writerow(row)
         (run / name).write_text(f"{comment}\n{out.getvalue()}")
-    assert len(changed) > 3 * 9 + 3 * 36 and cells(check_run(run).differences) == changed
+    assert len(changed) > 3 * 9 + 3 * 36 + 3 * 12 + 3 * 9 and cells(check_run(run).differences) == changed
 
 
 @pytest.mark.parametrize(

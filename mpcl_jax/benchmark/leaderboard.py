@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mpcl_jax import metrics
+from mpcl_jax.benchmark import agreement
 from mpcl_jax.benchmark.statistics import FEWEST, Comparison, paired_comparison, subject_interval
 from mpcl_jax.settings import BASELINES
 
@@ -36,7 +37,10 @@ class Row(NamedTuple):
     seeds: int
     spread: float  # standard deviation of the KL over seeds, NaN with one
     per_subject: dict[str, dict[str, float]]  # subject -> measure -> value, averaged over seeds
-    per_unit: np.ndarray  # [U] KL of each unit of the interval
+    per_unit: np.ndarray  # [U] KL of each unit of the interval, averaged over seeds
+    per_seed: np.ndarray  # [S, U] the same for each seed
+    agreement: dict[str, float]  # further measures, name -> mean over people
+    emotion_error: np.ndarray  # [C] mean absolute error of each emotion's share, over people
 
 
 class Verdict(NamedTuple):
@@ -57,6 +61,7 @@ class Table(NamedTuple):
     windows: int
     subjects: int
     over: str  # units of the intervals: "15 subjects", "22 trials of 1 subject"
+    unit_weight: np.ndarray  # [U] sums to 1, so that each person weighs the same
     split_sha256: str
     leaky: bool
 
@@ -100,6 +105,7 @@ def make_table(
         windows=len(labels),
         subjects=len(np.unique(subject)),
         over=units.over,
+        unit_weight=units.total,
         split_sha256=split_sha256,
         leaky=leaky,
     )
@@ -164,7 +170,8 @@ def _row(result: Result, labels, subject, units: _Units, seed: int) -> Row:
         )
     by_measure = {name: metrics.subject_means(values[name], subject) for name in values}
     people = by_measure["kl"]
-    per_unit = np.bincount(units.index, units.weight * values["kl"]) / units.total
+    per_seed = np.stack([np.bincount(units.index, units.weight * each["kl"]) / units.total for each in seeds])
+    per_unit = per_seed.mean(0)
     low, high = subject_interval(per_unit, weight=units.total, seed=seed)
     kl_of_seeds = [float((units.weight * each["kl"]).sum()) for each in seeds]
     return Row(
@@ -176,7 +183,24 @@ def _row(result: Result, labels, subject, units: _Units, seed: int) -> Row:
         spread=float(np.std(kl_of_seeds, ddof=1)) if len(seeds) > 1 else float("nan"),
         per_subject={who: {name: by_measure[name][who] for name in by_measure} for who in people},
         per_unit=per_unit,
+        per_seed=per_seed,
+        agreement=_agreement(labels, _per_seed(result), units.weight),
+        emotion_error=sum(
+            units.weight @ agreement.emotion_error(labels, predicted) for predicted in _per_seed(result)
+        )
+        / len(seeds),
     )
+
+
+def _agreement(labels, predicted: list[np.ndarray], weight: np.ndarray) -> dict[str, float]:
+    """Further measures of every seed's predictions, averaged; `weight` [N] lets each person count the same."""
+    measures = {
+        "jensen_shannon": lambda p: weight @ agreement.jensen_shannon(labels, p),
+        "rank_correlation": lambda p: weight @ agreement.rank_correlation(labels, p),
+        "top_agreement": lambda p: weight @ agreement.top_agreement(labels, p),
+        "cooccurrence_error": lambda p: agreement.cooccurrence_error(labels, p),
+    }
+    return {name: float(np.mean([of(p) for p in predicted])) for name, of in measures.items()}
 
 
 def _verdicts(rows: list[Row], units: _Units, seed: int) -> list[Verdict]:

@@ -58,7 +58,7 @@ def to_csv(table: Table, *, command: str, commit: str) -> str:
         ]
         for row in table.rows
     ]
-    return _csv([*heads, *fixed], lines, command, commit)
+    return comment_csv([*heads, *fixed], lines, command, commit)
 
 
 def to_subject_csv(table: Table, *, command: str, commit: str) -> str:
@@ -69,7 +69,7 @@ def to_subject_csv(table: Table, *, command: str, commit: str) -> str:
         for row in table.rows
         for who, values in row.per_subject.items()
     ]
-    return _csv(["method", "subject", *measures], lines, command, commit)
+    return comment_csv(["method", "subject", *measures], lines, command, commit)
 
 
 def verdict(table: Table) -> str:
@@ -79,13 +79,13 @@ def verdict(table: Table) -> str:
 
 def _answer(question: Verdict, table: Table) -> str:
     found = question.comparison
-    opponent = _spoken(question.opponent)
+    opponent = spoken(question.opponent)
     if question.opponent == REFERENCE:
         opponent = f"the {opponent}{', here the best baseline' * question.best}"
     elif question.best:
         opponent = f"the best baseline, {opponent}"
-    numbers = f"KL {_short(found.difference, sign=True)}{_interval(found.low, found.high)}"
-    numbers += f", skill {_short(question.skill, 2)}"
+    numbers = f"KL {short(found.difference, sign=True)}{interval(found.low, found.high)}"
+    numbers += f", skill {short(question.skill, 2)}"
     if found.verdict == BETTER:
         text = f"yes ({numbers})"
     elif found.verdict == WORSE:
@@ -93,9 +93,9 @@ def _answer(question: Verdict, table: Table) -> str:
     elif found.n < FEWEST:
         text = f"not shown ({numbers}; too few to show anything: {table.over})"
     else:
-        text = f"not shown ({numbers}; {table.over} would show a difference of {_short(found.detectable)})"
+        text = f"not shown ({numbers}; {table.over} would show a difference of {short(found.detectable)})"
     prefix = f"{LEAKY} split: " if table.leaky else ""
-    return f"{prefix}{_spoken(question.method)} beats {opponent}: {text}"
+    return f"{prefix}{spoken(question.method)} beats {opponent}: {text}"
 
 
 def _caption(table: Table) -> str:
@@ -113,23 +113,25 @@ def _caption(table: Table) -> str:
 
 
 def _cells(row: Row) -> list[str]:
-    cells = [_spoken(row.method).replace("|", "\\|")]
+    cells = [spoken(row.method).replace("|", "\\|")]
     for name in HEADS:
-        cells.append(_short(row.mean[name], 2 if name == "skill" else 4))
+        cells.append(short(row.mean[name], 2 if name == "skill" else 4))
         if name == "kl":
-            cells.append(_interval(row.low, row.high).strip() or "-")
-    return [*cells, str(row.seeds) if row.seeds == 1 else f"{row.seeds} (sd {_short(row.spread)})"]
+            cells.append(interval(row.low, row.high).strip() or "-")
+    return [*cells, str(row.seeds) if row.seeds == 1 else f"{row.seeds} (sd {short(row.spread)})"]
 
 
-def _spoken(method: str) -> str:
+def spoken(method: str) -> str:
+    """A method's name for people."""
     return method.replace("_", " ")
 
 
-def _interval(low: float, high: float) -> str:
-    return "" if math.isnan(low) else f" [{_short(low)}, {_short(high)}]"
+def interval(low: float, high: float) -> str:
+    """ " [.0047, .0081]"; nothing for NaN."""
+    return "" if math.isnan(low) else f" [{short(low)}, {short(high)}]"
 
 
-def _short(value: float, digits: int = 4, sign: bool = False) -> str:
+def short(value: float, digits: int = 4, sign: bool = False) -> str:
     """.0047, −.0047 or 1.2150; "-" for NaN."""
     if math.isnan(value):
         return "-"
@@ -139,7 +141,8 @@ def _short(value: float, digits: int = 4, sign: bool = False) -> str:
     return mark + (text[1:] if text.startswith("0.") else text)
 
 
-def _csv(heads: list[str], lines: list[list], command: str, commit: str) -> str:
+def comment_csv(heads: list[str], lines: list[list], command: str, commit: str) -> str:
+    """CSV behind a first line that is a comment with `command` and `commit`."""
     out = io.StringIO()
     out.write(f"# {' '.join(command.split())} @ {' '.join(commit.split())}\n")
     writer = csv.writer(out, lineterminator="\n")

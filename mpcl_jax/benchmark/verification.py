@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import xlogy
 
 from mpcl_jax.batch import DataFileError
-from mpcl_jax.benchmark import table_text
+from mpcl_jax.benchmark import statistics_text, table_text
 from mpcl_jax.benchmark.leaderboard import METHOD, REFERENCE, Result, Table, make_table
 from mpcl_jax.inspection.run_files import read_csv, read_text
 from mpcl_jax.inspection.tested import AGAIN, Tested, read_tested
@@ -45,7 +45,7 @@ class Checked(NamedTuple):
 
 
 def check_run(folder: pathlib.Path) -> Checked:
-    """Compares table.md, table.csv, subjects.csv and predictions.csv of a finished run with its saved predictions.
+    """Compares table.md, the CSV files and predictions.csv of a finished run with its saved predictions.
 
     Raises DataFileError naming a file that is missing, damaged or of a run that is not finished.
     """
@@ -82,13 +82,21 @@ def check_shipped(table: pathlib.Path, runs: pathlib.Path) -> Checked:
         "table": table,
         "subjects": table.with_name(f"{table.stem}_subjects.csv"),
         "text": table.with_suffix(".md"),
+        "statistics": table.with_name(f"{table.stem}_statistics.csv"),
+        "pairs": table.with_name(f"{table.stem}_pairs.csv"),
     }
     title = f"{tested[0].data['name']}, {tested[0].manifest['protocol']}"
     found, compared = _check_tables(files, tested, title)
     return Checked(tuple(found), compared, sum(len(one.id) for one in tested))
 
 
-_NAMES = {"table": "table.csv", "subjects": "subjects.csv", "text": "table.md"}
+_NAMES = {
+    "table": "table.csv",
+    "subjects": "subjects.csv",
+    "text": "table.md",
+    "statistics": "statistics.csv",
+    "pairs": "pairs.csv",
+}
 
 
 def _check_tables(files: dict[str, pathlib.Path], tested: list[Tested], title: str):
@@ -108,6 +116,10 @@ def _check_tables(files: dict[str, pathlib.Path], tested: list[Tested], title: s
         (files["table"], *_own_means(_csv_cells(files["table"]), tested, seeds, per_subject=False)),
         (files["subjects"], *_own_means(_csv_cells(files["subjects"]), tested, seeds, per_subject=True)),
     ]
+    again = statistics_text.files_of(table, tested[0].emotions, title=title, **made_by)
+    for kind in ("statistics", "pairs"):
+        if files[kind].exists():  # runs and tables of older versions have none
+            pairs.append((files[kind], _csv_cells(files[kind]), _parsed(again[_NAMES[kind]])))
     differences, compared = {}, 0
     for file, before, now in pairs:
         compared += len(now)
@@ -163,11 +175,14 @@ def _parsed(text: str) -> dict[str, str]:
     return dict(_cells_of(csv.DictReader(io.StringIO(text.partition("\n")[2]))))
 
 
+_KEYS = ("method", "subject", "a", "b")
+
+
 def _cells_of(rows) -> Iterator[tuple[str, str]]:
     for row in rows:
-        who = ", ".join(row[name] for name in ("method", "subject") if name in row)
+        who = ", ".join(row[name] for name in _KEYS if name in row)
         for name, value in row.items():
-            if name not in ("method", "subject"):
+            if name not in _KEYS:
                 yield f"{who}, {name}", value
 
 

@@ -37,6 +37,7 @@ class RunFiles(NamedTuple):
     verdict: tuple[str, ...]  # the lines below the table
     caption: str  # what the table's values are means and intervals of
     table: tuple[dict[str, str], ...]  # a row per method, the columns of table.csv
+    ranking: tuple[dict[str, str], ...]  # a row per method, the columns of statistics.csv; () in older runs
     subjects: tuple[dict[str, str], ...]  # a row per method and subject, the columns of subjects.csv
     id: np.ndarray  # [P] str, trial@start in seconds
     fold: np.ndarray  # [P] int
@@ -89,6 +90,7 @@ def read_run(folder) -> RunFiles:
         verdict=verdict,
         caption=caption,
         table=tuple(table),
+        ranking=_ranking(folder / "statistics.csv"),
         subjects=tuple(read_csv(folder / "subjects.csv")[0]),
         **text,
         fold=np.array([int(row["fold"]) for row in rows]),
@@ -100,6 +102,10 @@ def read_run(folder) -> RunFiles:
         metrics=tuple(_lines(folder / "metrics.jsonl")),
         history=_history(folds[0] / "memory.jsonl"),
     )
+
+
+def _ranking(file: pathlib.Path) -> tuple[dict[str, str], ...]:
+    return tuple(read_csv(file)[0]) if file.exists() else ()
 
 
 def _environment(folder: pathlib.Path) -> dict[str, Any]:

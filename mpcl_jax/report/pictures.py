@@ -13,9 +13,14 @@ from mpcl_jax.inspection.explanation import window_kl
 from mpcl_jax.inspection.run_files import RunFiles
 from mpcl_jax.plots import memory as memory_plots
 from mpcl_jax.plots import results
+from mpcl_jax.plots.ranking import critical_difference
 from mpcl_jax.plots.style import BLUE, FAINT, INK, styled
 
 METHODS = {"pca": "Principal components", "umap": "UMAP (cosine)"}
+RANKS_CAPTION = (
+    "Mean rank over the table's people (or trials); a bar joins neighbours of which no two are shown to differ, by "
+    "Wilcoxon's test with Holm's correction for all pairs (statistics.md)."
+)
 TRUTHS = ("reported by people", "planted")  # maps that the others are compared with
 
 
@@ -108,6 +113,8 @@ def draw_results(run: RunFiles) -> list[Picture]:
             results.error_per_emotion(errors, of_mean, *names),
         ),
     ]
+    if len(run.ranking) > 2:
+        figures.append(("ranks", "Who comes where", RANKS_CAPTION, _ranks(run)))
     seen = run.inspection
     if seen is not None and len(seen.modality) > 1:
         of_mean = float(np.mean(window_kl(run.reported, mean))) if mean is not None else None
@@ -120,6 +127,13 @@ def draw_results(run: RunFiles) -> list[Picture]:
         )
         figures.append(("missing", "What is left when a sensor fails", caption, curve))
     return [Picture(key, title, caption, to_svg(figure)) for key, title, caption, figure in figures]
+
+
+def _ranks(run: RunFiles) -> Figure:
+    names = [row["method"] for row in run.ranking]
+    letters = dict.fromkeys(letter for row in run.ranking for letter in row["groups"])
+    groups = [[row["method"] for row in run.ranking if letter in row["groups"]] for letter in letters]
+    return critical_difference(names, [float(row["mean_rank"]) for row in run.ranking], groups)
 
 
 def draw_memory(run: RunFiles, method: str = "pca") -> list[Picture]:

@@ -8,6 +8,7 @@ folds/00/        checkpoints, predictions.npz, baselines.npz, inspection.npz (wh
                  memory.jsonl (drift and usage of every prototype, a line per epoch)
 predictions.csv  every test window, reported and predicted, with all digits: the tables follow from it (verify.py)
 table.md .csv    the result with its baselines
+statistics.md    ranks, Friedman, every pair with Holm's correction; .csv and .tex (methods), pairs.csv
 """
 
 import dataclasses

@@ -1,0 +1,53 @@
+"""The picture of ranks: which method comes where on average, and which are not shown to differ."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mpcl_jax.plots.style import BLUE, FAINT, GREY, INK, make_figure, name_ticks, styled
+
+HIGHLIGHT = "MPCL"
+
+
+def critical_difference(
+    names: Sequence[str],
+    rank: Sequence[float],
+    groups: Sequence[Sequence[str]],
+    *,
+    test: str = "Wilcoxon, Holm",
+) -> Figure:
+    """Mean ranks, the best on top; a bar joins neighbours of which no two are shown to differ.
+
+    `names` in the order of `rank` (1 = best) · `groups` of names, neighbours in that order · `test` names the test.
+    """
+    names, rank = list(names), np.asarray(rank, float)
+    with styled():
+        figure = make_figure(6.4, 1.2 + 0.3 * len(names))
+        axis = figure.subplots()
+        axis.grid(axis="x")
+        rows = np.arange(len(names))
+        mine = np.array([name == HIGHLIGHT for name in names])
+        axis.hlines(rows, 1, rank, color=FAINT, linewidth=1)
+        axis.scatter(rank[~mine], rows[~mine], s=42, color=GREY, edgecolors=INK, linewidths=0.8, zorder=3)
+        axis.scatter(rank[mine], rows[mine], s=48, color=BLUE, edgecolors=INK, linewidths=0.8, zorder=3)
+        for place, group in enumerate(groups):
+            ends = [names.index(group[0]), names.index(group[-1])]
+            x = len(names) + 0.35 + 0.22 * place
+            axis.vlines(x, ends[0] - 0.2, ends[1] + 0.2, color=INK, linewidth=3)
+        for row, value in enumerate(rank):
+            axis.annotate(
+                f"{value:.1f}",
+                (value, row),
+                xytext=(7, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=7.5,
+            )
+        name_ticks(axis, [name.replace("_", " ") for name in names], x=False, y=True)
+        axis.invert_yaxis()
+        axis.set_xlim(0.8, len(names) + 0.6 + 0.22 * max(1, len(groups)))
+        axis.set_xticks(range(1, len(names) + 1))
+        bars = "a bar joins methods not shown to differ" if groups else "all neighbours differ"
+        axis.set_xlabel(f"mean rank of the KL, 1 is best; {bars} ({test})")
+    return figure

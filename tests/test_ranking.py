@@ -1,0 +1,185 @@
+"""Ranks, Friedman, Holm and groups against values worked out by hand, and what the statistics say in words."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from mpcl_jax.benchmark import statistics_text
+from mpcl_jax.benchmark.leaderboard import Result, make_table
+from mpcl_jax.benchmark.ranking import holm, rank_methods, spread_of
+from mpcl_jax.benchmark.statistics import BETTER, NOT_SHOWN, WORSE
+
+SPLIT, EMOTIONS = "ab12" * 16, ("joy", "fear")
+
+
+def table_of(kl_like: dict[str, np.ndarray], people=None, leaky=False):
+    """A table of two emotions with labels (½, ½); a method's error grows with its numbers, one a person."""
+    count = len(next(iter(kl_like.values())))
+    who = np.array([f"S{i:02d}" for i in range(count)]) if people is None else people
+
+    def predicted(distance):
+        first = 0.5 - np.asarray(distance)
+        return np.stack([first, 1 - first], 1)
+
+    results = [
+        Result(name, [predicted(x) for x in far] if isinstance(far, list) else predicted(far), SPLIT)
+        for name, far in kl_like.items()
+    ]
+    trial = np.array([f"t{i}" for i in range(count)])
+    return make_table(results, np.full((count, 2), 0.5), who, trial, SPLIT, leaky=leaky)
+
+
+PEOPLE = 12
+JITTER = 0.01 * np.sin(np.arange(PEOPLE))
+# MPCL and ridge take turns in front; the train mean is always last but one, uniform always last.
+LADDER = {
+    "MPCL": 0.10 + JITTER,
+    "ridge": 0.10 + JITTER + 0.01 * (-1.0) ** np.arange(PEOPLE),
+    "train_mean": 0.20 + JITTER,
+    "uniform": 0.30 - JITTER,
+}
+
+
+@pytest.fixture(scope="module")
+def ranking():
+    return rank_methods(table_of(LADDER))
+
+
+def test_holm_by_hand():
+    # Sorted .005, .011, .02, .04 times 4, 3, 2, 1: .02, .033, .04, .04; no later one may be smaller, none above 1.
+    np.testing.assert_allclose(holm([0.011, 0.04, 0.005, 0.02]), [0.033, 0.04, 0.02, 0.04])
+    np.testing.assert_allclose(holm([0.6, 0.03, 0.5]), [1, 0.09, 1])
+    assert holm([]).tolist() == []
+
+
+def test_mean_ranks_and_friedman_by_hand(ranking):
+    assert ranking.methods[2:] == ("train_mean", "uniform") and set(ranking.methods[:2]) == {"MPCL", "ridge"}
+    assert ranking.rank == (1.5, 1.5, 3, 4)
+    # 12 / (12 · 4 · 5) · (18² + 18² + 36² + 48²) − 3 · 12 · 5 = .05 · 4248 − 180 = 32.4; p of 3 degrees: 4.3e-7.
+    assert ranking.statistic == pytest.approx(32.4)
+    assert ranking.p_value == pytest.approx(4.3e-7, rel=0.01)
+
+
+def test_pairs_by_hand(ranking):
+    pair = next(pair for pair in ranking.pairs if {pair.a, pair.b} == {"MPCL", "uniform"})
+    # MPCL is better in all twelve: 2 of 2^12 sign patterns, for the ranks as for the means.
+    assert (pair.a, pair.verdict, pair.superiority) == ("MPCL", BETTER, 1)
+    assert pair.wilcoxon == pytest.approx(2 / 2**12) and pair.comparison.p_value == pytest.approx(2 / 2**12)
+    # Of six pairs four have this smallest p: times 6 for the whole table, times 3 for the three pairs of MPCL.
+    assert pair.holm == pytest.approx(6 * 2 / 2**12) and pair.holm_focus == pytest.approx(3 * 2 / 2**12)
+    assert pair.effect < -3
+    without = next(pair for pair in ranking.pairs if {pair.a, pair.b} == {"ridge", "uniform"})
+    assert np.isnan(without.holm_focus) and without.verdict == BETTER
+    even = next(pair for pair in ranking.pairs if {pair.a, pair.b} == {"MPCL", "ridge"})
+    assert (even.superiority, even.verdict) == (0.5, NOT_SHOWN)
+
+
+def test_effect_by_hand():
+    made = table_of({"train_mean": np.full(7, 0.2), "ridge": 0.2 - 0.01 * np.arange(1, 8)})
+    named = {row.method: row.per_unit for row in made.rows}
+    delta = named["ridge"] - named["train_mean"]
+    found = rank_methods(made)
+    (pair,) = found.pairs
+    assert (found.focus, pair.a, pair.b) == ("train_mean", "ridge", "train_mean")
+    assert pair.effect == pytest.approx(delta.mean() / delta.std(ddof=1))
+    assert np.isnan(found.p_value)  # two methods: no Friedman
+
+
+def test_groups_join_neighbours_that_do_not_differ(ranking):
+    assert len(ranking.groups) == 1 and set(ranking.groups[0]) == {"MPCL", "ridge"}
+    letters = [statistics_text.group_letters(ranking, name) for name in ranking.methods]
+    assert letters == ["a", "a", "", ""]
+
+
+def test_overlapping_groups():
+    # Each is ahead of the next in 7 of 12 people, too few; the first is ahead of the third in all.
+    steps = np.where(np.arange(12) < 7, 0.01, -0.004)
+    chain = {"train_mean": 0 * steps, "knn": steps, "ridge": steps + np.roll(steps, 5)}
+    made = rank_methods(table_of({name: 0.2 + JITTER + further for name, further in chain.items()}))
+    assert made.groups == (("train_mean", "knn"), ("knn", "ridge"))
+    assert [statistics_text.group_letters(made, name) for name in made.methods] == ["a", "ab", "b"]
+
+
+def test_equal_methods_are_equal():
+    made = rank_methods(
+        table_of({"train_mean": LADDER["MPCL"], "knn": LADDER["MPCL"], "ridge": LADDER["MPCL"]})
+    )
+    assert made.rank == (2, 2, 2) and (made.statistic, made.p_value) == (0, 1)
+    for pair in made.pairs:
+        assert (pair.wilcoxon, pair.holm, pair.effect, pair.superiority) == (1, 1, 0, 0.5)
+        assert pair.verdict == NOT_SHOWN
+    assert made.groups == (made.methods,)
+
+
+def test_two_people_show_nothing():
+    made = rank_methods(table_of({name: values[:2] for name, values in LADDER.items()}))
+    assert np.isnan(made.p_value) and {pair.verdict for pair in made.pairs} == {NOT_SHOWN}
+    text = statistics_text.to_markdown(made, table_of({name: values[:2] for name, values in LADDER.items()}))
+    assert "needs three methods and three units" in text and "no two methods can be shown to differ" in text
+
+
+def test_many_methods_and_few_people_can_show_nothing_and_the_page_says_so():
+    many = {f"variant {i}": LADDER["uniform"][:6] - 0.01 * i for i in range(6)}
+    made = table_of({"train_mean": LADDER["train_mean"][:6], **many})
+    # 2 / 2^6 = .031; times 21 pairs it is above .05 whatever is found.
+    assert "With 6 subjects the smallest p is 0.031: corrected for 21 pairs" in statistics_text.to_markdown(
+        rank_methods(made), made
+    )
+
+
+def test_spread_of_seeds_by_hand():
+    # Two seeds, two people, values 1 and 3 | 5 and 7: means of people 3, 5 (sd √2), of seeds 2, 6; no rest. The
+    # variance of seeds is 8, of which nothing is taken off.
+    found = spread_of(np.array([[1.0, 3.0], [5.0, 7.0]]))
+    assert found == pytest.approx((np.sqrt(2), np.sqrt(8), 0))
+    # 1, 3 | 7, 5: seeds 2 and 6 again, rest ±1 with one degree: mean square 4; 8 − 4 / 2 = 6.
+    found = spread_of(np.array([[1.0, 3.0], [7.0, 5.0]]))
+    assert found == pytest.approx((0, np.sqrt(6), 2))
+    one = spread_of(np.array([[1.0, 3.0]]))
+    assert one.units == pytest.approx(np.sqrt(2)) and np.isnan([one.seeds, one.rest]).all()
+
+
+def test_the_page_says_what_is_shown_and_how(ranking):
+    text = statistics_text.to_markdown(ranking, table_of(LADDER), title="made up")
+    lines = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
+    assert lines["train mean"].rstrip(" |").endswith(BETTER) and lines["ridge"].rstrip(" |").endswith(
+        NOT_SHOWN
+    )
+    assert (
+        "Friedman: χ² = 32.40, 3 degrees of freedom, p < .001 over 12 subjects: the methods differ." in text
+    )
+    assert "Wilcoxon corrected for the 3 pairs of MPCL" in " ".join(text.split())
+    assert statistics_text.summary(text).splitlines()[0].startswith("Friedman")
+    assert "LEAKY" not in text
+    assert "LEAKY" in statistics_text.to_markdown(ranking, table_of(LADDER, leaky=True))
+
+
+def test_seen_from_the_other_side(ranking):
+    turned = {pair.b: pair for pair in statistics_text.against(ranking, "uniform")}
+    assert turned["MPCL"].verdict == WORSE and turned["MPCL"].superiority == 0
+    assert turned["MPCL"].comparison.difference > 0 and turned["MPCL"].comparison.low > 0
+
+
+def test_files_can_be_read_back_with_all_digits(ranking):
+    made = table_of(LADDER)
+    files = statistics_text.files_of(made, EMOTIONS, title="x", command="c", commit="d")
+    assert list(files) == ["statistics.md", "statistics.csv", "pairs.csv", "statistics.tex"]
+    first, *rest = files["statistics.csv"].splitlines()
+    rows = list(csv.DictReader(rest))
+    assert first == "# c @ d" and [row["method"] for row in rows] == list(ranking.methods)
+    row = next(row for row in made.rows if row.method == rows[0]["method"])
+    assert float(rows[0]["error_fear"]) == row.emotion_error[1] == pytest.approx(0.1, abs=0.02)
+    assert float(rows[0]["jensen_shannon"]) == row.agreement["jensen_shannon"]
+    pairs = list(csv.DictReader(files["pairs.csv"].splitlines()[1:]))
+    assert len(pairs) == 6 and float(pairs[0]["p_holm_all"]) == ranking.pairs[0].holm
+
+
+def test_latex_is_a_whole_table_with_escaped_names():
+    made = table_of({**LADDER, "50% more_slots & {x}": LADDER["ridge"]})
+    text = statistics_text.to_latex(rank_methods(made), made, title="WESAD_x, loso")
+    assert text.startswith(r"\begin{table}") and text.rstrip().endswith(r"\end{table}")
+    body = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert len(body) == 1 + 5 and all(line.count("&") - line.count(r"\&") == 6 for line in body)
+    assert r"50\% more slots \& \{x\}" in text and r"WESAD\_x" in text
+    assert "−" not in text and text.count(r"\textbf") == 1
