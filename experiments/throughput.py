@@ -16,9 +16,10 @@ is a comment with command, commit and machine; then one line per measured thing:
     unit    of value, low and high
     low, high    the quartiles over repetitions (5 s or 30 of them, whichever ends first); empty without
 
-start     import (interpreter and all modules of a run), data (devices, recordings, split), init (compiled
-          and run), trace and compile of the epoch, first_epoch (run), to_first_step (from the start of the
-          process; of the first epoch only one step), and peak_memory at the end, compilation included
+start     import (interpreter and all modules of a run), data (devices, recordings, split), init (compiled and
+          run, while the epoch is compiled beside it), compile (until the epoch is ready as well), first_epoch
+          (run), to_first_step (from the start of the process; of the first epoch only one step), and
+          peak_memory at the end, compilation included
 machine   matmul: the fastest float32 product, square or tall · copy: bytes read and written by `x + 1`
 train     flop, bytes and temporary memory of one compiled step, by XLA's cost analysis; step: time of an
           epoch / its steps; samples; ceiling: flop per second as a share of machine/matmul
@@ -56,6 +57,7 @@ from mpcl_jax.config import ConfigError
 from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.experiment import code_version
 from mpcl_jax.settings import Config
+from mpcl_jax.train.ahead import compiled_meanwhile
 from mpcl_jax.train.folds import EVALUATION_BLOCK, FoldArrays, fold_arrays, padded_length
 from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.state import chosen_model
@@ -180,13 +182,12 @@ def timed_start(config: Config, workdir: pathlib.Path, started: float) -> dict[s
     marks = [("import", time.time())]
     run, arrays, label_mean, key = make_ready(config, workdir)
     marks.append(("data", time.time()))
-    training = jax.block_until_ready(run.program.create(key, label_mean))
-    marks.append(("init", time.time()))
-    lowered = run.program.epoch.lower(training, run.rows, arrays, key)
-    marks.append(("trace", time.time()))
-    epoch = lowered.compile()
+    like = jax.eval_shape(run.program.create, key, label_mean)
+    with compiled_meanwhile(run.program.epoch, like, run.rows, arrays, key):
+        training = jax.block_until_ready(run.program.create(key, label_mean))
+        marks.append(("init", time.time()))
     marks.append(("compile", time.time()))
-    jax.block_until_ready(epoch(training, run.rows, arrays, key))
+    jax.block_until_ready(run.program.epoch(training, run.rows, arrays, key))
     marks.append(("first_epoch", time.time()))
 
     ends = np.array([started, *(when for _, when in marks)])

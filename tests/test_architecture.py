@@ -44,13 +44,14 @@ ROWS = (
     "report.content",
     "report.page",
     # The model; from here on JAX.
+    "model.dropout",
     "model.associative_memory model.encoders",
     "model.fusion model.distribution_head",
     "model.prototypes model.cooccurrence model.relation_distillation",
     "model.mpcl",
     "losses model.recall",
     # Training.
-    "train.state train.processes train.endings",
+    "train.state train.processes train.endings train.ahead",
     "train.storage train.interrupt",
     "train.step train.progress train.devices train.lock train.changes",
     "train.slots",
@@ -70,7 +71,7 @@ ROWS = (
 )
 ROW_OF = {name: number for number, row in enumerate(ROWS) for name in row.split()}
 JAX_FREE_LATE = ["train.lock", "main", "check_data", "benchmark.verification", "verify"]
-WITHOUT_JAX = [name for name in ROW_OF if ROW_OF[name] < ROW_OF["model.encoders"]] + JAX_FREE_LATE
+WITHOUT_JAX = [name for name in ROW_OF if ROW_OF[name] < ROW_OF["model.dropout"]] + JAX_FREE_LATE
 
 # The only imports inside functions: behind the checks of settings, and of an optional dependency.
 LATE_IMPORTS = {

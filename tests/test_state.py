@@ -25,7 +25,7 @@ PARAMS = {"kernel": np.float32([[2.0, -2.0]]), "bias": np.float32([2.0]), "log_b
 
 def moved(settings, gradients, steps=10):
     """The parameters after each of `gradients`, trees like PARAMS."""
-    optimizer = make_optimizer(settings, steps, PARAMS)
+    optimizer = make_optimizer(settings, steps)
 
     @quick_jit
     def one(params, opt_state, gradient):
@@ -76,7 +76,7 @@ def test_a_fresh_training_predicts_the_mean_label():
     off = {"memory": {"enabled": False}, "cooccurrence": {"enabled": False}}
     settings = changed(MODEL, **off, fusion={"within_group": False, "across_groups": False})
     model, values = tiny(settings)
-    optimizer = make_optimizer(SETTINGS, 10, values["params"])
+    optimizer = make_optimizer(SETTINGS, 10)
     mean = np.float32([0.4, 0.3, 0.2, 0.1])
 
     @quick_jit
@@ -94,7 +94,7 @@ def test_a_fresh_training_predicts_the_mean_label():
 
 def test_the_parts_of_a_fresh_training():
     model, values = tiny()
-    optimizer = make_optimizer(SETTINGS, 10, values["params"])
+    optimizer = make_optimizer(SETTINGS, 10)
     mean = np.full(4, 0.25, np.float32)
 
     def fresh(select):

@@ -104,7 +104,7 @@ def test_the_file_says_how_it_was_made_and_names_its_columns(measured):
 
 
 def test_everything_is_measured_once(measured):
-    start = ["import", "data", "init", "trace", "compile", "first_epoch", "to_first_step", "peak_memory"]
+    start = ["import", "data", "init", "compile", "first_epoch", "to_first_step", "peak_memory"]
     whats = {
         "start cold": start,
         "start warm": start,
@@ -133,7 +133,7 @@ def test_rates_follow_from_the_step(measured):
 def test_the_first_step_ends_within_the_first_epoch(measured):
     values = {name: value for name, (_, value, _) in numbers(measured).items()}
     for part in ("start cold", "start warm"):
-        before = sum(values[part, what] for what in ("import", "data", "init", "trace", "compile"))
+        before = sum(values[part, what] for what in ("import", "data", "init", "compile"))
         assert before < values[part, "to_first_step"] < before + values[part, "first_epoch"]
         assert values[part, "peak_memory"] > 50  # an interpreter with JAX; MB
 

@@ -117,7 +117,7 @@ def tiny_batch(size=4, spec=SPEC, seed=0):
 
 def tiny_state(config, values):
     """A fresh train state around `values`, and its optimiser."""
-    optimizer = make_optimizer(config.train, 10, values["params"])
+    optimizer = make_optimizer(config.train, 10)
     shapes = jax.eval_shape(optimizer.init, values["params"])
     opt_state = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
     prototypes = values["prototypes"]["memory"] if "prototypes" in values else None

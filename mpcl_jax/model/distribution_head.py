@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 
+from mpcl_jax.model.dropout import Dropout
 from mpcl_jax.model.settings import HeadConfig
 
 
@@ -69,13 +70,13 @@ class DistributionHead(nn.Module):
         emotions, width = tokens.shape[1:]
         joined = jnp.concatenate([tokens, *context, _spread(whole, emotions)], axis=-1)
         hidden = nn.gelu(nn.Dense(width, dtype=self.dtype, name="mlp_in")(joined))
-        hidden = nn.Dropout(self.dropout, deterministic=not train)(hidden)
+        hidden = Dropout(self.dropout)(hidden, train=train)
         silent = nn.initializers.zeros
         logits = self.param("bias", silent, (emotions,)).astype(self.dtype)[None]
         own = nn.Dense(1, use_bias=False, kernel_init=silent, dtype=self.dtype, name="mlp_out")(hidden)
         logits += own[..., 0] + self._linear("from_global", emotions)(whole)
         if self.settings.direct:
-            wide = nn.Dropout(self.dropout, deterministic=not train)(rearrange(wide, "b g d -> b (g d)"))
+            wide = Dropout(self.dropout)(rearrange(wide, "b g d -> b (g d)"), train=train)
             logits += self._linear("direct", emotions)(wide)
         return jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
 

@@ -4,6 +4,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from einops import rearrange
 
+from mpcl_jax.model.dropout import Dropout
+
 
 class ModalityEncoder(nn.Module):
     """Maps all features of one modality at once to `tokens` tokens of width `width`.
@@ -26,9 +28,9 @@ class ModalityEncoder(nn.Module):
         """
         signal = jnp.where(present[:, None, None], signal, 0.0)
         flat = rearrange(signal, "b t f -> b (t f)")
-        flat = nn.Dropout(self.input_dropout, deterministic=not train)(flat)
+        flat = Dropout(self.input_dropout)(flat, train=train)
         hidden = nn.gelu(nn.Dense(self.tokens * self.width, dtype=self.dtype, name="spread")(flat))
         tokens = nn.Dense(self.width, dtype=self.dtype, name="token")(
             rearrange(hidden, "b (n d) -> b n d", n=self.tokens)
         )
-        return nn.Dropout(self.dropout, deterministic=not train)(tokens)
+        return Dropout(self.dropout)(tokens, train=train)

@@ -9,6 +9,7 @@ from einops import rearrange
 
 from mpcl_jax.batch import GROUPS
 from mpcl_jax.model.associative_memory import MultiScaleRetrieval
+from mpcl_jax.model.dropout import Dropout
 from mpcl_jax.model.settings import FusionConfig
 
 
@@ -42,11 +43,11 @@ class RetrievalBlock(nn.Module):
         recalled = MultiScaleRetrieval(
             self.settings.heads, self.settings.scales, dtype=self.dtype, name="retrieval"
         )(stored, stored, may_recall)
-        state = state + nn.Dropout(self.dropout, deterministic=not train)(recalled)
+        state = state + Dropout(self.dropout)(recalled, train=train)
         hidden = nn.LayerNorm(dtype=self.dtype, name="mlp_norm")(state)
         hidden = nn.Dense(int(self.settings.mlp_ratio * width), dtype=self.dtype, name="mlp_in")(hidden)
         hidden = nn.Dense(width, dtype=self.dtype, name="mlp_out")(nn.gelu(hidden))
-        return state + nn.Dropout(self.dropout, deterministic=not train)(hidden)
+        return state + Dropout(self.dropout)(hidden, train=train)
 
 
 class MultiScaleFusion(nn.Module):

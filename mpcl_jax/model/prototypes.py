@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from einops import rearrange
 
 from mpcl_jax.batch import GROUPS
+from mpcl_jax.model.dropout import Dropout
 from mpcl_jax.model.fusion import unit
 from mpcl_jax.model.settings import MemoryConfig
 
@@ -197,4 +198,4 @@ class PrototypeReading(nn.Module):
             strength = rearrange(jax.nn.logsumexp(similarity, axis=-1), "b g c -> b c g")
             tokens += nn.Dense(width, use_bias=False, dtype=self.dtype, name="from_strength")(strength)
         tokens = nn.LayerNorm(dtype=self.dtype, name="norm")(tokens)
-        return nn.Dropout(self.dropout, deterministic=not train)(tokens)
+        return Dropout(self.dropout)(tokens, train=train)

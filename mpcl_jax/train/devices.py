@@ -32,9 +32,10 @@ def make_mesh(config: Config) -> Mesh:
 
 
 def compiled(function, *, once: bool = False, **options):
-    """`jax.jit`, on CPUs without XLA's fusion emitters: two thirds of the time and half the memory to compile.
+    """`jax.jit`, on CPUs without what makes XLA slow to compile and the program no faster.
 
-    The program runs as fast (`experiments/throughput.py`). What runs `once` is not optimised either.
+    Without fusion emitters it takes two thirds of the time and half the memory, at LLVM's first level of
+    optimisation a fifth less again; a step takes as long (docs/speed.md). What runs `once` is not optimised at all.
     """
     quick = _quick_to_compile()
     if once and jax.default_backend() == "cpu":
@@ -44,13 +45,14 @@ def compiled(function, *, once: bool = False, **options):
 
 @functools.cache
 def _quick_to_compile() -> dict[str, bool | int]:
-    options = {"xla_cpu_use_fusion_emitters": False}
     if jax.default_backend() != "cpu":
         return {}
+    level = {"xla_backend_optimization_level": 1}
+    options = level | {"xla_cpu_use_fusion_emitters": False}
     try:
         jax.jit(lambda x: x + 1, compiler_options=options)(1.0)
     except jax.errors.JaxRuntimeError:  # a newer XLA has no such option
-        return {}
+        return level
     return options
 
 

@@ -28,7 +28,6 @@ from mpcl_jax.train.state import (
     Guard,
     Training,
     create_training,
-    initial_variables,
     make_optimizer,
     variables,
 )
@@ -172,8 +171,7 @@ def _functions_of_a_fold(config: Config, model: MPCL, spec: DataSpec, longest: i
     """
     batch_size = config.train.batch_size
     steps = -(-longest // batch_size)
-    shapes = jax.eval_shape(partial(initial_variables, model=model, spec=spec), jax.random.key(0))
-    optimizer = make_optimizer(config.train, steps * config.train.epochs, shapes["params"])
+    optimizer = make_optimizer(config.train, steps * config.train.epochs)
     train_step = make_train_step(model, optimizer, config)
     by_sample = NamedSharding(mesh, PartitionSpec("data"))
     batches = partial(_draw_batches, count=steps, size=batch_size)

@@ -16,11 +16,13 @@ import numpy as np
 from mpcl_jax.data.manifest import row_ids
 from mpcl_jax.inspection.fold_file import save_inspection
 from mpcl_jax.train import checkpoint, processes, run_folder
+from mpcl_jax.train.ahead import compiled_meanwhile
 from mpcl_jax.train.endings import TrainingError
 from mpcl_jax.train.evaluate import Predictions, load_predictions, predict_rows, save_predictions
 from mpcl_jax.train.examine import Trained, examine_group
 from mpcl_jax.train.folds import (
     FoldArrays,
+    Program,
     fold_arrays,
     stack,
     stack_keys,
@@ -87,7 +89,7 @@ def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays) -> Trai
     settings, program = run.config.train, run.program
     with contextlib.ExitStack() as opened, run.stop.deferred():
         saved = [opened.enter_context(_open_checkpoints(run, member)) for member in members]
-        done, training = _begin(run, members, saved)
+        done, training = _begin(run, members, saved, arrays)
         for member in members:
             run.skips.drop_after(member.number, done)
             announce(member.fold.name, member.fold.sentence, done, run.log.drop_after(member.number, done))
@@ -126,12 +128,22 @@ def _open_checkpoints(run: Run, member: Member):
     return checkpoint.open_checkpoints(folder, run.origin | {"fold": member.fold.name})
 
 
-def _begin(run: Run, members: Sequence[Member], saved: Sequence) -> tuple[int, Training]:
+def _begin(run: Run, members: Sequence[Member], saved: Sequence, arrays: FoldArrays) -> tuple[int, Training]:
     """Finished epochs and training of the newest checkpoint that all have, or a fresh start."""
     program = run.program
     keys = stack_keys(program, [member.key for member in members])
     label_means = stack(program, [member.label_mean for member in members])
     like = jax.eval_shape(program.create, keys, label_means)
+    until, restored = _restored(program, saved, like)
+    if until == 0:
+        with compiled_meanwhile(program.epoch, like, run.rows, arrays, keys):
+            return 0, program.create(keys, label_means)
+    trainings = [training for _, training in restored]
+    return until, trainings[0] if program.group == 1 else stack(program, jax.device_get(trainings))
+
+
+def _restored(program: Program, saved: Sequence, like: Training) -> tuple[int, list]:
+    """The newest epoch of which all have a checkpoint, or 0, and what each of them holds."""
     if program.group > 1:
         like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), like)
     until, restored = None, []
@@ -140,10 +152,7 @@ def _begin(run: Run, members: Sequence[Member], saved: Sequence) -> tuple[int, T
             checkpoint.restore(manager, like, program.replicated, until) or (0, None) for manager in saved
         ]
         until = min(epoch for epoch, _ in restored)
-    if until == 0:
-        return 0, program.create(keys, label_means)
-    trainings = [training for _, training in restored]
-    return until, trainings[0] if program.group == 1 else stack(program, jax.device_get(trainings))
+    return until, restored
 
 
 def _save(run: Run, members: Sequence[Member], saved: Sequence, epoch: int, training: Training) -> None:

@@ -1,0 +1,57 @@
+"""Dropout: how much it drops, that nothing else changes, and that its masks have nothing to do with one another."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mpcl_jax.model.dropout import Dropout, hashed_positions
+
+SHAPE = (64, 32, 40)
+COUNT = 64 * 32 * 40
+
+
+def dropped(rate, key, x):
+    return Dropout(rate).apply({}, x, train=True, rngs={"dropout": key})
+
+
+@pytest.mark.parametrize("generator", ["rbg", "threefry2x32"])
+@pytest.mark.parametrize("rate", [0.001, 0.2, 0.9])
+def test_each_number_is_dropped_with_the_rate_and_the_mean_is_kept(rate, generator):
+    x = np.asarray(dropped(rate, jax.random.key(3, impl=generator), jnp.ones(SHAPE)))
+    assert set(np.unique(x)) == {np.float32(0), np.float32(1) / np.float32(1 - rate)}
+    spread = np.sqrt(rate * (1 - rate) / COUNT)  # of the share of a binomial
+    assert abs((x == 0).mean() - rate) < 4 * spread
+
+
+def test_nothing_happens_outside_of_training_or_at_rate_zero():
+    x = jnp.arange(6.0)
+    assert Dropout(0.5).apply({}, x, train=False) is x
+    assert Dropout(0.0).apply({}, x, train=True) is x
+
+
+def test_a_key_gives_one_mask_and_another_key_another():
+    x, key = jnp.ones(SHAPE), jax.random.key(0)
+    first = dropped(0.5, key, x)
+    assert (first == dropped(0.5, key, x)).all()
+    assert 0.45 < (first == dropped(0.5, jax.random.fold_in(key, 1), x)).mean() < 0.55
+
+
+# For n independent bits the correlation has a standard deviation of 1/√n: .0035 for 81,920.
+@pytest.mark.parametrize("shift", [1, 2, 32, 40, 64, 1280, 4096])
+def test_masks_of_neighbours_steps_and_folds_are_not_correlated(shift):
+    seeds = [jax.random.key_data(jax.random.fold_in(jax.random.key(7), i)) for i in range(2)]
+    one, other = (np.asarray(hashed_positions(seed, (COUNT,))) >= 2**31 for seed in seeds)
+    for a, b in ((one, np.roll(one, shift)), (one, np.roll(other, shift)), (one, other)):
+        assert abs(np.corrcoef(a, b)[0, 1]) < 4 / np.sqrt(COUNT)
+
+
+def test_every_bit_of_the_numbers_is_fair():
+    numbers = np.asarray(hashed_positions(jnp.uint32([0, 0]), (COUNT,)))
+    bits = (numbers[:, None] >> np.arange(32)) & 1
+    assert np.abs(bits.mean(axis=0) - 0.5).max() < 4 * 0.5 / np.sqrt(COUNT)
+
+
+def test_half_precision_stays_half_precision():
+    x = dropped(0.5, jax.random.key(0), jnp.ones(8, jnp.bfloat16))
+    assert x.dtype == jnp.bfloat16
