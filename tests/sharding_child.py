@@ -41,6 +41,7 @@ def first_epoch(run: Run) -> list:
         seen.extend([jax.device_get(training), jax.tree.map(described, training)])
         return training, report
 
+    watched.lower = epoch.lower  # the start compiles it ahead
     try:
         loop.train_folds(run._replace(program=run.program._replace(epoch=watched)))
     except PowerCut:
