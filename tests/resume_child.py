@@ -70,7 +70,7 @@ def compare(folder: pathlib.Path) -> dict:
     _, one, predicted = trained(folder / "one", 1)
     _, eight, predicted_by_eight = trained(folder / "eight", 8)
     # Adam divides a gradient by its own size: where it is 0 in theory, rounding alone decides the step.
-    moment = np.asarray(one.state.opt_state[1].nu)
+    moment = np.asarray(one.state.opt_state[0][1].nu)
     real = np.sqrt(moment / (1 - 0.999 ** int(one.state.step))) > 1e-6
     params = [ravel_pytree(x.state.params)[0] for x in (one, eight)]
     return {

@@ -44,7 +44,7 @@ ROWS = (
     "report.content",
     "report.page",
     # The model; from here on JAX.
-    "model.dropout",
+    "model.dropout model.dense",
     "model.associative_memory model.encoders",
     "model.fusion model.distribution_head",
     "model.prototypes model.cooccurrence model.relation_distillation",

@@ -87,10 +87,10 @@ def test_five_steps_on_one_device_and_on_eight_agree(eight, resumed):
     other = last_training(run._replace(workdir=eight[0] / "whole"))[1]
     states = one.state, other.state
     assert int(states[0].step) == int(states[1].step) == 10
-    assert int(states[0].opt_state[1].count) == int(states[1].opt_state[1].count) == 10
+    assert int(states[0].opt_state[0][1].count) == int(states[1].opt_state[0][1].count) == 10
     # Adam divides a gradient by its own size. Where it is mathematically 0 (a bias behind which a softmax
     # stands), rounding decides the step, so those parameters are only bounded by the steps they made.
-    gradient = np.sqrt(np.asarray(states[0].opt_state[1].nu) / (1 - 0.999**10))
+    gradient = np.sqrt(np.asarray(states[0].opt_state[0][1].nu) / (1 - 0.999**10))
     real = gradient > 1e-6
     apart = np.abs(np.subtract(*(ravel_pytree(state.params)[0] for state in states)))
     assert 0.8 < real.mean() < 1

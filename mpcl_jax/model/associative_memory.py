@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 
+from mpcl_jax.model.dense import Dense
+
 
 def associate(similarity, stored_present=None):
     """Association of states with stored patterns: `softmax` over the last axis of `similarity` [..., N].
@@ -43,8 +45,8 @@ class MultiScaleRetrieval(nn.Module):
         start = jnp.log(jnp.asarray(self.scales) / per_head**0.5)
         log_beta = self.param("log_beta", lambda key: start)
 
-        query = nn.Dense(width, dtype=self.dtype, name="query")(state)
-        key_value = nn.Dense(2 * width, dtype=self.dtype, name="key_value")(stored)
+        query = Dense(width, dtype=self.dtype, name="query")(state)
+        key_value = Dense(2 * width, dtype=self.dtype, name="key_value")(stored)
         query = rearrange(query, "b t (h d) -> b h t d", h=self.heads)
         key, value = rearrange(key_value, "b n (two h d) -> two b h n d", two=2, h=self.heads)
 
@@ -53,7 +55,7 @@ class MultiScaleRetrieval(nn.Module):
         per_scale = associate(scaled, may_recall[:, None, None])
         gate = jnp.ones((1, 1, 1, 1))
         if count > 1:
-            gate = nn.Dense(self.heads * count, dtype=self.dtype, name="gate")(state)
+            gate = Dense(self.heads * count, dtype=self.dtype, name="gate")(state)
             gate = jax.nn.softmax(rearrange(gate, "b t (h s) -> b h s t", h=self.heads), axis=2)
             gate = gate.astype(jnp.float32)
             association = jnp.einsum("bhst,bhstn->bhtn", gate, per_scale)
@@ -62,4 +64,4 @@ class MultiScaleRetrieval(nn.Module):
         if self.is_mutable_collection("intermediates"):  # only readers of results ask for it
             self.sow("intermediates", "association", (gate[..., None] * per_scale).mean(1))  # [B, S, T, N]
         recalled = jnp.einsum("bhtn,bhnd->bhtd", association.astype(self.dtype), value)
-        return nn.Dense(width, dtype=self.dtype, name="output")(rearrange(recalled, "b h t d -> b t (h d)"))
+        return Dense(width, dtype=self.dtype, name="output")(rearrange(recalled, "b h t d -> b t (h d)"))

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from einops import rearrange
 
 from mpcl_jax.model.associative_memory import associate
+from mpcl_jax.model.dense import Dense
 from mpcl_jax.model.fusion import unit
 from mpcl_jax.model.settings import CooccurrenceConfig
 
@@ -29,7 +30,7 @@ class CooccurrenceRetrieval(nn.Module):
         """
         width, groups, slots = tokens.shape[-1], bank.shape[0], bank.shape[2]
         stored = rearrange(bank, "g c k d -> (g c k) d")
-        state = nn.Dense(width, use_bias=False, dtype=self.dtype, name="state")(tokens)
+        state = Dense(width, use_bias=False, dtype=self.dtype, name="state")(tokens)
         log_beta = self.param("log_beta", lambda key: jnp.log(jnp.float32(self.settings.beta)))
         similarity = jnp.exp(log_beta) * jnp.einsum("bcd,nd->bcn", unit(state.astype(jnp.float32)), stored)
         if self.settings.prior:
@@ -42,10 +43,10 @@ class CooccurrenceRetrieval(nn.Module):
         self.sow("intermediates", "association", per_emotion)  # kept only where readers of results ask for it
         calls_up = per_emotion.sum(axis=(2, 4))  # [B, C, C]
         recalled = jnp.einsum("bcn,nd->bcd", association, stored)
-        value = nn.Dense(width, use_bias=False, dtype=self.dtype, name="value")(tokens)
+        value = Dense(width, use_bias=False, dtype=self.dtype, name="value")(tokens)
         enriched = (
             tokens
-            + nn.Dense(width, dtype=self.dtype, name="recalled")(recalled)
+            + Dense(width, dtype=self.dtype, name="recalled")(recalled)
             + jnp.einsum("bce,bed->bcd", calls_up.astype(self.dtype), value)
         )
         return nn.LayerNorm(dtype=self.dtype, name="norm")(enriched), calls_up

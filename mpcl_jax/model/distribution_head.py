@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 
+from mpcl_jax.model.dense import Dense
 from mpcl_jax.model.dropout import Dropout
 from mpcl_jax.model.settings import HeadConfig
 
@@ -42,13 +43,13 @@ def _query_pool(module, tokens, queries, bias):
     """Retrieval of `tokens` [B, N, D] by learned queries, then an MLP. Returns [B, queries, D]."""
     width = tokens.shape[-1]
     query = module.param("query", nn.initializers.normal(width**-0.5), (queries, width))
-    key_value = nn.Dense(2 * width, dtype=module.dtype, name="key_value")(tokens)
+    key_value = Dense(2 * width, dtype=module.dtype, name="key_value")(tokens)
     key, value = jnp.split(key_value, 2, axis=-1)
     similarity = jnp.einsum("qd,bnd->bqn", query, key).astype(jnp.float32) / width**0.5 + bias
     pooled = jnp.einsum("bqn,bnd->bqd", jax.nn.softmax(similarity, axis=-1).astype(module.dtype), value)
     hidden = nn.LayerNorm(dtype=module.dtype, name="norm")(pooled)
-    hidden = nn.gelu(nn.Dense(2 * width, dtype=module.dtype, name="mlp_in")(hidden))
-    return pooled + nn.Dense(width, dtype=module.dtype, name="mlp_out")(hidden)
+    hidden = nn.gelu(Dense(2 * width, dtype=module.dtype, name="mlp_in")(hidden))
+    return pooled + Dense(width, dtype=module.dtype, name="mlp_out")(hidden)
 
 
 class DistributionHead(nn.Module):
@@ -69,11 +70,11 @@ class DistributionHead(nn.Module):
         context, whole = self._compress(tokens)
         emotions, width = tokens.shape[1:]
         joined = jnp.concatenate([tokens, *context, _spread(whole, emotions)], axis=-1)
-        hidden = nn.gelu(nn.Dense(width, dtype=self.dtype, name="mlp_in")(joined))
+        hidden = nn.gelu(Dense(width, dtype=self.dtype, name="mlp_in")(joined))
         hidden = Dropout(self.dropout)(hidden, train=train)
         silent = nn.initializers.zeros
         logits = self.param("bias", silent, (emotions,)).astype(self.dtype)[None]
-        own = nn.Dense(1, use_bias=False, kernel_init=silent, dtype=self.dtype, name="mlp_out")(hidden)
+        own = Dense(1, use_bias=False, kernel_init=silent, dtype=self.dtype, name="mlp_out")(hidden)
         logits += own[..., 0] + self._linear("from_global", emotions)(whole)
         if self.settings.direct:
             wide = Dropout(self.dropout)(rearrange(wide, "b g d -> b (g d)"), train=train)
@@ -82,7 +83,7 @@ class DistributionHead(nn.Module):
 
     def _linear(self, name, emotions):
         zeros = nn.initializers.zeros
-        return nn.Dense(emotions, use_bias=False, kernel_init=zeros, dtype=self.dtype, name=name)
+        return Dense(emotions, use_bias=False, kernel_init=zeros, dtype=self.dtype, name=name)
 
     def _compress(self, tokens):
         """The tokens between emotions and the whole ([B, C, D] each, maybe none), and the whole [B, D]."""

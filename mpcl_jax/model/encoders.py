@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from einops import rearrange
 
+from mpcl_jax.model.dense import Dense
 from mpcl_jax.model.dropout import Dropout
 
 
@@ -29,8 +30,8 @@ class ModalityEncoder(nn.Module):
         signal = jnp.where(present[:, None, None], signal, 0.0)
         flat = rearrange(signal, "b t f -> b (t f)")
         flat = Dropout(self.input_dropout)(flat, train=train)
-        hidden = nn.gelu(nn.Dense(self.tokens * self.width, dtype=self.dtype, name="spread")(flat))
-        tokens = nn.Dense(self.width, dtype=self.dtype, name="token")(
+        hidden = nn.gelu(Dense(self.tokens * self.width, dtype=self.dtype, name="spread")(flat))
+        tokens = Dense(self.width, dtype=self.dtype, name="token")(
             rearrange(hidden, "b (n d) -> b n d", n=self.tokens)
         )
         return Dropout(self.dropout)(tokens, train=train)

@@ -9,6 +9,7 @@ from einops import rearrange
 
 from mpcl_jax.batch import GROUPS
 from mpcl_jax.model.associative_memory import MultiScaleRetrieval
+from mpcl_jax.model.dense import Dense
 from mpcl_jax.model.dropout import Dropout
 from mpcl_jax.model.settings import FusionConfig
 
@@ -45,8 +46,8 @@ class RetrievalBlock(nn.Module):
         )(stored, stored, may_recall)
         state = state + Dropout(self.dropout)(recalled, train=train)
         hidden = nn.LayerNorm(dtype=self.dtype, name="mlp_norm")(state)
-        hidden = nn.Dense(int(self.settings.mlp_ratio * width), dtype=self.dtype, name="mlp_in")(hidden)
-        hidden = nn.Dense(width, dtype=self.dtype, name="mlp_out")(nn.gelu(hidden))
+        hidden = Dense(int(self.settings.mlp_ratio * width), dtype=self.dtype, name="mlp_in")(hidden)
+        hidden = Dense(width, dtype=self.dtype, name="mlp_out")(nn.gelu(hidden))
         return state + Dropout(self.dropout)(hidden, train=train)
 
 
@@ -97,12 +98,12 @@ class MultiScaleFusion(nn.Module):
                 continue
             group_there = present[group].any(axis=1)
             kept = jnp.where(present[group][..., None], tokens[group], 0.0)
-            f = nn.Dense(2 * self.width, dtype=self.dtype, name=f"wide_{group}")(
+            f = Dense(2 * self.width, dtype=self.dtype, name=f"wide_{group}")(
                 rearrange(kept, "b t d -> b (t d)")
             )
             f = jnp.where(group_there[:, None], nn.gelu(f), 0.0)
-            z = nn.Dense(self.width, use_bias=False, dtype=self.dtype, name=f"feature_{group}")(f)
-            q = nn.Dense(self.width, use_bias=False, dtype=self.dtype, name=f"query_{group}")(
+            z = Dense(self.width, use_bias=False, dtype=self.dtype, name=f"feature_{group}")(f)
+            q = Dense(self.width, use_bias=False, dtype=self.dtype, name=f"query_{group}")(
                 nn.LayerNorm(dtype=self.dtype, name=f"query_norm_{group}")(z)
             )
             wide.append(f)

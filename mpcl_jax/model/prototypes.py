@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from einops import rearrange
 
 from mpcl_jax.batch import GROUPS
+from mpcl_jax.model.dense import Dense
 from mpcl_jax.model.dropout import Dropout
 from mpcl_jax.model.fusion import unit
 from mpcl_jax.model.settings import MemoryConfig
@@ -188,14 +189,14 @@ class PrototypeReading(nn.Module):
         width = feature.shape[-1]
         embedding = self.param("emotion", nn.initializers.normal(1.0), (self.emotions, width))
         flat = rearrange(feature, "b g d -> b (g d)")
-        common = nn.Dense(width, dtype=self.dtype, name="from_feature")(flat)
+        common = Dense(width, dtype=self.dtype, name="from_feature")(flat)
         tokens = common[:, None] + embedding.astype(self.dtype)[None]
         if similarity is not None:
             read = jnp.einsum("bgck,gckd->bcgd", jax.nn.softmax(similarity, axis=-1), bank)
-            tokens += nn.Dense(width, use_bias=False, dtype=self.dtype, name="from_bank")(
+            tokens += Dense(width, use_bias=False, dtype=self.dtype, name="from_bank")(
                 rearrange(read, "b c g d -> b c (g d)")
             )
             strength = rearrange(jax.nn.logsumexp(similarity, axis=-1), "b g c -> b c g")
-            tokens += nn.Dense(width, use_bias=False, dtype=self.dtype, name="from_strength")(strength)
+            tokens += Dense(width, use_bias=False, dtype=self.dtype, name="from_strength")(strength)
         tokens = nn.LayerNorm(dtype=self.dtype, name="norm")(tokens)
         return Dropout(self.dropout)(tokens, train=train)
