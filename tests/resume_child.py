@@ -22,6 +22,7 @@ from run_fixture import bits, quickly_prepared, sharding_config  # noqa: E402
 
 from mpcl_jax.data.normalise import Normalisation  # noqa: E402
 from mpcl_jax.train import checkpoint, loop  # noqa: E402
+from mpcl_jax.train import run as runs  # noqa: E402
 from mpcl_jax.train.devices import make_mesh  # noqa: E402
 
 
@@ -35,7 +36,7 @@ def mesh_of(devices: int):
 
 def trained(folder: pathlib.Path, devices: int):
     """Run, training and predictions after 40 epochs of five steps; dropout of every kind is on."""
-    loop.make_mesh = lambda _: mesh_of(devices)
+    runs.make_mesh = lambda _: mesh_of(devices)
     config = sharding_config()
     longer = dataclasses.replace(config.train, epochs=40, checkpoint_every=40)
     run = quickly_prepared(dataclasses.replace(config, train=longer), folder)
@@ -48,6 +49,7 @@ def trained(folder: pathlib.Path, devices: int):
     checkpoint.save = keep
     predictions = loop.train_folds(run)[0]
     checkpoint.save = save
+    assert len(run.program.replicated.device_set) == devices
     return run, seen[-1], predictions
 
 
