@@ -1,8 +1,8 @@
 """For test_resume_exactly.py, in a process of its own: `python tests/resume_child.py FOLDER train|compare|move`.
 
-Prints one line of JSON: `train DEVICES` the digest of a training of 200 steps; `compare` how far such trainings on
-one and on eight virtual devices lie apart; `move` whether a checkpoint of one number of devices is, bit by bit,
-what another number restores.
+Prints one line of JSON: `train DEVICES` the digest of a training of 200 steps; `compare TEMPERATURE` how far such
+trainings on one and on eight virtual devices lie apart; `move` whether a checkpoint of one number of devices is,
+bit by bit, what another number restores.
 """
 
 import dataclasses
@@ -15,10 +15,11 @@ import jax
 
 jax.config.update("jax_num_cpu_devices", 8)  # before any computation
 
+import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 from jax.flatten_util import ravel_pytree  # noqa: E402
 from jax.sharding import AxisType, NamedSharding, PartitionSpec  # noqa: E402
-from run_fixture import bits, quickly_prepared, sharding_config  # noqa: E402
+from run_fixture import bits, forty_epochs, quickly_prepared, sharding_config  # noqa: E402
 
 from mpcl_jax.data.normalise import Normalisation  # noqa: E402
 from mpcl_jax.train import checkpoint, loop  # noqa: E402
@@ -34,12 +35,18 @@ def mesh_of(devices: int):
     return jax.sharding.Mesh(chosen, axes, axis_types=(AxisType.Auto,) * len(axes))
 
 
-def trained(folder: pathlib.Path, devices: int):
-    """Run, training and predictions after 40 epochs of five steps; dropout of every kind is on."""
+def trained(folder: pathlib.Path, devices: int, nudge: bool = False, **changes):
+    """Run, training and predictions after 40 epochs of five steps; dropout of every kind is on.
+
+    `nudge`: every number of the first state is one rounding larger.
+    """
     runs.make_mesh = lambda _: mesh_of(devices)
-    config = sharding_config()
-    longer = dataclasses.replace(config.train, epochs=40, checkpoint_every=40)
-    run = quickly_prepared(dataclasses.replace(config, train=longer), folder)
+    config = forty_epochs(**changes)
+    once = dataclasses.replace(config.train, checkpoint_every=config.train.epochs)
+    run = quickly_prepared(dataclasses.replace(config, train=once), folder)
+    assert len(run.program.replicated.device_set) == devices
+    if nudge:
+        run = run._replace(program=run.program._replace(create=nudged(run.program.create)))
     seen, save = [], checkpoint.save
 
     def keep(saved, epoch, training, *rest):
@@ -49,8 +56,14 @@ def trained(folder: pathlib.Path, devices: int):
     checkpoint.save = keep
     predictions = loop.train_folds(run)[0]
     checkpoint.save = save
-    assert len(run.program.replicated.device_set) == devices
     return run, seen[-1], predictions
+
+
+def nudged(create):
+    def larger(x):
+        return x * (1 + jnp.finfo(x.dtype).eps) if x.dtype == jnp.float32 else x  # what is 0 stays 0
+
+    return jax.jit(lambda *inputs: jax.tree.map(larger, create(*inputs)))
 
 
 def digest(tree) -> str:
@@ -68,21 +81,30 @@ def apart(one, other) -> float:
     return float(np.abs(one - other).max() / np.abs(one).max())
 
 
-def compare(folder: pathlib.Path) -> dict:
-    _, one, predicted = trained(folder / "one", 1)
-    _, eight, predicted_by_eight = trained(folder / "eight", 8)
-    # Adam divides a gradient by its own size: where it is 0 in theory, rounding alone decides the step.
-    moment = np.asarray(one.state.opt_state[0][1].nu)
-    real = np.sqrt(moment / (1 - 0.999 ** int(one.state.step))) > 1e-6
-    params = [ravel_pytree(x.state.params)[0] for x in (one, eight)]
+def compare(folder: pathlib.Path, temperature: str) -> dict:
+    """How far a training on eight devices, and one that begins one rounding apart, end from one on one device."""
+    sharpness = {"model__memory__assign_temperature": float(temperature)}
+    one = trained(folder / "one", 1, **sharpness)[1:]
     return {
-        "steps": int(one.state.step),
-        "parameters": apart(params[0][real], params[1][real]),
+        "steps": int(one[0].state.step),
+        "on eight devices": differences(one, trained(folder / "eight", 8, **sharpness)[1:]),
+        "one rounding": differences(one, trained(folder / "nudged", 1, nudge=True, **sharpness)[1:]),
+    }
+
+
+def differences(one, other) -> dict:
+    """Of two pairs (training, predictions), the largest difference of each part."""
+    states, predictions = [x.state for x, _ in (one, other)], [x.predicted for _, x in (one, other)]
+    # Adam divides a gradient by its own size: where it is 0 in theory, rounding alone decides the step.
+    moment = np.asarray(states[0].opt_state[0][1].nu)
+    real = np.sqrt(moment / (1 - 0.999 ** int(states[0].step))) > 1e-6
+    params = [ravel_pytree(x.params)[0][real] for x in states]
+    memories = [x.prototypes._asdict() for x in states]
+    return {
+        "parameters": apart(*params),
+        **{name: apart(*(x[name] for x in memories)) for name in memories[0]},
+        "predictions": apart(*predictions),
         "parameters without gradient": int((~real).sum()),
-        "prototypes": max(
-            apart(a, b) for a, b in zip(one.state.prototypes, eight.state.prototypes, strict=True)
-        ),
-        "predictions": apart(predicted.predicted, predicted_by_eight.predicted),
     }
 
 

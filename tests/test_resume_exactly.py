@@ -82,15 +82,26 @@ def test_two_fresh_processes_end_in_the_same_bits(tmp_path):
     assert one["steps"] >= 200 and one["digest"] == two["digest"]
 
 
+def after_200_steps(folder: pathlib.Path, assign_temperature: float) -> dict:
+    """Relative to the largest entry of each array; parameters with a gradient of 0 in theory are left out."""
+    answer = child(folder, "compare", str(assign_temperature))
+    print(json.dumps(answer, indent=1))
+    assert answer["steps"] == 200
+    assert answer["on eight devices"].pop("parameters without gradient") < 60  # of 3,000
+    return answer["on eight devices"]
+
+
 @pytest.mark.long
 def test_200_steps_on_one_device_and_on_eight(tmp_path):
-    """Relative to the largest entry of each array; parameters with a gradient of 0 in theory are listed apart."""
-    answer = child(tmp_path, "compare")
-    print(answer)
-    assert answer["steps"] >= 200
-    assert answer["prototypes"] < 1e-5
-    assert answer["predictions"] < 1e-5
-    assert answer["parameters"] < 1e-5
+    differences = after_200_steps(tmp_path, 0.02)
+    assert max(differences[name] for name in ("parameters", "cooccurrence")) < 1e-5
+    # The sharp assignment to slots, whose temperature is the default, makes 1e-5 of one rounding as well.
+    assert max(differences.values()) < 2e-4
+
+
+@pytest.mark.long
+def test_200_steps_on_one_device_and_on_eight_where_slots_are_shared(tmp_path):
+    assert max(after_200_steps(tmp_path, 0.1).values()) < 1e-5
 
 
 @pytest.mark.long
