@@ -56,6 +56,12 @@ def test_the_state_keeps_shapes_types_and_copies(eight):
     assert answers["compiled"] == 1  # the first epoch, and one from a checkpoint
 
 
+def test_a_bad_sample_on_one_device_skips_the_step_on_all_and_no_bit_changes(eight):
+    bad = eight[1]["bad samples"]
+    assert bad["skipped"] == 5 and bad["in a row"] == [[1, 2, 3, 4, 5]] * 8
+    assert bad["copies"] == [8] and bad["changed"] == []
+
+
 def test_a_batch_that_can_not_be_dealt_out_is_refused(eight):
     expected = "config.train.batch_size = 12: must be a multiple of the number of devices, 8"
     assert eight[1]["refused"] == expected

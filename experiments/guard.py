@@ -1,0 +1,87 @@
+"""What the guard of a training step costs: epochs with it and without it, in turn.
+
+    python experiments/guard.py
+    python experiments/guard.py --config configs/wesad.py --config.data.path=WESAD
+
+The guard looks whether loss, gradient and memory are finite, and chooses between old and new state. Measured is the
+processor time of all threads, which other programs on the machine hardly change; printed is the median over pairs
+of epochs that follow one another, with quartiles.
+"""
+
+import argparse
+import pathlib
+import sys
+import tempfile
+import time
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from throughput import Ready, make_ready
+
+from mpcl_jax.batch import DataFileError
+from mpcl_jax.command_line import from_command_line
+from mpcl_jax.config import ConfigError
+from mpcl_jax.train import step
+
+
+class _Sound:
+    """In the place of the guard's verdict: whatever else is asked, the step is sound."""
+
+    def __and__(self, _):
+        return jnp.bool_(True)
+
+
+def compiled(ready: Ready):
+    """The epoch of a run, compiled, and the training it goes on with."""
+    training = ready.run.program.create(ready.key, ready.label_mean)
+    return ready.run.program.epoch.lower(
+        training, ready.run.rows, ready.arrays, ready.key
+    ).compile(), training
+
+
+def seconds(epoch, training, ready: Ready):
+    """Processor time of one epoch, and the training behind it."""
+    start = time.process_time()
+    training, report = epoch(training, ready.run.rows, ready.arrays, ready.key)
+    jax.block_until_ready((training, report))
+    return time.process_time() - start, training
+
+
+def measure(ready: Ready, bare: Ready, pairs: int) -> np.ndarray:
+    """Processor times [pairs, 2] of epochs with and without the guard; a first pair is not counted."""
+    with mock.patch.object(step, "_all_finite", lambda _: _Sound()):
+        other = compiled(bare)
+    programs, taken = [compiled(ready), other], []
+    for pair in range(pairs + 1):
+        times = [0.0, 0.0]
+        for which in ((0, 1), (1, 0))[pair % 2]:
+            epoch, training = programs[which]
+            times[which], training = seconds(epoch, training, ready)
+            programs[which] = epoch, training
+        taken.append(times)
+    return np.array(taken[1:])
+
+
+def main(words: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--config", default="configs/dataset.py")
+    parser.add_argument("--pairs", type=int, default=30)
+    arguments, overrides = parser.parse_known_args(words)
+    try:
+        config = from_command_line(arguments.config, overrides)
+        with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+            readies = [make_ready(config, pathlib.Path(folder)) for folder in (one, two)]
+            times = measure(*readies, arguments.pairs)
+    except (ConfigError, DataFileError) as mistake:
+        parser.error(str(mistake))
+    steps = readies[0].run.program.steps_per_epoch
+    low, median, high = np.percentile(100 * (times[:, 0] / times[:, 1] - 1), [25, 50, 75])
+    guarded, bare = 1e3 * np.median(times, axis=0) / steps
+    print(f"a step: {guarded:.2f} ms of processor time with the guard, {bare:.2f} ms without")
+    print(f"the guard: {median:+.1f} % (quartiles {low:+.1f} to {high:+.1f} %, {len(times)} pairs of epochs)")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
