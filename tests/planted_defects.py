@@ -190,7 +190,7 @@ SPLITS = [
         "np.random.default_rng([0, 0])",
         SPLIT,
     ),
-    Defect("data/protocols.py", "[(~who & ~what, who & what)", "[(~(who & what), who & what)", SPLIT),
+    Defect("data/protocols.py", "[_Masks(~who & ~what, ", "[_Masks(~(who & what), ", SPLIT),
     Defect("data/manifest.py", 'if split.sha256 != content.get("sha256"):', "if False:", SPLIT),
     Defect(
         "data/normalise.py",
