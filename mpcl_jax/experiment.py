@@ -11,7 +11,8 @@ import sys
 
 import numpy as np
 
-from mpcl_jax.batch import Recordings
+from mpcl_jax.audit.verdict import audit, to_json, to_line
+from mpcl_jax.batch import DataFileError, Recordings
 from mpcl_jax.benchmark import comparison, statistics_text, table_text
 from mpcl_jax.benchmark.leaderboard import Table
 from mpcl_jax.config import ConfigError
@@ -59,6 +60,7 @@ def _experiment(config: Config, workdir: pathlib.Path, command: str, stop: StopR
         run.recordings, run.split, [run_baselines(run)], [[p.predicted for p in predictions]]
     )
     write_results(run, table, predictions, command)
+    audit_run(run)
     if config.log.report:
         draw_report(workdir)
     return table
@@ -124,6 +126,17 @@ def write_results(run: Run, table: Table, predictions: list[Predictions], comman
         write_text(run.workdir / name, text)
     shown = statistics_text.summary(statistics["statistics.md"])
     print(f"\n{markdown}\n{shown}\n\nwritten to {run.workdir}", flush=True)
+
+
+def audit_run(run: Run) -> None:
+    """Looks for leaks in what the run left behind, prints the verdict and writes audit.json."""
+    try:
+        found = audit(run.workdir, run.recordings)
+    except DataFileError as mistake:
+        print(f"no audit ({mistake}); the results are written. Again: python -m mpcl_jax.audit {run.workdir}")
+        return
+    write_text(run.workdir / "audit.json", to_json(found))
+    print(to_line(found), flush=True)
 
 
 def draw_report(workdir: pathlib.Path) -> None:

@@ -79,7 +79,14 @@ def _write_documents(folder, names, ids, leaky, mark):
     rows = [*ids, *([f"{ids[0].rpartition('@')[0]}@90.000"] if leaky else ["Q/clip@0.000"])]
     split = {"protocol": kind, "sentence": kind, "sha256": "abc", "rows": rows, "folds": [fold]}
     made = {"mpcl_jax": "0.1.0", "jax": "0.10.2"}
+    colour = "red" if leaky else "green"
+    findings = [
+        {"check": "protocol", "colour": "green", "says": kind, "ids": []},
+        {"check": "groups", "colour": colour, "says": f"trials{mark}", "ids": ids[:2]},
+    ]
+    audit = {"colour": colour, "findings": findings}
     documents = {"config": config, "data": data, "manifest": split, "made_with": made, "environment": made}
+    documents["audit"] = audit
     for name, document in documents.items():
         (folder / f"{name}.json").write_text(json.dumps(document))
     metrics = [{"fold": 0, "epoch": e, "loss": 2 / e, "distribution": 1 / e} for e in (1, 2, 3)]

@@ -37,7 +37,10 @@ ROWS = (
     "inspection.fold_file",
     "inspection.memory",
     "inspection.slots inspection.run_files",
-    "inspection.compare inspection.explanation inspection.tested",
+    "inspection.compare inspection.explanation inspection.tested audit.evidence audit.finding",
+    "audit.training audit.rows",
+    "audit.state",
+    "audit.verdict",
     "plots.style",
     "plots.memory plots.results plots.protocols plots.ranking",
     "report.pictures",
@@ -67,10 +70,10 @@ ROWS = (
     "benchmark.comparison benchmark.verification environment",
     # A user's way in.
     "experiment",
-    "main inspect_prototypes explain report.__main__ check_data verify",
+    "main inspect_prototypes explain report.__main__ check_data verify audit.__main__",
 )
 ROW_OF = {name: number for number, row in enumerate(ROWS) for name in row.split()}
-JAX_FREE_LATE = ["train.lock", "main", "check_data", "benchmark.verification", "verify"]
+JAX_FREE_LATE = ["train.lock", "main", "check_data", "benchmark.verification", "verify", "audit.__main__"]
 WITHOUT_JAX = [name for name in ROW_OF if ROW_OF[name] < ROW_OF["model.dropout"]] + JAX_FREE_LATE
 
 # The only imports inside functions: behind the checks of settings, and of an optional dependency.

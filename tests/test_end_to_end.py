@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from browser_fixture import opened_without_complaint
 
+from mpcl_jax.benchmark import verification
 from mpcl_jax.settings import BASELINES
 from mpcl_jax.train.checkpoint import read_prototypes
 from mpcl_jax.train.endings import STOPPED
@@ -79,7 +80,7 @@ def test_the_run_leaves_its_files(whole):
         if p.is_file() and "checkpoints" not in p.parts
     }
     documents = {"config.json", "data.json", "made_with.json", "manifest.json", "metrics.jsonl", ".lock"}
-    documents |= {"environment.json"}
+    documents |= {"environment.json", "audit.json"}
     tables = {"table.md", "table.csv", "subjects.csv", "predictions.csv", "report.html"}
     tables |= {"statistics.md", "statistics.csv", "statistics.tex", "pairs.csv"}
     of_folds = {
@@ -88,7 +89,10 @@ def test_the_run_leaves_its_files(whole):
     of_folds |= {f"folds/0{k}/memory.jsonl" for k in range(3)}
     assert files == documents | tables | of_folds
     assert "python -m mpcl_jax.main --config configs/smoke.py" in (workdir / "table.md").read_text()
-    assert table_in(printed).strip() in (workdir / "table.md").read_text()
+    written = (workdir / "table.md").read_text() + (workdir / "statistics.md").read_text()
+    assert set(table_in(printed).splitlines()) <= set(written.splitlines())
+    assert "audit  green: 14 checks, no leak found" in printed
+    assert verification.check_run(workdir).differences == ()
     for name in ("config.json", "data.json", "manifest.json"):
         json.loads((workdir / name).read_text())
     assert len((workdir / "metrics.jsonl").read_text().splitlines()) == 3 * 12

@@ -82,17 +82,27 @@ def test_the_page_names_what_is_wrong(hostile):
     found = flagged_slots(read_run(folder))
     assert (found["dead"], found["collapsed"]) == (1, 2)
     assert "1 dead" in Page(text).text and "2 collapsed" in Page(text).text
-    checks = {check["what"]: check for check in audit(read_run(folder))}
-    assert not checks["Trials in training and test (all folds)"]["good"]
+    worst, *others = audit(read_run(folder))
+    assert (worst["what"], worst["colour"], worst["ids"][0]) == ("groups", "red", f"P0{HOSTILE}/clip@0.000")
+    assert {x["colour"] for x in others} == {"green"}
+    assert f"groupsred trials{HOSTILE} P0{HOSTILE}/clip@0.000, P0" in Page(text).text
 
 
 def test_a_healthy_run_has_nothing_flagged(healthy):
     run = read_run(healthy[0])
     found = flagged_slots(run)
     assert (found["dead"], found["collapsed"], found["flagged"]) == (0, 0, [])
-    assert all(check["good"] for check in audit(run))
+    assert {check["colour"] for check in audit(run)} == {"green"}
     text = Page(run_page(run)).text
     assert "LEAKY" not in text and "Never reported" not in text and run.verdict[0] in text
+
+
+def test_a_red_audit_stands_at_the_top_and_none_is_said(healthy):
+    run = read_run(healthy[0])
+    assert "LEAK" not in Page(run_page(run)).text
+    text = Page(run_page(run._replace(audit=run.audit | {"colour": "red"}))).text
+    assert "LEAK The audit of this run is red" in text[: text.index("Results")]
+    assert "not audited yet: python -m mpcl_jax.audit" in Page(run_page(run._replace(audit={}))).text
 
 
 def test_an_emotion_that_nobody_reported_is_named(healthy):

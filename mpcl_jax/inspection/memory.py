@@ -68,6 +68,16 @@ def find_checkpoint(
     raise FileNotFoundError(f"{where}: no checkpoint with prototypes in it")
 
 
+def array_names(part: pathlib.Path) -> list[str]:
+    """Names of the arrays in one part of an Orbax checkpoint: "state.step", "mean.eeg". Raises DataFileError."""
+    try:
+        found = json.loads((part / "_METADATA").read_text(encoding="utf-8"))["tree_metadata"].values()
+        names = [".".join(str(step["key"]) for step in leaf["key_metadata"]) for leaf in found]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataFileError(part, f"holds no list of its arrays ({_first_line(error)})") from error
+    return names
+
+
 def read_arrays(part: pathlib.Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Arrays of one part of an Orbax checkpoint, whole, whatever number of devices and processes wrote them.
 

@@ -12,6 +12,7 @@ from mpcl_jax.data.npz_reader import parse_npz
 from mpcl_jax.inspection.fold_file import Inspection, load_inspection
 from mpcl_jax.inspection.memory import Memory, open_memory
 
+COLOURS = ("red", "amber", "green")  # of the audit, the worst first
 PER_WINDOW = ("rows", "present", "association", "recalled", "without_modality", "without_scale", "subset_kl")
 
 
@@ -52,6 +53,7 @@ class RunFiles(NamedTuple):
     memory: Memory | None  # of the first fold; None without a memory
     metrics: tuple[dict[str, float], ...]  # a dict per fold and epoch
     history: SlotHistory | None
+    audit: dict[str, Any]  # colour and findings of audit.json; {} where the run was never audited
 
     @property
     def emotions(self) -> tuple[str, ...]:
@@ -99,8 +101,9 @@ def read_run(folder) -> RunFiles:
         **join_folds(folder, predictions, len(rows)),
         inspection=_inspections(folder, folds, len(rows)),
         memory=_memory(folder),
-        metrics=tuple(_lines(folder / "metrics.jsonl")),
+        metrics=tuple(read_lines(folder / "metrics.jsonl")),
         history=_history(folds[0] / "memory.jsonl"),
+        audit=_audit(folder / "audit.json"),
     )
 
 
@@ -112,6 +115,20 @@ def _environment(folder: pathlib.Path) -> dict[str, Any]:
     """Of the newest file that there is: runs of older versions have one or none of them."""
     files = [folder / name for name in ("environment.json", "made_with.json") if (folder / name).exists()]
     return read_json(files[0]) if files else {}
+
+
+def _audit(file: pathlib.Path) -> dict[str, Any]:
+    if not file.exists():
+        return {}
+    found = read_json(file)
+    findings = found.get("findings")
+    named = isinstance(findings, list) and all(
+        isinstance(x, dict) and {"check", "says", "ids"} <= set(x) and x.get("colour") in COLOURS
+        for x in findings
+    )
+    if not named or found.get("colour") not in COLOURS:
+        raise DataFileError(file, "is no audit; write it again with python -m mpcl_jax.audit")
+    return found
 
 
 def read_json(file: pathlib.Path) -> dict:
@@ -209,13 +226,16 @@ def _words(file: pathlib.Path) -> tuple[tuple[str, ...], str]:
     return tuple(line[2:] for line in lines if line.startswith("- ")), caption
 
 
-def _lines(file: pathlib.Path) -> list[dict]:
+def read_lines(file: pathlib.Path) -> list[dict]:
     """The entries of a log; a last line that a kill cut short is left out."""
-    return [json.loads(line) for line in read_text(file).splitlines() if line.endswith("}")]
+    try:
+        return [json.loads(line) for line in read_text(file).splitlines() if line.endswith("}")]
+    except ValueError as error:
+        raise DataFileError(file, f"is damaged ({error}); start the run again in another folder") from error
 
 
 def _history(file: pathlib.Path) -> SlotHistory | None:
-    entries = _lines(file) if file.exists() else []
+    entries = read_lines(file) if file.exists() else []
     if not entries:
         return None
     return SlotHistory(*(np.array([entry[name] for entry in entries]) for name in SlotHistory._fields))

@@ -7,7 +7,7 @@ import numpy as np
 
 from mpcl_jax.batch import GROUPS
 from mpcl_jax.inspection.explanation import Explanation, explain, recalled_weights, window_kl
-from mpcl_jax.inspection.run_files import RunFiles
+from mpcl_jax.inspection.run_files import COLOURS, RunFiles
 from mpcl_jax.inspection.slots import describe_slots, never_reported
 from mpcl_jax.report.pictures import best_typical_worst
 
@@ -65,30 +65,20 @@ def flagged_slots(run: RunFiles) -> dict[str, Any] | None:
 
 
 def audit(run: RunFiles) -> list[dict[str, Any]]:
-    """Each check with its answer: what test and training share, what was fitted on what, what is unknown."""
-    ids = set(run.split["rows"])
-    shared = {"windows": 0, "trials": 0, "people": 0}
-    people = dict(zip(run.trial.tolist(), run.subject.tolist(), strict=True))
-    for fold in run.split["folds"]:
-        train = ids - set(fold["test"]) - set(fold["validation"]) - set(fold["unused"])
-        trials = [{name.rpartition("@")[0] for name in part} for part in (train, fold["test"])]
-        owners = [{people.get(trial, "") for trial in part} - {""} for part in trials]
-        shared["windows"] += len(train & set(fold["test"]))
-        shared["trials"] += len(trials[0] & trials[1])
-        shared["people"] += len(owners[0] & owners[1])
-    apart = run.split["protocol"] in ("loso", "subject_kfold", "subject_x_stimulus", "fixed_48_12_13")
-    standardised = run.config["data"].get("per_subject_standardise")
-    checks = [("Windows in training and test", shared["windows"], not shared["windows"])]
-    checks += [("Trials in training and test (all folds)", shared["trials"], not shared["trials"])]
-    checks += [
-        ("Tested people also trained on (all folds)", shared["people"], not (shared["people"] and apart))
+    """Every finding of the leak audit with its colour and ids, the worst first, and what the page itself can tell."""
+    findings = sorted(run.audit.get("findings", ()), key=lambda x: COLOURS.index(x["colour"]))
+    rows = [
+        {"what": x["check"], "answer": x["says"], "colour": x["colour"], "ids": x["ids"]} for x in findings
     ]
-    checks += [("Split", run.split["sentence"], not run.leaky)]
-    checks += [
-        ("Features standardised with each person's own recording", "yes" if standardised else "no", True)
-    ]
-    checks += [("Smallest predicted share", f"{run.predicted.min():.2g}", bool(run.predicted.min() > 0))]
-    return [{"what": what, "answer": answer, "good": good} for what, answer, good in checks]
+    if not rows:
+        says = f"not audited yet: python -m mpcl_jax.audit {run.folder}"
+        rows.append({"what": "leaks", "answer": says, "colour": "amber", "ids": ()})
+    smallest = run.predicted.min()
+    colour = "green" if smallest > 0 else "red"
+    rows.append(
+        {"what": "smallest predicted share", "answer": f"{smallest:.2g}", "colour": colour, "ids": ()}
+    )
+    return rows
 
 
 def hardest(run: RunFiles) -> list[dict[str, Any]]:

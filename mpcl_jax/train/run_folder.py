@@ -7,7 +7,7 @@ environment.json all versions, system, commit; no paths, no names of hosts
 folds/00/        checkpoints, predictions.npz, baselines.npz, inspection.npz (what it looked up),
                  memory.jsonl (drift and usage of every prototype, a line per epoch)
 predictions.csv  every test window, reported and predicted, with all digits: the tables follow from it (verify.py)
-table.md .csv    the result with its baselines
+table.md .csv    the result with its baselines     audit.json       leaks that were looked for, and found
 statistics.md    ranks, Friedman, every pair with Holm's correction; .csv and .tex (methods), pairs.csv
 """
 

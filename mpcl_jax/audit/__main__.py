@@ -1,0 +1,45 @@
+"""The leak audit of a finished run.
+
+    python -m mpcl_jax.audit runs/dataset
+    python -m mpcl_jax.audit runs/wesad --data /elsewhere/WESAD      where the recordings were moved
+
+Writes RUN/audit.json. Exit code 0: no leak (green, or amber: something that a reader has to know). 1: a leak (red).
+2: the folder is no finished run, or its recordings can not be read.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+import sys
+
+from mpcl_jax.audit.evidence import read_settings
+from mpcl_jax.audit.finding import RED
+from mpcl_jax.audit.verdict import audit, to_json, to_text
+from mpcl_jax.batch import DataFileError
+from mpcl_jax.config import ConfigError
+from mpcl_jax.data import pipeline
+
+
+def main() -> None:
+    """Prints every finding; the exit code says whether one of them is a leak."""
+    parser = argparse.ArgumentParser(prog="python -m mpcl_jax.audit", description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=pathlib.Path, help="folder of a finished run")
+    parser.add_argument("--data", default="", help="where its recordings are now; default: config.data.path")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
+    asked = parser.parse_args()
+    sys.stdout.reconfigure(errors="replace")
+    try:
+        settings = read_settings(asked.run).data
+        if asked.data:
+            settings = dataclasses.replace(settings, path=asked.data)
+        found = audit(asked.run, pipeline.load(settings))
+        (asked.run / "audit.json").write_text(to_json(found), encoding="utf-8")
+    except (ConfigError, DataFileError, OSError) as mistake:
+        print("error:", " ".join(str(mistake).split()), file=sys.stderr)
+        sys.exit(2)
+    print(to_json(found).rstrip() if asked.json else to_text(found))
+    sys.exit(1 if found.colour == RED else 0)
+
+
+if __name__ == "__main__":
+    main()

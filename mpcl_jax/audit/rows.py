@@ -1,0 +1,240 @@
+"""Which rows lie on which side: ids, raw samples, copies, neighbours, and labels inside features."""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from mpcl_jax.audit.evidence import Evidence, FoldEvidence
+from mpcl_jax.audit.finding import Finding, amber, green, red
+from mpcl_jax.batch import Recordings, take
+from mpcl_jax.data.manifest import held_apart
+from mpcl_jax.data.normalise import design_matrix, fit_normalisation
+from mpcl_jax.data.sentences import CALIBRATED, calibration_trials
+
+SIDES = (("train", "test"), ("validation", "test"), ("train", "validation"))
+MOST_TESTED, MOST_TRAINED = 600, 20_000  # rows of a fold whose neighbours are looked up, and among which
+NEAR_COPY = 0.01  # of the usual distance to the nearest row of another trial
+FEWEST_VALUES = 4  # that a modality's row needs to count as a copy
+SAME = 0.999  # correlation of a feature with a label from which on it is that label
+FEWEST_REPORTS = 8  # different reports without which such a correlation says nothing
+
+
+def check_groups(evidence: Evidence) -> list[Finding]:
+    """Windows, and the ids that the protocol keeps apart, lie on one side only."""
+    recordings, protocol = evidence.recordings, evidence.manifest["protocol"]
+    groups = {"window": evidence.ids} | held_apart(recordings, protocol)
+    if protocol == "window80":
+        groups["trial"] = recordings.trial
+    found = []
+    for fold in evidence.folds:
+        for name, (a, b), ids in _shared(groups, fold):
+            # People of validation may watch stimuli of training: only the test part is new in both.
+            if name == "stimulus" and b == "validation" and "subject" in groups:
+                continue
+            says = f"{fold.name}: {len(ids)} {name} ids lie both in {a} and in {b}"
+            if (
+                name == "subject"
+                and (a, b) == ("train", "test")
+                and (given := CALIBRATED.fullmatch(protocol))
+            ):
+                ids = calibration_trials(recordings, fold.train, fold.test)
+                if len(ids) <= int(given[1]):
+                    continue
+                says = f"{fold.name}: {len(ids)} trials of the tested person are trained on, not {given[1]}"
+            found.append(red("groups", says, ids))
+    for fold in evidence.folds:
+        if not len(fold.train) or not len(fold.test):
+            found.append(red("groups", f"{fold.name}: the training or the test part is empty"))
+    return found or [green("groups", f"{protocol}: no {' and no '.join(groups)} lies on two sides")]
+
+
+def _shared(groups: dict[str, np.ndarray], fold: FoldEvidence) -> Iterator[tuple[str, tuple, list[str]]]:
+    parts = fold._asdict()
+    for a, b in SIDES:
+        for name, ids in groups.items():
+            if both := sorted(set(ids[parts[a]].tolist()) & set(ids[parts[b]].tolist())):
+                yield name, (a, b), both
+
+
+def check_raw_samples(evidence: Evidence) -> list[Finding]:
+    """No tested window shares raw samples with a trained one, nor comes within a window's length of it."""
+    recordings, check = evidence.recordings, "raw samples"
+    if np.isnan(recordings.start).any() or np.isnan(recordings.duration):
+        return [green(check, "the recordings give no times: only whole trials can be compared (groups)")]
+    found = []
+    for fold in evidence.folds:
+        gap = _gaps(recordings, fold.test, np.concatenate([fold.train, fold.validation]))
+        for near, says in (
+            (gap < 0, "share raw samples with windows that were trained on"),
+            (
+                (gap >= 0) & (gap < recordings.duration - 1e-6),
+                "begin or end within a window's length of such",
+            ),
+        ):
+            if near.any():
+                ids = evidence.ids[fold.test[near]]
+                found.append(
+                    red(check, f"{fold.name}: {near.sum()} of {len(near)} tested windows {says}", ids)
+                )
+    says = f"tested windows lie {recordings.duration:g} s or more from trained ones, or in other recordings"
+    return found or [green(check, says)]
+
+
+def _gaps(recordings: Recordings, tested: np.ndarray, trained: np.ndarray) -> np.ndarray:
+    """Seconds [P] from each tested window to the nearest trained one of its recording; inf where there is none."""
+    recording = _recordings_of(recordings)
+    gap = np.full(len(tested), np.inf)
+    for name in np.intersect1d(recording[tested], recording[trained]):
+        at = np.flatnonzero(recording[tested] == name)
+        starts = recordings.start[trained[recording[trained] == name]]
+        apart = np.abs(recordings.start[tested[at], None] - starts).min(axis=1) - recordings.duration
+        gap[at] = np.where(np.abs(apart) < 1e-6, 0.0, apart)
+    return gap
+
+
+def _recordings_of(recordings: Recordings) -> np.ndarray:
+    """The uninterrupted recording [N] of each row: its trial, or one name for trials whose windows interleave.
+
+    Trials of one person with one stimulus and one report that never begin a window at the same second are pieces of
+    one recording: whoever meets a clip twice has a first window both times.
+    """
+    recording = recordings.trial.astype(object)
+    reports = np.unique(recordings.labels, axis=0, return_inverse=True)[1].ravel()
+    key = np.array(
+        [f"{s}\0{c}\0{r}" for s, c, r in zip(recordings.subject, recordings.stimulus, reports, strict=True)]
+    )
+    order = np.argsort(key, kind="stable")
+    for rows in np.split(order, np.flatnonzero(key[order][1:] != key[order][:-1]) + 1):
+        starts = recordings.start[rows]
+        if len(np.unique(recordings.trial[rows])) > 1 and len(np.unique(starts)) == len(rows):
+            recording[rows] = key[rows[0]]
+    return recording.astype(str)
+
+
+def check_copies(evidence: Evidence) -> list[Finding]:
+    """No modality of a tested window is, number by number, that of a window on another side."""
+    found = []
+    digests = {m: _digests(x, evidence.recordings.present[m]) for m, x in evidence.recordings.signals.items()}
+    for fold in evidence.folds:
+        for m, digest in digests.items():
+            trained = set(digest[np.concatenate([fold.train, fold.validation])].tolist()) - {""}
+            copies = np.array([name in trained for name in digest[fold.test].tolist()], bool)
+            if copies.any():
+                says = f"{fold.name}: {copies.sum()} tested windows hold the very {m} numbers of trained ones"
+                found.append(red("copies", says, evidence.ids[fold.test[copies]]))
+    return found or [green("copies", "no modality of a tested window is found again in training")]
+
+
+def _digests(x: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """A name [N] for the numbers of each row; "" where it is absent or (nearly) constant."""
+    flat = np.ascontiguousarray(x.reshape(len(x), -1), "<f4")
+    named = np.full(len(x), "", "<U32")
+    for row in np.flatnonzero(present):
+        if len(np.unique(flat[row])) >= FEWEST_VALUES:
+            named[row] = hashlib.blake2b(flat[row].tobytes(), digest_size=16).hexdigest()
+    return named
+
+
+def check_neighbours(evidence: Evidence) -> list[Finding]:
+    """What the nearest training window of a tested one is: of the same trial or person, or nearly a copy."""
+    recordings, found, shares = evidence.recordings, [], []
+    apart = evidence.manifest["protocol"] != "window80"
+    rng = np.random.default_rng(0)
+    most = max(20, MOST_TESTED * 5 // len(evidence.folds)) if len(evidence.folds) > 5 else MOST_TESTED
+    for fold in evidence.folds:
+        if not len(fold.train) or not len(fold.test):
+            continue
+        train, test = _some(fold.train, MOST_TRAINED, rng), _some(fold.test, most, rng)
+        x = design_matrix(recordings, fit_normalisation(take(recordings, train)))
+        nearest, distance = _nearest(x, recordings.trial, test, train, other_trial=False)
+        usual = _nearest(x, recordings.trial, _some(train, 200, rng), train, other_trial=True)[1]
+        near = distance < NEAR_COPY * np.median(usual[np.isfinite(usual)]) if np.isfinite(usual).any() else []
+        if np.any(near):
+            says = f"{fold.name}: {np.sum(near)} of {len(test)} tested windows are all but copies of trained ones"
+            found.append(red("neighbours", says, evidence.ids[test[near]]))
+        same = {
+            n: recordings._asdict()[n][test] == recordings._asdict()[n][nearest] for n in ("trial", "subject")
+        }
+        if apart and same["trial"].any():
+            says = (
+                f"{fold.name}: the nearest training window of {same['trial'].mean():.0%} is of the same trial"
+            )
+            found.append(red("neighbours", says, evidence.ids[test[same["trial"]]]))
+        if apart and (twins := _unseen_twins(recordings, test, train, nearest)).any():
+            says = (
+                f"{fold.name}: the nearest training window of {twins.mean():.0%} of the tested ones is of the same "
+                "person with the very same report; do the trial ids tell recordings apart?"
+            )
+            found.append(red("neighbours", says, evidence.ids[test[twins]]))
+        shares.append([same["trial"].mean(), same["subject"].mean()])
+    trial, subject = np.mean(shares, axis=0) if shares else (0.0, 0.0)
+    says = f"nearest training window of the same trial for {trial:.0%}, of the same person for {subject:.0%}"
+    return found or [green("neighbours", says) if trial == 0 else red("neighbours", says)]
+
+
+def _unseen_twins(recordings: Recordings, test, train, nearest) -> np.ndarray:
+    """Which tested rows [P] lie nearest to a row with their person and report, if that is common but unlikely."""
+    nothing = np.zeros(len(test), bool)
+    twins = (recordings.labels[test] == recordings.labels[nearest]).all(1)
+    twins &= recordings.subject[test] == recordings.subject[nearest]
+    if twins.mean() < 0.2:
+        return nothing
+    by_chance = []
+    for row in test:
+        own = train[recordings.subject[train] == recordings.subject[row]]
+        by_chance.append(
+            (recordings.labels[own] == recordings.labels[row]).all(1).mean() if len(own) else 0.0
+        )
+    return twins if twins.mean() > 3 * np.mean(by_chance) else nothing
+
+
+def _some(rows: np.ndarray, most: int, rng) -> np.ndarray:
+    return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
+
+
+def _nearest(x, trial, asked, among, *, other_trial: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The row of `among` nearest to each of `asked` (not itself, if asked of another trial) and its distance."""
+    nearest, distance = np.empty(len(asked), int), np.empty(len(asked))
+    own = (x[among] ** 2).sum(1)
+    for first in range(0, len(asked), 256):
+        rows = asked[first : first + 256]
+        squared = (x[rows] ** 2).sum(1)[:, None] + own - 2 * x[rows] @ x[among].T
+        if other_trial:
+            squared[trial[rows][:, None] == trial[among]] = np.inf
+        at = squared.argmin(axis=1)
+        nearest[first : first + 256] = among[at]
+        # Anew: the expansion above loses what tells a copy from a neighbour.
+        exact = np.linalg.norm(x[rows] - x[among[at]], axis=1)
+        distance[first : first + 256] = np.where(np.isinf(squared.min(axis=1)), np.inf, exact)
+    return nearest, distance
+
+
+def check_labels_inside(evidence: Evidence) -> list[Finding]:
+    """No feature is a label."""
+    recordings, found = evidence.recordings, []
+    labels = recordings.labels.astype(np.float64)
+    varying = labels.std(0) > 0
+    for m, x in recordings.signals.items():
+        here = recordings.present[m]
+        if len(np.unique(labels[here], axis=0)) < FEWEST_REPORTS:
+            continue
+        flat = x[here].reshape(here.sum(), -1).astype(np.float64)
+        centred, of_labels = flat - flat.mean(0), labels[here] - labels[here].mean(0)
+        size = np.linalg.norm(centred, axis=0)[:, None] * np.linalg.norm(of_labels, axis=0)
+        r = np.divide(centred.T @ of_labels, size, where=size > 0, out=np.zeros(size.shape))
+        features, emotions = np.nonzero((np.abs(r) > SAME) & varying)
+        for feature, c in zip(features.tolist(), emotions.tolist(), strict=True):
+            says = (
+                f"feature {feature} of {m} is the label of {recordings.emotions[c]} (r = {r[feature, c]:.4f})"
+            )
+            found.append(red("labels inside", says, [recordings.emotions[c]]))
+    return found or [green("labels inside", "no feature is a label")]
+
+
+def check_data(evidence: Evidence) -> list[Finding]:
+    """What the features themselves owe to the tested people."""
+    if evidence.config.data.per_subject_standardise:
+        says = "each person's features were standardised with that person's whole recording (no labels)"
+        return [amber("standardisation", says)]
+    return [green("standardisation", "no statistic of a tested person entered the features")]
