@@ -1,4 +1,4 @@
-"""Everything once, in seconds: simulated recordings of six people, three folds, all baselines, a small model.
+"""Everything once, in seconds: simulated recordings of six people, three folds, the quick baselines, a small model.
 
 python -m mpcl_jax.main --config configs/smoke.py
 """

@@ -96,17 +96,18 @@ def describe(run: Run) -> None:
 def run_baselines(run: Run) -> list[dict[str, np.ndarray]]:
     """Predictions of all baselines for every fold, or what an earlier start saved of them."""
     settings, results = run.config.benchmark, []
+    wanted = comparison.wanted(settings)
     for number, fold in enumerate(run.split.folds):
         file = fold_folder(run.workdir, number) / "baselines.npz"
         shape = (len(fold.test), len(run.recordings.emotions))
-        predicted = comparison.load_fold(file, comparison.wanted(settings), shape)
-        if predicted is None:
-            print(f"{fold.name}  baselines: {', '.join(comparison.wanted(settings))}", flush=True)
-            predicted = comparison.predict_fold(
-                run.recordings, run.split.protocol, fold, settings, run.config.seed
+        predicted = comparison.load_fold(file, wanted, shape)
+        if missing := tuple(name for name in wanted if name not in predicted):
+            print(f"{fold.name}  baselines: {', '.join(missing)}", flush=True)
+            predicted |= comparison.predict_fold(
+                run.recordings, run.split.protocol, fold, missing, settings, run.config.seed
             )
             comparison.save_fold(file, predicted)
-        results.append(predicted)
+        results.append({name: predicted[name] for name in wanted})
     return results
 
 

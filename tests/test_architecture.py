@@ -63,8 +63,9 @@ ROWS = (
     # What a run is compared with.
     "train.run",
     "train.loop benchmark.statistics benchmark.selection benchmark.agreement",
-    "benchmark.mlp benchmark.leaderboard",
-    "benchmark.ranking",
+    "benchmark.network benchmark.regressors benchmark.maximum_entropy benchmark.leaderboard",
+    "benchmark.mlp benchmark.transformer benchmark.means benchmark.late_fusion benchmark.ranking",
+    "benchmark.emotion_dict benchmark.helo",
     "benchmark.baselines benchmark.table_text",
     "benchmark.statistics_text",
     "benchmark.comparison benchmark.verification environment",
@@ -81,7 +82,7 @@ LATE_IMPORTS = {
     "main": "mpcl_jax.experiment",
     "experiment": "tensorboardX",
     "plots.memory": "umap",
-    "benchmark.baselines": "sklearn",
+    "benchmark.regressors": "sklearn",
     "benchmark.selection": "sklearn",
 }
 # Python that names or runs other Python, and who may: the guarded child, told by its parent; config files.

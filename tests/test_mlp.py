@@ -1,4 +1,4 @@
-"""The opponent learns, chooses on held-out groups, repeats itself, and compiles once per architecture."""
+"""The search that all networks share, and its first network: learns, chooses on held-out groups, compiles once."""
 
 import pathlib
 
@@ -8,14 +8,14 @@ import pytest
 import scipy.io
 
 from mpcl_jax import metrics
-from mpcl_jax.benchmark import mlp
-from mpcl_jax.benchmark.baselines import predict_train_mean
+from mpcl_jax.benchmark import mlp, network
+from mpcl_jax.benchmark.means import predict_train_mean
 from mpcl_jax.benchmark.selection import InnerFold, Part, inner_folds
 
 DMER_SAMPLE = pathlib.Path(__file__).resolve().parents[1].parent / "shared/data/dmer_feature_sample.mat"
 
 # Small and short, but the same shape everywhere in this file, so that it is compiled once.
-SMALL = mlp.Candidate(64, 1, dropout=0.25, input_dropout=0.0, decay=0.01, learning_rate=5e-3, epochs=40)
+SMALL = network.Candidate(64, 1, dropout=0.25, input_dropout=0.0, decay=0.01, learning_rate=5e-3, epochs=40)
 
 
 @pytest.fixture(autouse=True)
@@ -41,37 +41,49 @@ def planted(rows=200, people=8, signal=1.0, seed=0):
     return Part(x, labels, np.array([f"S{i % people}" for i in range(rows)]))
 
 
+def drawn(*, seed, trials):
+    return network.draw_candidates(mlp.FIRST, mlp.WIDTHS, mlp.DEPTHS, seed=seed, trials=trials)
+
+
+def trained(problem, fold, candidate, epochs, seed):
+    return network.train_network(mlp.NETWORK, problem, fold, candidate, epochs, seed)
+
+
+def searched(problem, folds, candidates, seed):
+    return network.search(mlp.NETWORK, problem, folds, candidates, seed)
+
+
 def everything(train):
     return InnerFold(fit=np.arange(len(train.x)), held=np.arange(0))
 
 
 def test_the_search_begins_with_the_documented_setting():
-    first = mlp.draw_candidates(seed=0, trials=1)
-    assert first == [mlp.Candidate(128, 2, 0.5, 0.0, 0.1, 1e-3, 60)]
-    eight = mlp.draw_candidates(seed=0, trials=8)
+    first = drawn(seed=0, trials=1)
+    assert first == [network.Candidate(128, 2, 0.5, 0.0, 0.1, 1e-3, 60)]
+    eight = drawn(seed=0, trials=8)
     assert eight[0] == first[0]
-    assert eight[:5] == mlp.draw_candidates(seed=0, trials=5)
+    assert eight[:5] == drawn(seed=0, trials=5)
     assert len(set(eight)) == 8
-    assert eight[4:] != mlp.draw_candidates(seed=1, trials=8)[4:]
+    assert eight[4:] != drawn(seed=1, trials=8)[4:]
 
 
 def test_drawn_settings_stay_in_their_ranges():
-    for drawn in mlp.draw_candidates(seed=3, trials=200):
-        assert drawn.width in (64, 128, 256)
-        assert drawn.depth in (1, 2)
-        assert 0.1 <= drawn.dropout <= 0.5
-        assert drawn.input_dropout in (0.0, 0.2, 0.4)
-        assert 1e-3 <= drawn.decay <= 0.3
-        assert 2e-4 <= drawn.learning_rate <= 5e-3
-        assert 40 <= drawn.epochs <= mlp.MOST_EPOCHS
+    for each in drawn(seed=3, trials=200):
+        assert each.width in (64, 128, 256)
+        assert each.depth in (1, 2)
+        assert 0.1 <= each.dropout <= 0.5
+        assert each.input_dropout in (0.0, 0.2, 0.4)
+        assert 1e-3 <= each.decay <= 0.3
+        assert 2e-4 <= each.learning_rate <= 5e-3
+        assert 40 <= each.epochs <= network.MOST_EPOCHS
 
 
 def test_a_plan_visits_every_row_each_epoch_in_a_new_order():
     fold = InnerFold(fit=np.arange(50, 250), held=np.arange(40))
-    plan = mlp._plan(fold, 256, np.random.default_rng(0))
+    plan = network.make_plan(fold, 256, np.random.default_rng(0))
     order = np.asarray(plan.order)
     assert (int(plan.steps), int(plan.held_count)) == (2, 40)  # 200 rows in batches of 128
-    for epoch in (0, 1, mlp.MOST_EPOCHS - 1):
+    for epoch in (0, 1, network.MOST_EPOCHS - 1):
         assert sorted(order[epoch, :200]) == list(range(50, 250))
         assert (order[epoch, 200:256] == order[epoch, :56]).all()  # the last batch is filled up
     assert (order[0] != order[1]).any()
@@ -79,30 +91,32 @@ def test_a_plan_visits_every_row_each_epoch_in_a_new_order():
 
 
 def test_few_rows_fill_a_batch_by_repetition():
-    plan = mlp._plan(InnerFold(np.array([3, 5]), np.arange(0)), 128, np.random.default_rng(0))
+    plan = network.make_plan(InnerFold(np.array([3, 5]), np.arange(0)), 128, np.random.default_rng(0))
     assert int(plan.steps) == 1
     assert np.bincount(np.asarray(plan.order)[0]).tolist() == [0, 0, 0, 64, 0, 64]
 
 
 def test_before_training_it_predicts_the_mean_label_and_scores_its_cross_entropy():
     train = planted()
-    problem = mlp._problem(train._replace(x=np.zeros_like(train.x)))
+    problem = network.make_problem(train._replace(x=np.zeros_like(train.x)))
     fold = InnerFold(np.arange(50, 200), np.arange(50))
-    params, curve = mlp._train(problem, fold, SMALL, 0, 0)
+    params, curve = trained(problem, fold, SMALL, 0, 0)
     # gelu(0) = 0, so only the output bias is left: log of the mean label of the whole training part.
     mean = train.labels.mean(0)
     log_probs = np.asarray(mlp._log_probs(params, problem.x))
     assert np.allclose(np.exp(log_probs), mean[None], atol=1e-6)
     assert not np.asarray(curve).any()
-    plan = mlp._plan(fold, len(problem.x), np.random.default_rng(0))
+    plan = network.make_plan(fold, len(problem.x), np.random.default_rng(0))
     expected = -(train.labels[:50] @ np.log(mean)).mean()
-    assert np.isclose(mlp._cross_entropy(params, problem.x, problem.labels, plan), expected, rtol=1e-5)
+    assert np.isclose(
+        network._cross_entropy(mlp.NETWORK, params, problem.x, problem.labels, plan), expected, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize(("dropout", "values"), [(0.0, [1]), (0.25, [0, 4 / 3]), (0.5, [0, 2])])
 def test_dropout_keeps_the_expectation(dropout, values):
-    keep = np.asarray(mlp._keep(jax.random.key(0), dropout, (2, mlp.BATCH, 64)))
-    assert keep.shape == (2, mlp.BATCH, 64)
+    keep = np.asarray(network.keep(jax.random.key(0), dropout, (2, network.BATCH, 64)))
+    assert keep.shape == (2, network.BATCH, 64)
     assert np.allclose(np.unique(keep), values)
     assert abs(keep.mean() - 1) < 4 * np.sqrt(dropout / (1 - dropout) / keep.size) + 1e-6
 
@@ -111,16 +125,16 @@ def test_features_are_dropped_only_while_it_trains():
     """With every feature dropped nothing but the mean can be learned; prediction sees the features."""
     train = planted()
     blind = SMALL._replace(input_dropout=255 / 256, epochs=20)
-    params, _ = mlp._train(mlp._problem(train), everything(train), blind, 20, 0)
-    seeing, _ = mlp._train(mlp._problem(train), everything(train), SMALL, 20, 0)
+    params, _ = trained(network.make_problem(train), everything(train), blind, 20, 0)
+    seeing, _ = trained(network.make_problem(train), everything(train), SMALL, 20, 0)
     spread = [np.exp(mlp._log_probs(p, train.x)).std(axis=0).mean() for p in (params, seeing)]
     assert 0 < spread[0] < 0.5 * spread[1]
 
 
 def test_dropped_units_say_nothing():
-    params, _ = mlp._train(mlp._problem(planted()), everything(planted()), SMALL, 0, 0)
-    x = planted().x[: mlp.BATCH]
-    nothing = np.zeros((1, mlp.BATCH, 64), np.float32)
+    params, _ = trained(network.make_problem(planted()), everything(planted()), SMALL, 0, 0)
+    x = planted().x[: network.BATCH]
+    nothing = np.zeros((1, network.BATCH, 64), np.float32)
     assert np.allclose(mlp._log_probs(params, x, nothing), params[-1][1][None], atol=1e-6)
 
 
@@ -147,21 +161,21 @@ def test_the_other_test_rows_do_not_matter(one_candidate):
 
 def test_padding_and_held_out_rows_do_not_touch_the_parameters():
     train = planted()
-    problem, fold = mlp._problem(train), InnerFold(np.arange(150), np.arange(150, 200))
+    problem, fold = network.make_problem(train), InnerFold(np.arange(150), np.arange(150, 200))
     spoiled = problem._replace(
         x=problem.x.at[150:].set(1e3), labels=problem.labels.at[150:].set(np.float32([[1, 0, 0, 0]]))
     )
-    clean, _ = mlp._train(problem, fold, SMALL, 5, 0)
-    same, _ = mlp._train(spoiled, fold, SMALL, 5, 0)
+    clean, _ = trained(problem, fold, SMALL, 5, 0)
+    same, _ = trained(spoiled, fold, SMALL, 5, 0)
     assert all((a == b).all() for a, b in zip(jax.tree.leaves(clean), jax.tree.leaves(same), strict=True))
-    touched, _ = mlp._train(spoiled, everything(train), SMALL, 5, 0)
+    touched, _ = trained(spoiled, everything(train), SMALL, 5, 0)
     assert (touched[0][0] != clean[0][0]).any()
 
 
 def test_stopping_early_equals_the_beginning_of_the_whole_schedule():
-    problem, fold = mlp._problem(planted()), InnerFold(np.arange(150), np.arange(150, 200))
-    _, whole = mlp._train(problem, fold, SMALL, 40, 0)
-    _, short = mlp._train(problem, fold, SMALL, 7, 0)
+    problem, fold = network.make_problem(planted()), InnerFold(np.arange(150), np.arange(150, 200))
+    _, whole = trained(problem, fold, SMALL, 40, 0)
+    _, short = trained(problem, fold, SMALL, 7, 0)
     assert (np.asarray(whole)[:7] == np.asarray(short)[:7]).all()
     assert not np.asarray(short)[7:].any()
 
@@ -171,7 +185,7 @@ def test_noise_stops_early_and_signal_does_not():
     noise, signal = planted(signal=0.0), planted()
     epochs = {}
     for name, train in (("noise", noise), ("signal", signal)):
-        _, epochs[name] = mlp._search(mlp._problem(train), inner_folds(train.group), [slow], 0)
+        _, epochs[name] = searched(network.make_problem(train), inner_folds(train.group), [slow], 0)
     assert epochs["noise"] < 15
     assert epochs["signal"] > 30
 
@@ -181,30 +195,32 @@ def test_the_candidate_with_the_lowest_held_out_kl_is_chosen_and_a_broken_one_is
     broken = SMALL._replace(learning_rate=float("nan"))
     idle = SMALL._replace(learning_rate=1e-7)
     with jax.debug_nans(False):
-        found, _ = mlp._search(mlp._problem(train), inner_folds(train.group), [broken, idle, SMALL], 0)
+        found, _ = searched(network.make_problem(train), inner_folds(train.group), [broken, idle, SMALL], 0)
     assert found == SMALL
 
 
 def test_the_curve_is_a_mean_over_rows_not_over_folds(monkeypatch):
     # Folds of 1 and 9 rows: epoch 1 costs (0 · 1 + 1 · 9) / 10 = .9, epoch 2 (1 · 1 + .5 · 9) / 10 = .55.
     curves = {1: [0.0, 1.0], 9: [1.0, 0.5]}
-    monkeypatch.setattr(mlp, "_train", lambda _, fold, *__: (None, np.array(curves[len(fold.held)])))
+    monkeypatch.setattr(
+        network, "train_network", lambda _, __, fold, *___: (None, np.array(curves[len(fold.held)]))
+    )
     folds = [InnerFold(np.arange(9), np.arange(1)), InnerFold(np.arange(1), np.arange(9))]
-    assert mlp._search(None, folds, [SMALL._replace(epochs=2)], 0)[1] == 2
+    assert searched(None, folds, [SMALL._replace(epochs=2)], 0)[1] == 2
 
 
 def test_a_single_group_takes_the_first_candidate_to_its_end():
-    found = mlp._search(mlp._problem(planted()), [], [SMALL, SMALL._replace(decay=0.2)], 0)
+    found = searched(network.make_problem(planted()), [], [SMALL, SMALL._replace(decay=0.2)], 0)
     assert found == (SMALL, 40)
 
 
 def test_candidates_folds_and_refits_share_one_program():
     a, b = planted(rows=130), planted(rows=250)  # both are padded to 256 rows
-    mlp._train(mlp._problem(a), everything(a), SMALL, 2, 0)
-    programs = mlp._train_program._cache_size()
-    mlp._train(mlp._problem(b), InnerFold(np.arange(99), np.arange(99, 250)), SMALL, 3, 1)
-    mlp._train(mlp._problem(b), everything(b), SMALL._replace(dropout=0.4, decay=0.3, epochs=9), 1, 2)
-    assert mlp._train_program._cache_size() == programs
+    trained(network.make_problem(a), everything(a), SMALL, 2, 0)
+    programs = network._train_program._cache_size()
+    trained(network.make_problem(b), InnerFold(np.arange(99), np.arange(99, 250)), SMALL, 3, 1)
+    trained(network.make_problem(b), everything(b), SMALL._replace(dropout=0.4, decay=0.3, epochs=9), 1, 2)
+    assert network._train_program._cache_size() == programs
 
 
 @pytest.mark.skipif(not DMER_SAMPLE.exists(), reason="the published DMER sample is not on this machine")

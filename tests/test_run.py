@@ -442,7 +442,10 @@ def test_damaged_predictions_are_named_with_the_way_out(finished, tmp_path, dama
 def test_damaged_baselines_are_named_with_the_way_out(tmp_path, damage):
     file, shares = tmp_path / "baselines.npz", np.full((4, 2), 0.5)
     comparison.save_fold(file, {"train_mean": shares})
-    assert comparison.load_fold(file, ("train_mean", "ridge"), (4, 2)) is None  # another set of baselines
+    assert list(comparison.load_fold(file, ("train_mean", "ridge"), (4, 2))) == [
+        "train_mean"
+    ]  # ridge was added
+    assert comparison.load_fold(tmp_path / "none.npz", ("train_mean",), (4, 2)) == {}
     np.testing.assert_array_equal(comparison.load_fold(file, ("train_mean",), (4, 2))["train_mean"], shares)
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(DataFileError, match=f"{file}.*delete it and start the run again"):

@@ -7,9 +7,9 @@ import numpy as np
 from mpcl_jax.batch import DataFileError, Recordings, take
 from mpcl_jax.benchmark import baselines
 from mpcl_jax.benchmark.leaderboard import METHOD, REFERENCE, Result, Table, make_table
-from mpcl_jax.benchmark.selection import Part
+from mpcl_jax.benchmark.selection import Block, Known, Part, Task
 from mpcl_jax.data.manifest import held_apart, row_ids
-from mpcl_jax.data.normalise import design_matrix, fit_normalisation
+from mpcl_jax.data.normalise import columns_of, design_matrix, fit_normalisation
 from mpcl_jax.data.npz_reader import parse_npz
 from mpcl_jax.data.protocols import Fold, Split
 from mpcl_jax.settings import BASELINES, BenchmarkConfig
@@ -17,14 +17,26 @@ from mpcl_jax.train.storage import write_arrays
 
 
 def wanted(settings: BenchmarkConfig) -> tuple[str, ...]:
-    """The baselines of a run in their fixed order; the train mean always runs."""
-    return tuple(name for name in BASELINES if name in settings.baselines or name == REFERENCE)
+    """The baselines of a run in their fixed order; the train mean always runs, and "all" names every one."""
+    asked = BASELINES if "all" in settings.baselines else (*settings.baselines, REFERENCE)
+    return tuple(name for name in BASELINES if name in asked)
 
 
 def predict_fold(
-    recordings: Recordings, protocol: str, fold: Fold, settings: BenchmarkConfig, seed: int
+    recordings: Recordings,
+    protocol: str,
+    fold: Fold,
+    names: tuple[str, ...],
+    settings: BenchmarkConfig,
+    seed: int,
 ) -> dict[str, np.ndarray]:
-    """Every baseline's predictions [P, C] for the test rows of one fold.
+    """Predictions [P, C] of the baselines `names` for the test rows of one fold."""
+    task = task_of(recordings, protocol, fold)
+    return {name: baselines.predict(name, task, seed=seed, trials=settings.mlp_trials) for name in names}
+
+
+def task_of(recordings: Recordings, protocol: str, fold: Fold) -> Task:
+    """One fold as the baselines see it.
 
     A baseline has no use for validation rows of its own, so it is fitted on training and validation rows
     together, and chooses its setting by inner splits of them that keep the protocol's groups apart.
@@ -33,29 +45,40 @@ def predict_fold(
     x = design_matrix(recordings, fit_normalisation(take(recordings, rows)))
     apart = held_apart(recordings, protocol)
     group = next(iter(apart.values())) if apart else np.array(row_ids(recordings))
+    windows = windows_per_trial(recordings)
+    of_train, of_test = (
+        Known(recordings.subject[side], recordings.stimulus[side], windows[side])
+        for side in (rows, fold.test)
+    )
+    blocks = [Block(m, recordings.groups[m], *columns) for m, columns in columns_of(recordings).items()]
     train = Part(x[rows], recordings.labels[rows].astype(np.float64), group[rows])
-    return {
-        name: baselines.predict(name, train, x[fold.test], seed=seed, trials=settings.mlp_trials)
-        for name in wanted(settings)
-    }
+    return Task(train, x[fold.test], of_train, of_test, tuple(blocks))
 
 
-def load_fold(
-    file: pathlib.Path, names: tuple[str, ...], shape: tuple[int, int]
-) -> dict[str, np.ndarray] | None:
-    """Predictions of `shape` [P, C] that an earlier start saved, or None unless the file holds all of `names`.
+def windows_per_trial(recordings: Recordings) -> np.ndarray:
+    """How many windows the trial of each row has, [N] float64; NaN where the ids are no trials but label groups.
+
+    The size of a label group is known only to those who know the labels.
+    """
+    if recordings.trial_name != Recordings._field_defaults["trial_name"]:
+        return np.full(len(recordings.trial), np.nan)
+    _, index, counts = np.unique(recordings.trial, return_inverse=True, return_counts=True)
+    return counts[index].astype(np.float64)
+
+
+def load_fold(file: pathlib.Path, names: tuple[str, ...], shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Predictions of `shape` [P, C] that an earlier start saved: those of `names` that the file holds, if any.
 
     Raises DataFileError naming the file where it is damaged or holds something else.
     """
     remedy = "delete it and start the run again: the baselines of the fold are fitted again"
     if not file.exists():
-        return None
+        return {}
     try:
         saved = parse_npz(file)
     except DataFileError as error:
         raise DataFileError(file, f"can not be read; {remedy} ({error.reason})") from error
-    if not set(names) <= set(saved):
-        return None
+    names = tuple(name for name in names if name in saved)
     for name in names:
         x = saved[name]
         good = x.shape == shape and x.dtype.kind == "f" and np.isfinite(x).all() and (x >= 0).all()

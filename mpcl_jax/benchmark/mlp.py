@@ -1,41 +1,16 @@
-"""The opponent: a tuned multi-layer perceptron on the concatenated features, in plain JAX and Optax.
+"""The opponent: a tuned multi-layer perceptron on the concatenated features, in plain JAX.
 
-A method with banks and retrieval is worth having only where it beats this. Candidates come from a random
-search that begins with the setting of docs/method.md; each is trained on inner grouped splits of the training
-part, and the setting and the epoch with the lowest held-out KL are used to fit all of its rows.
-
-One compiled program per (width, depth) serves every candidate, inner split, refit and fold: both dropouts, decay,
-learning rate and lengths are traced, and which rows are used is an array of indices.
+A method with banks and retrieval is worth having only where it beats this. Search and training: `network.py`.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
-
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
-from mpcl_jax.benchmark.selection import InnerFold, Part, as_distributions, check_part, inner_folds
+from mpcl_jax.benchmark import network
+from mpcl_jax.benchmark.network import Candidate, Network, Problem, keep
+from mpcl_jax.benchmark.selection import Part
 
-BATCH = 128
-MOST_EPOCHS = 150
-WARMUP = 0.05
-INNER_FOLDS = 3
-WORKERS = 2
-
-
-class Candidate(NamedTuple):
-    """One setting of the search."""
-
-    width: int  # of every hidden layer
-    depth: int  # hidden layers
-    dropout: float  # behind every hidden layer
-    input_dropout: float  # of the features
-    decay: float  # AdamW's decoupled weight decay of the matrices
-    learning_rate: float  # peak, after warm-up and before the cosine
-    epochs: int  # of the whole schedule
-
+WIDTHS, DEPTHS = (64, 128, 256), (1, 2)
 
 # Every search begins with these: the setting of docs/method.md, then one for signals that say little about the
 # labels (people held out: more than a few careful epochs is overfitting), one for signals that say much, and one for
@@ -48,139 +23,15 @@ FIRST = (
 )
 
 
-class Problem(NamedTuple):
-    """A training part on the device, padded to a multiple of `BATCH` rows so that folds share a program."""
-
-    x: jax.Array  # [R, P], zeros in the padding
-    labels: jax.Array  # [R, C], uniform in the padding
-    log_mean: np.ndarray  # [C] log of the mean label, where the output starts
-
-
-class Plan(NamedTuple):
-    """Which rows of a Problem are fitted, in which order, and which are held out."""
-
-    order: jax.Array  # [MOST_EPOCHS, R] rows to fit, shuffled anew for each epoch
-    steps: jax.Array  # batches of an epoch
-    held: jax.Array  # [R] rows held out, then padding
-    held_count: jax.Array
-
-
 def fit_predict(train: Part, x: np.ndarray, *, seed: int, trials: int) -> np.ndarray:
-    """Searches, refits and predicts the test rows `x` [M, P].
-
-    Tries `trials` >= 1 candidates. Returns [M, C] float64, rows > 0 that sum to 1, the same for the same
-    `seed`. With a single group there is nothing to choose by: the first candidate, trained to its end.
-    """
-    check_part(train, x)
-    problem = _problem(train)
-    candidates = draw_candidates(seed, trials)
-    candidate, epochs = _search(problem, inner_folds(train.group, INNER_FOLDS), candidates, seed)
-    everything = InnerFold(fit=np.arange(len(train.x)), held=np.arange(0))
-    params, _ = _train(problem, everything, candidate, epochs, seed)
-    padded = jnp.asarray(_pad(x, _round_up(len(x)), 0.0))
-    log_probs = np.asarray(_log_probs(params, padded), np.float64)[: len(x)]
-    return as_distributions(np.exp(log_probs))
+    """Searches `trials` >= 1 settings, refits and predicts the test rows `x` [M, P]: [M, C], as `network.py` says."""
+    candidates = network.draw_candidates(FIRST, WIDTHS, DEPTHS, seed=seed, trials=trials)
+    return network.fit_predict(NETWORK, candidates, train, x, seed=seed)
 
 
-def draw_candidates(seed: int, trials: int) -> list[Candidate]:
-    """`FIRST`, then random settings; a smaller budget tries the first ones of a larger one."""
-    draw = np.random.default_rng(seed)
-    drawn = [
-        Candidate(
-            width=int(draw.choice([64, 128, 256])),
-            depth=int(draw.choice([1, 2])),
-            dropout=float(draw.uniform(0.1, 0.5)),
-            input_dropout=float(draw.choice([0.0, 0.2, 0.4])),
-            decay=float(10 ** draw.uniform(-3, np.log10(0.3))),
-            learning_rate=float(10 ** draw.uniform(np.log10(2e-4), np.log10(5e-3))),
-            epochs=int(draw.integers(40, MOST_EPOCHS + 1)),
-        )
-        for _ in range(trials - len(FIRST))
-    ]
-    return [*FIRST, *drawn][:trials]
-
-
-def _search(
-    problem: Problem, folds: list[InnerFold], candidates: list[Candidate], seed: int
-) -> tuple[Candidate, int]:
-    """The candidate and the number of epochs with the lowest held-out KL, mean over rows of all folds."""
-    if not folds:
-        return candidates[0], candidates[0].epochs
-
-    def lowest(candidate):
-        curve = np.zeros(candidate.epochs)
-        for fold in folds:
-            _, held_out = _train(problem, fold, candidate, candidate.epochs, seed)
-            curve += np.asarray(held_out)[: candidate.epochs] * len(fold.held)
-        curve = np.where(np.isfinite(curve), curve, np.inf)
-        return curve.min(), int(curve.argmin()) + 1
-
-    # XLA keeps one core busy with programs of this size; two at a time halve the wait on any laptop.
-    with ThreadPoolExecutor(WORKERS) as pool:
-        found = list(pool.map(lowest, candidates))
-    (_, epochs), candidate = min(zip(found, candidates, strict=True), key=lambda pair: pair[0][0])
-    return candidate, epochs
-
-
-def _train(problem: Problem, fold: InnerFold, candidate: Candidate, epochs: int, seed: int):
-    """Parameters after `epochs` epochs on `fold.fit`, and the curve on `fold.held`."""
-    draw = np.random.default_rng(seed)
-    traced = (
-        candidate.input_dropout,
-        candidate.dropout,
-        candidate.decay,
-        candidate.learning_rate,
-        candidate.epochs,
-    )
-    params = _init(problem, candidate.width, candidate.depth, draw)
-    plan = _plan(fold, len(problem.x), draw)
-    return _train_program(params, problem.x, problem.labels, plan, traced, epochs, jax.random.key(seed))
-
-
-@jax.jit
-def _train_program(params, x, labels, plan: Plan, setting, epochs, key):
-    """Trains for `epochs` epochs of a schedule laid out for the candidate's own epochs.
-
-    Returns the parameters and the cross-entropy on the held-out rows after every epoch, [MOST_EPOCHS], which
-    differs from the KL by a constant.
-    """
-    input_dropout, dropout, decay, peak, schedule_epochs = setting
-    total = plan.steps * schedule_epochs
-
-    def learning_rate(step):
-        done = (step + 0.5) / total
-        falling = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip((done - WARMUP) / (1 - WARMUP), 0, 1)))
-        return peak * jnp.where(done < WARMUP, done / WARMUP, falling)
-
-    optimiser = optax.adamw(learning_rate, weight_decay=decay, mask=_is_matrix)
-
-    def epoch(number, carry):
-        def step(i, carry):
-            params, state = carry
-            rows = jax.lax.dynamic_slice(plan.order, (number, i * BATCH), (1, BATCH))[0]
-            feature_key, hidden_key = jax.random.split(jax.random.fold_in(key, number * plan.steps + i))
-            features = x[rows] * _keep(feature_key, input_dropout, (BATCH, x.shape[1]))
-            hidden_shape = (len(params) - 1, BATCH, params[0][0].shape[1])
-            keep = _keep(hidden_key, dropout, hidden_shape)
-
-            def loss(params):
-                return -(labels[rows] * _log_probs(params, features, keep)).sum(1).mean()
-
-            updates, state = optimiser.update(jax.grad(loss)(params), state, params)
-            return optax.apply_updates(params, updates), state
-
-        params, state, curve = carry
-        params, state = jax.lax.fori_loop(0, plan.steps, step, (params, state))
-        return params, state, curve.at[number].set(_cross_entropy(params, x, labels, plan))
-
-    carry = (params, optimiser.init(params), jnp.zeros(MOST_EPOCHS))
-    params, _, curve = jax.lax.fori_loop(0, epochs, epoch, carry)
-    return params, curve
-
-
-def _init(problem: Problem, width: int, depth: int, draw: np.random.Generator):
-    """A list of (matrix, bias) of `depth` hidden layers and the output, which starts near the mean label."""
-    sizes = [problem.x.shape[1], *[width] * depth, problem.labels.shape[1]]
+def _init(problem: Problem, candidate: Candidate, draw: np.random.Generator):
+    """A list of (matrix, bias) of the hidden layers and the output, which starts near the mean label."""
+    sizes = [problem.x.shape[1], *[candidate.width] * candidate.depth, problem.labels.shape[1]]
     params = []
     for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
         matrix = draw.standard_normal((inputs, outputs), np.float32) / np.sqrt(inputs, dtype=np.float32)
@@ -190,65 +41,18 @@ def _init(problem: Problem, width: int, depth: int, draw: np.random.Generator):
     return params
 
 
-def _is_matrix(params):
-    return jax.tree.map(lambda leaf: leaf.ndim == 2, params)
+def _loss(params, features, labels, dropout, key):
+    hidden = keep(key, dropout, (len(params) - 1, len(features), params[0][0].shape[1]))
+    return -(labels * _log_probs(params, features, hidden)).sum(1).mean()
 
 
-def _keep(key, dropout, shape):
-    """0 with probability `dropout`, else its inverse, in steps of 1/256 because 8 random bits are cheap."""
-    share = jnp.round(256 * (1 - dropout))
-    return jnp.where(jax.random.bits(key, shape, jnp.uint8) < share, 256 / share, 0.0)
-
-
-@jax.jit
-def _log_probs(params, x, keep=None):
-    """[B, P] -> [B, C]; `keep` [depth, B, width] is what dropout multiplies the hidden units with."""
+def _log_probs(params, x, hidden=None):
+    """[B, P] -> [B, C]; `hidden` [depth, B, width] is what dropout multiplies the hidden units with."""
     for i, (matrix, bias) in enumerate(params[:-1]):
         x = jax.nn.gelu(x @ matrix + bias[None])
-        x = x if keep is None else x * keep[i]
+        x = x if hidden is None else x * hidden[i]
     matrix, bias = params[-1]
     return jax.nn.log_softmax(x @ matrix + bias[None])
 
 
-def _cross_entropy(params, x, labels, plan: Plan):
-    """Mean over the held-out rows, 0 where there are none; in batches, so that its cost follows their number."""
-
-    def batch(i, total):
-        place = i * BATCH + jnp.arange(BATCH)
-        rows = plan.held[place]
-        each = -(labels[rows] * _log_probs(params, x[rows])).sum(1)
-        return total + jnp.where(place < plan.held_count, each, 0).sum()
-
-    batches = (plan.held_count + BATCH - 1) // BATCH
-    return jax.lax.fori_loop(0, batches, batch, 0.0) / jnp.maximum(plan.held_count, 1)
-
-
-def _problem(train: Part) -> Problem:
-    rows, emotions = _round_up(len(train.x)), train.labels.shape[1]
-    log_mean = np.log(as_distributions(train.labels.mean(0, keepdims=True))[0])
-    return Problem(
-        x=jnp.asarray(_pad(train.x, rows, 0.0)),
-        labels=jnp.asarray(_pad(train.labels, rows, 1 / emotions)),
-        log_mean=log_mean.astype(np.float32),
-    )
-
-
-def _plan(fold: InnerFold, length: int, draw: np.random.Generator) -> Plan:
-    """`length` = rows of the Problem; the last batch of an epoch is filled up from its beginning."""
-    steps = _round_up(len(fold.fit)) // BATCH
-    shuffled = draw.permuted(np.tile(fold.fit, (MOST_EPOCHS, 1)), axis=1)
-    order = np.zeros((MOST_EPOCHS, length), np.int32)
-    order[:, : steps * BATCH] = np.resize(shuffled.T, (steps * BATCH, MOST_EPOCHS)).T
-    held = np.zeros(length, np.int32)
-    held[: len(fold.held)] = fold.held
-    return Plan(jnp.asarray(order), np.int32(steps), jnp.asarray(held), np.int32(len(fold.held)))
-
-
-def _round_up(rows: int) -> int:
-    return -(-rows // BATCH) * BATCH
-
-
-def _pad(x: np.ndarray, rows: int, value: float) -> np.ndarray:
-    padded = np.full((rows, x.shape[1]), value, np.float32)
-    padded[: len(x)] = x
-    return padded
+NETWORK = Network(_init, _loss, _log_probs)

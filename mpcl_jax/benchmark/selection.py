@@ -1,4 +1,4 @@
-"""What all baselines share: the training part, inner splits that keep groups whole, the choice by KL.
+"""What all baselines share: what they are given, inner splits that keep groups whole, the choice by KL.
 
 Hyper-parameters are chosen on the training part alone. An inner split never separates rows of one group, so
 what is chosen is chosen for the question that the protocol asks (new people, new trials, ...).
@@ -26,6 +26,33 @@ class Part(NamedTuple):
     group: np.ndarray  # [N] str, the ids that the protocol holds out (people, trials, ...)
 
 
+class Known(NamedTuple):
+    """What is known of rows beside their features. Never a label, so test rows have it too."""
+
+    subject: np.ndarray  # [N] str
+    stimulus: np.ndarray  # [N] str, "" where it is not known
+    windows: np.ndarray  # [N] float64, how many windows the row's trial has; NaN where trials are not known
+
+
+class Block(NamedTuple):
+    """The columns of `x` that come from one modality."""
+
+    modality: str
+    group: str  # "physiological" or "behavioural"
+    columns: tuple[int, ...]  # of its features
+    present: int | None  # column that is 1 where the modality is present and else 0; None: present everywhere
+
+
+class Task(NamedTuple):
+    """One fold as the baselines see it: everything but the test labels."""
+
+    train: Part
+    x: np.ndarray  # [M, P] float32, test rows, z-scored with statistics of the training rows
+    of_train: Known
+    of_test: Known
+    blocks: tuple[Block, ...]  # one per modality, in the order of the recordings
+
+
 class InnerFold(NamedTuple):
     """Row indices of one inner split; no group has rows on both sides."""
 
@@ -48,6 +75,34 @@ def check_part(train: Part, x: np.ndarray) -> None:
         )
     if train.x.ndim != 2 or x.ndim != 2 or x.shape[1] != train.x.shape[1]:
         raise ValueError(f"training x {train.x.shape}, test x {x.shape}: wanted [N, P] and [M, P]")
+
+
+def check_task(task: Task) -> None:
+    """Raises ValueError, naming the shapes, unless all parts of `task` belong together."""
+    check_part(task.train, task.x)
+    for side, known, rows in (("train", task.of_train, task.train.x), ("test", task.of_test, task.x)):
+        lengths = {name: len(ids) for name, ids in known._asdict().items()}
+        if set(lengths.values()) != {len(rows)}:
+            raise ValueError(f"{side} rows: {len(rows)} of x, {lengths}; wanted equal numbers")
+    of_blocks = [column for block in task.blocks for column in _all_columns(block)]
+    if sorted(of_blocks) != list(range(task.x.shape[1])):
+        raise ValueError(
+            f"blocks name {len(of_blocks)} columns, x has {task.x.shape[1]}: wanted each column exactly once"
+        )
+
+
+def _all_columns(block: Block) -> tuple[int, ...]:
+    return block.columns if block.present is None else (*block.columns, block.present)
+
+
+def features_of(block: Block, x: np.ndarray) -> np.ndarray:
+    """The columns of one modality, [M, P] -> [M, P_m]."""
+    return x[:, list(block.columns)]
+
+
+def presence_of(block: Block, x: np.ndarray) -> np.ndarray:
+    """Rows of `x` [M, P] in which the modality is present, [M] bool."""
+    return np.ones(len(x), bool) if block.present is None else x[:, block.present] > 0
 
 
 def as_distributions(raw: np.ndarray) -> np.ndarray:

@@ -84,6 +84,17 @@ def design_matrix(recordings: Recordings, norm: Normalisation) -> np.ndarray:
     return np.concatenate(columns, 1)
 
 
+def columns_of(recordings: Recordings) -> dict[str, tuple[tuple[int, ...], int | None]]:
+    """Where each modality stands in the design matrix: its feature columns, and that of its presence or None."""
+    sizes = {m: int(np.prod(x.shape[1:])) for m, x in recordings.signals.items()}
+    features, begin = {}, 0
+    for m, size in sizes.items():
+        features[m] = tuple(range(begin, begin + size))
+        begin += size
+    lacking = [m for m, here in recordings.present.items() if not here.all()]
+    return {m: (features[m], begin + lacking.index(m) if m in lacking else None) for m in sizes}
+
+
 def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of `x` [n, T, F] over its rows; 0 spread where only rounding varies."""
     x = x.astype(np.float64)

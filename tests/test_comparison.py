@@ -1,0 +1,84 @@
+"""What the baselines of a run are handed: rows, ids and columns, and never a test label."""
+
+import numpy as np
+import pytest
+
+from mpcl_jax.benchmark import comparison
+from mpcl_jax.data.protocols import make_split
+from mpcl_jax.data.settings import ProtocolConfig, SimulateConfig
+from mpcl_jax.data.simulate import simulate
+from mpcl_jax.settings import BASELINES, QUICK_BASELINES, BenchmarkConfig
+
+CLASSICAL = tuple(name for name in QUICK_BASELINES if name != "mlp")
+SETTINGS = BenchmarkConfig(mlp_trials=2)
+
+
+@pytest.fixture(scope="module")
+def recordings():
+    """Six people, six clips, two windows each; gsr is missing now and then."""
+    made, _ = simulate(SimulateConfig(subjects=6, clips=6, windows=2, missing=0.2))
+    assert not made.present["gsr"].all()
+    return made
+
+
+def first_fold(recordings, kind, **settings):
+    return make_split(recordings, ProtocolConfig(kind=kind, folds=3, **settings)).folds[0]
+
+
+def predicted(recordings, kind, fold, names=CLASSICAL):
+    return comparison.predict_fold(recordings, kind, fold, names, SETTINGS, 0)
+
+
+@pytest.mark.parametrize("kind", ["subject_kfold", "window80"])
+def test_no_baseline_depends_on_a_test_label(recordings, kind):
+    fold = first_fold(recordings, kind)
+    labels = recordings.labels.copy()
+    labels[fold.test] = np.random.default_rng(0).dirichlet(np.ones(10), len(fold.test))
+    before = predicted(recordings, kind, fold)
+    after = predicted(recordings._replace(labels=labels), kind, fold)
+    assert all((before[name] == after[name]).all() for name in CLASSICAL)
+    labels[fold.train] = labels[fold.train[::-1]]
+    touched = predicted(recordings._replace(labels=labels), kind, fold)
+    assert (touched["ridge"] != before["ridge"]).any()
+
+
+def test_a_task_holds_the_rows_ids_and_columns_of_its_fold(recordings):
+    fold = first_fold(recordings, "subject_kfold", validation=0.3)
+    task = comparison.task_of(recordings, "subject_kfold", fold)
+    rows = np.sort(np.concatenate([fold.train, fold.validation]))
+    assert (task.of_train.subject == recordings.subject[rows]).all()
+    assert (task.of_test.stimulus == recordings.stimulus[fold.test]).all()
+    assert (task.of_test.windows == 2).all()
+    assert [block.modality for block in task.blocks] == list(recordings.signals)
+    for block in task.blocks:
+        here = recordings.present[block.modality][rows]
+        own = task.train.x[:, block.columns]
+        assert own.shape[1] == np.prod(recordings.signals[block.modality].shape[1:])
+        assert not own[~here].any()
+        assert np.allclose(own[here].mean(0), 0, atol=1e-4)  # z-scored over the rows that have it
+        assert (block.present is None) == recordings.present[block.modality].all()
+        if block.present is not None:
+            assert (task.train.x[:, block.present] == here).all()
+
+
+def test_people_without_training_rows_get_the_train_mean(recordings):
+    held_out = predicted(recordings, "loso", first_fold(recordings, "loso"), ("train_mean", "subject_mean"))
+    assert np.allclose(held_out["subject_mean"], held_out["train_mean"])
+    # With labelled trials of the tested person among the training rows it is another.
+    fold = first_fold(recordings, "calibrated", calibration=2)
+    known = predicted(recordings, "calibrated(2)", fold, ("train_mean", "subject_mean"))
+    person = recordings.subject[fold.test[0]]
+    own = recordings.labels[fold.train][recordings.subject[fold.train] == person]
+    assert len(own) == 4 and np.allclose(known["subject_mean"], own.mean(0), atol=1e-6)
+
+
+def test_windows_are_counted_by_trial_and_label_groups_are_none(recordings):
+    few = recordings._replace(trial=np.array(["a"] * 5 + ["b"] * 67))
+    assert (comparison.windows_per_trial(few) == [5.0] * 5 + [67.0] * 67).all()
+    assert np.isnan(comparison.windows_per_trial(few._replace(trial_name="label groups"))).all()
+
+
+def test_which_baselines_run():
+    assert comparison.wanted(BenchmarkConfig()) == QUICK_BASELINES
+    assert comparison.wanted(BenchmarkConfig(baselines=("all",))) == BASELINES
+    assert comparison.wanted(BenchmarkConfig(baselines=("helo", "knn"))) == ("train_mean", "knn", "helo")

@@ -1,0 +1,165 @@
+"""EmotionDict and HeLo: their parts against hand values; they learn, repeat themselves and compile once."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mpcl_jax import metrics
+from mpcl_jax.benchmark import emotion_dict, helo, network
+from mpcl_jax.benchmark.means import predict_train_mean
+from mpcl_jax.benchmark.selection import Block, Part
+from mpcl_jax.benchmark.transformer import ModalityTokens
+
+BLOCKS = (
+    Block("eda", "physiological", (0, 1), None),
+    Block("bvp", "physiological", (2, 3), None),
+    Block("face", "behavioural", (4, 5), 6),
+)
+QUICK = network.Candidate(32, 1, dropout=0.1, input_dropout=0.0, decay=0.01, learning_rate=5e-3, epochs=60)
+BOTH = pytest.mark.parametrize("method", [emotion_dict, helo], ids=["emotion_dict", "helo"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_to_compile():
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+def planted(rows=128, seed=0):
+    """Labels follow a curve of the features of two modalities; a third of the rows lack the face."""
+    draw = np.random.default_rng(seed)
+    x = draw.normal(size=(rows, 7)).astype(np.float32)
+    x[:, 6] = np.arange(rows) % 3 > 0
+    x[:, 4:6] *= x[:, 6:]
+    logits = 1.5 * np.tanh(x[:, [0, 2, 4]]) @ np.random.default_rng(99).normal(size=(3, 3))
+    labels = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    return Part(x, labels, np.full(rows, "S1"))
+
+
+@pytest.fixture(scope="module")
+def fitted(quick_to_compile):
+    """What both predict, by module. A single group: nothing to search by (test_mlp.py has the search)."""
+    train, test = planted(), planted(rows=40, seed=1)
+    predicted = {}
+    for method in (emotion_dict, helo):
+        net = method.network_of(BLOCKS, 3)
+        predicted[method] = network.fit_predict(net, [QUICK], train, test.x, seed=0)
+    return train, test, predicted
+
+
+@BOTH
+def test_it_learns_and_predicts_distributions(fitted, method):
+    train, test, predicted = fitted
+    shares = predicted[method]
+    assert shares.shape == (40, 3) and (shares > 0).all() and np.allclose(shares.sum(1), 1, atol=1e-9)
+    constant = metrics.kl(test.labels, predict_train_mean(train, test.x)).mean()
+    assert metrics.kl(test.labels, shares).mean() < 0.5 * constant
+
+
+@BOTH
+def test_a_seed_repeats_another_differs_and_rows_do_not_touch_each_other(fitted, method):
+    train, test, predicted = fitted
+    net = method.network_of(BLOCKS, 3)
+    programs = network._train_program._cache_size()
+    alone = network.fit_predict(net, [QUICK], train, test.x[:3], seed=0)
+    assert np.allclose(alone, predicted[method][:3], atol=1e-6)
+    again = network.fit_predict(net, [QUICK], train, test.x, seed=0)
+    assert (again == predicted[method]).all()
+    other = network.fit_predict(
+        net, [QUICK._replace(dropout=0.3, decay=0.1, epochs=3)], train, test.x, seed=1
+    )
+    assert np.abs(other - again).max() > 1e-3
+    assert network._train_program._cache_size() == programs, "one program for all folds, seeds and candidates"
+
+
+@BOTH
+def test_before_training_it_is_near_the_mean_label(fitted, method):
+    train, _, _ = fitted
+    net, problem = method.network_of(BLOCKS, 3), network.make_problem(train)
+    params = net.init(problem, QUICK, np.random.default_rng(0))
+    shares = np.exp(network._predict_program(net, params, problem.x))
+    assert np.abs(shares - train.labels.mean(0)).max() < 0.1
+
+
+@BOTH
+def test_the_search_takes_its_budget_from_the_documented_settings(monkeypatch, method):
+    seen = []
+    monkeypatch.setattr(network, "fit_predict", lambda _, candidates, *__, seed: seen.append(candidates))
+    train = planted(rows=30)
+    method.fit_predict(train, train.x, BLOCKS, seed=0, trials=1)
+    method.fit_predict(train, train.x, BLOCKS, seed=0, trials=6)
+    assert seen[0] == [method.FIRST[0]]
+    assert seen[1][:3] == list(method.FIRST) and len(set(seen[1])) == 6
+    assert all(each.epochs <= method.EPOCHS and (each.width, each.depth) == (32, 1) for each in seen[1])
+
+
+@pytest.mark.parametrize("groups", ["ppb", "pb", "p", "b", "bb", "pp"])
+@BOTH
+def test_any_set_of_modalities_will_do(method, groups):
+    names = {"p": "physiological", "b": "behavioural"}
+    blocks = tuple(Block(f"m{i}", names[g], (2 * i, 2 * i + 1), None) for i, g in enumerate(groups))
+    net = method.network_of(blocks, 4)
+    module = (emotion_dict.EmotionDict if method is emotion_dict else helo.HeLo)(blocks, 4)
+    x = jnp.zeros((5, 2 * len(groups)))
+    params = jax.eval_shape(lambda: module.init(jax.random.key(0), x)["params"])
+    assert jax.eval_shape(net.log_probs, params, x).shape == (5, 4)
+
+
+def test_tokens_come_from_the_columns_of_their_modality():
+    module, x = ModalityTokens(BLOCKS, tokens=2, width=4), jnp.asarray(planted(rows=3).x)
+    params = module.init(jax.random.key(0), x)
+    tokens = np.asarray(module.apply(params, x))
+    assert tokens.shape == (3, 3, 2, 4)
+    for column, modality in enumerate([0, 0, 1, 1, 2, 2, 2]):
+        moved = np.abs(np.asarray(module.apply(params, x.at[:, column].add(1.0))) - tokens).max((0, 2, 3))
+        assert list(moved > 1e-3) == [m == modality for m in range(3)], column
+
+
+def test_the_loss_of_emotion_dict():
+    # One row, one modality beside the whole. Cross-entropies: whole −log .5, modality −log .25. Element weights: the
+    # whole (.5, .5), the modality (.8, .2): KL = .5 log(.5/.8) + .5 log(.5/.2) = .2231436.
+    # .6931472 + .1 · (1.3862944 + .2231436) = .8540910.
+    log_probs = jnp.log(jnp.array([[[0.5, 0.5], [0.25, 0.75]]]))
+    weights = jnp.log(jnp.array([[[0.5, 0.5], [0.8, 0.2]]]))
+    labels = jnp.array([[1.0, 0.0]])
+    assert np.isclose(emotion_dict.loss_of(log_probs, weights, labels), 0.8540910, atol=1e-6)
+    # The element weights of the whole are a teacher: no gradient reaches them.
+    gradient = jax.grad(emotion_dict.loss_of, argnums=1)(log_probs, weights, labels)
+    assert not np.asarray(gradient[:, 0]).any() and np.asarray(gradient[:, 1]).any()
+
+
+def test_the_loss_of_helo():
+    # Mean cross-entropy of both rows: log 2 = .6931472. Label columns (1, .5) and (0, .5): cosine
+    # .25 / (√1.25 · .5) = .4472136. Learned .5: squared error over four entries 2 · .0527864² / 4 = .0013932.
+    labels, learned = jnp.array([[1.0, 0.0], [0.5, 0.5]]), jnp.array([[1.0, 0.5], [0.5, 1.0]])
+    log_probs = jnp.log(jnp.full((2, 2), 0.5))
+    assert np.isclose(helo.loss_of(log_probs, learned, labels), 0.6945404, atol=1e-6)
+
+
+def test_transport_matches_tokens_that_lie_alike_among_their_own():
+    # Three directions with different angles between them; the other side has them rotated and in another order.
+    angles = np.array([0.0, 0.7, 2.0])
+    one = np.stack([np.cos(angles), np.sin(angles)], 1)[None]
+    order = np.array([2, 0, 1])
+    other = 3 * np.stack([np.cos(angles[order] + 1), np.sin(angles[order] + 1)], 1)[None]
+    plan = np.asarray(helo.transport(jnp.asarray(one), jnp.asarray(other)))[0]
+    assert (plan.argmax(0) == order).all()
+    assert np.allclose(plan.sum(0), 1 / 3, atol=1e-6) and np.allclose(plan.sum(1), 1 / 3, atol=0.03)
+    # Tokens that are all alike give no reason to prefer any.
+    same = np.asarray(helo.transport(jnp.ones((1, 2, 4)), jnp.ones((1, 5, 4))))
+    assert np.allclose(same, 1 / 10, atol=1e-6)
+
+
+def test_helo_aligns_its_emotions_with_those_of_the_labels(fitted):
+    train, _, _ = fitted
+    net, problem = helo.network_of(BLOCKS, 3), network.make_problem(train)
+    everything = network.InnerFold(np.arange(len(train.x)), np.arange(0))
+    apart = []
+    for epochs in (0, QUICK.epochs):
+        params, _ = network.train_network(net, problem, everything, QUICK, epochs, 0)
+        learned = np.asarray(helo.cosines(params["emotions"]))
+        apart.append(np.abs(learned - np.asarray(helo.cosines(jnp.asarray(train.labels.T)))).max())
+    assert apart[1] < 0.5 * apart[0]
