@@ -33,4 +33,5 @@ def get_config():
     # For features that were chosen well lower both (configs/dmer.py).
     config.model.input_dropout = 0.4
     config.train.weight_decay = 1.0
+    config.train.mixup = 0.4
     return config

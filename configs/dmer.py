@@ -19,6 +19,7 @@ def get_config():
     config.model.dropout = 0.1
     config.model.input_dropout = 0.0
     config.train.weight_decay = 0.1
+    config.train.mixup = 0.0
     config.train.drop_modality = 0.0
     config.train.drop_group = 0.0
     config.train.epochs = 150

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from mpcl_jax.batch import Batch
 from mpcl_jax.model.mpcl import MPCLOutput
-from mpcl_jax.model.prototypes import evidence_of
+from mpcl_jax.model.prototypes import evidence_of, nearness
 from mpcl_jax.model.relation_distillation import relation_distillation
 from mpcl_jax.model.settings import LossConfig, ModelConfig
 
@@ -36,7 +36,7 @@ def prototype_loss(similarity, evidence, present):
 
     `similarity` [B, G, C, K] · `evidence` [B, C] · `present` [B, G] bool: an absent side adds 0. Returns [B].
     """
-    log_near = jax.nn.log_softmax(jax.nn.logsumexp(similarity, axis=-1), axis=-1)  # [B, G, C]
+    log_near = jax.nn.log_softmax(nearness(similarity), axis=-1)  # [B, G, C]
     return jnp.sum(jnp.where(present, -jnp.einsum("bc,bgc->bg", evidence, log_near), 0.0), axis=1)
 
 

@@ -49,6 +49,8 @@ class TrainConfig:
     weight_decay: float = setting(0.1, between(0.0, 100.0))
     # Largest global norm of a gradient.
     clip: float = setting(1.0, above(0.0, 1e6))
+    # Mixup: each training sample becomes a mixture with another, with shares from Beta(this, this). 0 = never.
+    mixup: float = setting(0.0, between(0.0, 100.0))
     # Probability that a present modality is hidden from a training sample. At least one always stays.
     drop_modality: float = setting(0.1, below_one())
     # Probability that a whole present group is hidden from a training sample, if the other has something.

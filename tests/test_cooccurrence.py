@@ -9,12 +9,12 @@ import pytest
 from tiny_model import all_finite, memory, parameters_of, quick_jit
 
 from mpcl_jax.model.cooccurrence import RARE, CooccurrenceRetrieval
-from mpcl_jax.model.fusion import unit
 from mpcl_jax.model.settings import CooccurrenceConfig
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")
 
 TOKENS = np.random.default_rng(0).normal(size=(3, 4, 8)).astype(np.float32)
+SIMILARITY = np.random.default_rng(1).normal(size=(3, 2, 4, 2)).astype(np.float32)  # B 3, G 2, C 4, K 2
 UNIFORM = np.full((4, 4), 1 / 16, np.float32)
 
 
@@ -24,7 +24,7 @@ def module(prior):
 
 @functools.cache
 def parameters(prior):
-    inputs = TOKENS, memory().bank, memory().cooccurrence
+    inputs = TOKENS, SIMILARITY, memory().bank, memory().cooccurrence
     params = parameters_of(module(True), *inputs)
     params |= {"log_beta": np.float32(np.log(2.0)), "prior_strength": np.float32(1.0)}
     return params if prior else {name: x for name, x in params.items() if name != "prior_strength"}
@@ -37,7 +37,7 @@ def retrieval(prior=True):
 
 def calls_up(cooccurrence, prior=True, **other):
     params = {**parameters(prior), **other}
-    return np.asarray(retrieval(prior)(params, TOKENS, memory().bank, cooccurrence)[1])
+    return np.asarray(retrieval(prior)(params, TOKENS, SIMILARITY, memory().bank, cooccurrence)[1])
 
 
 @pytest.mark.parametrize("prior", [True, False])
@@ -94,7 +94,7 @@ def test_emotions_never_seen_together_stay_possible_and_finite():
     @quick_jit
     def slope(params):
         def loss(params):
-            tokens, found = module(True).apply({"params": params}, TOKENS, memory().bank, never)
+            tokens, found = module(True).apply({"params": params}, TOKENS, SIMILARITY, memory().bank, never)
             return jnp.sum(tokens**2) + jnp.sum(jnp.log(found))
 
         return jax.grad(loss)(params)
@@ -106,23 +106,24 @@ def test_emotions_never_seen_together_stay_possible_and_finite():
 
 
 def test_enriched_tokens_follow_their_formula():
-    """LN(h + W_o A·bank + M W_v h)."""
-    params, bank = parameters(False), memory().bank
-    tokens, found = retrieval(False)(params, TOKENS, bank, UNIFORM)
-    state = np.asarray(unit(TOKENS @ params["state"]["kernel"]))
-    association = np.exp(2.0 * np.einsum("bcd,gekd->bcgek", state, bank))
-    association /= association.sum((2, 3, 4), keepdims=True)
-    recalled = np.einsum("bcgek,gekd->bcd", association, bank)
-    h = TOKENS + recalled @ params["recalled"]["kernel"] + params["recalled"]["bias"][None, None]
-    h = h + np.asarray(found) @ (TOKENS @ params["value"]["kernel"])
+    """LN(h + w log(m + RARE)), m = nearᵀ M, near = softmax_c of the mean over sides of log Σ_k exp s."""
+    params = parameters(False)
+    tokens, found = retrieval(False)(params, TOKENS, SIMILARITY, memory().bank, UNIFORM)
+    near = np.exp(np.log(np.exp(SIMILARITY).sum(-1)).mean(1))
+    near = near / near.sum(-1, keepdims=True)
+    called = np.einsum("bc,bcd->bd", near, found)
+    np.testing.assert_allclose(called.sum(-1), 1.0, rtol=1e-5)
+    h = TOKENS + np.log(called + RARE)[..., None] @ params["called"]["kernel"]
     normed = (h - h.mean(-1, keepdims=True)) / np.sqrt(h.var(-1, keepdims=True) + 1e-6)
     expected = normed * params["norm"]["scale"][None, None] + params["norm"]["bias"][None, None]
     np.testing.assert_allclose(tokens, expected, atol=1e-4)
 
 
 def test_starting_values():
-    made = quick_jit(module(True).init)(jax.random.key(0), TOKENS, memory().bank, UNIFORM)["params"]
+    made = quick_jit(module(True).init)(jax.random.key(0), TOKENS, SIMILARITY, memory().bank, UNIFORM)[
+        "params"
+    ]
     np.testing.assert_allclose(np.exp(made["log_beta"]), 2.0, rtol=1e-6)
     assert made["prior_strength"] == 1.0
-    without = parameters_of(module(False), TOKENS, memory().bank, UNIFORM)
+    without = parameters_of(module(False), TOKENS, SIMILARITY, memory().bank, UNIFORM)
     assert set(made) - set(without) == {"prior_strength"}

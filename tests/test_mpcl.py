@@ -170,7 +170,7 @@ def test_bfloat16_is_close_to_float32():
 
 
 # Every switch of docs/method.md that changes the model, and the parameters that it takes away or brings.
-BANKS = {"reading/from_bank", "reading/from_strength"}
+BANKS = {"reading/from_strength"}
 SWITCHES = {
     "one scale": ({"fusion": {"scales": (1.0,)}}, set(), set()),
     "fusion off": ({"fusion": {"within_group": False, "across_groups": False}}, {"fusion/block"}, set()),

@@ -49,32 +49,30 @@ def reading_inputs():
     rng = np.random.default_rng(2)
     query = queries(3)
     feature = rng.normal(size=(3, 2, 8)).astype(np.float32)
-    return feature, np.asarray(similarities(query, memory().bank, 0.5)), np.asarray(memory().bank)
+    return feature, np.asarray(similarities(query, memory().bank, 0.5))
 
 
 def test_reading_follows_its_formula():
-    feature, similarity, bank = reading_inputs()
+    feature, similarity = reading_inputs()
     module = PrototypeReading(emotions=4, dropout=0.0)
-    params = parameters_of(module, feature, similarity, bank, train=False)
-    strength = np.exp(similarity)
-    read = np.einsum("bgck,gckd->bcgd", strength / strength.sum(-1, keepdims=True), bank).reshape(3, 4, 16)
-    near = np.log(strength.sum(-1)).transpose(0, 2, 1)
+    params = parameters_of(module, feature, similarity, train=False)
+    near = np.log(np.exp(similarity).sum(-1)).transpose(0, 2, 1)
     h = (
         feature.reshape(3, 1, 16) @ params["from_feature"]["kernel"]
         + params["from_feature"]["bias"][None, None]
     )
-    h = h + read @ params["from_bank"]["kernel"] + near @ params["from_strength"]["kernel"]
+    h = h + near @ params["from_strength"]["kernel"]
     h = np.asarray(h) + params["emotion"][None]
     normed = (h - h.mean(-1, keepdims=True)) / np.sqrt(h.var(-1, keepdims=True) + 1e-6)
     expected = normed * params["norm"]["scale"][None, None] + params["norm"]["bias"][None, None]
     apply = quick_jit(lambda *inputs: module.apply({"params": params}, *inputs, train=False))
-    found = apply(feature, similarity, bank)
+    found = apply(feature, similarity)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_reading_without_a_memory_has_no_bank_parameters():
-    feature, _, _ = reading_inputs()
-    params = parameters_of(PrototypeReading(emotions=4, dropout=0.0), feature, None, None, train=False)
+    feature, _ = reading_inputs()
+    params = parameters_of(PrototypeReading(emotions=4, dropout=0.0), feature, None, train=False)
     assert set(params) == {"emotion", "from_feature", "norm"}
 
 

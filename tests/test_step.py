@@ -25,10 +25,9 @@ from tiny_model import (
 
 from mpcl_jax.losses import total_loss
 from mpcl_jax.model.prototypes import update_prototypes
-from mpcl_jax.settings import TrainConfig
 from mpcl_jax.train import step
 from mpcl_jax.train.state import TrainState, variables
-from mpcl_jax.train.step import hide_modalities, make_train_step
+from mpcl_jax.train.step import make_train_step
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")
 
@@ -333,72 +332,6 @@ def test_padding_and_absent_content_change_no_bit_of_the_next_state():
     labels[5] = [0.0, 0.0, 0.5, 0.5]
     other = batch._replace(signals=signals, labels=labels)
     assert same_bits(found.step(found.state, batch, KEY), found.step(found.state, other, KEY))
-
-
-# Modality dropout.
-
-GROUPS = dict(SPEC.groups)
-SIZE = 40_000
-
-
-def hidden(settings, batch, groups=GROUPS, key=KEY):
-    """Presence {modality: [B]} after hiding, as NumPy."""
-    made = quick_jit(lambda key, batch: hide_modalities(key, batch, groups, settings))(key, batch)
-    others = made._replace(present=batch.present)
-    assert same_bits(others, batch)  # nothing else is touched
-    return {m: np.asarray(x) for m, x in made.present.items()}
-
-
-def many(**present):
-    everything = {m: np.ones(SIZE, bool) for m in GROUPS} | present
-    return tiny_batch(1)._replace(
-        present=everything, signals={}, labels=None, weight=np.ones(SIZE, np.float32)
-    )
-
-
-def test_how_often_modalities_are_hidden():
-    """Kept: (1 − p)(1 − q/2), or given back because all would be lost.
-
-    With p = .3, q = .4, two physiological and one behavioural modality, all is lost with probability
-    (1 − q) p³ + q/2 · p + q/2 · p² = .0162 + .06 + .018 = .0942.
-    """
-    there = hidden(TrainConfig(drop_modality=0.3, drop_group=0.4), many())
-    for m in GROUPS:
-        np.testing.assert_allclose(there[m].mean(), 0.7 * 0.8 + 0.0942, atol=0.01)
-    assert np.stack(list(there.values())).any(axis=0).all()
-    # Singles are hidden independently of one another: P(eda and bvp) = .8 · .49 + .0942.
-    np.testing.assert_allclose((there["eda"] & there["bvp"]).mean(), 0.8 * 0.49 + 0.0942, atol=0.01)
-
-
-def test_groups_are_hidden_whole_by_a_fair_coin():
-    there = hidden(TrainConfig(drop_modality=0.0, drop_group=0.4), many())
-    assert (there["eda"] == there["bvp"]).all()
-    assert (there["eda"] | there["face"]).all()
-    np.testing.assert_allclose([1 - there["eda"].mean(), 1 - there["face"].mean()], 0.2, atol=0.01)
-
-
-def test_a_sample_never_loses_everything_and_what_is_absent_stays_absent():
-    away = {"eda": np.zeros(SIZE, bool), "face": np.arange(SIZE) % 2 == 0}
-    there = hidden(TrainConfig(drop_modality=0.9, drop_group=0.9), many(**away))
-    assert not there["eda"].any() and not there["face"][1::2].any()
-    assert there["bvp"][1::2].all()  # all that these samples have
-    assert (there["bvp"] | there["face"]).all()
-    assert not there["bvp"][::2].all() and not there["face"][::2].all()
-
-
-def test_nothing_is_hidden_at_probability_zero():
-    never = TrainConfig(drop_modality=0.0, drop_group=0.0)
-    assert all(x.all() for x in hidden(never, many()).values())
-
-
-# A sample hidden under one key is kept under another as often as any: .7 + .3³, and 1 − .4 / 2.
-@pytest.mark.parametrize("modality, group, kept", [(0.3, 0.0, 0.727), (0.0, 0.4, 0.8)])
-def test_what_is_hidden_is_drawn_anew_with_each_key(modality, group, kept):
-    settings = TrainConfig(drop_modality=modality, drop_group=group)
-    one, two = hidden(settings, many()), hidden(settings, many(), key=jax.random.key(1, impl="rbg"))
-    assert same_bits(one, hidden(settings, many()))
-    for m in GROUPS:
-        np.testing.assert_allclose(two[m][~one[m]].mean(), kept, atol=0.03)
 
 
 def test_the_variants_use_every_switch():

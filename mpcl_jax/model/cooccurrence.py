@@ -1,30 +1,34 @@
 """Stage 2c: memory retrieval of co-occurrence: what each emotion calls up in this sample."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from einops import rearrange
 
 from mpcl_jax.model.associative_memory import associate
 from mpcl_jax.model.dense import Dense
 from mpcl_jax.model.fusion import unit
+from mpcl_jax.model.prototypes import nearness
 from mpcl_jax.model.settings import CooccurrenceConfig
 
-RARE = 1e-3  # added to the prior: a pair never seen stays possible, at about one in a thousand
+RARE = 1e-3  # a pair never seen stays possible, at about one in a thousand
 
 
 class CooccurrenceRetrieval(nn.Module):
     """Emotion tokens recall all prototypes of both banks, guided by the remembered co-occurrence.
 
-    `A = softmax(β_c · ĥ bankᵀ + a · log prior)`, a = 1 at the start; summed over groups and slots it is the
-    co-occurrence map M; `h ← LN(h + W_o A·bank + M W_v h)`.
+    `A = softmax(β_c · unit(W h) bankᵀ + a · log prior)`, a = 1 at the start; summed over groups and slots it is the
+    co-occurrence map M. What the emotions that are near call up together, `m = nearᵀ M` with
+    `near = softmax_c(mean_g logsumexp_k s_g)`, tells every token how much it was called:
+    `h_c ← LN(h_c + w_m · log m_c)`.
     """
 
     settings: CooccurrenceConfig
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, tokens, bank, cooccurrence):
-        """`tokens` [B, C, D] · `bank` [G, C, K, D] unit rows · `cooccurrence` [C, C].
+    def __call__(self, tokens, similarity, bank, cooccurrence):
+        """`tokens` [B, C, D] · `similarity` [B, G, C, K] · `bank` [G, C, K, D] unit rows · `cooccurrence` [C, C].
 
         Returns the enriched tokens [B, C, D] and the map [B, C, C], whose rows sum to 1.
         """
@@ -32,21 +36,17 @@ class CooccurrenceRetrieval(nn.Module):
         stored = rearrange(bank, "g c k d -> (g c k) d")
         state = Dense(width, use_bias=False, dtype=self.dtype, name="state")(tokens)
         log_beta = self.param("log_beta", lambda key: jnp.log(jnp.float32(self.settings.beta)))
-        similarity = jnp.exp(log_beta) * jnp.einsum("bcd,nd->bcn", unit(state.astype(jnp.float32)), stored)
+        likeness = jnp.exp(log_beta) * jnp.einsum("bcd,nd->bcn", unit(state.astype(jnp.float32)), stored)
         if self.settings.prior:
             strength = self.param("prior_strength", nn.initializers.ones, ())
             conditional = cooccurrence / jnp.maximum(cooccurrence.sum(axis=1, keepdims=True), 1e-12)
             prior = strength * jnp.log(conditional + RARE)  # [C, C']
-            similarity += jnp.tile(jnp.repeat(prior, slots, axis=1), (1, groups))[None]
-        association = associate(similarity)
+            likeness += jnp.tile(jnp.repeat(prior, slots, axis=1), (1, groups))[None]
+        association = associate(likeness)
         per_emotion = rearrange(association, "b c (g e k) -> b c g e k", g=groups, k=slots)
         self.sow("intermediates", "association", per_emotion)  # kept only where readers of results ask for it
         calls_up = per_emotion.sum(axis=(2, 4))  # [B, C, C]
-        recalled = jnp.einsum("bcn,nd->bcd", association, stored)
-        value = Dense(width, use_bias=False, dtype=self.dtype, name="value")(tokens)
-        enriched = (
-            tokens
-            + Dense(width, dtype=self.dtype, name="recalled")(recalled)
-            + jnp.einsum("bce,bed->bcd", calls_up.astype(self.dtype), value)
-        )
-        return nn.LayerNorm(dtype=self.dtype, name="norm")(enriched), calls_up
+        near = jax.nn.softmax(nearness(similarity).mean(axis=1), axis=-1)
+        called = jnp.log(jnp.einsum("bc,bce->be", near, calls_up) + RARE)
+        told = Dense(width, use_bias=False, dtype=self.dtype, name="called")(called[..., None])
+        return nn.LayerNorm(dtype=self.dtype, name="norm")(tokens + told), calls_up

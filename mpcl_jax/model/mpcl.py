@@ -60,14 +60,14 @@ class MPCL(nn.Module):
             query = recall_absent(fused.query, fused.present, memory.bank, settings.memory.temperature)
             similarity = similarities(query, memory.bank, settings.memory.temperature)
         emotion_tokens = PrototypeReading(emotions, settings.dropout, dtype=self.dtype, name="reading")(
-            fused.feature, similarity, None if memory is None else memory.bank, train=train
+            fused.feature, similarity, train=train
         )
 
         # Stage 2c: what each emotion calls up. (Stage 2b, relation distillation, is a loss.)
         if settings.cooccurrence.enabled:
             emotion_tokens, calls_up = CooccurrenceRetrieval(
                 settings.cooccurrence, dtype=self.dtype, name="cooccurrence"
-            )(emotion_tokens, memory.bank, memory.cooccurrence)
+            )(emotion_tokens, similarity, memory.bank, memory.cooccurrence)
         else:
             calls_up = jnp.full((fused.query.shape[0], emotions, emotions), 1.0 / emotions)
 

@@ -156,6 +156,11 @@ def _reseed(prototypes, query, evidence, similarity, present, settings) -> Proto
     )
 
 
+def nearness(similarity):
+    """`logsumexp_k(s_g)`: how near each side is to the prototypes of each emotion. [B, G, C, K] to [B, G, C]."""
+    return jax.nn.logsumexp(similarity, axis=-1)
+
+
 def recall_absent(query, present, bank, temperature: float):
     """Fills in the query of an absent group: the other side's relation reads the absent side's bank.
 
@@ -171,9 +176,12 @@ def recall_absent(query, present, bank, temperature: float):
 
 
 class PrototypeReading(nn.Module):
-    """One token per emotion from both banks: what its prototypes say of this sample.
+    """One token per emotion: what its prototypes say of this sample, beside what fusion knows.
 
-    `h_c = LN( Σ_g [ W_m Σ_k softmax_k(s_g) bank_g + W_q z_g + w_r · logsumexp_k(s_g) ] + embedding_c )`
+    `h_c = LN( Σ_g [ W_q z_g + w_r · logsumexp_k(s_g) ] + embedding_c )`
+
+    How near a side came to the emotion's prototypes is one number per side. Reading what they hold as well (a
+    mixture of D numbers) only gave the head more to overfit (measured, docs/method.md, 2a).
     """
 
     emotions: int
@@ -181,8 +189,8 @@ class PrototypeReading(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, feature, similarity, bank, *, train: bool):
-        """`feature` [B, G, D] · `similarity` [B, G, C, K] or None · `bank` [G, C, K, D]. Returns [B, C, D].
+    def __call__(self, feature, similarity, *, train: bool):
+        """`feature` [B, G, D] · `similarity` [B, G, C, K] or None. Returns [B, C, D].
 
         Without a memory (`similarity` None) the tokens hold the fused features and the emotion embeddings.
         """
@@ -192,11 +200,7 @@ class PrototypeReading(nn.Module):
         common = Dense(width, dtype=self.dtype, name="from_feature")(flat)
         tokens = common[:, None] + embedding.astype(self.dtype)[None]
         if similarity is not None:
-            read = jnp.einsum("bgck,gckd->bcgd", jax.nn.softmax(similarity, axis=-1), bank)
-            tokens += Dense(width, use_bias=False, dtype=self.dtype, name="from_bank")(
-                rearrange(read, "b c g d -> b c (g d)")
-            )
-            strength = rearrange(jax.nn.logsumexp(similarity, axis=-1), "b g c -> b c g")
+            strength = rearrange(nearness(similarity), "b g c -> b c g")
             tokens += Dense(width, use_bias=False, dtype=self.dtype, name="from_strength")(strength)
         tokens = nn.LayerNorm(dtype=self.dtype, name="norm")(tokens)
         return Dropout(self.dropout)(tokens, train=train)

@@ -9,12 +9,13 @@ import jax.flatten_util
 import jax.numpy as jnp
 import optax
 
-from mpcl_jax.batch import GROUPS, Batch
+from mpcl_jax.batch import Batch
 from mpcl_jax.losses import active_weights, total_loss
 from mpcl_jax.model.fusion import unit
 from mpcl_jax.model.mpcl import MPCL
 from mpcl_jax.model.prototypes import update_prototypes
-from mpcl_jax.settings import Config, TrainConfig
+from mpcl_jax.settings import Config
+from mpcl_jax.train.augment import hide_modalities, mix_samples
 from mpcl_jax.train.state import TrainState, variables
 
 
@@ -34,7 +35,8 @@ def make_train_step(model: MPCL, optimizer, config: Config):
         return total, (terms, output)
 
     def train_step(state: TrainState, batch: Batch, key, most=jnp.inf):
-        hide_key, dropout_key = jax.random.split(key)
+        mix_key, hide_key, dropout_key = jax.random.split(key, 3)
+        batch = mix_samples(mix_key, batch, config.train.mixup)
         batch = hide_modalities(hide_key, batch, dict(model.groups), config.train)
 
         differentiate = jax.value_and_grad(loss_of, has_aux=True)
@@ -65,24 +67,3 @@ def make_train_step(model: MPCL, optimizer, config: Config):
 def _all_finite(tree):
     """Whether every number of a few small arrays is finite."""
     return jnp.isfinite(sum(jnp.sum(jnp.abs(x)) for x in jax.tree.leaves(tree)))
-
-
-def hide_modalities(key, batch: Batch, groups: dict[str, str], settings: TrainConfig) -> Batch:
-    """Modality dropout: hides single modalities and whole groups from samples, as if they were never recorded.
-
-    Each present modality is hidden with probability `drop_modality`; then, with probability `drop_group`, one
-    of the two groups, drawn by a fair coin. A sample that would lose everything keeps all it had.
-    """
-    if settings.drop_modality == 0 and settings.drop_group == 0:
-        return batch
-    modality_key, drop_key, which_key = jax.random.split(key, 3)
-    size = batch.weight.shape[0]
-    kept = jax.random.bernoulli(modality_key, 1.0 - settings.drop_modality, (len(groups), size))
-    drop = jax.random.bernoulli(drop_key, settings.drop_group, (size,))
-    which = jax.random.randint(which_key, (size,), 0, len(GROUPS))
-    present = {
-        m: batch.present[m] & kept[i] & ~(drop & (which == GROUPS.index(groups[m])))
-        for i, m in enumerate(groups)
-    }
-    something = jnp.stack(list(present.values())).any(axis=0)
-    return batch._replace(present={m: jnp.where(something, x, batch.present[m]) for m, x in present.items()})

@@ -1,0 +1,53 @@
+"""What training does to a batch before the model sees it, so that it does not learn single samples by heart."""
+
+import jax
+import jax.numpy as jnp
+
+from mpcl_jax.batch import GROUPS, Batch
+from mpcl_jax.settings import TrainConfig
+
+
+def mix_samples(key, batch: Batch, alpha: float) -> Batch:
+    """Mixup (Zhang et al. 2018): each sample becomes a convex combination with another one of the batch.
+
+    `λ x + (1 − λ) x'` and `λ y + (1 − λ) y'` with `λ ~ Beta(alpha, alpha)`, turned so that λ >= ½: the mixture
+    of two distributions is one, so nothing about the label is lost. Both samples must have the same modalities
+    and weight; otherwise the sample stays as it is. `alpha` 0 leaves the batch alone.
+    """
+    if alpha == 0:
+        return batch
+    partner_key, share_key = jax.random.split(key)
+    size = batch.weight.shape[0]
+    partner = jax.random.permutation(partner_key, size)
+    share = jax.random.beta(share_key, alpha, alpha, (size,))
+    share = jnp.maximum(share, 1.0 - share)
+    alike = jnp.stack([x == x[partner] for x in (*batch.present.values(), batch.weight)]).all(axis=0)
+    share = jnp.where(alike, share, 1.0)
+
+    def mixed(x):
+        own = share.reshape(-1, *[1] * (x.ndim - 1))
+        # Not share · x + (1 − share) · x': a sample that stays keeps every bit, whatever its partner holds.
+        return jnp.where(own == 1.0, x, own * x + (1.0 - own) * x[partner])
+
+    return batch._replace(signals={m: mixed(x) for m, x in batch.signals.items()}, labels=mixed(batch.labels))
+
+
+def hide_modalities(key, batch: Batch, groups: dict[str, str], settings: TrainConfig) -> Batch:
+    """Modality dropout: hides single modalities and whole groups from samples, as if they were never recorded.
+
+    Each present modality is hidden with probability `drop_modality`; then, with probability `drop_group`, one
+    of the two groups, drawn by a fair coin. A sample that would lose everything keeps all it had.
+    """
+    if settings.drop_modality == 0 and settings.drop_group == 0:
+        return batch
+    modality_key, drop_key, which_key = jax.random.split(key, 3)
+    size = batch.weight.shape[0]
+    kept = jax.random.bernoulli(modality_key, 1.0 - settings.drop_modality, (len(groups), size))
+    drop = jax.random.bernoulli(drop_key, settings.drop_group, (size,))
+    which = jax.random.randint(which_key, (size,), 0, len(GROUPS))
+    present = {
+        m: batch.present[m] & kept[i] & ~(drop & (which == GROUPS.index(groups[m])))
+        for i, m in enumerate(groups)
+    }
+    something = jnp.stack(list(present.values())).any(axis=0)
+    return batch._replace(present={m: jnp.where(something, x, batch.present[m]) for m, x in present.items()})
