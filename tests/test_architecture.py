@@ -73,10 +73,18 @@ ROWS = (
     "benchmark.comparison benchmark.verification environment",
     # A user's way in.
     "experiment",
-    "main inspect_prototypes explain report.__main__ check_data verify audit.__main__",
+    "main inspect_prototypes explain report.__main__ check_data verify audit.__main__ reproduce",
 )
 ROW_OF = {name: number for number, row in enumerate(ROWS) for name in row.split()}
-JAX_FREE_LATE = ["train.lock", "main", "check_data", "benchmark.verification", "verify", "audit.__main__"]
+JAX_FREE_LATE = [
+    "train.lock",
+    "main",
+    "check_data",
+    "benchmark.verification",
+    "verify",
+    "audit.__main__",
+    "reproduce",
+]
 WITHOUT_JAX = [name for name in ROW_OF if ROW_OF[name] < ROW_OF["model.dropout"]] + JAX_FREE_LATE
 
 # The only imports inside functions: behind the checks of settings, and of an optional dependency.
