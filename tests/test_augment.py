@@ -6,7 +6,7 @@ import pytest
 from tiny_model import SPEC, quick_jit, same_bits, tiny_batch
 
 from mpcl_jax.settings import TrainConfig
-from mpcl_jax.train.augment import hide_modalities, mix_samples
+from mpcl_jax.train.augment import hide_modalities, mix_samples, mixing_shares
 
 KEY = jax.random.key(3, impl="rbg")  # the generator of a run: train/run.py
 
@@ -138,3 +138,9 @@ def test_without_mixup_the_batch_is_left_alone():
     assert mix_samples(KEY, batch, 0.0) is batch
     assert same_bits(mixed(batch), mixed(batch))
     assert not same_bits(mixed(batch), mixed(batch, key=jax.random.key(4, impl="rbg")))
+
+
+def test_shares_follow_their_beta_distribution():
+    """At alpha = ½, λ = sin²(πU/2), so the quartiles of max(λ, 1 − λ) are sin²(π/2 · (½ + q/2)): .691, .854, .962."""
+    drawn = np.asarray(quick_jit(lambda key: mixing_shares(key, 0.5, 100_000))(KEY))
+    np.testing.assert_allclose(np.quantile(drawn, [0.25, 0.5, 0.75]), [0.6913, 0.8536, 0.9619], atol=0.004)

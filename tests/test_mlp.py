@@ -57,6 +57,18 @@ def everything(train):
     return InnerFold(fit=np.arange(len(train.x)), held=np.arange(0))
 
 
+def test_mixup_mixes_features_and_labels_of_neighbours_with_the_same_shares():
+    x = np.arange(8, dtype=np.float32)[:, None]
+    labels = np.concatenate([x / 8, 1 - x / 8], axis=1)
+    features, targets = network.mixed(jax.random.key(0), x, labels, True)
+    np.testing.assert_allclose(targets[:, 0], features[:, 0] / 8, rtol=1e-5)
+    share = features[1:, 0] - np.arange(7)  # of sample i with i − 1: i − (1 − share)
+    assert (share >= 0.5 - 1e-5).all() and (share <= 1).all() and len(np.unique(share)) > 3
+    unmixed = network.mixed(jax.random.key(0), x, labels, False)
+    np.testing.assert_array_equal(unmixed[0], x)
+    np.testing.assert_array_equal(unmixed[1], labels)
+
+
 def test_the_search_begins_with_the_documented_setting():
     first = drawn(seed=0, trials=1)
     assert first == [network.Candidate(128, 2, 0.5, 0.0, 0.1, 1e-3, 60)]

@@ -14,12 +14,13 @@ WIDTHS, DEPTHS = (64, 128, 256), (1, 2)
 
 # Every search begins with these: the setting of docs/method.md, then one for signals that say little about the
 # labels (people held out: more than a few careful epochs is overfitting), one for signals that say much, and one for
-# many noisy features that say it together.
+# many noisy features that say it together, without and with mixup.
 FIRST = (
     Candidate(128, 2, dropout=0.5, input_dropout=0.0, decay=0.1, learning_rate=1e-3, epochs=60),
     Candidate(128, 2, dropout=0.5, input_dropout=0.0, decay=0.1, learning_rate=2e-4, epochs=40),
     Candidate(128, 2, dropout=0.3, input_dropout=0.0, decay=0.1, learning_rate=3e-3, epochs=150),
     Candidate(128, 2, dropout=0.3, input_dropout=0.4, decay=0.1, learning_rate=1e-3, epochs=100),
+    Candidate(128, 2, dropout=0.3, input_dropout=0.4, decay=0.1, learning_rate=1e-3, epochs=100, mixup=True),
 )
 
 

@@ -20,12 +20,14 @@ import numpy as np
 import optax
 
 from mpcl_jax.benchmark.selection import InnerFold, Part, as_distributions, check_part, inner_folds
+from mpcl_jax.train.augment import mixing_shares
 
 BATCH = 128
 MOST_EPOCHS = 150
 WARMUP = 0.05
 INNER_FOLDS = 3
 WORKERS = 2
+MIXUP = 0.4  # of the Beta distribution, as in configs/dataset.py
 
 
 class Candidate(NamedTuple):
@@ -38,6 +40,7 @@ class Candidate(NamedTuple):
     decay: float  # AdamW's decoupled weight decay of the matrices
     learning_rate: float  # peak, after warm-up and before the cosine
     epochs: int  # of the whole schedule
+    mixup: bool = False  # mixtures of two samples, as MPCL may be trained with
 
 
 class Problem(NamedTuple):
@@ -106,6 +109,7 @@ def draw_candidates(
             decay=float(10 ** draw.uniform(-3, np.log10(0.3))),
             learning_rate=float(10 ** draw.uniform(np.log10(2e-4), np.log10(5e-3))),
             epochs=int(draw.integers(40, most_epochs + 1)),
+            mixup=bool(draw.integers(2)),
         )
         for _ in range(trials - len(first))
     ]
@@ -148,6 +152,7 @@ def train_network(
         candidate.decay,
         candidate.learning_rate,
         candidate.epochs,
+        candidate.mixup,
     )
     params = network.init(problem, candidate, draw)
     plan = make_plan(fold, len(problem.x), draw)
@@ -159,7 +164,7 @@ def train_network(
 @functools.partial(jax.jit, static_argnames="network")
 def _train_program(network: Network, params, x, labels, plan: Plan, setting, epochs, key):
     """Trains for `epochs` epochs of a schedule laid out for the candidate's own epochs."""
-    input_dropout, dropout, decay, peak, schedule_epochs = setting
+    input_dropout, dropout, decay, peak, schedule_epochs, mixup = setting
     total = plan.steps * schedule_epochs
 
     def learning_rate(step):
@@ -173,9 +178,11 @@ def _train_program(network: Network, params, x, labels, plan: Plan, setting, epo
         def step(i, carry):
             params, state = carry
             rows = jax.lax.dynamic_slice(plan.order, (number, i * BATCH), (1, BATCH))[0]
-            feature_key, hidden_key = jax.random.split(jax.random.fold_in(key, number * plan.steps + i))
-            features = x[rows] * keep(feature_key, input_dropout, (BATCH, x.shape[1]))
-            gradient = jax.grad(network.loss)(params, features, labels[rows], dropout, hidden_key)
+            step_key = jax.random.fold_in(key, number * plan.steps + i)
+            mix_key, feature_key, hidden_key = jax.random.split(step_key, 3)
+            features, targets = mixed(mix_key, x[rows], labels[rows], mixup)
+            features *= keep(feature_key, input_dropout, features.shape)
+            gradient = jax.grad(network.loss)(params, features, targets, dropout, hidden_key)
             updates, state = optimiser.update(gradient, state, params)
             return optax.apply_updates(params, updates), state
 
@@ -190,6 +197,15 @@ def _train_program(network: Network, params, x, labels, plan: Plan, setting, epo
 
 def _is_matrix(params):
     return jax.tree.map(lambda leaf: leaf.ndim == 2, params)
+
+
+def mixed(key, x, labels, mixup):
+    """Mixup of a batch, `x` [B, P] and `labels` [B, C], with the sample behind; left alone where `mixup` is false.
+
+    Rows are in random order, so the sample behind is as good a partner as any.
+    """
+    share = jnp.where(mixup, mixing_shares(key, MIXUP, len(x)), 1.0)[:, None]
+    return tuple(share * rows + (1 - share) * jnp.roll(rows, 1, axis=0) for rows in (x, labels))
 
 
 def keep(key, dropout, shape):
