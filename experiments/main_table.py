@@ -34,11 +34,12 @@ RESULTS = pathlib.Path(__file__).parent / "results"
 
 
 def read_config(file: pathlib.Path, data: str) -> Config:
-    """The resolved settings of a config file, with its data at `data`."""
+    """The resolved settings of a config file, with its data at `data` and every baseline."""
     sys.path.insert(
         0, str(file.resolve().parents[1])
     )  # so that `from configs import dataset` works from anywhere
     settings = runpy.run_path(str(file))["get_config"]()
+    settings.benchmark.baselines = ("all",)
     if data:
         settings.data.path = data
     return resolve(settings)
@@ -71,7 +72,7 @@ def main():
     run = runs[0][0]
     of_seeds = [predicted for _, predicted in runs]
     baselines = [run_baselines(each) for each, _ in runs[: args.baseline_seeds]]
-    table = make_run_table(run.recordings, run.split, baselines, of_seeds)
+    table = make_run_table(run.recordings, run.split, baselines, of_seeds, config.benchmark.mlp_trials)
     command = (
         f"python experiments/main_table.py {args.name} --config {args.config} --seeds {args.seeds} "
         f"--baseline-seeds {args.baseline_seeds}"

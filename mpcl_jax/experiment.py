@@ -57,7 +57,11 @@ def _experiment(config: Config, workdir: pathlib.Path, command: str, stop: StopR
     if not processes.is_first():
         return None
     table = comparison.make_run_table(
-        run.recordings, run.split, [run_baselines(run)], [[p.predicted for p in predictions]]
+        run.recordings,
+        run.split,
+        [run_baselines(run)],
+        [[p.predicted for p in predictions]],
+        config.benchmark.mlp_trials,
     )
     write_results(run, table, predictions, command)
     audit_run(run)

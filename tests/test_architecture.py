@@ -67,7 +67,7 @@ ROWS = (
     "train.loop benchmark.statistics benchmark.selection benchmark.agreement",
     "benchmark.network benchmark.regressors benchmark.maximum_entropy benchmark.leaderboard",
     "benchmark.mlp benchmark.transformer benchmark.means benchmark.late_fusion benchmark.ranking",
-    "benchmark.emotion_dict benchmark.helo",
+    "benchmark.emotion_dict benchmark.helo benchmark.budget",
     "benchmark.baselines benchmark.table_text",
     "benchmark.statistics_text",
     "benchmark.comparison benchmark.verification environment",

@@ -5,6 +5,7 @@ import pytest
 
 from mpcl_jax import metrics
 from mpcl_jax.benchmark import baselines, regressors
+from mpcl_jax.benchmark.budget import tried
 from mpcl_jax.benchmark.means import predict_train_mean
 from mpcl_jax.benchmark.selection import Block, Known, Part, Task
 from mpcl_jax.settings import BASELINES
@@ -144,7 +145,7 @@ def test_settings_are_chosen_for_new_groups_not_for_new_rows():
     ],
 )
 def test_how_many_settings_each_tries(name, trials, count):
-    assert baselines.tried(name, trials) == count
+    assert tried(name, trials) == count
 
 
 def test_mistakes_are_named():

@@ -72,10 +72,17 @@ def test_people_without_training_rows_get_the_train_mean(recordings):
     assert len(own) == 4 and np.allclose(known["subject_mean"], own.mean(0), atol=1e-6)
 
 
-def test_windows_are_counted_by_trial_and_label_groups_are_none(recordings):
+def test_ids_that_were_made_of_labels_are_not_told(recordings):
     few = recordings._replace(trial=np.array(["a"] * 5 + ["b"] * 67))
-    assert (comparison.windows_per_trial(few) == [5.0] * 5 + [67.0] * 67).all()
-    assert np.isnan(comparison.windows_per_trial(few._replace(trial_name="label groups"))).all()
+    assert (comparison.known_of(few).windows == [5.0] * 5 + [67.0] * 67).all()
+    assert (comparison.known_of(few).stimulus == recordings.stimulus).all()
+    groups = recordings._replace(trial_name="label groups")
+    assert np.isnan(comparison.known_of(groups).windows).all()
+    assert (comparison.known_of(groups).stimulus == "").all()
+    fold = first_fold(recordings, "window80")
+    names = ("train_mean", "stimulus_mean", "duration_only")
+    mean, *others = predicted(groups, "window80", fold, names).values()
+    assert all(np.allclose(other, mean) for other in others)
 
 
 def test_which_baselines_run():

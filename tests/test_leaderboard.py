@@ -90,6 +90,24 @@ def test_seeds_are_averaged_per_window_and_their_spread_is_reported():
     assert "2 (sd .0873)" in to_markdown(made)
 
 
+def test_how_many_settings_were_tried_is_a_column_where_it_is_known():
+    known = [result._replace(tried=6) if result.method == "ridge" else result for result in ladder()]
+    lines = to_markdown(table(known)).splitlines()
+    heads, *rows_of_table = (
+        [cell.strip() for cell in line.split("|")] for line in lines if line.startswith("|")
+    )
+    column = heads.index("tried")
+    assert [row[column] for row in rows_of_table[1:]] == [
+        "-",
+        "-",
+        "6",
+        "-",
+    ]  # uniform, train mean, ridge, MPCL
+    assert "tried" in to_csv(table(known), command="", commit="").splitlines()[1].split(",")
+    assert "tried" not in to_markdown(table(ladder())).lower()
+    assert "tried" not in to_csv(table(ladder()), command="", commit="")
+
+
 def test_few_people_give_intervals_over_trials_that_keep_the_means():
     few = np.array(["S1"] * 6 + ["S2"] * 3)
     trial = np.array(list("aaabbcdde"))

@@ -6,6 +6,7 @@ import numpy as np
 
 from mpcl_jax.batch import DataFileError, Recordings, take
 from mpcl_jax.benchmark import baselines
+from mpcl_jax.benchmark.budget import tried
 from mpcl_jax.benchmark.leaderboard import METHOD, REFERENCE, Result, Table, make_table
 from mpcl_jax.benchmark.selection import Block, Known, Part, Task
 from mpcl_jax.data.manifest import held_apart, row_ids
@@ -45,25 +46,24 @@ def task_of(recordings: Recordings, protocol: str, fold: Fold) -> Task:
     x = design_matrix(recordings, fit_normalisation(take(recordings, rows)))
     apart = held_apart(recordings, protocol)
     group = next(iter(apart.values())) if apart else np.array(row_ids(recordings))
-    windows = windows_per_trial(recordings)
-    of_train, of_test = (
-        Known(recordings.subject[side], recordings.stimulus[side], windows[side])
-        for side in (rows, fold.test)
-    )
+    known = known_of(recordings)
+    of_train, of_test = (Known(*(ids[side] for ids in known)) for side in (rows, fold.test))
     blocks = [Block(m, recordings.groups[m], *columns) for m, columns in columns_of(recordings).items()]
     train = Part(x[rows], recordings.labels[rows].astype(np.float64), group[rows])
     return Task(train, x[fold.test], of_train, of_test, tuple(blocks))
 
 
-def windows_per_trial(recordings: Recordings) -> np.ndarray:
-    """How many windows the trial of each row has, [N] float64; NaN where the ids are no trials but label groups.
+def known_of(recordings: Recordings) -> Known:
+    """What is known of all rows beside their features.
 
-    The size of a label group is known only to those who know the labels.
+    Where `trial` and `stimulus` are no clips but label groups, they and the sizes of the groups are known only to
+    those who know the labels: no stimulus and no number of windows is told.
     """
     if recordings.trial_name != Recordings._field_defaults["trial_name"]:
-        return np.full(len(recordings.trial), np.nan)
+        nothing = np.full(len(recordings.trial), "")
+        return Known(recordings.subject, nothing, np.full(len(recordings.trial), np.nan))
     _, index, counts = np.unique(recordings.trial, return_inverse=True, return_counts=True)
-    return counts[index].astype(np.float64)
+    return Known(recordings.subject, recordings.stimulus, counts[index].astype(np.float64))
 
 
 def load_fold(file: pathlib.Path, names: tuple[str, ...], shape: tuple[int, int]) -> dict[str, np.ndarray]:
@@ -99,19 +99,25 @@ def make_run_table(
     split: Split,
     of_baselines: list[list[dict[str, np.ndarray]]],
     of_mpcl: list[list[np.ndarray]],
+    trials: int | None = None,
 ) -> Table:
     """One table over the test rows of all folds; both lists hold, per seed, one entry per fold.
 
-    `of_baselines[seed][fold]` {name: [P, C]} · `of_mpcl[seed][fold]` [P, C].
+    `of_baselines[seed][fold]` {name: [P, C]} · `of_mpcl[seed][fold]` [P, C] · `trials`: the baselines' budget, which
+    the table then shows.
     """
     rows = np.concatenate([fold.test for fold in split.folds])
     predicted = {
         name: [np.concatenate([fold[name] for fold in folds]) for folds in of_baselines]
         for name in of_baselines[0][0]
     }
-    predicted[METHOD] = [np.concatenate(folds) for folds in of_mpcl]
+    results = [
+        Result(name, seeds, split.sha256, None if trials is None else tried(name, trials))
+        for name, seeds in predicted.items()
+    ]
+    results.append(Result(METHOD, [np.concatenate(folds) for folds in of_mpcl], split.sha256))
     return make_table(
-        [Result(name, seeds, split.sha256) for name, seeds in predicted.items()],
+        results,
         recordings.labels[rows],
         recordings.subject[rows],
         recordings.trial[rows],

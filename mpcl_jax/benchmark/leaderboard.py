@@ -25,6 +25,9 @@ class Result(NamedTuple):
     method: str  # a name of BASELINES, "MPCL", or a variant's
     predicted: np.ndarray | list[np.ndarray]  # [N, C], rows sum to 1; one such array per seed
     split_sha256: str  # of the manifest that it was trained and tested on
+    tried: int | None = (
+        None  # settings that it chose among in each fold; None: not known, or not chosen in the fold
+    )
 
 
 class Row(NamedTuple):
@@ -41,6 +44,7 @@ class Row(NamedTuple):
     per_seed: np.ndarray  # [S, U] the same for each seed
     agreement: dict[str, float]  # further measures, name -> mean over people
     emotion_error: np.ndarray  # [C] mean absolute error of each emotion's share, over people
+    tried: int | None  # settings that it chose among in each fold, None as in `Result`
 
 
 class Verdict(NamedTuple):
@@ -189,6 +193,7 @@ def _row(result: Result, labels, subject, units: _Units, seed: int) -> Row:
             units.weight @ agreement.emotion_error(labels, predicted) for predicted in _per_seed(result)
         )
         / len(seeds),
+        tried=result.tried,
     )
 
 

@@ -24,8 +24,8 @@ def to_markdown(table: Table, *, title: str = "Results") -> str:
     heads = ["method"]
     for name, head in HEADS.items():
         heads += [head, "95 %"] if name == "kl" else [head]
-    cells = [_cells(row) for row in table.rows]
-    heads.append("seeds")
+    cells = [_cells(row, shows_budget(table)) for row in table.rows]
+    heads += [*(["tried"] if shows_budget(table) else []), "seeds"]
     widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
     ruler = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     lines = [f"## {title}{f' ({LEAKY} split)' if table.leaky else ''}", ""]
@@ -39,6 +39,7 @@ def to_markdown(table: Table, *, title: str = "Results") -> str:
 def to_csv(table: Table, *, command: str, commit: str) -> str:
     """One line per method with all digits; the first line is a comment with `command` and `commit`."""
     heads = ["method", *HEADS, "kl_low", "kl_high", "kl_seed_sd", "seeds"]
+    heads += ["tried"] if shows_budget(table) else []
     fixed = {
         "interval_over": table.over,
         "windows": table.windows,
@@ -54,6 +55,7 @@ def to_csv(table: Table, *, command: str, commit: str) -> str:
             row.high,
             row.spread,
             row.seeds,
+            *([row.tried] if shows_budget(table) else []),
             *fixed.values(),
         ]
         for row in table.rows
@@ -109,15 +111,24 @@ def _caption(table: Table) -> str:
         text += (
             f". {LEAKY}: windows of the tested trials were trained on, so these are no results for new data"
         )
+    if shows_budget(table):
+        text += ". Tried: settings chosen among in each fold, on its training part"
     return f"{text}. Split {table.split_sha256[:12]}."
 
 
-def _cells(row: Row) -> list[str]:
+def shows_budget(table: Table) -> bool:
+    """Whether it is known of any method how many settings it chose among."""
+    return any(row.tried is not None for row in table.rows)
+
+
+def _cells(row: Row, budget: bool) -> list[str]:
     cells = [spoken(row.method).replace("|", "\\|")]
     for name in HEADS:
         cells.append(short(row.mean[name], 2 if name == "skill" else 4))
         if name == "kl":
             cells.append(interval(row.low, row.high).strip() or "-")
+    if budget:
+        cells.append("-" if row.tried is None else str(row.tried))
     return [*cells, str(row.seeds) if row.seeds == 1 else f"{row.seeds} (sd {short(row.spread)})"]
 
 

@@ -134,6 +134,7 @@ def _make_again(file, stored: list[dict[str, str]], tested: list[Tested]) -> tup
     """The table from predictions, and how many of the runs each method used."""
     try:
         seeds = {row["method"]: int(row["seeds"]) for row in stored}
+        tried = {row["method"]: int(row["tried"]) if row.get("tried") else None for row in stored}
         units = re.fullmatch(r"\d+ (.+?)(?: of \d+ subjects?)?", stored[0]["interval_over"])[1]
     except (KeyError, ValueError, TypeError) as error:
         raise DataFileError(file, f"is no table of a run ({error!r})") from error
@@ -146,7 +147,7 @@ def _make_again(file, stored: list[dict[str, str]], tested: list[Tested]) -> tup
                 file, f"{name} stands for {count} seed(s); its runs hold fewer, or not this method"
             )
         predicted = [_said(run, name) for run in runs]
-        results.append(Result(name, predicted, first.manifest["sha256"]))
+        results.append(Result(name, predicted, first.manifest["sha256"], tried[name]))
     try:
         table = make_table(
             results,
