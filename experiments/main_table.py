@@ -29,6 +29,7 @@ from mpcl_jax.settings import Config
 from mpcl_jax.train.devices import keep_compiled_programs
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import prepare
+from mpcl_jax.train.selection_file import look
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 
@@ -72,6 +73,8 @@ def main():
     run = runs[0][0]
     of_seeds = [predicted for _, predicted in runs]
     baselines = [run_baselines(each) for each, _ in runs[: args.baseline_seeds]]
+    for note in filter(None, [look(each.workdir) for each, _ in runs]):
+        print(f"note   {note}")
     table = make_run_table(run.recordings, run.split, baselines, of_seeds, config.benchmark.mlp_trials)
     command = (
         f"python experiments/main_table.py {args.name} --config {args.config} --seeds {args.seeds} "

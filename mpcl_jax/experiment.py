@@ -27,6 +27,7 @@ from mpcl_jax.train.lock import only_run_in
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.run_folder import fold_folder
+from mpcl_jax.train.selection_file import look, write_choices
 from mpcl_jax.train.storage import write_text
 
 REPORT_SECONDS = 600  # after which a report is given up
@@ -56,14 +57,16 @@ def _experiment(config: Config, workdir: pathlib.Path, command: str, stop: StopR
     processes.finish()
     if not processes.is_first():
         return None
+    of_baselines = run_baselines(run)
+    looked_before = look(workdir)  # every choice is written; from here on test measures are computed
     table = comparison.make_run_table(
         run.recordings,
         run.split,
-        [run_baselines(run)],
+        [of_baselines],
         [[p.predicted for p in predictions]],
         config.benchmark.mlp_trials,
     )
-    write_results(run, table, predictions, command)
+    write_results(run, table, predictions, command, looked_before)
     audit_run(run)
     if config.log.report:
         draw_report(workdir)
@@ -107,20 +110,28 @@ def run_baselines(run: Run) -> list[dict[str, np.ndarray]]:
         predicted = comparison.load_fold(file, wanted, shape)
         if missing := tuple(name for name in wanted if name not in predicted):
             print(f"{fold.name}  baselines: {', '.join(missing)}", flush=True)
-            predicted |= comparison.predict_fold(
+            found, choices = comparison.predict_fold(
                 run.recordings, run.split.protocol, fold, missing, settings, run.config.seed
             )
+            for name, choice in choices.items():
+                write_choices(run.workdir, name, {fold.name: choice})
+            predicted |= found
             comparison.save_fold(file, predicted)
         results.append({name: predicted[name] for name in wanted})
     return results
 
 
-def write_results(run: Run, table: Table, predictions: list[Predictions], command: str) -> None:
-    """Writes the table, every subject's values and every prediction, and prints the table."""
+def write_results(
+    run: Run, table: Table, predictions: list[Predictions], command: str, looked_before: str
+) -> None:
+    """Writes the table, every subject's values and every prediction, and prints the table.
+
+    `looked_before` stands below the table where the same test rows were looked at with another selection.
+    """
     title = f"{run.recordings.name}, {run.split.protocol}"
     markdown = table_text.to_markdown(table, title=title)
     made_by = {"command": command, "commit": code_version()}
-    notes = "".join(f"\n*{note}*\n" for note in run.recordings.notes)
+    notes = "".join(f"\n*{note}*\n" for note in filter(None, (*run.recordings.notes, looked_before)))
     write_text(run.workdir / "table.md", f"{markdown}{notes}\n`{command}`\n")
     write_text(run.workdir / "table.csv", table_text.to_csv(table, **made_by))
     write_text(run.workdir / "subjects.csv", table_text.to_subject_csv(table, **made_by))
@@ -130,6 +141,7 @@ def write_results(run: Run, table: Table, predictions: list[Predictions], comman
     for name, text in statistics.items():
         write_text(run.workdir / name, text)
     shown = statistics_text.summary(statistics["statistics.md"])
+    shown += f"\n\n{looked_before}" if looked_before else ""
     print(f"\n{markdown}\n{shown}\n\nwritten to {run.workdir}", flush=True)
 
 

@@ -26,7 +26,7 @@ def first_fold(recordings, kind, **settings):
 
 
 def predicted(recordings, kind, fold, names=CLASSICAL):
-    return comparison.predict_fold(recordings, kind, fold, names, SETTINGS, 0)
+    return comparison.predict_fold(recordings, kind, fold, names, SETTINGS, 0)[0]
 
 
 @pytest.mark.parametrize("kind", ["subject_kfold", "window80"])

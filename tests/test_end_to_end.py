@@ -80,7 +80,7 @@ def test_the_run_leaves_its_files(whole):
         if p.is_file() and "checkpoints" not in p.parts
     }
     documents = {"config.json", "data.json", "made_with.json", "manifest.json", "metrics.jsonl", ".lock"}
-    documents |= {"environment.json", "audit.json"}
+    documents |= {"environment.json", "audit.json", "selection.json"}
     tables = {"table.md", "table.csv", "subjects.csv", "predictions.csv", "report.html"}
     tables |= {"statistics.md", "statistics.csv", "statistics.tex", "pairs.csv"}
     of_folds = {

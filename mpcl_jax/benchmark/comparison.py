@@ -7,6 +7,7 @@ import numpy as np
 from mpcl_jax.batch import DataFileError, Recordings, take
 from mpcl_jax.benchmark import baselines
 from mpcl_jax.benchmark.budget import tried
+from mpcl_jax.benchmark.choices import noting
 from mpcl_jax.benchmark.leaderboard import METHOD, REFERENCE, Result, Table, make_table
 from mpcl_jax.benchmark.selection import Block, Known, Part, Task
 from mpcl_jax.data.manifest import held_apart, row_ids
@@ -30,10 +31,15 @@ def predict_fold(
     names: tuple[str, ...],
     settings: BenchmarkConfig,
     seed: int,
-) -> dict[str, np.ndarray]:
-    """Predictions [P, C] of the baselines `names` for the test rows of one fold."""
-    task = task_of(recordings, protocol, fold)
-    return {name: baselines.predict(name, task, seed=seed, trials=settings.mlp_trials) for name in names}
+) -> tuple[dict[str, np.ndarray], dict[str, dict[str, str]]]:
+    """Predictions [P, C] of the baselines `names` for the test rows of one fold, and the setting each has chosen."""
+    task, predicted, choices = task_of(recordings, protocol, fold), {}, {}
+    for name in names:
+        with noting() as heard:
+            predicted[name] = baselines.predict(name, task, seed=seed, trials=settings.mlp_trials)
+        if heard:
+            choices[name] = {"setting": "; ".join(heard)}
+    return predicted, choices
 
 
 def task_of(recordings: Recordings, protocol: str, fold: Fold) -> Task:

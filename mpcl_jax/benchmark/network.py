@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from mpcl_jax.benchmark.choices import note
 from mpcl_jax.benchmark.selection import InnerFold, Part, as_distributions, check_part, inner_folds
 from mpcl_jax.train.augment import mixing_shares
 
@@ -82,6 +83,7 @@ def fit_predict(
     check_part(train, x)
     problem = make_problem(train)
     candidate, epochs = search(network, problem, inner_folds(train.group, INNER_FOLDS), candidates, seed)
+    note(f"{candidate._replace(epochs=epochs)} of {candidate.epochs} epochs")
     everything = InnerFold(fit=np.arange(len(train.x)), held=np.arange(0))
     params, _ = train_network(network, problem, everything, candidate, epochs, seed)
     padded = jnp.asarray(_pad(x, _round_up(len(x)), 0.0))

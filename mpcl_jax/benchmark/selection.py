@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from mpcl_jax import metrics
+from mpcl_jax.benchmark.choices import note
 
 # Far below any reported share (the smallest possible one of 24 items rated 1-5 is 1/116), and above 0, so that
 # an item that a person reports and a tree has never seen costs 14 nats times its share instead of infinity.
@@ -131,6 +132,12 @@ def choose(
     `fit_predict(part, x, candidate)` returns distributions [len(x), C]. With a single group nothing can be
     held out, and the first candidate is taken: put the safest one there.
     """
+    best = _lowest(train, candidates, fit_predict)
+    note(str(best))
+    return best
+
+
+def _lowest(train: Part, candidates, fit_predict):
     folds = inner_folds(train.group)
     if not folds or len(candidates) == 1:
         return candidates[0]

@@ -30,6 +30,7 @@ from mpcl_jax.train.folds import (
 )
 from mpcl_jax.train.progress import Ticker, announce, mean_report, report_of_each, warn
 from mpcl_jax.train.run import Member, Run, member_of
+from mpcl_jax.train.selection_file import write_choices
 from mpcl_jax.train.skips import require_fewer, skipped_steps
 from mpcl_jax.train.slots import slot_log, write_slots
 from mpcl_jax.train.state import Training, chosen_model
@@ -55,6 +56,9 @@ def _finished_group(run: Run, numbers: Sequence[int], finished: set[int]) -> lis
     members = [member_of(run, number) for number in numbers]
     arrays = stack(run.program, [fold_arrays(m.fold, m.norm, run.longest) for m in members])
     training = train_group(run, members, arrays)
+    choices = _choices(run, members, training)
+    if processes.is_first():
+        write_choices(run.workdir, "MPCL", choices)
     chosen = [member.fold.test for member in members]
     predictions = predict_rows(run.program, training, run.rows, arrays, chosen, run.longest.test)
     for member, of_fold in zip(members, predictions, strict=True):
@@ -66,6 +70,22 @@ def _finished_group(run: Run, numbers: Sequence[int], finished: set[int]) -> lis
             save_inspection(file.with_name("inspection.npz"), inspection)
             save_predictions(file, of_fold)
     return predictions
+
+
+def _choices(run: Run, members: Sequence[Member], training: Training) -> dict[str, dict]:
+    """What is written down before the test rows of a group are predicted: the epoch, by the name of the fold."""
+    names = [member.fold.name for member in members]
+    if training.best is None:
+        return {name: {"epoch": run.config.train.epochs, "by": "the last one"} for name in names}
+    return {
+        name: {"epoch": int(epoch), "by": "validation KL", "validation_kl": float(kl)}
+        for name, (epoch, kl) in zip(names, _best_of_each(run, training, len(members)), strict=True)
+    }
+
+
+def _best_of_each(run: Run, training: Training, count: int) -> list[tuple]:
+    """Epoch and validation KL of each fold's best model."""
+    return unstack(run.program, (training.best.epoch, training.best.validation_kl), count)
 
 
 def _require_finite(run: Run, member: Member, predictions: Predictions) -> None:
@@ -182,7 +202,7 @@ def _tell_skips(run: Run, members: Sequence[Member], epoch: int, training: Train
 def _require_best(run: Run, members: Sequence[Member], training: Training) -> None:
     if training.best is None:
         return
-    for member, epoch in zip(members, unstack(run.program, training.best.epoch, len(members)), strict=True):
+    for member, (epoch, _) in zip(members, _best_of_each(run, training, len(members)), strict=True):
         if epoch == 0:
             raise TrainingError(
                 f"{member.fold.name}: no epoch had a finite validation KL, so config.train.select = 'best' has "

@@ -4,6 +4,7 @@ config.json      the resolved settings            manifest.json    who was held 
 data.json        emotions, modalities, sha256     metrics.jsonl    a line per fold and epoch
 made_with.json   versions and devices             .lock, .running  who works in it now
 environment.json all versions, system, commit; no paths, no names of hosts
+selection.json   what was chosen in every fold, written before test measures are computed
 folds/00/        checkpoints, predictions.npz, baselines.npz, inspection.npz (what it looked up),
                  memory.jsonl (drift and usage of every prototype, a line per epoch)
 predictions.csv  every test window, reported and predicted, with all digits: the tables follow from it (verify.py)

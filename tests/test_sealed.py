@@ -1,0 +1,151 @@
+"""The test is sealed: choices are written before measures, looks are counted, test labels decide nothing."""
+
+import json
+
+import numpy as np
+import pytest
+from run_fixture import moved, quickly_prepared, tiny_config
+
+from mpcl_jax.batch import DataFileError, Recordings
+from mpcl_jax.benchmark import comparison
+from mpcl_jax.data.protocols import make_split
+from mpcl_jax.data.settings import ProtocolConfig, SimulateConfig
+from mpcl_jax.data.simulate import simulate
+from mpcl_jax.settings import BenchmarkConfig
+from mpcl_jax.train.folds import device_rows
+from mpcl_jax.train.loop import train_folds
+from mpcl_jax.train.selection_file import look, write_choices
+
+SMALL = SimulateConfig(subjects=6, clips=4, windows=2, emotions=4)
+
+
+def entry(workdir, fold="fold 1 of 2", method="ridge"):
+    return json.loads((workdir / "selection.json").read_text())[fold][method]
+
+
+def test_a_first_look_is_noted_with_its_time_behind_the_choice(tmp_path):
+    write_choices(tmp_path, "ridge", {"fold 1 of 2": {"setting": "100.0"}})
+    assert entry(tmp_path)["looked"] is None
+    assert look(tmp_path) == ""
+    found = entry(tmp_path)
+    assert found["choice"] == {"setting": "100.0"} and found["chosen"] <= found["looked"]
+
+
+def test_the_same_choice_again_is_no_second_look(tmp_path):
+    for _ in range(3):
+        write_choices(tmp_path, "ridge", {"fold 1 of 2": {"setting": "100.0"}})
+        before = entry(tmp_path)["chosen"]
+        assert look(tmp_path) == ""
+    assert entry(tmp_path)["chosen"] == before and entry(tmp_path)["earlier"] == []
+
+
+def test_another_choice_after_a_look_is_counted_and_kept(tmp_path):
+    write_choices(tmp_path, "MPCL", {f"fold {k} of 2": {"epoch": 3} for k in (1, 2)})
+    look(tmp_path)
+    write_choices(tmp_path, "MPCL", {f"fold {k} of 2": {"epoch": 4} for k in (1, 2)})
+    assert look(tmp_path).startswith(
+        "Look 2 at these test rows: MPCL in fold 2 of 2 and 1 more was chosen anew"
+    )
+    write_choices(tmp_path, "MPCL", {"fold 1 of 2": {"epoch": 5}})
+    assert look(tmp_path).startswith("Look 3 at these test rows: MPCL in fold 1 of 2")
+    assert [x["choice"]["epoch"] for x in entry(tmp_path, method="MPCL")["earlier"]] == [3, 4]
+    assert look(tmp_path).startswith("Look 3")  # the same selection once more: nothing new
+
+
+def test_a_choice_that_nobody_has_looked_behind_may_change_and_methods_may_join(tmp_path):
+    write_choices(tmp_path, "ridge", {"fold 1 of 2": {"setting": "1"}})
+    write_choices(tmp_path, "ridge", {"fold 1 of 2": {"setting": "2"}})
+    assert look(tmp_path) == ""
+    write_choices(tmp_path, "knn", {"fold 1 of 2": {"setting": "5"}})
+    assert look(tmp_path) == ""
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"fold": {"ridge": {}}}', '{"fold": 3}'])
+def test_a_damaged_record_is_refused(tmp_path, text):
+    (tmp_path / "selection.json").write_text(text)
+    with pytest.raises(DataFileError, match=r"selection.json: is no record of choices"):
+        look(tmp_path)
+
+
+def with_other_labels(recordings: Recordings, rows: np.ndarray, seed: int) -> Recordings:
+    labels = recordings.labels.copy()
+    labels[rows] = np.random.default_rng(seed).dirichlet(np.full(labels.shape[1], 0.4), len(rows))
+    return recordings._replace(labels=labels)
+
+
+def chosen_by_baselines(recordings, fold, names):
+    settings = BenchmarkConfig(mlp_trials=2)
+    predicted, choices = comparison.predict_fold(recordings, "subject_kfold", fold, names, settings, 0)
+    return {name: x.tobytes() for name, x in predicted.items()}, choices
+
+
+def searches_ignore_test_labels(names, mutations):
+    recordings, _ = simulate(SMALL)
+    fold = make_split(recordings, ProtocolConfig(folds=3, validation=0.3)).folds[0]
+    before, choices = chosen_by_baselines(recordings, fold, names)
+    assert set(choices) == set(names) and all(choice["setting"] for choice in choices.values())
+    for seed in range(mutations):
+        mutated = with_other_labels(recordings, fold.test, seed)
+        assert chosen_by_baselines(mutated, fold, names) == (before, choices)
+    # The check can fail: other training labels give other predictions.
+    other = with_other_labels(recordings, fold.train, 0)
+    assert chosen_by_baselines(other, fold, names)[0] != before
+
+
+def test_mutated_test_labels_change_no_setting_of_quick_searches():
+    searches_ignore_test_labels(("knn", "ridge", "sa_bfgs"), 20)
+
+
+def test_mutated_test_labels_change_no_setting_of_slow_searches():
+    searches_ignore_test_labels(("extra_trees", "mlp"), 1)
+
+
+@pytest.mark.long
+def test_mutated_test_labels_change_no_setting_20_of_20():
+    searches_ignore_test_labels(("late_fusion", "extra_trees", "mlp"), 20)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    config = tiny_config(protocol__only=(0,), train__checkpoint_every=3, log__report=False)
+    return quickly_prepared(config, tmp_path_factory.mktemp("sealed") / "prepared")
+
+
+def trained(run, recordings, folder):
+    rows = device_rows(recordings, run.program.replicated)
+    (predictions,) = train_folds(moved(run, folder)._replace(recordings=recordings, rows=rows))
+    return predictions.predicted.tobytes(), entry(folder, run.split.folds[0].name, "MPCL")["choice"]
+
+
+def mpcl_ignores_test_labels(run, folder, mutations):
+    before = trained(run, run.recordings, folder / "before")
+    assert before[1]["by"] == "validation KL" and 1 <= before[1]["epoch"] <= run.config.train.epochs
+    fold = run.split.folds[0]
+    for seed in range(mutations):
+        mutated = with_other_labels(run.recordings, fold.test, seed)
+        assert trained(run, mutated, folder / f"{seed}") == before
+    # The check can fail: other validation labels are seen by the choice.
+    other = with_other_labels(run.recordings, fold.validation, 0)
+    assert trained(run, other, folder / "other")[1] != before[1]
+
+
+def test_mutated_test_labels_change_no_chosen_epoch(prepared, tmp_path):
+    mpcl_ignores_test_labels(prepared, tmp_path, 3)
+
+
+@pytest.mark.long
+def test_mutated_test_labels_change_no_chosen_epoch_20_of_20(prepared, tmp_path):
+    mpcl_ignores_test_labels(prepared, tmp_path, 20)
+
+
+def test_the_choice_is_written_before_the_test_rows_are_predicted(prepared, tmp_path, monkeypatch):
+    seen = []
+
+    def predict(*_):
+        seen.append(entry(tmp_path / "run", prepared.split.folds[0].name, "MPCL")["choice"])
+        raise RuntimeError("not further")
+
+    monkeypatch.setattr("mpcl_jax.train.loop.predict_rows", predict)
+    with pytest.raises(RuntimeError, match="not further"):
+        train_folds(moved(prepared, tmp_path / "run"))
+    assert seen[0]["epoch"] >= 1
