@@ -9,7 +9,7 @@ everything works, its numbers mean nothing. The result is a table on the screen 
 is a comment with command, commit and machine; then one line per measured thing:
 
     part    "start cold", "start warm": a fresh process, with an empty and with a filled compilation cache
-            "machine": what the first device can do · "train", "predict": the model of the config
+            "machine": what the first device can do · "train", "stream", "predict": the model of the config
     batch   rows per training step, or per block of a prediction; empty where it does not apply
     what    see below
     value   the median, or what there is only one of; best of several for "machine"
@@ -23,6 +23,8 @@ start     import (interpreter and all modules of a run), data (devices, recordin
 machine   matmul: the fastest float32 product, square or tall · copy: bytes read and written by `x + 1`
 train     flop, bytes and temporary memory of one compiled step, by XLA's cost analysis; step: time of an
           epoch / its steps; samples; ceiling: flop per second as a share of machine/matmul
+stream    speed: of an epoch whose rows are streamed to the device in three parts (config.train.stream_rows), as a
+          share of the epoch above it
 predict   samples: all rows of the data set in one call
 
 XLA's analysis counts the body of a loop once, however often it turns, so that of the compiled epoch is the cost
@@ -58,7 +60,8 @@ from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.experiment import code_version
 from mpcl_jax.settings import Config
 from mpcl_jax.train.ahead import compiled_meanwhile
-from mpcl_jax.train.folds import EVALUATION_BLOCK, FoldArrays, fold_arrays, padded_length
+from mpcl_jax.train.epoch import EVALUATION_BLOCK, FoldArrays, padded_length
+from mpcl_jax.train.folds import fold_arrays
 from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.state import chosen_model
 
@@ -166,6 +169,29 @@ def measure_training(ready: Ready, ceiling: float, effort: Effort) -> list[Measu
     ]
 
 
+def measure_streaming(config: Config, effort: Effort) -> Measured:
+    """Speed of an epoch streamed in parts of a third, as a share of the resident epoch; the two in turn."""
+    train, taken = config.train, {}
+    with tempfile.TemporaryDirectory() as workdir:
+        resident = make_ready(config, pathlib.Path(workdir))
+    third = max(1, resident.run.program.steps_per_epoch // 3) * train.batch_size
+    with tempfile.TemporaryDirectory() as workdir:
+        changed = dataclasses.replace(config, train=dataclasses.replace(train, stream_rows=third))
+        streamed = make_ready(changed, pathlib.Path(workdir))
+    trainings = [x.run.program.create(x.key, x.label_mean) for x in (resident, streamed)]
+    for turn in range(effort.repeats + 1):
+        for number, (run, arrays, _, key) in enumerate((resident, streamed)):
+            start = time.perf_counter()
+            key = jax.random.fold_in(key, turn)
+            trainings[number], _ = run.program.epoch(trainings[number], run.rows, arrays, key)
+            jax.block_until_ready(trainings[number])
+            taken.setdefault(number, []).append(time.perf_counter() - start)
+        if sum(taken[0][1:]) > effort.seconds:
+            break
+    share = 100 * np.median(taken[0][1:]) / np.median(taken[1][1:])  # the first of each compiles
+    return Measured("stream", train.batch_size, "speed", share, "%")
+
+
 def measure_prediction(ready: Ready, effort: Effort) -> Measured:
     """Windows per second of `program.predict` over all rows of the data set."""
     run = ready.run
@@ -227,6 +253,8 @@ def measure_config(config: Config, batches: list[int], effort: Effort) -> list[M
             if number == 0:  # predictions are made in blocks of their own
                 measured.append(measure_prediction(ready, effort))
             measured += measure_training(ready, ceiling.value, effort)
+        if number == 0:
+            measured.append(measure_streaming(dataclasses.replace(config, train=train), effort))
     return measured
 
 

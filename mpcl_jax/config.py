@@ -166,6 +166,11 @@ def _check_processes(config: Config) -> None:
         f"must divide config.train.folds_at_once = {at_once}",
     )
     refuse_if(
+        config.train.stream_rows and (at_once > 1 or given.start != "off"),
+        "train.stream_rows",
+        "needs config.train.folds_at_once = 1 and config.distributed.start = 'off'",
+    )
+    refuse_if(
         at_once > 1 and config.train.generator == "rbg",
         "train.folds_at_once",
         "needs config.train.generator = 'threefry2x32'; 'rbg' gives a fold other numbers in company",

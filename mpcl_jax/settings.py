@@ -67,6 +67,9 @@ class TrainConfig:
     precision: str = setting("float32", one_of("float32", "bfloat16"))
     # Random numbers: "rbg" is the faster one; folds trained at once need "threefry2x32".
     generator: str = setting("rbg", one_of("rbg", "threefry2x32"))
+    # For data larger than the device: so many windows are moved there at a time, while the ones before are trained
+    # on; the same batches, keys and bits. 0 = all windows lie on the device.
+    stream_rows: int = setting(0, between(0, 10**9))
     # Folds trained at once in one program; pays on a GPU or TPU, not on a CPU. 1 = one after the other.
     folds_at_once: int = setting(1, between(1, 10_000))
 

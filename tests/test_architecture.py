@@ -60,7 +60,9 @@ ROWS = (
     "train.augment",
     "train.step train.progress train.devices train.lock train.changes",
     "train.slots train.selection_file",
-    "train.checkpoint train.run_folder train.folds",
+    "train.checkpoint train.run_folder train.epoch",
+    "train.stream",
+    "train.folds",
     "train.evaluate train.skips train.examine",
     # What a run is compared with.
     "train.run",

@@ -9,6 +9,7 @@ from tiny_model import SPEC, tiny
 
 from mpcl_jax.data.normalise import Normalisation
 from mpcl_jax.data.protocols import Fold
+from mpcl_jax.train import epoch as epoch_module
 from mpcl_jax.train import folds
 from mpcl_jax.train.devices import make_mesh
 from mpcl_jax.train.state import Guard, Training, TrainState
@@ -41,7 +42,7 @@ def epoch():
         return step
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(folds, "make_train_step", make_step)
+        patch.setattr(epoch_module, "make_train_step", make_step)
         config = tiny_config(train__batch_size=4, train__select="last")
         program = folds.make_program(config, tiny()[0], SPEC, LONGEST.train, make_mesh(config))
     # Feature 0 of row i is i, in the unit of the recordings.

@@ -13,6 +13,7 @@ from mpcl_jax.batch import take
 from mpcl_jax.data.manifest import row_ids
 from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.train import checkpoint, folds
+from mpcl_jax.train import epoch as epoch_module
 from mpcl_jax.train.endings import Stopped, TrainingError
 from mpcl_jax.train.evaluate import predict_rows
 from mpcl_jax.train.interrupt import StopRequest
@@ -23,7 +24,7 @@ from mpcl_jax.train.state import Best, Guard, Training, TrainState
 @pytest.fixture(scope="module", autouse=True)
 def _small_blocks():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(folds, "EVALUATION_BLOCK", 5)
+        patch.setattr(epoch_module, "EVALUATION_BLOCK", 5)
         yield
 
 
@@ -99,20 +100,20 @@ def test_too_many_bad_steps_in_a_row_end_the_training(whole, tmp_path, value):
 def test_steps_in_a_row_are_counted_across_epochs():
     guard = Guard(jnp.int32([0, 1, 2]), jnp.float32(0.5))
     reports = {"skipped": jnp.float32([1, 0, 1]), "loss": jnp.float32([jnp.nan, 2.0, 9.0])}
-    report = folds._mean_of_made(reports)
+    report = epoch_module._mean_of_made(reports)
     assert (float(report["loss"]), float(report["skipped"])) == (2.0, 2.0)
-    after = folds._watch(guard, reports, report)
+    after = epoch_module._watch(guard, reports, report)
     assert after.skipped.tolist() == [3, 0, 1] and float(after.usual_loss) == 2.0
     nothing = {name: jnp.float32([1, 1, 1]) for name in reports}
-    after = folds._watch(after, nothing, folds._mean_of_made(nothing))
+    after = epoch_module._watch(after, nothing, epoch_module._mean_of_made(nothing))
     assert after.skipped.tolist() == [2, 3, 4] and float(after.usual_loss) == 2.0
 
 
 def test_what_counts_as_a_spike():
     guard = Guard(jnp.int32([0]), jnp.float32(0.5))
-    assert folds._most(guard, 4.0) == 2.0
-    assert folds._most(guard, 0.0) == jnp.inf
-    assert folds._most(guard._replace(usual_loss=jnp.float32(jnp.inf)), 4.0) == jnp.inf
+    assert epoch_module._most(guard, 4.0) == 2.0
+    assert epoch_module._most(guard, 0.0) == jnp.inf
+    assert epoch_module._most(guard._replace(usual_loss=jnp.float32(jnp.inf)), 4.0) == jnp.inf
 
 
 # ---- bad epochs ----
@@ -132,8 +133,8 @@ def test_an_epoch_with_a_bad_validation_is_never_the_best():
     best = Best(jnp.float32(jnp.inf), jnp.int32(0), {"a": jnp.float32(0.0)}, None)
     training = Training(state, best, None)
     for bad in (jnp.nan, jnp.inf, -jnp.inf):
-        assert bits(folds._keep_best(training, jnp.float32(bad), 3)) == bits(training)
-    good = folds._keep_best(training, jnp.float32(0.5), 3)
+        assert bits(epoch_module._keep_best(training, jnp.float32(bad), 3)) == bits(training)
+    good = epoch_module._keep_best(training, jnp.float32(0.5), 3)
     assert (float(good.best.validation_kl), int(good.best.epoch), float(good.best.params["a"])) == (
         0.5,
         2,

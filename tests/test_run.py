@@ -22,6 +22,7 @@ from mpcl_jax.data.manifest import read_manifest, row_ids, write_manifest
 from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.data.protocols import make_split
 from mpcl_jax.train import checkpoint, folds, loop, run_folder
+from mpcl_jax.train import epoch as epoch_module
 from mpcl_jax.train.evaluate import Predictions, load_predictions, predict_rows, save_predictions
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.loop import train_folds
@@ -43,7 +44,7 @@ class Board:
 def _small_blocks():
     # So small that folds of this world would need different numbers of blocks.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(folds, "EVALUATION_BLOCK", 4)
+        patch.setattr(epoch_module, "EVALUATION_BLOCK", 4)
         yield
 
 

@@ -111,6 +111,7 @@ def test_everything_is_measured_once(measured):
         "machine": ["matmul", "copy"],
         "predict": ["samples"],
         "train": ["flop", "bytes", "temporary", "step", "samples", "ceiling"],
+        "stream": ["speed"],
     }
     assert list(numbers(measured)) == [(part, what) for part, all_of in whats.items() for what in all_of]
     assert len(measured) == 2 + len(numbers(measured))

@@ -14,6 +14,7 @@ KINDS = {
     "config.log.": HARMLESS,
     "config.distributed.": HARMLESS,
     "config.train.checkpoint_every": HARMLESS,
+    "config.train.stream_rows": HARMLESS,
     "config.data.path": HARMLESS,
     "config.data.cache": HARMLESS,
     "config.benchmark.baselines": HARMLESS,

@@ -156,6 +156,8 @@ def _begin(run: Run, members: Sequence[Member], saved: Sequence, arrays: FoldArr
     like = jax.eval_shape(program.create, keys, label_means)
     until, restored = _restored(program, saved, like)
     if until == 0:
+        if run.config.train.stream_rows:  # an epoch of several programs
+            return 0, program.create(keys, label_means)
         with compiled_meanwhile(program.epoch, like, run.rows, arrays, keys):
             return 0, program.create(keys, label_means)
     trainings = [training for _, training in restored]

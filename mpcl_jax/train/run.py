@@ -24,6 +24,7 @@ from mpcl_jax.train.folds import (
     Program,
     Rows,
     device_rows,
+    host_rows,
     longest_of,
     make_program,
 )
@@ -40,7 +41,7 @@ class Run(NamedTuple):
     split: Split
     program: Program
     longest: Longest  # of all folds of the protocol, also of those that are not run
-    rows: Rows  # on the device
+    rows: Rows  # on the device, or on the host if config.train.stream_rows
     log: MetricsLog
     skips: MetricsLog  # of steps that changed nothing
     origin: dict[str, str]  # sha256 of data and split, kept in every checkpoint
@@ -80,7 +81,8 @@ def prepare(config: Config, workdir: pathlib.Path) -> Run:
     spec = spec_of(recordings)
     model = build(config.model, spec, config.train.precision)
     program = make_program(config, model, spec, longest.train, mesh)
-    rows = device_rows(recordings, program.replicated)
+    stays = config.train.stream_rows > 0
+    rows = host_rows(recordings) if stays else device_rows(recordings, program.replicated)
     log = MetricsLog(workdir / "metrics.jsonl" if processes.is_first() else None)
     skips = MetricsLog(workdir / "skipped.jsonl" if processes.is_first() else None)
     return Run(config, workdir, recordings, split, program, longest, rows, log, skips, origin)
