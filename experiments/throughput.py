@@ -25,7 +25,8 @@ train     flop, bytes and temporary memory of one compiled step, by XLA's cost a
           epoch / its steps; samples; ceiling: flop per second as a share of machine/matmul
 stream    speed: of an epoch whose rows are streamed to the device in three parts (config.train.stream_rows), as a
           share of the epoch above it
-predict   samples: all rows of the data set in one call
+predict   samples: all rows of the data set in one call of the run's own program · by mpcl_jax.predict, arrays to
+          arrays: latency and its 95th percentile for one window, bulk for 100,000 windows in one go
 
 XLA's analysis counts the body of a loop once, however often it turns, so that of the compiled epoch is the cost
 of one step (and of one shuffle, which has hardly any FLOP). It counts elementwise operations too, those that fusion
@@ -53,11 +54,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mpcl_jax.batch import DataFileError, take
+from mpcl_jax.batch import DataFileError, spec_of, take
 from mpcl_jax.command_line import from_command_line
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.experiment import code_version
+from mpcl_jax.predict import LARGEST, finished_model, predict
 from mpcl_jax.settings import Config
 from mpcl_jax.train.ahead import compiled_meanwhile
 from mpcl_jax.train.epoch import EVALUATION_BLOCK, FoldArrays, padded_length
@@ -85,10 +87,11 @@ class Effort(NamedTuple):
     repeats: int  # or this often
     largest_product: int  # rows and columns
     copied: int  # float32 numbers
+    windows: int  # predicted in one go
 
 
-FULL = Effort(seconds=5.0, repeats=30, largest_product=8192, copied=2**26)
-QUICK = Effort(seconds=0.2, repeats=3, largest_product=256, copied=2**20)
+FULL = Effort(seconds=5.0, repeats=30, largest_product=8192, copied=2**26, windows=100_000)
+QUICK = Effort(seconds=0.2, repeats=3, largest_product=256, copied=2**20, windows=2_000)
 
 
 class Ready(NamedTuple):
@@ -203,6 +206,24 @@ def measure_prediction(ready: Ready, effort: Effort) -> Measured:
     return Measured("predict", EVALUATION_BLOCK, "samples", rate[0], "1/s", rate[1], rate[2])
 
 
+def measure_serving(ready: Ready, effort: Effort) -> list[Measured]:
+    """Latency of one window, and windows per second of 100,000 in one go, by `mpcl_jax.predict`, NumPy to NumPy."""
+    run = ready.run
+    fold = run.split.folds[0]
+    norm = fit_normalisation(take(run.recordings, fold.train))
+    chosen = chosen_model(run.program.create(ready.key, ready.label_mean))
+    model = finished_model(run.config, spec_of(run.recordings), norm, *chosen)
+    many = {m: np.resize(x, (effort.windows, *x.shape[1:])) for m, x in run.recordings.signals.items()}
+    one = {m: x[:1] for m, x in many.items()}
+    latency = 1e3 * repeat(lambda: predict(model, one), effort._replace(repeats=20 * effort.repeats))
+    bulk = repeat(lambda: predict(model, many), effort._replace(repeats=3))
+    return [
+        Measured("predict", 1, "latency", np.median(latency), "ms", *np.percentile(latency, [25, 75])),
+        Measured("predict", 1, "latency p95", np.percentile(latency, 95), "ms"),
+        Measured("predict", LARGEST, "bulk", effort.windows / np.median(bulk), "1/s"),
+    ]
+
+
 def timed_start(config: Config, workdir: pathlib.Path, started: float) -> dict[str, float]:
     """Seconds of each part of this process's start, and its peak memory in MB. `started`: the parent's clock."""
     marks = [("import", time.time())]
@@ -252,6 +273,7 @@ def measure_config(config: Config, batches: list[int], effort: Effort) -> list[M
             ready = make_ready(dataclasses.replace(config, train=train), pathlib.Path(workdir))
             if number == 0:  # predictions are made in blocks of their own
                 measured.append(measure_prediction(ready, effort))
+                measured += measure_serving(ready, effort)
             measured += measure_training(ready, ceiling.value, effort)
         if number == 0:
             measured.append(measure_streaming(dataclasses.replace(config, train=train), effort))

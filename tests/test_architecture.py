@@ -75,7 +75,7 @@ ROWS = (
     "benchmark.statistics_text",
     "benchmark.comparison benchmark.verification environment",
     # A user's way in.
-    "experiment",
+    "experiment predict",
     "main inspect_prototypes explain report.__main__ check_data verify audit.__main__ reproduce",
 )
 ROW_OF = {name: number for number, row in enumerate(ROWS) for name in row.split()}

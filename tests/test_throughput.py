@@ -109,7 +109,7 @@ def test_everything_is_measured_once(measured):
         "start cold": start,
         "start warm": start,
         "machine": ["matmul", "copy"],
-        "predict": ["samples"],
+        "predict": ["samples", "latency", "latency p95", "bulk"],
         "train": ["flop", "bytes", "temporary", "step", "samples", "ceiling"],
         "stream": ["speed"],
     }

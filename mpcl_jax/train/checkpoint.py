@@ -233,6 +233,22 @@ def latest_checkpoint(folder: pathlib.Path) -> pathlib.Path:
     raise FileNotFoundError(f"{folder}: no checkpoint with prototypes in it")
 
 
+def newest_of_fold(fold: pathlib.Path) -> pathlib.Path:
+    """The newest whole checkpoint of a fold, with or without a memory. Raises DataFileError where there is none."""
+    whole, _ = _newest_whole(fold / "checkpoints")
+    if whole is None:
+        raise DataFileError(fold / "checkpoints", "holds no whole checkpoint; train this fold first")
+    return fold / "checkpoints" / str(whole)
+
+
+def read_chosen_model(checkpoint: pathlib.Path) -> tuple[dict[str, Any], Prototypes | None]:
+    """The parameters and prototypes that predictions are made with, as NumPy arrays, without the model."""
+    training = _read_numpy(checkpoint / "state")
+    source = training["state"] if training["best"] is None else training["best"]
+    memory = source["prototypes"]
+    return source["params"], None if memory is None else Prototypes(**memory)
+
+
 def read_prototypes(folder: pathlib.Path) -> Prototypes:
     """The memory of a checkpoint as NumPy arrays, without the model and on any number of devices."""
     return Prototypes(**_read_numpy(latest_checkpoint(folder) / "prototypes"))
@@ -240,7 +256,8 @@ def read_prototypes(folder: pathlib.Path) -> Prototypes:
 
 def read_normalisation(folder: pathlib.Path) -> Normalisation:
     """The normalisation of a checkpoint as NumPy arrays."""
-    return Normalisation(**_read_numpy(latest_checkpoint(folder) / "normalisation"))
+    whole = folder if (folder / "normalisation").is_dir() else latest_checkpoint(folder)
+    return Normalisation(**_read_numpy(whole / "normalisation"))
 
 
 def _read_numpy(part: pathlib.Path) -> dict[str, Any]:
