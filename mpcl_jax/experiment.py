@@ -49,7 +49,8 @@ def run_experiment(config: Config, workdir: pathlib.Path, command: str, stop: St
 
 
 def _experiment(config: Config, workdir: pathlib.Path, command: str, stop: StopRequest) -> Table | None:
-    keep_compiled_programs()
+    if config.log.keep_compiled:
+        keep_compiled_programs()
     run = prepare(config, workdir)
     run = run._replace(board=_board(config, workdir), stop=stop)
     describe(run)

@@ -113,6 +113,8 @@ class LogConfig:
     tensorboard: bool = setting(False, SWITCH)
     # Write <workdir>/report.html, pictures and all, when the run ends; a few seconds.
     report: bool = setting(True, SWITCH)
+    # Keep compiled programs in the user's cache folder: the next start takes a third of the time.
+    keep_compiled: bool = setting(True, SWITCH)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,10 @@
 """Devices: the mesh a run lies on, and where compiled programs are kept between runs."""
 
+import contextlib
 import functools
+import hashlib
+import pathlib
+import platform
 
 import jax
 import jaxlib
@@ -57,11 +61,21 @@ def _quick_to_compile() -> dict[str, bool | int]:
 
 
 def keep_compiled_programs() -> None:
-    """Keeps compiled programs in the user's cache folder, apart for each version of jaxlib.
+    """Keeps compiled programs in the user's cache folder, apart for each version of jaxlib and kind of processor.
 
-    An entry written by another version has crashed others, hence the version in the path. A folder that can
-    not be written is JAX's own warning, not an error.
+    An entry written by another version has crashed others, and one for another processor may hold instructions
+    that this one lacks (home folders are shared by machines), hence both in the path. A folder that can not be
+    written is JAX's own warning, not an error. `config.log.keep_compiled` turns it off.
     """
-    folder = user_folder() / f"compiled-jaxlib-{jaxlib.__version__}"
+    folder = user_folder() / f"compiled-jaxlib-{jaxlib.__version__}-{_processor()}"
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def _processor() -> str:
+    """A short name for what compiled programs of this machine's processor may use."""
+    known = [platform.machine(), platform.processor()]
+    with contextlib.suppress(OSError):  # Linux alone has it
+        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        known += sorted({x for x in lines if x.startswith(("model name", "flags", "Features"))})
+    return f"{platform.machine()}-{hashlib.sha256(repr(known).encode()).hexdigest()[:8]}"

@@ -1,0 +1,163 @@
+"""How the cost of a training step grows with each size of the problem.
+
+    python experiments/growth.py
+    python experiments/growth.py --axes emotions,prototypes
+
+One size is doubled or more while the others stay as in BASE; random data, one step per measurement. Per point: FLOP
+of the compiled step (XLA's cost analysis), its temporary memory (XLA's plan, which no other process can disturb)
+and processor time (all threads, the least of several). Behind each axis stand the exponents p of `cost ~ size^p`
+between its last two points, where constant costs weigh least, and what the method's own arithmetic allows:
+
+    samples     1   rows of a batch
+    tokens      2   every token may recall every other
+    width       2   matrices of width x width
+    emotions    2   every emotion recalls the prototypes of every emotion; the map is C x C
+    prototypes  1   slots of an emotion
+    folds       1   trained side by side in one program
+
+`parameters and optimiser` of a step grow with the width alone: sizes start where they no longer hide the rest.
+"""
+
+import argparse
+import csv
+import dataclasses
+import pathlib
+import shlex
+import sys
+import time
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from mpcl_jax.batch import Batch, DataSpec
+from mpcl_jax.experiment import code_version
+from mpcl_jax.model.mpcl import build
+from mpcl_jax.settings import Config
+from mpcl_jax.train.devices import compiled
+from mpcl_jax.train.state import create_training, make_optimizer
+from mpcl_jax.train.step import make_train_step
+
+BASE = {"samples": 64, "tokens": 4, "width": 32, "emotions": 10, "prototypes": 4, "folds": 1}
+POINTS = {
+    "samples": (64, 128, 256, 512),
+    "tokens": (4, 8, 16, 32),
+    "width": (32, 64, 128, 256),
+    "emotions": (10, 24, 100, 1000),
+    "prototypes": (4, 16, 64, 256),
+    "folds": (1, 2, 4, 8),
+}
+# With a thousand emotions the map alone is a million numbers per sample.
+SMALLER = {"emotions": {"samples": 4, "width": 16, "prototypes": 2}}
+ALLOWED = {"samples": 1, "tokens": 2, "width": 2, "emotions": 2, "prototypes": 1, "folds": 1}
+
+
+class Point(NamedTuple):
+    """One line of the result."""
+
+    axis: str
+    size: int
+    flop: float  # GFLOP of a step
+    memory: float  # MB, temporary
+    time: float  # ms of processor time of a step
+
+
+def spec_for(emotions: int) -> DataSpec:
+    """Two modalities of each group with 32 features each, `emotions` of two valences."""
+    groups = {"a": "physiological", "b": "physiological", "c": "behavioural", "d": "behavioural"}
+    names = tuple(f"emotion {i}" for i in range(emotions))
+    valence = tuple(("positive", "negative")[i % 2] for i in range(emotions))
+    return DataSpec(names, valence, groups, dict.fromkeys(groups, (1, 32)))
+
+
+def random_batch(spec: DataSpec, sizes: dict) -> Batch:
+    """Windows with everything present; with one more axis in front for folds side by side."""
+    rng = np.random.default_rng(0)
+    front = (sizes["folds"], sizes["samples"])
+    labels = rng.dirichlet(np.ones(len(spec.emotions)), front).astype(np.float32)
+    signals = {m: rng.normal(size=(*front, *shape)).astype(np.float32) for m, shape in spec.shapes.items()}
+    return Batch(signals, {m: np.ones(front, bool) for m in signals}, labels, np.ones(front, np.float32))
+
+
+def measure(axis: str, size: int, repeats: int) -> Point:
+    """Compiles a step at one point of an axis and runs it."""
+    sizes = BASE | SMALLER.get(axis, {}) | {axis: size}
+    config, spec = Config(), spec_for(sizes["emotions"])
+    memory = dataclasses.replace(config.model.memory, slots=sizes["prototypes"])
+    settings = dataclasses.replace(config.model, width=sizes["width"], tokens=sizes["tokens"], memory=memory)
+    config = dataclasses.replace(config, model=settings)
+    model, optimizer = build(settings, spec), make_optimizer(config.train, 100)
+    step = make_train_step(model, optimizer, config)
+    mean = np.full(sizes["emotions"], 1 / sizes["emotions"], np.float32)
+    keys = jax.random.split(jax.random.key(0), sizes["folds"])
+
+    def create(key):
+        return create_training(key, mean, model, spec, optimizer, "last", 1).state
+
+    state = compiled(jax.vmap(create), once=True)(keys)
+    batch = jax.device_put(random_batch(spec, sizes))
+    ready = compiled(jax.vmap(lambda *x: step(*x)[0])).lower(state, batch, keys).compile()
+    taken = []
+    for _ in range(repeats + 1):  # the first is not counted
+        start = time.process_time()
+        jax.block_until_ready(ready(state, batch, keys))
+        taken.append(time.process_time() - start)
+    temporary = ready.memory_analysis().temp_size_in_bytes
+    flop = ready.cost_analysis()["flops"]
+    return Point(axis, size, 1e-9 * flop, 1e-6 * temporary, 1e3 * min(taken[1:]))
+
+
+def exponents(points: list[Point]) -> dict[str, float]:
+    """p of `cost ~ size^p` between the last two of `points`, which belong to one axis."""
+    before, last = points[-2:]
+    grown = np.log(last.size / before.size)
+    return {
+        what: float(np.log(last._asdict()[what] / before._asdict()[what]) / grown)
+        for what in ("flop", "memory", "time")
+    }
+
+
+def to_table(points: list[Point]) -> str:
+    """Points and exponents in columns for the eye."""
+    lines = [f"{'':10s} {'size':>5} {'GFLOP':>9} {'MB':>9} {'cpu ms':>9}"]
+    for axis in dict.fromkeys(x.axis for x in points):
+        own = [x for x in points if x.axis == axis]
+        lines += [f"{axis:10s} {x.size:5d} {x.flop:9.3f} {x.memory:9.1f} {x.time:9.2f}" for x in own]
+        p = exponents(own)
+        lines.append(
+            f"{'':10s} {'p':>5} {p['flop']:9.2f} {p['memory']:9.2f} {p['time']:9.2f}  allowed {ALLOWED[axis]}"
+        )
+    return "\n".join(lines)
+
+
+def write_csv(points: list[Point], note: str, out: pathlib.Path) -> None:
+    """The points under a first line with `note`."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("w", encoding="utf-8", newline="") as file:
+        file.write(f"# {note}\n")
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Point._fields)
+        writer.writerows([f"{x:.6g}" if isinstance(x, float) else x for x in point] for point in points)
+
+
+def main(words: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--axes", default=",".join(POINTS), help="some of " + ",".join(POINTS))
+    parser.add_argument("--points", type=int, default=4, help="of each axis, from the smallest; at least 2")
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--out", type=pathlib.Path, default="experiments/results/growth.csv")
+    asked = parser.parse_args(words)
+    axes = asked.axes.split(",")
+    if unknown := [axis for axis in axes if axis not in POINTS]:
+        parser.error(f"--axes: unknown {unknown[0]!r}; known: {', '.join(POINTS)}")
+    if asked.points < 2 or asked.repeats < 1:
+        parser.error("--points must be at least 2 and --repeats at least 1")
+    points = [measure(axis, n, asked.repeats) for axis in axes for n in POINTS[axis][: asked.points]]
+    command = shlex.join(["python", "experiments/growth.py", *words])
+    note = f"{command} @ {code_version()} @ {jax.devices()[0].device_kind}, jax {jax.__version__}"
+    write_csv(points, note, asked.out)
+    print(f"{to_table(points)}\nwritten to {asked.out}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

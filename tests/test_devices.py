@@ -1,0 +1,31 @@
+"""Where compiled programs are kept, and for whom."""
+
+import platform
+
+import jax
+import jaxlib
+import pytest
+
+from mpcl_jax.train import devices
+
+
+@pytest.fixture
+def unchanged_settings():
+    """Puts JAX's own settings back."""
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.mark.usefixtures("unchanged_settings")
+def test_programs_lie_apart_for_each_version_and_processor(tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "user_folder", lambda: tmp_path)
+    folders = []
+    for processor in ("one", "one", "another"):
+        monkeypatch.setattr(platform, "processor", lambda processor=processor: processor)
+        devices.keep_compiled_programs()
+        folders.append(jax.config.jax_compilation_cache_dir)
+    assert folders[0] == folders[1] != folders[2]
+    assert all(f.startswith(f"{tmp_path}/compiled-jaxlib-{jaxlib.__version__}-") for f in folders)
