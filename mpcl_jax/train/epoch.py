@@ -83,7 +83,9 @@ def parts_of_an_epoch(config: Config, model: MPCL, longest: int, mesh) -> Parts:
         def one(state, step):
             of_batch, number = step
             batch = gather(rows, fold, of_batch, jnp.ones(size))
-            batch = jax.lax.with_sharding_constraint(batch, by_sample)
+            # The barrier keeps the step's arithmetic apart from where its rows come from: it has the same bits in
+            # every program that makes steps.
+            batch = jax.lax.optimization_barrier(jax.lax.with_sharding_constraint(batch, by_sample))
             return train_step(state, batch, jax.random.fold_in(key, number + 1), most)
 
         return jax.lax.scan(one, state, (chosen, numbers))
