@@ -108,6 +108,16 @@ def test_how_many_settings_were_tried_is_a_column_where_it_is_known():
     assert "tried" not in to_csv(table(ladder()), command="", commit="")
 
 
+def test_baselines_of_ids_that_say_nothing_are_named():
+    mean, other = rows(*[0.25] * 9), rows(*[0.3] * 9)
+    made = results(train_mean=mean, subject_mean=mean, stimulus_mean=other, duration_only=mean, MPCL=mean)
+    assert (
+        "Here the same as the train mean, having nothing to go by: subject mean, duration only."
+        in to_markdown(table(made))
+    )
+    assert "nothing to go by" not in to_markdown(table(results(train_mean=mean, subject_mean=other)))
+
+
 def test_few_people_give_intervals_over_trials_that_keep_the_means():
     few = np.array(["S1"] * 6 + ["S2"] * 3)
     trial = np.array(list("aaabbcdde"))

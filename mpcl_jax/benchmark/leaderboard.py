@@ -17,6 +17,7 @@ from mpcl_jax.settings import BASELINES
 METHOD = "MPCL"
 REFERENCE = "train_mean"
 CONSTANTS = ("uniform", REFERENCE)
+OF_IDS = ("subject_mean", "stimulus_mean", "duration_only")  # the train mean where the ids say nothing
 
 
 class Result(NamedTuple):

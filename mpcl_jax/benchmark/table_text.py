@@ -4,7 +4,9 @@ import csv
 import io
 import math
 
-from mpcl_jax.benchmark.leaderboard import REFERENCE, Row, Table, Verdict, count_of
+import numpy as np
+
+from mpcl_jax.benchmark.leaderboard import OF_IDS, REFERENCE, Row, Table, Verdict, count_of
 from mpcl_jax.benchmark.statistics import BETTER, FEWEST, WORSE
 
 LEAKY = "LEAKY"
@@ -111,9 +113,18 @@ def _caption(table: Table) -> str:
         text += (
             f". {LEAKY}: windows of the tested trials were trained on, so these are no results for new data"
         )
+    if knowing_nothing := _as_the_train_mean(table):
+        text += f". Here the same as the train mean, having nothing to go by: {', '.join(knowing_nothing)}"
     if shows_budget(table):
         text += ". Tried: settings chosen among in each fold, on its training part"
     return f"{text}. Split {table.split_sha256[:12]}."
+
+
+def _as_the_train_mean(table: Table) -> list[str]:
+    """Baselines of ids whose ids say nothing on this split, such as the mean of a person never seen before."""
+    reference = next(row for row in table.rows if row.method == REFERENCE)
+    of_ids = (row for row in table.rows if row.method in OF_IDS)
+    return [spoken(row.method) for row in of_ids if np.allclose(row.per_unit, reference.per_unit, atol=1e-9)]
 
 
 def shows_budget(table: Table) -> bool:
