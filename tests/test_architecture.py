@@ -48,6 +48,7 @@ ROWS = (
     "report.page",
     # The model; from here on JAX.
     "model.dropout model.dense",
+    "model.personal_memory",
     "model.associative_memory model.encoders",
     "model.fusion model.distribution_head",
     "model.prototypes model.relation_distillation",

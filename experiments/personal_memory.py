@@ -1,0 +1,127 @@
+"""What labelled trials of a new person are worth: n are written into a memory of that person, others predicted.
+
+    python experiments/personal_memory.py runs/wesad
+    python experiments/personal_memory.py runs/table/wesad_loso/seed_* --most 3
+
+Of finished runs that hold people out; nothing is trained. The first n trials of each person, in the order of the
+recording, are written (`mpcl_jax/model/personal_memory.py`); the trials behind the first --most are predicted, for
+every n the same ones. Baselines have no queries: they get the mean surprise of the person, and so does MPCL in a row
+of its own. Neither κ = 1 nor β = 1/τ was tuned. Several runs are seeds of one table. Prints and writes a .csv.
+"""
+
+import argparse
+import csv
+import pathlib
+import sys
+
+import numpy as np
+
+from mpcl_jax.batch import DataFileError
+from mpcl_jax.benchmark.statistics import paired_comparison, subject_interval
+from mpcl_jax.data.npz_reader import parse_npz
+from mpcl_jax.experiment import code_version
+from mpcl_jax.inspection.run_files import RunFiles, fold_folders, join_folds, read_csv, read_run
+from mpcl_jax.metrics import scores
+from mpcl_jax.model.personal_memory import FLOOR, adapt, write_trials
+
+RECALLED, MEAN = "MPCL, recalled by query", "MPCL, mean surprise"
+
+
+def queries(run: RunFiles) -> np.ndarray:
+    """The queries [P, G, D] of all test windows of a run."""
+    folds = fold_folders(run.folder, read_csv(run.folder / "predictions.csv", commented=False)[0])
+    parts = [{"query": parse_npz(fold / "predictions.npz")["query"]} for fold in folds]
+    return join_folds(run.folder, parts, len(run.id))["query"]
+
+
+def after(run: RunFiles, predicted, query, written: int, most: int, beta: float) -> dict[str, float]:
+    """KL of every person, mean over the windows behind the first `most` trials, `written` of which were written."""
+    found = {}
+    log_probs = np.log(np.maximum(predicted, FLOOR))
+    for person in dict.fromkeys(run.subject.tolist()):
+        own = np.flatnonzero(run.subject == person)
+        trials = list(dict.fromkeys(run.trial[own].tolist()))
+        if len(trials) <= most:
+            raise DataFileError(run.folder, f"{person} has {len(trials)} trials: choose --most below that")
+        known = own[np.isin(run.trial[own], trials[:written])]
+        asked = own[np.isin(run.trial[own], trials[most:])]
+        answer = log_probs[asked]
+        if written:
+            memory = write_trials(run.trial[known], query[known], log_probs[known], run.reported[known])
+            answer = adapt(answer, query[asked], memory, beta)
+        shares = np.exp(answer)
+        found[person] = scores(run.reported[asked], shares / shares.sum(1, keepdims=True))["kl"].mean()
+    return found
+
+
+def measure(run: RunFiles, most: int) -> dict[tuple[str, int], dict[str, float]]:
+    """(method, n) -> KL by person."""
+    query, sharp = queries(run), 1.0 / run.config["model"]["memory"]["temperature"]
+    rows = {name: (shares, 0.0) for name, shares in run.baselines.items()}
+    rows |= {MEAN: (run.predicted, 0.0), RECALLED: (run.predicted, sharp)}
+    return {
+        (name, n): after(run, shares, query, n, most, beta)
+        for name, (shares, beta) in rows.items()
+        for n in range(most + 1)
+    }
+
+
+def mean_over_seeds(of_runs: list[dict]) -> dict[tuple[str, int], np.ndarray]:
+    """(method, n) -> KL of each person [people], mean over runs of the same people."""
+    return {key: np.mean([list(one[key].values()) for one in of_runs], axis=0) for key in of_runs[0]}
+
+
+def report(found: dict[tuple[str, int], np.ndarray], most: int) -> list[dict[str, str]]:
+    """A row per method and n, with the interval over people and the difference to n = 0."""
+    rows = []
+    for (method, n), kl in found.items():
+        low, high = subject_interval(kl)
+        row = {
+            "method": method,
+            "trials": n,
+            "kl": f"{kl.mean():.4f}",
+            "interval": f"[{low:.4f}, {high:.4f}]",
+        }
+        if n:
+            against = paired_comparison(kl, found[method, 0])
+            row["against_none"] = f"{against.difference:+.4f} [{against.low:+.4f}, {against.high:+.4f}]"
+        if n == most and method == RECALLED:
+            against = paired_comparison(kl, found[MEAN, n])
+            row["against_mean"] = f"{against.difference:+.4f} [{against.low:+.4f}, {against.high:+.4f}]"
+        rows.append(row)
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "run", type=pathlib.Path, nargs="+", help="folders of finished runs, seeds of one table"
+    )
+    parser.add_argument("--most", type=int, default=3, help="trials of a person that may be written")
+    parser.add_argument("--out", type=pathlib.Path, help="the .csv to write")
+    asked = parser.parse_args()
+    try:
+        of_runs = [measure(read_run(folder), asked.most) for folder in asked.run]
+    except DataFileError as mistake:
+        sys.exit(f"error: {mistake}")
+    rows = report(mean_over_seeds(of_runs), asked.most)
+    for row in rows:
+        print(
+            "  ".join(f"{value!s:>8}" if name != "method" else f"{value:24}" for name, value in row.items())
+        )
+    if asked.out:
+        with asked.out.open("w", newline="", encoding="utf-8") as file:
+            file.write(
+                f"# python experiments/personal_memory.py {' '.join(sys.argv[1:])} · {code_version()}\n"
+            )
+            writer = csv.DictWriter(
+                file,
+                ["method", "trials", "kl", "interval", "against_none", "against_mean"],
+                lineterminator="\n",
+            )
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""A memory of one person: golden values, what an empty or a far entry does, and trials as units."""
+
+import numpy as np
+from scipy.special import log_softmax
+
+from mpcl_jax.model.personal_memory import PersonalMemory, adapt, write_trials
+
+RNG = np.random.default_rng(0)
+
+
+def windows(count, emotions=3):
+    labels = RNG.dirichlet(np.ones(emotions), count)
+    query = RNG.normal(size=(count, 2, 4))
+    return (
+        query / np.linalg.norm(query, axis=-1, keepdims=True),
+        log_softmax(RNG.normal(size=(count, emotions)), 1),
+        labels,
+    )
+
+
+# One trial, two emotions: y = (.8, .2), p = (.5, .5): log y − log p = (.4700, −.9163), centred (±.6931) = ±ln 2.
+# One trial at κ = 1 counts ½, so log p' = log(½, ½) ± ½ ln 2, p' ∝ (√2, 1/√2) = (⅔, ⅓).
+def test_golden_adaptation():
+    query, log_half = np.ones((1, 2, 2)) / np.sqrt(2), np.log([[0.5, 0.5]])
+    memory = write_trials(["a"], query, log_half, np.array([[0.8, 0.2]]))
+    np.testing.assert_allclose(memory.surprise, [[np.log(2), -np.log(2)]])
+    np.testing.assert_allclose(np.exp(adapt(log_half, query, memory, beta=10.0)), [[2 / 3, 1 / 3]])
+
+
+def test_a_trial_is_one_entry_however_many_windows_it_has():
+    query, log_probs, labels = windows(6)
+    memory = write_trials(["b", "b", "a", "b", "a", "c"], query, log_probs, labels)
+    assert memory.query.shape == (3, 8) and memory.surprise.shape == (3, 3)
+    np.testing.assert_allclose(np.linalg.norm(memory.query, axis=1), 1.0)
+    np.testing.assert_allclose(memory.surprise.sum(1), 0.0, atol=1e-12)
+    surprise = np.log(labels) - log_probs
+    surprise -= surprise.mean(1, keepdims=True)
+    np.testing.assert_allclose(memory.surprise[0], surprise[[0, 1, 3]].mean(0))  # "b" came first
+
+
+def test_a_sharp_retrieval_expects_the_surprise_of_the_nearest_trial_and_beta_0_the_mean():
+    query, log_probs, labels = windows(3)
+    memory = write_trials(["a", "b", "c"], query, log_probs, labels)
+    asked = log_softmax(RNG.normal(size=(3, 3)), 1)
+    near = adapt(asked, query, memory, beta=1e4)
+    np.testing.assert_allclose(near, log_softmax(asked + 0.75 * memory.surprise, axis=1), atol=1e-9)
+    flat = adapt(asked, query, memory, beta=0.0)
+    np.testing.assert_allclose(flat, log_softmax(asked + 0.75 * memory.surprise.mean(0), axis=1))
+
+
+def test_what_was_expected_changes_nothing():
+    query, log_probs, _ = windows(3)
+    memory = write_trials(["a", "b", "c"], query, log_probs, np.exp(log_probs))
+    np.testing.assert_allclose(adapt(log_probs, query, memory, beta=10.0), log_probs, atol=1e-9)
+
+
+def test_little_written_counts_little():
+    query, log_probs, _ = windows(2)
+    memory = PersonalMemory(np.eye(1, 8), np.array([[1.0, 0.0, -1.0]]))
+    much = adapt(log_probs, query, memory, beta=0.0, trust=1e-9)
+    little = adapt(log_probs, query, memory, beta=0.0, trust=1e9)
+    np.testing.assert_allclose(much, log_softmax(log_probs + [[1.0, 0.0, -1.0]], axis=1), atol=1e-6)
+    np.testing.assert_allclose(little, log_probs, atol=1e-6)
+
+
+def test_a_share_of_zero_is_a_finite_surprise():
+    query, log_probs, _ = windows(1)
+    memory = write_trials(["a"], query, log_probs, np.array([[1.0, 0.0, 0.0]]))
+    assert np.isfinite(memory.surprise).all()
