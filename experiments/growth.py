@@ -152,7 +152,11 @@ def main(words: list[str]) -> None:
         parser.error(f"--axes: unknown {unknown[0]!r}; known: {', '.join(POINTS)}")
     if asked.points < 2 or asked.repeats < 1:
         parser.error("--points must be at least 2 and --repeats at least 1")
-    points = [measure(axis, n, asked.repeats) for axis in axes for n in POINTS[axis][: asked.points]]
+    points = []
+    for axis in axes:
+        for size in POINTS[axis][: asked.points]:
+            points.append(measure(axis, size, asked.repeats))
+            print(*points[-1], file=sys.stderr, flush=True)
     command = shlex.join(["python", "experiments/growth.py", *words])
     note = f"{command} @ {code_version()} @ {jax.devices()[0].device_kind}, jax {jax.__version__}"
     write_csv(points, note, asked.out)
