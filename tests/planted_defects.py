@@ -16,6 +16,7 @@ class Defect(NamedTuple):
 
 
 STEP = "tests/test_step.py"
+AUGMENT = "tests/test_augment.py"
 PROTOTYPES = "tests/test_prototypes.py"
 RUN = "tests/test_run.py"
 PROTECTION = "tests/test_protection.py"
@@ -45,13 +46,14 @@ STEPS = [
         "batch.labels, jnp.ones_like(batch.weight), output.present",
         STEP,
     ),
-    Defect("train/step.py", "jnp.where(something, x, batch.present[m])", "x", STEP),
+    Defect("train/augment.py", "jnp.where(something, x, batch.present[m])", "x", AUGMENT),
     Defect(
-        "train/step.py",
+        "train/augment.py",
         "bernoulli(drop_key, settings.drop_group",
         "bernoulli(drop_key, settings.drop_modality",
-        STEP,
+        AUGMENT,
     ),
+    Defect("train/augment.py", "labels=mixed(batch.labels)", "labels=batch.labels", AUGMENT),
 ]
 FOLDS = [
     Defect("train/folds.py", "jax.random.fold_in(key, step + 1), most", "key, most", EPOCH),
