@@ -33,7 +33,8 @@ from mpcl_jax.train.run import prepare
 HERE = pathlib.Path(__file__).resolve().parent
 PROMISED = 120  # seconds within which all end when one is gone
 PATIENT = 2400  # for whole trainings on a crowded machine, compilation included
-SAID = "tasks are unhealthy|ProcessError: another process is gone"
+# By JAX; where process 0 is gone, to which all others report; by us.
+SAID = "tasks are unhealthy|another task died|ProcessError: another process is gone"
 
 
 class Two(NamedTuple):
