@@ -78,8 +78,8 @@ class TrainConfig:
 class BenchmarkConfig:
     """The rows that share a table with MPCL."""
 
-    # Baselines to run on the same manifest; ("all",) adds the two predecessors, which take about as long as all
-    # others. The train mean always runs.
+    # Baselines to run on the same manifest; ("all",) adds the two predecessors, a minute of CPU time each
+    # per fold of WESAD. The train mean always runs.
     baselines: tuple[str, ...] = setting(QUICK_BASELINES, each(one_of(*BASELINES, "all")))
     # Settings that each baseline may try per fold, on inner grouped splits of the training part.
     mlp_trials: int = setting(6, between(1, 1000))
