@@ -26,6 +26,7 @@ from mpcl_jax.model.prototypes import Prototypes
 from mpcl_jax.settings import Config
 from mpcl_jax.train import checkpoint, run_folder
 from mpcl_jax.train.evaluate import Predictions, save_predictions
+from mpcl_jax.train.selection_file import look, write_choices
 from mpcl_jax.train.state import Best, Guard, Training, TrainState
 
 SLOTS, WIDTH = 2, 4
@@ -64,6 +65,9 @@ def write_run(
             if len(fold.validation):
                 line["validation_kl"] = [0.5, 0.25, 0.375][epoch - 1]
             log.append(line | habits.more_logged(split, k))
+        epoch = habits.chosen(split, k) if len(fold.validation) else habits.epochs(split, k)
+        write_choices(folder, "MPCL", {fold.name: {"epoch": epoch}})
+    look(folder)
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
     (folder / "predictions.csv").write_text(predictions_csv(recordings, predictions))
 

@@ -387,6 +387,29 @@ def test_files_that_were_changed_later_are_found(tmp_path, after, check, says):
     assert any(x.check == check and says in x.says for x in bad), to_text(found)
 
 
+def test_what_was_chosen_after_a_look_is_said(tmp_path):
+    run = tmp_path / "run"
+    write_run(run, WORLD, CONFIG, SPLIT, HONEST)
+    file = run / "selection.json"
+    written = json.loads(file.read_text())
+
+    def sealed(change):
+        document = json.loads(json.dumps(written))
+        change(document["fold 2 of 2"]["MPCL"])
+        file.write_text(json.dumps(document))
+        return next(x for x in audit(run, WORLD).findings if x.check == "sealed")
+
+    assert sealed(lambda entry: None).colour == "green"
+    found = sealed(lambda entry: entry.update(chosen="9999"))
+    assert (found.colour, found.says) == ("red", "fold 2 of 2: MPCL chosen after the test was looked at")
+    found = sealed(lambda entry: entry["choice"].update(epoch=1))
+    assert (found.colour, found.says) == ("red", "fold 2 of 2: epoch 1 was written down, epoch 2 predicts")
+    found = sealed(lambda entry: entry["earlier"].append({}))
+    assert found.colour == "amber" and found.ids == ("fold 2 of 2: MPCL",)
+    file.unlink()
+    assert any(x.says.startswith("no selection.json") for x in audit(run, WORLD).findings)
+
+
 def test_an_emotion_that_no_training_row_reports_is_not_remembered(tmp_path):
     labels = WORLD.labels.copy()
     labels[SPLIT.folds[0].train, 0] = labels[SPLIT.folds[0].train].min(1)
@@ -420,7 +443,7 @@ def started(monkeypatch, *words) -> int:
 
 def test_the_command_of_a_clean_and_of_a_leaky_run(clean, tmp_path, monkeypatch, capsys):
     assert started(monkeypatch, clean) == 0
-    assert capsys.readouterr().out.endswith("audit  green: 14 checks, no leak found\n")
+    assert capsys.readouterr().out.endswith("audit  green: 15 checks, no leak found\n")
     assert json.loads((clean / "audit.json").read_text())["colour"] == "green"
     run = shutil.copytree(clean, tmp_path / "run")
     edited("manifest.json", lambda x: x.replace('"fold 2 of 2"', '"fold two"'))(run)

@@ -61,6 +61,7 @@ class Evidence(NamedTuple):
     unknown: tuple[str, ...]  # ids of the manifest that the recordings lack, and the other way round
     folds: tuple[FoldEvidence, ...]
     tested: tuple[dict[str, str], ...]  # rows of predictions.csv
+    choices: dict[str, dict[str, dict[str, Any]]]  # selection.json: fold -> method -> entry; {} without it
 
 
 def read_settings(folder: pathlib.Path) -> Config:
@@ -91,7 +92,21 @@ def read_evidence(folder: pathlib.Path, recordings: Recordings) -> Evidence:
         _fold(folder, number, entry, manifest["rows"], place, log)
         for number, entry in enumerate(manifest["folds"])
     )
-    return Evidence(folder, config, data, manifest, recordings, ids, tuple(unknown), folds, tuple(tested))
+    choices = _choices(folder / "selection.json")
+    return Evidence(
+        folder, config, data, manifest, recordings, ids, tuple(unknown), folds, tuple(tested), choices
+    )
+
+
+def _choices(file: pathlib.Path) -> dict[str, dict[str, dict[str, Any]]]:
+    choices = read_json(file) if file.exists() else {}
+    for methods in choices.values():
+        entries = methods.values() if isinstance(methods, dict) else [None]
+        if not all(
+            isinstance(x, dict) and {"choice", "chosen", "looked", "earlier"} <= set(x) for x in entries
+        ):
+            raise DataFileError(file, "is no record of choices; start the run again in another folder")
+    return choices
 
 
 def _manifest(file: pathlib.Path) -> dict[str, Any]:

@@ -27,34 +27,35 @@ def check_groups(evidence: Evidence) -> list[Finding]:
     if protocol == "window80":
         groups["trial"] = recordings.trial
     found = []
-    for fold in evidence.folds:
-        for name, (a, b), ids in _shared(groups, fold):
-            # People of validation may watch stimuli of training: only the test part is new in both.
-            if name == "stimulus" and b == "validation" and "subject" in groups:
+    given = CALIBRATED.fullmatch(protocol)
+    for fold, name, (a, b), ids in _shared(groups, evidence.folds):
+        # People of validation may watch stimuli of training: only the test part is new in both.
+        if name == "stimulus" and b == "validation" and "subject" in groups:
+            continue
+        says = f"{fold.name}: {len(ids)} {name} ids lie both in {a} and in {b}"
+        if given and name == "subject" and (a, b) == ("train", "test"):
+            ids = calibration_trials(recordings, fold.train, fold.test)
+            if len(ids) <= int(given[1]):
                 continue
-            says = f"{fold.name}: {len(ids)} {name} ids lie both in {a} and in {b}"
-            if (
-                name == "subject"
-                and (a, b) == ("train", "test")
-                and (given := CALIBRATED.fullmatch(protocol))
-            ):
-                ids = calibration_trials(recordings, fold.train, fold.test)
-                if len(ids) <= int(given[1]):
-                    continue
-                says = f"{fold.name}: {len(ids)} trials of the tested person are trained on, not {given[1]}"
-            found.append(red("groups", says, ids))
+            says = f"{fold.name}: {len(ids)} trials of the tested person are trained on, not {given[1]}"
+        found.append(red("groups", says, ids))
     for fold in evidence.folds:
         if not len(fold.train) or not len(fold.test):
             found.append(red("groups", f"{fold.name}: the training or the test part is empty"))
     return found or [green("groups", f"{protocol}: no {' and no '.join(groups)} lies on two sides")]
 
 
-def _shared(groups: dict[str, np.ndarray], fold: FoldEvidence) -> Iterator[tuple[str, tuple, list[str]]]:
-    parts = fold._asdict()
-    for a, b in SIDES:
-        for name, ids in groups.items():
-            if both := sorted(set(ids[parts[a]].tolist()) & set(ids[parts[b]].tolist())):
-                yield name, (a, b), both
+def _shared(groups: dict[str, np.ndarray], folds) -> Iterator[tuple[FoldEvidence, str, tuple, list[str]]]:
+    """Of every fold and group the ids that lie on two sides: (fold, name of the group, the sides, ids)."""
+    codes = {name: np.unique(np.asarray(ids, str), return_inverse=True) for name, ids in groups.items()}
+    for fold in folds:
+        parts = fold._asdict()
+        for a, b in SIDES:
+            for name, (names, code) in codes.items():
+                marks = np.zeros((2, len(names)), bool)
+                marks[0, code[parts[a]]] = marks[1, code[parts[b]]] = True
+                if marks.all(0).any():
+                    yield fold, name, (a, b), names[marks.all(0)].tolist()
 
 
 def check_raw_samples(evidence: Evidence) -> list[Finding]:
@@ -62,9 +63,9 @@ def check_raw_samples(evidence: Evidence) -> list[Finding]:
     recordings, check = evidence.recordings, "raw samples"
     if np.isnan(recordings.start).any() or np.isnan(recordings.duration):
         return [green(check, "the recordings give no times: only whole trials can be compared (groups)")]
-    found = []
+    found, recording = [], _recordings_of(recordings)
     for fold in evidence.folds:
-        gap = _gaps(recordings, fold.test, np.concatenate([fold.train, fold.validation]))
+        gap = _gaps(recordings, recording, fold.test, np.concatenate([fold.train, fold.validation]))
         for near, says in (
             (gap < 0, "share raw samples with windows that were trained on"),
             (
@@ -81,9 +82,8 @@ def check_raw_samples(evidence: Evidence) -> list[Finding]:
     return found or [green(check, says)]
 
 
-def _gaps(recordings: Recordings, tested: np.ndarray, trained: np.ndarray) -> np.ndarray:
+def _gaps(recordings: Recordings, recording, tested: np.ndarray, trained: np.ndarray) -> np.ndarray:
     """Seconds [P] from each tested window to the nearest trained one of its recording; inf where there is none."""
-    recording = _recordings_of(recordings)
     gap = np.full(len(tested), np.inf)
     for name in np.intersect1d(recording[tested], recording[trained]):
         at = np.flatnonzero(recording[tested] == name)
@@ -146,22 +146,22 @@ def check_neighbours(evidence: Evidence) -> list[Finding]:
         if not len(fold.train) or not len(fold.test):
             continue
         train, test = _some(fold.train, MOST_TRAINED, rng), _some(fold.test, most, rng)
-        x = design_matrix(recordings, fit_normalisation(take(recordings, train)))
-        nearest, distance = _nearest(x, recordings.trial, test, train, other_trial=False)
-        usual = _nearest(x, recordings.trial, _some(train, 200, rng), train, other_trial=True)[1]
+        part = take(recordings, np.concatenate([train, test]))  # from here on rows are counted in it
+        trained, tested = np.arange(len(train)), np.arange(len(train), len(part.trial))
+        x = design_matrix(part, fit_normalisation(take(part, trained)))
+        nearest, distance = _nearest(x, part.trial, tested, trained, other_trial=False)
+        usual = _nearest(x, part.trial, _some(trained, 200, rng), trained, other_trial=True)[1]
         near = distance < NEAR_COPY * np.median(usual[np.isfinite(usual)]) if np.isfinite(usual).any() else []
         if np.any(near):
             says = f"{fold.name}: {np.sum(near)} of {len(test)} tested windows are all but copies of trained ones"
             found.append(red("neighbours", says, evidence.ids[test[near]]))
-        same = {
-            n: recordings._asdict()[n][test] == recordings._asdict()[n][nearest] for n in ("trial", "subject")
-        }
+        same = {n: part._asdict()[n][tested] == part._asdict()[n][nearest] for n in ("trial", "subject")}
         if apart and same["trial"].any():
             says = (
                 f"{fold.name}: the nearest training window of {same['trial'].mean():.0%} is of the same trial"
             )
             found.append(red("neighbours", says, evidence.ids[test[same["trial"]]]))
-        if apart and (twins := _unseen_twins(recordings, test, train, nearest)).any():
+        if apart and (twins := _unseen_twins(part, tested, trained, nearest)).any():
             says = (
                 f"{fold.name}: the nearest training window of {twins.mean():.0%} of the tested ones is of the same "
                 "person with the very same report; do the trial ids tell recordings apart?"

@@ -9,6 +9,7 @@ from mpcl_jax.audit.finding import Finding, amber, green, red
 from mpcl_jax.batch import Recordings, take
 from mpcl_jax.data.normalise import Normalisation, fit_normalisation
 
+METHOD = "MPCL"
 FITTED = 1e-6  # relative, of statistics
 
 
@@ -83,11 +84,11 @@ def check_train_mean(evidence: Evidence) -> list[Finding]:
 def check_exact_reports(evidence: Evidence) -> list[Finding]:
     """No method repeats the very reports of test windows more often than training windows carry them."""
     found, labels = [], evidence.recordings.labels
+    report = np.unique(labels, axis=0, return_inverse=True)[1].ravel()
     for fold in evidence.folds:
-        known = {x.tobytes() for x in labels[np.concatenate([fold.train, fold.validation])]}
         rows = fold.predictions["rows"]
-        by_chance = np.mean([labels[row].tobytes() in known for row in rows]) if len(rows) else 0.0
-        for method, said in {**fold.baselines, "MPCL": fold.predictions["predicted"]}.items():
+        by_chance = np.isin(report[rows], report[np.concatenate([fold.train, fold.validation])]).mean()
+        for method, said in {**fold.baselines, METHOD: fold.predictions["predicted"]}.items():
             exact = (
                 np.abs(said - labels[rows]).max(1) < 1e-4 if said.shape == labels[rows].shape else np.zeros(1)
             )
@@ -118,6 +119,36 @@ def check_selection(evidence: Evidence) -> list[Finding]:
     if all(fold.checkpoint is None for fold in evidence.folds):
         found.append(gone("selection"))
     return found or [green("selection", f"chosen by {rule}")]
+
+
+def check_sealed(evidence: Evidence) -> list[Finding]:
+    """Every choice was written down before test measures were computed, once, and is the one that predicts."""
+    if not evidence.choices:
+        return [
+            amber(
+                "sealed", "no selection.json: nobody can tell what was chosen before the test was looked at"
+            )
+        ]
+    found, again = [], []
+    for fold in evidence.folds:
+        methods = evidence.choices.get(fold.name, {})
+        late = [
+            name for name, entry in methods.items() if entry["looked"] and entry["looked"] < entry["chosen"]
+        ]
+        if late:
+            found.append(red("sealed", f"{fold.name}: {', '.join(late)} chosen after the test was looked at"))
+        again += [f"{fold.name}: {name}" for name, entry in methods.items() if entry["earlier"]]
+        kept = fold.checkpoint
+        ends = None if kept is None else kept.best[0] if kept.best else kept.epoch
+        wrote = methods.get(METHOD, {}).get("choice", {}).get("epoch")
+        if kept is not None and wrote != ends:
+            found.append(red("sealed", f"{fold.name}: epoch {wrote} was written down, epoch {ends} predicts"))
+    if again:
+        says = f"{len(again)} choices were made anew after test measures had been computed (a second look)"
+        found.append(amber("sealed", says, again))
+    return found or [
+        green("sealed", "every choice was written down before test measures were computed, once")
+    ]
 
 
 def _check_best(fold: FoldEvidence, kept: Checkpoint) -> list[Finding]:

@@ -40,6 +40,7 @@ def audit(folder: pathlib.Path, recordings: Recordings) -> Audit:
         *training.check_train_mean(evidence),
         *training.check_exact_reports(evidence),
         *training.check_selection(evidence),
+        *training.check_sealed(evidence),
         *state.check_state(evidence),
         *training.check_predictions(evidence),
     ]
