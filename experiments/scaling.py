@@ -34,13 +34,13 @@ import jax
 import numpy as np
 from chip_estimate import ENOUGH, HOP, LAUNCH, REACH, Step, estimates, exchanges, kernels_in
 from jax.sharding import AxisType, Mesh
-from throughput import FULL, QUICK, Effort, machine
+from throughput import FULL, QUICK, Effort
 
 from mpcl_jax.batch import DataFileError, spec_of, take
 from mpcl_jax.command_line import from_command_line
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data.normalise import fit_normalisation
-from mpcl_jax.experiment import code_version
+from mpcl_jax.environment import code_version, machine
 from mpcl_jax.model.mpcl import build
 from mpcl_jax.settings import Config
 from mpcl_jax.train.devices import keep_compiled_programs

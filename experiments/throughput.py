@@ -58,7 +58,7 @@ from mpcl_jax.batch import DataFileError, spec_of, take
 from mpcl_jax.command_line import from_command_line
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data.normalise import fit_normalisation
-from mpcl_jax.experiment import code_version
+from mpcl_jax.environment import code_version, machine
 from mpcl_jax.predict import LARGEST, finished_model, predict
 from mpcl_jax.settings import Config
 from mpcl_jax.train.ahead import compiled_meanwhile
@@ -297,12 +297,6 @@ def to_table(measured: list[Measured]) -> str:
         quartiles = "" if x.low is None else f"{x.low:.4g} … {x.high:.4g}"
         lines.append(f"{x.part:11s} {x.batch or '':>5} {x.what:14s} {x.value:10.4g} {x.unit:8s} {quartiles}")
     return "\n".join(lines)
-
-
-def machine() -> str:
-    """Devices, cores and version in a few words."""
-    devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
-    return f"{devices}, {os.cpu_count()} cores, jax {jax.__version__}"
 
 
 def batch_sizes(text: str) -> list[int]:

@@ -42,6 +42,12 @@ def environment() -> dict[str, str | int]:
     }
 
 
+def machine() -> str:
+    """Devices, cores and version of JAX in a few words."""
+    devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    return f"{devices}, {os.cpu_count()} cores, jax {jax.__version__}"
+
+
 def _versions() -> dict[str, str]:
     installed = {}
     for name in PACKAGES:

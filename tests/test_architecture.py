@@ -42,7 +42,7 @@ ROWS = (
     "audit.state",
     "audit.verdict",
     "plots.style",
-    "plots.memory plots.results plots.protocols plots.ranking",
+    "plots.memory plots.results plots.protocols plots.comparisons plots.ranking",
     "report.pictures",
     "report.content",
     "report.page",
@@ -73,20 +73,25 @@ ROWS = (
     "benchmark.mlp benchmark.transformer benchmark.means benchmark.late_fusion benchmark.ranking",
     "benchmark.emotion_dict benchmark.helo benchmark.budget",
     "benchmark.baselines benchmark.table_text",
-    "benchmark.statistics_text",
-    "benchmark.comparison benchmark.verification environment",
+    "benchmark.statistics_text benchmark.workers",
+    "benchmark.comparison benchmark.verification environment benchmark.pieces",
+    "benchmark.piece_work",
+    "benchmark.subsets",
+    "benchmark.table_run",
     # A user's way in.
     "experiment predict",
-    "main inspect_prototypes explain report.__main__ check_data verify audit.__main__ reproduce",
+    "main inspect_prototypes explain report.__main__ check_data verify collected audit.__main__ reproduce",
 )
 ROW_OF = {name: number for number, row in enumerate(ROWS) for name in row.split()}
 JAX_FREE_LATE = [
     "train.lock",
     "main",
     "check_data",
-    "benchmark.verification",
     "verify",
     "audit.__main__",
+    "benchmark.verification",
+    "benchmark.workers",
+    "benchmark.pieces",
     "reproduce",
 ]
 WITHOUT_JAX = [name for name in ROW_OF if ROW_OF[name] < ROW_OF["model.dropout"]] + JAX_FREE_LATE

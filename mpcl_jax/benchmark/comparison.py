@@ -112,7 +112,6 @@ def make_run_table(
     `of_baselines[seed][fold]` {name: [P, C]} · `of_mpcl[seed][fold]` [P, C] · `trials`: the baselines' budget, which
     the table then shows.
     """
-    rows = np.concatenate([fold.test for fold in split.folds])
     predicted = {
         name: [np.concatenate([fold[name] for fold in folds]) for folds in of_baselines]
         for name in of_baselines[0][0]
@@ -122,6 +121,12 @@ def make_run_table(
         for name, seeds in predicted.items()
     ]
     results.append(Result(METHOD, [np.concatenate(folds) for folds in of_mpcl], split.sha256))
+    return make_table_of(recordings, split, results)
+
+
+def make_table_of(recordings: Recordings, split: Split, results: list[Result]) -> Table:
+    """One table over the test rows of all folds, in their order."""
+    rows = np.concatenate([fold.test for fold in split.folds])
     return make_table(
         results,
         recordings.labels[rows],

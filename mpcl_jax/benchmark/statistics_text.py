@@ -23,7 +23,7 @@ of 0; "not shown to be better" is not "equal"."""
 def to_markdown(ranking: Ranking, table: Table, *, title: str = "Statistics") -> str:
     """Methods by rank, Friedman's test, who does not differ, one method against all, and how it was computed."""
     lines = [f"## {title}: statistics{f' ({LEAKY} split)' if table.leaky else ''}", ""]
-    lines += _grid(
+    lines += grid(
         ("method", "KL ↓", "sd", "95 %", "mean rank", "sd seeds", "rest"), _method_cells(ranking, table)
     )
     focus = ranking.focus
@@ -45,7 +45,7 @@ def to_markdown(ranking: Ranking, table: Table, *, title: str = "Statistics") ->
         "detectable",
         "verdict",
     )
-    lines += ["", *_grid(heads, [_pair_cells(pair) for pair in against(ranking, focus)]), ""]
+    lines += ["", *grid(heads, [_pair_cells(pair) for pair in against(ranking, focus)]), ""]
     units = ranking.over.split(" of ")[0].partition(" ")[2]
     units = units if units.endswith("s") else f"{units}s"
     few, many = len(ranking.methods) - 1, len(ranking.pairs)
@@ -149,19 +149,19 @@ def to_latex(ranking: Ranking, table: Table, *, title: str = "Results") -> str:
     holm = {pair.b: pair.holm_focus for pair in against(ranking, focus)}
     body = []
     for row in table.rows:
-        number = _tex(short(row.mean["kl"]))
+        number = tex(short(row.mean["kl"]))
         number = f"\\textbf{{{number}}}" if row.method == best else number
-        p = "--" if row.method == focus else _tex(_p(holm[row.method]))
-        cells = [_tex(spoken(row.method)), number, _tex(short(ranking.spread[row.method].units))]
-        cells += [_tex(interval(row.low, row.high).strip() or "-"), _tex(short(row.mean["skill"], 2))]
-        cells += [_tex(f"{ranking.rank[ranking.methods.index(row.method)]:.1f}"), p]
+        p = "--" if row.method == focus else tex(_p(holm[row.method]))
+        cells = [tex(spoken(row.method)), number, tex(short(ranking.spread[row.method].units))]
+        cells += [tex(interval(row.low, row.high).strip() or "-"), tex(short(row.mean["skill"], 2))]
+        cells += [tex(f"{ranking.rank[ranking.methods.index(row.method)]:.1f}"), p]
         body.append("  " + " & ".join(cells) + r" \\")
     leaky = f" {LEAKY}: windows of the tested trials were trained on." if table.leaky else ""
     caption = (
-        f"{_tex(title)}.{leaky} Mean KL over {_tex(table.over)}, standard deviation and "
+        f"{tex(title)}.{leaky} Mean KL over {tex(table.over)}, standard deviation and "
         f"95\\,\\% BCa interval over them; skill against the train mean; mean rank; Wilcoxon's $p$ against "
-        f"{_tex(spoken(focus))}, Holm-corrected for {len(ranking.methods) - 1} comparisons. "
-        f"Friedman $p$ {_tex(_equals(ranking.p_value))}."
+        f"{tex(spoken(focus))}, Holm-corrected for {len(ranking.methods) - 1} comparisons. "
+        f"Friedman $p$ {tex(_equals(ranking.p_value))}."
     )
     head = r"  Method & KL $\downarrow$ & sd & 95\,\% & skill $\uparrow$ & rank $\downarrow$ & $p$ (Holm) \\"
     lines = [
@@ -264,7 +264,7 @@ def _equals(value: float) -> str:
     return _p(value) if value < 0.001 or math.isnan(value) else f"= {_p(value)}"
 
 
-def _grid(heads, rows: list[list[str]]) -> list[str]:
+def grid(heads, rows: list[list[str]]) -> list[str]:
     """A Markdown table, aligned; the first column to the left."""
     rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
@@ -280,5 +280,6 @@ _TEX = {"\\": r"\textbackslash{}", "−": "$-$", "<": "$<$", ">": "$>$", "~": r"
 _TEX |= {"^": r"\textasciicircum{}"} | {letter: f"\\{letter}" for letter in "&%$#_{}"}
 
 
-def _tex(text: str) -> str:
+def tex(text: str) -> str:
+    """`text` as LaTeX prints it."""
     return "".join(_TEX.get(letter, letter) for letter in text)

@@ -17,6 +17,7 @@ KINDS = {
     "config.train.stream_rows": HARMLESS,
     "config.data.path": HARMLESS,
     "config.data.cache": HARMLESS,
+    "config.protocol.manifest": HARMLESS,  # where the split is kept; the split itself is in data.json
     "config.benchmark.baselines": HARMLESS,
     "made_with.": WARNED,
 }

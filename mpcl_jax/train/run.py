@@ -83,9 +83,23 @@ def prepare(config: Config, workdir: pathlib.Path) -> Run:
     program = make_program(config, model, spec, longest.train, mesh)
     stays = config.train.stream_rows > 0
     rows = host_rows(recordings) if stays else device_rows(recordings, program.replicated)
-    log = MetricsLog(workdir / "metrics.jsonl" if processes.is_first() else None)
-    skips = MetricsLog(workdir / "skipped.jsonl" if processes.is_first() else None)
-    return Run(config, workdir, recordings, split, program, longest, rows, log, skips, origin)
+    return Run(config, workdir, recordings, split, program, longest, rows, *_logs(workdir), origin)
+
+
+def with_other_folds(run: Run, config: Config, workdir: pathlib.Path) -> Run:
+    """The run of `config`, which may differ from that of `run` in `seed` and `protocol.only`, in a folder of its own.
+
+    Recordings and compiled program are those of `run`. Raises ConfigError as `prepare` does.
+    """
+    split = make_split(run.recordings, config.protocol)
+    origin = run_folder.claim(workdir, config, run.recordings, split)
+    log, skips = _logs(workdir)
+    return run._replace(config=config, workdir=workdir, split=split, log=log, skips=skips, origin=origin)
+
+
+def _logs(workdir: pathlib.Path) -> tuple[MetricsLog, MetricsLog]:
+    names = ("metrics.jsonl", "skipped.jsonl")
+    return tuple(MetricsLog(workdir / name if processes.is_first() else None) for name in names)
 
 
 def _common_settings(config: Config) -> str:

@@ -54,6 +54,11 @@ def look(workdir: pathlib.Path) -> str:
     )
 
 
+def read_choices(workdir: pathlib.Path) -> dict[str, dict[str, Any]]:
+    """What is chosen now: fold -> method -> choice; {} where nothing was."""
+    return {fold: {m: entry["choice"] for m, entry in of.items()} for fold, of in _read(workdir).items()}
+
+
 def _read(workdir: pathlib.Path) -> dict[str, dict[str, dict[str, Any]]]:
     file = workdir / NAME
     if not file.exists():

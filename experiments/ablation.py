@@ -1,0 +1,64 @@
+"""What each part of MPCL is worth: a row per switch of docs/method.md, paired against the full model.
+
+    python experiments/ablation.py ablation_simulated --config configs/dataset.py
+    python experiments/ablation.py ablation_wesad --config configs/wesad.py --data WESAD
+    python experiments/ablation.py ablation_dmer --config configs/dmer_groups.py --data dmer_feature_sample.mat
+
+The same folds and seeds for all rows (default 5 seeds); differences are taken person by person, intervals are over
+people. With --large every fold of the protocol is run. Writes experiments/results/NAME.csv, .md, .tex and so on, and
+NAME.png: what switching off adds to the KL.
+"""
+
+import compared
+import table_command as command
+
+from mpcl_jax.benchmark.pieces import ground_of
+from mpcl_jax.plots.comparisons import differences
+from mpcl_jax.train.interrupt import StopRequest
+
+# Name of the row -> settings; the switch table of docs/method.md, which a test holds against this.
+SWITCHES = {
+    "one scale": {"model.fusion.scales": (1.0,)},
+    "fusion off": {"model.fusion.within_group": False, "model.fusion.across_groups": False},
+    "within groups only": {"model.fusion.across_groups": False},
+    "across groups only": {"model.fusion.within_group": False},
+    "no memory": {"model.memory.enabled": False, "model.cooccurrence.enabled": False},
+    "banks by gradient": {"model.memory.update": "gradient"},
+    "samples count by evidence": {"model.memory.evidence_power": 1.0},
+    "raw-label evidence": {"model.memory.evidence": "raw"},
+    "unpaired slots": {"model.memory.paired": False},
+    "one prototype per emotion": {"model.memory.slots": 1},
+    "start from noise": {"model.memory.start": "noise"},
+    "no distillation": {"loss.relation_distillation": 0.0},
+    "no prototype loss": {"loss.prototype": 0.0},
+    "no co-occurrence loss": {"loss.cooccurrence": 0.0},
+    "no co-occurrence retrieval": {"model.cooccurrence.enabled": False},
+    "no co-occurrence prior": {"model.cooccurrence.prior": False},
+    "no valence level": {"model.head.hierarchy": "flat"},
+    "no hierarchy": {"model.head.hierarchy": "mean"},
+    "no direct path": {"model.head.direct": False},
+}
+
+
+def make(asked: command.Asked, stop: StopRequest) -> None:
+    """The whole experiment."""
+    asked = command.with_every_fold(asked) if asked.large else asked
+    ground = ground_of(asked.config)
+    mpcl = compared.start(asked, ground)
+    variants = compared.variants_of(asked, mpcl, SWITCHES)
+    table = compared.compare(asked, mpcl, variants, compared.reference_of(mpcl), stop)
+    found = compared.against_mpcl(table)
+    found = {row.name: found[row.name] for row in variants}
+    order = sorted(found, key=lambda name: -found[name].difference)
+    picture = differences(
+        order,
+        *([found[name]._asdict()[field] for name in order] for field in ("difference", "low", "high")),
+        label=f"KL without this part minus KL of MPCL, 95 % interval over {table.over}; right of 0 = it helps",
+    )
+    verdicts = ["Switched off, against the full model (intervals not corrected for the number of rows):", ""]
+    verdicts += [compared.difference_line(name, found[name], to="the full model") for name in order]
+    command.write_table(asked, table, ground, ": ablation", {"": picture}, more="\n".join(verdicts))
+
+
+if __name__ == "__main__":
+    command.run_command(__doc__, make)

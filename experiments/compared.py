@@ -1,0 +1,111 @@
+"""From rows to tables: what the experiments that compare variants of MPCL share."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import table_command as command
+from ml_collections import ConfigDict
+
+from mpcl_jax.benchmark.budget import tried
+from mpcl_jax.benchmark.comparison import make_table_of
+from mpcl_jax.benchmark.leaderboard import METHOD, REFERENCE, Result, Table
+from mpcl_jax.benchmark.pieces import Ground
+from mpcl_jax.benchmark.statistics import BETTER, WORSE, Comparison, paired_comparison
+from mpcl_jax.benchmark.table_run import Fitted, Trained, baselines_of, choices_of, complete, shares_of
+from mpcl_jax.benchmark.table_text import interval, short
+from mpcl_jax.collected import collect_run
+from mpcl_jax.config import ConfigError, resolve
+from mpcl_jax.settings import Config
+from mpcl_jax.train.interrupt import StopRequest
+
+
+def changed(config: Config, settings: dict[str, Any]) -> Config:
+    """`config` with other settings, {"model.memory.slots": 8}. Raises ConfigError for what is not allowed."""
+    values = ConfigDict(dataclasses.asdict(config))
+    values.update_from_flattened_dict(settings)
+    return resolve(values)
+
+
+def variants_of(asked: command.Asked, mpcl: Trained, changes: dict[str, dict[str, Any]]) -> list[Trained]:
+    """A row for each named change; those that the config has already are left out, and said so.
+
+    Raises ConfigError for `asked.rows` that there are not.
+    """
+    if unknown := [name for name in asked.rows if name not in changes]:
+        raise ConfigError(f"--rows {unknown[0]!r}: there is no such row; there are {', '.join(changes)}")
+    rows = []
+    for name in asked.rows or changes:
+        config = changed(mpcl.config, changes[name])
+        if config == mpcl.config:
+            print(f"note   {name}: is what the config says already; no row")
+        else:
+            rows.append(mpcl._replace(name=name, config=config))
+    return rows
+
+
+def compare(
+    asked: command.Asked, mpcl: Trained, variants: Sequence[Trained], others: Fitted, stop: StopRequest
+) -> Table:
+    """Completes all rows, keeps each seed as a run folder and makes the table of MPCL, variants and baselines."""
+    complete([mpcl, *variants, others], asked.store, asked.workers, stop)
+    ground = mpcl.ground
+    fitted = [baselines_of(others, seed, asked.store) for seed in others.seeds]
+    predicted = {
+        name: [np.concatenate([fold[name] for fold in of_seed]) for of_seed in fitted]
+        for name in others.names
+    }
+    predicted |= {row.name: shares_of(row, asked.store) for row in (mpcl, *variants)}
+    ends = np.cumsum([len(fold.test) for fold in ground.split.folds])[:-1]
+    for place, seed in enumerate(mpcl.seeds):
+        beside = {n: x[min(place, len(x) - 1)] for n, x in predicted.items() if n != METHOD}
+        parts = {name: np.split(x, ends) for name, x in beside.items()}
+        folds = [{name: x[number] for name, x in parts.items()} for number in range(len(ground.numbers))]
+        choices = choices_of(mpcl, seed, asked.store)
+        if seed in others.seeds:
+            choices |= choices_of(others, seed, asked.store)
+        note = collect_run(mpcl, seed, folds, choices, asked.runs / asked.name / f"seed_{seed}", asked.store)
+        if note:
+            print(f"note   seed {seed}: {note}")
+    return table_of(ground, predicted, others)
+
+
+def table_of(ground: Ground, predicted: dict[str, list[np.ndarray]], others: Fitted) -> Table:
+    """The table of `predicted`, method -> [N, C] of each seed; it shows the budget of the baselines `others`."""
+    trials = others.config.benchmark.mlp_trials
+    results = [
+        Result(name, of_seeds, ground.split.sha256, tried(name, trials) if name in others.names else None)
+        for name, of_seeds in predicted.items()
+    ]
+    return make_table_of(ground.recordings, ground.split, results)
+
+
+def reference_of(mpcl: Trained) -> Fitted:
+    """The train mean alone, without which a table has no skill."""
+    return Fitted((REFERENCE,), mpcl.config, mpcl.ground, mpcl.seeds)
+
+
+def against_mpcl(table: Table) -> dict[str, Comparison]:
+    """Every other row minus MPCL, on the same people; below 0 = better than MPCL."""
+    named = {row.method: row for row in table.rows}
+    mpcl = named.pop(METHOD)
+    weight = table.unit_weight
+    return {
+        name: paired_comparison(row.per_unit, mpcl.per_unit, weight=weight) for name, row in named.items()
+    }
+
+
+def difference_line(name: str, found: Comparison, *, to: str = METHOD) -> str:
+    """ "no memory: not shown to differ (KL +.0010 [−.0010, .0030]; would show .0030)"."""
+    words = {BETTER: f"better than {to}", WORSE: f"worse than {to}"}.get(
+        found.verdict, f"not shown to be better or worse than {to}"
+    )
+    numbers = f"KL {short(found.difference, sign=True)}{interval(found.low, found.high)}"
+    return f"- {name}: {words} ({numbers}; a difference of {short(found.detectable)} would show)"
+
+
+def start(asked: command.Asked, ground: Ground) -> Trained:
+    """The row of MPCL itself."""
+    command.describe(ground)
+    return Trained(METHOD, asked.config, ground, range(asked.seeds))

@@ -1,0 +1,116 @@
+"""How error falls with the number of training people (or trials, where few people were recorded): all methods.
+
+    python experiments/learning_curve.py curve_simulated --config configs/dataset.py
+    python experiments/learning_curve.py curve_wesad --config configs/wesad.py --data WESAD
+    python experiments/learning_curve.py curve_dmer --config configs/dmer_groups.py --data SAMPLE.mat
+
+The test rows of every fold stay as they are; of its training part only n people are kept, drawn anew for each of
+--seeds (default 3); those of a smaller n are among those of a larger one. Each draw is a manifest in the folder of
+the pieces. Four sizes by default, eight and every fold with --large. Writes experiments/results/NAME.csv, .md, .tex
+and NAME.png.
+"""
+
+import dataclasses
+import pathlib
+
+import compared
+import numpy as np
+import series
+import table_command as command
+
+from mpcl_jax.benchmark import table_text
+from mpcl_jax.benchmark.comparison import wanted
+from mpcl_jax.benchmark.leaderboard import METHOD
+from mpcl_jax.benchmark.pieces import Ground, ground_of, with_split
+from mpcl_jax.benchmark.table_run import Fitted, Trained, baselines_of, complete, shares_of
+from mpcl_jax.data.manifest import Fold, in_order, sign_split, write_manifest
+from mpcl_jax.plots.comparisons import Curve, curves
+from mpcl_jax.settings import Config
+from mpcl_jax.train.interrupt import StopRequest
+
+FEWEST = 3  # training people of a fold; with fewer, trials are counted
+
+
+def make(asked: command.Asked, stop: StopRequest) -> None:
+    """The whole experiment."""
+    asked = command.with_every_fold(asked) if asked.large else asked
+    ground = ground_of(asked.config)
+    command.describe(ground)
+    what, ids = units_of(ground)
+    rows = {
+        n: [
+            rows_of(smaller(asked.config, ground, ids, n, seed, asked.store), ground, seed)
+            for seed in range(asked.seeds)
+        ]
+        for n in sizes(ground, ids, 8 if asked.large else 4)
+    }
+    complete(
+        [row for of_n in rows.values() for pair in of_n for row in pair], asked.store, asked.workers, stop
+    )
+    cases = [series.Case(f"{n} {what}", table_of(ground, of_n, asked.store)) for n, of_n in rows.items()]
+    verdicts = [
+        f"- {case.name}: {line}" for case in cases for line in table_text.verdict(case.table).splitlines()
+    ]
+    lines = [
+        Curve(name, list(rows), [r.mean["kl"] for r in of_n], [r.low for r in of_n], [r.high for r in of_n])
+        for name, of_n in series.methods_of(cases).items()
+        if name != "uniform"
+    ]
+    figure = curves(lines, across=f"training {what} of a fold", up=f"KL, 95 % over {cases[0].table.over}")
+    title = f"{ground.recordings.name}, {ground.split.protocol}: training {what}"
+    series.write(asked, cases, f"training {what}", title, verdicts, figure)
+
+
+def units_of(ground: Ground) -> tuple[str, np.ndarray]:
+    """What is counted, and its id for each row [N]: people, or trials where a training part has few people."""
+    people = min(len(set(ground.recordings.subject[fold.train])) for fold in ground.split.folds)
+    if people >= FEWEST:
+        return "subjects", ground.recordings.subject
+    return ground.recordings.trial_name, ground.recordings.trial
+
+
+def sizes(ground: Ground, ids: np.ndarray, count: int) -> list[int]:
+    """Up to `count` numbers of units, from 1 to what the smallest training part has, evenly on a log scale."""
+    most = min(len(set(ids[fold.train])) for fold in ground.split.folds)
+    return sorted(set(np.geomspace(1, most, count).round().astype(int).tolist()))
+
+
+def smaller(
+    config: Config, ground: Ground, ids: np.ndarray, n: int, draw: int, store: pathlib.Path
+) -> Config:
+    """The config with a manifest whose training parts keep `n` units; the other folds are as they were."""
+    folds = list(ground.whole.folds)
+    for number in ground.numbers:
+        fold = folds[number]
+        drawn = np.random.default_rng([draw, number]).permutation(in_order(ids[fold.train]))[:n]
+        folds[number] = Fold(
+            fold.name, "", fold.train[np.isin(ids[fold.train], drawn)], fold.validation, fold.test
+        )
+    split = sign_split(ground.recordings, ground.whole.protocol, folds, ground.recordings.name)
+    file = store / "manifests" / f"{split.sha256[:20]}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_manifest(split, ground.recordings, file)
+    return dataclasses.replace(
+        config, protocol=dataclasses.replace(config.protocol, manifest=str(file), only=ground.numbers)
+    )
+
+
+def rows_of(config: Config, base: Ground, seed: int) -> tuple[Trained, Fitted]:
+    """MPCL and all baselines on one draw."""
+    ground, seeds = with_split(base, config), range(seed, seed + 1)
+    return Trained(METHOD, config, ground, seeds), Fitted(wanted(config.benchmark), config, ground, seeds)
+
+
+def table_of(ground: Ground, pairs: list[tuple[Trained, Fitted]], store: pathlib.Path):
+    """The table of one size: every draw counts as a seed."""
+    predicted: dict[str, list[np.ndarray]] = {}
+    for mpcl, others in pairs:
+        folds = baselines_of(others, others.seeds[0], store)
+        for name in others.names:
+            predicted.setdefault(name, []).append(np.concatenate([fold[name] for fold in folds]))
+        predicted.setdefault(METHOD, []).extend(shares_of(mpcl, store))
+    return compared.table_of(ground, predicted, pairs[0][1])
+
+
+if __name__ == "__main__":
+    command.run_command(__doc__, make, seeds=3)

@@ -1,0 +1,98 @@
+"""What is left when sensors are missing: every non-empty subset of the modalities, and of the two groups.
+
+    python experiments/missing_modality.py missing_simulated --config configs/dataset.py
+    python experiments/missing_modality.py missing_wesad --config configs/wesad.py --data WESAD
+    python experiments/missing_modality.py missing_dmer --config configs/dmer_groups.py --data SAMPLE.mat
+
+Trained once with everything (3 seeds), tested on the same windows from each subset. MPCL recalls the query of an
+absent group from its prototypes; MPCL without memory has nothing to recall from; baselines get the training mean in
+place of what is missing. Modality dropout is on for both: the config's, or .1 where it has none. --large: all folds.
+Writes experiments/results/NAME.csv, .md, .tex and NAME.png.
+"""
+
+import compared
+import numpy as np
+import series
+import table_command as command
+
+from mpcl_jax.batch import GROUPS, Recordings
+from mpcl_jax.benchmark import table_text
+from mpcl_jax.benchmark.comparison import wanted
+from mpcl_jax.benchmark.leaderboard import METHOD
+from mpcl_jax.benchmark.pieces import ground_of
+from mpcl_jax.benchmark.subsets import subsets_of
+from mpcl_jax.benchmark.table_run import Fitted, complete, subsets_said
+from mpcl_jax.plots.comparisons import Curve, curves
+from mpcl_jax.train.interrupt import StopRequest
+
+WITHOUT = "MPCL without memory"
+
+
+def make(asked: command.Asked, stop: StopRequest) -> None:
+    """The whole experiment."""
+    asked = command.with_every_fold(asked) if asked.large else asked
+    if asked.config.train.drop_modality == 0 == asked.config.train.drop_group:
+        print("note   modality dropout is off in this config; here both are .1")
+        asked = asked._replace(
+            config=compared.changed(asked.config, {"train.drop_modality": 0.1, "train.drop_group": 0.1})
+        )
+    ground = ground_of(asked.config)
+    mpcl = compared.start(asked, ground)._replace(subsets=True)
+    no_memory = {"model.memory.enabled": False, "model.cooccurrence.enabled": False}
+    rows = [mpcl, *compared.variants_of(asked, mpcl, {WITHOUT: no_memory})]
+    others = Fitted(wanted(asked.config.benchmark), asked.config, ground, range(asked.baseline_seeds), True)
+    complete([*rows, others], asked.store, asked.workers, stop)
+    said = {row.name: [subsets_said(row, row.name, seed, asked.store) for seed in row.seeds] for row in rows}
+    said |= {
+        name: [subsets_said(others, name, seed, asked.store) for seed in others.seeds]
+        for name in others.names
+    }
+    subset = subsets_of(tuple(ground.recordings.signals))
+    cases = []
+    for q, kept in enumerate(subset):
+        table = compared.table_of(ground, {n: [x[q] for x in of] for n, of in said.items()}, others)
+        cases.append(series.Case(name_of(kept, ground.recordings), table))
+    title = f"{ground.recordings.name}, {ground.split.protocol}: what is left of the modalities"
+    series.write(
+        asked, cases, "left", title, verdicts_of(cases, subset, ground.recordings), picture(cases, subset)
+    )
+
+
+def name_of(kept: np.ndarray, recordings: Recordings) -> str:
+    """ "eda + bvp", with the name of the group where exactly a whole group is left."""
+    names = [m for m, keep in zip(recordings.signals, kept, strict=True) if keep]
+    groups = [g for g in GROUPS if names == [m for m, of in recordings.groups.items() if of == g]]
+    everything = len(names) == len(recordings.signals)
+    note = " (all)" if everything else f" ({groups[0]})" if groups else ""
+    return " + ".join(names) + note
+
+
+def verdicts_of(cases: list[series.Case], subset: np.ndarray, recordings: Recordings) -> list[str]:
+    """Of everything and of each whole group: MPCL against its opponents, and against itself without memory."""
+    lines = []
+    for case in cases:
+        if not case.name.endswith(")"):
+            continue
+        lines += [f"- {case.name}: {line}" for line in table_text.verdict(case.table).splitlines()]
+        found = compared.against_mpcl(case.table)
+        if WITHOUT in found:
+            lines.append(compared.difference_line(f"{case.name}: {WITHOUT}", found[WITHOUT]))
+    return lines
+
+
+def picture(cases: list[series.Case], subset: np.ndarray):
+    """Mean KL over the subsets of each size; bars from the best to the worst subset."""
+    left = subset.sum(1)
+    counts = np.unique(left)[::-1]
+    lines = []
+    for name, rows in series.methods_of(cases).items():
+        kl = np.array([row.mean["kl"] for row in rows])
+        of_size = [kl[left == count] for count in counts]
+        if name in (METHOD, WITHOUT, "train_mean", "ridge", "extra_trees", "mlp"):
+            ends = ([x.min() for x in of_size], [x.max() for x in of_size])
+            lines.append(Curve(name, counts.tolist(), [x.mean() for x in of_size], *ends))
+    return curves(lines, across="modalities left (bars: best to worst subset)", up="KL, mean over subsets")
+
+
+if __name__ == "__main__":
+    command.run_command(__doc__, make, seeds=3)

@@ -1,0 +1,102 @@
+"""Several tables of the same methods, one a case (a set of modalities, a number of people): their files."""
+
+from typing import NamedTuple
+
+import table_command as command
+
+from mpcl_jax.benchmark import table_text
+from mpcl_jax.benchmark.leaderboard import Row, Table
+from mpcl_jax.benchmark.statistics_text import grid, tex
+from mpcl_jax.benchmark.table_text import comment_csv, interval, short, spoken
+
+
+class Case(NamedTuple):
+    """One table of a series."""
+
+    name: str  # "eda + face", "8 subjects"
+    table: Table
+
+
+def to_csv(cases: list[Case], head: str, asked: command.Asked) -> str:
+    """A line per case and method with all digits; `head`: what a case is."""
+    heads = [head, "method", "kl", "kl_low", "kl_high", "kl_seed_sd", "skill", "seeds", "chebyshev", "cosine"]
+    lines = [
+        [
+            case.name,
+            row.method,
+            row.mean["kl"],
+            row.low,
+            row.high,
+            row.spread,
+            row.mean["skill"],
+            row.seeds,
+            row.mean["chebyshev"],
+            row.mean["cosine"],
+            case.table.over,
+            case.table.split_sha256,
+        ]
+        for case in cases
+        for row in case.table.rows
+    ]
+    return comment_csv([*heads, "interval_over", "split_sha256"], lines, **command.made_by(asked))
+
+
+def to_markdown(cases: list[Case], head: str, title: str, verdicts: list[str]) -> str:
+    """A line per case, a column per method: KL with its interval; then the verdict lines."""
+    methods = [row.method for row in cases[0].table.rows]
+    cells = [[case.name, *(_cell(row) for row in case.table.rows)] for case in cases]
+    over = cases[0].table.over
+    leaky = (
+        f" {table_text.LEAKY}: windows of the tested trials were trained on." if cases[0].table.leaky else ""
+    )
+    lines = [f"## {title}", "", *grid([head, *map(spoken, methods)], cells), ""]
+    lines += [f"KL ↓, means over windows within subject, then over subjects; 95 % over {over}.{leaky}", ""]
+    return "\n".join([*lines, *verdicts]) + "\n"
+
+
+def to_latex(cases: list[Case], head: str, title: str) -> str:
+    """The same for a paper (needs the package booktabs); the lowest mean of each line is bold."""
+    methods = [row.method for row in cases[0].table.rows]
+    body = []
+    for case in cases:
+        best = min(case.table.rows, key=lambda row: row.mean["kl"]).method
+        numbers = [tex(short(row.mean["kl"])) for row in case.table.rows]
+        bold = [
+            f"\\textbf{{{x}}}" if row.method == best else x
+            for x, row in zip(numbers, case.table.rows, strict=True)
+        ]
+        body.append("  " + " & ".join([tex(case.name), *bold]) + r" \\")
+    lines = [
+        r"\begin{table}",
+        r"  \centering",
+        rf"  \begin{{tabular}}{{l{'r' * len(methods)}}}",
+        r"  \toprule",
+    ]
+    lines += ["  " + " & ".join(map(tex, [head, *map(spoken, methods)])) + r" \\", r"  \midrule", *body]
+    caption = f"{tex(title)}. Mean KL over {tex(cases[0].table.over)}."
+    lines += [r"  \bottomrule", r"  \end{tabular}", f"  \\caption{{{caption}}}", r"\end{table}"]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(row: Row) -> str:
+    return f"{short(row.mean['kl'])}{interval(row.low, row.high)}"
+
+
+def write(
+    asked: command.Asked, cases: list[Case], head: str, title: str, verdicts: list[str], figure
+) -> None:
+    """Writes NAME.csv, .md, .tex and .png and prints the Markdown."""
+    markdown, by = to_markdown(cases, head, title, verdicts), command.made_by(asked)
+    texts = {
+        ".csv": to_csv(cases, head, asked),
+        ".md": f"{markdown}\n`{by['command']}` at {by['commit']}\n",
+        ".tex": f"% {by['command']} @ {by['commit']}\n{to_latex(cases, head, title)}",
+    }
+    command.write_files(asked, texts, {"": figure})
+    print(f"\n{markdown}")
+
+
+def methods_of(cases: list[Case]) -> dict[str, list[Row]]:
+    """The rows of each method, case by case."""
+    names = [row.method for row in cases[0].table.rows]
+    return {name: [next(r for r in case.table.rows if r.method == name) for case in cases] for name in names}

@@ -1,0 +1,218 @@
+"""What the commands of all tables share: their options, where pieces are kept, how results are written."""
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import pathlib
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+
+from mpcl_jax.batch import DataFileError
+from mpcl_jax.benchmark import statistics_text, table_text
+from mpcl_jax.benchmark.leaderboard import Table
+from mpcl_jax.benchmark.pieces import Ground
+from mpcl_jax.command_line import from_command_line
+from mpcl_jax.config import ConfigError
+from mpcl_jax.environment import code_version, machine
+from mpcl_jax.plots.style import styled
+from mpcl_jax.settings import Config
+from mpcl_jax.train.endings import DISK, NOT_FINITE, STOPPED, StorageError, TrainingError
+from mpcl_jax.train.interrupt import StopRequest, listening
+from mpcl_jax.train.lock import only_run_in
+
+RESULTS = pathlib.Path(__file__).resolve().parent / "results"
+
+
+class Asked(NamedTuple):
+    """What a user asked for."""
+
+    name: str  # of the result files
+    config: Config
+    seeds: int
+    baseline_seeds: int
+    workers: int  # 0 = as many as there are cores
+    store: pathlib.Path  # of finished pieces
+    runs: pathlib.Path  # where each seed becomes a run folder
+    out: pathlib.Path  # of the result files
+    large: bool  # the larger sizes
+    rows: tuple[str, ...]  # the only variants to compare; () = all
+    command: str  # that makes the table again, without paths of this machine
+
+
+def options(text: str, seeds: int) -> argparse.ArgumentParser:
+    """The options of every table; `text` is the module's docstring, `seeds` their default number."""
+    parser = argparse.ArgumentParser(
+        description=text, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("name", help="name of the result files")
+    parser.add_argument(
+        "--config", required=True, help="e.g. configs/dataset.py; --config.KEY=VALUE changes it"
+    )
+    parser.add_argument("--data", default="", help="config.data.path")
+    parser.add_argument("--seeds", type=positive, default=seeds)
+    parser.add_argument("--baseline-seeds", type=positive, default=1)
+    parser.add_argument("--workers", type=positive, default=0, help="processes; default: one a core")
+    parser.add_argument(
+        "--pieces", type=pathlib.Path, default="runs/pieces", help="finished pieces of all tables"
+    )
+    parser.add_argument("--runs", type=pathlib.Path, default="runs/table", help="a run folder a seed")
+    parser.add_argument("--out", type=pathlib.Path, default=RESULTS, help="folder of the result files")
+    parser.add_argument("--large", action="store_true", help="the larger sizes; hours on two cores")
+    parser.add_argument(
+        "--rows", default="", help="only these variants, by their names in the table, with commas"
+    )
+    return parser
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def run_command(
+    text: str, make: Callable[[Asked, StopRequest], None], *, seeds: int = 5, settings=()
+) -> None:
+    """Reads the command line, does `make` and ends as `mpcl_jax.main` does, with its exit codes.
+
+    `seeds`: their default number · `settings`: overrides that stand unless the command line says otherwise.
+    """
+    parsed, overrides = options(text, seeds).parse_known_args()
+    sys.stdout.reconfigure(errors="replace")
+    with ending():
+        asked = _asked(parsed, overrides, settings)
+        asked.store.mkdir(parents=True, exist_ok=True)
+        with only_run_in(asked.store), listening() as stop:
+            make(asked, stop)
+
+
+def _asked(parsed: argparse.Namespace, overrides: list[str], settings: Sequence[str]) -> Asked:
+    sys.path.insert(
+        0, str(pathlib.Path(parsed.config).resolve().parents[1])
+    )  # for `from configs import dataset`
+    data = [f"--config.data.path={parsed.data}"] if parsed.data else []
+    config = from_command_line(parsed.config, [*settings, *data, *overrides])
+    words = [word for word in sys.argv[1:] if word not in overrides]
+    for path in ("--data", "--pieces", "--runs", "--out", "--workers"):  # change no number
+        words = _without(words, path)
+    shown = [word for word in overrides if not word.startswith(("--config.data.path", "--config.data.cache"))]
+    command = shlex.join(["python", f"experiments/{pathlib.Path(sys.argv[0]).name}", *words, *shown])
+    return Asked(
+        name=parsed.name,
+        config=config,
+        seeds=parsed.seeds,
+        baseline_seeds=min(parsed.baseline_seeds, parsed.seeds),
+        workers=parsed.workers,
+        store=pathlib.Path(parsed.pieces),
+        runs=pathlib.Path(parsed.runs),
+        out=pathlib.Path(parsed.out),
+        large=parsed.large,
+        rows=tuple(filter(None, parsed.rows.split(","))),
+        command=command,
+    )
+
+
+def _without(words: Sequence[str], option: str) -> list[str]:
+    """`words` without `option VALUE` and `option=VALUE`."""
+    kept, skip = [], False
+    for word in words:
+        if not (skip or word == option or word.startswith(f"{option}=")):
+            kept.append(word)
+        skip = word == option
+    return kept
+
+
+@contextlib.contextmanager
+def ending():
+    """A user's mistake, a failed piece, a full disk and a request to stop as one line and an exit code."""
+    try:
+        yield
+    except (ConfigError, DataFileError) as mistake:
+        _refuse(mistake, 2)
+    except TrainingError as mistake:
+        _refuse(mistake, NOT_FINITE)
+    except StorageError as mistake:
+        _refuse(mistake, DISK)
+    except KeyboardInterrupt:
+        print("stopped; every finished piece is kept, the same command goes on", file=sys.stderr)
+        sys.exit(STOPPED)
+
+
+def _refuse(mistake: Exception, code: int) -> None:
+    print("error:", " ".join(str(mistake).split()), file=sys.stderr)
+    sys.exit(code)
+
+
+def made_by(asked: Asked) -> dict[str, str]:
+    """Command, and commit with machine: the first line of every result file."""
+    return {"command": asked.command, "commit": f"{code_version()} @ {machine()}"}
+
+
+def with_every_fold(asked: Asked) -> Asked:
+    """The same with all folds of the protocol, also where the config runs some of them."""
+    protocol = dataclasses.replace(asked.config.protocol, only=())
+    return asked._replace(config=dataclasses.replace(asked.config, protocol=protocol))
+
+
+def describe(ground: Ground) -> None:
+    """Says what is compared on which rows."""
+    recordings, split = ground.recordings, ground.split
+    print(
+        f"data   {recordings.name}: {len(recordings.labels)} windows, {len(set(recordings.subject))} subjects"
+    )
+    for note in recordings.notes:
+        print(f"note   {note}")
+    print(
+        f"split  {split.protocol}: {split.sentence}; {len(split.folds)} fold(s), {split.sha256[:12]}",
+        flush=True,
+    )
+
+
+def write_table(
+    asked: Asked,
+    table: Table,
+    ground: Ground,
+    about: str,
+    pictures: dict[str, Figure],
+    *,
+    more: str = "",
+    every_pair: bool = True,
+) -> None:
+    """Writes NAME.csv, .md, _subjects.csv, the statistics of `every_pair` (with LaTeX), pictures, and prints.
+
+    `about` follows data and protocol in titles · `pictures`: what follows NAME in the name of the file -> a figure
+    · `more`: text below the verdicts.
+    """
+    title, by = f"{ground.recordings.name}, {ground.split.protocol}{about}", made_by(asked)
+    markdown = table_text.to_markdown(table, title=title) + (f"\n{more}\n" if more else "")
+    notes = "".join(f"\n*{note}*\n" for note in ground.recordings.notes)
+    texts = {
+        ".md": f"{markdown}{notes}\n`{by['command']}` at {by['commit']}\n",
+        ".csv": table_text.to_csv(table, **by),
+        "_subjects.csv": table_text.to_subject_csv(table, **by),
+    }
+    summary = ""
+    if every_pair:
+        statistics = statistics_text.files_of(table, ground.recordings.emotions, title=title, **by)
+        texts |= {f"_{file}": text for file, text in statistics.items()}
+        summary = statistics_text.summary(statistics["statistics.md"])
+    write_files(asked, texts, pictures)
+    print(f"\n{markdown}\n{summary}")
+
+
+def write_files(asked: Asked, texts: dict[str, str], pictures: dict[str, Figure]) -> None:
+    """Writes NAME + each key, texts and pictures, and says where."""
+    asked.out.mkdir(parents=True, exist_ok=True)
+    for ending_of_name, text in texts.items():
+        (asked.out / f"{asked.name}{ending_of_name}").write_text(text, encoding="utf-8")
+    for ending_of_name, figure in pictures.items():
+        with styled():
+            figure.savefig(asked.out / f"{asked.name}{ending_of_name}.png", dpi=110)
+    print(f"\nwritten to {os.path.relpath(asked.out)}/{asked.name}*", flush=True)

@@ -1,0 +1,49 @@
+"""Commands of experiments/ as a user types them, on the tiny world of run_fixture.py."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+from run_fixture import TINY
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+# Quick rather than careful, and nothing that differs between the processes of this test and of other tests.
+SETTINGS = TINY | {"train.learning_rate": 2e-3, "train.epochs": 2, "train.select": "last"}
+
+
+def config_file(folder: pathlib.Path, **changes) -> pathlib.Path:
+    """A config file with the tiny settings and changes, "__" for the dot."""
+    settings = SETTINGS | {key.replace("__", "."): value for key, value in changes.items()}
+    file = folder / "configs" / "tiny.py"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(
+        "from mpcl_jax.config import default\n\n\ndef get_config():\n    config = default()\n"
+        f"    config.update_from_flattened_dict({settings!r})\n    return config\n"
+    )
+    return file
+
+
+def command(experiment: str, config: pathlib.Path, folder: pathlib.Path, *words: str) -> list[str]:
+    """The command line of `experiment` that keeps everything in `folder`."""
+    places = [f"--pieces={folder / 'pieces'}", f"--runs={folder / 'table'}", f"--out={folder / 'results'}"]
+    program = str(ROOT / "experiments" / f"{experiment}.py")
+    return [sys.executable, program, experiment, "--config", str(config), *places, *words]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+
+
+def made(experiment: str, config: pathlib.Path, folder: pathlib.Path, *words: str) -> str:
+    """What the finished command printed."""
+    ended = subprocess.run(
+        command(experiment, config, folder, *words),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout

@@ -1,0 +1,109 @@
+"""The main table as a command: in pieces on two workers, killed, resumed, and the same to the last bit."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+from table_fixture import ROOT, command, config_file, environment, made
+
+from mpcl_jax.benchmark.verification import check_shipped
+from mpcl_jax.data.npz_reader import parse_npz
+
+
+@pytest.fixture(scope="module")
+def killed_and_resumed(tmp_path_factory):
+    """Folder of a table that was killed when its first fold was finished, and what the second start printed."""
+    folder = tmp_path_factory.mktemp("table")
+    config = config_file(folder)
+    words = ("--workers=2", "--seeds=2", "--config.benchmark.baselines=train_mean,knn")
+    first = subprocess.Popen(
+        command("main_table", config, folder, *words),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    printed = []
+    for line in first.stdout:
+        printed.append(line)
+        if line.startswith("[") and "MPCL" in line:
+            first.send_signal(signal.SIGKILL)
+    assert first.wait(60) == -signal.SIGKILL, "".join(printed)
+    return folder, config, "".join(printed), made("main_table", config, folder, *words)
+
+
+def test_what_was_finished_is_not_done_again(killed_and_resumed):
+    _, _, first, second = killed_and_resumed
+    finished = sum(line.startswith("[") for line in first.splitlines())
+    assert finished >= 1
+    # 2 seeds of MPCL and one of two baselines, on three folds. The kill may come a moment after another piece.
+    told = int(second.partition(" pieces, ")[2].partition(" ")[0])
+    assert "12 pieces, " in second and finished <= told <= finished + 2
+    again = {line.split("  ")[2] for line in second.splitlines() if line.startswith("MPCL  seed 0")}
+    done = {line.split("  ")[2] for line in first.splitlines() if line.startswith("[") and "MPCL" in line}
+    assert done and not done & again
+
+
+def test_every_fold_is_the_sequential_one_to_the_last_bit(killed_and_resumed, tmp_path):
+    folder, config, _, _ = killed_and_resumed
+    child = [sys.executable, str(ROOT / "tests" / "sequential_child.py"), str(config), str(tmp_path)]
+    ended = subprocess.run(child, env=environment(), capture_output=True, text=True, timeout=600, check=False)
+    assert ended.returncode == 0, ended.stderr
+    for number in range(3):
+        name = f"folds/{number:02d}/predictions.npz"
+        sequential, ours = parse_npz(tmp_path / name), parse_npz(folder / "table/main_table/seed_0" / name)
+        assert {key: x.tobytes() for key, x in sequential.items()} == {
+            k: x.tobytes() for k, x in ours.items()
+        }
+
+
+def test_the_table_is_that_of_its_predictions(killed_and_resumed):
+    folder, _, _, _ = killed_and_resumed
+    checked = check_shipped(folder / "results" / "main_table.csv", folder / "table" / "main_table")
+    assert checked.differences == () and checked.compared > 100
+
+
+def test_results_name_command_commit_and_machine_and_no_path(killed_and_resumed):
+    folder, config, _, _ = killed_and_resumed
+    with (folder / "results" / "main_table.csv").open() as file:
+        first = file.readline()
+        rows = list(csv.DictReader(file))
+    assert (
+        first.startswith("# python experiments/main_table.py main_table --config ") and "--seeds=2" in first
+    )
+    assert " cores, jax " in first and str(folder / "pieces") not in first
+    assert {row["method"]: row["seeds"] for row in rows} == {"train_mean": "1", "knn": "1", "MPCL": "2"}
+    names = {file.name.removeprefix("main_table") for file in (folder / "results").iterdir()}
+    assert {
+        ".md",
+        ".csv",
+        "_subjects.csv",
+        "_statistics.md",
+        "_statistics.tex",
+        "_pairs.csv",
+        "_ranks.png",
+    } <= names
+
+
+def test_a_piece_says_what_it_is_and_keeps_no_checkpoints(killed_and_resumed):
+    folder, _, _, _ = killed_and_resumed
+    keys = [json.loads(file.read_text()) for file in (folder / "pieces").glob("*/piece.json")]
+    assert {key["method"] for key in keys} == {"MPCL", "train_mean", "knn"}
+    assert len(keys) == 12 and not list((folder / "pieces").glob("*/folds/00/checkpoints"))
+
+
+def test_a_users_mistake_is_one_line(tmp_path):
+    words = ("--config.model.widht=4",)
+    ended = subprocess.run(
+        command("main_table", config_file(tmp_path), tmp_path, *words),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: config.model.widht") and ended.stderr.count("\n") == 1

@@ -1,0 +1,64 @@
+"""What the pieces of test_workers.py do, in processes that import this file by its name."""
+
+import os
+import pathlib
+import signal
+import sys
+import time
+
+from mpcl_jax.benchmark.workers import Piece, run_pieces
+from mpcl_jax.train.endings import Stopped, TrainingError
+from mpcl_jax.train.interrupt import listening
+
+
+def note(file: pathlib.Path, stop) -> None:
+    """Tells of this process: its number, its threads, and what Ctrl-C does to it."""
+    print("first line\nsecond", end="")
+    print(" line")
+    ctrl_c = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    told = (os.getpid(), os.environ["NPROC"], os.environ["XLA_FLAGS"], os.environ["OMP_NUM_THREADS"], ctrl_c)
+    file.write_text(repr(told))
+
+
+def die_once(file: pathlib.Path, stop) -> None:
+    """Is killed the first time."""
+    if not file.exists():
+        file.write_text("")
+        os.kill(os.getpid(), signal.SIGKILL)
+    file.write_text("done")
+
+
+def die(stop) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def diverge(stop) -> None:
+    raise TrainingError("fold 1 of 2: not\nfinite")
+
+
+def forget(stop) -> None:
+    raise KeyError("a mistake in the program")
+
+
+def train(folder: pathlib.Path, seconds: float, stop) -> None:
+    """Like a training: epochs of 10 ms, in which a request waits, then the state is saved."""
+    (folder / "begun").write_text(str(os.getpid()))
+    with stop.deferred():
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not stop.asked:
+            time.sleep(0.01)
+        (folder / "saved").write_text("")
+
+
+if __name__ == "__main__":  # a table of two pieces, for signals and kills
+    # By this name: what stands in __main__ is another module for a worker.
+    from worker_functions import train as work
+
+    folders = [pathlib.Path(sys.argv[1]) / name for name in ("a", "b")]
+    for folder in folders:
+        folder.mkdir()
+    try:
+        with listening() as asked:
+            run_pieces([Piece(f.name, f.name, work, (f, 600.0)) for f in folders], 2, asked)
+    except Stopped:
+        sys.exit(75)
