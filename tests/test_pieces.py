@@ -38,6 +38,7 @@ def name_of(ground, number=1, **changes) -> str:
         {"data__cache": "elsewhere"},
         {"train__checkpoint_every": 7},
         {"train__folds_at_once": 3, "train__generator": "threefry2x32"},
+        {"train__stream_rows": 20},
         {"log__report": False},
         {"distributed__patience": 50},
         {"benchmark__mlp_trials": 2},

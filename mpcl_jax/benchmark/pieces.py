@@ -61,7 +61,7 @@ NEUTRAL = (
     "benchmark.table_text",
 )
 # Settings of `config.train` with which the same training runs another way.
-NO_RESULT = ("checkpoint_every", "folds_at_once", "skips_in_a_row")
+NO_RESULT = ("checkpoint_every", "folds_at_once", "skips_in_a_row", "stream_rows")
 
 
 class Ground(NamedTuple):
