@@ -37,6 +37,7 @@ several devices it is the part of one of them, as is the ceiling.
 import argparse
 import csv
 import dataclasses
+import gc
 import io
 import json
 import os
@@ -322,6 +323,7 @@ def main(words: list[str]) -> None:
     try:
         config = from_command_line(arguments.config, overrides)
         if arguments.started:
+            gc.set_threshold(100_000)  # as in mpcl_jax/main.py
             with tempfile.TemporaryDirectory() as workdir:
                 print(json.dumps(timed_start(config, pathlib.Path(workdir), arguments.started)))
             return

@@ -10,6 +10,7 @@ Ctrl-C at once. Exit codes: mpcl_jax/train/endings.py.
 """
 
 import contextlib
+import gc
 import os
 import pathlib
 import sys
@@ -30,6 +31,7 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default: runs
 
 def main(arguments: list[str]) -> None:
     """Runs the experiment; `arguments` are the program's name and the overrides of settings."""
+    gc.set_threshold(100_000)  # tracing makes many small objects; looking through them takes a fifth of it
     logging.set_verbosity(logging.ERROR)  # Orbax tells of every file it writes
     sys.stdout.reconfigure(
         errors="replace"
