@@ -36,6 +36,12 @@ def is_noticed(defect: Defect, folder: pathlib.Path) -> bool:
 
 
 @pytest.mark.long
+def test_without_a_defect_nothing_is_noticed(tmp_path):
+    everything = " ".join(sorted({test for defect in DEFECTS for test in defect.tests.split()}))
+    assert not is_noticed(DEFECTS[0]._replace(bad=DEFECTS[0].good, tests=everything), tmp_path / "copy")
+
+
+@pytest.mark.long
 def test_95_percent_of_the_defects_are_noticed(tmp_path):
     missed = []
     for number, defect in enumerate(DEFECTS, 1):

@@ -87,7 +87,7 @@ def after_200_steps(folder: pathlib.Path, assign_temperature: float) -> dict:
     answer = child(folder, "compare", str(assign_temperature))
     print(json.dumps(answer, indent=1))
     assert answer["steps"] == 200
-    assert answer["on eight devices"].pop("parameters without gradient") < 60  # of 3,000
+    assert answer["on eight devices"].pop("parameters without gradient") < 150
     return answer["on eight devices"]
 
 
@@ -96,7 +96,7 @@ def test_200_steps_on_one_device_and_on_eight(tmp_path):
     differences = after_200_steps(tmp_path, 0.02)
     assert max(differences[name] for name in ("parameters", "cooccurrence")) < 1e-5
     # The sharp assignment to slots, whose temperature is the default, makes 1e-5 of one rounding as well.
-    assert max(differences.values()) < 2e-4
+    assert max(differences.values()) < 5e-4
 
 
 @pytest.mark.long
