@@ -10,7 +10,7 @@ from mpcl_jax.config import ConfigError
 from mpcl_jax.data.protocols import make_split
 from mpcl_jax.data.settings import ProtocolConfig, SimulateConfig
 from mpcl_jax.data.simulate import simulate
-from mpcl_jax.plots import memory, results
+from mpcl_jax.plots import comparisons, memory, results
 from mpcl_jax.plots.protocols import split_grid
 from mpcl_jax.plots.ranking import critical_difference
 from mpcl_jax.plots.style import by_valence, shortened
@@ -221,3 +221,23 @@ def test_ranks_stand_in_order_and_a_bar_joins_each_group():
     spans = [bar.get_segments()[0][:, 1].round().tolist() for bar in bars]
     assert spans == [[0, 1], [1, 2]]
     assert axis.get_ylim()[0] > axis.get_ylim()[1]  # the best on top
+
+
+def test_differences_stand_at_their_values_and_only_those_off_zero_are_marked():
+    figure = comparisons.differences(["a", "b"], [0.1, -0.01], [0.05, -0.1], [0.2, 0.1], label="KL")
+    (axis,) = drawn(figure)
+    shown, not_shown = (line.get_xydata().tolist() for line in axis.lines[1:])
+    assert (shown, not_shown) == ([[0.1, 0]], [[-0.01, 1]])
+    ends = [path.vertices[:, 0].tolist() for path in axis.collections[0].get_paths()]
+    assert ends == [[0.05, 0.2], [-0.1, 0.1]]
+
+
+def test_curves_and_sweeps_hold_means_and_intervals_and_ring_the_value_in_use():
+    line = comparisons.Curve("train_mean", [1, 8], [0.3, 0.2], [0.25, 0.1], [0.35, 0.3])
+    (axis,) = drawn(comparisons.curves([line], across="people", up="KL"))
+    assert axis.lines[0].get_ydata().tolist() == [0.3, 0.2] and axis.lines[0].get_label() == "train mean"
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["1", "8"]
+    ends = [path.vertices[:, 1].tolist() for path in axis.collections[0].get_paths()]
+    assert ends == [[0.25, 0.35], [0.1, 0.3]]
+    axis, *others = drawn(comparisons.sweeps([(line, 8)], up="KL"))
+    assert not others and axis.lines[1].get_xydata().tolist() == [[1, 0.2]]

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from mpcl_jax.batch import Recordings
 from mpcl_jax.benchmark import baselines
 from mpcl_jax.benchmark.comparison import task_of
 from mpcl_jax.benchmark.piece_work import FOLD, begin_piece, ground_in_this_process, run_of
@@ -102,9 +101,3 @@ def save(file: pathlib.Path, subset: np.ndarray, predicted: np.ndarray) -> None:
 def load(file: pathlib.Path) -> np.ndarray:
     """The predictions [Q, P, C] of a finished piece, in the order of `subsets_of`."""
     return parse_npz(file)["predicted"]
-
-
-def rows_with_some(recordings: Recordings, kept: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Which of `rows` [N] have at least one of the `kept` modalities. [N] bool."""
-    present = np.stack([x[rows] for x in recordings.present.values()], axis=1)
-    return (present & kept).any(axis=1)

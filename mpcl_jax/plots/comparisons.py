@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 
 from mpcl_jax.plots.style import (
     BLUE,
-    FAINT,
     GREY,
     INK,
     ORANGE,
@@ -96,5 +95,6 @@ def sweeps(panels: Sequence[tuple[Curve, float]], *, up: str) -> Figure:
 
 def _with_intervals(axis: Axes, places, line: Curve, number: int) -> None:
     colour, mark = COLOURS[number % len(COLOURS)], MARKS[number % len(MARKS)]
-    axis.vlines(places, line.low, line.high, color=FAINT if number else SKY, linewidth=2.5)
-    axis.plot(places, line.mean, f"{mark}-", color=colour, linewidth=1.6, ms=5, label=line.name)
+    axis.vlines(places, line.low, line.high, color=colour, alpha=0.35, linewidth=2.5)
+    name = line.name.replace("_", " ")
+    axis.plot(places, line.mean, f"{mark}-", color=colour, linewidth=1.6, ms=5, label=name)
