@@ -53,7 +53,7 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
     picture = differences(
         order,
         *([found[name]._asdict()[field] for name in order] for field in ("difference", "low", "high")),
-        label=f"KL without this part minus KL of MPCL, 95 % interval over {table.over}; right of 0 = it helps",
+        label="KL without this part minus KL of MPCL, 95 %; right of 0: the part helps",
     )
     verdicts = ["Switched off, against the full model (intervals not corrected for the number of rows):", ""]
     verdicts += [compared.difference_line(name, found[name], to="the full model") for name in order]
