@@ -20,7 +20,7 @@ import table_command as command
 
 from mpcl_jax.benchmark import table_text
 from mpcl_jax.benchmark.comparison import wanted
-from mpcl_jax.benchmark.leaderboard import METHOD
+from mpcl_jax.benchmark.leaderboard import METHOD, count_of
 from mpcl_jax.benchmark.pieces import Ground, ground_of, with_split
 from mpcl_jax.benchmark.table_run import Fitted, Trained, baselines_of, complete, shares_of
 from mpcl_jax.data.manifest import Fold, in_order, sign_split, write_manifest
@@ -47,7 +47,7 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
     complete(
         [row for of_n in rows.values() for pair in of_n for row in pair], asked.store, asked.workers, stop
     )
-    cases = [series.Case(f"{n} {what}", table_of(ground, of_n, asked.store)) for n, of_n in rows.items()]
+    cases = [series.Case(count_of(n, what), table_of(ground, of_n, asked.store)) for n, of_n in rows.items()]
     verdicts = [
         f"- {case.name}: {line}" for case in cases for line in table_text.verdict(case.table).splitlines()
     ]

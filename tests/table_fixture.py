@@ -16,7 +16,7 @@ def config_file(folder: pathlib.Path, **changes) -> pathlib.Path:
     """A config file with the tiny settings and changes, "__" for the dot."""
     settings = SETTINGS | {key.replace("__", "."): value for key, value in changes.items()}
     file = folder / "configs" / "tiny.py"
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(
         "from mpcl_jax.config import default\n\n\ndef get_config():\n    config = default()\n"
         f"    config.update_from_flattened_dict({settings!r})\n    return config\n"

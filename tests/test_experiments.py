@@ -1,6 +1,7 @@
 """The experiments as commands, on one fold of the tiny world; they share their pieces."""
 
 import csv
+import json
 import pathlib
 import re
 import runpy
@@ -50,15 +51,23 @@ def test_ablation_and_sensitivity_share_the_full_model(folder, config):
     assert "3 pieces, 2 of them finished before" in printed
 
 
-def test_learning_curve_keeps_the_test_rows_and_draws_nested_people(folder, config):
-    printed = made("learning_curve", config, folder, *QUICK, "--large")
+def test_learning_curve_keeps_the_test_rows_and_draws_nested_people(folder):
+    everybody = config_file(folder / "more", protocol__only=(0,), protocol__validation=0.0)
+    printed = made("learning_curve", everybody, folder, *QUICK)
     rows = results(folder, "learning_curve")
-    assert [row["training subjects"] for row in rows if row["method"] == "MPCL"] == [
-        "1 subjects",
-        "2 subjects",
-    ]
+    sizes = [row["training subjects"] for row in rows if row["method"] == "MPCL"]
+    assert sizes == ["1 subject", "2 subjects", "3 subjects"]
     assert {row["method"] for row in rows} == {"train_mean", "knn", "MPCL"}
-    assert "- 2 subjects: MPCL beats the train mean" in printed
+    assert len({row["split_sha256"] for row in rows}) == 1  # the same test rows in every line
+    assert "- 3 subjects: MPCL beats the train mean" in printed
+    kept = []
+    for file in (folder / "pieces" / "manifests").iterdir():
+        manifest = json.loads(file.read_text())
+        fold = manifest["folds"][0]
+        trained = set(manifest["rows"]) - {name for part in ("test", "unused") for name in fold[part]}
+        kept.append(trained)
+    small, middle, large = sorted(kept, key=len)
+    assert small < middle < large
 
 
 def test_missing_modality_tries_every_subset(folder, config):
