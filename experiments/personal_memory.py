@@ -13,6 +13,7 @@ import argparse
 import csv
 import pathlib
 import sys
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,21 +21,46 @@ from mpcl_jax.batch import DataFileError
 from mpcl_jax.benchmark.statistics import paired_comparison, subject_interval
 from mpcl_jax.data.npz_reader import parse_npz
 from mpcl_jax.experiment import code_version
-from mpcl_jax.inspection.run_files import RunFiles, fold_folders, join_folds, read_csv, read_run
+from mpcl_jax.inspection.run_files import fold_folders, join_folds, read_csv, read_json, read_shares
 from mpcl_jax.metrics import scores
 from mpcl_jax.model.personal_memory import FLOOR, adapt, write_trials
 
 RECALLED, MEAN = "MPCL, recalled by query", "MPCL, mean surprise"
 
 
-def queries(run: RunFiles) -> np.ndarray:
-    """The queries [P, G, D] of all test windows of a run."""
-    folds = fold_folders(run.folder, read_csv(run.folder / "predictions.csv", commented=False)[0])
-    parts = [{"query": parse_npz(fold / "predictions.npz")["query"]} for fold in folds]
-    return join_folds(run.folder, parts, len(run.id))["query"]
+class Answers(NamedTuple):
+    """P test windows of all folds of a run, in the order of the manifest."""
+
+    folder: pathlib.Path
+    subject: np.ndarray  # [P] str
+    trial: np.ndarray  # [P] str
+    reported: np.ndarray  # [P, C] rows sum to 1
+    predicted: np.ndarray  # [P, C] rows sum to 1
+    baselines: dict[str, np.ndarray]  # method -> [P, C]
+    query: np.ndarray  # [P, G, D] unit rows
+    sharpness: float  # 1/τ of the prototype banks
 
 
-def after(run: RunFiles, predicted, query, written: int, most: int, beta: float) -> dict[str, float]:
+def read_answers(folder: pathlib.Path) -> Answers:
+    """What a run says and was told. Raises DataFileError naming the file that is missing or damaged."""
+    rows, _ = read_csv(folder / "predictions.csv", commented=False)
+    emotions = read_json(folder / "data.json")["emotions"]
+    folds = fold_folders(folder, rows)
+    queries = [{"query": parse_npz(fold / "predictions.npz")["query"]} for fold in folds]
+    baselines = [parse_npz(fold / "baselines.npz") for fold in folds if (fold / "baselines.npz").exists()]
+    return Answers(
+        folder,
+        subject=np.array([row["subject"] for row in rows]),
+        trial=np.array([row["trial"] for row in rows]),
+        reported=read_shares(folder, rows, "reported", emotions),
+        predicted=read_shares(folder, rows, "predicted", emotions),
+        baselines=join_folds(folder, baselines, len(rows)) if len(baselines) == len(folds) else {},
+        query=join_folds(folder, queries, len(rows))["query"],
+        sharpness=1.0 / read_json(folder / "config.json")["model"]["memory"]["temperature"],
+    )
+
+
+def after(run: Answers, predicted, written: int, most: int, beta: float) -> dict[str, float]:
     """KL of every person, mean over the windows behind the first `most` trials, `written` of which were written."""
     found = {}
     log_probs = np.log(np.maximum(predicted, FLOOR))
@@ -47,20 +73,19 @@ def after(run: RunFiles, predicted, query, written: int, most: int, beta: float)
         asked = own[np.isin(run.trial[own], trials[most:])]
         answer = log_probs[asked]
         if written:
-            memory = write_trials(run.trial[known], query[known], log_probs[known], run.reported[known])
-            answer = adapt(answer, query[asked], memory, beta)
+            memory = write_trials(run.trial[known], run.query[known], log_probs[known], run.reported[known])
+            answer = adapt(answer, run.query[asked], memory, beta)
         shares = np.exp(answer)
         found[person] = scores(run.reported[asked], shares / shares.sum(1, keepdims=True))["kl"].mean()
     return found
 
 
-def measure(run: RunFiles, most: int) -> dict[tuple[str, int], dict[str, float]]:
+def measure(run: Answers, most: int) -> dict[tuple[str, int], dict[str, float]]:
     """(method, n) -> KL by person."""
-    query, sharp = queries(run), 1.0 / run.config["model"]["memory"]["temperature"]
     rows = {name: (shares, 0.0) for name, shares in run.baselines.items()}
-    rows |= {MEAN: (run.predicted, 0.0), RECALLED: (run.predicted, sharp)}
+    rows |= {MEAN: (run.predicted, 0.0), RECALLED: (run.predicted, run.sharpness)}
     return {
-        (name, n): after(run, shares, query, n, most, beta)
+        (name, n): after(run, shares, n, most, beta)
         for name, (shares, beta) in rows.items()
         for n in range(most + 1)
     }
@@ -101,7 +126,7 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, help="the .csv to write")
     asked = parser.parse_args()
     try:
-        of_runs = [measure(read_run(folder), asked.most) for folder in asked.run]
+        of_runs = [measure(read_answers(folder), asked.most) for folder in asked.run]
     except DataFileError as mistake:
         sys.exit(f"error: {mistake}")
     rows = report(mean_over_seeds(of_runs), asked.most)
