@@ -56,17 +56,17 @@ STEPS = [
     Defect("train/augment.py", "labels=mixed(batch.labels)", "labels=batch.labels", AUGMENT),
 ]
 FOLDS = [
-    Defect("train/folds.py", "jax.random.fold_in(key, step + 1), most", "key, most", EPOCH),
-    Defect("train/folds.py", "< fold.train_count, drawn, 2.0)", "< 2**30, drawn, 2.0)", EPOCH),
+    Defect("train/epoch.py", "jax.random.fold_in(key, number + 1), most", "key, most", EPOCH),
+    Defect("train/epoch.py", "< fold.train_count, drawn, 2.0)", "< 2**30, drawn, 2.0)", EPOCH),
     Defect(
-        "train/folds.py", "(count * size) % fold.train_count]", "(count * size) % len(fold.train)]", EPOCH
+        "train/epoch.py", "(count * size) % fold.train_count]", "(count * size) % len(fold.train)]", EPOCH
     ),
-    Defect("train/folds.py", "jnp.isfinite(kl) & (kl < ", "jnp.isfinite(kl) & (kl > ", RUN),
-    Defect("train/folds.py", "jnp.isfinite(kl) & (kl < ", "(kl < ", PROTECTION),
-    Defect("train/folds.py", "jnp.where(real, per_row, 0.0)", "per_row", PROTECTION),
-    Defect("train/folds.py", "(x[chosen] - fold.mean[m][None])", "x[chosen]", EPOCH),
-    Defect("train/folds.py", "jnp.where(made, values, 0.0)", "values", PROTECTION),
-    Defect("train/folds.py", "-1 - guard.skipped[-1]", "-1", PROTECTION),
+    Defect("train/epoch.py", "jnp.isfinite(kl) & (kl < ", "jnp.isfinite(kl) & (kl > ", RUN),
+    Defect("train/epoch.py", "jnp.isfinite(kl) & (kl < ", "(kl < ", PROTECTION),
+    Defect("train/epoch.py", "jnp.where(real, per_row, 0.0)", "per_row", PROTECTION),
+    Defect("train/epoch.py", "(x[chosen] - fold.mean[m][None])", "x[chosen]", EPOCH),
+    Defect("train/epoch.py", "jnp.where(made, values, 0.0)", "values", PROTECTION),
+    Defect("train/epoch.py", "-1 - guard.skipped[-1]", "-1", PROTECTION),
 ]
 STATES = [
     Defect(
