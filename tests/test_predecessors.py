@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mpcl_jax import metrics
-from mpcl_jax.benchmark import emotion_dict, helo, network
+from mpcl_jax.benchmark import emotion_dict, helo, network, transformer
 from mpcl_jax.benchmark.means import predict_train_mean
 from mpcl_jax.benchmark.selection import Block, Part
 from mpcl_jax.benchmark.transformer import ModalityTokens
@@ -91,9 +91,9 @@ def test_the_search_takes_its_budget_from_the_documented_settings(monkeypatch, m
     train = planted(rows=30)
     method.fit_predict(train, train.x, BLOCKS, seed=0, trials=1)
     method.fit_predict(train, train.x, BLOCKS, seed=0, trials=6)
-    assert seen[0] == [method.FIRST[0]]
-    assert seen[1][:3] == list(method.FIRST) and len(set(seen[1])) == 6
-    assert all(each.epochs <= method.EPOCHS and (each.width, each.depth) == (32, 1) for each in seen[1])
+    assert seen[0] == [transformer.FIRST[0]]
+    assert seen[1][:3] == list(transformer.FIRST) and len(set(seen[1])) == 6
+    assert all(each.epochs <= transformer.EPOCHS and (each.width, each.depth) == (32, 1) for each in seen[1])
 
 
 @pytest.mark.parametrize("groups", ["ppb", "pb", "p", "b", "bb", "pp"])

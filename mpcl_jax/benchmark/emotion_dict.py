@@ -36,26 +36,27 @@ import numpy as np
 from mpcl_jax.benchmark import network
 from mpcl_jax.benchmark.network import Candidate, Network, Problem
 from mpcl_jax.benchmark.selection import Block, Part
-from mpcl_jax.benchmark.transformer import ModalityTokens, TransformerLayer, dropped, key_of
+from mpcl_jax.benchmark.transformer import (
+    HEADS,
+    HIDDEN,
+    TOKENS,
+    WIDTH,
+    ModalityTokens,
+    TransformerLayer,
+    draw_candidates,
+    dropped,
+    key_of,
+)
 
-TOKENS, HEADS, HIDDEN = 2, 4, 64
 ELEMENT_WIDTH, ELEMENTS = 64, 32
 AUXILIARY = 0.1  # weight of each auxiliary loss
-
-WIDTHS, DEPTHS, EPOCHS = (32,), (1,), 60
-# Signals that say little, some and much about the labels.
-FIRST = (
-    Candidate(32, 1, dropout=0.4, input_dropout=0.4, decay=0.1, learning_rate=1e-3, epochs=40),
-    Candidate(32, 1, dropout=0.2, input_dropout=0.0, decay=0.1, learning_rate=2e-3, epochs=60),
-    Candidate(32, 1, dropout=0.4, input_dropout=0.2, decay=0.1, learning_rate=3e-4, epochs=40),
-)
 
 
 def fit_predict(
     train: Part, x: np.ndarray, blocks: tuple[Block, ...], *, seed: int, trials: int
 ) -> np.ndarray:
     """Searches `trials` >= 1 settings, refits and predicts the test rows `x` [M, P]: [M, C], as `network.py` says."""
-    candidates = network.draw_candidates(FIRST, WIDTHS, DEPTHS, seed=seed, trials=trials, most_epochs=EPOCHS)
+    candidates = draw_candidates(seed, trials)
     return network.fit_predict(network_of(blocks, train.labels.shape[1]), candidates, train, x, seed=seed)
 
 
@@ -71,11 +72,10 @@ class EmotionDict(nn.Module):
 
         Of the whole first, then of each of the M modalities alone.
         """
-        width = WIDTHS[0]
-        tokens = ModalityTokens(self.blocks, TOKENS, width, name="tokens")(x)
+        tokens = ModalityTokens(self.blocks, TOKENS, WIDTH, name="tokens")(x)
         tokens += self.param("place", nn.initializers.normal(0.02), tokens.shape[1:])[None]
         tokens = dropped(tokens, dropout, key_of(key, 2))
-        together = tokens.reshape(len(x), -1, width)
+        together = tokens.reshape(len(x), -1, WIDTH)
         together = TransformerLayer(HEADS, HIDDEN, name="whole")(together, dropout, key_of(key, 0))
         # One layer for each modality, with parameters of its own.
         each = nn.vmap(

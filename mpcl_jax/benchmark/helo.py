@@ -38,27 +38,29 @@ from einops import rearrange
 from mpcl_jax.benchmark import network
 from mpcl_jax.benchmark.network import Candidate, Network, Problem
 from mpcl_jax.benchmark.selection import Block, Part
-from mpcl_jax.benchmark.transformer import Attention, ModalityTokens, TransformerLayer, dropped, key_of
+from mpcl_jax.benchmark.transformer import (
+    HEADS,
+    HIDDEN,
+    TOKENS,
+    WIDTH,
+    Attention,
+    ModalityTokens,
+    TransformerLayer,
+    draw_candidates,
+    dropped,
+    key_of,
+)
 
-TOKENS, HEADS, HIDDEN = 2, 4, 64
 TRANSPORT_STEPS, SINKHORN_STEPS = 5, 5
 SHARPNESS = 0.1  # entropic regularisation of the transport
 CORRELATION = 1.0  # weight of the alignment of correlations
-
-WIDTHS, DEPTHS, EPOCHS = (32,), (1,), 60
-# Signals that say little, some and much about the labels.
-FIRST = (
-    Candidate(32, 1, dropout=0.4, input_dropout=0.4, decay=0.1, learning_rate=1e-3, epochs=40),
-    Candidate(32, 1, dropout=0.2, input_dropout=0.0, decay=0.1, learning_rate=2e-3, epochs=60),
-    Candidate(32, 1, dropout=0.4, input_dropout=0.2, decay=0.1, learning_rate=3e-4, epochs=40),
-)
 
 
 def fit_predict(
     train: Part, x: np.ndarray, blocks: tuple[Block, ...], *, seed: int, trials: int
 ) -> np.ndarray:
     """Searches `trials` >= 1 settings, refits and predicts the test rows `x` [M, P]: [M, C], as `network.py` says."""
-    candidates = network.draw_candidates(FIRST, WIDTHS, DEPTHS, seed=seed, trials=trials, most_epochs=EPOCHS)
+    candidates = draw_candidates(seed, trials)
     return network.fit_predict(network_of(blocks, train.labels.shape[1]), candidates, train, x, seed=seed)
 
 
@@ -71,21 +73,20 @@ class HeLo(nn.Module):
     @nn.compact
     def __call__(self, x, dropout=0.0, key=None):
         """`x` [B, P]. Returns log-probabilities [B, C] and cosines of the emotion embeddings [C, C]."""
-        width = WIDTHS[0]
-        tokens = ModalityTokens(self.blocks, TOKENS, width, name="tokens")(x)
+        tokens = ModalityTokens(self.blocks, TOKENS, WIDTH, name="tokens")(x)
         layer = TransformerLayer(HEADS, HIDDEN, name="layer")
         sides = self._sides(dropped(tokens, dropout, key_of(key, 0)))
         sides = [layer(side, dropout, key_of(key, 1 + place)) for place, side in enumerate(sides)]
         fused = jnp.concatenate(sides, axis=1)
         fused = nn.Dense(self.emotions, name="fused")(fused.swapaxes(1, 2)).swapaxes(1, 2)  # [B, C, D]
 
-        embedding = self.param("emotions", nn.initializers.uniform(1.0), (self.emotions, width))
+        embedding = self.param("emotions", nn.initializers.uniform(1.0), (self.emotions, WIDTH))
         correlation = cosines(embedding)
         asked = jnp.broadcast_to(embedding, (len(x), *embedding.shape))
         answer = Attention(1, name="emotion_attention")(asked, fused, correlation)
         hidden = rearrange(answer, "b c d -> b (c d)")
         for name in ("first", "second"):
-            hidden = nn.relu(nn.Dense(width, name=name)(hidden))
+            hidden = nn.relu(nn.Dense(WIDTH, name=name)(hidden))
         return jax.nn.log_softmax(nn.Dense(self.emotions, name="output")(hidden)), correlation
 
     def _sides(self, tokens) -> list:

@@ -1,4 +1,4 @@
-"""Layers that EmotionDict and HeLo share: modalities into tokens, attention, one transformer layer.
+"""What EmotionDict and HeLo share: sizes and search, modalities into tokens, attention, one transformer layer.
 
 Dropout rates are traced, so that all candidates of a search share one program; Flax's own Dropout wants a number.
 """
@@ -8,8 +8,23 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 
-from mpcl_jax.benchmark.network import keep
+from mpcl_jax.benchmark import network
+from mpcl_jax.benchmark.network import Candidate, keep
 from mpcl_jax.benchmark.selection import Block
+
+TOKENS, WIDTH, HEADS, HIDDEN = 2, 32, 4, 64
+EPOCHS = 60
+# Signals that say little, some and much about the labels.
+FIRST = (
+    Candidate(WIDTH, 1, dropout=0.4, input_dropout=0.4, decay=0.1, learning_rate=1e-3, epochs=40),
+    Candidate(WIDTH, 1, dropout=0.2, input_dropout=0.0, decay=0.1, learning_rate=2e-3, epochs=60),
+    Candidate(WIDTH, 1, dropout=0.4, input_dropout=0.2, decay=0.1, learning_rate=3e-4, epochs=40),
+)
+
+
+def draw_candidates(seed: int, trials: int) -> list[Candidate]:
+    """`trials` >= 1 settings, those of `FIRST` first; one layer of one width each."""
+    return network.draw_candidates(FIRST, (WIDTH,), (1,), seed=seed, trials=trials, most_epochs=EPOCHS)
 
 
 def dropped(x, dropout, key):
