@@ -20,8 +20,9 @@ import numpy as np
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.benchmark.statistics import paired_comparison, subject_interval
 from mpcl_jax.data.npz_reader import parse_npz
-from mpcl_jax.experiment import code_version
-from mpcl_jax.inspection.run_files import fold_folders, join_folds, read_csv, read_json, read_shares
+from mpcl_jax.environment import code_version
+from mpcl_jax.inspection.run_files import join_folds, read_json
+from mpcl_jax.inspection.tested import Tested, read_tested
 from mpcl_jax.metrics import scores
 from mpcl_jax.model.personal_memory import FLOOR, adapt, write_trials
 
@@ -29,33 +30,21 @@ RECALLED, MEAN = "MPCL, recalled by query", "MPCL, mean surprise"
 
 
 class Answers(NamedTuple):
-    """P test windows of all folds of a run, in the order of the manifest."""
+    """What a run was tested on, and what its memory of people needs beside that."""
 
-    folder: pathlib.Path
-    subject: np.ndarray  # [P] str
-    trial: np.ndarray  # [P] str
-    reported: np.ndarray  # [P, C] rows sum to 1
-    predicted: np.ndarray  # [P, C] rows sum to 1
-    baselines: dict[str, np.ndarray]  # method -> [P, C]
+    tested: Tested
     query: np.ndarray  # [P, G, D] unit rows
     sharpness: float  # 1/τ of the prototype banks
 
 
 def read_answers(folder: pathlib.Path) -> Answers:
     """What a run says and was told. Raises DataFileError naming the file that is missing or damaged."""
-    rows, _ = read_csv(folder / "predictions.csv", commented=False)
-    emotions = read_json(folder / "data.json")["emotions"]
-    folds = fold_folders(folder, rows)
-    queries = [{"query": parse_npz(fold / "predictions.npz")["query"]} for fold in folds]
-    baselines = [parse_npz(fold / "baselines.npz") for fold in folds if (fold / "baselines.npz").exists()]
+    tested = read_tested(folder)
+    files = [folder / "folds" / f"{number:02d}" / "predictions.npz" for number in np.unique(tested.fold)]
+    queries = [{"query": parse_npz(file)["query"]} for file in files]
     return Answers(
-        folder,
-        subject=np.array([row["subject"] for row in rows]),
-        trial=np.array([row["trial"] for row in rows]),
-        reported=read_shares(folder, rows, "reported", emotions),
-        predicted=read_shares(folder, rows, "predicted", emotions),
-        baselines=join_folds(folder, baselines, len(rows)) if len(baselines) == len(folds) else {},
-        query=join_folds(folder, queries, len(rows))["query"],
+        tested,
+        query=join_folds(folder, queries, len(tested.id))["query"],
         sharpness=1.0 / read_json(folder / "config.json")["model"]["memory"]["temperature"],
     )
 
@@ -64,26 +53,30 @@ def after(run: Answers, predicted, written: int, most: int, beta: float) -> dict
     """KL of every person, mean over the windows behind the first `most` trials, `written` of which were written."""
     found = {}
     log_probs = np.log(np.maximum(predicted, FLOOR))
-    for person in dict.fromkeys(run.subject.tolist()):
-        own = np.flatnonzero(run.subject == person)
-        trials = list(dict.fromkeys(run.trial[own].tolist()))
+    for person in dict.fromkeys(run.tested.subject.tolist()):
+        own = np.flatnonzero(run.tested.subject == person)
+        trials = list(dict.fromkeys(run.tested.trial[own].tolist()))
         if len(trials) <= most:
-            raise DataFileError(run.folder, f"{person} has {len(trials)} trials: choose --most below that")
-        known = own[np.isin(run.trial[own], trials[:written])]
-        asked = own[np.isin(run.trial[own], trials[most:])]
+            raise DataFileError(
+                run.tested.folder, f"{person} has {len(trials)} trials: choose --most below that"
+            )
+        known = own[np.isin(run.tested.trial[own], trials[:written])]
+        asked = own[np.isin(run.tested.trial[own], trials[most:])]
         answer = log_probs[asked]
         if written:
-            memory = write_trials(run.trial[known], run.query[known], log_probs[known], run.reported[known])
+            memory = write_trials(
+                run.tested.trial[known], run.query[known], log_probs[known], run.tested.reported[known]
+            )
             answer = adapt(answer, run.query[asked], memory, beta)
         shares = np.exp(answer)
-        found[person] = scores(run.reported[asked], shares / shares.sum(1, keepdims=True))["kl"].mean()
+        found[person] = scores(run.tested.reported[asked], shares / shares.sum(1, keepdims=True))["kl"].mean()
     return found
 
 
 def measure(run: Answers, most: int) -> dict[tuple[str, int], dict[str, float]]:
     """(method, n) -> KL by person."""
-    rows = {name: (shares, 0.0) for name, shares in run.baselines.items()}
-    rows |= {MEAN: (run.predicted, 0.0), RECALLED: (run.predicted, run.sharpness)}
+    rows = {name: (shares, 0.0) for name, shares in run.tested.baselines.items()}
+    rows |= {MEAN: (run.tested.predicted, 0.0), RECALLED: (run.tested.predicted, run.sharpness)}
     return {
         (name, n): after(run, shares, n, most, beta)
         for name, (shares, beta) in rows.items()
