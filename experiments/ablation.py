@@ -29,6 +29,7 @@ SWITCHES = {
     "unpaired slots": {"model.memory.paired": False},
     "one prototype per emotion": {"model.memory.slots": 1},
     "start from noise": {"model.memory.start": "noise"},
+    "no recall": {"model.memory.recall": False},
     "no distillation": {"loss.relation_distillation": 0.0},
     "no prototype loss": {"loss.prototype": 0.0},
     "no co-occurrence loss": {"loss.cooccurrence": 0.0},

@@ -5,8 +5,9 @@
     python experiments/missing_modality.py missing_dmer --config configs/dmer_groups.py --data SAMPLE.mat
 
 Trained once with everything (3 seeds), tested on the same windows from each subset. MPCL recalls the query of an
-absent group from its prototypes; MPCL without memory has nothing to recall from; baselines get the training mean in
-place of what is missing. Modality dropout is on for both: the config's, or .1 where it has none. --large: all folds.
+absent group from its prototypes; MPCL without recall reads only the side that is there, MPCL without memory has no
+banks at all; baselines get the training mean in place of what is missing. Modality dropout is on for all three: the
+config's, or .1 where it has none. --large: all folds.
 Writes experiments/results/NAME.csv, .md, .tex and NAME.png.
 """
 
@@ -25,7 +26,10 @@ from mpcl_jax.benchmark.table_run import Fitted, complete, subsets_said
 from mpcl_jax.plots.comparisons import Curve, curves
 from mpcl_jax.train.interrupt import StopRequest
 
-WITHOUT = "MPCL without memory"
+WITHOUT = {
+    "MPCL without recall": {"model.memory.recall": False},
+    "MPCL without memory": {"model.memory.enabled": False, "model.cooccurrence.enabled": False},
+}
 
 
 def make(asked: command.Asked, stop: StopRequest) -> None:
@@ -38,8 +42,7 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
         )
     ground = ground_of(asked.config)
     mpcl = compared.start(asked, ground)._replace(subsets=True)
-    no_memory = {"model.memory.enabled": False, "model.cooccurrence.enabled": False}
-    rows = [mpcl, *compared.variants_of(asked, mpcl, {WITHOUT: no_memory})]
+    rows = [mpcl, *compared.variants_of(asked, mpcl, WITHOUT)]
     others = Fitted(wanted(asked.config.benchmark), asked.config, ground, range(asked.baseline_seeds), True)
     complete([*rows, others], asked.store, asked.workers, stop)
     said = {row.name: [subsets_said(row, row.name, seed, asked.store) for seed in row.seeds] for row in rows}
@@ -75,8 +78,9 @@ def verdicts_of(cases: list[series.Case], subset: np.ndarray, recordings: Record
             continue
         lines += [f"- {case.name}: {line}" for line in table_text.verdict(case.table).splitlines()]
         found = compared.against_mpcl(case.table)
-        if WITHOUT in found:
-            lines.append(compared.difference_line(f"{case.name}: {WITHOUT}", found[WITHOUT]))
+        for name in WITHOUT:
+            if name in found:
+                lines.append(compared.difference_line(f"{case.name}: {name}", found[name]))
     return lines
 
 
@@ -88,7 +92,7 @@ def picture(cases: list[series.Case], subset: np.ndarray):
     for name, rows in series.methods_of(cases).items():
         kl = np.array([row.mean["kl"] for row in rows])
         of_size = [kl[left == count] for count in counts]
-        if name in (METHOD, WITHOUT, "train_mean", "ridge", "extra_trees", "mlp"):
+        if name in (METHOD, *WITHOUT, "train_mean", "ridge", "extra_trees", "mlp"):
             ends = ([x.min() for x in of_size], [x.max() for x in of_size])
             lines.append(Curve(name, counts.tolist(), [x.mean() for x in of_size], *ends))
     return curves(lines, across="modalities left (bars: best to worst subset)", up="KL, mean over subsets")

@@ -14,6 +14,7 @@ from mpcl_jax.config import default, resolve
 
 sys.path.insert(0, str(ROOT / "experiments"))
 import ablation
+import missing_modality
 import sensitivity
 
 FILES = {"ablation": ("_statistics.tex", "_pairs.csv"), "sensitivity": (), "learning_curve": (".tex",)}
@@ -79,14 +80,15 @@ def test_missing_modality_tries_every_subset(folder, config):
     names = set(left[0].removesuffix(" (all)").split(" + "))
     assert len(left) == 2 ** len(names) - 1
     assert any("(physiological)" in name for name in left) and any("(behavioural)" in name for name in left)
-    assert {row["method"] for row in rows} == {"train_mean", "ridge", "MPCL", "MPCL without memory"}
+    assert {row["method"] for row in rows} == {"train_mean", "ridge", "MPCL", *missing_modality.WITHOUT}
     # The train mean does not look at signals; the others do.
     kl = {
         method: {row["kl"] for row in rows if row["method"] == method}
         for method in ("train_mean", "ridge", "MPCL")
     }
     assert len(kl["train_mean"]) == 1 and len(kl["ridge"]) > 1 and len(kl["MPCL"]) > 1
-    assert re.search(r"\(behavioural\): MPCL without memory: .* MPCL \(KL ", printed)
+    for name in missing_modality.WITHOUT:
+        assert re.search(rf"\(behavioural\): {name}: .* MPCL \(KL ", printed)
 
 
 def test_every_switch_of_the_method_has_a_row():

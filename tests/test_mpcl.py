@@ -92,6 +92,27 @@ def test_the_query_of_an_absent_side_is_recalled_through_the_other(sample, absen
     np.testing.assert_allclose(calm.query[sample, absent], wanted, atol=1e-4)
 
 
+def test_without_recall_an_absent_side_says_nothing():
+    """Its query is zero, and so are its similarities: equally far from the prototypes of every emotion."""
+    model, values = tiny(changed(MODEL, memory={"recall": False}))
+    values = with_norm_bias(values)
+    output = quick_jit(lambda v, b: model.apply(v, b, train=False))(values, partly())
+    for sample, absent in [(2, 1), (3, 0)]:
+        assert not np.asarray(output.query)[sample, absent].any()
+        assert not np.asarray(output.similarity)[sample, absent].any()
+        assert np.asarray(output.query)[sample, 1 - absent].any()
+
+
+def with_norm_bias(values):
+    """`values` as after some training: the query of zeros is not zero, because the norm before it has a bias."""
+
+    def add(path, leaf):
+        keys = [str(getattr(key, "key", "")) for key in path]
+        return leaf + 1.0 if keys[-1] == "bias" and "query_norm" in keys[-2] else leaf
+
+    return jax.tree_util.tree_map_with_path(add, values)
+
+
 ABSENT = [(1, "eda"), (2, "face"), (3, "eda"), (3, "bvp")]
 
 

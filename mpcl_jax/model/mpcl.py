@@ -25,7 +25,7 @@ class MPCLOutput(NamedTuple):
     """Everything a loss, the memory or a reader of results may ask of one forward pass."""
 
     log_probs: jnp.ndarray  # [B, C] predicted log-probabilities
-    query: jnp.ndarray  # [B, G, D] unit rows; recalled where the group is absent
+    query: jnp.ndarray  # [B, G, D] unit rows; where the group is absent recalled, or zeros
     present: jnp.ndarray  # [B, G] bool, the group has at least one modality in this sample
     similarity: jnp.ndarray  # [B, G, C, K] s_g, to all prototypes; zeros without a memory
     cooccurrence_map: (
@@ -57,7 +57,10 @@ class MPCL(nn.Module):
         memory, query, similarity = None, fused.query, None
         if settings.memory.enabled:
             memory = self._memory()
-            query = recall_absent(fused.query, fused.present, memory.bank, settings.memory.temperature)
+            if settings.memory.recall:
+                query = recall_absent(query, fused.present, memory.bank, settings.memory.temperature)
+            else:
+                query = jnp.where(fused.present[..., None], query, 0.0)
             similarity = similarities(query, memory.bank, settings.memory.temperature)
         emotion_tokens = PrototypeReading(emotions, settings.dropout, dtype=self.dtype, name="reading")(
             fused.feature, similarity, train=train

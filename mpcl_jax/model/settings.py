@@ -60,6 +60,8 @@ class MemoryConfig:
     start: str = setting("evidence", one_of("evidence", "noise"))
     # A slot used less than this share of what its emotion's slots get on average is re-seeded. 0 = never.
     reseed_below: float = setting(0.02, below_one())
+    # Ask the banks for the query of an absent side. Off: an absent side says nothing.
+    recall: bool = setting(True, SWITCH)
 
 
 @dataclasses.dataclass(frozen=True)
