@@ -1,6 +1,7 @@
 """From rows to tables: what the experiments that compare variants of MPCL share."""
 
 import dataclasses
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from mpcl_jax.benchmark.table_run import Fitted, Trained, baselines_of, choices_
 from mpcl_jax.benchmark.table_text import interval, short
 from mpcl_jax.collected import collect_run
 from mpcl_jax.config import ConfigError, resolve
+from mpcl_jax.data.manifest import Fold, sign_split, write_manifest
 from mpcl_jax.settings import Config
 from mpcl_jax.train.interrupt import StopRequest
 
@@ -26,6 +28,19 @@ def changed(config: Config, settings: dict[str, Any]) -> Config:
     values = ConfigDict(dataclasses.asdict(config))
     values.update_from_flattened_dict(settings)
     return resolve(values)
+
+
+def with_folds(config: Config, ground: Ground, folds: Sequence[Fold], store: pathlib.Path) -> Config:
+    """The config with `folds` in place of those of its protocol, as a manifest that is written into `store`.
+
+    `folds` are as many as the protocol has; those that the table does not run may be as they were.
+    """
+    split = sign_split(ground.recordings, ground.whole.protocol, folds, ground.recordings.name)
+    file = store / "manifests" / f"{split.sha256[:20]}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_manifest(split, ground.recordings, file)
+    protocol = dataclasses.replace(config.protocol, manifest=str(file), only=ground.numbers)
+    return dataclasses.replace(config, protocol=protocol)
 
 
 def variants_of(asked: command.Asked, mpcl: Trained, changes: dict[str, dict[str, Any]]) -> list[Trained]:

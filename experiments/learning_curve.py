@@ -4,13 +4,12 @@
     python experiments/learning_curve.py curve_wesad --config configs/wesad.py --data WESAD
     python experiments/learning_curve.py curve_dmer --config configs/dmer_groups.py --data SAMPLE.mat
 
-The test rows of every fold stay as they are; of its training part only n people are kept, drawn anew for each of
---seeds (default 3); those of a smaller n are among those of a larger one. Each draw is a manifest in the folder of
-the pieces. Four sizes by default, eight and every fold with --large. Writes experiments/results/NAME.csv, .md, .tex
-and NAME.png.
+MPCL with and without its memory, beside all baselines. The test rows of every fold stay as they are; of its training
+part only n people are kept, drawn anew for each of --seeds (default 3); those of a smaller n are among those of a
+larger one. Each draw is a manifest in the folder of the pieces. Four sizes by default, eight and every fold with
+--large. Writes experiments/results/NAME.csv, .md, .tex and NAME.png.
 """
 
-import dataclasses
 import pathlib
 
 import compared
@@ -23,11 +22,13 @@ from mpcl_jax.benchmark.comparison import wanted
 from mpcl_jax.benchmark.leaderboard import METHOD, count_of
 from mpcl_jax.benchmark.pieces import Ground, ground_of, with_split
 from mpcl_jax.benchmark.table_run import Fitted, Trained, baselines_of, complete, shares_of
-from mpcl_jax.data.manifest import Fold, in_order, sign_split, write_manifest
+from mpcl_jax.data.manifest import Fold, in_order
 from mpcl_jax.plots.comparisons import Curve, curves
 from mpcl_jax.settings import Config
 from mpcl_jax.train.interrupt import StopRequest
 
+WITHOUT = "MPCL without memory"
+NO_MEMORY = {"model.memory.enabled": False, "model.cooccurrence.enabled": False}
 FEWEST = 3  # training people of a fold; with fewer, trials are counted
 
 
@@ -45,12 +46,14 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
         for n in sizes(ground, ids, 8 if asked.large else 4)
     }
     complete(
-        [row for of_n in rows.values() for pair in of_n for row in pair], asked.store, asked.workers, stop
+        [row for of_n in rows.values() for draw in of_n for row in draw], asked.store, asked.workers, stop
     )
     cases = [series.Case(count_of(n, what), table_of(ground, of_n, asked.store)) for n, of_n in rows.items()]
-    verdicts = [
-        f"- {case.name}: {line}" for case in cases for line in table_text.verdict(case.table).splitlines()
-    ]
+    verdicts = []
+    for case in cases:
+        verdicts += [f"- {case.name}: {line}" for line in table_text.verdict(case.table).splitlines()]
+        found = compared.against_mpcl(case.table)[WITHOUT]
+        verdicts.append(compared.difference_line(f"{case.name}: {WITHOUT}", found))
     lines = [
         Curve(name, list(rows), [r.mean["kl"] for r in of_n], [r.low for r in of_n], [r.high for r in of_n])
         for name, of_n in series.methods_of(cases).items()
@@ -86,30 +89,27 @@ def smaller(
         folds[number] = Fold(
             fold.name, "", fold.train[np.isin(ids[fold.train], drawn)], fold.validation, fold.test
         )
-    split = sign_split(ground.recordings, ground.whole.protocol, folds, ground.recordings.name)
-    file = store / "manifests" / f"{split.sha256[:20]}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_manifest(split, ground.recordings, file)
-    return dataclasses.replace(
-        config, protocol=dataclasses.replace(config.protocol, manifest=str(file), only=ground.numbers)
-    )
+    return compared.with_folds(config, ground, folds, store)
 
 
-def rows_of(config: Config, base: Ground, seed: int) -> tuple[Trained, Fitted]:
-    """MPCL and all baselines on one draw."""
+def rows_of(config: Config, base: Ground, seed: int) -> tuple[Trained, Trained, Fitted]:
+    """MPCL, the same without its memory, and all baselines on one draw."""
     ground, seeds = with_split(base, config), range(seed, seed + 1)
-    return Trained(METHOD, config, ground, seeds), Fitted(wanted(config.benchmark), config, ground, seeds)
+    mpcl = Trained(METHOD, config, ground, seeds)
+    without = mpcl._replace(name=WITHOUT, config=compared.changed(config, NO_MEMORY))
+    return mpcl, without, Fitted(wanted(config.benchmark), config, ground, seeds)
 
 
-def table_of(ground: Ground, pairs: list[tuple[Trained, Fitted]], store: pathlib.Path):
+def table_of(ground: Ground, draws: list[tuple[Trained, Trained, Fitted]], store: pathlib.Path):
     """The table of one size: every draw counts as a seed."""
     predicted: dict[str, list[np.ndarray]] = {}
-    for mpcl, others in pairs:
+    for *trained, others in draws:
         folds = baselines_of(others, others.seeds[0], store)
         for name in others.names:
             predicted.setdefault(name, []).append(np.concatenate([fold[name] for fold in folds]))
-        predicted.setdefault(METHOD, []).extend(shares_of(mpcl, store))
-    return compared.table_of(ground, predicted, pairs[0][1])
+        for row in trained:
+            predicted.setdefault(row.name, []).extend(shares_of(row, store))
+    return compared.table_of(ground, predicted, draws[0][-1])
 
 
 if __name__ == "__main__":

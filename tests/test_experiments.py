@@ -10,10 +10,12 @@ import sys
 import pytest
 from table_fixture import ROOT, config_file, made
 
-from mpcl_jax.config import default, resolve
+from mpcl_jax.benchmark.pieces import ground_of
+from mpcl_jax.config import ConfigError, default, resolve
 
 sys.path.insert(0, str(ROOT / "experiments"))
 import ablation
+import method_study
 import missing_modality
 import sensitivity
 
@@ -58,7 +60,8 @@ def test_learning_curve_keeps_the_test_rows_and_draws_nested_people(folder):
     rows = results(folder, "learning_curve")
     sizes = [row["training subjects"] for row in rows if row["method"] == "MPCL"]
     assert sizes == ["1 subject", "2 subjects", "3 subjects"]
-    assert {row["method"] for row in rows} == {"train_mean", "knn", "MPCL"}
+    assert {row["method"] for row in rows} == {"train_mean", "knn", "MPCL", "MPCL without memory"}
+    assert "- 3 subjects: MPCL without memory: " in printed
     assert len({row["split_sha256"] for row in rows}) == 1  # the same test rows in every line
     assert "- 3 subjects: MPCL beats the train mean" in printed
     kept = []
@@ -69,6 +72,55 @@ def test_learning_curve_keeps_the_test_rows_and_draws_nested_people(folder):
         kept.append(trained)
     small, middle, large = sorted(kept, key=len)
     assert small < middle < large
+
+
+def test_the_study_tests_people_whom_no_table_tests(folder):
+    everybody = config_file(folder / "study", protocol__only=(0, 1), protocol__validation=0.0)
+    rows = "--rows=strong prototype loss,one prototype"
+    printed = made("method_study", everybody, folder / "study", *QUICK, rows)
+    methods = [row["method"] for row in results(folder / "study", "method_study")]
+    assert methods == ["train_mean", "MPCL", "strong prototype loss", "one prototype"]
+    found = r"(as predicted|not shown|refuted: (better|worse))"
+    assert re.search(rf"\| one prototype +\|.*\| +worse \| [+−]?\.\d.* \| +{found} \|", printed)
+    (manifest,) = (folder / "study" / "pieces" / "manifests").iterdir()
+    folds = json.loads(manifest.read_text())["folds"]
+    of_tables = people_of_tables(everybody)
+    for number, fold in enumerate(folds[:2]):
+        assert people_of(fold["test"]) == of_tables[(number + 1) % len(folds)]
+        assert of_tables[number] <= people_of(fold["unused"])
+
+
+def people_of(names: list[str]) -> set[str]:
+    """ "P01/clip01@0.000" -> "P01"."""
+    return {name.split("/")[0] for name in names}
+
+
+def people_of_tables(file: pathlib.Path) -> list[set[str]]:
+    """Whom each fold of a config tests."""
+    settings = runpy.run_path(str(file))["get_config"]()
+    settings.protocol.only = ()
+    ground = ground_of(resolve(settings))
+    return [set(ground.recordings.subject[fold.test]) for fold in ground.split.folds]
+
+
+@pytest.mark.parametrize(
+    "predicted, verdict, says",
+    [
+        ("worse", "worse", "as predicted"),
+        ("worse", "better", "refuted: better"),
+        ("better", "not shown to be better", "not shown"),
+        ("no difference", "not shown to be better", "as predicted"),
+        ("no difference", "worse", "refuted: worse"),
+    ],
+)
+def test_what_a_verdict_says_of_a_prediction(predicted, verdict, says):
+    assert method_study.judged(predicted, verdict) == says
+
+
+def test_the_study_needs_a_second_fold(tmp_path):
+    config = resolve(runpy.run_path(str(config_file(tmp_path, protocol__kind="window80")))["get_config"]())
+    with pytest.raises(ConfigError, match="'window80' has one fold"):
+        method_study.without_tested(config, ground_of(config), tmp_path)
 
 
 def test_missing_modality_tries_every_subset(folder, config):
@@ -102,7 +154,8 @@ def test_every_change_is_allowed_by_the_configs(name):
     settings = runpy.run_path(str(ROOT / "configs" / f"{name}.py"))["get_config"]()
     settings.data.path = "" if name == "dataset" else "somewhere"
     swept = [{key: value} for _, key, values in sensitivity.SWEEPS for value in values]
-    for change in (*ablation.SWITCHES.values(), *swept):
+    hypotheses = [hypothesis.settings for hypothesis in method_study.HYPOTHESES.values()]
+    for change in (*ablation.SWITCHES.values(), *swept, *hypotheses):
         changed = settings.copy_and_resolve_references()
         changed.update_from_flattened_dict(change)
         assert resolve(changed) != resolve(default())

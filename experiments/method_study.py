@@ -1,0 +1,147 @@
+"""Every open choice of the method as a hypothesis, written down before it was tried, on people no table tests.
+
+    python experiments/method_study.py study_simulated --config configs/dataset.py
+    python experiments/method_study.py study_wesad --config configs/wesad.py --data WESAD
+
+In every fold the people whom the tables test stay out altogether; tested are those of the next fold, whom the model
+has not seen either. So a choice that is made here has not looked at the test rows of the fold it is used in. Same
+folds and seeds (default 5) for all rows, differences person by person. `--rows` tries some of them.
+docs/method_study.md says what followed. Writes experiments/results/NAME.csv, .md and NAME.png.
+"""
+
+import pathlib
+from typing import Any, NamedTuple
+
+import compared
+import numpy as np
+import table_command as command
+
+from mpcl_jax.benchmark.pieces import Ground, ground_of, with_split
+from mpcl_jax.benchmark.statistics import BETTER, WORSE, Comparison
+from mpcl_jax.benchmark.statistics_text import grid
+from mpcl_jax.benchmark.table_text import interval, short
+from mpcl_jax.config import ConfigError
+from mpcl_jax.data.manifest import Fold
+from mpcl_jax.plots.comparisons import differences
+from mpcl_jax.settings import Config
+from mpcl_jax.train.interrupt import StopRequest
+
+SAME = "no difference"
+
+
+class Hypothesis(NamedTuple):
+    """One change of the default and what it should do, said before it was measured."""
+
+    because: str  # why
+    predicts: str  # of the changed model: BETTER, WORSE or SAME
+    settings: dict[str, Any]
+
+
+NO_MEMORY = {"model.memory.enabled": False, "model.cooccurrence.enabled": False}
+HYPOTHESES = {
+    "no mixup": Hypothesis(
+        "mixtures of two reports are reports that a third could have given", WORSE, {"train.mixup": 0.0}
+    ),
+    "no feature dropout": Hypothesis(
+        "many noisy features say the same together", WORSE, {"model.input_dropout": 0.0}
+    ),
+    "no modality dropout": Hypothesis(
+        "hiding sensors costs where none is missing",
+        BETTER,
+        {"train.drop_modality": 0.0, "train.drop_group": 0.0},
+    ),
+    "tenfold weight decay": Hypothesis("few people", SAME, {"train.weight_decay": 10.0}),
+    "one token a modality": Hypothesis("fusion needs something to choose from", WORSE, {"model.tokens": 1}),
+    "twice as wide": Hypothesis("what limits is the number of people", SAME, {"model.width": 128}),
+    "no memory": Hypothesis("prototypes are a summary that survives few people", WORSE, NO_MEMORY),
+    "one prototype": Hypothesis("an emotion has several faces", WORSE, {"model.memory.slots": 1}),
+    "sixteen prototypes": Hypothesis("they share the same evidence", SAME, {"model.memory.slots": 16}),
+    "start from noise": Hypothesis(
+        "the first hundred steps read random rows", WORSE, {"model.memory.start": "noise"}
+    ),
+    "no re-seeding": Hypothesis("dead slots explain nothing", SAME, {"model.memory.reseed_below": 0.0}),
+    "short momentum": Hypothesis("banks of the last ten batches jump", WORSE, {"model.memory.momentum": 0.9}),
+    "long momentum": Hypothesis(
+        "banks of the last thousand batches are out of date", WORSE, {"model.memory.momentum": 0.999}
+    ),
+    "plain evidence": Hypothesis(
+        "slots part by the other emotions, which tokens do not read",
+        SAME,
+        {"model.memory.evidence_power": 1.0},
+    ),
+    "strong distillation": Hypothesis(
+        "the sides forget what only one of them knows", WORSE, {"loss.relation_distillation": 0.5}
+    ),
+    "strong prototype loss": Hypothesis(
+        "queries learn whose prototypes are near", BETTER, {"loss.prototype": 1.0}
+    ),
+}
+
+
+def make(asked: command.Asked, stop: StopRequest) -> None:
+    """The whole experiment."""
+    table_ground = ground_of(asked.config)
+    config = without_tested(asked.config, table_ground, asked.store)
+    asked = asked._replace(config=config)
+    ground = with_split(table_ground, config)
+    mpcl = compared.start(asked, ground)
+    variants = compared.variants_of(asked, mpcl, {name: h.settings for name, h in HYPOTHESES.items()})
+    table = compared.compare(asked, mpcl, variants, compared.reference_of(mpcl), stop)
+    against = compared.against_mpcl(table)
+    found = {row.name: against[row.name] for row in variants}
+    order = sorted(found, key=lambda name: -found[name].difference)
+    picture = differences(
+        order,
+        *([found[name]._asdict()[field] for name in order] for field in ("difference", "low", "high")),
+        label="KL with this change minus KL of the default, 95 %; left of 0: the change helps",
+    )
+    lines = [
+        *grid(["change", "because", "predicted", "KL, 95 %", "found"], [line(n, found[n]) for n in found])
+    ]
+    note = "Changed, against the config; people of the development rows, intervals not corrected for their number:"
+    more = "\n".join([note, "", *lines])
+    command.write_table(asked, table, ground, ": study", {"": picture}, more=more, every_pair=False)
+
+
+def line(name: str, found: Comparison) -> list[str]:
+    """The cells of one hypothesis."""
+    hypothesis = HYPOTHESES[name]
+    numbers = f"{short(found.difference, sign=True)}{interval(found.low, found.high)}"
+    return [
+        name,
+        hypothesis.because,
+        hypothesis.predicts,
+        numbers,
+        judged(hypothesis.predicts, found.verdict),
+    ]
+
+
+def judged(predicted: str, verdict: str) -> str:
+    """What a measured verdict says of a prediction."""
+    if predicted == SAME:
+        return "as predicted" if verdict not in (BETTER, WORSE) else f"refuted: {verdict}"
+    if verdict not in (BETTER, WORSE):
+        return "not shown"
+    return "as predicted" if verdict == predicted else f"refuted: {verdict}"
+
+
+def without_tested(config: Config, ground: Ground, store: pathlib.Path) -> Config:
+    """The config with a manifest whose folds test what the next fold tests, and do without their own test rows.
+
+    Raises ConfigError for a protocol of a single fold.
+    """
+    folds, count = list(ground.whole.folds), len(ground.whole.folds)
+    if count < 2:
+        raise ConfigError(
+            f"config.protocol.kind = {config.protocol.kind!r} has one fold: the study tests what the next fold tests"
+        )
+    of_tables = [fold.test for fold in folds]
+    for number in ground.numbers:
+        fold, test = folds[number], of_tables[(number + 1) % count]
+        train, validation = (rows[~np.isin(rows, test)] for rows in (fold.train, fold.validation))
+        folds[number] = Fold(fold.name, "", train, validation, test)
+    return compared.with_folds(config, ground, folds, store)
+
+
+if __name__ == "__main__":
+    command.run_command(__doc__, make)
