@@ -3,7 +3,7 @@
 all    trains one fold with the batch dealt out over all processes (FOLDER/training), then a table whose folds are
        dealt out (FOLDER/table); tries what must be refused; leaves answers_ID.json
 dies   the same, but process 1 kills itself after the first epoch
-forty  trains forty epochs, with a checkpoint after each (FOLDER/training)
+longer trains sixteen epochs, with a checkpoint after each (FOLDER/training)
 """
 
 import json
@@ -79,12 +79,12 @@ def main(folder: pathlib.Path, port: str, count: str, number: str, task: str):
         "distributed__heartbeat": 20,
         "distributed__patience": 1200,
     }
-    config = forty_epochs(**where) if task == "forty" else sharding_config(**where)
+    config = forty_epochs(16, **where) if task == "longer" else sharding_config(**where)
     processes.start(config.distributed)
     with processes.together():
         run = quickly_prepared(config, folder / "training")
         loop.train_folds(dies_after_an_epoch(run) if (task, number) == ("dies", "1") else run)
-    if task != "forty":
+    if task != "longer":
         train_table(folder, where)
         told = answers(folder, config, run)
         (folder / f"answers_{number}.json").write_text(json.dumps(told, indent=1))

@@ -61,14 +61,14 @@ def sharding_config(**changes) -> Config:
     )
 
 
-def forty_epochs(**changes) -> Config:
-    """Forty epochs of five steps, with a checkpoint after each, and the warm-up that is the default.
+def forty_epochs(epochs: int = 40, **changes) -> Config:
+    """Forty epochs (or so) of five steps, with a checkpoint after each, and the warm-up that is the default.
 
     Without a warm-up Adam's first step is as long for a gradient that is 0 in theory (that of the prior's strength,
     as long as the prior is flat) as for any other, and only rounding decides where it goes.
     """
     config = sharding_config(train__warmup=default().train.warmup, **changes)
-    return dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=40))
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=epochs))
 
 
 def table_config(**changes) -> Config:

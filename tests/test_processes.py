@@ -187,9 +187,9 @@ def test_folds_and_devices_that_do_not_fit_are_refused(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def forty(tmp_path_factory):
-    """Predictions of one process after forty epochs."""
-    return loop.train_folds(quickly_prepared(forty_epochs(), tmp_path_factory.mktemp("forty")))[0]
+def longer(tmp_path_factory):
+    """Predictions of one process after sixteen epochs."""
+    return loop.train_folds(quickly_prepared(forty_epochs(16), tmp_path_factory.mktemp("longer")))[0]
 
 
 @pytest.mark.long
@@ -203,11 +203,11 @@ def test_four_processes_are_like_one(two, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize("trial", range(20))
-def test_whoever_is_killed_or_stopped_all_end_and_a_restart_resumes(trial, forty, tmp_path):
+def test_whoever_is_killed_or_stopped_all_end_and_a_restart_resumes(trial, longer, tmp_path):
     rng = random.Random(trial)
     count, how = rng.choice((2, 4)), rng.choice((signal.SIGKILL, signal.SIGSTOP))
-    started, log = launch(tmp_path, count, "forty"), tmp_path / "training" / "metrics.jsonl"
-    victim, epoch = rng.choice(started), rng.randrange(1, 38)
+    started, log = launch(tmp_path, count, "longer"), tmp_path / "training" / "metrics.jsonl"
+    victim, epoch = rng.choice(started), rng.randrange(1, 14)
     while not log.exists() or log.read_text().count("\n") < epoch:
         time.sleep(0.05)
         assert all(process.poll() is None for process in started)
@@ -222,11 +222,11 @@ def test_whoever_is_killed_or_stopped_all_end_and_a_restart_resumes(trial, forty
         if process is not victim:
             assert process.returncode not in (0, 2)
             assert re.search(SAID, (tmp_path / f"err_{number}.txt").read_text())
-    assert ends(launch(tmp_path, count, "forty"), PATIENT) == [0] * count
+    assert ends(launch(tmp_path, count, "longer"), PATIENT) == [0] * count
     resumed = int(re.search(r"resumed after epoch (\d+)", (tmp_path / "out_0.txt").read_text())[1])
     assert resumed >= epoch - 1
     again = load_predictions(tmp_path / "training" / "folds" / "00" / "predictions.npz")
-    apart = np.abs(again.predicted - forty.predicted).max()
+    apart = np.abs(again.predicted - longer.predicted).max()
     print(
         f"trial {trial}: process {started.index(victim)} of {count}, {how.name} after epoch {epoch}; others ended "
         f"in {took:.0f} s with {sorted(set(codes))}; resumed after {resumed}; predictions {apart:.1e} apart"

@@ -1,0 +1,120 @@
+"""What it is worth that all folds and seeds share one compiled program: against a loop that compiles each anew.
+
+    python experiments/one_program.py
+    python experiments/one_program.py --config configs/wesad.py --seeds 5 --config.data.path=WESAD
+
+Trained and tested is every fold of the config, once for each seed, in one process and without the compilation cache
+on the disk: first all of them as the tables do it, then the first --anew of them (default: the folds of one seed) as
+a Python loop would, which makes the program again for every fold. Printed are the trainings, how many programs were
+compiled for them, seconds for each, and their ratio. Recordings are read once for both.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import pathlib
+import sys
+import tempfile
+import time
+from typing import NamedTuple
+from unittest import mock
+
+import jax
+
+from mpcl_jax.batch import DataFileError
+from mpcl_jax.command_line import from_command_line
+from mpcl_jax.config import ConfigError
+from mpcl_jax.data import pipeline
+from mpcl_jax.settings import Config
+from mpcl_jax.train.loop import train_folds
+from mpcl_jax.train.run import Run, prepare, with_other_folds
+
+COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+class Taken(NamedTuple):
+    """What some trainings took."""
+
+    trainings: int
+    compiled: int  # programs
+    seconds: float
+
+    def each(self) -> float:
+        """Seconds of one training."""
+        return self.seconds / self.trainings
+
+
+def of_fold(config: Config, seed: int, number: int) -> Config:
+    """The config of one fold alone."""
+    return dataclasses.replace(
+        config, seed=seed, protocol=dataclasses.replace(config.protocol, only=(number,))
+    )
+
+
+def together(config: Config, asked: list[tuple[int, int]], folder: pathlib.Path) -> None:
+    """Every (seed, fold) of `asked` by one program."""
+    run: Run = prepare(of_fold(config, *asked[0]), folder / "first")
+    train_folds(run)
+    for seed, number in asked[1:]:
+        train_folds(with_other_folds(run, of_fold(config, seed, number), folder / f"{seed}_{number}"))
+
+
+def anew(config: Config, asked: list[tuple[int, int]], folder: pathlib.Path) -> None:
+    """Every (seed, fold) of `asked` by a program of its own."""
+    for seed, number in asked:
+        train_folds(prepare(of_fold(config, seed, number), folder / f"anew_{seed}_{number}"))
+
+
+def timed(make, config: Config, asked: list[tuple[int, int]]) -> Taken:
+    """Runs `make` on `asked` and counts."""
+    seen: list[str] = []
+
+    def count(event: str, *_, **__) -> None:
+        if event == COMPILED:
+            seen.append(event)
+
+    jax.clear_caches()
+    jax.monitoring.register_event_duration_secs_listener(count)
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        make(config, asked, pathlib.Path(folder))
+        taken = time.perf_counter() - start
+    jax.monitoring.unregister_event_duration_listener(count)
+    return Taken(len(asked), len(seen), taken)
+
+
+def folds_of(config: Config, recordings) -> list[int]:
+    """The numbers of the folds that the config runs."""
+    if config.protocol.only:
+        return list(config.protocol.only)
+    return list(range(len(pipeline.make_split(recordings, config.protocol).folds)))
+
+
+def main(words: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--config", default="configs/dataset.py")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--anew", type=int, default=0)
+    arguments, overrides = parser.parse_known_args(words)
+    try:
+        config = from_command_line(arguments.config, overrides)
+        recordings = pipeline.load(config.data)
+        folds = folds_of(config, recordings)
+        asked = list(itertools.product(range(arguments.seeds), folds))
+        with mock.patch.object(pipeline, "load", lambda _: recordings):
+            shared = timed(together, config, asked)
+            alone = timed(anew, config, asked[: arguments.anew or len(folds)])
+    except (ConfigError, DataFileError) as mistake:
+        parser.error(str(mistake))
+    for name, taken in (("one program", shared), ("a program a fold", alone)):
+        print(
+            f"{name}: {taken.trainings} trainings, {taken.compiled} programs compiled, {taken.seconds:.0f} s, "
+            f"{taken.each():.1f} s each"
+        )
+    print(f"the loop takes {alone.each() / shared.each():.1f} times as long")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
