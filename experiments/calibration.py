@@ -1,0 +1,131 @@
+"""Do predictions claim as much as they know? Of finished runs, for MPCL and every baseline.
+
+    python experiments/calibration.py runs/wesad
+    python experiments/calibration.py runs/table/wesad_loso/seed_* --out experiments/results/calibration_wesad.csv
+
+A model that knows nothing says the train mean m; what it claims is how far its prediction p lies from there.
+
+    slope   Σ (y − m)(p − m) / Σ (p − m)² over windows and emotions of a person: how much of a claim comes true.
+            1 = as much as was claimed, below 1 = it claims too much, above 1 = it could have said more.
+    bold    KL that it saves against m in that half of a person's windows where it claims most, KL(p ‖ m)
+    timid   the same in the other half: a model whose doubt is worth something saves less there
+
+"MPCL, doubt by memory" orders the windows of a person by how near they are to any prototype instead of by the claim,
+max over emotions of Σ_g logsumexp_k(s_g): does the memory know what it has never seen?
+
+Means over people, 95 % by bootstrap over people. The train mean claims nothing and has no row. Several runs are seeds
+of one table. Prints and writes a .csv.
+"""
+
+import argparse
+import csv
+import pathlib
+import sys
+
+import numpy as np
+from scipy.special import logsumexp, rel_entr
+
+from mpcl_jax.batch import DataFileError
+from mpcl_jax.benchmark.leaderboard import METHOD, REFERENCE
+from mpcl_jax.benchmark.statistics import subject_interval
+from mpcl_jax.data.npz_reader import parse_npz
+from mpcl_jax.environment import code_version
+from mpcl_jax.inspection.run_files import join_folds, read_json
+from mpcl_jax.inspection.tested import Tested, read_tested
+
+WHAT = ("slope", "bold", "timid")
+BY_MEMORY = "MPCL, doubt by memory"
+CLAIMS_NOTHING = 1e-12  # Σ (p − m)² of a person, below which there is no slope
+
+
+def of_person(reported, predicted, mean, certainty=None) -> np.ndarray:
+    """slope, bold and timid [3] of one person's windows; distributions [P, C], rows sum to 1.
+
+    `certainty` [P] orders the windows in place of the claim. NaN where nothing is claimed (slope), or where there is
+    a single window (bold or timid).
+    """
+    claim = predicted - mean
+    total = (claim**2).sum()
+    slope = ((reported - mean) * claim).sum() / total if total > CLAIMS_NOTHING else np.nan
+    saved = rel_entr(reported, mean).sum(1) - rel_entr(reported, predicted).sum(1)
+    certainty = rel_entr(predicted, mean).sum(1) if certainty is None else certainty
+    order = np.argsort(-certainty, kind="stable")
+    halves = order[: len(order) // 2], order[len(order) // 2 :]
+    return np.array([slope, *(saved[half].mean() if len(half) else np.nan for half in halves)])
+
+
+def measure(run: Tested) -> dict[str, np.ndarray]:
+    """Method -> [people, 3]. Raises DataFileError for a missing or damaged file."""
+    mean = run.baselines[REFERENCE].astype(float)
+    methods = {METHOD: (run.predicted, None)}
+    if read_json(run.folder / "config.json")["model"]["memory"]["enabled"]:
+        methods[BY_MEMORY] = (run.predicted, nearness_of(run))
+    methods |= {n: (x, None) for n, x in run.baselines.items() if n != REFERENCE}
+    people = [run.subject == person for person in dict.fromkeys(run.subject.tolist())]
+    reported = run.reported.astype(float)
+
+    def of_method(shares, certainty):
+        return np.stack(
+            [
+                of_person(
+                    reported[own],
+                    shares[own].astype(float),
+                    mean[own],
+                    None if certainty is None else certainty[own],
+                )
+                for own in people
+            ]
+        )
+
+    return {name: of_method(*method) for name, method in methods.items()}
+
+
+def nearness_of(run: Tested) -> np.ndarray:
+    """How near each window came to any prototype, max_c Σ_g logsumexp_k(s_g) [P]."""
+    files = [run.folder / "folds" / f"{number:02d}" / "predictions.npz" for number in np.unique(run.fold)]
+    folds = [{"similarity": parse_npz(file)["similarity"]} for file in files]
+    similarity = join_folds(run.folder, folds, len(run.id))["similarity"].astype(float)  # [P, G, C, K]
+    return logsumexp(similarity, axis=-1).sum(axis=1).max(axis=1)
+
+
+def rows_of(of_runs: list[dict[str, np.ndarray]]) -> list[dict[str, str]]:
+    """A row per method: means over people and seeds, with intervals over people."""
+    rows = []
+    for method in of_runs[0]:
+        people = np.mean([found[method] for found in of_runs], axis=0)
+        row = {"method": method}
+        for name, values in zip(WHAT, people.T, strict=True):
+            values = values[np.isfinite(values)]
+            low, high = subject_interval(values) if len(values) > 1 else (np.nan, np.nan)
+            digits = 2 if name == "slope" else 4
+            row |= {name: f"{values.mean():.{digits}f}" if len(values) else "nan"}
+            row |= {f"{name}_interval": f"[{low:.{digits}f}, {high:.{digits}f}]"}
+        rows.append(row)
+    return rows
+
+
+def main(words: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument(
+        "run", type=pathlib.Path, nargs="+", help="folders of finished runs, seeds of one table"
+    )
+    parser.add_argument("--out", type=pathlib.Path, help="the .csv to write")
+    asked = parser.parse_args(words)
+    try:
+        rows = rows_of([measure(read_tested(folder)) for folder in asked.run])
+    except DataFileError as mistake:
+        sys.exit(f"error: {mistake}")
+    for row in rows:
+        print("  ".join(f"{value:>17}" if name != "method" else f"{value:22}" for name, value in row.items()))
+    if asked.out:
+        with asked.out.open("w", newline="", encoding="utf-8") as file:
+            file.write(f"# python experiments/calibration.py {' '.join(words)} · {code_version()}\n")
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
