@@ -18,7 +18,7 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 import numpy as np
-from throughput import Ready, make_ready
+from measured import Ready, make_ready
 
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.command_line import from_command_line

@@ -34,7 +34,7 @@ import jax
 import numpy as np
 from chip_estimate import ENOUGH, HOP, LAUNCH, REACH, Step, estimates, exchanges, kernels_in
 from jax.sharding import AxisType, Mesh
-from throughput import FULL, QUICK, Effort
+from measured import FULL, QUICK, Effort
 
 from mpcl_jax.batch import DataFileError, spec_of, take
 from mpcl_jax.command_line import from_command_line

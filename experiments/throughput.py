@@ -35,10 +35,8 @@ several devices it is the part of one of them, as is the ceiling.
 """
 
 import argparse
-import csv
 import dataclasses
 import gc
-import io
 import json
 import os
 import pathlib
@@ -48,12 +46,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from measured import FULL, QUICK, Effort, Measured, Ready, make_ready, repeat, to_csv, to_table
 
 from mpcl_jax.batch import DataFileError, spec_of, take
 from mpcl_jax.command_line import from_command_line
@@ -63,56 +60,8 @@ from mpcl_jax.environment import code_version, machine
 from mpcl_jax.predict import LARGEST, finished_model, predict
 from mpcl_jax.settings import Config
 from mpcl_jax.train.ahead import compiled_meanwhile
-from mpcl_jax.train.epoch import EVALUATION_BLOCK, FoldArrays, padded_length
-from mpcl_jax.train.folds import fold_arrays
-from mpcl_jax.train.run import Run, prepare
+from mpcl_jax.train.epoch import EVALUATION_BLOCK, padded_length
 from mpcl_jax.train.state import chosen_model
-
-
-class Measured(NamedTuple):
-    """One line of the result; see the top of this file."""
-
-    part: str
-    batch: int | None
-    what: str
-    value: float
-    unit: str
-    low: float | None = None
-    high: float | None = None
-
-
-class Effort(NamedTuple):
-    """How often things are repeated and how large they are."""
-
-    seconds: float  # repeat until this much time has been spent
-    repeats: int  # or this often
-    largest_product: int  # rows and columns
-    copied: int  # float32 numbers
-    windows: int  # predicted in one go
-
-
-FULL = Effort(seconds=5.0, repeats=30, largest_product=8192, copied=2**26, windows=100_000)
-QUICK = Effort(seconds=0.2, repeats=3, largest_product=256, copied=2**20, windows=2_000)
-
-
-class Ready(NamedTuple):
-    """A run and its first fold, ready to train."""
-
-    run: Run
-    arrays: FoldArrays
-    label_mean: np.ndarray
-    key: Any
-
-
-def repeat(once: Callable[[], Any], effort: Effort) -> np.ndarray:
-    """Seconds of each repetition of `once`, which returns what to wait for; a first one is not counted."""
-    jax.block_until_ready(once())
-    taken = []
-    while len(taken) < effort.repeats and sum(taken) < effort.seconds:
-        start = time.perf_counter()
-        jax.block_until_ready(once())
-        taken.append(time.perf_counter() - start)
-    return np.array(taken)
 
 
 def matmul_ceiling(effort: Effort) -> Measured:
@@ -134,16 +83,6 @@ def copy_bandwidth(effort: Effort) -> Measured:
     x, add_one = jnp.zeros(effort.copied), jax.jit(lambda x: x + 1)
     seconds = repeat(lambda: add_one(x), effort._replace(seconds=1.0)).min()
     return Measured("machine", None, "copy", 2e-9 * x.nbytes / seconds, "GB/s")
-
-
-def make_ready(config: Config, workdir: pathlib.Path) -> Ready:
-    """Loads and splits the recordings; compiles nothing. `workdir` becomes a run folder."""
-    run = prepare(config, workdir)
-    fold = run.split.folds[0]
-    arrays = fold_arrays(fold, fit_normalisation(take(run.recordings, fold.train)), run.longest)
-    label_mean = run.recordings.labels[fold.train].mean(axis=0)
-    key = jax.random.key(config.seed, impl=config.train.generator)
-    return Ready(run, jax.device_put(arrays, run.program.replicated), label_mean, key)
 
 
 def measure_training(ready: Ready, ceiling: float, effort: Effort) -> list[Measured]:
@@ -279,25 +218,6 @@ def measure_config(config: Config, batches: list[int], effort: Effort) -> list[M
         if number == 0:
             measured.append(measure_streaming(dataclasses.replace(config, train=train), effort))
     return measured
-
-
-def to_csv(measured: list[Measured], note: str) -> str:
-    """The lines under a first line with `note`, numbers with six digits."""
-    out = io.StringIO()
-    out.write(f"# {note}\n")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(Measured._fields)
-    writer.writerows([f"{x:.6g}" if isinstance(x, float) else x for x in line] for line in measured)
-    return out.getvalue()
-
-
-def to_table(measured: list[Measured]) -> str:
-    """The lines in columns for the eye."""
-    lines = []
-    for x in measured:
-        quartiles = "" if x.low is None else f"{x.low:.4g} … {x.high:.4g}"
-        lines.append(f"{x.part:11s} {x.batch or '':>5} {x.what:14s} {x.value:10.4g} {x.unit:8s} {quartiles}")
-    return "\n".join(lines)
 
 
 def batch_sizes(text: str) -> list[int]:

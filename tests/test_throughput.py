@@ -1,7 +1,6 @@
 """experiments/throughput.py: that it runs and what it counts. How fast anything is, no test can say."""
 
 import csv
-import importlib.util
 import pathlib
 import sys
 
@@ -12,18 +11,11 @@ from run_fixture import quick_options, quickly_prepared
 
 from mpcl_jax.command_line import from_command_line
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "experiments"))
+import throughput
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CONFIG = str(ROOT / "configs" / "dataset.py")
-
-
-@pytest.fixture(scope="module")
-def throughput():
-    """The program as a module; `experiments` is no package."""
-    spec = importlib.util.spec_from_file_location("throughput", ROOT / "experiments" / "throughput.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its NamedTuples look for themselves there
-    spec.loader.exec_module(module)
-    return module
 
 
 # Matrix products of the default model: (how often per sample, inputs, outputs). D = 64, N_m = 4 tokens of each of
@@ -51,7 +43,7 @@ def matmul_flop(products, batch):
     return 6 * batch * sum(n * i * o for n, i, o in products)
 
 
-def test_flop_of_the_default_step_are_those_of_its_matrix_products(throughput, tmp_path):
+def test_flop_of_the_default_step_are_those_of_its_matrix_products(tmp_path):
     """XLA's count before fusion, elementwise operations included, within 30 % above the products'."""
     ready = throughput.make_ready(from_command_line(CONFIG, []), tmp_path)
     program = ready.run.program
@@ -78,11 +70,11 @@ SMALL_PRODUCTS += [(10, 2 * 64, 64), (10, 64, 1), (1, 256 + 64, 10)]
 
 
 @pytest.fixture(scope="module")
-def measured(throughput, tmp_path_factory):
+def measured(tmp_path_factory):
     """The lines of a quick run with the small model and batches of 128: five to an epoch of 576 rows."""
     out = tmp_path_factory.mktemp("throughput") / "new" / "out.csv"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(throughput, "prepare", quickly_prepared)
+        patch.setattr("measured.prepare", quickly_prepared)
         flags = [f"--{name}={str(value).lower()}" for name, value in quick_options().items()]
         patch.setenv("XLA_FLAGS", " ".join(flags))  # of the processes whose start is timed
         throughput.main(["--quick", "--config", CONFIG, "--batches", "128", "--out", str(out), *SMALL])
@@ -146,7 +138,7 @@ def test_flop_of_an_epoch_are_counted_as_one_step(measured):
     assert by_hand < counted < 1.3 * by_hand
 
 
-def test_mistakes_are_one_line_before_anything_is_measured(throughput, capsys):
+def test_mistakes_are_one_line_before_anything_is_measured(capsys):
     for words, said in [
         (["--config", CONFIG, "--config.model.wdth=8"], "unknown setting"),
         (["--batches", "32,none"], "invalid batch_sizes value: '32,none'"),
