@@ -13,7 +13,6 @@ import compared
 import table_command as command
 
 from mpcl_jax.benchmark.pieces import ground_of
-from mpcl_jax.plots.comparisons import differences
 from mpcl_jax.train.interrupt import StopRequest
 
 # Name of the row -> settings; the switch table of docs/method.md, which a test holds against this.
@@ -48,16 +47,13 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
     mpcl = compared.start(asked, ground)
     variants = compared.variants_of(asked, mpcl, SWITCHES)
     table = compared.compare(asked, mpcl, variants, compared.reference_of(mpcl), stop)
-    found = compared.against_mpcl(table)
-    found = {row.name: found[row.name] for row in variants}
-    order = sorted(found, key=lambda name: -found[name].difference)
-    picture = differences(
-        order,
-        *([found[name]._asdict()[field] for name in order] for field in ("difference", "low", "high")),
-        label="KL without this part minus KL of MPCL, 95 %; right of 0: the part helps",
+    against = compared.against_mpcl(table)
+    found = compared.by_cost({row.name: against[row.name] for row in variants})
+    picture = compared.picture_of(
+        found, "KL without this part minus KL of MPCL, 95 %; right of 0: the part helps"
     )
     verdicts = ["Switched off, against the full model (intervals not corrected for the number of rows):", ""]
-    verdicts += [compared.difference_line(name, found[name], to="the full model") for name in order]
+    verdicts += [compared.difference_line(name, x, to="the full model") for name, x in found.items()]
     command.write_table(asked, table, ground, ": ablation", {"": picture}, more="\n".join(verdicts))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import table_command as command
+from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from mpcl_jax.benchmark.budget import tried
@@ -19,6 +20,7 @@ from mpcl_jax.benchmark.table_text import interval, short
 from mpcl_jax.collected import collect_run
 from mpcl_jax.config import ConfigError, resolve
 from mpcl_jax.data.manifest import Fold, sign_split, write_manifest
+from mpcl_jax.plots.comparisons import differences
 from mpcl_jax.settings import Config
 from mpcl_jax.train.interrupt import StopRequest
 
@@ -109,6 +111,17 @@ def against_mpcl(table: Table) -> dict[str, Comparison]:
     return {
         name: paired_comparison(row.per_unit, mpcl.per_unit, weight=weight) for name, row in named.items()
     }
+
+
+def by_cost(found: dict[str, Comparison]) -> dict[str, Comparison]:
+    """The same, from what costs the most KL to what saves the most."""
+    return dict(sorted(found.items(), key=lambda item: -item[1].difference))
+
+
+def picture_of(found: dict[str, Comparison], label: str) -> Figure:
+    """A line per comparison, with its interval; `label` says what the axis is."""
+    ends = ([x._asdict()[field] for x in found.values()] for field in ("difference", "low", "high"))
+    return differences(list(found), *ends, label=label)
 
 
 def difference_line(name: str, found: Comparison, *, to: str = METHOD) -> str:

@@ -22,7 +22,6 @@ from mpcl_jax.benchmark.statistics_text import grid
 from mpcl_jax.benchmark.table_text import interval, short
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data.manifest import Fold
-from mpcl_jax.plots.comparisons import differences
 from mpcl_jax.settings import Config
 from mpcl_jax.train.interrupt import StopRequest
 
@@ -89,12 +88,8 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
     table = compared.compare(asked, mpcl, variants, compared.reference_of(mpcl), stop)
     against = compared.against_mpcl(table)
     found = {row.name: against[row.name] for row in variants}
-    order = sorted(found, key=lambda name: -found[name].difference)
-    picture = differences(
-        order,
-        *([found[name]._asdict()[field] for name in order] for field in ("difference", "low", "high")),
-        label="KL with this change minus KL of the default, 95 %; left of 0: the change helps",
-    )
+    label = "KL with this change minus KL of the default, 95 %; left of 0: the change helps"
+    picture = compared.picture_of(compared.by_cost(found), label)
     lines = [
         *grid(["change", "because", "predicted", "KL, 95 %", "found"], [line(n, found[n]) for n in found])
     ]
