@@ -31,7 +31,7 @@ import jax
 import numpy as np
 
 from mpcl_jax.batch import Batch, DataSpec
-from mpcl_jax.experiment import code_version
+from mpcl_jax.environment import code_version
 from mpcl_jax.model.mpcl import build
 from mpcl_jax.settings import Config
 from mpcl_jax.train.devices import compiled
