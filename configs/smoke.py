@@ -22,5 +22,5 @@ def get_config():
     config.train.epochs = 12
     config.train.batch_size = 16
     config.train.checkpoint_every = 4
-    config.benchmark.mlp_trials = 1
+    config.benchmark.tries = 1
     return config

@@ -90,7 +90,7 @@ def compare(
 
 def table_of(ground: Ground, predicted: dict[str, list[np.ndarray]], others: Fitted) -> Table:
     """The table of `predicted`, method -> [N, C] of each seed; it shows the budget of the baselines `others`."""
-    trials = others.config.benchmark.mlp_trials
+    trials = others.config.benchmark.tries
     results = [
         Result(name, of_seeds, ground.split.sha256, tried(name, trials) if name in others.names else None)
         for name, of_seeds in predicted.items()

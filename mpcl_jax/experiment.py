@@ -65,7 +65,7 @@ def _experiment(config: Config, workdir: pathlib.Path, command: str, stop: StopR
         run.split,
         [of_baselines],
         [[p.predicted for p in predictions]],
-        config.benchmark.mlp_trials,
+        config.benchmark.tries,
     )
     write_results(run, table, predictions, command, looked_before)
     audit_run(run)

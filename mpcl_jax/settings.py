@@ -82,7 +82,7 @@ class BenchmarkConfig:
     # per fold of WESAD. The train mean always runs.
     baselines: tuple[str, ...] = setting(QUICK_BASELINES, each(one_of(*BASELINES, "all")))
     # Settings that each baseline may try per fold, on inner grouped splits of the training part.
-    mlp_trials: int = setting(6, between(1, 1000))
+    tries: int = setting(6, between(1, 1000))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from mpcl_jax.data.simulate import simulate
 from mpcl_jax.settings import BASELINES, QUICK_BASELINES, BenchmarkConfig
 
 CLASSICAL = tuple(name for name in QUICK_BASELINES if name != "mlp")
-SETTINGS = BenchmarkConfig(mlp_trials=2)
+SETTINGS = BenchmarkConfig(tries=2)
 
 
 @pytest.fixture(scope="module")

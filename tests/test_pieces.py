@@ -41,7 +41,7 @@ def name_of(ground, number=1, **changes) -> str:
         {"train__stream_rows": 20},
         {"log__report": False},
         {"distributed__patience": 50},
-        {"benchmark__mlp_trials": 2},
+        {"benchmark__tries": 2},
         {"protocol__only": (1,)},
     ],
     ids=str,
@@ -90,7 +90,7 @@ def test_of_the_settings_a_baseline_has_only_its_own(ground):
         return digest(baseline_key(name, tiny_config(**changes), ground, 1))
 
     assert key(model__dropout=0.3, train__epochs=4, benchmark__baselines=("mlp",)) == key()
-    assert len({key(), key("ridge"), key(seed=1), key(benchmark__mlp_trials=2)}) == 4
+    assert len({key(), key("ridge"), key(seed=1), key(benchmark__tries=2)}) == 4
 
 
 def test_the_code_of_a_result_is_the_model_the_training_and_nothing_that_only_tells_or_keeps():

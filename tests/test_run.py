@@ -150,7 +150,7 @@ def test_a_fold_run_alone_equals_the_fold_of_the_whole_protocol(finished, tmp_pa
         ({"seed": 1}, "config.seed was 0, is 1"),
         ({"data__simulate__noise": 2.0}, "config.data.simulate.noise was 1.0, is 2.0"),
         ({"protocol__seed": 1}, "config.protocol.seed was 0, is 1"),
-        ({"benchmark__mlp_trials": 1}, "config.benchmark.mlp_trials was 6, is 1"),
+        ({"benchmark__tries": 1}, "config.benchmark.tries was 6, is 1"),
     ],
 )
 def test_other_settings_are_refused_naming_the_difference(finished, change, words):

@@ -74,7 +74,7 @@ def with_other_labels(recordings: Recordings, rows: np.ndarray, seed: int) -> Re
 
 
 def chosen_by_baselines(recordings, fold, names):
-    settings = BenchmarkConfig(mlp_trials=2)
+    settings = BenchmarkConfig(tries=2)
     predicted, choices = comparison.predict_fold(recordings, "subject_kfold", fold, names, settings, 0)
     return {name: x.tobytes() for name, x in predicted.items()}, choices
 

@@ -36,7 +36,7 @@ def predict_fold(
     task, predicted, choices = task_of(recordings, protocol, fold), {}, {}
     for name in names:
         with noting() as heard:
-            predicted[name] = baselines.predict(name, task, seed=seed, trials=settings.mlp_trials)
+            predicted[name] = baselines.predict(name, task, seed=seed, trials=settings.tries)
         if heard:
             choices[name] = {"setting": "; ".join(heard)}
     return predicted, choices

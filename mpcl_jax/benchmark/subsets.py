@@ -78,7 +78,7 @@ def fit_on_all_predict_from_some(
         Known(*(np.tile(ids, len(subset)) for ids in task.of_test)),
         task.blocks,
     )
-    predicted = baselines.predict(name, everything, seed=config.seed, trials=config.benchmark.mlp_trials)
+    predicted = baselines.predict(name, everything, seed=config.seed, trials=config.benchmark.tries)
     save(folder / SUBSETS, subset, predicted.reshape(len(subset), len(task.x), -1))
 
 
