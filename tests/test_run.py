@@ -26,7 +26,7 @@ from mpcl_jax.train import epoch as epoch_module
 from mpcl_jax.train.evaluate import Predictions, load_predictions, predict_rows, save_predictions
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.loop import train_folds
-from mpcl_jax.train.progress import LINES_PER_FOLD, MetricsLog, Ticker
+from mpcl_jax.train.progress import LINES_PER_FOLD, MetricsLog, Ticker, announce
 from mpcl_jax.train.run import Run, _own_number, prepare
 
 
@@ -507,3 +507,17 @@ def test_tensorboard_files_lie_in_the_run(tmp_path):
     with contextlib.closing(experiment._board(tiny_config(log__tensorboard=True), tmp_path)) as board:
         board.add_scalar("fold_00/loss", 1.0, 1)
     assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+@pytest.mark.parametrize(
+    "done, again, says",
+    [
+        (0, 0, "fold 1 of 2  P01\n"),
+        (4, 0, "fold 1 of 2  P01  resumed after epoch 4\n"),
+        (4, 1, "fold 1 of 2  P01  resumed after epoch 4 (1 epoch was not saved)\n"),
+        (0, 2, "fold 1 of 2  P01  begins again (2 epochs were not saved)\n"),
+    ],
+)
+def test_a_fold_says_where_it_begins(done, again, says, capsys):
+    announce("fold 1 of 2", "P01", done, again)
+    assert capsys.readouterr().out == says

@@ -73,8 +73,9 @@ def mean_report(reports: list[dict[str, float]]) -> dict[str, float]:
 
 def announce(name: str, sentence: str, done: int, again: int) -> None:
     """Says which fold begins, after which epoch it resumes, and how many epochs are trained again."""
-    resumed = f"  resumed after epoch {done}" if done else ""
-    repeated = f"  ({again} epochs behind it were not saved and are trained again)" if again else ""
+    resumed = f"  resumed after epoch {done}" if done else "  begins again" if again else ""
+    epochs = "1 epoch was" if again == 1 else f"{again} epochs were"
+    repeated = f" ({epochs} not saved)" if again else ""
     print(f"{name}  {sentence}{resumed}{repeated}", flush=True)
 
 
