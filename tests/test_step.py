@@ -42,7 +42,13 @@ VARIANTS = {
             model={
                 "dropout": 0.0,
                 "fusion": {"scales": (1.0,), "across_groups": False},
-                "memory": {"update": "gradient", "slots": 1, "paired": False, "evidence": "raw"},
+                "memory": {
+                    "update": "gradient",
+                    "slots": 1,
+                    "paired": False,
+                    "evidence": "raw",
+                    "recall": False,
+                },
                 "cooccurrence": {"prior": False},
                 "head": {"hierarchy": "flat"},
             },
