@@ -1,8 +1,8 @@
 """200 folds and 20,000 steps in one process: memory, open files and compilations stay where they were.
 
 Tensorstore keeps about 250 bytes whenever it turns a specification into JSON (`tensorstore.KvStore.Spec.to_json`, all
-versions from 0.1.76 to 0.1.86), which Orbax asks for once per array and save. What that costs is measured in the same process,
-by Orbax alone, and is not counted as ours.
+versions from 0.1.76 to 0.1.86), which Orbax asks for once per array and save. What that costs is measured in the same
+process, by Orbax alone, and is not counted as ours.
 """
 
 import os
@@ -71,8 +71,8 @@ def test_200_folds_in_one_process(tmp_path):
     orbax = 2 * 160 * kept_by_orbax(last / "checkpoints" / "34", tmp_path, 150)  # two saves of each fold
     print(
         f"200 folds, {200 * 34 * 3:,} steps: memory {early / 1e6:.0f} MB (folds 21 to 40) to {late / 1e6:.0f} MB "
-        f"(last 20), of which Orbax keeps {orbax / 1e6:.0f} MB; open files {files[2]} to {files[-1]}, compilations {compiled[0]} after the first fold, "
-        f"{compiled[-1]} after the last"
+        f"(last 20), of which Orbax keeps {orbax / 1e6:.0f} MB; open files {files[2]} to {files[-1]}, "
+        f"compilations {compiled[0]} after the first fold, {compiled[-1]} after the last"
     )
     assert late - orbax < 1.02 * early
     assert files[-1] <= files[2]
