@@ -241,3 +241,10 @@ def test_curves_and_sweeps_hold_means_and_intervals_and_ring_the_value_in_use():
     assert ends == [[0.25, 0.35], [0.1, 0.3]]
     axis, *others = drawn(comparisons.sweeps([(line, 8)], up="KL"))
     assert not others and axis.lines[1].get_xydata().tolist() == [[1, 0.2]]
+
+
+def test_no_two_of_a_dozen_curves_look_alike():
+    lines = [comparisons.Curve(f"method {i}", [1, 2], [0.1, 0.2], [0.1, 0.1], [0.2, 0.3]) for i in range(12)]
+    (axis,) = drawn(comparisons.curves(lines, across="people", up="KL"))
+    looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in axis.get_lines()}
+    assert len(looks) == 12

@@ -20,7 +20,7 @@ from mpcl_jax.plots.style import (
 )
 
 COLOURS = (BLUE, ORANGE, INK, VERMILION, SKY, GREY)
-MARKS = ("o", "s", "^", "D", "v", "P")
+MARKS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 class Curve(NamedTuple):
@@ -97,4 +97,6 @@ def _with_intervals(axis: Axes, places, line: Curve, number: int) -> None:
     colour, mark = COLOURS[number % len(COLOURS)], MARKS[number % len(MARKS)]
     axis.vlines(places, line.low, line.high, color=colour, alpha=0.35, linewidth=2.5)
     name = line.name.replace("_", " ")
-    axis.plot(places, line.mean, f"{mark}-", color=colour, linewidth=1.6, ms=5, label=name)
+    # A colour that comes round again is told apart by its mark and a dashed line.
+    style = "-" if number < len(COLOURS) else "--"
+    axis.plot(places, line.mean, f"{mark}{style}", color=colour, linewidth=1.6, ms=5, label=name)
