@@ -25,6 +25,7 @@ from mpcl_jax.batch import DataFileError
 from mpcl_jax.command_line import from_command_line
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data import pipeline
+from mpcl_jax.data.protocols import make_split
 from mpcl_jax.settings import Config
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import Run, prepare, with_other_folds
@@ -87,7 +88,7 @@ def folds_of(config: Config, recordings) -> list[int]:
     """The numbers of the folds that the config runs."""
     if config.protocol.only:
         return list(config.protocol.only)
-    return list(range(len(pipeline.make_split(recordings, config.protocol).folds)))
+    return list(range(len(make_split(recordings, config.protocol).folds)))
 
 
 def main(words: list[str]) -> None:
