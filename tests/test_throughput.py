@@ -95,6 +95,12 @@ def test_the_file_says_how_it_was_made_and_names_its_columns(measured):
     assert measured[1] == "part,batch,what,value,unit,low,high"
 
 
+def test_places_on_this_machine_stay_out_of_the_file(measured):
+    assert "--out" not in measured[0] and "out.csv" not in measured[0]
+    words = ["--out", "a.csv", "--quick", "--config.data.path=/data", "--batches", "8", "--out=b.csv"]
+    assert throughput.without_places(words) == ["--quick", "--batches", "8"]
+
+
 def test_everything_is_measured_once(measured):
     start = ["import", "data", "init", "compile", "first_epoch", "to_first_step", "peak_memory"]
     whats = {
