@@ -21,7 +21,7 @@ SWITCHES = {
     "fusion off": {"model.fusion.within_group": False, "model.fusion.across_groups": False},
     "within groups only": {"model.fusion.across_groups": False},
     "across groups only": {"model.fusion.within_group": False},
-    "no memory": {"model.memory.enabled": False, "model.cooccurrence.enabled": False},
+    "no memory": compared.NO_MEMORY,
     "banks by gradient": {"model.memory.update": "gradient"},
     "samples count by evidence": {"model.memory.evidence_power": 1.0},
     "raw-label evidence": {"model.memory.evidence": "raw"},

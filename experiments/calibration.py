@@ -38,17 +38,21 @@ BY_MEMORY = "MPCL, doubt by memory"
 CLAIMS_NOTHING = 1e-12  # Σ (p − m)² of a person, below which there is no slope
 
 
-def of_person(reported, predicted, mean, certainty=None) -> np.ndarray:
+def claim_of(predicted, mean) -> np.ndarray:
+    """How much a prediction claims, KL(p ‖ m) [P]."""
+    return rel_entr(predicted.astype(float), mean).sum(1)
+
+
+def of_person(reported, predicted, mean, certainty) -> np.ndarray:
     """slope, bold and timid [3] of one person's windows; distributions [P, C], rows sum to 1.
 
-    `certainty` [P] orders the windows in place of the claim. NaN where nothing is claimed (slope), or where there is
-    a single window (bold or timid).
+    `certainty` [P] orders the windows. NaN where nothing is claimed (slope), or where there is a single window (bold
+    or timid).
     """
     claim = predicted - mean
     total = (claim**2).sum()
     slope = ((reported - mean) * claim).sum() / total if total > CLAIMS_NOTHING else np.nan
     saved = rel_entr(reported, mean).sum(1) - rel_entr(reported, predicted).sum(1)
-    certainty = rel_entr(predicted, mean).sum(1) if certainty is None else certainty
     order = np.argsort(-certainty, kind="stable")
     halves = order[: len(order) // 2], order[len(order) // 2 :]
     return np.array([slope, *(saved[half].mean() if len(half) else np.nan for half in halves)])
@@ -57,24 +61,16 @@ def of_person(reported, predicted, mean, certainty=None) -> np.ndarray:
 def measure(run: Tested) -> dict[str, np.ndarray]:
     """Method -> [people, 3]. Raises DataFileError for a missing or damaged file."""
     mean = run.baselines[REFERENCE].astype(float)
-    methods = {METHOD: (run.predicted, None)}
+    methods = {METHOD: (run.predicted, claim_of(run.predicted, mean))}
     if read_json(run.folder / "config.json")["model"]["memory"]["enabled"]:
         methods[BY_MEMORY] = (run.predicted, nearness_of(run))
-    methods |= {n: (x, None) for n, x in run.baselines.items() if n != REFERENCE}
+    methods |= {n: (x, claim_of(x, mean)) for n, x in run.baselines.items() if n != REFERENCE}
     people = [run.subject == person for person in dict.fromkeys(run.subject.tolist())]
     reported = run.reported.astype(float)
 
     def of_method(shares, certainty):
         return np.stack(
-            [
-                of_person(
-                    reported[own],
-                    shares[own].astype(float),
-                    mean[own],
-                    None if certainty is None else certainty[own],
-                )
-                for own in people
-            ]
+            [of_person(reported[own], shares[own].astype(float), mean[own], certainty[own]) for own in people]
         )
 
     return {name: of_method(*method) for name, method in methods.items()}

@@ -24,6 +24,8 @@ from mpcl_jax.plots.comparisons import differences
 from mpcl_jax.settings import Config
 from mpcl_jax.train.interrupt import StopRequest
 
+NO_MEMORY = {"model.memory.enabled": False, "model.cooccurrence.enabled": False}
+
 
 def changed(config: Config, settings: dict[str, Any]) -> Config:
     """`config` with other settings, {"model.memory.slots": 8}. Raises ConfigError for what is not allowed."""

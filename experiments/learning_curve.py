@@ -28,7 +28,6 @@ from mpcl_jax.settings import Config
 from mpcl_jax.train.interrupt import StopRequest
 
 WITHOUT = "MPCL without memory"
-NO_MEMORY = {"model.memory.enabled": False, "model.cooccurrence.enabled": False}
 FEWEST = 3  # training people of a fold; with fewer, trials are counted
 
 
@@ -96,7 +95,7 @@ def rows_of(config: Config, base: Ground, seed: int) -> tuple[Trained, Trained, 
     """MPCL, the same without its memory, and all baselines on one draw."""
     ground, seeds = with_split(base, config), range(seed, seed + 1)
     mpcl = Trained(METHOD, config, ground, seeds)
-    without = mpcl._replace(name=WITHOUT, config=compared.changed(config, NO_MEMORY))
+    without = mpcl._replace(name=WITHOUT, config=compared.changed(config, compared.NO_MEMORY))
     return mpcl, without, Fitted(wanted(config.benchmark), config, ground, seeds)
 
 

@@ -36,7 +36,6 @@ class Hypothesis(NamedTuple):
     settings: dict[str, Any]
 
 
-NO_MEMORY = {"model.memory.enabled": False, "model.cooccurrence.enabled": False}
 HYPOTHESES = {
     "no mixup": Hypothesis(
         "mixtures of two reports are reports that a third could have given", WORSE, {"train.mixup": 0.0}
@@ -52,7 +51,7 @@ HYPOTHESES = {
     "tenfold weight decay": Hypothesis("few people", SAME, {"train.weight_decay": 10.0}),
     "one token a modality": Hypothesis("fusion needs something to choose from", WORSE, {"model.tokens": 1}),
     "twice as wide": Hypothesis("what limits is the number of people", SAME, {"model.width": 128}),
-    "no memory": Hypothesis("prototypes are a summary that survives few people", WORSE, NO_MEMORY),
+    "no memory": Hypothesis("prototypes are a summary that survives few people", WORSE, compared.NO_MEMORY),
     "one prototype": Hypothesis("an emotion has several faces", WORSE, {"model.memory.slots": 1}),
     "sixteen prototypes": Hypothesis("they share the same evidence", SAME, {"model.memory.slots": 16}),
     "start from noise": Hypothesis(

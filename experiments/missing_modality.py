@@ -28,7 +28,7 @@ from mpcl_jax.train.interrupt import StopRequest
 
 WITHOUT = {
     "MPCL without recall": {"model.memory.recall": False},
-    "MPCL without memory": {"model.memory.enabled": False, "model.cooccurrence.enabled": False},
+    "MPCL without memory": compared.NO_MEMORY,
 }
 
 

@@ -18,13 +18,13 @@ def test_the_slope_says_how_much_of_a_claim_comes_true(share, slope):
     """y − m = (.2, −.1, −.1), p − m = share · (y − m): slope = Σ share d² / Σ share² d² = 1 / share."""
     reported = MEAN + np.array([[0.2, -0.1, -0.1]])
     predicted = MEAN + share * np.array([[0.2, -0.1, -0.1]])
-    found = calibration.of_person(*(np.repeat(x, 4, axis=0) for x in (reported, predicted, MEAN)))
+    found = calibration.of_person(*(np.repeat(x, 4, axis=0) for x in (reported, predicted, MEAN)), np.ones(4))
     np.testing.assert_allclose(found[0], slope)
 
 
 def test_who_claims_nothing_has_no_slope():
     same = np.repeat(MEAN, 4, axis=0)
-    slope, bold, timid = calibration.of_person(same, same, same)
+    slope, bold, timid = calibration.of_person(same, same, same, calibration.claim_of(same, same))
     assert np.isnan(slope) and bold == timid == 0
 
 
@@ -36,7 +36,9 @@ def test_doubt_in_the_right_places_saves_where_it_is_bold():
     """
     reported = np.array([[0.9, 0.05, 0.05], [0.5, 0.3, 0.2]])
     predicted = np.array([[0.9, 0.05, 0.05], [0.4, 0.35, 0.25]])
-    _, bold, timid = calibration.of_person(reported, predicted, np.repeat(MEAN, 2, axis=0))
+    mean = np.repeat(MEAN, 2, axis=0)
+    certainty = calibration.claim_of(predicted, mean)
+    _, bold, timid = calibration.of_person(reported, predicted, mean, certainty)
     np.testing.assert_allclose([bold, timid], [0.3701, -0.0207], atol=5e-5)
 
 
