@@ -29,6 +29,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from command_words import PLACES, without
 
 from mpcl_jax.batch import Batch, DataSpec
 from mpcl_jax.environment import code_version
@@ -157,7 +158,7 @@ def main(words: list[str]) -> None:
         for size in POINTS[axis][: asked.points]:
             points.append(measure(axis, size, asked.repeats))
             print(*points[-1], file=sys.stderr, flush=True)
-    command = shlex.join(["python", "experiments/growth.py", *words])
+    command = shlex.join(["python", "experiments/growth.py", *without(words, *PLACES)])
     note = f"{command} @ {code_version()} @ {jax.devices()[0].device_kind}, jax {jax.__version__}"
     write_csv(points, note, asked.out)
     print(f"{to_table(points)}\nwritten to {asked.out}")

@@ -22,10 +22,10 @@ from unittest import mock
 import jax
 
 from mpcl_jax.batch import DataFileError
+from mpcl_jax.benchmark.pieces import ground_of
 from mpcl_jax.command_line import from_command_line
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data import pipeline
-from mpcl_jax.data.protocols import make_split
 from mpcl_jax.settings import Config
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import Run, prepare, with_other_folds
@@ -84,13 +84,6 @@ def timed(make, config: Config, asked: list[tuple[int, int]]) -> Taken:
     return Taken(len(asked), len(seen), taken)
 
 
-def folds_of(config: Config, recordings) -> list[int]:
-    """The numbers of the folds that the config runs."""
-    if config.protocol.only:
-        return list(config.protocol.only)
-    return list(range(len(make_split(recordings, config.protocol).folds)))
-
-
 def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
@@ -101,12 +94,11 @@ def main(words: list[str]) -> None:
     arguments, overrides = parser.parse_known_args(words)
     try:
         config = from_command_line(arguments.config, overrides)
-        recordings = pipeline.load(config.data)
-        folds = folds_of(config, recordings)
-        asked = list(itertools.product(range(arguments.seeds), folds))
-        with mock.patch.object(pipeline, "load", lambda _: recordings):
+        ground = ground_of(config)
+        asked = list(itertools.product(range(arguments.seeds), ground.numbers))
+        with mock.patch.object(pipeline, "load", lambda _: ground.recordings):
             shared = timed(together, config, asked)
-            alone = timed(anew, config, asked[: arguments.anew or len(folds)])
+            alone = timed(anew, config, asked[: arguments.anew or len(ground.numbers)])
     except (ConfigError, DataFileError) as mistake:
         parser.error(str(mistake))
     for name, taken in (("one program", shared), ("a program a fold", alone)):

@@ -33,6 +33,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from chip_estimate import ENOUGH, HOP, LAUNCH, REACH, Step, estimates, exchanges, kernels_in
+from command_words import PLACES, without
 from jax.sharding import AxisType, Mesh
 from measured import FULL, QUICK, Effort
 
@@ -233,7 +234,8 @@ def main(words: list[str]) -> None:
         measured, step = scale(config, devices, QUICK if arguments.quick else FULL)
     except (ConfigError, DataFileError) as mistake:
         parser.error(str(mistake))
-    note = f"{shlex.join(['python', 'experiments/scaling.py', *words])} @ {code_version()} @ {machine()}"
+    command = shlex.join(["python", "experiments/scaling.py", *without(words, *PLACES)])
+    note = f"{command} @ {code_version()} @ {machine()}"
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(to_csv(measured, step, note), encoding="utf-8")
     text = to_markdown(measured, step, note)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from command_words import PLACES, without
 from matplotlib.figure import Figure
 
 from mpcl_jax.batch import DataFileError
@@ -94,16 +95,12 @@ def run_command(
 
 
 def _asked(parsed: argparse.Namespace, overrides: list[str], settings: Sequence[str]) -> Asked:
-    sys.path.insert(
-        0, str(pathlib.Path(parsed.config).resolve().parents[1])
-    )  # for `from configs import dataset`
     data = [f"--config.data.path={parsed.data}"] if parsed.data else []
     config = from_command_line(parsed.config, [*settings, *data, *overrides])
     words = [word for word in sys.argv[1:] if word not in overrides]
-    for path in ("--data", "--pieces", "--runs", "--out", "--workers"):  # change no number
-        words = _without(words, path)
-    shown = [word for word in overrides if not word.startswith(("--config.data.path", "--config.data.cache"))]
-    command = shlex.join(["python", f"experiments/{pathlib.Path(sys.argv[0]).name}", *words, *shown])
+    words = without(words, "--data", "--pieces", "--runs", "--workers", *PLACES)  # change no number
+    program = f"experiments/{pathlib.Path(sys.argv[0]).name}"
+    command = shlex.join(["python", program, *words, *without(overrides, *PLACES)])
     return Asked(
         name=parsed.name,
         config=config,
@@ -117,16 +114,6 @@ def _asked(parsed: argparse.Namespace, overrides: list[str], settings: Sequence[
         rows=tuple(filter(None, parsed.rows.split(","))),
         command=command,
     )
-
-
-def _without(words: Sequence[str], option: str) -> list[str]:
-    """`words` without `option VALUE` and `option=VALUE`."""
-    kept, skip = [], False
-    for word in words:
-        if not (skip or word == option or word.startswith(f"{option}=")):
-            kept.append(word)
-        skip = word == option
-    return kept
 
 
 @contextlib.contextmanager

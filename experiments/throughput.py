@@ -50,6 +50,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+from command_words import PLACES, without
 from measured import FULL, QUICK, Effort, Measured, Ready, make_ready, repeat, to_csv, to_table
 
 from mpcl_jax.batch import DataFileError, spec_of, take
@@ -220,13 +221,6 @@ def measure_config(config: Config, batches: list[int], effort: Effort) -> list[M
     return measured
 
 
-def without_places(words: list[str]) -> list[str]:
-    """The words of a command but for places on this machine, which change no number."""
-    places = ("--config.data.path", "--config.data.cache", "--out")
-    pairs = zip(["", *words], words, strict=False)
-    return [word for before, word in pairs if not word.startswith(places) and before not in places]
-
-
 def batch_sizes(text: str) -> list[int]:
     sizes = [int(x) for x in text.split(",")]
     if min(sizes) < 1:
@@ -260,7 +254,7 @@ def main(words: list[str]) -> None:
         parser.error(str(mistake))
     except subprocess.CalledProcessError as failed:  # it has said why
         sys.exit(failed.returncode)
-    command = shlex.join(["python", "experiments/throughput.py", *without_places(words)])
+    command = shlex.join(["python", "experiments/throughput.py", *without(words, *PLACES)])
     text = to_csv(measured, f"{command} @ {code_version()} @ {machine()}")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(text, encoding="utf-8")

@@ -170,3 +170,18 @@ def test_a_workdir_that_can_not_be_written_is_refused(tmp_path):
             require_writable(workdir)
     require_writable(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_a_config_imports_its_neighbours_from_wherever_the_command_is_started(tmp_path, monkeypatch):
+    folder, elsewhere = tmp_path / "of_a_project", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (folder / "base.py").write_text("EPOCHS = 3\n")
+    (folder / "mine.py").write_text(
+        "from mpcl_jax.config import default\nfrom of_a_project import base\n\n\n"
+        "def get_config():\n    config = default()\n    config.train.epochs = base.EPOCHS\n    return config\n"
+    )
+    monkeypatch.chdir(elsewhere)
+    before = list(sys.path)
+    assert from_command_line(str(folder / "mine.py"), []).train.epochs == 3
+    assert sys.path == before

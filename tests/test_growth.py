@@ -1,7 +1,6 @@
 """experiments/growth.py: that it runs, and that its exponents are those of known costs."""
 
 import csv
-import importlib.util
 import pathlib
 import sys
 
@@ -9,17 +8,8 @@ import jax
 import pytest
 from run_fixture import quick_options
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="module")
-def growth():
-    """The program as a module; `experiments` is no package."""
-    spec = importlib.util.spec_from_file_location("growth", ROOT / "experiments" / "growth.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "experiments"))
+import growth
 
 
 def quickly(function, *, once=False):
@@ -27,12 +17,12 @@ def quickly(function, *, once=False):
 
 
 # 3 n² + 0 n, 5 n and a constant, from n = 4 to n = 8.
-def test_exponents_are_those_of_the_last_two_points(growth):
+def test_exponents_are_those_of_the_last_two_points():
     points = [growth.Point("emotions", n, 3.0 * n**2, 5.0 * n, 7.0) for n in (1, 4, 8)]
     assert growth.exponents(points) == pytest.approx({"flop": 2.0, "memory": 1.0, "time": 0.0})
 
 
-def test_measures_an_axis_and_writes_it_down(growth, tmp_path, monkeypatch, capsys):
+def test_measures_an_axis_and_writes_it_down(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(growth, "BASE", growth.BASE | {"samples": 4, "tokens": 1, "width": 8})
     monkeypatch.setattr(growth, "compiled", quickly)
     monkeypatch.setitem(growth.POINTS, "prototypes", (2, 4))
@@ -47,7 +37,7 @@ def test_measures_an_axis_and_writes_it_down(growth, tmp_path, monkeypatch, caps
     assert "allowed 1" in capsys.readouterr().out
 
 
-def test_an_unknown_axis_is_one_line(growth, capsys):
+def test_an_unknown_axis_is_one_line(capsys):
     with pytest.raises(SystemExit):
         growth.main(["--axes", "height"])
     assert "unknown 'height'" in capsys.readouterr().err

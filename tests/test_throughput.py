@@ -98,7 +98,7 @@ def test_the_file_says_how_it_was_made_and_names_its_columns(measured):
 def test_places_on_this_machine_stay_out_of_the_file(measured):
     assert "--out" not in measured[0] and "out.csv" not in measured[0]
     words = ["--out", "a.csv", "--quick", "--config.data.path=/data", "--batches", "8", "--out=b.csv"]
-    assert throughput.without_places(words) == ["--quick", "--batches", "8"]
+    assert throughput.without(words, *throughput.PLACES) == ["--quick", "--batches", "8"]
 
 
 def test_everything_is_measured_once(measured):
