@@ -7,14 +7,18 @@ import re
 import runpy
 import sys
 
+import numpy as np
 import pytest
 from table_fixture import ROOT, config_file, made
 
 from mpcl_jax.benchmark.pieces import ground_of
 from mpcl_jax.config import ConfigError, default, resolve
+from mpcl_jax.data.settings import SimulateConfig
+from mpcl_jax.data.simulate import simulate
 
 sys.path.insert(0, str(ROOT / "experiments"))
 import ablation
+import averaged
 import method_study
 import missing_modality
 import sensitivity
@@ -141,6 +145,47 @@ def test_missing_modality_tries_every_subset(folder, config):
     assert len(kl["train_mean"]) == 1 and len(kl["ridge"]) > 1 and len(kl["MPCL"]) > 1
     for name in missing_modality.WITHOUT:
         assert re.search(rf"\(behavioural\): {name}: .* MPCL \(KL ", printed)
+
+
+def test_averaging_shares_the_pieces_of_the_main_table_and_treats_all_methods_alike(folder, config):
+    two = (*QUICK, "--seeds=2")
+    made("main_table", config, folder, *two, "--baseline-seeds=2")
+    printed = made("averaged", config, folder, *two)
+    assert "6 pieces, 6 of them finished before" in printed
+    kl = {(row["averaged over"], row["method"]): float(row["kl"]) for row in results(folder, "averaged")}
+    assert {case for case, _ in kl} == {
+        averaged.ONE,
+        averaged.SEEDS,
+        averaged.SO_FAR,
+        averaged.TRIAL,
+        averaged.BOTH,
+    }
+    assert len({kl[case, "train_mean"] for case, _ in kl}) == 1
+    # Jensen: KL(y ‖ ·) of a mean of distributions is at most the mean of their KL, for every window.
+    assert kl[averaged.TRIAL, "knn"] <= kl[averaged.ONE, "knn"] + 1e-6
+    assert kl[averaged.BOTH, "MPCL"] < kl[averaged.TRIAL, "MPCL"] < kl[averaged.ONE, "MPCL"]
+    assert kl[averaged.SEEDS, "MPCL"] < kl[averaged.ONE, "MPCL"]
+    assert re.search(r"- MPCL, the whole trial: .* one window, one seed \(KL −", printed)
+    assert re.search(r"- the whole trial: best of signals, knn: .* than MPCL \(KL ", printed)
+
+
+def test_windows_are_averaged_within_their_trial_and_fold_in_the_order_of_time():
+    fold, trial = np.array([0, 0, 0, 0, 1]), np.array(["a", "b", "a", "a", "a"])
+    start = np.array([60.0, 0.0, 0.0, 30.0, 0.0])
+    groups = list(averaged.in_time(fold, trial, start))
+    assert [rows.tolist() for rows in groups] == [[2, 3, 0], [1], [4]]
+    shares = np.array([[0.9, 0.1], [0.5, 0.5], [0.1, 0.9], [0.2, 0.8], [1.0, 0.0]])
+    # Trial "a" in time: .1, .2, .9; means of the first one, two and three: .1, .15, .4.
+    so_far = averaged.over(shares, groups, averaged.so_far)
+    np.testing.assert_allclose(so_far[:, 0], [0.4, 0.5, 0.1, 0.15, 1.0])
+    np.testing.assert_allclose(averaged.over(shares, groups, averaged.whole)[:, 0], [0.4, 0.5, 0.4, 0.4, 1.0])
+
+
+def test_groups_of_equal_labels_are_no_trials():
+    recordings, _ = simulate(SimulateConfig(subjects=2, clips=2, windows=2, emotions=3))
+    assert averaged.has_trials(recordings)
+    assert not averaged.has_trials(recordings._replace(trial_name="label groups"))
+    assert not averaged.has_trials(recordings._replace(start=np.full(len(recordings.labels), np.nan)))
 
 
 def test_every_switch_of_the_method_has_a_row():

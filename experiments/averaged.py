@@ -1,0 +1,154 @@
+"""What averaging predictions is worth: over seeds (a small ensemble), over the windows of one trial, for all methods.
+
+    python experiments/averaged.py averaged_simulated --config configs/dataset.py
+    python experiments/averaged.py averaged_wesad --config configs/wesad.py --data WESAD
+    python experiments/averaged.py averaged_window80 --config configs/dmer.py --data SAMPLE.mat
+
+The pieces are those of main_table.py with --baseline-seeds as many as --seeds (default 5): after it nothing is
+trained. Averaged are predicted distributions, those of every method in the same way:
+
+    one window, one seed   as in the main table
+    seeds averaged         one prediction from all seeds, which costs as many trainings
+    the trial so far       each window with those before it in its trial: can be had while recording
+    the whole trial        all tested windows of a trial: only when it has ended
+    seeds and whole trial  both
+
+No label and no other trial is used, but the windows must be known to belong together: nothing is averaged over
+trials where the files have no trials. Writes experiments/results/NAME.csv, .md, .tex and .png.
+"""
+
+from collections.abc import Iterable
+
+import compared
+import numpy as np
+import series
+import table_command as command
+
+from mpcl_jax.batch import Recordings
+from mpcl_jax.benchmark import table_text
+from mpcl_jax.benchmark.comparison import wanted
+from mpcl_jax.benchmark.leaderboard import CONSTANTS, METHOD, OF_IDS
+from mpcl_jax.benchmark.pieces import Ground, ground_of
+from mpcl_jax.benchmark.statistics import Comparison, paired_comparison
+from mpcl_jax.benchmark.table_run import Fitted, baselines_of, complete, shares_of
+from mpcl_jax.benchmark.table_text import spoken
+from mpcl_jax.train.interrupt import StopRequest
+
+ONE, SEEDS = "one window, one seed", "seeds averaged"
+SO_FAR, TRIAL, BOTH = "the trial so far", "the whole trial", "seeds and whole trial"
+
+
+def make(asked: command.Asked, stop: StopRequest) -> None:
+    """The whole experiment."""
+    asked = command.with_every_fold(asked) if asked.large else asked
+    ground = ground_of(asked.config)
+    mpcl = compared.start(asked, ground)
+    others = Fitted(wanted(asked.config.benchmark), asked.config, ground, mpcl.seeds)
+    complete([mpcl, others], asked.store, asked.workers, stop)
+    said = {
+        name: [
+            np.concatenate([fold[name] for fold in baselines_of(others, seed, asked.store)])
+            for seed in others.seeds
+        ]
+        for name in others.names
+    }
+    said[METHOD] = shares_of(mpcl, asked.store)
+    cases = [
+        series.Case(name, compared.table_of(ground, predicted, others))
+        for name, predicted in averaged(said, ground).items()
+    ]
+    verdicts = []
+    for case in cases:
+        verdicts += [f"- {case.name}: {line}" for line in table_text.verdict(case.table).splitlines()]
+    found = {case.name: worth(case, cases[0]) for case in cases[1:]}
+    verdicts += [beside(case) for case in cases]
+    verdicts += [
+        compared.difference_line(f"{METHOD}, {case}", of_case[METHOD], to=ONE)
+        for case, of_case in found.items()
+    ]
+    title = f"{ground.recordings.name}, {ground.split.protocol}: predictions averaged"
+    series.write(asked, cases, "averaged over", title, verdicts, picture(found))
+
+
+def averaged(said: dict[str, list[np.ndarray]], ground: Ground) -> dict[str, dict[str, list[np.ndarray]]]:
+    """Case -> method -> [N, C] of each seed, from what every method said [N, C] with each seed."""
+    seeds = {name: [np.mean(of_seeds, axis=0)] for name, of_seeds in said.items()}
+    cases = {ONE: said, SEEDS: seeds}
+    if not has_trials(ground.recordings):
+        print("note   the files have no trials: nothing is averaged over windows")
+        return cases
+    test = np.concatenate([fold.test for fold in ground.split.folds])
+    trial, start = ground.recordings.trial[test], ground.recordings.start[test]
+    fold = np.repeat(np.arange(len(ground.split.folds)), [len(one.test) for one in ground.split.folds])
+    groups = list(in_time(fold, trial, start))
+    for case, of, average in ((SO_FAR, said, so_far), (TRIAL, said, whole), (BOTH, seeds, whole)):
+        cases[case] = {name: [over(x, groups, average) for x in of_seeds] for name, of_seeds in of.items()}
+    return cases
+
+
+def has_trials(recordings: Recordings) -> bool:
+    """Whether `trial` and `start` say which windows follow each other; groups of equal labels are no trials."""
+    return recordings.trial_name == Recordings._field_defaults["trial_name"] and bool(
+        np.isfinite(recordings.start).all()
+    )
+
+
+def in_time(fold: np.ndarray, trial: np.ndarray, start: np.ndarray) -> Iterable[np.ndarray]:
+    """The rows of each trial of each fold, from the earliest window to the last; all arguments [N]."""
+    for key in dict.fromkeys(zip(fold.tolist(), trial.tolist(), strict=True)):
+        rows = np.flatnonzero((fold == key[0]) & (trial == key[1]))
+        yield rows[np.argsort(start[rows], kind="stable")]
+
+
+def over(predicted: np.ndarray, groups: Iterable[np.ndarray], average) -> np.ndarray:
+    """`average` of the predictions [N, C] of each group of rows."""
+    out = np.empty(predicted.shape)
+    for rows in groups:
+        out[rows] = average(predicted[rows].astype(float))
+    return out
+
+
+def so_far(shares: np.ndarray) -> np.ndarray:
+    """Mean of each row and all before it [n, C]."""
+    return np.cumsum(shares, axis=0) / np.arange(1, len(shares) + 1)[:, None]
+
+
+def whole(shares: np.ndarray) -> np.ndarray:
+    """The mean of all rows, [1, C] for [n, C]."""
+    return shares.mean(axis=0, keepdims=True)
+
+
+def looks_at_signals(method: str) -> bool:
+    """Whether a row's method is more than a constant or what the ids say."""
+    return method not in (*CONSTANTS, *OF_IDS)
+
+
+def beside(case: series.Case) -> str:
+    """The best of the baselines that look at signals, averaged as MPCL is, against it."""
+    rows = [row for row in case.table.rows if looks_at_signals(row.method) and row.method != METHOD]
+    best = min(rows, key=lambda row: row.mean["kl"]).method
+    found = compared.against_mpcl(case.table)[best]
+    return compared.difference_line(f"{case.name}: best of signals, {spoken(best)}", found)
+
+
+def worth(case: series.Case, one: series.Case) -> dict[str, Comparison]:
+    """What a case is worth to each method that looks at signals: its KL minus that of one window and one seed."""
+    alone = {row.method: row.per_unit for row in one.table.rows}
+    weight = case.table.unit_weight
+    return {
+        row.method: paired_comparison(row.per_unit, alone[row.method], weight=weight)
+        for row in case.table.rows
+        if looks_at_signals(row.method)
+    }
+
+
+def picture(found: dict[str, dict[str, Comparison]]):
+    """What averaging is worth: a line per case and method."""
+    lines = {
+        f"{case}: {spoken(method)}": one for case, methods in found.items() for method, one in methods.items()
+    }
+    return compared.picture_of(lines, f"KL minus KL of {ONE}, 95 %; left of 0: averaging helps")
+
+
+if __name__ == "__main__":
+    command.run_command(__doc__, make)
