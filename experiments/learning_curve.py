@@ -1,16 +1,19 @@
-"""How error falls with the number of training people (or trials, where few people were recorded): all methods.
+"""How error falls with the number of training people, or of the labelled trials of each: all methods.
 
     python experiments/learning_curve.py curve_simulated --config configs/dataset.py
     python experiments/learning_curve.py curve_wesad --config configs/wesad.py --data WESAD
+    python experiments/learning_curve.py labels_wesad --of trials --config configs/wesad.py --data WESAD
     python experiments/learning_curve.py curve_dmer --config configs/dmer_groups.py --data SAMPLE.mat
 
 MPCL with and without its memory, beside all baselines. The test rows of every fold stay as they are; of its training
-part only n people are kept, drawn anew for each of --seeds (default 3); those of a smaller n are among those of a
-larger one. Each draw is a manifest in the folder of the pieces. Four sizes by default, eight and every fold with
---large. Writes experiments/results/NAME.csv, .md, .tex and NAME.png.
+part only n people are kept, or n trials of every person; with fewer than three people, n trials in all. They are
+drawn anew for each of --seeds (default 3); those of a smaller n are among those of a larger one. Each draw is a
+manifest in the folder of the pieces. Four sizes by default, eight and every fold with --large.
+Writes experiments/results/NAME.csv, .md, .tex and NAME.png.
 """
 
 import pathlib
+from typing import NamedTuple
 
 import compared
 import numpy as np
@@ -29,6 +32,15 @@ from mpcl_jax.train.interrupt import StopRequest
 
 WITHOUT = "MPCL without memory"
 FEWEST = 3  # training people of a fold; with fewer, trials are counted
+PEOPLE, TRIALS = "subjects", "trials"
+
+
+class Units(NamedTuple):
+    """What is counted: n of these are kept, of each `within`."""
+
+    what: str  # "subjects", "trials a subject", "label groups"
+    ids: np.ndarray  # [N] str, of each row
+    within: np.ndarray  # [N] str; one value = n in all
 
 
 def make(asked: command.Asked, stop: StopRequest) -> None:
@@ -36,18 +48,20 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
     asked = command.with_every_fold(asked) if asked.large else asked
     ground = ground_of(asked.config)
     command.describe(ground)
-    what, ids = units_of(ground)
+    units = units_of(ground, asked.of)
     rows = {
         n: [
-            rows_of(smaller(asked.config, ground, ids, n, seed, asked.store), ground, seed)
+            rows_of(smaller(asked.config, ground, units, n, seed, asked.store), ground, seed)
             for seed in range(asked.seeds)
         ]
-        for n in sizes(ground, ids, 8 if asked.large else 4)
+        for n in sizes(ground, units, 8 if asked.large else 4)
     }
     complete(
         [row for of_n in rows.values() for draw in of_n for row in draw], asked.store, asked.workers, stop
     )
-    cases = [series.Case(count_of(n, what), table_of(ground, of_n, asked.store)) for n, of_n in rows.items()]
+    cases = [
+        series.Case(named(n, units.what), table_of(ground, of_n, asked.store)) for n, of_n in rows.items()
+    ]
     verdicts = []
     for case in cases:
         verdicts += [f"- {case.name}: {line}" for line in table_text.verdict(case.table).splitlines()]
@@ -58,36 +72,52 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
         for name, of_n in series.methods_of(cases).items()
         if name != "uniform"
     ]
-    figure = curves(lines, across=f"training {what} of a fold", up=f"KL, 95 % over {cases[0].table.over}")
-    title = f"{ground.recordings.name}, {ground.split.protocol}: training {what}"
-    series.write(asked, cases, f"training {what}", title, verdicts, figure)
+    figure = curves(
+        lines, across=f"training {units.what} of a fold", up=f"KL, 95 % over {cases[0].table.over}"
+    )
+    title = f"{ground.recordings.name}, {ground.split.protocol}: training {units.what}"
+    series.write(asked, cases, f"training {units.what}", title, verdicts, figure)
 
 
-def units_of(ground: Ground) -> tuple[str, np.ndarray]:
-    """What is counted, and its id for each row [N]: people, or trials where a training part has few people."""
-    people = min(len(set(ground.recordings.subject[fold.train])) for fold in ground.split.folds)
-    if people >= FEWEST:
-        return "subjects", ground.recordings.subject
-    return ground.recordings.trial_name, ground.recordings.trial
+def units_of(ground: Ground, of: str) -> Units:
+    """People or, `of` "trials", the trials of each; trials in all where a training part has few people."""
+    recordings = ground.recordings
+    nobody = np.full(len(recordings.subject), "")
+    if min(len(set(recordings.subject[fold.train])) for fold in ground.split.folds) < FEWEST:
+        return Units(recordings.trial_name, recordings.trial, nobody)
+    if of == TRIALS:
+        return Units(f"{recordings.trial_name} a subject", recordings.trial, recordings.subject)
+    return Units(PEOPLE, recordings.subject, nobody)
 
 
-def sizes(ground: Ground, ids: np.ndarray, count: int) -> list[int]:
+def named(n: int, what: str) -> str:
+    """ "1 trial a subject", "3 subjects"."""
+    first, *rest = what.split(" a ")
+    return " a ".join([count_of(n, first), *rest])
+
+
+def sizes(ground: Ground, units: Units, count: int) -> list[int]:
     """Up to `count` numbers of units, from 1 to what the smallest training part has, evenly on a log scale."""
-    most = min(len(set(ids[fold.train])) for fold in ground.split.folds)
+    most = min(len(set(ids)) for fold in ground.split.folds for ids in kept_apart(units, fold.train).values())
     return sorted(set(np.geomspace(1, most, count).round().astype(int).tolist()))
 
 
-def smaller(
-    config: Config, ground: Ground, ids: np.ndarray, n: int, draw: int, store: pathlib.Path
-) -> Config:
+def kept_apart(units: Units, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """The units of `rows`, of each `within`."""
+    ids, within = units.ids[rows], units.within[rows]
+    return {name: ids[within == name] for name in in_order(within)}
+
+
+def smaller(config: Config, ground: Ground, units: Units, n: int, draw: int, store: pathlib.Path) -> Config:
     """The config with a manifest whose training parts keep `n` units; the other folds are as they were."""
     folds = list(ground.whole.folds)
     for number in ground.numbers:
         fold = folds[number]
-        drawn = np.random.default_rng([draw, number]).permutation(in_order(ids[fold.train]))[:n]
-        folds[number] = Fold(
-            fold.name, "", fold.train[np.isin(ids[fold.train], drawn)], fold.validation, fold.test
-        )
+        rng = np.random.default_rng([draw, number])
+        parts = kept_apart(units, fold.train).values()
+        drawn = np.concatenate([rng.permutation(in_order(ids))[:n] for ids in parts])
+        train = fold.train[np.isin(units.ids[fold.train], drawn)]
+        folds[number] = Fold(fold.name, "", train, fold.validation, fold.test)
     return compared.with_folds(config, ground, folds, store)
 
 
@@ -112,4 +142,4 @@ def table_of(ground: Ground, draws: list[tuple[Trained, Trained, Fitted]], store
 
 
 if __name__ == "__main__":
-    command.run_command(__doc__, make, seeds=3)
+    command.run_command(__doc__, make, seeds=3, of=(PEOPLE, TRIALS))

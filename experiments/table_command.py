@@ -42,11 +42,12 @@ class Asked(NamedTuple):
     out: pathlib.Path  # of the result files
     large: bool  # the larger sizes
     rows: tuple[str, ...]  # the only variants to compare; () = all
+    of: str  # which of the experiment's kinds; "" = it has one
     command: str  # that makes the table again, without paths of this machine
 
 
-def options(text: str, seeds: int) -> argparse.ArgumentParser:
-    """The options of every table; `text` is the module's docstring, `seeds` their default number."""
+def options(text: str, seeds: int, of: Sequence[str]) -> argparse.ArgumentParser:
+    """The options of every table; `text` is the module's docstring, `seeds` their default number, `of` its kinds."""
     parser = argparse.ArgumentParser(
         description=text, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -67,6 +68,8 @@ def options(text: str, seeds: int) -> argparse.ArgumentParser:
     parser.add_argument(
         "--rows", default="", help="only these variants, by their names in the table, with commas"
     )
+    if of:
+        parser.add_argument("--of", choices=of, default=of[0])
     return parser
 
 
@@ -79,13 +82,19 @@ def positive(text: str) -> int:
 
 
 def run_command(
-    text: str, make: Callable[[Asked, StopRequest], None], *, seeds: int = 5, settings=()
+    text: str,
+    make: Callable[[Asked, StopRequest], None],
+    *,
+    seeds: int = 5,
+    settings: Sequence[str] = (),
+    of: Sequence[str] = (),
 ) -> None:
     """Reads the command line, does `make` and ends as `mpcl_jax.main` does, with its exit codes.
 
-    `seeds`: their default number · `settings`: overrides that stand unless the command line says otherwise.
+    `seeds`: their default number · `settings`: overrides that stand unless the command line says otherwise · `of`:
+    kinds of the experiment, the first by default.
     """
-    parsed, overrides = options(text, seeds).parse_known_args()
+    parsed, overrides = options(text, seeds, of).parse_known_args()
     sys.stdout.reconfigure(errors="replace")
     with ending():
         asked = _asked(parsed, overrides, settings)
@@ -112,6 +121,7 @@ def _asked(parsed: argparse.Namespace, overrides: list[str], settings: Sequence[
         out=pathlib.Path(parsed.out),
         large=parsed.large,
         rows=tuple(filter(None, parsed.rows.split(","))),
+        of=getattr(parsed, "of", ""),
         command=command,
     )
 

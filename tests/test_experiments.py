@@ -78,6 +78,25 @@ def test_learning_curve_keeps_the_test_rows_and_draws_nested_people(folder):
     assert small < middle < large
 
 
+def test_learning_curve_counts_the_labelled_trials_of_each_person(folder):
+    everybody = config_file(folder / "trials", protocol__only=(0,), protocol__validation=0.0)
+    made("learning_curve", everybody, folder / "trials", *QUICK, "--of=trials")
+    rows = results(folder / "trials", "learning_curve")
+    sizes = [row["training trials a subject"] for row in rows if row["method"] == "MPCL"]
+    assert sizes[:2] == ["1 trial a subject", "2 trials a subject"]
+    assert len({row["split_sha256"] for row in rows}) == 1
+    of_size = {}
+    for file in (folder / "trials" / "pieces" / "manifests").iterdir():
+        manifest = json.loads(file.read_text())
+        fold = manifest["folds"][0]
+        trained = set(manifest["rows"]) - {name for part in ("test", "unused") for name in fold[part]}
+        trials = {name.split("@")[0] for name in trained}
+        (count,) = {sum(trial.startswith(f"{who}/") for trial in trials) for who in people_of(trials)}
+        of_size[count] = trained, people_of(trials)
+    assert set(of_size) == {int(size.split()[0]) for size in sizes}
+    assert of_size[1][0] < of_size[2][0] and of_size[1][1] == of_size[2][1]
+
+
 def test_the_study_tests_people_whom_no_table_tests(folder):
     everybody = config_file(folder / "study", protocol__only=(0, 1), protocol__validation=0.0)
     rows = "--rows=strong prototype loss,one prototype"
