@@ -50,7 +50,7 @@ HYPOTHESES = {
     ),
     "tenfold weight decay": Hypothesis("few people", SAME, {"train.weight_decay": 10.0}),
     "one token a modality": Hypothesis("fusion needs something to choose from", WORSE, {"model.tokens": 1}),
-    "twice as wide": Hypothesis("what limits is the number of people", SAME, {"model.width": 128}),
+    "width 128": Hypothesis("what limits is the number of people", SAME, {"model.width": 128}),
     "no memory": Hypothesis("prototypes are a summary that survives few people", WORSE, compared.NO_MEMORY),
     "one prototype": Hypothesis("an emotion has several faces", WORSE, {"model.memory.slots": 1}),
     "sixteen prototypes": Hypothesis("they share the same evidence", SAME, {"model.memory.slots": 16}),
@@ -58,6 +58,11 @@ HYPOTHESES = {
         "the first hundred steps read random rows", WORSE, {"model.memory.start": "noise"}
     ),
     "no re-seeding": Hypothesis("dead slots explain nothing", SAME, {"model.memory.reseed_below": 0.0}),
+    "usage as slow as the banks": Hypothesis(
+        "a slot that got nothing from the start is found dead too late",
+        WORSE,
+        {"model.memory.usage_momentum": 0.99},
+    ),
     "short momentum": Hypothesis("banks of the last ten batches jump", WORSE, {"model.memory.momentum": 0.9}),
     "long momentum": Hypothesis(
         "banks of the last thousand batches are out of date", WORSE, {"model.memory.momentum": 0.999}

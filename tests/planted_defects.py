@@ -165,7 +165,12 @@ MEMORIES = [
         "model/prototypes.py", "bank = jnp.where(moves, moved, prototypes.bank)", "bank = moved", PROTOTYPES
     ),
     Defect("model/prototypes.py", "chosen = dead & (", "chosen = (", PROTOTYPES),
-    Defect("model/prototypes.py", "    keep = jnp.where(first, 0.0, keep)\n", "", PROTOTYPES),
+    Defect(
+        "model/prototypes.py",
+        "jnp.where(first, 0.0, jnp.where(samples",
+        "jnp.where(False, 0.0, jnp.where(samples",
+        PROTOTYPES,
+    ),
     Defect(
         "model/prototypes.py", "seen = assigned * present[:, :, None, None]", "seen = assigned", PROTOTYPES
     ),

@@ -89,12 +89,12 @@ def test_the_memory_starts_empty_with_unit_rows():
 #   emotion 0, from (0, 1): .594604 (0, 1) + .405396 (1, 0), length .719649 -> (.563324, .826241)
 #   emotion 1, from (1, 0): mean (.25 (1, 0) + (0, 1)) / 1.25 = (.2, .8); ½ (1, 0) + ½ (.2, .8) = (.6, .4)
 #                           length √.52 -> (.832050, .554700)
-#   usage ½ · .2 + ½ · (.75, 1.25, 0) / 2 samples = (.2875, .4125, .1)
+#   usage, with its own momentum ¾: ¾ · .2 + ¼ · (.75, 1.25, 0) / 2 samples = (.24375, .30625, .15)
 #   Σ e eᵀ = (.5625, .1875, 0 | .1875, 1.0625, 0 | 0), sum 2; half of it, plus half of 1/9
 GOLDEN_BANK = [[(0.0, 1.0)], [(1.0, 0.0)], [(0.6, 0.8)]]
 GOLDEN_LABELS = np.float32([[0.5, 0.3, 0.2], [0.2, 0.6, 0.2]])
 GOLDEN_QUERY = np.float32([[(1.0, 0.0)] * 2, [(0.0, 1.0)] * 2])
-GOLDEN_SETTINGS = MemoryConfig(slots=1, momentum=0.5, start="noise", evidence_power=1.0)
+GOLDEN_SETTINGS = MemoryConfig(slots=1, momentum=0.5, usage_momentum=0.75, start="noise", evidence_power=1.0)
 
 
 def test_golden_update():
@@ -105,7 +105,7 @@ def test_golden_update():
         np.testing.assert_allclose(after.bank[side, 1, 0], [0.832050, 0.554700], atol=1e-5)
         assert same_bits(after.bank[side, 2], before.bank[side, 2])
         np.testing.assert_allclose(after.mass[side, :, 0], [1.75, 2.25, 1.0], rtol=1e-6)
-    np.testing.assert_allclose(after.usage[:, 0], [0.2875, 0.4125, 0.1], rtol=1e-5)
+    np.testing.assert_allclose(after.usage[:, 0], [0.24375, 0.30625, 0.15], rtol=1e-5)
     pairs = np.array([[0.5625, 0.1875, 0.0], [0.1875, 1.0625, 0.0], [0.0, 0.0, 0.0]])
     np.testing.assert_allclose(after.cooccurrence, 0.5 * pairs / 2 + 0.5 / 9, rtol=1e-5)
 
@@ -359,6 +359,22 @@ def test_reseeding_can_be_off(change):
     after = update(changed(RESEEDING, **change), before, query, RESEED_LABELS, present=RESEED_PRESENT)
     assert same_bits(after.bank[:, 0, 1], before.bank[:, 0, 1])
     assert same_bits(after.usage[0, 1], np.float32(0.0))
+
+
+# Emotion 0 uses slot 0 alone from the first batch on: the usage of slot 1 is .1 · μ_u^n after n batches, that of slot
+# 0 near 1. Dead, i.e. below .02 times their mean of about .5, it is where .1 μ_u^n < .01: from batch 22 on with
+# μ_u = .9, from batch 230 on with .99.
+@pytest.mark.parametrize("usage_momentum, found", [(0.9, True), (0.99, False)])
+def test_a_dead_slot_is_found_as_soon_as_usage_forgets(usage_momentum, found):
+    before, query = reseed_world()
+    usage = np.asarray(before.usage).copy()
+    usage[0] = [1.0, 0.1]
+    state = before._replace(usage=usage)
+    labels, present = RESEED_LABELS[:2], np.ones((2, 2), bool)
+    settings = changed(RESEEDING, usage_momentum=usage_momentum)
+    for _ in range(30):
+        state = update(settings, state, query[:2], labels, present=present)
+    assert same_bits(state.bank[:, 0, 1], before.bank[:, 0, 1]) != found
 
 
 def test_nobody_complete_means_nobody_reseeds():

@@ -350,6 +350,7 @@ def test_the_variants_use_every_switch():
             values = {getattr(getattr(config.model, part), field) for config, _ in VARIANTS.values()}
             if values == {getattr(default, field)}:
                 untouched.add(f"{part}.{field}")
-    # Numbers, not switches; reseeding is tested with the memory.
+    # Numbers, not switches; usage and reseeding are tested with the memory.
     numbers = {"fusion.heads", "fusion.mlp_ratio", "memory.temperature", "memory.assign_temperature"}
+    numbers |= {"memory.usage_momentum"}
     assert untouched == numbers | {"memory.evidence_power", "memory.reseed_below", "cooccurrence.beta"}

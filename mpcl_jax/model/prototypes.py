@@ -110,19 +110,21 @@ def update_prototypes(
     moves = (mass > 0)[..., None] & (moved != 0).any(axis=-1, keepdims=True)
     bank = jnp.where(moves, moved, prototypes.bank)
 
-    usage, cooccurrence = _count(prototypes, evidence, assigned.mean(1).sum(0), weight, settings.momentum)
+    usage, cooccurrence = _count(prototypes, evidence, assigned.mean(1).sum(0), weight, settings)
     updated = Prototypes(bank, prototypes.mass + mass, usage, cooccurrence)
     return _reseed(updated, query, evidence, similarity, present, settings)
 
 
-def _count(prototypes, evidence, assigned, weight, momentum):
-    """Moving averages of slot usage [C, K] and of emotion co-occurrence [C, C], with the banks' momentum."""
+def _count(prototypes, evidence, assigned, weight, settings):
+    """Moving averages of slot usage [C, K] and, with the banks' momentum, of emotion co-occurrence [C, C]."""
     samples = weight.sum()
-    keep = jnp.where(samples > 0, momentum, 1.0)
-    # The first evidence replaces the uniform start, as it does in the banks.
+    # The first evidence replaces the uniform start, as it does in the banks; without samples all stays.
     first = (prototypes.mass.sum() == 0) & (samples > 0)
-    keep = jnp.where(first, 0.0, keep)
-    usage = keep * prototypes.usage + (1.0 - keep) * assigned / jnp.maximum(samples, 1.0)
+    keep_usage, keep = (
+        jnp.where(first, 0.0, jnp.where(samples > 0, momentum, 1.0))
+        for momentum in (settings.usage_momentum, settings.momentum)
+    )
+    usage = keep_usage * prototypes.usage + (1.0 - keep_usage) * assigned / jnp.maximum(samples, 1.0)
     # A weight is 0 or 1, so e carries it once per side of the product.
     pairs = jnp.einsum("bc,bd->cd", evidence, evidence, precision=HIGHEST)
     pairs_total = pairs.sum()
