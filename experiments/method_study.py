@@ -58,10 +58,10 @@ HYPOTHESES = {
         "the first hundred steps read random rows", WORSE, {"model.memory.start": "noise"}
     ),
     "no re-seeding": Hypothesis("dead slots explain nothing", SAME, {"model.memory.reseed_below": 0.0}),
-    "usage as slow as the banks": Hypothesis(
-        "a slot that got nothing from the start is found dead too late",
-        WORSE,
-        {"model.memory.usage_momentum": 0.99},
+    "usage that forgets at once": Hypothesis(
+        "a slot that gets nothing from the start is found dead too late",
+        BETTER,
+        {"model.memory.usage_momentum": 0.9},
     ),
     "short momentum": Hypothesis("banks of the last ten batches jump", WORSE, {"model.memory.momentum": 0.9}),
     "long momentum": Hypothesis(

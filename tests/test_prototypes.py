@@ -13,7 +13,9 @@ from mpcl_jax.model.settings import MemoryConfig
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")
 
-NOISE = MemoryConfig(slots=2, momentum=0.9, start="noise", reseed_below=0.0, evidence_power=1.0)
+NOISE = MemoryConfig(
+    slots=2, momentum=0.9, usage_momentum=0.9, start="noise", reseed_below=0.0, evidence_power=1.0
+)
 EVIDENCE = changed(NOISE, start="evidence")
 
 
