@@ -48,7 +48,7 @@ HYPOTHESES = {
         BETTER,
         {"train.drop_modality": 0.0, "train.drop_group": 0.0},
     ),
-    "tenfold weight decay": Hypothesis("few people", SAME, {"train.weight_decay": 10.0}),
+    "weight decay 10": Hypothesis("few people", SAME, {"train.weight_decay": 10.0}),
     "one token a modality": Hypothesis("fusion needs something to choose from", WORSE, {"model.tokens": 1}),
     "width 128": Hypothesis("what limits is the number of people", SAME, {"model.width": 128}),
     "no memory": Hypothesis("prototypes are a summary that survives few people", WORSE, compared.NO_MEMORY),
