@@ -243,6 +243,16 @@ def test_curves_and_sweeps_hold_means_and_intervals_and_ring_the_value_in_use():
     assert not others and axis.lines[1].get_xydata().tolist() == [[1, 0.2]]
 
 
+def test_the_name_of_what_sweeps_show_stands_once_beside_all_rows():
+    line = comparisons.Curve("slots", [1, 8], [0.3, 0.2], [0.25, 0.1], [0.35, 0.3])
+    figure = comparisons.sweeps([(line, 8)] * 8, up="KL, 95 % over 120 trials of 5 subjects")
+    axes = drawn(figure)
+    assert not any(axis.get_ylabel() for axis in axes)
+    (name,) = figure.texts
+    box, page = name.get_window_extent(), figure.bbox
+    assert page.y0 <= box.y0 and box.y1 <= page.y1
+
+
 def test_no_two_of_a_dozen_curves_look_alike():
     lines = [comparisons.Curve(f"method {i}", [1, 2], [0.1, 0.2], [0.1, 0.1], [0.2, 0.3]) for i in range(12)]
     (axis,) = drawn(comparisons.curves(lines, across="people", up="KL"))

@@ -88,8 +88,7 @@ def sweeps(panels: Sequence[tuple[Curve, float]], *, up: str) -> Figure:
             axis.set_xticks(range(len(line.x)), [f"{x:g}" for x in line.x])
             axis.margins(x=0.12)
             axis.set_title(line.name)
-        for row in axes:
-            row[0].set_ylabel(up)
+        figure.supylabel(up, fontsize="medium")
     return figure
 
 
