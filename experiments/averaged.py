@@ -30,7 +30,7 @@ from mpcl_jax.benchmark.comparison import wanted
 from mpcl_jax.benchmark.leaderboard import CONSTANTS, METHOD, OF_IDS
 from mpcl_jax.benchmark.pieces import Ground, ground_of
 from mpcl_jax.benchmark.statistics import Comparison, paired_comparison
-from mpcl_jax.benchmark.table_run import Fitted, baselines_of, complete, shares_of
+from mpcl_jax.benchmark.table_run import Fitted, complete, shares_of
 from mpcl_jax.benchmark.table_text import spoken
 from mpcl_jax.train.interrupt import StopRequest
 
@@ -45,13 +45,7 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
     mpcl = compared.start(asked, ground)
     others = Fitted(wanted(asked.config.benchmark), asked.config, ground, mpcl.seeds)
     complete([mpcl, others], asked.store, asked.workers, stop)
-    said = {
-        name: [
-            np.concatenate([fold[name] for fold in baselines_of(others, seed, asked.store)])
-            for seed in others.seeds
-        ]
-        for name in others.names
-    }
+    said = compared.said_by(others, asked.store)
     said[METHOD] = shares_of(mpcl, asked.store)
     cases = [
         series.Case(name, compared.table_of(ground, predicted, others))

@@ -70,11 +70,7 @@ def compare(
     """Completes all rows, keeps each seed as a run folder and makes the table of MPCL, variants and baselines."""
     complete([mpcl, *variants, others], asked.store, asked.workers, stop)
     ground = mpcl.ground
-    fitted = [baselines_of(others, seed, asked.store) for seed in others.seeds]
-    predicted = {
-        name: [np.concatenate([fold[name] for fold in of_seed]) for of_seed in fitted]
-        for name in others.names
-    }
+    predicted = said_by(others, asked.store)
     predicted |= {row.name: shares_of(row, asked.store) for row in (mpcl, *variants)}
     ends = np.cumsum([len(fold.test) for fold in ground.split.folds])[:-1]
     for place, seed in enumerate(mpcl.seeds):
@@ -88,6 +84,15 @@ def compare(
         if note:
             print(f"note   seed {seed}: {note}")
     return table_of(ground, predicted, others)
+
+
+def said_by(others: Fitted, store: pathlib.Path) -> dict[str, list[np.ndarray]]:
+    """What finished baselines say: name -> [N, C] of all folds, one array a seed."""
+    fitted = [baselines_of(others, seed, store) for seed in others.seeds]
+    return {
+        name: [np.concatenate([fold[name] for fold in of_seed]) for of_seed in fitted]
+        for name in others.names
+    }
 
 
 def table_of(ground: Ground, predicted: dict[str, list[np.ndarray]], others: Fitted) -> Table:

@@ -24,7 +24,7 @@ from mpcl_jax.benchmark import table_text
 from mpcl_jax.benchmark.comparison import wanted
 from mpcl_jax.benchmark.leaderboard import METHOD, count_of
 from mpcl_jax.benchmark.pieces import Ground, ground_of, with_split
-from mpcl_jax.benchmark.table_run import Fitted, Trained, baselines_of, complete, shares_of
+from mpcl_jax.benchmark.table_run import Fitted, Trained, complete, shares_of
 from mpcl_jax.data.manifest import Fold, in_order
 from mpcl_jax.plots.comparisons import Curve, curves
 from mpcl_jax.settings import Config
@@ -133,9 +133,8 @@ def table_of(ground: Ground, draws: list[tuple[Trained, Trained, Fitted]], store
     """The table of one size: every draw counts as a seed."""
     predicted: dict[str, list[np.ndarray]] = {}
     for *trained, others in draws:
-        folds = baselines_of(others, others.seeds[0], store)
-        for name in others.names:
-            predicted.setdefault(name, []).append(np.concatenate([fold[name] for fold in folds]))
+        for name, of_draw in compared.said_by(others, store).items():
+            predicted.setdefault(name, []).extend(of_draw)
         for row in trained:
             predicted.setdefault(row.name, []).extend(shares_of(row, store))
     return compared.table_of(ground, predicted, draws[0][-1])

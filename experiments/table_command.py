@@ -68,8 +68,9 @@ def options(text: str, seeds: int, of: Sequence[str]) -> argparse.ArgumentParser
     parser.add_argument(
         "--rows", default="", help="only these variants, by their names in the table, with commas"
     )
+    parser.set_defaults(of="")
     if of:
-        parser.add_argument("--of", choices=of, default=of[0])
+        parser.add_argument("--of", choices=of, default=of[0], help="what is counted")
     return parser
 
 
@@ -121,7 +122,7 @@ def _asked(parsed: argparse.Namespace, overrides: list[str], settings: Sequence[
         out=pathlib.Path(parsed.out),
         large=parsed.large,
         rows=tuple(filter(None, parsed.rows.split(","))),
-        of=getattr(parsed, "of", ""),
+        of=parsed.of,
         command=command,
     )
 
