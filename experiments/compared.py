@@ -15,6 +15,7 @@ from mpcl_jax.benchmark.comparison import make_table_of
 from mpcl_jax.benchmark.leaderboard import METHOD, REFERENCE, Result, Table
 from mpcl_jax.benchmark.pieces import Ground
 from mpcl_jax.benchmark.statistics import BETTER, WORSE, Comparison, paired_comparison
+from mpcl_jax.benchmark.statistics_text import booktabs, tex
 from mpcl_jax.benchmark.table_run import Fitted, Trained, baselines_of, choices_of, complete, shares_of
 from mpcl_jax.benchmark.table_text import interval, short
 from mpcl_jax.collected import collect_run
@@ -129,6 +130,17 @@ def picture_of(found: dict[str, Comparison], label: str) -> Figure:
     """A line per comparison, with its interval; `label` says what the axis is."""
     ends = ([x._asdict()[field] for x in found.values()] for field in ("difference", "low", "high"))
     return differences(list(found), *ends, label=label)
+
+
+def to_latex(found: dict[str, Comparison], title: str, over: str) -> str:
+    """What each change does to the KL, for a paper (needs booktabs); bold where the interval excludes 0."""
+    body = []
+    for name, x in found.items():
+        number = tex(short(x.difference, sign=True))
+        number = f"\\textbf{{{number}}}" if x.low > 0 or x.high < 0 else number
+        body.append([tex(name), number, tex(interval(x.low, x.high).strip() or "-")])
+    caption = f"{tex(title)}. KL minus KL of {METHOD}, mean over {tex(over)}."
+    return booktabs("lrr", ["changed", "KL", r"95\,\%"], body, caption)
 
 
 def difference_line(name: str, found: Comparison, *, to: str = METHOD) -> str:

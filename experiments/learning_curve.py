@@ -72,9 +72,7 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
         for name, of_n in series.methods_of(cases).items()
         if name != "uniform"
     ]
-    figure = curves(
-        lines, across=f"training {units.what}", up=f"KL, 95 % over {cases[0].table.over}"
-    )
+    figure = curves(lines, across=f"training {units.what}", up=f"KL, 95 % over {cases[0].table.over}")
     title = f"{ground.recordings.name}, {ground.split.protocol}: training {units.what}"
     series.write(asked, cases, f"training {units.what}", title, verdicts, figure)
 

@@ -6,7 +6,7 @@
 In every fold the people whom the tables test stay out altogether; tested are those of the next fold, whom the model
 has not seen either. So a choice that is made here has not looked at the test rows of the fold it is used in. Same
 folds and seeds (default 5) for all rows, differences person by person. `--rows` tries some of them.
-docs/method_study.md says what followed. Writes experiments/results/NAME.csv, .md and NAME.png.
+docs/method_study.md says what followed. Writes experiments/results/NAME.csv, .md, .tex and NAME.png.
 """
 
 import pathlib
@@ -99,7 +99,8 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
     ]
     note = "Changed, against the config; people of the development rows, intervals not corrected for their number:"
     more = "\n".join([note, "", *lines])
-    command.write_table(asked, table, ground, ": study", {"": picture}, more=more, every_pair=False)
+    latex = compared.to_latex(found, f"{ground.recordings.name}: hypotheses of the study", table.over)
+    command.write_table(asked, table, ground, ": study", {"": picture}, more=more, latex=latex)
 
 
 def line(name: str, found: Comparison) -> list[str]:

@@ -5,8 +5,8 @@
     python experiments/sensitivity.py sensitivity_dmer --config configs/dmer_groups.py --data SAMPLE.mat
 
 Three values of each and 3 seeds by default, five values and every fold with --large. The values are fixed in advance
-and the test people choose nothing: this only shows how flat the ground is. Writes experiments/results/NAME.csv, .md
-and NAME.png, a panel a setting.
+and the test people choose nothing: this only shows how flat the ground is. Writes experiments/results/NAME.csv,
+.md, .tex and NAME.png, a panel a setting.
 """
 
 import dataclasses
@@ -55,8 +55,10 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
     panels = [panel(table, asked.config, *sweep) for sweep in SWEEPS]
     panels = [one for one in panels if len(one[0].x) > 1]
     picture = sweeps(panels, up=f"KL, 95 % over {table.over}")
+    shown = {row.name: found[row.name] for row in variants}
+    latex = compared.to_latex(shown, f"{ground.recordings.name}: one setting at a time", table.over)
     command.write_table(
-        asked, table, ground, ": sensitivity", {"": picture}, more="\n".join(verdicts), every_pair=False
+        asked, table, ground, ": sensitivity", {"": picture}, more="\n".join(verdicts), latex=latex
     )
 
 

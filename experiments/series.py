@@ -6,7 +6,7 @@ import table_command as command
 
 from mpcl_jax.benchmark import table_text
 from mpcl_jax.benchmark.leaderboard import Row, Table
-from mpcl_jax.benchmark.statistics_text import grid, tex
+from mpcl_jax.benchmark.statistics_text import booktabs, grid, tex
 from mpcl_jax.benchmark.table_text import comment_csv, interval, short, spoken
 
 
@@ -65,17 +65,9 @@ def to_latex(cases: list[Case], head: str, title: str) -> str:
             f"\\textbf{{{x}}}" if row.method == best else x
             for x, row in zip(numbers, case.table.rows, strict=True)
         ]
-        body.append("  " + " & ".join([tex(case.name), *bold]) + r" \\")
-    lines = [
-        r"\begin{table}",
-        r"  \centering",
-        rf"  \begin{{tabular}}{{l{'r' * len(methods)}}}",
-        r"  \toprule",
-    ]
-    lines += ["  " + " & ".join(map(tex, [head, *map(spoken, methods)])) + r" \\", r"  \midrule", *body]
+        body.append([tex(case.name), *bold])
     caption = f"{tex(title)}. Mean KL over {tex(cases[0].table.over)}."
-    lines += [r"  \bottomrule", r"  \end{tabular}", f"  \\caption{{{caption}}}", r"\end{table}"]
-    return "\n".join(lines) + "\n"
+    return booktabs("l" + "r" * len(methods), [tex(x) for x in (head, *map(spoken, methods))], body, caption)
 
 
 def _cell(row: Row) -> str:

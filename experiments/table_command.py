@@ -181,12 +181,12 @@ def write_table(
     pictures: dict[str, Figure],
     *,
     more: str = "",
-    every_pair: bool = True,
+    latex: str = "",
 ) -> None:
-    """Writes NAME.csv, .md, _subjects.csv, the statistics of `every_pair` (with LaTeX), pictures, and prints.
+    """Writes NAME.csv, .md, _subjects.csv, pictures, and `latex` or else the statistics of every pair; and prints.
 
     `about` follows data and protocol in titles · `pictures`: what follows NAME in the name of the file -> a figure
-    · `more`: text below the verdicts.
+    · `more`: text below the verdicts · `latex`: where pairs of changes mean nothing.
     """
     title, by = f"{ground.recordings.name}, {ground.split.protocol}{about}", made_by(asked)
     markdown = table_text.to_markdown(table, title=title) + (f"\n{more}\n" if more else "")
@@ -197,7 +197,9 @@ def write_table(
         "_subjects.csv": table_text.to_subject_csv(table, **by),
     }
     summary = ""
-    if every_pair:
+    if latex:
+        texts[".tex"] = f"% {by['command']} @ {by['commit']}\n{latex}"
+    else:
         statistics = statistics_text.files_of(table, ground.recordings.emotions, title=title, **by)
         texts |= {f"_{file}": text for file, text in statistics.items()}
         summary = statistics_text.summary(statistics["statistics.md"])

@@ -12,6 +12,7 @@ import pytest
 from table_fixture import ROOT, config_file, made
 
 from mpcl_jax.benchmark.pieces import ground_of
+from mpcl_jax.benchmark.statistics import Comparison
 from mpcl_jax.config import ConfigError, default, resolve
 from mpcl_jax.data.settings import SimulateConfig
 from mpcl_jax.data.simulate import simulate
@@ -19,11 +20,13 @@ from mpcl_jax.data.simulate import simulate
 sys.path.insert(0, str(ROOT / "experiments"))
 import ablation
 import averaged
+import compared
 import method_study
 import missing_modality
 import sensitivity
 
-FILES = {"ablation": ("_statistics.tex", "_pairs.csv"), "sensitivity": (), "learning_curve": (".tex",)}
+FILES = {"ablation": ("_statistics.tex", "_pairs.csv"), "sensitivity": (".tex",), "learning_curve": (".tex",)}
+FILES |= {"method_study": (".tex",), "averaged": (".tex",), "missing_modality": (".tex",)}
 QUICK = ("--seeds=1", "--workers=1", "--config.benchmark.baselines=train_mean,knn")
 
 
@@ -186,6 +189,17 @@ def test_averaging_shares_the_pieces_of_the_main_table_and_treats_all_methods_al
     assert kl[averaged.SEEDS, "MPCL"] < kl[averaged.ONE, "MPCL"]
     assert re.search(r"- MPCL, the whole trial: .* one window, one seed \(KL −", printed)
     assert re.search(r"- the whole trial: best of signals, knn: .* than MPCL \(KL ", printed)
+
+
+def test_latex_marks_what_is_shown():
+    def comparison(difference, low, high):
+        return Comparison(difference, low, high, *[float("nan")] * (len(Comparison._fields) - 3))
+
+    found = {"a_b = 1": comparison(0.01, 0.005, 0.015), "c": comparison(-0.001, -0.002, 0.001)}
+    lines = compared.to_latex(found, "Data: 50 %", "10 subjects").splitlines()
+    assert lines[6] == r"  a\_b = 1 & \textbf{+.0100} & [.0050, .0150] \\"
+    assert lines[7] == r"  c & $-$.0010 & [$-$.0020, .0010] \\"
+    assert r"\caption{Data: 50 \%. KL minus KL of MPCL, mean over 10 subjects.}" in lines[-2]
 
 
 def test_windows_are_averaged_within_their_trial_and_fold_in_the_order_of_time():

@@ -155,7 +155,7 @@ def to_latex(ranking: Ranking, table: Table, *, title: str = "Results") -> str:
         cells = [tex(spoken(row.method)), number, tex(short(ranking.spread[row.method].units))]
         cells += [tex(interval(row.low, row.high).strip() or "-"), tex(short(row.mean["skill"], 2))]
         cells += [tex(f"{ranking.rank[ranking.methods.index(row.method)]:.1f}"), p]
-        body.append("  " + " & ".join(cells) + r" \\")
+        body.append(cells)
     leaky = f" {LEAKY}: windows of the tested trials were trained on." if table.leaky else ""
     caption = (
         f"{tex(title)}.{leaky} Mean KL over {tex(table.over)}, standard deviation and "
@@ -163,17 +163,24 @@ def to_latex(ranking: Ranking, table: Table, *, title: str = "Results") -> str:
         f"{tex(spoken(focus))}, Holm-corrected for {len(ranking.methods) - 1} comparisons. "
         f"Friedman $p$ {tex(_equals(ranking.p_value))}."
     )
-    head = r"  Method & KL $\downarrow$ & sd & 95\,\% & skill $\uparrow$ & rank $\downarrow$ & $p$ (Holm) \\"
-    lines = [
-        r"\begin{table}",
-        r"  \centering",
-        r"  \begin{tabular}{lrrcrrr}",
-        r"  \toprule",
-        head,
-        r"  \midrule",
+    head = [
+        "Method",
+        r"KL $\downarrow$",
+        "sd",
+        r"95\,\%",
+        r"skill $\uparrow$",
+        r"rank $\downarrow$",
+        "$p$ (Holm)",
     ]
-    lines += [*body, r"  \bottomrule", r"  \end{tabular}", f"  \\caption{{{caption}}}", r"\end{table}"]
-    return "\n".join(lines) + "\n"
+    return booktabs("lrrcrrr", head, body, caption)
+
+
+def booktabs(columns: str, head: list[str], body: list[list[str]], caption: str) -> str:
+    """A LaTeX table of cells that are LaTeX already; `columns` such as "lrr"."""
+    rows = ["  " + " & ".join(cells) + r" \\" for cells in (head, *body)]
+    lines = [r"\begin{table}", r"  \centering", rf"  \begin{{tabular}}{{{columns}}}", r"  \toprule"]
+    lines += [rows[0], r"  \midrule", *rows[1:], r"  \bottomrule", r"  \end{tabular}"]
+    return "\n".join([*lines, f"  \\caption{{{caption}}}", r"\end{table}"]) + "\n"
 
 
 def against(ranking: Ranking, focus: str) -> list[Pair]:
