@@ -24,8 +24,7 @@ import numpy as np
 import series
 import table_command as command
 
-from mpcl_jax.batch import Recordings
-from mpcl_jax.benchmark import table_text
+from mpcl_jax.batch import Recordings, knows_trials
 from mpcl_jax.benchmark.comparison import wanted
 from mpcl_jax.benchmark.leaderboard import CONSTANTS, METHOD, OF_IDS
 from mpcl_jax.benchmark.pieces import Ground, ground_of
@@ -53,7 +52,7 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
     ]
     verdicts = []
     for case in cases:
-        verdicts += [f"- {case.name}: {line}" for line in table_text.verdict(case.table).splitlines()]
+        verdicts += series.verdicts_of(case)
     found = {case.name: worth(case, cases[0]) for case in cases[1:]}
     verdicts += [beside(case) for case in cases]
     verdicts += [
@@ -81,10 +80,8 @@ def averaged(said: dict[str, list[np.ndarray]], ground: Ground) -> dict[str, dic
 
 
 def has_trials(recordings: Recordings) -> bool:
-    """Whether `trial` and `start` say which windows follow each other; groups of equal labels are no trials."""
-    return recordings.trial_name == Recordings._field_defaults["trial_name"] and bool(
-        np.isfinite(recordings.start).all()
-    )
+    """Whether `trial` and `start` say which windows follow each other."""
+    return knows_trials(recordings) and bool(np.isfinite(recordings.start).all())
 
 
 def in_time(fold: np.ndarray, trial: np.ndarray, start: np.ndarray) -> Iterable[np.ndarray]:

@@ -20,7 +20,6 @@ import numpy as np
 import series
 import table_command as command
 
-from mpcl_jax.benchmark import table_text
 from mpcl_jax.benchmark.comparison import wanted
 from mpcl_jax.benchmark.leaderboard import METHOD, count_of
 from mpcl_jax.benchmark.pieces import Ground, ground_of, with_split
@@ -64,7 +63,7 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
     ]
     verdicts = []
     for case in cases:
-        verdicts += [f"- {case.name}: {line}" for line in table_text.verdict(case.table).splitlines()]
+        verdicts += series.verdicts_of(case)
         found = compared.against_mpcl(case.table)[WITHOUT]
         verdicts.append(compared.difference_line(f"{case.name}: {WITHOUT}", found))
     lines = [

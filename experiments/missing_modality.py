@@ -17,7 +17,6 @@ import series
 import table_command as command
 
 from mpcl_jax.batch import GROUPS, Recordings
-from mpcl_jax.benchmark import table_text
 from mpcl_jax.benchmark.comparison import wanted
 from mpcl_jax.benchmark.leaderboard import METHOD
 from mpcl_jax.benchmark.pieces import ground_of
@@ -76,7 +75,7 @@ def verdicts_of(cases: list[series.Case], subset: np.ndarray, recordings: Record
     for case in cases:
         if not case.name.endswith(")"):
             continue
-        lines += [f"- {case.name}: {line}" for line in table_text.verdict(case.table).splitlines()]
+        lines += series.verdicts_of(case)
         found = compared.against_mpcl(case.table)
         for name in WITHOUT:
             if name in found:

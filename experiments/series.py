@@ -88,6 +88,11 @@ def write(
     print(f"\n{markdown}")
 
 
+def verdicts_of(case: Case) -> list[str]:
+    """The verdict lines of one table, each with the name of its case."""
+    return [f"- {case.name}: {line}" for line in table_text.verdict(case.table).splitlines()]
+
+
 def methods_of(cases: list[Case]) -> dict[str, list[Row]]:
     """The rows of each method, case by case."""
     names = [row.method for row in cases[0].table.rows]

@@ -81,6 +81,11 @@ def spec_of(recordings: Recordings) -> DataSpec:
     return DataSpec(recordings.emotions, recordings.valence, dict(recordings.groups), shapes)
 
 
+def knows_trials(recordings: Recordings) -> bool:
+    """Whether `trial` tells recordings apart; groups of equal labels, where clips are not known, are no trials."""
+    return recordings.trial_name == Recordings._field_defaults["trial_name"]
+
+
 def take(recordings: Recordings, rows: np.ndarray) -> Recordings:
     """The same data set with only `rows` (indices or a boolean mask) of it."""
     pick = {m: recordings.signals[m][rows] for m in recordings.signals}

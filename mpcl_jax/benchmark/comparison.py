@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from mpcl_jax.batch import DataFileError, Recordings, take
+from mpcl_jax.batch import DataFileError, Recordings, knows_trials, take
 from mpcl_jax.benchmark import baselines
 from mpcl_jax.benchmark.budget import tried
 from mpcl_jax.benchmark.choices import noting
@@ -65,7 +65,7 @@ def known_of(recordings: Recordings) -> Known:
     Where `trial` and `stimulus` are no clips but label groups, they and the sizes of the groups are known only to
     those who know the labels: no stimulus and no number of windows is told.
     """
-    if recordings.trial_name != Recordings._field_defaults["trial_name"]:
+    if not knows_trials(recordings):
         nothing = np.full(len(recordings.trial), "")
         return Known(recordings.subject, nothing, np.full(len(recordings.trial), np.nan))
     _, index, counts = np.unique(recordings.trial, return_inverse=True, return_counts=True)
