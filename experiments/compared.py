@@ -38,7 +38,8 @@ def changed(config: Config, settings: dict[str, Any]) -> Config:
 def with_folds(config: Config, ground: Ground, folds: Sequence[Fold], store: pathlib.Path) -> Config:
     """The config with `folds` in place of those of its protocol, as a manifest that is written into `store`.
 
-    `folds` are as many as the protocol has; those that the table does not run may be as they were.
+    `folds` are as many as the protocol has. Those that the table does not run count too: the longest of all training
+    parts says how many batches an epoch has.
     """
     split = sign_split(ground.recordings, ground.whole.protocol, folds, ground.recordings.name)
     file = store / "manifests" / f"{split.sha256[:20]}.json"

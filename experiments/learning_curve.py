@@ -106,10 +106,12 @@ def kept_apart(units: Units, rows: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def smaller(config: Config, ground: Ground, units: Units, n: int, draw: int, store: pathlib.Path) -> Config:
-    """The config with a manifest whose training parts keep `n` units; the other folds are as they were."""
+    """The config with a manifest whose training parts keep `n` units.
+
+    So do the folds that are not run: an epoch has as many batches as the longest training part of the protocol needs.
+    """
     folds = list(ground.whole.folds)
-    for number in ground.numbers:
-        fold = folds[number]
+    for number, fold in enumerate(folds):
         rng = np.random.default_rng([draw, number])
         parts = kept_apart(units, fold.train).values()
         drawn = np.concatenate([rng.permutation(in_order(ids))[:n] for ids in parts])

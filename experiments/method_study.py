@@ -130,17 +130,16 @@ def without_tested(config: Config, ground: Ground, store: pathlib.Path) -> Confi
 
     Raises ConfigError for a protocol of a single fold.
     """
-    folds, count = list(ground.whole.folds), len(ground.whole.folds)
-    if count < 2:
+    folds = ground.whole.folds
+    if len(folds) < 2:
         raise ConfigError(
             f"config.protocol.kind = {config.protocol.kind!r} has one fold: the study tests what the next fold tests"
         )
-    of_tables = [fold.test for fold in folds]
-    for number in ground.numbers:
-        fold, test = folds[number], of_tables[(number + 1) % count]
-        train, validation = (rows[~np.isin(rows, test)] for rows in (fold.train, fold.validation))
-        folds[number] = Fold(fold.name, "", train, validation, test)
-    return compared.with_folds(config, ground, folds, store)
+    moved = []
+    for fold, following in zip(folds, [*folds[1:], folds[0]], strict=True):
+        train, validation = (rows[~np.isin(rows, following.test)] for rows in (fold.train, fold.validation))
+        moved.append(Fold(fold.name, "", train, validation, following.test))
+    return compared.with_folds(config, ground, moved, store)
 
 
 if __name__ == "__main__":
