@@ -26,6 +26,7 @@ SWITCHES = {
     "samples count by evidence": {"model.memory.evidence_power": 1.0},
     "raw-label evidence": {"model.memory.evidence": "raw"},
     "unpaired slots": {"model.memory.paired": False},
+    "all slots as loud": {"model.memory.weigh_slots": False},
     "one prototype per emotion": {"model.memory.slots": 1},
     "start from noise": {"model.memory.start": "noise"},
     "no recall": {"model.memory.recall": False},

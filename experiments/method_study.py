@@ -54,6 +54,11 @@ HYPOTHESES = {
     "no memory": Hypothesis("prototypes are a summary that survives few people", WORSE, compared.NO_MEMORY),
     "one prototype": Hypothesis("an emotion has several faces", WORSE, {"model.memory.slots": 1}),
     "sixteen prototypes": Hypothesis("they share the same evidence", SAME, {"model.memory.slots": 16}),
+    "all slots as loud": Hypothesis(
+        "a slot that holds nothing is noise, which no query is far from",
+        WORSE,
+        {"model.memory.weigh_slots": False},
+    ),
     "start from noise": Hypothesis(
         "the first hundred steps read random rows", WORSE, {"model.memory.start": "noise"}
     ),

@@ -31,12 +31,12 @@ def kl_divergence(labels, log_probs):
     return jnp.sum(jnp.where(labels > 0, labels * (jnp.log(safe) - log_probs), 0.0), axis=-1)
 
 
-def prototype_loss(similarity, evidence, present):
-    """`Σ_g − Σ_c e_c log softmax_c(logsumexp_k s_g)`: a query lies nearest to the prototypes of its emotions.
+def prototype_loss(weighed, evidence, present):
+    """`Σ_g − Σ_c e_c log softmax_c(logsumexp_k s'_g)`: a query lies nearest to the prototypes of its emotions.
 
-    `similarity` [B, G, C, K] · `evidence` [B, C] · `present` [B, G] bool: an absent side adds 0. Returns [B].
+    `weighed` [B, G, C, K] · `evidence` [B, C] · `present` [B, G] bool: an absent side adds 0. Returns [B].
     """
-    log_near = jax.nn.log_softmax(nearness(similarity), axis=-1)  # [B, G, C]
+    log_near = jax.nn.log_softmax(nearness(weighed), axis=-1)  # [B, G, C]
     return jnp.sum(jnp.where(present, -jnp.einsum("bc,bgc->bg", evidence, log_near), 0.0), axis=1)
 
 
@@ -64,10 +64,10 @@ def total_loss(output: MPCLOutput, batch: Batch, weights: LossConfig, evidence_k
     terms = {"distribution": mean(kl_divergence(batch.labels, output.log_probs))}
     total = terms["distribution"]
     if weights.relation_distillation > 0:
-        terms["relation_distillation"] = mean(relation_distillation(output.similarity, output.present))
+        terms["relation_distillation"] = mean(relation_distillation(output.weighed, output.present))
         total += weights.relation_distillation * terms["relation_distillation"]
     if weights.prototype > 0:
-        terms["prototype"] = mean(prototype_loss(output.similarity, evidence, output.present))
+        terms["prototype"] = mean(prototype_loss(output.weighed, evidence, output.present))
         total += weights.prototype * terms["prototype"]
     if weights.cooccurrence > 0:
         terms["cooccurrence"] = mean(cooccurrence_loss(output.cooccurrence_map, evidence))

@@ -14,7 +14,9 @@ from mpcl_jax.model.settings import CooccurrenceConfig
 pytestmark = pytest.mark.usefixtures("strict_shapes")
 
 TOKENS = np.random.default_rng(0).normal(size=(3, 4, 8)).astype(np.float32)
-SIMILARITY = np.random.default_rng(1).normal(size=(3, 2, 4, 2)).astype(np.float32)  # B 3, G 2, C 4, K 2
+WEIGHED = np.random.default_rng(1).normal(size=(3, 2, 4, 2)).astype(np.float32)  # B 3, G 2, C 4, K 2
+SHARE = np.float32([[(0.25, 0.75)] * 4, [(0.9, 0.1)] * 4])  # G 2, C 4, K 2
+LOG_SHARE = np.log(SHARE)
 UNIFORM = np.full((4, 4), 1 / 16, np.float32)
 
 
@@ -24,7 +26,7 @@ def module(prior):
 
 @functools.cache
 def parameters(prior):
-    inputs = TOKENS, SIMILARITY, memory().bank, memory().cooccurrence
+    inputs = TOKENS, WEIGHED, memory().bank, LOG_SHARE, memory().cooccurrence
     params = parameters_of(module(True), *inputs)
     params |= {"log_beta": np.float32(np.log(2.0)), "prior_strength": np.float32(1.0)}
     return params if prior else {name: x for name, x in params.items() if name != "prior_strength"}
@@ -37,7 +39,7 @@ def retrieval(prior=True):
 
 def calls_up(cooccurrence, prior=True, **other):
     params = {**parameters(prior), **other}
-    return np.asarray(retrieval(prior)(params, TOKENS, SIMILARITY, memory().bank, cooccurrence)[1])
+    return np.asarray(retrieval(prior)(params, TOKENS, WEIGHED, memory().bank, LOG_SHARE, cooccurrence)[1])
 
 
 @pytest.mark.parametrize("prior", [True, False])
@@ -49,7 +51,7 @@ def test_rows_of_the_map_sum_to_one(prior):
 
 
 def test_the_map_without_a_prior_is_the_association_summed_over_banks_and_slots():
-    """M_cd = Σ_gk softmax_(g,d,k)(2 · unit(W h_c) · bank_gdk), here with loops over c, g, d and k."""
+    """M_cd = Σ_gk softmax_(g,d,k)(2 · unit(W h_c) · bank_gdk + log π_gdk), here with loops over c, g, d and k."""
     state = TOKENS @ parameters(False)["state"]["kernel"]
     state = state / np.linalg.norm(state, axis=-1, keepdims=True)
     bank = memory().bank
@@ -59,7 +61,7 @@ def test_the_map_without_a_prior_is_the_association_summed_over_banks_and_slots(
             for g in range(2):
                 for d in range(4):
                     for k in range(2):
-                        expected[b, c, d] += np.exp(2.0 * state[b, c] @ bank[g, d, k])
+                        expected[b, c, d] += SHARE[g, d, k] * np.exp(2.0 * state[b, c] @ bank[g, d, k])
     expected /= expected.sum(-1, keepdims=True)
     np.testing.assert_allclose(calls_up(UNIFORM, prior=False), expected, rtol=1e-4)
 
@@ -94,7 +96,9 @@ def test_emotions_never_seen_together_stay_possible_and_finite():
     @quick_jit
     def slope(params):
         def loss(params):
-            tokens, found = module(True).apply({"params": params}, TOKENS, SIMILARITY, memory().bank, never)
+            tokens, found = module(True).apply(
+                {"params": params}, TOKENS, WEIGHED, memory().bank, LOG_SHARE, never
+            )
             return jnp.sum(tokens**2) + jnp.sum(jnp.log(found))
 
         return jax.grad(loss)(params)
@@ -108,8 +112,8 @@ def test_emotions_never_seen_together_stay_possible_and_finite():
 def test_enriched_tokens_follow_their_formula():
     """LN(h + w log(m + RARE)), m = nearᵀ M, near = softmax_c of the mean over sides of log Σ_k exp s."""
     params = parameters(False)
-    tokens, found = retrieval(False)(params, TOKENS, SIMILARITY, memory().bank, UNIFORM)
-    near = np.exp(np.log(np.exp(SIMILARITY).sum(-1)).mean(1))
+    tokens, found = retrieval(False)(params, TOKENS, WEIGHED, memory().bank, LOG_SHARE, UNIFORM)
+    near = np.exp(np.log(np.exp(WEIGHED).sum(-1)).mean(1))
     near = near / near.sum(-1, keepdims=True)
     called = np.einsum("bc,bcd->bd", near, found)
     np.testing.assert_allclose(called.sum(-1), 1.0, rtol=1e-5)
@@ -120,10 +124,10 @@ def test_enriched_tokens_follow_their_formula():
 
 
 def test_starting_values():
-    made = quick_jit(module(True).init)(jax.random.key(0), TOKENS, SIMILARITY, memory().bank, UNIFORM)[
-        "params"
-    ]
+    made = quick_jit(module(True).init)(
+        jax.random.key(0), TOKENS, WEIGHED, memory().bank, LOG_SHARE, UNIFORM
+    )["params"]
     np.testing.assert_allclose(np.exp(made["log_beta"]), 2.0, rtol=1e-6)
     assert made["prior_strength"] == 1.0
-    without = parameters_of(module(False), TOKENS, SIMILARITY, memory().bank, UNIFORM)
+    without = parameters_of(module(False), TOKENS, WEIGHED, memory().bank, LOG_SHARE, UNIFORM)
     assert set(made) - set(without) == {"prior_strength"}

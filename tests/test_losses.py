@@ -102,7 +102,8 @@ def case(size=4):
         log_probs=log_probs - np.log(np.exp(log_probs).sum(1, keepdims=True)),
         query=rng.normal(size=(size, 2, 8)),
         present=np.array([[True, True], [True, False], [True, True], [True, True]]),
-        similarity=rng.normal(size=(size, 2, 4, 2)),
+        similarity=np.zeros((size, 2, 4, 2)),  # no loss reads it
+        weighed=rng.normal(size=(size, 2, 4, 2)),
         cooccurrence_map=maps / maps.sum(-1, keepdims=True),
     )
     output = output._replace(
@@ -130,8 +131,8 @@ def loss_of(weights):
     return quick_jit(jax.value_and_grad(loss, argnums=(0, 2)))
 
 
-def trainable(output, similarity, log_probs, maps):
-    return output._replace(similarity=similarity, log_probs=log_probs, cooccurrence_map=maps)
+def trainable(output, weighed, log_probs, maps):
+    return output._replace(weighed=weighed, log_probs=log_probs, cooccurrence_map=maps)
 
 
 def test_the_total_is_the_weighted_sum_of_its_named_terms():
@@ -156,10 +157,10 @@ def test_weight_zero_removes_a_term_exactly(name):
     assert name not in total(without)(output, batch)[1]
     assert set(total(only)(output, batch)[1]) == {"distribution", name}
 
-    parts = output.similarity, output.log_probs, output.cooccurrence_map
-    similarity, maps = loss_of(only)(*parts)[1]
+    parts = output.weighed, output.log_probs, output.cooccurrence_map
+    weighed, maps = loss_of(only)(*parts)[1]
     assert np.asarray(maps).any() == (name == "cooccurrence")
-    assert np.asarray(similarity).any() == (name != "cooccurrence")
+    assert np.asarray(weighed).any() == (name != "cooccurrence")
     nothing = loss_of(LossConfig(0.0, 0.0, 0.0))(*parts)[1]
     assert not np.asarray(nothing[0]).any() and not np.asarray(nothing[1]).any()
 
@@ -173,12 +174,12 @@ def test_padding_has_no_influence_on_value_or_gradient():
         def loss(*parts):
             return total_loss(trainable(output, *parts), batch, weights, "above_floor")
 
-        parts = output.similarity, output.log_probs, output.cooccurrence_map
+        parts = output.weighed, output.log_probs, output.cooccurrence_map
         return jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)(*parts)
 
     one, slopes = run(output, batch)
     other = output._replace(
-        similarity=output.similarity[[0, 1, 2, 0]],
+        weighed=output.weighed[[0, 1, 2, 0]],
         log_probs=output.log_probs[[0, 1, 2, 0]],
         cooccurrence_map=output.cooccurrence_map[[0, 1, 2, 0]],
         present=output.present[[0, 1, 2, 1]],

@@ -67,25 +67,27 @@ def test_shapes_and_values_of_the_output():
     values, run = model_and_run()
     for output in run(values, partly())[:2]:
         shapes = [x.shape for x in output]
-        assert shapes == [(4, 4), (4, 2, 8), (4, 2), (4, 2, 4, 2), (4, 4, 4)]
-        assert [str(x.dtype) for x in output] == ["float32", "float32", "bool", "float32", "float32"]
+        assert shapes == [(4, 4), (4, 2, 8), (4, 2), (4, 2, 4, 2), (4, 2, 4, 2), (4, 4, 4)]
+        assert [str(x.dtype) for x in output] == ["float32", "float32", "bool", *["float32"] * 3]
         assert all_finite(output)
         np.testing.assert_allclose(np.exp(output.log_probs).sum(-1), 1.0, rtol=1e-5)
         np.testing.assert_allclose(np.asarray(output.cooccurrence_map).sum(-1), 1.0, rtol=1e-5)
         np.testing.assert_allclose(np.linalg.norm(output.query, axis=-1), 1.0, rtol=1e-5)
         wanted = [[True, True], [True, True], [True, False], [False, True]]
         assert np.asarray(output.present).tolist() == wanted
-        bank = values["prototypes"]["memory"].bank
+        bank, mass = values["prototypes"]["memory"][:2]
         cosine = np.einsum("bgd,gckd->bgck", np.asarray(output.query), bank)
         np.testing.assert_allclose(output.similarity, cosine / MODEL.memory.temperature, atol=1e-4)
+        share = mass / mass.sum(-1, keepdims=True)
+        np.testing.assert_allclose(output.weighed, output.similarity + np.log(share)[None], atol=1e-2)
 
 
 @pytest.mark.parametrize("sample, absent", [(2, 1), (3, 0)])
 def test_the_query_of_an_absent_side_is_recalled_through_the_other(sample, absent):
-    """unit(Σ r bank_absent), r the softmax over all slots of the present side's similarities."""
+    """unit(Σ r bank_absent), r the softmax over all slots of the present side's weighed similarities."""
     values, run = model_and_run()
     calm = run(values, partly()).calm
-    strength = np.exp(np.asarray(calm.similarity, np.float64)[sample, 1 - absent])
+    strength = np.exp(np.asarray(calm.weighed, np.float64)[sample, 1 - absent])
     relation = strength / strength.sum()
     bank = values["prototypes"]["memory"].bank[absent]
     wanted = unit_rows(np.einsum("ck,ckd->d", relation, bank))
@@ -101,6 +103,12 @@ def test_without_recall_an_absent_side_says_nothing():
         assert not np.asarray(output.query)[sample, absent].any()
         assert not np.asarray(output.similarity)[sample, absent].any()
         assert np.asarray(output.query)[sample, 1 - absent].any()
+
+
+def test_all_slots_are_as_loud_where_they_are_not_weighed():
+    model, values = tiny(changed(MODEL, memory={"weigh_slots": False}))
+    output = quick_jit(lambda v, b: model.apply(v, b, train=False))(values, partly())
+    np.testing.assert_allclose(output.weighed, output.similarity + np.log(0.5), rtol=1e-5)
 
 
 def with_norm_bias(values):
@@ -235,7 +243,14 @@ def test_every_switch_builds(switch):
     assert ("prototypes" in values) == settings.memory.enabled
     output = jax.eval_shape(lambda v, b: model.apply(v, b, train=False), values, partly())
     slots = settings.memory.slots
-    assert [x.shape for x in output] == [(4, 4), (4, 2, 8), (4, 2), (4, 2, 4, slots), (4, 4, 4)]
+    assert [x.shape for x in output] == [
+        (4, 4),
+        (4, 2, 8),
+        (4, 2),
+        (4, 2, 4, slots),
+        (4, 2, 4, slots),
+        (4, 4, 4),
+    ]
 
 
 def test_one_scale_has_no_gate():

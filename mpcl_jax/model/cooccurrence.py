@@ -17,9 +17,9 @@ RARE = 1e-3  # a pair never seen stays possible, at about one in a thousand
 class CooccurrenceRetrieval(nn.Module):
     """Emotion tokens recall all prototypes of both banks, guided by the remembered co-occurrence.
 
-    `A = softmax(β_c · unit(W h) bankᵀ + a · log prior)`, a = 1 at the start; summed over groups and slots it is the
-    co-occurrence map M. What the emotions that are near call up together, `m = nearᵀ M` with
-    `near = softmax_c(mean_g logsumexp_k s_g)`, tells every token how much it was called:
+    `A = softmax(β_c · unit(W h) bankᵀ + log π + a · log prior)`, a = 1 at the start; summed over groups and
+    slots it is the co-occurrence map M. What the emotions that are near call up together, `m = nearᵀ M` with
+    `near = softmax_c(mean_g logsumexp_k s'_g)`, tells every token how much it was called:
     `h_c ← LN(h_c + w_m · log m_c)`.
     """
 
@@ -27,8 +27,9 @@ class CooccurrenceRetrieval(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, tokens, similarity, bank, cooccurrence):
-        """`tokens` [B, C, D] · `similarity` [B, G, C, K] · `bank` [G, C, K, D] unit rows · `cooccurrence` [C, C].
+    def __call__(self, tokens, weighed, bank, log_share, cooccurrence):
+        """`tokens` [B, C, D] · `weighed` [B, G, C, K] · `bank` [G, C, K, D] unit rows · `log_share` [G, C, K] ·
+        `cooccurrence` [C, C].
 
         Returns the enriched tokens [B, C, D] and the map [B, C, C], whose rows sum to 1.
         """
@@ -37,6 +38,7 @@ class CooccurrenceRetrieval(nn.Module):
         state = Dense(width, use_bias=False, dtype=self.dtype, name="state")(tokens)
         log_beta = self.param("log_beta", lambda key: jnp.log(jnp.float32(self.settings.beta)))
         likeness = jnp.exp(log_beta) * jnp.einsum("bcd,nd->bcn", unit(state.astype(jnp.float32)), stored)
+        likeness += rearrange(log_share, "g c k -> (g c k)")[None, None]
         if self.settings.prior:
             strength = self.param("prior_strength", nn.initializers.ones, ())
             conditional = cooccurrence / jnp.maximum(cooccurrence.sum(axis=1, keepdims=True), 1e-12)
@@ -46,7 +48,7 @@ class CooccurrenceRetrieval(nn.Module):
         per_emotion = rearrange(association, "b c (g e k) -> b c g e k", g=groups, k=slots)
         self.sow("intermediates", "association", per_emotion)  # kept only where readers of results ask for it
         calls_up = per_emotion.sum(axis=(2, 4))  # [B, C, C]
-        near = jax.nn.softmax(nearness(similarity).mean(axis=1), axis=-1)
+        near = jax.nn.softmax(nearness(weighed).mean(axis=1), axis=-1)
         called = jnp.log(jnp.einsum("bc,bce->be", near, calls_up) + RARE)
         told = Dense(width, use_bias=False, dtype=self.dtype, name="called")(called[..., None])
         return nn.LayerNorm(dtype=self.dtype, name="norm")(tokens + told), calls_up

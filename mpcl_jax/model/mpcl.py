@@ -15,6 +15,7 @@ from mpcl_jax.model.prototypes import (
     PrototypeReading,
     Prototypes,
     init_prototypes,
+    log_shares,
     recall_absent,
     similarities,
 )
@@ -27,7 +28,10 @@ class MPCLOutput(NamedTuple):
     log_probs: jnp.ndarray  # [B, C] predicted log-probabilities
     query: jnp.ndarray  # [B, G, D] unit rows; where the group is absent recalled, or zeros
     present: jnp.ndarray  # [B, G] bool, the group has at least one modality in this sample
-    similarity: jnp.ndarray  # [B, G, C, K] s_g, to all prototypes; zeros without a memory
+    similarity: jnp.ndarray  # [B, G, C, K] s_g = cosine / τ, to all prototypes; zeros without a memory
+    weighed: (
+        jnp.ndarray
+    )  # [B, G, C, K] s'_g = s_g + log π_g, each slot as loud as what it holds; zeros likewise
     cooccurrence_map: (
         jnp.ndarray
     )  # [B, C, C] what each emotion calls up; rows sum to 1; uniform without retrieval
@@ -54,23 +58,26 @@ class MPCL(nn.Module):
         )(tokens, present, train=train)
 
         # Stage 2a: what the banks say of the queries.
-        memory, query, similarity = None, fused.query, None
+        memory, query, similarity, weighed = None, fused.query, None, None
         if settings.memory.enabled:
             memory = self._memory()
+            log_share = log_shares(memory.mass if settings.memory.weigh_slots else jnp.ones_like(memory.mass))
+            temperature = settings.memory.temperature
             if settings.memory.recall:
-                query = recall_absent(query, fused.present, memory.bank, settings.memory.temperature)
+                query = recall_absent(query, fused.present, memory.bank, log_share, temperature)
             else:
                 query = jnp.where(fused.present[..., None], query, 0.0)
-            similarity = similarities(query, memory.bank, settings.memory.temperature)
+            similarity = similarities(query, memory.bank, temperature)
+            weighed = similarity + log_share[None]
         emotion_tokens = PrototypeReading(emotions, settings.dropout, dtype=self.dtype, name="reading")(
-            fused.feature, similarity, train=train
+            fused.feature, weighed, train=train
         )
 
         # Stage 2c: what each emotion calls up. (Stage 2b, relation distillation, is a loss.)
         if settings.cooccurrence.enabled:
             emotion_tokens, calls_up = CooccurrenceRetrieval(
                 settings.cooccurrence, dtype=self.dtype, name="cooccurrence"
-            )(emotion_tokens, similarity, memory.bank, memory.cooccurrence)
+            )(emotion_tokens, weighed, memory.bank, log_share, memory.cooccurrence)
         else:
             calls_up = jnp.full((fused.query.shape[0], emotions, emotions), 1.0 / emotions)
 
@@ -80,8 +87,8 @@ class MPCL(nn.Module):
         )(emotion_tokens, fused.wide, train=train)
 
         if similarity is None:
-            similarity = jnp.zeros((query.shape[0], len(GROUPS), emotions, settings.memory.slots))
-        return MPCLOutput(log_probs, query, fused.present, similarity, calls_up)
+            similarity = weighed = jnp.zeros((len(query), len(GROUPS), emotions, settings.memory.slots))
+        return MPCLOutput(log_probs, query, fused.present, similarity, weighed, calls_up)
 
     def _encode(self, batch, train):
         """Tokens {group: [B, T_g, D]} and whether each is there {group: [B, T_g] bool}."""

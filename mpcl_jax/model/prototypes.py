@@ -19,6 +19,7 @@ from mpcl_jax.model.dropout import Dropout
 from mpcl_jax.model.fusion import unit
 from mpcl_jax.model.settings import MemoryConfig
 
+EMPTY = 1e-3  # samples of evidence, what a slot without any counts as
 HIGHEST = jax.lax.Precision.HIGHEST  # sums that accumulate over a whole training never run in TF32 or bf16
 
 
@@ -59,6 +60,17 @@ def evidence_of(labels, kind: str = "above_floor"):
 def similarities(query, bank, temperature: float):
     """`s_g = q_g · bank_g / τ`. `query` [B, G, D] · `bank` [G, C, K, D]. Returns [B, G, C, K]."""
     return jnp.einsum("bgd,gckd->bgck", query, bank, precision=HIGHEST) / temperature
+
+
+def log_shares(mass):
+    """`log π_ck`, π the share of its emotion's evidence that a slot holds: how loud it speaks.
+
+    A slot that nothing was remembered in is still noise, and no query is ever far from all of several such rows;
+    at its full voice it drowns how far a query is from the others (docs/method_study.md).
+    `mass` [G, C, K]. Returns [G, C, K] <= 0; log(1/K) where an emotion has no evidence yet, 0 where K = 1.
+    """
+    held = mass + EMPTY
+    return jnp.log(held / held.sum(axis=-1, keepdims=True))
 
 
 def assign(similarity, present, *, paired: bool):
@@ -158,19 +170,20 @@ def _reseed(prototypes, query, evidence, similarity, present, settings) -> Proto
     )
 
 
-def nearness(similarity):
-    """`logsumexp_k(s_g)`: how near each side is to the prototypes of each emotion. [B, G, C, K] to [B, G, C]."""
-    return jax.nn.logsumexp(similarity, axis=-1)
+def nearness(weighed):
+    """`logsumexp_k(s'_g)`: how near each side is to the prototypes of each emotion. [B, G, C, K] to [B, G, C]."""
+    return jax.nn.logsumexp(weighed, axis=-1)
 
 
-def recall_absent(query, present, bank, temperature: float):
+def recall_absent(query, present, bank, log_share, temperature: float):
     """Fills in the query of an absent group: the other side's relation reads the absent side's bank.
 
-    `q_absent = unit(Σ_ck r_ck bank_absent,ck)` with `r = softmax_(c,k)(s_other)`, possible because slots are
-    paired. `query` [B, G, D] · `present` [B, G] bool · `bank` [G, C, K, D]. Returns [B, G, D]; present queries
-    are unchanged.
+    `q_absent = unit(Σ_ck r_ck bank_absent,ck)` with `r = softmax_(c,k)(s'_other)`, possible because slots are
+    paired. `query` [B, G, D] · `present` [B, G] bool · `bank` [G, C, K, D] · `log_share` [G, C, K]. Returns
+    [B, G, D]; present queries are unchanged.
     """
-    relation = rearrange(similarities(query, bank, temperature), "b g c k -> b g (c k)")
+    weighed = similarities(query, bank, temperature) + log_share[None]
+    relation = rearrange(weighed, "b g c k -> b g (c k)")
     relation = jax.nn.softmax(relation, axis=-1)[:, ::-1]  # of the other side
     recalled = unit(jnp.einsum("bgn,gnd->bgd", relation, rearrange(bank, "g c k d -> g (c k) d")))
     there = present[..., None]
@@ -180,7 +193,7 @@ def recall_absent(query, present, bank, temperature: float):
 class PrototypeReading(nn.Module):
     """One token per emotion: what its prototypes say of this sample, beside what fusion knows.
 
-    `h_c = LN( Σ_g [ W_q z_g + w_r · logsumexp_k(s_g) ] + embedding_c )`
+    `h_c = LN( Σ_g [ W_q z_g + w_r · logsumexp_k(s'_g) ] + embedding_c )`
 
     How near a side came to the emotion's prototypes is one number per side. Reading what they hold as well (a
     mixture of D numbers) only gave the head more to overfit (measured, docs/method.md, 2a).
@@ -191,18 +204,18 @@ class PrototypeReading(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, feature, similarity, *, train: bool):
-        """`feature` [B, G, D] · `similarity` [B, G, C, K] or None. Returns [B, C, D].
+    def __call__(self, feature, weighed, *, train: bool):
+        """`feature` [B, G, D] · `weighed` [B, G, C, K] `s' = s + log π`, or None. Returns [B, C, D].
 
-        Without a memory (`similarity` None) the tokens hold the fused features and the emotion embeddings.
+        Without a memory (`weighed` None) the tokens hold the fused features and the emotion embeddings.
         """
         width = feature.shape[-1]
         embedding = self.param("emotion", nn.initializers.normal(1.0), (self.emotions, width))
         flat = rearrange(feature, "b g d -> b (g d)")
         common = Dense(width, dtype=self.dtype, name="from_feature")(flat)
         tokens = common[:, None] + embedding.astype(self.dtype)[None]
-        if similarity is not None:
-            strength = rearrange(nearness(similarity), "b g c -> b c g")
+        if weighed is not None:
+            strength = rearrange(nearness(weighed), "b g c -> b c g")
             tokens += Dense(width, use_bias=False, dtype=self.dtype, name="from_strength")(strength)
         tokens = nn.LayerNorm(dtype=self.dtype, name="norm")(tokens)
         return Dropout(self.dropout)(tokens, train=train)

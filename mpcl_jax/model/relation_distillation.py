@@ -5,21 +5,22 @@ import jax.numpy as jnp
 from einops import rearrange
 
 
-def log_relations(similarity):
-    """`log r_g = log_softmax_(c,k)(s_g)`: the relation of each sample to all C·K prototypes of one bank.
+def log_relations(weighed):
+    """`log r_g = log_softmax_(c,k)(s'_g)`: the relation of each sample to all C·K prototypes of one bank.
 
-    `similarity` [B, G, C, K]. Returns [B, G, C·K]; entries of the two sides correspond, because slots are paired.
+    `weighed` [B, G, C, K] `s' = s + log π`. Returns [B, G, C·K]; entries of the two sides correspond: slots are
+    paired.
     """
-    return jax.nn.log_softmax(rearrange(similarity, "b g c k -> b g (c k)"), axis=-1)
+    return jax.nn.log_softmax(rearrange(weighed, "b g c k -> b g (c k)"), axis=-1)
 
 
-def relation_distillation(similarity, present):
+def relation_distillation(weighed, present):
     """`½ [KL(sg r_p ‖ r_b) + KL(sg r_b ‖ r_p)]` per sample, 0 where a side is missing.
 
-    Each side is pupil and teacher in turn; no gradient reaches a teacher. `similarity` [B, 2, C, K] ·
+    Each side is pupil and teacher in turn; no gradient reaches a teacher. `weighed` [B, 2, C, K] ·
     `present` [B, 2] bool. Returns [B].
     """
-    log_r = log_relations(similarity)
+    log_r = log_relations(weighed)
     teacher = jax.lax.stop_gradient(log_r)
     divergence = jnp.sum(jnp.exp(teacher) * (teacher - log_r[:, ::-1]), axis=-1)  # [B, G]
     return jnp.where(present.all(axis=1), 0.5 * divergence.sum(axis=1), 0.0)

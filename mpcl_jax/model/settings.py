@@ -63,6 +63,8 @@ class MemoryConfig:
     usage_momentum: float = setting(0.99, between(0.0, 1.0))
     # A slot used less than this share of what its emotion's slots get on average is re-seeded. 0 = never.
     reseed_below: float = setting(0.02, below_one())
+    # A slot speaks as loud as the share of its emotion's evidence that it holds. Off: all alike, empty ones too.
+    weigh_slots: bool = setting(True, SWITCH)
     # Ask the banks for the query of an absent side. Off: an absent side says nothing.
     recall: bool = setting(True, SWITCH)
 
