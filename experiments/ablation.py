@@ -33,6 +33,7 @@ SWITCHES = {
     "no distillation": {"loss.relation_distillation": 0.0},
     "no prototype loss": {"loss.prototype": 0.0},
     "no co-occurrence loss": {"loss.cooccurrence": 0.0},
+    "losses whole at once": {"loss.full_after": 0},
     "no co-occurrence retrieval": {"model.cooccurrence.enabled": False},
     "no co-occurrence prior": {"model.cooccurrence.prior": False},
     "no valence level": {"model.head.hierarchy": "flat"},

@@ -80,6 +80,11 @@ HYPOTHESES = {
     "strong distillation": Hypothesis(
         "the sides forget what only one of them knows", WORSE, {"loss.relation_distillation": 0.5}
     ),
+    "losses whole at once": Hypothesis(
+        "before features say anything, the memory's losses shape what it remembers of nothing",
+        WORSE,
+        {"loss.full_after": 0},
+    ),
     "strong prototype loss": Hypothesis(
         "queries learn whose prototypes are near", BETTER, {"loss.prototype": 1.0}
     ),

@@ -1,6 +1,6 @@
-"""The objective: `L = KL(y ‖ p) + λ_prd L_prd + λ_proto L_proto + λ_co L_co`, each term named.
+"""The objective: `L = KL(y ‖ p) + ρ (λ_prd L_prd + λ_proto L_proto + λ_co L_co)`, each term named.
 
-Every term is a pure function that returns one value per sample; `total_loss` weighs samples and terms.
+Every term is a pure function that returns one value per sample; `loss_terms` weighs samples, `total_loss` terms.
 """
 
 import dataclasses
@@ -18,8 +18,16 @@ from mpcl_jax.model.settings import LossConfig, ModelConfig
 def active_weights(weights: LossConfig, model: ModelConfig) -> LossConfig:
     """`weights` without the terms of parts that are switched off: a loss of something absent is no loss."""
     if not model.memory.enabled:
-        return LossConfig(relation_distillation=0.0, prototype=0.0, cooccurrence=0.0)
+        return dataclasses.replace(weights, relation_distillation=0.0, prototype=0.0, cooccurrence=0.0)
     return weights if model.cooccurrence.enabled else dataclasses.replace(weights, cooccurrence=0.0)
+
+
+def auxiliary_share(weights: LossConfig, step):
+    """`ρ = min(1, (step + 1) / full_after)`: how much of the three auxiliary weights counts; `step` from 0 on.
+
+    Returns a scalar in (0, 1]; the number 1 itself where the weights are whole from the first batch.
+    """
+    return jnp.minimum(1.0, (step + 1) / weights.full_after) if weights.full_after else 1.0
 
 
 def kl_divergence(labels, log_probs):
@@ -50,11 +58,8 @@ def cooccurrence_loss(cooccurrence_map, evidence):
     return jnp.sum(evidence * kl_divergence(evidence[:, None], log_map), axis=-1)
 
 
-def total_loss(output: MPCLOutput, batch: Batch, weights: LossConfig, evidence_kind: str):
-    """The weighted total and every term by name, each the mean over samples of weight 1.
-
-    A term of weight 0 is not computed. Returns (scalar, {name: scalar}).
-    """
+def loss_terms(output: MPCLOutput, batch: Batch, weights: LossConfig, evidence_kind: str) -> dict:
+    """Every term by name, without its weight: the mean over samples of weight 1. One of weight 0 is not computed."""
     samples = jnp.maximum(batch.weight.sum(), 1.0)
 
     def mean(per_sample):
@@ -62,14 +67,20 @@ def total_loss(output: MPCLOutput, batch: Batch, weights: LossConfig, evidence_k
 
     evidence = evidence_of(batch.labels, evidence_kind)
     terms = {"distribution": mean(kl_divergence(batch.labels, output.log_probs))}
-    total = terms["distribution"]
     if weights.relation_distillation > 0:
         terms["relation_distillation"] = mean(relation_distillation(output.weighed, output.present))
-        total += weights.relation_distillation * terms["relation_distillation"]
     if weights.prototype > 0:
         terms["prototype"] = mean(prototype_loss(output.weighed, evidence, output.present))
-        total += weights.prototype * terms["prototype"]
     if weights.cooccurrence > 0:
         terms["cooccurrence"] = mean(cooccurrence_loss(output.cooccurrence_map, evidence))
-        total += weights.cooccurrence * terms["cooccurrence"]
-    return total, terms
+    return terms
+
+
+def total_loss(terms: dict, weights: LossConfig, share=1.0):
+    """`L`, the weighted sum of `terms`; `share` [] is the `auxiliary_share` ρ of all but the distribution's."""
+    of_term = {
+        "relation_distillation": weights.relation_distillation,
+        "prototype": weights.prototype,
+        "cooccurrence": weights.cooccurrence,
+    }
+    return terms["distribution"] + share * sum(of_term[n] * x for n, x in terms.items() if n in of_term)

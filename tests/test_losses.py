@@ -1,5 +1,6 @@
 """Every term by hand, at its edges, and exactly gone where its weight is 0."""
 
+import dataclasses
 import functools
 
 import jax
@@ -9,7 +10,15 @@ import pytest
 from tiny_model import MODEL, all_finite, changed, quick_jit, same_bits
 
 from mpcl_jax.batch import Batch
-from mpcl_jax.losses import active_weights, cooccurrence_loss, kl_divergence, prototype_loss, total_loss
+from mpcl_jax.losses import (
+    active_weights,
+    auxiliary_share,
+    cooccurrence_loss,
+    kl_divergence,
+    loss_terms,
+    prototype_loss,
+    total_loss,
+)
 from mpcl_jax.model.mpcl import MPCLOutput
 from mpcl_jax.model.settings import LossConfig
 
@@ -116,9 +125,15 @@ def case(size=4):
 NAMES = ("relation_distillation", "prototype", "cooccurrence")
 
 
+def weighed(output, batch, weights, kind="above_floor", share=1.0):
+    """The total and its terms."""
+    terms = loss_terms(output, batch, weights, kind)
+    return total_loss(terms, weights, share), terms
+
+
 @functools.cache
 def total(weights, kind="above_floor"):
-    return quick_jit(lambda output, batch: total_loss(output, batch, weights, kind))
+    return quick_jit(lambda output, batch: weighed(output, batch, weights, kind))
 
 
 @functools.cache
@@ -126,13 +141,13 @@ def loss_of(weights):
     output, batch = case()
 
     def loss(*parts):
-        return total_loss(trainable(output, *parts), batch, weights, "above_floor")[0]
+        return weighed(trainable(output, *parts), batch, weights)[0]
 
     return quick_jit(jax.value_and_grad(loss, argnums=(0, 2)))
 
 
-def trainable(output, weighed, log_probs, maps):
-    return output._replace(weighed=weighed, log_probs=log_probs, cooccurrence_map=maps)
+def trainable(output, similarity, log_probs, maps):
+    return output._replace(weighed=similarity, log_probs=log_probs, cooccurrence_map=maps)
 
 
 def test_the_total_is_the_weighted_sum_of_its_named_terms():
@@ -158,9 +173,9 @@ def test_weight_zero_removes_a_term_exactly(name):
     assert set(total(only)(output, batch)[1]) == {"distribution", name}
 
     parts = output.weighed, output.log_probs, output.cooccurrence_map
-    weighed, maps = loss_of(only)(*parts)[1]
+    slope, maps = loss_of(only)(*parts)[1]
     assert np.asarray(maps).any() == (name == "cooccurrence")
-    assert np.asarray(weighed).any() == (name != "cooccurrence")
+    assert np.asarray(slope).any() == (name != "cooccurrence")
     nothing = loss_of(LossConfig(0.0, 0.0, 0.0))(*parts)[1]
     assert not np.asarray(nothing[0]).any() and not np.asarray(nothing[1]).any()
 
@@ -172,7 +187,7 @@ def test_padding_has_no_influence_on_value_or_gradient():
     @quick_jit
     def run(output, batch):
         def loss(*parts):
-            return total_loss(trainable(output, *parts), batch, weights, "above_floor")
+            return weighed(trainable(output, *parts), batch, weights)
 
         parts = output.weighed, output.log_probs, output.cooccurrence_map
         return jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)(*parts)
@@ -205,6 +220,21 @@ def test_the_kind_of_evidence_reaches_both_terms_that_use_it():
     assert float(above["relation_distillation"]) == float(raw["relation_distillation"])
     expected = jnp.mean(calling(output.cooccurrence_map, batch.labels)[:3])
     np.testing.assert_allclose(raw["cooccurrence"], expected, rtol=1e-5)
+
+
+def test_the_auxiliary_weights_rise_from_batch_to_batch():
+    """Whole after four batches: 1/4, 2/4, 3/4, 4/4 and 1 from there on; the distribution's own term has no share."""
+    weights = LossConfig(0.5, 0.25, 2.0, full_after=4)
+    shares = [float(auxiliary_share(weights, np.int32(step))) for step in range(6)]
+    assert shares == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    assert auxiliary_share(dataclasses.replace(weights, full_after=0), np.int32(0)) == 1.0
+
+    output, batch = case()
+    whole, terms = total(weights)(output, batch)
+    part, same = quick_jit(lambda *x: weighed(*x, weights, share=0.25))(output, batch)
+    assert same_bits(terms, same)
+    expected = terms["distribution"] + 0.25 * (whole - terms["distribution"])
+    np.testing.assert_allclose(part, expected, rtol=1e-6)
 
 
 def test_a_loss_of_something_absent_is_no_loss():

@@ -23,7 +23,7 @@ from tiny_model import (
     unit_rows,
 )
 
-from mpcl_jax.losses import total_loss
+from mpcl_jax.losses import loss_terms
 from mpcl_jax.model.prototypes import update_prototypes
 from mpcl_jax.train import step
 from mpcl_jax.train.state import TrainState, variables
@@ -86,7 +86,8 @@ VARIANTS = {
     "one side": (
         changed(
             CONFIG,
-            model={"fusion": {"within_group": False}},
+            model={"fusion": {"within_group": False}, "memory": {"weigh_slots": False}},
+            loss={"full_after": 3},
             train={"drop_modality": 0.0, "drop_group": 0.0},
         ),
         ONE_SIDED,
@@ -294,10 +295,11 @@ def test_a_gradient_that_is_not_finite_skips_the_step(monkeypatch):
     found = variant("no retrieval")
 
     def sharp(output, *rest):
-        total, terms = total_loss(output, *rest)
-        return total + 0 * jnp.sqrt(0 * output.log_probs.sum()), terms
+        terms = loss_terms(output, *rest)
+        nothing = 0 * jnp.sqrt(0 * output.log_probs.sum())
+        return terms | {"distribution": terms["distribution"] + nothing}
 
-    monkeypatch.setattr(step, "total_loss", sharp)
+    monkeypatch.setattr(step, "loss_terms", sharp)
     optimizer = tiny_state(
         config, {"params": found.state.params, "prototypes": {"memory": found.state.prototypes}}
     )[1]
@@ -319,6 +321,30 @@ def test_a_loss_above_the_limit_skips_the_step():
     assert report["skipped"] == 1 and same_bits(above.params, found.state.params)
     below, report = limited(1.01 * loss)
     assert report["skipped"] == 0 and not same_bits(below.params, found.state.params)
+
+
+def test_auxiliary_weights_that_rise_act_on_the_gradient_not_on_what_is_logged():
+    """The first of two batches counts them half: the gradient of halved weights, the loss of whole ones."""
+    config, spec = VARIANTS["no retrieval"]
+    found = variant("no retrieval")
+    values = {"params": found.state.params, "prototypes": {"memory": found.state.prototypes}}
+
+    def stepped(**loss):
+        state, optimizer = tiny_state(changed(config, loss=loss), values)
+        train_step = quick_jit(make_train_step(found.model, optimizer, changed(config, loss=loss)))
+        return jax.tree.map(np.asarray, train_step(state, found.batch, KEY))
+
+    whole = {"relation_distillation": 0.5, "prototype": 0.25}
+    (rising, logged), (halved, _), (_, full) = (
+        stepped(**whole, full_after=2),
+        stepped(**{name: weight / 2 for name, weight in whole.items()}),
+        stepped(**whole),
+    )
+    np.testing.assert_allclose(logged["loss"], full["loss"], rtol=1e-6)
+    for path, gradient in gradient_of(rising, found.state.params).items():
+        expected = gradient_of(halved, found.state.params)[path]
+        np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-7, err_msg=path)
+    assert logged["gradient_norm"] < 0.95 * full["gradient_norm"]
 
 
 # What must not matter.

@@ -119,3 +119,6 @@ class LossConfig:
     prototype: float = setting(0.3, between(0.0, 1000.0))
     # An emotion calls up those that were reported with it.
     cooccurrence: float = setting(1.0, between(0.0, 1000.0))
+    # Batches over which the three weights above rise from 0 to what they are; 0 = whole from the first one. Where few
+    # people make few batches, the terms cost what they bring where there are many (docs/method_study.md).
+    full_after: int = setting(200, between(0, 10**9))

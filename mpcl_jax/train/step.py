@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from mpcl_jax.batch import Batch
-from mpcl_jax.losses import active_weights, total_loss
+from mpcl_jax.losses import active_weights, auxiliary_share, loss_terms, total_loss
 from mpcl_jax.model.fusion import unit
 from mpcl_jax.model.mpcl import MPCL
 from mpcl_jax.model.prototypes import update_prototypes
@@ -29,10 +29,10 @@ def make_train_step(model: MPCL, optimizer, config: Config):
     weights = active_weights(config.loss, config.model)
     memory = config.model.memory
 
-    def loss_of(params, prototypes, batch, key):
+    def loss_of(params, prototypes, batch, key, share):
         output = model.apply(variables(params, prototypes), batch, train=True, rngs={"dropout": key})
-        total, terms = total_loss(output, batch, weights, memory.evidence)
-        return total, (terms, output)
+        terms = loss_terms(output, batch, weights, memory.evidence)
+        return total_loss(terms, weights, share), (terms, output)
 
     def train_step(state: TrainState, batch: Batch, key, most=jnp.inf):
         mix_key, hide_key, dropout_key = jax.random.split(key, 3)
@@ -40,7 +40,12 @@ def make_train_step(model: MPCL, optimizer, config: Config):
         batch = hide_modalities(hide_key, batch, dict(model.groups), config.train)
 
         differentiate = jax.value_and_grad(loss_of, has_aux=True)
-        (total, (terms, output)), gradient = differentiate(state.params, state.prototypes, batch, dropout_key)
+        share = auxiliary_share(weights, state.step)
+        (_, (terms, output)), gradient = differentiate(
+            state.params, state.prototypes, batch, dropout_key, share
+        )
+        # Watched and logged with whole weights, so that the loss of an epoch compares with that of the one before.
+        total = total_loss(terms, weights)
 
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
