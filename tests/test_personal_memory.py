@@ -1,9 +1,15 @@
 """A memory of one person: golden values, what an empty or a far entry does, and trials as units."""
 
+import sys
+
 import numpy as np
 from scipy.special import log_softmax
+from table_fixture import ROOT
 
 from mpcl_jax.model.personal_memory import PersonalMemory, adapt, write_trials
+
+sys.path.insert(0, str(ROOT / "experiments"))
+import personal_memory
 
 RNG = np.random.default_rng(0)
 
@@ -67,3 +73,22 @@ def test_a_share_of_zero_is_a_finite_surprise():
     query, log_probs, _ = windows(1)
     memory = write_trials(["a"], query, log_probs, np.array([[1.0, 0.0, 0.0]]))
     assert np.isfinite(memory.surprise).all()
+
+
+def test_rows_are_compared_with_recall_at_as_many_trials():
+    """The baseline is .01, .02, .03 above recall with nothing written (mean .02), and .02 above it with one trial."""
+    recalled, mean = personal_memory.RECALLED, personal_memory.MEAN
+    found = {
+        ("mlp", 0): np.array([0.06, 0.07, 0.08]),
+        ("mlp", 1): np.array([0.06, 0.06, 0.06]),
+        (mean, 0): np.array([0.05, 0.05, 0.05]),
+        (mean, 1): np.array([0.04, 0.04, 0.04]),
+        (recalled, 0): np.array([0.05, 0.05, 0.05]),
+        (recalled, 1): np.array([0.04, 0.04, 0.04]),
+    }
+    rows = {(row["method"], row["trials"]): row for row in personal_memory.report(found)}
+    assert rows["mlp", 0]["minus_recalled"].startswith("+0.0200 [")
+    assert rows["mlp", 1]["minus_recalled"].startswith("+0.0200 [")
+    assert rows["mlp", 1]["against_none"].startswith("-0.0100 [") and not rows["mlp", 0]["against_none"]
+    assert rows[mean, 1]["minus_recalled"].startswith("+0.0000 [")
+    assert rows[recalled, 1]["minus_recalled"] == ""
