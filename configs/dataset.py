@@ -3,7 +3,7 @@
     python -m mpcl_jax.main --config configs/dataset.py
 
 A minute on two cores. 24 people watch 24 clips; people are held out in five folds, of which one is run.
-Expect KL .040 (five seeds: sd .0005) where the train mean has .122 and the tuned MLP .052.
+Expect KL .039 (five seeds: sd .0003) where the train mean has .122 and the tuned MLP .052.
 
 For your own recordings write them as docs/own_data.md shows, copy this file, and replace the lines under
 "Which recordings" by
