@@ -1,13 +1,14 @@
 """What labelled trials of a new person are worth: n are written into a memory of that person, others predicted.
 
     python experiments/personal_memory.py runs/wesad
-    python experiments/personal_memory.py runs/table/wesad_loso/seed_* --most 3
+    python experiments/personal_memory.py runs/table/wesad_loso/seed_* --most 3 --features
 
-Of finished runs that hold people out; nothing is trained. The first n trials of each person, in the order of the
+Of finished runs that hold people out; no method is trained. The first n trials of each person, in the order of the
 recording, are written (`mpcl_jax/model/personal_memory.py`); the trials behind the first --most are predicted, for
-every n the same ones. Baselines have no queries: they get the mean surprise of the person, and so does MPCL in a row
-of its own. `minus_recalled`: KL of a row minus that of MPCL with recall and as many trials. Neither κ = 1 nor β = 1/τ
-was tuned. Several runs are seeds of one table. Prints and writes a .csv.
+every n the same ones. Baselines get the mean surprise of the person, and so does MPCL in a row of its own. They have
+no queries; with --features they also recall by what they look at, the z-scored features of a window, and so does MPCL
+(this reads the recordings of the run). `minus_recalled`: KL of a row minus that of MPCL with recall and as many
+trials. Neither κ = 1 nor β = 1/τ was tuned. Several runs are seeds of one table. Prints and writes a .csv.
 """
 
 import argparse
@@ -19,15 +20,22 @@ from typing import NamedTuple
 import numpy as np
 
 from mpcl_jax.batch import DataFileError
+from mpcl_jax.benchmark.comparison import task_of
+from mpcl_jax.benchmark.leaderboard import CONSTANTS, OF_IDS
+from mpcl_jax.benchmark.pieces import ground_of
 from mpcl_jax.benchmark.statistics import paired_comparison, subject_interval
+from mpcl_jax.config import ConfigError, resolve
+from mpcl_jax.data.manifest import row_ids
 from mpcl_jax.data.npz_reader import parse_npz
 from mpcl_jax.environment import code_version
 from mpcl_jax.inspection.run_files import join_folds, read_json
 from mpcl_jax.inspection.tested import Tested, read_tested
 from mpcl_jax.metrics import scores
 from mpcl_jax.model.personal_memory import FLOOR, adapt, write_trials
+from mpcl_jax.settings import Config
 
 RECALLED, MEAN = "MPCL, recalled by query", "MPCL, mean surprise"
+BY_FEATURES = ", recalled by features"
 
 
 class Answers(NamedTuple):
@@ -35,23 +43,44 @@ class Answers(NamedTuple):
 
     tested: Tested
     query: np.ndarray  # [P, G, D] unit rows
+    features: np.ndarray | None  # [P, 1, F] what baselines look at; None where it was not asked for
     sharpness: float  # 1/τ of the prototype banks
 
 
-def read_answers(folder: pathlib.Path) -> Answers:
+def read_answers(folder: pathlib.Path, with_features: bool) -> Answers:
     """What a run says and was told. Raises DataFileError naming the file that is missing or damaged."""
     tested = read_tested(folder)
     files = [folder / "folds" / f"{number:02d}" / "predictions.npz" for number in np.unique(tested.fold)]
     queries = [{"query": parse_npz(file)["query"]} for file in files]
+    config = read_json(folder / "config.json")
     return Answers(
         tested,
         query=join_folds(folder, queries, len(tested.id))["query"],
-        sharpness=1.0 / read_json(folder / "config.json")["model"]["memory"]["temperature"],
+        features=features_of(tested, resolve(config)) if with_features else None,
+        sharpness=1.0 / config["model"]["memory"]["temperature"],
     )
 
 
-def after(run: Answers, predicted, written: int, most: int, beta: float) -> dict[str, float]:
-    """KL of every person, mean over the windows behind the first `most` trials, `written` of which were written."""
+def features_of(tested: Tested, config: Config) -> np.ndarray:
+    """What the baselines of each fold saw of its tested windows [P, 1, F], read from the recordings again.
+
+    Raises DataFileError where the recordings can not be read or lack a tested window.
+    """
+    ground = ground_of(config)
+    names, found = np.array(row_ids(ground.recordings)), {}
+    for fold in ground.split.folds:
+        x = task_of(ground.recordings, ground.split.protocol, fold).x
+        found |= dict(zip(names[fold.test].tolist(), x, strict=True))
+    if lacking := [name for name in tested.id.tolist() if name not in found]:
+        raise DataFileError(tested.folder, f"{lacking[0]} was tested and is not in the recordings")
+    return np.stack([found[name] for name in tested.id.tolist()])[:, None]
+
+
+def after(run: Answers, predicted, written: int, most: int, query, beta: float) -> dict[str, float]:
+    """KL of every person, mean over the windows behind the first `most` trials, `written` of which were written.
+
+    `query` [P, G, D] of every window is what the memory is asked with, `beta` its inverse temperature, 0 = the mean.
+    """
     found = {}
     log_probs = np.log(np.maximum(predicted, FLOOR))
     for person in dict.fromkeys(run.tested.subject.tolist()):
@@ -66,9 +95,9 @@ def after(run: Answers, predicted, written: int, most: int, beta: float) -> dict
         answer = log_probs[asked]
         if written:
             memory = write_trials(
-                run.tested.trial[known], run.query[known], log_probs[known], run.tested.reported[known]
+                run.tested.trial[known], query[known], log_probs[known], run.tested.reported[known]
             )
-            answer = adapt(answer, run.query[asked], memory, beta)
+            answer = adapt(answer, query[asked], memory, beta)
         shares = np.exp(answer)
         found[person] = scores(run.tested.reported[asked], shares / shares.sum(1, keepdims=True))["kl"].mean()
     return found
@@ -76,11 +105,15 @@ def after(run: Answers, predicted, written: int, most: int, beta: float) -> dict
 
 def measure(run: Answers, most: int) -> dict[tuple[str, int], dict[str, float]]:
     """(method, n) -> KL by person."""
-    rows = {name: (shares, 0.0) for name, shares in run.tested.baselines.items()}
-    rows |= {MEAN: (run.tested.predicted, 0.0), RECALLED: (run.tested.predicted, run.sharpness)}
+    said = {**run.tested.baselines, "MPCL": run.tested.predicted}
+    rows = {MEAN if name == "MPCL" else name: (shares, run.query, 0.0) for name, shares in said.items()}
+    if run.features is not None:
+        looking = {name: shares for name, shares in said.items() if name not in (*CONSTANTS, *OF_IDS)}
+        rows |= {f"{name}{BY_FEATURES}": (x, run.features, run.sharpness) for name, x in looking.items()}
+    rows[RECALLED] = run.tested.predicted, run.query, run.sharpness
     return {
-        (name, n): after(run, shares, n, most, beta)
-        for name, (shares, beta) in rows.items()
+        (name, n): after(run, shares, n, most, query, beta)
+        for name, (shares, query, beta) in rows.items()
         for n in range(most + 1)
     }
 
@@ -119,16 +152,17 @@ def main():
         "run", type=pathlib.Path, nargs="+", help="folders of finished runs, seeds of one table"
     )
     parser.add_argument("--most", type=int, default=3, help="trials of a person that may be written")
+    parser.add_argument("--features", action="store_true", help="baselines recall too, by their features")
     parser.add_argument("--out", type=pathlib.Path, help="the .csv to write")
     asked = parser.parse_args()
     try:
-        of_runs = [measure(read_answers(folder), asked.most) for folder in asked.run]
-    except DataFileError as mistake:
+        of_runs = [measure(read_answers(folder, asked.features), asked.most) for folder in asked.run]
+    except (ConfigError, DataFileError) as mistake:
         sys.exit(f"error: {mistake}")
     rows = report(mean_over_seeds(of_runs))
     for row in rows:
         print(
-            "  ".join(f"{value!s:>8}" if name != "method" else f"{value:24}" for name, value in row.items())
+            "  ".join(f"{value!s:>8}" if name != "method" else f"{value:32}" for name, value in row.items())
         )
     if asked.out:
         with asked.out.open("w", newline="", encoding="utf-8") as file:
