@@ -29,9 +29,7 @@ class MPCLOutput(NamedTuple):
     query: jnp.ndarray  # [B, G, D] unit rows; where the group is absent recalled, or zeros
     present: jnp.ndarray  # [B, G] bool, the group has at least one modality in this sample
     similarity: jnp.ndarray  # [B, G, C, K] s_g = cosine / τ, to all prototypes; zeros without a memory
-    weighed: (
-        jnp.ndarray
-    )  # [B, G, C, K] s'_g = s_g + log π_g, each slot as loud as what it holds; zeros likewise
+    weighed: jnp.ndarray  # [B, G, C, K] s'_g = s_g + log π_g: a slot is as loud as what it holds
     cooccurrence_map: (
         jnp.ndarray
     )  # [B, C, C] what each emotion calls up; rows sum to 1; uniform without retrieval
