@@ -59,7 +59,7 @@ class MemoryConfig:
     # "noise": momentum from the first step on, starting from random unit vectors.
     start: str = setting("evidence", one_of("evidence", "noise"))
     # Fraction of its usage that a slot keeps over a batch. At .99 a slot that gets nothing is found dead after 390
-    # batches, at .9 after 37: more of the planted prototypes are found, KL is .0006 worse (docs/method_study.md).
+    # batches, at .9 after 37, and more of the planted prototypes were found, at the same KL (docs/method_study.md).
     usage_momentum: float = setting(0.99, between(0.0, 1.0))
     # A slot used less than this share of what its emotion's slots get on average is re-seeded. 0 = never.
     reseed_below: float = setting(0.02, below_one())
