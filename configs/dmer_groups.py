@@ -16,7 +16,9 @@ def get_config():
     config.protocol.validation = 0.25
     config.train.select = "best"
     config.train.epochs = 20
-    config.train.learning_rate = 5e-4
+    # On groups that the table does not test (experiments/method_study.py): KL .0726 at twice the rate, .0721 at this
+    # one, train mean .0729.
+    config.train.learning_rate = 2.5e-4
     config.model.width = 32
     config.model.dropout = 0.4
     config.model.input_dropout = 0.4
