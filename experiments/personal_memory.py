@@ -21,7 +21,7 @@ import numpy as np
 
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.benchmark.comparison import task_of
-from mpcl_jax.benchmark.leaderboard import CONSTANTS, OF_IDS
+from mpcl_jax.benchmark.leaderboard import CONSTANTS, METHOD, OF_IDS
 from mpcl_jax.benchmark.pieces import ground_of
 from mpcl_jax.benchmark.statistics import paired_comparison, subject_interval
 from mpcl_jax.config import ConfigError, resolve
@@ -34,7 +34,7 @@ from mpcl_jax.metrics import scores
 from mpcl_jax.model.personal_memory import FLOOR, adapt, write_trials
 from mpcl_jax.settings import Config
 
-RECALLED, MEAN = "MPCL, recalled by query", "MPCL, mean surprise"
+RECALLED, MEAN = f"{METHOD}, recalled by query", f"{METHOD}, mean surprise"
 BY_FEATURES = ", recalled by features"
 
 
@@ -105,8 +105,8 @@ def after(run: Answers, predicted, written: int, most: int, query, beta: float) 
 
 def measure(run: Answers, most: int) -> dict[tuple[str, int], dict[str, float]]:
     """(method, n) -> KL by person."""
-    said = {**run.tested.baselines, "MPCL": run.tested.predicted}
-    rows = {MEAN if name == "MPCL" else name: (shares, run.query, 0.0) for name, shares in said.items()}
+    said = {**run.tested.baselines, METHOD: run.tested.predicted}
+    rows = {MEAN if name == METHOD else name: (shares, run.query, 0.0) for name, shares in said.items()}
     if run.features is not None:
         looking = {name: shares for name, shares in said.items() if name not in (*CONSTANTS, *OF_IDS)}
         rows |= {f"{name}{BY_FEATURES}": (x, run.features, run.sharpness) for name, x in looking.items()}

@@ -1,11 +1,19 @@
 """A memory of one person: golden values, what an empty or a far entry does, and trials as units."""
 
+import runpy
 import sys
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from scipy.special import log_softmax
-from table_fixture import ROOT
+from table_fixture import ROOT, config_file
 
+from mpcl_jax.batch import DataFileError
+from mpcl_jax.benchmark.comparison import task_of
+from mpcl_jax.benchmark.pieces import ground_of
+from mpcl_jax.config import resolve
+from mpcl_jax.data.manifest import row_ids
 from mpcl_jax.model.personal_memory import PersonalMemory, adapt, write_trials
 
 sys.path.insert(0, str(ROOT / "experiments"))
@@ -92,3 +100,23 @@ def test_rows_are_compared_with_recall_at_as_many_trials():
     assert rows["mlp", 1]["against_none"].startswith("-0.0100 [") and not rows["mlp", 0]["against_none"]
     assert rows[mean, 1]["minus_recalled"].startswith("+0.0000 [")
     assert rows[recalled, 1]["minus_recalled"] == ""
+
+
+def test_features_are_what_the_baselines_of_the_fold_saw_of_each_tested_window(tmp_path):
+    """Found by the window's name, in whatever order windows are told; a window that is not there is named."""
+    settings = runpy.run_path(str(config_file(tmp_path, protocol__only=())))["get_config"]()
+    config = resolve(settings)
+    ground = ground_of(config)
+    names = np.array(row_ids(ground.recordings))
+    rows = np.concatenate([fold.test for fold in ground.split.folds])[::-1]
+    asked = SimpleNamespace(id=names[rows], folder=tmp_path)
+    seen = np.concatenate(
+        [task_of(ground.recordings, ground.split.protocol, fold).x for fold in ground.split.folds]
+    )
+    found = personal_memory.features_of(asked, config)
+    assert found.shape == (len(rows), 1, seen.shape[1])
+    np.testing.assert_array_equal(found[:, 0], seen[::-1])
+    with pytest.raises(DataFileError, match="P99/clip01@0.000 was tested and is not in the recordings"):
+        personal_memory.features_of(
+            SimpleNamespace(id=np.array(["P99/clip01@0.000"]), folder=tmp_path), config
+        )
