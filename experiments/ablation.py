@@ -54,8 +54,13 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
     picture = compared.picture_of(
         found, "KL without this part minus KL of MPCL, 95 %; right of 0: the part helps"
     )
-    verdicts = ["Switched off, against the full model (intervals not corrected for the number of rows):", ""]
-    verdicts += [compared.difference_line(name, x, to="the full model") for name, x in found.items()]
+    verdicts = [
+        f"Switched off, against the full model (p {compared.CORRECTED}; intervals not corrected):",
+        "",
+    ]
+    verdicts += [
+        compared.difference_line(name, x, table.over, to="the full model") for name, x in found.items()
+    ]
     command.write_table(asked, table, ground, ": ablation", {"": picture}, more="\n".join(verdicts))
 
 

@@ -28,7 +28,7 @@ from mpcl_jax.batch import Recordings, knows_trials
 from mpcl_jax.benchmark.comparison import wanted
 from mpcl_jax.benchmark.leaderboard import CONSTANTS, METHOD, OF_IDS
 from mpcl_jax.benchmark.pieces import Ground, ground_of
-from mpcl_jax.benchmark.statistics import Comparison, paired_comparison
+from mpcl_jax.benchmark.statistics import paired_comparison
 from mpcl_jax.benchmark.table_run import Fitted, complete, shares_of
 from mpcl_jax.benchmark.table_text import spoken
 from mpcl_jax.train.interrupt import StopRequest
@@ -56,7 +56,7 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
     found = {case.name: worth(case, cases[0]) for case in cases[1:]}
     verdicts += [beside(case) for case in cases]
     verdicts += [
-        compared.difference_line(f"{METHOD}, {case}", of_case[METHOD], to=ONE)
+        compared.difference_line(f"{METHOD}, {case}", of_case[METHOD], cases[0].table.over, to=ONE)
         for case, of_case in found.items()
     ]
     title = f"{ground.recordings.name}, {ground.split.protocol}: predictions averaged"
@@ -119,21 +119,26 @@ def beside(case: series.Case) -> str:
     rows = [row for row in case.table.rows if looks_at_signals(row.method) and row.method != METHOD]
     best = min(rows, key=lambda row: row.mean["kl"]).method
     found = compared.against_mpcl(case.table)[best]
-    return compared.difference_line(f"{case.name}: best of signals, {spoken(best)}", found)
+    return compared.difference_line(f"{case.name}: best of signals, {spoken(best)}", found, case.table.over)
 
 
-def worth(case: series.Case, one: series.Case) -> dict[str, Comparison]:
-    """What a case is worth to each method that looks at signals: its KL minus that of one window and one seed."""
+def worth(case: series.Case, one: series.Case) -> dict[str, compared.Found]:
+    """What a case is worth to each method that looks at signals: its KL minus that of one window and one seed.
+
+    Corrected for the methods of the case.
+    """
     alone = {row.method: row.per_unit for row in one.table.rows}
     weight = case.table.unit_weight
-    return {
-        row.method: paired_comparison(row.per_unit, alone[row.method], weight=weight)
-        for row in case.table.rows
-        if looks_at_signals(row.method)
-    }
+    return compared.decided(
+        {
+            row.method: paired_comparison(row.per_unit, alone[row.method], weight=weight)
+            for row in case.table.rows
+            if looks_at_signals(row.method)
+        }
+    )
 
 
-def picture(found: dict[str, dict[str, Comparison]]):
+def picture(found: dict[str, dict[str, compared.Found]]):
     """What averaging is worth: a line per case and method."""
     lines = {
         f"{case}: {spoken(method)}": one for case, methods in found.items() for method, one in methods.items()

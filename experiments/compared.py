@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import table_command as command
@@ -14,17 +14,26 @@ from mpcl_jax.benchmark.budget import tried
 from mpcl_jax.benchmark.comparison import make_table_of
 from mpcl_jax.benchmark.leaderboard import METHOD, REFERENCE, Result, Table
 from mpcl_jax.benchmark.pieces import Ground
-from mpcl_jax.benchmark.statistics import BETTER, WORSE, Comparison, paired_comparison
+from mpcl_jax.benchmark.statistics import (
+    BETTER,
+    NOT_SIGNIFICANT,
+    WORSE,
+    Comparison,
+    Decision,
+    decide,
+    paired_comparison,
+)
 from mpcl_jax.benchmark.statistics_text import booktabs, tex
 from mpcl_jax.benchmark.table_run import Fitted, Trained, baselines_of, choices_of, complete, shares_of
-from mpcl_jax.benchmark.table_text import interval, short
+from mpcl_jax.benchmark.table_text import decision_words, interval, short
 from mpcl_jax.collected import collect_run
 from mpcl_jax.config import ConfigError, resolve
 from mpcl_jax.data.manifest import Fold, sign_split, write_manifest
 from mpcl_jax.plots.comparisons import differences
-from mpcl_jax.settings import Config
+from mpcl_jax.settings import ORACLES, Config
 from mpcl_jax.train.interrupt import StopRequest
 
+CORRECTED = "Holm-corrected for all rows but oracles"
 NO_MEMORY = {"model.memory.enabled": False, "model.cooccurrence.enabled": False}
 
 
@@ -112,45 +121,67 @@ def reference_of(mpcl: Trained) -> Fitted:
     return Fitted((REFERENCE,), mpcl.config, mpcl.ground, mpcl.seeds)
 
 
-def against_mpcl(table: Table) -> dict[str, Comparison]:
-    """Every other row minus MPCL, on the same people; below 0 = better than MPCL."""
-    named = {row.method: row for row in table.rows}
-    mpcl = named.pop(METHOD)
-    weight = table.unit_weight
+class Found(NamedTuple):
+    """One comparison of several, and what it shows when all of them are corrected for."""
+
+    comparison: Comparison
+    decision: Decision
+
+
+def decided(comparisons: dict[str, Comparison]) -> dict[str, Found]:
+    """The same comparisons with what they show, corrected for all of them."""
+    decisions = decide(list(comparisons.values()))
     return {
-        name: paired_comparison(row.per_unit, mpcl.per_unit, weight=weight) for name, row in named.items()
+        name: Found(*found) for name, *found in zip(comparisons, comparisons.values(), decisions, strict=True)
     }
 
 
-def by_cost(found: dict[str, Comparison]) -> dict[str, Comparison]:
+def against_mpcl(table: Table) -> dict[str, Found]:
+    """Every other row minus MPCL, on the same subjects; below 0 = better than MPCL.
+
+    Corrected for all rows but oracles, as the statistics of the same table are.
+    """
+    named = {row.method: row for row in table.rows if row.method not in ORACLES}
+    mpcl = named.pop(METHOD)
+    weight = table.unit_weight
+    return decided(
+        {name: paired_comparison(row.per_unit, mpcl.per_unit, weight=weight) for name, row in named.items()}
+    )
+
+
+def by_cost(found: dict[str, Found]) -> dict[str, Found]:
     """The same, from what costs the most KL to what saves the most."""
-    return dict(sorted(found.items(), key=lambda item: -item[1].difference))
+    return dict(sorted(found.items(), key=lambda item: -item[1].comparison.difference))
 
 
-def picture_of(found: dict[str, Comparison], label: str) -> Figure:
+def picture_of(found: dict[str, Found], label: str) -> Figure:
     """A line per comparison, with its interval; `label` says what the axis is."""
-    ends = ([x._asdict()[field] for x in found.values()] for field in ("difference", "low", "high"))
+    compared = [x.comparison for x in found.values()]
+    ends = ([x._asdict()[field] for x in compared] for field in ("difference", "low", "high"))
     return differences(list(found), *ends, label=label)
 
 
-def to_latex(found: dict[str, Comparison], title: str, over: str) -> str:
-    """What each change does to the KL, for a paper (needs booktabs); bold where the interval excludes 0."""
+def to_latex(found: dict[str, Found], title: str, over: str) -> str:
+    """What each change does to the KL, for a paper (needs booktabs); a star marks a significant difference."""
     body = []
-    for name, x in found.items():
-        number = tex(short(x.difference, sign=True))
-        number = f"\\textbf{{{number}}}" if x.low > 0 or x.high < 0 else number
+    for name, (x, decision) in found.items():
+        star = "" if decision.verdict == NOT_SIGNIFICANT else "$^{*}$"
+        number = f"{tex(short(x.difference, sign=True))}{star}"
         body.append([tex(name), number, tex(interval(x.low, x.high).strip() or "-")])
-    caption = f"{tex(title)}. KL minus KL of {METHOD}, mean over {tex(over)}."
+    caption = (
+        f"{tex(title)}. KL minus KL of {METHOD}, mean over {tex(over)}. $^{{*}}$ $p < .05$, {CORRECTED}."
+    )
     return booktabs("lrr", ["changed", "KL", r"95\,\%"], body, caption)
 
 
-def difference_line(name: str, found: Comparison, *, to: str = METHOD) -> str:
-    """ "no memory: not shown to differ (KL +.0010 [−.0010, .0030]; would show .0030)"."""
+def difference_line(name: str, found: Found, over: str, *, to: str = METHOD) -> str:
+    """ "- no memory: worse than MPCL (KL +.0030 [.0010, .0050], corrected p = .012, n = 24 subjects)"."""
+    comparison, decision = found
     words = {BETTER: f"better than {to}", WORSE: f"worse than {to}"}.get(
-        found.verdict, f"not shown to be better or worse than {to}"
+        decision.verdict, f"difference to {to} not significant"
     )
-    numbers = f"KL {short(found.difference, sign=True)}{interval(found.low, found.high)}"
-    return f"- {name}: {words} ({numbers}; a difference of {short(found.detectable)} would show)"
+    numbers = f"KL {short(comparison.difference, sign=True)}{interval(comparison.low, comparison.high)}"
+    return f"- {name}: {words} ({numbers}, {decision_words(comparison, decision, over)})"
 
 
 def start(asked: command.Asked, ground: Ground) -> Trained:

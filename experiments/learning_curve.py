@@ -65,7 +65,7 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
     for case in cases:
         verdicts += series.verdicts_of(case)
         found = compared.against_mpcl(case.table)[WITHOUT]
-        verdicts.append(compared.difference_line(f"{case.name}: {WITHOUT}", found))
+        verdicts.append(compared.difference_line(f"{case.name}: {WITHOUT}", found, case.table.over))
     lines = [
         Curve(name, list(rows), [r.mean["kl"] for r in of_n], [r.low for r in of_n], [r.high for r in of_n])
         for name, of_n in series.methods_of(cases).items()

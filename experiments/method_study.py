@@ -17,7 +17,7 @@ import numpy as np
 import table_command as command
 
 from mpcl_jax.benchmark.pieces import Ground, ground_of, with_split
-from mpcl_jax.benchmark.statistics import BETTER, WORSE, Comparison
+from mpcl_jax.benchmark.statistics import BETTER, NOT_SIGNIFICANT, WORSE
 from mpcl_jax.benchmark.statistics_text import grid
 from mpcl_jax.benchmark.table_text import interval, short
 from mpcl_jax.config import ConfigError
@@ -107,22 +107,23 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
     lines = [
         *grid(["change", "because", "predicted", "KL, 95 %", "found"], [line(n, found[n]) for n in found])
     ]
-    note = "Changed, against the config; people of the development rows, intervals not corrected for their number:"
+    note = f"Changed, against the config; subjects of the development rows; p {compared.CORRECTED}:"
     more = "\n".join([note, "", *lines])
     latex = compared.to_latex(found, f"{ground.recordings.name}: hypotheses of the study", table.over)
     command.write_table(asked, table, ground, ": study", {"": picture}, more=more, latex=latex)
 
 
-def line(name: str, found: Comparison) -> list[str]:
+def line(name: str, found: compared.Found) -> list[str]:
     """The cells of one hypothesis."""
     hypothesis = HYPOTHESES[name]
-    numbers = f"{short(found.difference, sign=True)}{interval(found.low, found.high)}"
+    x = found.comparison
+    numbers = f"{short(x.difference, sign=True)}{interval(x.low, x.high)}"
     return [
         name,
         hypothesis.because,
         hypothesis.predicts,
         numbers,
-        judged(hypothesis.predicts, found.verdict),
+        judged(hypothesis.predicts, found.decision.verdict),
     ]
 
 
@@ -131,7 +132,7 @@ def judged(predicted: str, verdict: str) -> str:
     if predicted == SAME:
         return "as predicted" if verdict not in (BETTER, WORSE) else f"refuted: {verdict}"
     if verdict not in (BETTER, WORSE):
-        return "not shown"
+        return NOT_SIGNIFICANT
     return "as predicted" if verdict == predicted else f"refuted: {verdict}"
 
 

@@ -79,7 +79,7 @@ def verdicts_of(cases: list[series.Case], subset: np.ndarray, recordings: Record
         found = compared.against_mpcl(case.table)
         for name in WITHOUT:
             if name in found:
-                lines.append(compared.difference_line(f"{case.name}: {name}", found[name]))
+                lines.append(compared.difference_line(f"{case.name}: {name}", found[name], case.table.over))
     return lines
 
 

@@ -1,32 +1,37 @@
-"""How often the harness says "better than the train mean" where there is nothing to find.
+"""How often the rule of the tables says "better" where there is nothing to find.
 
     python experiments/null_calibration.py
     python experiments/null_calibration.py --worlds 20 --mpcl 2 --draws 50 --name null_smoke
 
-A null data set takes the labels of one simulated world and the signals of another, so signals know people and trials
-but nothing of the labels. Split, baselines with their searches, table and verdict are those of every run; MPCL is the
-smallest model that has every part, on the first few worlds. Beside it: the same with the signals of the labels' own
-world (what the harness does find), and how often a BCa interval over few people holds the truth.
+A null data set takes the labels of one simulated world and the signals of another, so signals tell subjects and
+trials apart but know nothing of the labels. Split, baselines with their searches, table and verdict are those of
+every run; MPCL is the smallest model that has every part, on the first few worlds. Methods that learn noise are worse
+than the train mean, so the level of the test shows where two methods are equal: the same method with the signals of
+two other worlds. Beside it: the signals of the labels' own world (what is found), differences with mean 0 drawn from
+symmetric and skewed populations, and how often a BCa interval over few subjects holds the truth.
 
 Writes experiments/results/NAME.csv and .md. A quarter of an hour on two cores.
 """
 
 import argparse
 import collections
+import csv
 import dataclasses
 import math
 import pathlib
 import platform
 import tempfile
+from collections.abc import Callable
 
 import numpy as np
 
+from mpcl_jax import metrics
 from mpcl_jax.batch import Recordings
 from mpcl_jax.benchmark.comparison import predict_fold
 from mpcl_jax.benchmark.leaderboard import Result, make_table
-from mpcl_jax.benchmark.statistics import BETTER, WORSE, subject_interval
+from mpcl_jax.benchmark.statistics import BETTER, WORSE, decide, paired_comparison, subject_interval
 from mpcl_jax.config import default, resolve
-from mpcl_jax.data.protocols import make_split
+from mpcl_jax.data.protocols import Split, make_split
 from mpcl_jax.data.settings import ProtocolConfig, SimulateConfig
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.environment import code_version
@@ -50,16 +55,16 @@ TINY = {
     "train.checkpoint_every": 10,
     "train.learning_rate": 5e-3,
 }
-ALLOWED = 0.05
-PEOPLE = (4, 6, 10, 15, 30)  # of the intervals
+ALLOWED = 0.025  # one-sided
+SUBJECTS = (6, 10, 15, 30)  # of the draws
 
 
-def world(seed: int, *, null: bool) -> Recordings:
-    """Recordings whose signals come from another world if `null`."""
+def world(seed: int, *, null: bool, other: int = 1) -> Recordings:
+    """Recordings whose signals come from another world if `null`: the `other`-th one."""
     of_labels, _ = simulate(dataclasses.replace(WORLD, seed=seed))
     if not null:
         return of_labels
-    of_signals, _ = simulate(dataclasses.replace(WORLD, seed=1_000_000 + seed))
+    of_signals, _ = simulate(dataclasses.replace(WORLD, seed=1_000_000 * other + seed))
     return of_labels._replace(signals=of_signals.signals)
 
 
@@ -98,7 +103,7 @@ def verdicts(recordings: Recordings, seed: int, mpcl: np.ndarray | None = None) 
         split.sha256,
         leaky=split.leaky,
     )
-    return {answer.method: answer.comparison.verdict for answer in table.verdicts}
+    return {answer.method: answer.decision.verdict for answer in table.verdicts}
 
 
 def count_verdicts(worlds: int, *, null: bool) -> dict[str, collections.Counter]:
@@ -122,18 +127,61 @@ def count_mpcl(worlds: int, *, null: bool) -> dict[str, collections.Counter]:
     return {"MPCL (tiny)": found}
 
 
-def coverage(people: int, draws: int) -> dict[str, float]:
-    """How often the 95 % interval over `people` holds the true mean, of a symmetric and a skewed population."""
-    rng = np.random.default_rng(people)
-    held = {}
-    for name, draw, mean in (("normal", rng.standard_normal, 0.0), ("skewed", rng.standard_exponential, 1.0)):
-        intervals = [subject_interval(draw(people), seed=i) for i in range(draws)]
-        held[name] = float(np.mean([low <= mean <= high for low, high in intervals]))
-    return held
+def count_equal(worlds: int) -> dict[str, collections.Counter]:
+    """Verdicts on a method against itself with the signals of another world: exchangeable, so truly equal."""
+    found = collections.defaultdict(collections.Counter)
+    for seed in range(worlds):
+        first, second = (world(seed, null=True, other=1 + k) for k in range(2))
+        split = make_split(first, PROTOCOL)
+        names = ("knn", "ridge")
+        of_subjects = [by_subject(recordings, split, names, seed) for recordings in (first, second)]
+        for name in names:
+            a, b = (kl[name] for kl in of_subjects)
+            (decision,) = decide([paired_comparison(a, b)])
+            found[name][decision.verdict] += 1
+    return dict(found)
+
+
+def by_subject(
+    recordings: Recordings, split: Split, names: tuple[str, ...], seed: int
+) -> dict[str, np.ndarray]:
+    """KL of the test rows, mean of each subject, in the order of their names."""
+    folds = [predict_fold(recordings, split.protocol, fold, names, CHEAP, seed)[0] for fold in split.folds]
+    test = np.concatenate([fold.test for fold in split.folds])
+    labels, subject = recordings.labels[test], recordings.subject[test]
+    kl = {name: metrics.kl(labels, np.concatenate([fold[name] for fold in folds])) for name in names}
+    return {name: np.array(list(metrics.subject_means(x, subject).values())) for name, x in kl.items()}
+
+
+def populations() -> dict[str, Callable[[np.random.Generator, tuple[int, int]], np.ndarray]]:
+    """Name -> draws of differences with mean 0."""
+    text = (RESULTS / "wesad_loso_subjects.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(text.splitlines()[1:]))
+    mpcl, ridge = (
+        np.array([float(r["kl"]) for r in rows if r["method"] == name]) for name in ("MPCL", "ridge")
+    )
+    real = mpcl - ridge - (mpcl - ridge).mean()
+    return {
+        "normal": lambda rng, shape: rng.standard_normal(shape),
+        "exponential": lambda rng, shape: rng.standard_exponential(shape) - 1,
+        "MPCL − ridge": lambda rng, shape: rng.choice(real, shape),
+    }
+
+
+def few_subjects(subjects: int, draws: int) -> dict[str, tuple[float, float, float]]:
+    """Population -> shares called better and worse, and of BCa intervals that hold the true mean, over `draws`."""
+    found = {}
+    for name, draw in populations().items():
+        samples = draw(np.random.default_rng(subjects), (draws, subjects))
+        verdicts = [decide([paired_comparison(x, np.zeros(subjects))])[0].verdict for x in samples]
+        intervals = [subject_interval(x, seed=i) for i, x in enumerate(samples)]
+        held = float(np.mean([low <= 0 <= high for low, high in intervals]))
+        found[name] = (verdicts.count(BETTER) / draws, verdicts.count(WORSE) / draws, held)
+    return found
 
 
 def most_allowed(count: int) -> float:
-    """5 % and two standard deviations of a share of `count` data sets."""
+    """2.5 % and two standard deviations of a share of `count` data sets."""
     return ALLOWED + 2 * math.sqrt(ALLOWED * (1 - ALLOWED) / count)
 
 
@@ -142,14 +190,18 @@ def rows_of(found: dict[str, collections.Counter], signals: str) -> list[list]:
     lines = []
     for method, counts in found.items():
         count = counts.total()
-        allowed = most_allowed(count) if signals == "noise" else float("nan")
+        allowed = float("nan") if signals == "planted" else most_allowed(count)
         lines.append([signals, method, count, counts[BETTER] / count, counts[WORSE] / count, allowed])
     return lines
 
 
-def to_text(lines: list[list], covered: dict[int, dict[str, float]], made_by: str) -> str:
+def to_text(lines: list[list], few: dict[int, dict[str, tuple[float, float, float]]], made_by: str) -> str:
     """The two tables in Markdown."""
-    text = ["# Null calibration", "", made_by, "", '"Better than the train mean", by signals:', ""]
+    text = ["# Null calibration", "", made_by, ""]
+    text += [
+        "Verdicts by signals: against the train mean; *equal*: a method with the signals of one other world"
+    ]
+    text += ["against itself with those of a second:", ""]
     text += ["| signals | method | data sets | better | worse | allowed |", "|---|---|--:|--:|--:|--:|"]
     for signals, method, count, better, worse, allowed in lines:
         limit = "" if math.isnan(allowed) else f"{100 * allowed:.1f} %"
@@ -161,22 +213,24 @@ def to_text(lines: list[list], covered: dict[int, dict[str, float]], made_by: st
             f"{100 * worse:.1f} %",
         ]
         text.append("| " + " | ".join([*cells, limit]) + " |")
-    if covered:
+    if few:
         text += [
             "",
-            "How often the 95 % interval (BCa, 9,999 resamples) of a mean over few people holds the truth:",
-            "",
+            "Differences with mean 0: how often the rule calls the first method better or worse (nominal 2.5 %",
         ]
-        text += ["| people | normal | skewed |", "|--:|--:|--:|"]
-        for people, held in covered.items():
-            text.append(f"| {people} | {100 * held['normal']:.0f} % | {100 * held['skewed']:.0f} % |")
+        text += ["each), and how often the uncorrected 95 % interval (BCa, 9,999 resamples) holds 0:", ""]
+        text += ["| subjects | differences | better | worse | interval holds 0 |", "|--:|---|--:|--:|--:|"]
+        for subjects, by_name in few.items():
+            for name, (better, worse, held) in by_name.items():
+                shares = f"{100 * better:.1f} % | {100 * worse:.1f} % | {100 * held:.0f} %"
+                text.append(f"| {subjects} | {name} | {shares} |")
     return "\n".join(text) + "\n"
 
 
-def write_results(name: str, lines: list[list], covered: dict[int, dict[str, float]], made_by: str) -> str:
+def write_results(name: str, lines: list[list], few: dict, made_by: str) -> str:
     """Writes both files, again after every part, and returns the text."""
     RESULTS.mkdir(exist_ok=True)
-    text = to_text(lines, covered, made_by)
+    text = to_text(lines, few, made_by)
     (RESULTS / f"{name}.md").write_text(text)
     rows = ["signals,method,data_sets,better,worse,allowed", *(",".join(map(str, line)) for line in lines)]
     (RESULTS / f"{name}.csv").write_text("\n".join([f"# {made_by}", *rows]) + "\n")
@@ -188,7 +242,7 @@ def main():
     parser.add_argument("--worlds", type=int, default=200)
     parser.add_argument("--mpcl", type=int, default=20, help="worlds on which MPCL is trained as well")
     parser.add_argument("--planted", type=int, default=20, help="worlds whose signals do tell")
-    parser.add_argument("--draws", type=int, default=400, help="samples for the coverage of intervals")
+    parser.add_argument("--draws", type=int, default=2000, help="samples of each population of differences")
     parser.add_argument("--name", default="null_calibration")
     args = parser.parse_args()
     command = (
@@ -196,15 +250,15 @@ def main():
         f"--draws {args.draws}"
     )
     made_by = f"{command} @ {code_version()}, {platform.machine()}, Python {platform.python_version()}"
-    lines, covered = [], {}
+    few = {n: few_subjects(n, args.draws) for n in SUBJECTS} if args.draws else {}
+    lines = rows_of(count_equal(args.worlds), "equal") if args.worlds else []
+    write_results(args.name, lines, few, made_by)
     for signals, worlds in (("noise", args.worlds), ("planted", args.planted)):
         lines += rows_of(count_verdicts(worlds, null=signals == "noise"), signals) if worlds else []
-    write_results(args.name, lines, covered, made_by)
-    covered = {people: coverage(people, args.draws) for people in PEOPLE} if args.draws else {}
-    write_results(args.name, lines, covered, made_by)
+    write_results(args.name, lines, few, made_by)
     for signals, worlds in (("noise", args.mpcl), ("planted", min(args.mpcl, args.planted))):
         lines += rows_of(count_mpcl(worlds, null=signals == "noise"), signals) if worlds else []
-    print(write_results(args.name, lines, covered, made_by))
+    print(write_results(args.name, lines, few, made_by))
 
 
 if __name__ == "__main__":

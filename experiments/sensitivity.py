@@ -48,10 +48,10 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
     table = compared.compare(asked, mpcl, variants, compared.reference_of(mpcl), stop)
     found = compared.against_mpcl(table)
     verdicts = [
-        "Changed, against the settings of the config (intervals not corrected for the number of rows):",
+        f"Changed, against the settings of the config (p {compared.CORRECTED}; intervals not corrected):",
         "",
     ]
-    verdicts += [compared.difference_line(row.name, found[row.name]) for row in variants]
+    verdicts += [compared.difference_line(row.name, found[row.name], table.over) for row in variants]
     panels = [panel(table, asked.config, *sweep) for sweep in SWEEPS]
     panels = [one for one in panels if len(one[0].x) > 1]
     picture = sweeps(panels, up=f"KL, 95 % over {table.over}")

@@ -8,6 +8,7 @@ from mpcl_jax.benchmark import table_text
 from mpcl_jax.benchmark.leaderboard import Row, Table
 from mpcl_jax.benchmark.statistics_text import booktabs, grid, tex
 from mpcl_jax.benchmark.table_text import comment_csv, interval, short, spoken
+from mpcl_jax.settings import ORACLES
 
 
 class Case(NamedTuple):
@@ -59,7 +60,8 @@ def to_latex(cases: list[Case], head: str, title: str) -> str:
     methods = [row.method for row in cases[0].table.rows]
     body = []
     for case in cases:
-        best = min(case.table.rows, key=lambda row: row.mean["kl"]).method
+        fair = [row for row in case.table.rows if row.method not in ORACLES]
+        best = min(fair, key=lambda row: row.mean["kl"]).method
         numbers = [tex(short(row.mean["kl"])) for row in case.table.rows]
         bold = [
             f"\\textbf{{{x}}}" if row.method == best else x

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "mpcl_jax"
 # A module imports only from rows above its own.
 ROWS = (
     # What everybody speaks of: settings, the data contract, the measures.
-    "allowed batch metrics",
+    "allowed batch metrics benchmark.statistics",
     "data.settings model.settings",
     "settings",
     "config",
@@ -67,7 +67,7 @@ ROWS = (
     "train.evaluate train.skips train.examine",
     # What a run is compared with.
     "train.run",
-    "train.loop benchmark.choices benchmark.statistics benchmark.agreement",
+    "train.loop benchmark.choices benchmark.agreement",
     "benchmark.selection",
     "benchmark.network benchmark.regressors benchmark.maximum_entropy benchmark.leaderboard",
     "benchmark.mlp benchmark.transformer benchmark.means benchmark.late_fusion benchmark.ranking",

@@ -53,7 +53,7 @@ def results(folder: pathlib.Path, name: str) -> list[dict[str, str]]:
 def test_ablation_and_sensitivity_share_the_full_model(folder, config):
     printed = made("ablation", config, folder, *QUICK, "--rows=no direct path")
     assert [row["method"] for row in results(folder, "ablation")] == ["train_mean", "MPCL", "no direct path"]
-    words = "(not shown to be better or worse|better|worse) than the full model"
+    words = "(better than|worse than|difference to) the full model"
     assert re.search(rf"- no direct path: {words} \(KL [+−]?\.\d", printed)
     printed = made("sensitivity", config, folder, *QUICK, "--rows=loss.prototype = 1")
     rows = results(folder, "sensitivity")
@@ -110,7 +110,7 @@ def test_the_study_tests_people_whom_no_table_tests(folder):
     printed = made("method_study", everybody, folder / "study", *QUICK, rows)
     methods = [row["method"] for row in results(folder / "study", "method_study")]
     assert methods == ["train_mean", "MPCL", "strong prototype loss", "one prototype"]
-    found = r"(as predicted|not shown|refuted: (better|worse))"
+    found = r"(as predicted|not significant|refuted: (better|worse))"
     assert re.search(rf"\| one prototype +\|.*\| +worse \| [+−]?\.\d.* \| +{found} \|", printed)
     (manifest,) = (folder / "study" / "pieces" / "manifests").iterdir()
     folds = json.loads(manifest.read_text())["folds"]
@@ -139,8 +139,8 @@ def people_of_tables(file: pathlib.Path) -> list[set[str]]:
     [
         ("worse", "worse", "as predicted"),
         ("worse", "better", "refuted: better"),
-        ("better", "not shown to be better", "not shown"),
-        ("no difference", "not shown to be better", "as predicted"),
+        ("better", "not significant", "not significant"),
+        ("no difference", "not significant", "as predicted"),
         ("no difference", "worse", "refuted: worse"),
     ],
 )

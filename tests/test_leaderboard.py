@@ -146,24 +146,43 @@ def test_few_people_give_intervals_over_trials_that_keep_the_means():
 def test_one_person_one_trial_has_no_interval():
     made = table(ladder(), subject=np.array(["S1"] * 9), unit=np.array(["t"] * 9))
     assert np.isnan(made.rows[0].low)
-    assert "not shown (KL −" in verdict(made)
-    assert "too few to show anything: 1 trial of 1 subject" in verdict(made)
+    assert "not significant (KL −" in verdict(made)
+    assert "n = 1 trial of 1 subject; fewer than 6 are too few for any test" in verdict(made)
 
 
 def test_verdict_against_the_train_mean_and_the_best_baseline():
     first, second = verdict(table(ladder())).splitlines()
     assert first.startswith("MPCL beats the train mean: yes (KL −.1")
-    assert first.endswith(", skill .95)")
+    assert first.endswith(", skill .95, corrected p < .001, n = 7 subjects)")
     assert second.startswith("MPCL beats the best baseline, ridge: yes (KL −.03")
 
 
-def test_verdict_when_nothing_is_shown():
+def test_verdict_when_nothing_is_significant():
     draw = np.random.default_rng(0)
     noisy = rows(*(0.35 + 0.05 * draw.normal(size=9)))
     made = table([*ladder()[1:], Result("MPCL", noisy, SPLIT)])
     second = verdict(made).splitlines()[1]
-    assert second.startswith("MPCL beats the best baseline, ridge: not shown (KL +.0")
-    assert "; 7 subjects would show a difference of .0" in second
+    assert second.startswith("MPCL beats the best baseline, ridge: not significant (KL +.0")
+    assert "n = 7 subjects; detectable without correction: .0" in second
+
+
+def test_an_interval_without_0_that_is_not_significant_is_explained():
+    # Seven subjects, six of them better by .01 and one by .05: t = 2.8, significant by no test of seven skewed
+    # differences, while the bootstrap never draws a mean above 0.
+    noisy = rows(*(0.35 + np.array([0.01] * 8 + [0.05])))
+    made = table(results(MPCL=noisy, train_mean=rows(*[0.35] * 9)))
+    assert made.verdicts[0].comparison.high < 0
+    assert "not significant" in verdict(made)
+    assert "the interval, which is not corrected, excludes 0" in verdict(made)
+
+
+def test_an_oracle_is_no_baseline_and_stands_apart():
+    made = table([*ladder(), Result("stimulus_mean", rows(*[0.49] * 9), SPLIT)])
+    assert made.rows[-1].method == "stimulus_mean"
+    assert [answer.opponent for answer in made.verdicts] == ["train_mean", "ridge"]
+    assert "stimulus mean: an oracle, which is told the true stimulus of each window" in to_markdown(made)
+    # It is not in the correction either: the same p with and without it.
+    assert made.verdicts == table(ladder()).verdicts
 
 
 def test_verdict_when_mpcl_is_worse():

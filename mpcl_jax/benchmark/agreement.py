@@ -8,6 +8,7 @@ import numpy as np
 import scipy  # loads scipy.stats when it is asked for, which is after the training
 from scipy.special import rel_entr
 
+from mpcl_jax.benchmark.statistics import TIES, merge_ties
 from mpcl_jax.data.simulate import evidence_of
 
 
@@ -21,9 +22,9 @@ def jensen_shannon(labels, predicted) -> np.ndarray:
 def rank_correlation(labels, predicted) -> np.ndarray:
     """Spearman's correlation over the emotions of a window, [N] in [−1, 1], higher is better; 0 for a flat row.
 
-    Equal shares share their mean rank.
+    Shares that are equal up to TIES of the largest share their mean rank.
     """
-    ranks = [scipy.stats.rankdata(np.asarray(x, np.float64), axis=1) for x in (labels, predicted)]
+    ranks = [scipy.stats.rankdata(_tied(x), axis=1) for x in (labels, predicted)]
     return (_standardised(ranks[0].T) * _standardised(ranks[1].T)).mean(0)
 
 
@@ -32,9 +33,15 @@ def top_agreement(labels, predicted) -> np.ndarray:
 
     Of several emotions that are predicted equally, the part that is: a flat prediction is right by chance.
     """
-    y, p = np.asarray(labels), np.asarray(predicted)
+    y, p = _tied(labels), _tied(predicted)
     said, reported = p == p.max(1, keepdims=True), y == y.max(1, keepdims=True)
     return (said & reported).sum(1) / said.sum(1)
+
+
+def _tied(shares) -> np.ndarray:
+    """The same distributions [N, C] with shares that differ by rounding made equal."""
+    shares = np.asarray(shares, np.float64)
+    return merge_ties(shares, TIES * shares.max(1, keepdims=True))
 
 
 def emotion_error(labels, predicted) -> np.ndarray:
@@ -48,9 +55,7 @@ def cooccurrence_error(labels, predicted) -> float:
     Correlations over windows of the evidence, each window's shares above their own floor; items that a person
     never reports share one value, which correlates at 1 and is nobody's co-occurrence. 0 for a constant column.
     """
-    of_labels, of_predicted = (
-        _correlation(evidence_of(np.asarray(x, np.float64))) for x in (labels, predicted)
-    )
+    of_labels, of_predicted = (_correlation(evidence_of(_tied(x))) for x in (labels, predicted))
     return float(np.linalg.norm(of_labels - of_predicted))
 
 
@@ -60,8 +65,8 @@ def _correlation(x: np.ndarray) -> np.ndarray:
 
 
 def _standardised(x: np.ndarray) -> np.ndarray:
-    """Columns with mean 0 and standard deviation 1; zeros for a constant column (up to rounding)."""
+    """Columns with mean 0 and standard deviation 1; zeros for a constant column (up to TIES)."""
     centred = x - x.mean(0)
     spread = np.sqrt((centred**2).mean(0))
-    constant = spread <= 1e-12 * np.abs(x).max(initial=0)
+    constant = spread <= TIES * np.abs(x).max(initial=0)
     return np.divide(centred, spread, where=~constant, out=np.zeros_like(centred))

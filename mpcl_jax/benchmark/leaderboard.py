@@ -5,14 +5,22 @@ as well, or from trials where there are too few people, which the caption then s
 anything else and their spread is a column of its own. How the table is printed: `table_text.py`.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from mpcl_jax import metrics
 from mpcl_jax.benchmark import agreement
-from mpcl_jax.benchmark.statistics import FEWEST, Comparison, paired_comparison, subject_interval
-from mpcl_jax.settings import BASELINES
+from mpcl_jax.benchmark.statistics import (
+    FEWEST,
+    Comparison,
+    Decision,
+    decide,
+    paired_comparison,
+    subject_interval,
+)
+from mpcl_jax.settings import BASELINES, ORACLES
 
 METHOD = "MPCL"
 REFERENCE = "train_mean"
@@ -53,15 +61,16 @@ class Verdict(NamedTuple):
 
     method: str
     opponent: str
-    best: bool  # the opponent is the best baseline of the table
+    best: bool  # the opponent is the best baseline of the table; an oracle is none
     skill: float  # of `method`
     comparison: Comparison
+    decision: Decision  # corrected for all comparisons of the focus, as in `ranking.py`
 
 
 class Table(NamedTuple):
     """Methods on the same rows of the same manifest."""
 
-    rows: tuple[Row, ...]  # baselines in their fixed order, MPCL, variants as they came
+    rows: tuple[Row, ...]  # baselines in their fixed order, MPCL, variants as they came, oracles
     verdicts: tuple[Verdict, ...]
     windows: int
     subjects: int
@@ -121,8 +130,15 @@ def count_of(n: int, plural: str) -> str:
     return f"{n} {plural if n != 1 else plural.removesuffix('s')}"
 
 
+def focus_of(rows: Sequence[Row]) -> str:
+    """The method that a table holds against all others: MPCL, or the train mean where it is not there."""
+    return METHOD if METHOD in (row.method for row in rows) else REFERENCE
+
+
 def _place(method: str) -> int:
     order = (*BASELINES, METHOD)
+    if method in ORACLES:
+        return len(order) + 1
     return order.index(method) if method in order else len(order)
 
 
@@ -210,18 +226,26 @@ def _agreement(labels, predicted: list[np.ndarray], weight: np.ndarray) -> dict[
 
 
 def _verdicts(rows: list[Row], units: _Units, seed: int) -> list[Verdict]:
-    """MPCL against the train mean and the best baseline; without MPCL, every fitted method against the mean."""
-    named = {row.method: row for row in rows}
-    if METHOD in named:
-        best = min((row for row in rows if row.method in BASELINES), key=lambda row: row.mean["kl"]).method
-        questions = dict.fromkeys([(METHOD, REFERENCE), (METHOD, best)])
-    else:
-        best = ""
-        questions = [(row.method, REFERENCE) for row in rows if row.method not in CONSTANTS]
+    """MPCL against the train mean and the best baseline; without MPCL, every fitted method against the mean.
 
-    def answer(method, opponent):
-        a, b = named[method], named[opponent]
-        compared = paired_comparison(a.per_unit, b.per_unit, weight=units.total, seed=seed)
-        return Verdict(method, opponent, opponent == best, a.mean["skill"], compared)
-
-    return [answer(method, opponent) for method, opponent in questions]
+    The p of each is corrected for all comparisons of the focus in the table, those that no line shows included.
+    """
+    focus, best = focus_of(rows), ""
+    fair = [row for row in rows if row.method not in ORACLES]
+    if focus == METHOD:
+        best = min((row for row in fair if row.method in BASELINES), key=lambda row: row.mean["kl"]).method
+    named = {row.method: row for row in fair}
+    others = [name for name in named if name != focus]
+    pairs = [(focus, name) if focus == METHOD else (name, focus) for name in others]
+    compared = [
+        paired_comparison(named[a].per_unit, named[b].per_unit, weight=units.total, seed=seed)
+        for a, b in pairs
+    ]
+    answers = [
+        Verdict(a, b, b == best, named[a].mean["skill"], found, decision)
+        for (a, b), found, decision in zip(pairs, compared, decide(compared), strict=True)
+    ]
+    if focus == METHOD:
+        shown = dict.fromkeys([REFERENCE, best])
+        return [next(answer for answer in answers if answer.opponent == name) for name in shown]
+    return [answer for answer in answers if answer.method not in CONSTANTS]

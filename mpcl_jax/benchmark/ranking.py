@@ -1,7 +1,8 @@
 """All methods of a table against each other: ranks, Friedman, every pair with Holm's correction, seeds apart.
 
-Units are those of the table (people; trials where people are too few). Ranks, Friedman and Wilcoxon know no
-weights: where trials of unequal people are the units, every trial counts the same there.
+Units are those of the table (subjects; trials where subjects are too few). Ranks, Friedman and Wilcoxon know no
+weights: where trials of unequal subjects are the units, every trial counts the same there. What is significant is
+decided by the mean difference alone (`statistics.decide`); Wilcoxon's p stands beside it and decides nothing.
 """
 
 import itertools
@@ -11,10 +12,17 @@ from typing import NamedTuple
 import numpy as np
 import scipy  # loads scipy.stats when it is asked for, which is after the training
 
-from mpcl_jax.benchmark.leaderboard import METHOD, REFERENCE, Row, Table
-from mpcl_jax.benchmark.statistics import BETTER, NOT_SHOWN, WORSE, Comparison, paired_comparison
-
-LEVEL = 0.05
+from mpcl_jax.benchmark.leaderboard import Row, Table, focus_of
+from mpcl_jax.benchmark.statistics import (
+    LEVEL,
+    TIES,
+    Comparison,
+    Decision,
+    decide,
+    merge_ties,
+    paired_comparison,
+)
+from mpcl_jax.settings import ORACLES
 
 
 class Pair(NamedTuple):
@@ -22,13 +30,13 @@ class Pair(NamedTuple):
 
     a: str
     b: str
-    comparison: Comparison  # weighted mean difference, its interval and permutation test, not corrected
-    wilcoxon: float  # p of the signed-rank test, two-sided; 1 where all differences are 0
-    holm: float  # the same, corrected for all pairs of the table
+    comparison: Comparison  # weighted mean difference, its interval and tests, not corrected
+    wilcoxon: float  # p of the signed-rank test, two-sided, not corrected; 1 where all differences are 0
+    holm: float  # p of the mean difference, corrected for all pairs of the table
     holm_focus: float  # corrected for the pairs of the focus alone; NaN for other pairs
     effect: float  # paired standardised mean difference: mean / standard deviation; NaN with one unit
     superiority: float  # share of units in which a is better, ties count half
-    verdict: str  # of a: BETTER, WORSE, NOT_SHOWN
+    verdict: str  # of a: BETTER, WORSE, NOT_SIGNIFICANT
 
 
 class Spread(NamedTuple):
@@ -40,7 +48,7 @@ class Spread(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """The methods of a table in the order of their mean rank, the best first."""
+    """The methods of a table in the order of their mean rank, the best first; oracles are left out."""
 
     methods: tuple[str, ...]
     focus: str  # the method that is held against all others: MPCL, or the train mean where it is not there
@@ -51,18 +59,20 @@ class Ranking(NamedTuple):
     pairs: tuple[Pair, ...]  # the better rank first
     groups: tuple[
         tuple[str, ...], ...
-    ]  # of neighbours in rank, no two shown to differ; the longest such rows
+    ]  # neighbours in rank, no two significantly different; the longest such rows
     units: int
     over: str  # "15 subjects"
 
 
 def rank_methods(table: Table, *, seed: int = 0) -> Ranking:
     """Compares all methods of a `table`; `seed` is that of the resampling."""
-    kl = np.stack([row.per_unit for row in table.rows], 1)  # [U, M]
+    fair = [row for row in table.rows if row.method not in ORACLES]
+    kl = np.stack([row.per_unit for row in fair], 1)  # [U, M]
+    kl = merge_ties(kl, TIES * kl.max(1, keepdims=True))
     rank = scipy.stats.rankdata(kl, axis=1).mean(0)
     order = np.lexsort((kl.mean(0), rank))
-    rows, rank = [table.rows[i] for i in order], rank[order]
-    focus = METHOD if METHOD in (row.method for row in rows) else REFERENCE
+    rows, rank = [fair[i] for i in order], rank[order]
+    focus = focus_of(rows)
     pairs = _pairs(rows, focus, table.unit_weight, seed)
     statistic, p_value = _friedman(kl)
     return Ranking(
@@ -77,16 +87,6 @@ def rank_methods(table: Table, *, seed: int = 0) -> Ranking:
         units=len(kl),
         over=table.over,
     )
-
-
-def holm(p_values) -> np.ndarray:
-    """Holm's step-down correction: p [n] so that p < level keeps the chance of one false finding below level."""
-    p = np.asarray(p_values, np.float64)
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    corrected = np.empty_like(p)
-    corrected[order] = np.minimum(stepped, 1)
-    return corrected
 
 
 def spread_of(per_seed: np.ndarray) -> Spread:
@@ -122,26 +122,28 @@ def _friedman(kl: np.ndarray) -> tuple[float, float]:
 def _pairs(rows: list[Row], focus: str, weight: np.ndarray, seed: int) -> tuple[Pair, ...]:
     twos = list(itertools.combinations(rows, 2))
     compared = [paired_comparison(a.per_unit, b.per_unit, weight=weight, seed=seed) for a, b in twos]
-    p_values = np.array([_wilcoxon(a.per_unit - b.per_unit) for a, b in twos])
-    of_focus = np.array([focus in (a.method, b.method) for a, b in twos], bool)
-    few = np.full(len(twos), np.nan)
-    few[of_focus] = holm(p_values[of_focus])
-    corrected = zip(p_values.tolist(), holm(p_values).tolist(), few.tolist(), strict=True)
-    made = []
-    for (a, b), comparison, p in zip(twos, compared, corrected, strict=True):
-        delta = a.per_unit - b.per_unit
-        made.append(
-            Pair(
-                a.method,
-                b.method,
-                comparison,
-                *p,
-                effect=_effect(delta),
-                superiority=float((delta < 0).mean() + (delta == 0).mean() / 2),
-                verdict=_verdict(comparison, p[1] if np.isnan(p[2]) else p[2]),
-            )
-        )
-    return tuple(made)
+    of_focus = [i for i, (a, b) in enumerate(twos) if focus in (a.method, b.method)]
+    few = dict(zip(of_focus, decide([compared[i] for i in of_focus]), strict=True))
+    many = decide(compared)
+    return tuple(_pair(a, b, compared[i], many[i], few.get(i)) for i, (a, b) in enumerate(twos))
+
+
+def _pair(a: Row, b: Row, found: Comparison, of_all: Decision, of_focus: Decision | None) -> Pair:
+    tolerance = TIES * np.maximum(a.per_unit, b.per_unit).max()
+    delta = a.per_unit - b.per_unit
+    size = merge_ties(np.abs(delta), tolerance)
+    delta = np.where(np.abs(delta) <= tolerance, 0.0, np.sign(delta) * size)
+    return Pair(
+        a.method,
+        b.method,
+        found,
+        wilcoxon=_wilcoxon(delta),
+        holm=of_all.corrected,
+        holm_focus=of_focus.corrected if of_focus else float("nan"),
+        effect=_effect(delta, tolerance),
+        superiority=float((delta < 0).mean() + (delta == 0).mean() / 2),
+        verdict=(of_focus or of_all).verdict,
+    )
 
 
 def _wilcoxon(delta: np.ndarray) -> float:
@@ -152,20 +154,13 @@ def _wilcoxon(delta: np.ndarray) -> float:
         return float(scipy.stats.wilcoxon(delta).pvalue)
 
 
-def _effect(delta: np.ndarray) -> float:
+def _effect(delta: np.ndarray, tolerance: float) -> float:
     if len(delta) < 2:
         return float("nan")
     spread = delta.std(ddof=1)
-    if spread <= 1e-12 * np.abs(delta).max():
+    if spread <= tolerance:
         return 0.0 if not delta.any() else float(np.copysign(np.inf, delta.mean()))
     return float(delta.mean() / spread)
-
-
-def _verdict(comparison: Comparison, corrected: float) -> str:
-    """Shown needs the corrected test and an interval on one side of 0; no interval, nothing shown."""
-    if corrected < LEVEL and comparison.high < 0:
-        return BETTER
-    return WORSE if corrected < LEVEL and comparison.low > 0 else NOT_SHOWN
 
 
 def _groups(methods: list[str], pairs: tuple[Pair, ...]) -> tuple[tuple[str, ...], ...]:

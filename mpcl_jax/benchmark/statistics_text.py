@@ -3,21 +3,23 @@
 import math
 
 from mpcl_jax.benchmark.leaderboard import Table
-from mpcl_jax.benchmark.ranking import LEVEL, Pair, Ranking, rank_methods
-from mpcl_jax.benchmark.statistics import BETTER, FEWEST, NOT_SHOWN, WORSE
-from mpcl_jax.benchmark.table_text import LEAKY, comment_csv, interval, short, spoken
+from mpcl_jax.benchmark.ranking import Pair, Ranking, rank_methods
+from mpcl_jax.benchmark.statistics import BETTER, FEWEST, LEVEL, NOT_SIGNIFICANT, WORSE
+from mpcl_jax.benchmark.table_text import LEAKY, comment_csv, equals, interval, p_text, short, spoken
 
 HOW = """\
-**How.** KL is averaged over windows within a person. *sd*: over {units}. *sd seeds*, *rest*: variance
+**How.** KL is averaged over windows within a subject. *sd*: over {units}. *sd seeds*, *rest*: variance
 components of seeds, and of one seed on one of the {units}; seeds never count as more {units}. *95 %*: BCa
-bootstrap of the mean, 9,999 resamples of {units}; over few of them it is too narrow
-(experiments/null_calibration.py), so nothing is called better by it alone. *p*: exchanging the two methods
-within {units}, all 2ⁿ ways up to n = 13, else 9,999 drawn. *Wilcoxon*: signed ranks, two-sided. *Holm*:
-Wilcoxon corrected for the {few} pairs of {focus}; groups of ranks are corrected for all {many} pairs. *effect*:
-mean difference / its standard deviation. *superior*: share of {units} in which the first is better, ties half.
-*detectable*: the difference that would be shown with probability .8 without correction, (z.975 + z.8) ·
-standard error of the difference, normal approximation. *Verdict*: Holm below .05 and the interval on one side
-of 0; "not shown to be better" is not "equal"."""
+bootstrap of the mean, 9,999 resamples of {units}, not corrected; over few of them it is too narrow
+(experiments/null_calibration.py), so nothing is called better by it alone. *p*: t statistic of the mean
+difference, against that of exponentially distributed differences with mean 0, whose long tail few {units} miss;
+it holds its level for skewed differences. *Holm*: *p* corrected for the {few} pairs of {focus}; groups of ranks
+are corrected for all {many} pairs. *exchange*: sign flips, exact where two methods may be exchanged within
+{units}, all 2ⁿ up to n = 13, else 9,999 drawn; it decides nothing. *effect*: mean difference / its standard
+deviation. *superior*: share of {units} in which the first is better, ties half. *detectable*: the difference
+found significant with probability .8 without correction, (critical t + z.8) · standard error, normal
+approximation. *Verdict*: Holm below .05 and the interval on one side of 0; "not significant" is not "equal".
+Values that differ by less than a millionth of their size are ties. Oracles are not ranked."""
 
 
 def to_markdown(ranking: Ranking, table: Table, *, title: str = "Statistics") -> str:
@@ -38,8 +40,8 @@ def to_markdown(ranking: Ranking, table: Table, *, title: str = "Statistics") ->
         "difference",
         "95 %",
         "p",
-        "Wilcoxon",
         "Holm",
+        "exchange",
         "effect",
         "superior",
         "detectable",
@@ -100,7 +102,7 @@ def files_of(table: Table, emotions, *, title: str, command: str, commit: str) -
 
 
 def summary(text: str) -> str:
-    """The lines of `to_markdown` that a terminal shows: Friedman's test, and who is not shown to differ."""
+    """The lines of `to_markdown` that a terminal shows: Friedman's test, and the groups that do not differ."""
     return "\n".join(text.split("\n\n")[2:4])
 
 
@@ -118,7 +120,8 @@ def to_pairs_csv(ranking: Ranking, table: Table, *, command: str, commit: str) -
         "difference",
         "low",
         "high",
-        "p_permutation",
+        "p",
+        "p_exchange",
         "p_wilcoxon",
         "p_holm_all",
         "p_holm_focus",
@@ -133,6 +136,7 @@ def to_pairs_csv(ranking: Ranking, table: Table, *, command: str, commit: str) -
             found.low,
             found.high,
             found.p_value,
+            found.p_exchange,
             pair.wilcoxon,
             pair.holm,
             pair.holm_focus,
@@ -145,13 +149,15 @@ def to_pairs_csv(ranking: Ranking, table: Table, *, command: str, commit: str) -
 def to_latex(ranking: Ranking, table: Table, *, title: str = "Results") -> str:
     """A table for a paper (needs the package booktabs); the best mean is bold, Holm's p is against the focus."""
     focus = ranking.focus
-    best = min(table.rows, key=lambda row: row.mean["kl"]).method
+    best = min(
+        (row for row in table.rows if row.method in ranking.methods), key=lambda row: row.mean["kl"]
+    ).method
     holm = {pair.b: pair.holm_focus for pair in against(ranking, focus)}
     body = []
-    for row in table.rows:
+    for row in (row for row in table.rows if row.method in ranking.methods):
         number = tex(short(row.mean["kl"]))
         number = f"\\textbf{{{number}}}" if row.method == best else number
-        p = "--" if row.method == focus else tex(_p(holm[row.method]))
+        p = "--" if row.method not in holm else tex(p_text(holm[row.method]))
         cells = [tex(spoken(row.method)), number, tex(short(ranking.spread[row.method].units))]
         cells += [tex(interval(row.low, row.high).strip() or "-"), tex(short(row.mean["skill"], 2))]
         cells += [tex(f"{ranking.rank[ranking.methods.index(row.method)]:.1f}"), p]
@@ -159,9 +165,9 @@ def to_latex(ranking: Ranking, table: Table, *, title: str = "Results") -> str:
     leaky = f" {LEAKY}: windows of the tested trials were trained on." if table.leaky else ""
     caption = (
         f"{tex(title)}.{leaky} Mean KL over {tex(table.over)}, standard deviation and "
-        f"95\\,\\% BCa interval over them; skill against the train mean; mean rank; Wilcoxon's $p$ against "
+        f"95\\,\\% BCa interval over them; skill against the train mean; mean rank; $p$ of the mean difference to "
         f"{tex(spoken(focus))}, Holm-corrected for {len(ranking.methods) - 1} comparisons. "
-        f"Friedman $p$ {tex(_equals(ranking.p_value))}."
+        f"Friedman $p$ {tex(equals(ranking.p_value))}."
     )
     head = [
         "Method",
@@ -193,13 +199,8 @@ def against(ranking: Ranking, focus: str) -> list[Pair]:
 
 def _turned(pair: Pair) -> Pair:
     found = pair.comparison
-    opposite = {BETTER: WORSE, WORSE: BETTER, NOT_SHOWN: NOT_SHOWN}
-    comparison = found._replace(
-        difference=-found.difference,
-        low=-found.high,
-        high=-found.low,
-        verdict=opposite[found.verdict],
-    )
+    opposite = {BETTER: WORSE, WORSE: BETTER, NOT_SIGNIFICANT: NOT_SIGNIFICANT}
+    comparison = found._replace(difference=-found.difference, low=-found.high, high=-found.low)
     return pair._replace(
         a=pair.b,
         b=pair.a,
@@ -227,9 +228,9 @@ def _pair_cells(pair: Pair) -> list[str]:
         spoken(pair.b),
         short(found.difference, sign=True),
         interval(found.low, found.high).strip() or "-",
-        _p(found.p_value),
-        _p(pair.wilcoxon),
-        _p(pair.holm_focus),
+        p_text(found.p_value),
+        p_text(pair.holm_focus),
+        p_text(found.p_exchange),
         short(pair.effect, 2, sign=True) if math.isfinite(pair.effect) else "-",
         short(pair.superiority, 2),
         short(found.detectable),
@@ -240,35 +241,23 @@ def _pair_cells(pair: Pair) -> list[str]:
 def _friedman(ranking: Ranking) -> str:
     if math.isnan(ranking.p_value):
         return "Friedman's test needs three methods and three units."
-    shown = "the methods differ" if ranking.p_value < LEVEL else "the methods are not shown to differ at all"
+    shown = (
+        "the methods differ" if ranking.p_value < LEVEL else "no significant difference between the methods"
+    )
     degrees = len(ranking.methods) - 1
     return (
-        f"Friedman: χ² = {ranking.statistic:.2f}, {degrees} degrees of freedom, p {_equals(ranking.p_value)} over "
+        f"Friedman: χ² = {ranking.statistic:.2f}, {degrees} degrees of freedom, p {equals(ranking.p_value)} over "
         f"{ranking.over}: {shown}."
     )
 
 
 def _group_lines(ranking: Ranking) -> list[str]:
     if ranking.units < FEWEST:
-        return [f"With {ranking.over} no two methods can be shown to differ."]
-    smallest = 2 / 2**ranking.units
-    if smallest * len(ranking.pairs) >= LEVEL:
-        return [
-            f"With {ranking.over} the smallest p is {smallest:.2g}: corrected for {len(ranking.pairs)} pairs, no two "
-            "methods can be shown to differ by rank. Compare fewer methods, or more people."
-        ]
+        return [f"With {ranking.over} no two methods can differ significantly: fewer than {FEWEST} units."]
     if not ranking.groups:
-        return ["Every two neighbours in rank differ (Wilcoxon, Holm)."]
+        return ["Every two neighbours in rank differ significantly (Holm, all pairs)."]
     groups = "; ".join(" · ".join(spoken(name) for name in group) for group in ranking.groups)
-    return [f"Neighbours in rank that are not shown to differ (Wilcoxon, Holm): {groups}."]
-
-
-def _p(value: float) -> str:
-    return "-" if math.isnan(value) else "< .001" if value < 0.001 else short(value, 3)
-
-
-def _equals(value: float) -> str:
-    return _p(value) if value < 0.001 or math.isnan(value) else f"= {_p(value)}"
+    return [f"Neighbours in rank whose differences are not significant (Holm, all pairs): {groups}."]
 
 
 def grid(heads, rows: list[list[str]]) -> list[str]:

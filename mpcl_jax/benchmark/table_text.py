@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from mpcl_jax.benchmark.leaderboard import OF_IDS, REFERENCE, Row, Table, Verdict, count_of
-from mpcl_jax.benchmark.statistics import BETTER, FEWEST, WORSE
+from mpcl_jax.benchmark.statistics import BETTER, FEWEST, NOT_SIGNIFICANT, WORSE, Comparison, Decision
+from mpcl_jax.settings import ORACLES
 
 LEAKY = "LEAKY"
 HEADS = {
@@ -77,29 +78,44 @@ def to_subject_csv(table: Table, *, command: str, commit: str) -> str:
 
 
 def verdict(table: Table) -> str:
-    """One line per question: who beats whom, by how much, or that nothing is shown."""
+    """One line per question: who beats whom, by how much, or that the difference is not significant."""
     return "\n".join(_answer(question, table) for question in table.verdicts)
 
 
 def _answer(question: Verdict, table: Table) -> str:
-    found = question.comparison
+    found, decision = question.comparison, question.decision
     opponent = spoken(question.opponent)
     if question.opponent == REFERENCE:
         opponent = f"the {opponent}{', here the best baseline' * question.best}"
     elif question.best:
         opponent = f"the best baseline, {opponent}"
-    numbers = f"KL {short(found.difference, sign=True)}{interval(found.low, found.high)}"
-    numbers += f", skill {short(question.skill, 2)}"
-    if found.verdict == BETTER:
-        text = f"yes ({numbers})"
-    elif found.verdict == WORSE:
-        text = f"no, it is worse ({numbers})"
-    elif found.n < FEWEST:
-        text = f"not shown ({numbers}; too few to show anything: {table.over})"
-    else:
-        text = f"not shown ({numbers}; {table.over} would show a difference of {short(found.detectable)})"
+    words = {BETTER: "yes", WORSE: "no, it is worse"}.get(decision.verdict, decision.verdict)
+    numbers = [f"KL {short(found.difference, sign=True)}{interval(found.low, found.high)}"]
+    numbers += [f"skill {short(question.skill, 2)}", decision_words(found, decision, table.over)]
     prefix = f"{LEAKY} split: " if table.leaky else ""
-    return f"{prefix}{spoken(question.method)} beats {opponent}: {text}"
+    return f"{prefix}{spoken(question.method)} beats {opponent}: {words} ({', '.join(numbers)})"
+
+
+def decision_words(found: Comparison, decision: Decision, over: str) -> str:
+    """The corrected p and its units; where nothing is significant also why, and what would have been."""
+    text = f"corrected p {equals(decision.corrected)}, n = {over}"
+    if decision.verdict != NOT_SIGNIFICANT:
+        return text
+    if found.n < FEWEST:
+        return f"{text}; fewer than {FEWEST} are too few for any test"
+    if found.low > 0 or found.high < 0:
+        text += "; the interval, which is not corrected, excludes 0"
+    return f"{text}; detectable without correction: {short(found.detectable)}"
+
+
+def p_text(value: float) -> str:
+    """.012, "< .001", or "-" for NaN."""
+    return "-" if math.isnan(value) else "< .001" if value < 0.001 else short(value, 3)
+
+
+def equals(value: float) -> str:
+    """ "= .012", "< .001"."""
+    return p_text(value) if value < 0.001 or math.isnan(value) else f"= {p_text(value)}"
 
 
 def _caption(table: Table) -> str:
@@ -109,6 +125,8 @@ def _caption(table: Table) -> str:
     )
     if table.subjects < FEWEST:
         text += ", which says nothing about other people"
+    if oracles := [spoken(row.method) for row in table.rows if row.method in ORACLES]:
+        text += f". {', '.join(oracles)}: an oracle, which is told the true stimulus of each window; not a baseline"
     if table.leaky:
         text += (
             f". {LEAKY}: windows of the tested trials were trained on, so these are no results for new data"

@@ -1,4 +1,4 @@
-"""The picture of ranks: which method comes where on average, and which are not shown to differ."""
+"""The picture of ranks: which method comes where on average, and which do not differ significantly."""
 
 from collections.abc import Sequence
 
@@ -15,9 +15,9 @@ def critical_difference(
     rank: Sequence[float],
     groups: Sequence[Sequence[str]],
     *,
-    test: str = "Wilcoxon, Holm",
+    test: str = "Holm, all pairs",
 ) -> Figure:
-    """Mean ranks, the best on top; a bar joins neighbours of which no two are shown to differ.
+    """Mean ranks, the best on top; a bar joins neighbours without a significant difference.
 
     `names` in the order of `rank` (1 = best) · `groups` of names, neighbours in that order · `test` names the test.
     """
@@ -48,6 +48,6 @@ def critical_difference(
         axis.invert_yaxis()
         axis.set_xlim(0.8, len(names) + 0.6 + 0.22 * max(1, len(groups)))
         axis.set_xticks(range(1, len(names) + 1))
-        bars = "a bar joins methods not shown to differ" if groups else "all neighbours differ"
+        bars = "a bar joins methods without a significant difference" if groups else "all neighbours differ"
         axis.set_xlabel(f"mean rank of the KL, 1 is best; {bars} ({test})")
     return figure
