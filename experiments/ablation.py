@@ -4,8 +4,8 @@
     python experiments/ablation.py ablation_wesad --config configs/wesad.py --data WESAD
     python experiments/ablation.py ablation_dmer --config configs/dmer_groups.py --data dmer_feature_sample.mat
 
-The same folds and seeds for all rows (default 5 seeds); differences are taken person by person, intervals are over
-people. With --large every fold of the protocol is run. Writes experiments/results/NAME.csv, .md, .tex and so on, and
+The same seeds (default 5) and every fold of the protocol for all rows; differences are taken subject by subject,
+intervals are over subjects. Writes experiments/results/NAME.csv, .md, .tex and so on, and
 NAME.png: what switching off adds to the KL.
 """
 
@@ -44,7 +44,6 @@ SWITCHES = {
 
 def make(asked: command.Asked, stop: StopRequest) -> None:
     """The whole experiment."""
-    asked = command.with_every_fold(asked) if asked.large else asked
     ground = ground_of(asked.config)
     mpcl = compared.start(asked, ground)
     variants = compared.variants_of(asked, mpcl, SWITCHES)

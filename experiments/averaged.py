@@ -39,7 +39,6 @@ SO_FAR, TRIAL, BOTH = "the trial so far", "the whole trial", "seeds and whole tr
 
 def make(asked: command.Asked, stop: StopRequest) -> None:
     """The whole experiment."""
-    asked = command.with_every_fold(asked) if asked.large else asked
     ground = ground_of(asked.config)
     mpcl = compared.start(asked, ground)
     others = Fitted(wanted(asked.config.benchmark), asked.config, ground, mpcl.seeds)

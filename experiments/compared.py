@@ -178,7 +178,7 @@ def difference_line(name: str, found: Found, over: str, *, to: str = METHOD) -> 
     """ "- no memory: worse than MPCL (KL +.0030 [.0010, .0050], corrected p = .012, n = 24 subjects)"."""
     comparison, decision = found
     words = {BETTER: f"better than {to}", WORSE: f"worse than {to}"}.get(
-        decision.verdict, f"difference to {to} not significant"
+        decision.verdict, f"not significantly different from {to}"
     )
     numbers = f"KL {short(comparison.difference, sign=True)}{interval(comparison.low, comparison.high)}"
     return f"- {name}: {words} ({numbers}, {decision_words(comparison, decision, over)})"

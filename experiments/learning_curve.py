@@ -8,7 +8,7 @@
 MPCL with and without its memory, beside all baselines. The test rows of every fold stay as they are; of its training
 part only n people are kept, or n trials of every person; with fewer than three people, n trials in all. They are
 drawn anew for each of --seeds (default 3); those of a smaller n are among those of a larger one. Each draw is a
-manifest in the folder of the pieces. Four sizes by default, eight and every fold with --large.
+manifest in the folder of the pieces. Four sizes by default, eight with --large; every fold.
 Writes experiments/results/NAME.csv, .md, .tex and NAME.png.
 """
 
@@ -44,7 +44,6 @@ class Units(NamedTuple):
 
 def make(asked: command.Asked, stop: StopRequest) -> None:
     """The whole experiment."""
-    asked = command.with_every_fold(asked) if asked.large else asked
     ground = ground_of(asked.config)
     command.describe(ground)
     units = units_of(ground, asked.of)

@@ -7,7 +7,7 @@
 Trained once with everything (3 seeds), tested on the same windows from each subset. MPCL recalls the query of an
 absent group from its prototypes; MPCL without recall reads only the side that is there, MPCL without memory has no
 banks at all; baselines get the training mean in place of what is missing. Modality dropout is on for all three: the
-config's, or .1 where it has none. --large: all folds.
+config's, or .1 where it has none. Every fold.
 Writes experiments/results/NAME.csv, .md, .tex and NAME.png.
 """
 
@@ -33,7 +33,6 @@ WITHOUT = {
 
 def make(asked: command.Asked, stop: StopRequest) -> None:
     """The whole experiment."""
-    asked = command.with_every_fold(asked) if asked.large else asked
     if asked.config.train.drop_modality == 0 == asked.config.train.drop_group:
         print("note   modality dropout is off in this config; here both are .1")
         asked = asked._replace(

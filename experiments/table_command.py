@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import dataclasses
 import os
 import pathlib
 import shlex
@@ -27,6 +26,8 @@ from mpcl_jax.train.interrupt import StopRequest, listening
 from mpcl_jax.train.lock import only_run_in
 
 RESULTS = pathlib.Path(__file__).resolve().parent / "results"
+# A config may run one fold of several, for speed; a table tests everybody, unless the command line says otherwise.
+EVERY_FOLD = "--config.protocol.only=()"
 
 
 class Asked(NamedTuple):
@@ -106,7 +107,7 @@ def run_command(
 
 def _asked(parsed: argparse.Namespace, overrides: list[str], settings: Sequence[str]) -> Asked:
     data = [f"--config.data.path={parsed.data}"] if parsed.data else []
-    config = from_command_line(parsed.config, [*settings, *data, *overrides])
+    config = from_command_line(parsed.config, [EVERY_FOLD, *settings, *data, *overrides])
     words = [word for word in sys.argv[1:] if word not in overrides]
     words = without(words, "--data", "--pieces", "--runs", "--workers", *PLACES)  # change no number
     program = f"experiments/{pathlib.Path(sys.argv[0]).name}"
@@ -151,12 +152,6 @@ def _refuse(mistake: Exception, code: int) -> None:
 def made_by(asked: Asked) -> dict[str, str]:
     """Command, and commit with machine: the first line of every result file."""
     return {"command": asked.command, "commit": f"{code_version()} @ {machine()}"}
-
-
-def with_every_fold(asked: Asked) -> Asked:
-    """The same with all folds of the protocol, also where the config runs some of them."""
-    protocol = dataclasses.replace(asked.config.protocol, only=())
-    return asked._replace(config=dataclasses.replace(asked.config, protocol=protocol))
 
 
 def describe(ground: Ground) -> None:

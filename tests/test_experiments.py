@@ -12,7 +12,7 @@ import pytest
 from table_fixture import ROOT, config_file, made
 
 from mpcl_jax.benchmark.pieces import ground_of
-from mpcl_jax.benchmark.statistics import Comparison
+from mpcl_jax.benchmark.statistics import NOT_SIGNIFICANT, WORSE, Comparison, Decision
 from mpcl_jax.config import ConfigError, default, resolve
 from mpcl_jax.data.settings import SimulateConfig
 from mpcl_jax.data.simulate import simulate
@@ -24,10 +24,14 @@ import compared
 import method_study
 import missing_modality
 import sensitivity
+import table_command
 
 FILES = {"ablation": ("_statistics.tex", "_pairs.csv"), "sensitivity": (".tex",), "learning_curve": (".tex",)}
 FILES |= {"method_study": (".tex",), "averaged": (".tex",), "missing_modality": (".tex",)}
-QUICK = ("--seeds=1", "--workers=1", "--config.benchmark.baselines=train_mean,knn")
+QUICK = (
+    *("--seeds=1", "--workers=1", "--config.benchmark.baselines=train_mean,knn"),
+    "--config.protocol.only=(0,)",
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +41,16 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def config(folder):
-    return config_file(folder, protocol__only=(0,))
+    return config_file(folder)
+
+
+@pytest.mark.parametrize(("words", "folds"), [((), ()), (("--config.protocol.only=(1,)",), (1,))])
+def test_a_table_tests_every_fold_also_of_a_config_that_runs_one(tmp_path, monkeypatch, words, folds):
+    typed = ["tables", "--config", str(config_file(tmp_path, protocol__only=(0,))), *words]
+    monkeypatch.setattr(sys, "argv", ["main_table.py", *typed])
+    parsed, overrides = table_command.options("", 5, ()).parse_known_args(typed)
+    asked = table_command._asked(parsed, overrides, ())
+    assert asked.config.protocol.only == folds
 
 
 def results(folder: pathlib.Path, name: str) -> list[dict[str, str]]:
@@ -53,7 +66,7 @@ def results(folder: pathlib.Path, name: str) -> list[dict[str, str]]:
 def test_ablation_and_sensitivity_share_the_full_model(folder, config):
     printed = made("ablation", config, folder, *QUICK, "--rows=no direct path")
     assert [row["method"] for row in results(folder, "ablation")] == ["train_mean", "MPCL", "no direct path"]
-    words = "(better than|worse than|difference to) the full model"
+    words = "(better than|worse than|not significantly different from) the full model"
     assert re.search(rf"- no direct path: {words} \(KL [+−]?\.\d", printed)
     printed = made("sensitivity", config, folder, *QUICK, "--rows=loss.prototype = 1")
     rows = results(folder, "sensitivity")
@@ -62,7 +75,7 @@ def test_ablation_and_sensitivity_share_the_full_model(folder, config):
 
 
 def test_learning_curve_keeps_the_test_rows_and_draws_nested_people(folder):
-    everybody = config_file(folder / "more", protocol__only=(0,), protocol__validation=0.0)
+    everybody = config_file(folder / "more", protocol__validation=0.0)
     printed = made("learning_curve", everybody, folder, *QUICK)
     rows = results(folder, "learning_curve")
     sizes = [row["training subjects"] for row in rows if row["method"] == "MPCL"]
@@ -86,7 +99,7 @@ def test_learning_curve_keeps_the_test_rows_and_draws_nested_people(folder):
 
 
 def test_learning_curve_counts_the_labelled_trials_of_each_person(folder):
-    everybody = config_file(folder / "trials", protocol__only=(0,), protocol__validation=0.0)
+    everybody = config_file(folder / "trials", protocol__validation=0.0)
     made("learning_curve", everybody, folder / "trials", *QUICK, "--of=trials")
     rows = results(folder / "trials", "learning_curve")
     sizes = [row["training trials a subject"] for row in rows if row["method"] == "MPCL"]
@@ -105,9 +118,9 @@ def test_learning_curve_counts_the_labelled_trials_of_each_person(folder):
 
 
 def test_the_study_tests_people_whom_no_table_tests(folder):
-    everybody = config_file(folder / "study", protocol__only=(0, 1), protocol__validation=0.0)
+    everybody = config_file(folder / "study", protocol__validation=0.0)
     rows = "--rows=strong prototype loss,one prototype"
-    printed = made("method_study", everybody, folder / "study", *QUICK, rows)
+    printed = made("method_study", everybody, folder / "study", *QUICK, "--config.protocol.only=(0, 1)", rows)
     methods = [row["method"] for row in results(folder / "study", "method_study")]
     assert methods == ["train_mean", "MPCL", "strong prototype loss", "one prototype"]
     found = r"(as predicted|not significant|refuted: (better|worse))"
@@ -193,18 +206,22 @@ def test_averaging_shares_the_pieces_of_the_main_table_and_treats_all_methods_al
     assert kl[averaged.BOTH, "MPCL"] < kl[averaged.TRIAL, "MPCL"] < kl[averaged.ONE, "MPCL"]
     assert kl[averaged.SEEDS, "MPCL"] < kl[averaged.ONE, "MPCL"]
     assert re.search(r"- MPCL, the whole trial: .* one window, one seed \(KL −", printed)
-    assert re.search(r"- the whole trial: best of signals, knn: .* than MPCL \(KL ", printed)
+    assert re.search(r"- the whole trial: best of signals, knn: .* (than|from) MPCL \(KL ", printed)
 
 
-def test_latex_marks_what_is_shown():
-    def comparison(difference, low, high):
-        return Comparison(difference, low, high, *[float("nan")] * (len(Comparison._fields) - 3))
+def test_latex_marks_what_is_significant():
+    def found(difference, low, high, verdict):
+        missing = [float("nan")] * (len(Comparison._fields) - 3)
+        return compared.Found(Comparison(difference, low, high, *missing), Decision(0.01, verdict))
 
-    found = {"a_b = 1": comparison(0.01, 0.005, 0.015), "c": comparison(-0.001, -0.002, 0.001)}
-    lines = compared.to_latex(found, "Data: 50 %", "10 subjects").splitlines()
-    assert lines[6] == r"  a\_b = 1 & \textbf{+.0100} & [.0050, .0150] \\"
-    assert lines[7] == r"  c & $-$.0010 & [$-$.0020, .0010] \\"
-    assert r"\caption{Data: 50 \%. KL minus KL of MPCL, mean over 10 subjects.}" in lines[-2]
+    rows = {"a_b = 1": found(0.01, 0.005, 0.015, WORSE), "c": found(-0.001, -0.002, -0.0001, NOT_SIGNIFICANT)}
+    lines = compared.to_latex(rows, "Data: 50 %", "10 subjects").splitlines()
+    assert lines[6] == r"  a\_b = 1 & +.0100$^{*}$ & [.0050, .0150] \\"
+    assert lines[7] == r"  c & $-$.0010 & [$-$.0020, $-$.0001] \\"
+    assert (
+        r"\caption{Data: 50 \%. KL minus KL of MPCL, mean over 10 subjects. $^{*}$ $p < .05$, Holm"
+        in lines[-2]
+    )
 
 
 def test_windows_are_averaged_within_their_trial_and_fold_in_the_order_of_time():
