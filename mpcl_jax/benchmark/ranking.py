@@ -2,7 +2,7 @@
 
 Units are those of the table (subjects; trials where subjects are too few). Ranks, Friedman and Wilcoxon know no
 weights: where trials of unequal subjects are the units, every trial counts the same there. What is significant is
-decided by the mean difference alone (`statistics.decide`); Wilcoxon's p stands beside it and decides nothing.
+decided by `statistics.decide` alone; Wilcoxon's p stands beside it and decides nothing.
 """
 
 import itertools
@@ -32,7 +32,7 @@ class Pair(NamedTuple):
     b: str
     comparison: Comparison  # weighted mean difference, its interval and tests, not corrected
     wilcoxon: float  # p of the signed-rank test, two-sided, not corrected; 1 where all differences are 0
-    holm: float  # p of the mean difference, corrected for all pairs of the table
+    holm: float  # p of exchanging the two, corrected for all pairs of the table
     holm_focus: float  # corrected for the pairs of the focus alone; NaN for other pairs
     effect: float  # paired standardised mean difference: mean / standard deviation; NaN with one unit
     superiority: float  # share of units in which a is better, ties count half
@@ -164,7 +164,9 @@ def _effect(delta: np.ndarray, tolerance: float) -> float:
 
 
 def _groups(methods: list[str], pairs: tuple[Pair, ...]) -> tuple[tuple[str, ...], ...]:
-    differ = {frozenset((pair.a, pair.b)) for pair in pairs if pair.holm < LEVEL}
+    differ = {
+        frozenset((pair.a, pair.b)) for pair in pairs if max(pair.holm, pair.comparison.p_skewed) < LEVEL
+    }
     found, reached = [], 0
     for start in range(len(methods)):
         end = start + 1

@@ -11,15 +11,15 @@ HOW = """\
 **How.** KL is averaged over windows within a subject. *sd*: over {units}. *sd seeds*, *rest*: variance
 components of seeds, and of one seed on one of the {units}; seeds never count as more {units}. *95 %*: BCa
 bootstrap of the mean, 9,999 resamples of {units}, not corrected; over few of them it is too narrow
-(experiments/null_calibration.py), so nothing is called better by it alone. *p*: t statistic of the mean
-difference, against that of exponentially distributed differences with mean 0, whose long tail few {units} miss;
-it holds its level for skewed differences. *Holm*: *p* corrected for the {few} pairs of {focus}; groups of ranks
-are corrected for all {many} pairs. *exchange*: sign flips, exact where two methods may be exchanged within
-{units}, all 2ⁿ up to n = 13, else 9,999 drawn; it decides nothing. *effect*: mean difference / its standard
-deviation. *superior*: share of {units} in which the first is better, ties half. *detectable*: the difference
-found significant with probability .8 without correction, (critical t + z.8) · standard error, normal
-approximation. *Verdict*: Holm below .05 and the interval on one side of 0; "not significant" is not "equal".
-Values that differ by less than a millionth of their size are ties. Oracles are not ranked."""
+(experiments/null_calibration.py), so nothing is called better by it alone. *p*: exchanging the two
+methods within {units} (sign flips), all 2ⁿ ways up to n = 13, else 9,999 drawn; exact for equal methods. *Holm*:
+*p* corrected for the {few} pairs of {focus}; groups of ranks are corrected for all {many} pairs. *skewed*: p of
+the t statistic under exponentially distributed differences with mean 0, whose long tail few {units} miss; not
+corrected. *effect*: mean difference / its standard deviation. *superior*: share of {units} in which the first is
+better, ties half. *detectable*: the difference found significant with probability .8 without correction, (critical
+t + z.8) · standard error, normal approximation. *Verdict*: *Holm* and *skewed* below .05 and the interval on one
+side of 0; "not significant" is not "equal". Values that differ by less than a millionth of their size are ties.
+Oracles are not ranked."""
 
 
 def to_markdown(ranking: Ranking, table: Table, *, title: str = "Statistics") -> str:
@@ -41,7 +41,7 @@ def to_markdown(ranking: Ranking, table: Table, *, title: str = "Statistics") ->
         "95 %",
         "p",
         "Holm",
-        "exchange",
+        "skewed",
         "effect",
         "superior",
         "detectable",
@@ -121,7 +121,7 @@ def to_pairs_csv(ranking: Ranking, table: Table, *, command: str, commit: str) -
         "low",
         "high",
         "p",
-        "p_exchange",
+        "p_skewed",
         "p_wilcoxon",
         "p_holm_all",
         "p_holm_focus",
@@ -136,7 +136,7 @@ def to_pairs_csv(ranking: Ranking, table: Table, *, command: str, commit: str) -
             found.low,
             found.high,
             found.p_value,
-            found.p_exchange,
+            found.p_skewed,
             pair.wilcoxon,
             pair.holm,
             pair.holm_focus,
@@ -165,7 +165,7 @@ def to_latex(ranking: Ranking, table: Table, *, title: str = "Results") -> str:
     leaky = f" {LEAKY}: windows of the tested trials were trained on." if table.leaky else ""
     caption = (
         f"{tex(title)}.{leaky} Mean KL over {tex(table.over)}, standard deviation and "
-        f"95\\,\\% BCa interval over them; skill against the train mean; mean rank; $p$ of the mean difference to "
+        f"95\\,\\% BCa interval over them; skill against the train mean; mean rank; $p$ of exchanging with "
         f"{tex(spoken(focus))}, Holm-corrected for {len(ranking.methods) - 1} comparisons. "
         f"Friedman $p$ {tex(equals(ranking.p_value))}."
     )
@@ -230,7 +230,7 @@ def _pair_cells(pair: Pair) -> list[str]:
         interval(found.low, found.high).strip() or "-",
         p_text(found.p_value),
         p_text(pair.holm_focus),
-        p_text(found.p_exchange),
+        p_text(found.p_skewed),
         short(pair.effect, 2, sign=True) if math.isfinite(pair.effect) else "-",
         short(pair.superiority, 2),
         short(found.detectable),
@@ -254,6 +254,12 @@ def _friedman(ranking: Ranking) -> str:
 def _group_lines(ranking: Ranking) -> list[str]:
     if ranking.units < FEWEST:
         return [f"With {ranking.over} no two methods can differ significantly: fewer than {FEWEST} units."]
+    smallest = 2 / 2**ranking.units
+    if smallest * len(ranking.pairs) >= LEVEL:
+        return [
+            f"With {ranking.over} the smallest p is {smallest:.2g}: corrected for {len(ranking.pairs)} pairs, no two "
+            "methods can differ significantly by rank. Compare fewer methods, or more subjects."
+        ]
     if not ranking.groups:
         return ["Every two neighbours in rank differ significantly (Holm, all pairs)."]
     groups = "; ".join(" · ".join(spoken(name) for name in group) for group in ranking.groups)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from mpcl_jax.benchmark.leaderboard import OF_IDS, REFERENCE, Row, Table, Verdict, count_of
-from mpcl_jax.benchmark.statistics import BETTER, FEWEST, NOT_SIGNIFICANT, WORSE, Comparison, Decision
+from mpcl_jax.benchmark.statistics import BETTER, FEWEST, LEVEL, NOT_SIGNIFICANT, WORSE, Comparison, Decision
 from mpcl_jax.settings import ORACLES
 
 LEAKY = "LEAKY"
@@ -103,6 +103,8 @@ def decision_words(found: Comparison, decision: Decision, over: str) -> str:
         return text
     if found.n < FEWEST:
         return f"{text}; fewer than {FEWEST} are too few for any test"
+    if decision.corrected < LEVEL:
+        text += f", but p {equals(found.p_skewed)} where differences may be skewed"
     if found.low > 0 or found.high < 0:
         text += "; the interval, which is not corrected, excludes 0"
     return f"{text}; detectable without correction: {short(found.detectable)}"

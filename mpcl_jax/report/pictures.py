@@ -19,7 +19,7 @@ from mpcl_jax.plots.style import BLUE, FAINT, INK, styled
 METHODS = {"pca": "Principal components", "umap": "UMAP (cosine)"}
 RANKS_CAPTION = (
     "Mean rank over the table's subjects (or trials); a bar joins neighbours without a significant difference "
-    "(mean difference, Holm's correction for all pairs, statistics.md)."
+    "(Holm's correction for all pairs, statistics.md)."
 )
 TRUTHS = ("reported by people", "planted")  # maps that the others are compared with
 
