@@ -22,7 +22,8 @@ import pathlib
 import numpy as np
 
 from mpcl_jax.config import resolve
-from mpcl_jax.data.simulate import cooccurrence_of, simulate
+from mpcl_jax.data.simulate import simulate
+from mpcl_jax.labels import cooccurrence_of
 from mpcl_jax.train.checkpoint import read_prototypes
 from mpcl_jax.train.evaluate import load_predictions
 

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from mpcl_jax.batch import Batch
+from mpcl_jax.labels import evidence_of
 from mpcl_jax.model.mpcl import MPCLOutput
-from mpcl_jax.model.prototypes import evidence_of, nearness
+from mpcl_jax.model.prototypes import nearness
 from mpcl_jax.model.relation_distillation import relation_distillation
 from mpcl_jax.model.settings import LossConfig, ModelConfig
 

@@ -20,8 +20,8 @@ from mpcl_jax.benchmark.comparison import save_fold
 from mpcl_jax.data.manifest import Split, write_manifest
 from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.data.protocols import make_split
-from mpcl_jax.data.simulate import evidence_of
 from mpcl_jax.experiment import predictions_csv
+from mpcl_jax.labels import evidence_of
 from mpcl_jax.model.prototypes import Prototypes
 from mpcl_jax.settings import Config
 from mpcl_jax.train import checkpoint, run_folder

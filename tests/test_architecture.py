@@ -17,7 +17,7 @@ PACKAGE = ROOT / "mpcl_jax"
 # A module imports only from rows above its own.
 ROWS = (
     # What everybody speaks of: settings, the data contract, the measures.
-    "allowed batch metrics benchmark.statistics",
+    "allowed batch labels metrics benchmark.statistics",
     "data.settings model.settings",
     "settings",
     "config",

@@ -11,7 +11,8 @@ from mpcl_jax import metrics
 from mpcl_jax.batch import GROUPS
 from mpcl_jax.data.protocols import make_split
 from mpcl_jax.data.settings import ProtocolConfig, SimulateConfig
-from mpcl_jax.data.simulate import DMER_EMOTIONS, cooccurrence_of, emotion_names, evidence_of, simulate
+from mpcl_jax.data.simulate import DMER_EMOTIONS, emotion_names, simulate
+from mpcl_jax.labels import cooccurrence_of, evidence_of
 
 SMALL = SimulateConfig(subjects=6, clips=5, windows=2)
 WORLD, TRUTH = simulate(SimulateConfig())

@@ -8,7 +8,7 @@ import numpy as np
 from mpcl_jax.audit.evidence import Evidence, FoldEvidence
 from mpcl_jax.audit.finding import Finding, green, red
 from mpcl_jax.audit.training import gone
-from mpcl_jax.data.simulate import evidence_of
+from mpcl_jax.labels import evidence_of
 
 FRESH = 0.6  # of the first fold's first loss, below which another fold did not start fresh
 # Settings that may differ between a checkpoint and its run: they change no number.

@@ -9,7 +9,7 @@ import scipy  # loads scipy.stats when it is asked for, which is after the train
 from scipy.special import rel_entr
 
 from mpcl_jax.benchmark.statistics import TIES, merge_ties
-from mpcl_jax.data.simulate import evidence_of
+from mpcl_jax.labels import evidence_of
 
 
 def jensen_shannon(labels, predicted) -> np.ndarray:

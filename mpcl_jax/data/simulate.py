@@ -17,6 +17,7 @@ from scipy.special import ndtri
 
 from mpcl_jax.batch import GROUPS, Recordings, check_recordings
 from mpcl_jax.data.settings import SimulateConfig
+from mpcl_jax.labels import cooccurrence_of, evidence_of
 
 DMER_EMOTIONS = (
     *("Inspired", "Alert", "Excited", "Enthusiastic", "Determined"),
@@ -76,19 +77,6 @@ def simulate(settings: SimulateConfig) -> tuple[Recordings, Truth]:
     cooccurrence = cooccurrence_of(evidence_of(_ratings(rng.standard_normal((100_000, c)), correlation)))
     truth = Truth(cooccurrence, correlation, prototypes, slots[trial], evidence[trial], state, mixing)
     return check_recordings(recordings, recordings.name), truth
-
-
-def evidence_of(labels: np.ndarray) -> np.ndarray:
-    """The part of each label above its own floor, (y_c − min y) / Σ, [N, C]; zeros for a flat label."""
-    above = labels - labels.min(1, keepdims=True)
-    total = above.sum(1, keepdims=True)
-    return np.divide(above, total, where=total > 0, out=np.zeros_like(above, np.float64))
-
-
-def cooccurrence_of(evidence: np.ndarray) -> np.ndarray:
-    """Σ_n e_n e_nᵀ of evidence [N, C], normalised to sum 1, [C, C]."""
-    pairs = evidence.T @ evidence
-    return pairs / pairs.sum()
 
 
 def emotion_names(count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

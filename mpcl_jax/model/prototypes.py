@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from einops import rearrange
 
 from mpcl_jax.batch import GROUPS
+from mpcl_jax.labels import evidence_of
 from mpcl_jax.model.dense import Dense
 from mpcl_jax.model.dropout import Dropout
 from mpcl_jax.model.fusion import unit
@@ -41,20 +42,6 @@ def init_prototypes(key, emotions: int, slots: int, width: int) -> Prototypes:
         usage=jnp.zeros((emotions, slots)),
         cooccurrence=jnp.full((emotions, emotions), 1.0 / emotions**2, jnp.float32),
     )
-
-
-def evidence_of(labels, kind: str = "above_floor"):
-    """How much a report says of each emotion: `e_c = (y_c − min y) / Σ`, or the label itself if `kind` is "raw".
-
-    Questionnaire distributions never reach 0, so the raw label would pull every prototype to the common mean.
-    `labels` [B, C]. Returns [B, C], rows sum to 1, or to 0 where the label is flat: it is evidence of nothing.
-    """
-    if kind == "raw":
-        return labels
-    above = labels - labels.min(axis=-1, keepdims=True)
-    total = above.sum(axis=-1, keepdims=True)
-    # 1e-6: a flat row that went through a division is flat only up to rounding.
-    return jnp.where(total > 1e-6, above / jnp.where(total > 1e-6, total, 1.0), 0.0)
 
 
 def similarities(query, bank, temperature: float):

@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mpcl_jax.config import resolve
-from mpcl_jax.data.simulate import cooccurrence_of, evidence_of, simulate
+from mpcl_jax.data.simulate import simulate
 from mpcl_jax.inspection.explanation import window_kl
 from mpcl_jax.inspection.run_files import RunFiles
+from mpcl_jax.labels import cooccurrence_of, evidence_of
 from mpcl_jax.plots import memory as memory_plots
 from mpcl_jax.plots import results
 from mpcl_jax.plots.ranking import critical_difference
@@ -54,7 +55,7 @@ def cooccurrences(run: RunFiles) -> dict[str, np.ndarray]:
     Reported: mean of e eᵀ of the test windows, e the evidence (the label above its floor). Retrieved: mean of
     e_c · M_c, what each emotion called up.
     """
-    evidence = evidence_of(run.reported)
+    evidence = evidence_of(run.reported.astype(np.float64))
     maps = {"reported by people": cooccurrence_of(evidence)}
     if run.memory is not None:
         maps["remembered"] = run.memory.cooccurrence.astype(np.float64)
