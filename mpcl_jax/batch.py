@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 GROUPS = ("physiological", "behavioural")
+# The largest absolute value of a signal. Beyond it float32 overflows, or a device flushes 1 / spread to 0.
+LARGEST_VALUE = 1e30
 
 
 class DataFileError(Exception):
@@ -39,7 +41,9 @@ class DataSpec(NamedTuple):
 class Recordings(NamedTuple):
     """A whole data set as NumPy arrays on the host, one row a window.
 
-    A row whose modality m is absent has `present[m]` False and zeros in `signals[m]`. Two rows with the same
+    A row whose modality m is absent has `present[m]` False and zeros in `signals[m]`. A feature that is missing
+    from a row whose modality is present is NaN: normalisation replaces it by the median of the training part, so
+    every reader of signals either goes through `data/normalise.py` or leaves NaN out. Two rows with the same
     `subject` come from one person, with the same `trial` from one uninterrupted recording that carries one
     report, with the same `stimulus` from the same clip or condition seen by any person. Splits are made of
     these ids and of nothing else.
@@ -49,7 +53,9 @@ class Recordings(NamedTuple):
     emotions: tuple[str, ...]  # C names
     valence: tuple[str, ...]  # C valence groups
     groups: dict[str, str]  # modality -> "physiological" | "behavioural", in the order of `signals`
-    signals: dict[str, np.ndarray]  # m -> [N, T_m, F_m] float32, finite, in the units of the features
+    signals: dict[
+        str, np.ndarray
+    ]  # m -> [N, T_m, F_m] float32, NaN where a feature is missing, in their units
     present: dict[str, np.ndarray]  # m -> [N] bool
     quality: dict[str, np.ndarray]  # m -> [N] float32 in [0, 1], 1 = nothing wrong with this window
     labels: np.ndarray  # [N, C] float32, >= 0, rows sum to 1
@@ -144,9 +150,32 @@ def check_recordings(recordings: Recordings, file: Any) -> Recordings:
             refuse(f"signals[{m!r}] has shape {x.shape}; wanted [{n}, tokens, features]")
         if recordings.present[m].shape != (n,) or recordings.quality[m].shape != (n,):
             refuse(f"present[{m!r}] and quality[{m!r}] must have shape [{n}]")
-        require_rows(
-            f"signals[{m!r}]", ~np.isfinite(x).all((1, 2)), "not finite; mark the window absent instead"
-        )
+        for bad, what in _bad_values(x, recordings.present[m]):
+            require_rows(f"signals[{m!r}]", bad, what)
     nothing = ~np.stack(list(recordings.present.values())).any(0)
     require_rows("present", nothing, "no modality at all; drop the window")
     return recordings
+
+
+def feature_name(shape: tuple[int, int], token: int, feature: int) -> str:
+    """The name in messages of one feature of a modality of `shape` (T, F): "feature 3", "token 2, feature 3"."""
+    return f"feature {feature}" if shape[0] == 1 else f"token {token}, feature {feature}"
+
+
+def first_value(x: np.ndarray, bad: np.ndarray) -> str:
+    """The first of the values of `x` [N, T, F] where `bad` is True, in words: "feature 3 is inf"; "" without any."""
+    if not bad.any():
+        return ""
+    row, token, feature = np.argwhere(bad)[0]
+    return f"{feature_name(x.shape[1:], token, feature)} is {x[row, token, feature]:g}"
+
+
+def _bad_values(x: np.ndarray, present: np.ndarray) -> tuple[tuple[np.ndarray, str], ...]:
+    """The rows [N] of a modality [N, T, F] that no method could use, each kind with what is wrong."""
+    huge, missing = np.abs(x) > LARGEST_VALUE, np.isnan(x)
+    what = f"{first_value(x, huge)}; allowed: up to ±{LARGEST_VALUE:g}, or NaN where the feature is missing"
+    return (
+        (huge.any((1, 2)), what),
+        (present & missing.all((1, 2)), "holds no number; mark the window absent"),
+        (~present & missing.any((1, 2)), "holds NaN where it is absent; wanted zeros"),
+    )

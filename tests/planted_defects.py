@@ -201,8 +201,8 @@ SPLITS = [
     Defect("data/manifest.py", 'if split.sha256 != content.get("sha256"):', "if False:", SPLIT),
     Defect(
         "data/normalise.py",
-        "return Normalisation(mean, std)",
-        "return Normalisation({m: 0 * x for m, x in mean.items()}, std)",
+        "return Normalisation(mean, std, median)",
+        "return Normalisation({m: 0 * x for m, x in mean.items()}, std, median)",
         "tests/test_normalise.py",
     ),
 ]

@@ -122,7 +122,7 @@ def move(folder: pathlib.Path) -> dict:
     run, _, _ = trained(folder / "eight", 8)
     key, mean = jax.random.key(0, impl="rbg"), run.recordings.labels[0]
     like, same = jax.eval_shape(run.program.create, key, mean), {}
-    norm = Normalisation({"a": np.zeros(1)}, {"a": np.ones(1)})
+    norm = Normalisation({"a": np.zeros(1)}, {"a": np.ones(1)}, {"a": np.zeros(1)})
 
     def moved(source: pathlib.Path, target: pathlib.Path, devices: int):
         """Restores on `devices`, saves again from there; what was restored."""

@@ -58,7 +58,7 @@ def described(x: jax.Array) -> str:
 
 
 def epoch_with_bad_samples(run: Run) -> dict:
-    """What an epoch changes in each of whose steps one sample, on one device, is NaN or Inf."""
+    """What an epoch changes in each of whose steps one sample, on one device, is infinite."""
     fold, (_, training) = run.split.folds[0], last_training(run)
     norm = fit_normalisation(take(run.recordings, fold.train))
     arrays = folds.stack(run.program, [folds.fold_arrays(fold, norm, run.longest)])
@@ -70,7 +70,7 @@ def epoch_with_bad_samples(run: Run) -> dict:
     # In all modalities: those that dropout hides from a step do it no harm.
     signals = {m: x.copy() for m, x in run.recordings.signals.items()}
     for signal in signals.values():
-        signal[bad, 0, 0] = [np.nan, np.inf, -np.inf, np.nan, np.nan]
+        signal[bad, 0, 0] = [np.inf, np.inf, -np.inf, np.inf, -np.inf]
     present = {m: x | np.isin(np.arange(len(x)), bad) for m, x in run.recordings.present.items()}
     spoilt = run.recordings._replace(signals=signals, present=present)
     before = copies(training.state)

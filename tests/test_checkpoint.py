@@ -26,7 +26,7 @@ from mpcl_jax.train.endings import StorageError, TrainingError
 from mpcl_jax.train.state import Best, Guard, Training, TrainState
 
 ORIGIN = {"data": "d" * 64, "split": "s" * 64, "fold": "fold 1 of 3"}
-NORM = Normalisation({"eda": np.zeros((1, 3))}, {"eda": np.ones((1, 3))})
+NORM = Normalisation(*({"eda": np.full((1, 3), x)} for x in (0.0, 1.0, 0.0)))
 HERE = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
 
 

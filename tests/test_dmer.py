@@ -140,11 +140,11 @@ def test_ratings_and_distributions_both_become_distributions(feature_recordings)
     np.testing.assert_allclose(r.labels, expected_labels({"2": ratings(2), "10": ratings(10)}, r), rtol=1e-6)
 
 
-def test_windows_that_are_not_finite_are_absent(tmp_path):
+def test_a_feature_that_is_not_finite_is_missing_and_a_window_of_them_absent(tmp_path):
     write_feature_files(tmp_path / "1", videos=(5,))
     ids, codes = seconds_of((5,), 0)
     video = row_features(codes, 32)
-    video[6, 3] = np.nan
+    video[5, 3], video[6], video[7, 2] = np.nan, np.nan, np.inf
     savemat(tmp_path / "1" / "videoFea.mat", {"lbps_all": video, "vids": ids})
     savemat(tmp_path / "1" / "dis_label.mat", {"dis_label": ratings(0)})
     r = dmer.load(str(tmp_path), SETTINGS)
@@ -152,6 +152,7 @@ def test_windows_that_are_not_finite_are_absent(tmp_path):
         r.present["video"], np.arange(8) != 2
     )  # second 6 ends the window from second 2
     assert r.present["eeg"].all() and not r.signals["video"][2].any()
+    assert np.argwhere(np.isnan(r.signals["video"])).tolist() == [[1, 0, 3], [3, 0, 2]]
     np.testing.assert_array_equal(r.quality["video"], r.present["video"])
 
 
@@ -365,7 +366,7 @@ def test_signals_become_recordings(tmp_path):
 
 def test_a_window_without_any_modality_is_dropped(tmp_path):
     stored = signals(videos=(3,)) | {key: np.zeros((0, 0)) for key in ("gsr_datas", "ppg_datas")}
-    stored["eeg_datas"][2, -200] = np.nan  # in the last second, hence in the last window only
+    stored["eeg_datas"][:18, -200] = np.nan  # in the last second, hence in the last window only
     (tmp_path / "1").mkdir()
     savemat(tmp_path / "1" / "datas.mat", stored | {"dis_label": ratings(1)})
     r = dmer.load(str(tmp_path), SETTINGS)

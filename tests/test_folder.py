@@ -116,6 +116,16 @@ def test_absent_modalities_are_zeros_and_not_read(tmp_path):
     assert ours.present["ecg"].all()
 
 
+def test_a_missing_feature_leaves_the_others_and_a_window_without_any_is_absent(tmp_path):
+    face = np.full((4, 5, 2), 3.0)
+    face[1, 2, 0] = np.nan
+    face[2] = np.nan
+    ours = own_data.load(write(tmp_path / "d", {"a": subject(face=face)}))
+    assert ours.present["face"].tolist() == [True, True, False, True]
+    assert np.argwhere(np.isnan(ours.signals["face"])).tolist() == [[1, 2, 0]]
+    assert not ours.signals["face"][2].any() and ours.quality["face"].tolist() == [1, 1, 0, 1]
+
+
 @pytest.mark.parametrize(
     "ids", [np.array([7, 7, 8, 8], "u1"), np.array(["7", "7", "8", "8"]), np.array([b"7", b"7", b"8", b"8"])]
 )
@@ -193,8 +203,8 @@ def changed(key: str, at, value) -> dict:
         ({"ecg": np.ones((4, 0))}, "'ecg' has shape (4, 0)"),
         ({"ecg": np.ones((4, 1, 1, 1))}, "'ecg' has shape (4, 1, 1, 1)"),
         ({"ecg": np.ones((4, 3), complex)}, "'ecg' holds complex128"),
-        (changed("ecg", (2, 1), np.nan), "'ecg', row 2 (of 1 such rows): not a finite float32; set present_ecg to 0"),
         (changed("face", (0, 1, 1), np.inf), "'face', row 0 (of 1 such rows): not a finite"),
+        (changed("face", (0, 1, 1), 1e38), "up to ±1e+30 (token 1, feature 1 is 1e+38); write NaN where a feature"),
         (changed("ecg", (1, 1), 1e39), "'ecg', row 1 (of 1 such rows): not a finite float32"),
         ({"present_ecg": np.array([0, 1, 2, 1])}, "'present_ecg': wanted one 0 or 1 per window"),
         ({"present_ecg": np.ones((4, 1))}, "'present_ecg': wanted one 0 or 1"),

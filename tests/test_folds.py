@@ -20,6 +20,7 @@ LONGEST = folds.Longest(12, 0, 4)
 NORM = Normalisation(
     {m: np.full(shape, 2.0) for m, shape in SPEC.shapes.items()},
     {m: np.full(shape, 4.0) for m, shape in SPEC.shapes.items()},
+    {m: np.full(shape, 2.0) for m, shape in SPEC.shapes.items()},
 )
 FOLD = folds.fold_arrays(Fold("fold 1 of 2", "", TRAIN, np.array([], int), np.array([0, 1])), NORM, LONGEST)
 KEY = jax.random.key(0, impl="rbg")

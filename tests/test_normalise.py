@@ -5,12 +5,14 @@ import inspect
 import numpy as np
 import pytest
 
-from mpcl_jax.batch import DataFileError, Recordings, take
+from mpcl_jax.batch import DataFileError, Recordings, check_recordings, take
 from mpcl_jax.data.normalise import (
     Normalisation,
     apply_normalisation,
     design_matrix,
     fit_normalisation,
+    notes_on,
+    notes_on_fold,
     standardise_per_subject,
 )
 
@@ -102,15 +104,18 @@ def test_absent_content_has_no_influence_bit_for_bit(content):
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e7])
-def test_constant_features_get_std_1(value):
+def test_constant_features_become_0(value):
     x = FAKE.signals["eda"].copy()
     x[:, 1, 2] = value
     data = FAKE._replace(signals=FAKE.signals | {"eda": x})
     norm = fit_normalisation(data)
-    assert norm.std["eda"][1, 2] == 1
+    assert norm.std["eda"][1, 2] == np.inf
     assert (norm.std["eda"][0] > 2).all()
-    z = apply_normalisation(data.signals, data.present, norm)["eda"]
-    np.testing.assert_allclose(z[:, 1, 2], 0, atol=1e-6)
+    other = with_signal(data, "eda", slice(16, 24), 5.0)  # in the test part, where it may be anything
+    z = apply_normalisation(other.signals, other.present, norm)["eda"]
+    assert not z[:, 1, 2].any()
+    (note,) = notes_on_fold(norm)
+    assert note.startswith("eda: 1 of 6 features") and note.endswith("(token 1, feature 2)")
 
 
 def test_rounding_is_not_taken_for_a_signal():
@@ -119,7 +124,7 @@ def test_rounding_is_not_taken_for_a_signal():
     x[:, 0, 0] = 1 + np.float32(1.2e-7) * (np.arange(24) % 2)
     data = FAKE._replace(signals=FAKE.signals | {"eda": x})
     assert len(set(x[:, 0, 0])) == 2
-    assert fit_normalisation(data).std["eda"][0, 0] == 1
+    assert fit_normalisation(data).std["eda"][0, 0] == np.inf
     assert (standardise_per_subject(data).signals["eda"][:, 0, 0] == 0).all()
 
 
@@ -178,3 +183,92 @@ def test_design_matrix_puts_everything_side_by_side():
     np.testing.assert_array_equal(x[:, 10], FAKE.present["face"])
     everywhere = FAKE._replace(present=FAKE.present | {"face": np.ones(24, bool)})
     assert design_matrix(everywhere, norm).shape == (24, 10)
+
+
+# --- constant up to rounding, missing, too large -------------------------------------------------------
+
+
+def with_column(values, at=(0, 0)) -> Recordings:
+    """`FAKE` with one feature of eda replaced by `values` [24]."""
+    x = FAKE.signals["eda"].copy()
+    x[:, *at] = values
+    return FAKE._replace(signals=FAKE.signals | {"eda": x})
+
+
+def test_unix_seconds_are_named_and_0_in_both_normalisers():
+    # 25 minutes of seconds since 1970: float32 keeps them in steps of 128 s, their sd was 438 "z-scores".
+    data = with_column(1.7e9 + np.linspace(0, 1500, 24))
+    assert len(set(data.signals["eda"][:, 0, 0])) > 10
+    norm = fit_normalisation(take(data, TRAIN))
+    assert not apply_normalisation(data.signals, data.present, norm)["eda"][:, 0, 0].any()
+    of_subjects = standardise_per_subject(data)
+    assert not of_subjects.signals["eda"][:, 0, 0].any()
+    for notes in (notes_on(data), notes_on_fold(norm), of_subjects.notes[-1:]):
+        assert any("eda: 1 of 6 features" in note and "token 0, feature 0" in note for note in notes), notes
+    assert notes_on(FAKE) == ()
+
+
+def test_seconds_since_the_start_are_a_z_score():
+    data = with_column(np.linspace(0, 1500, 24) + 1e6)
+    z = apply_normalisation(data.signals, data.present, fit_normalisation(data))["eda"][:, 0, 0]
+    assert (z.mean(), z.std()) == (pytest.approx(0, abs=1e-5), pytest.approx(1, abs=1e-5))
+
+
+def test_a_missing_feature_is_the_median_of_the_training_part():
+    # Training values 1, 2, 6 and one that is missing: mean 3, variance 14 / 3, median 2. Test rows: 100, missing.
+    values = np.float32([1, np.nan, 2, 6, 100, np.nan])
+    data = take(FAKE, np.arange(6))
+    data = data._replace(
+        signals={"eda": np.stack([values, np.arange(6, dtype=np.float32)], 1)[:, None]},
+        present={"eda": np.ones(6, bool)},
+        quality={"eda": np.ones(6, np.float32)},
+        groups={"eda": "physiological"},
+    )
+    check_recordings(data, "fake")
+    norm = fit_normalisation(take(data, np.arange(4)))
+    assert (norm.mean["eda"][0, 0], norm.median["eda"][0, 0]) == (3, 2)
+    z = apply_normalisation(data.signals, data.present, norm)["eda"][:, 0, 0]
+    np.testing.assert_allclose(z, (np.array([1, 2, 2, 6, 100, 2]) - 3) / np.sqrt(14 / 3), rtol=1e-6)
+    np.testing.assert_array_equal(design_matrix(data, norm)[:, 0], z)
+    assert notes_on(data)[0].startswith("eda: 2 of 12 values are missing, in 2 of 6 windows")
+
+
+def test_a_missing_value_stays_missing_within_a_subject():
+    x = FAKE.signals["eda"][:, 0, 0].copy()
+    x[3] = np.nan
+    z = standardise_per_subject(with_column(x)).signals["eda"][:, 0, 0]
+    assert np.flatnonzero(np.isnan(z)).tolist() == [3]
+    own = np.delete(x[:8], 3)
+    np.testing.assert_allclose(np.delete(z[:8], 3), (own - own.mean()) / own.std(), rtol=1e-5)
+    np.testing.assert_array_equal(z[8:], standardise_per_subject(FAKE).signals["eda"][8:, 0, 0])
+
+
+def test_a_feature_that_no_training_row_has_becomes_0():
+    x = FAKE.signals["eda"][:, 0, 0].copy()
+    x[TRAIN] = np.nan
+    data = with_column(x)
+    norm = fit_normalisation(take(data, TRAIN))
+    assert not apply_normalisation(data.signals, data.present, norm)["eda"][:, 0, 0].any()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (np.inf, "row 5 (of 1 such rows): token 0, feature 0 is inf"),
+        (1e38, "row 5 (of 1 such rows): token 0, feature 0 is 1e+38; allowed: up to ±1e+30"),
+    ],
+)
+def test_values_that_no_method_could_use_are_refused_by_name(value, said):
+    x = FAKE.signals["eda"][:, 0, 0].copy()
+    x[5] = value
+    with pytest.raises(DataFileError) as caught:
+        check_recordings(with_column(x), "fake")
+    assert "signals['eda']" in str(caught.value) and said in str(caught.value)
+
+
+def test_a_present_window_holds_a_number_and_an_absent_one_zeros():
+    nothing = with_signal(FAKE, "face", 1, np.nan)  # present
+    with pytest.raises(DataFileError, match=r"signals\['face'\], row 1 .*: holds no number; mark the window"):
+        check_recordings(nothing, "fake")
+    with pytest.raises(DataFileError, match=r"signals\['face'\], row 0 .*: holds NaN where it is absent"):
+        check_recordings(with_signal(FAKE, "face", 0, np.nan), "fake")

@@ -12,6 +12,7 @@ import numpy as np
 from mpcl_jax.batch import DataFileError, Recordings
 from mpcl_jax.config import ConfigError, resolve
 from mpcl_jax.data.manifest import row_ids
+from mpcl_jax.data.normalise import Normalisation
 from mpcl_jax.data.npz_reader import parse_npz
 from mpcl_jax.inspection.memory import array_names, read_arrays
 from mpcl_jax.inspection.run_files import read_csv, read_json, read_lines
@@ -27,8 +28,7 @@ class Checkpoint(NamedTuple):
     epoch: int
     origin: dict[str, str]  # which data, split and fold it says it belongs to
     config: dict[str, Any]  # the settings it was saved with
-    mean: dict[str, np.ndarray]  # m -> [T_m, F_m], what signals are normalised with
-    std: dict[str, np.ndarray]
+    norm: Normalisation  # what signals are normalised with; no medians where an earlier version kept none
     step: int  # steps made since the start of the training
     best: tuple[int, float] | None  # chosen epoch and its validation KL, where validation chooses
     bank: np.ndarray | None  # [G, C, K, D] of the chosen model; None without a memory
@@ -175,8 +175,16 @@ def _checkpoint(folder: pathlib.Path) -> Checkpoint | None:
         epoch=steps[-1],
         origin=origin,
         config=config,
-        mean={name.removeprefix("mean."): x for name, x in statistics.items() if name.startswith("mean.")},
-        std={name.removeprefix("std."): x for name, x in statistics.items() if name.startswith("std.")},
+        norm=Normalisation(
+            *(
+                {
+                    name.removeprefix(f"{of}."): x
+                    for name, x in statistics.items()
+                    if name.startswith(f"{of}.")
+                }
+                for of in Normalisation._fields
+            )
+        ),
         step=int(read_arrays(place / "state", ("state.step",))["state.step"]),
         best=best,
         **memory,

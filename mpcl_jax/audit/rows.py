@@ -219,10 +219,7 @@ def check_labels_inside(evidence: Evidence) -> list[Finding]:
         here = recordings.present[m]
         if len(np.unique(labels[here], axis=0)) < FEWEST_REPORTS:
             continue
-        flat = x[here].reshape(here.sum(), -1).astype(np.float64)
-        centred, of_labels = flat - flat.mean(0), labels[here] - labels[here].mean(0)
-        size = np.linalg.norm(centred, axis=0)[:, None] * np.linalg.norm(of_labels, axis=0)
-        r = np.divide(centred.T @ of_labels, size, where=size > 0, out=np.zeros(size.shape))
+        r = _correlations(x[here].reshape(here.sum(), -1).astype(np.float64), labels[here])
         features, emotions = np.nonzero((np.abs(r) > SAME) & varying)
         for feature, c in zip(features.tolist(), emotions.tolist(), strict=True):
             says = (
@@ -230,6 +227,19 @@ def check_labels_inside(evidence: Evidence) -> list[Finding]:
             )
             found.append(red("labels inside", says, [recordings.emotions[c]]))
     return found or [green("labels inside", "no feature is a label")]
+
+
+def _correlations(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Correlations [F, C] of x [n, F] with labels [n, C], each feature over its rows without NaN."""
+    known = ~np.isnan(x)
+    count = np.maximum(known.sum(0), 1)[:, None]
+    centred = np.where(known, x - np.where(known, x, 0).sum(0) / count[:, 0], 0)
+    labels = labels - labels.mean(0)
+    known = known.astype(np.float64)
+    squares = known.T @ labels**2 - (known.T @ labels) ** 2 / count  # of labels centred over the known rows
+    squares = np.where(squares > 1e-12 * count, squares, 0)  # less is rounding
+    size = np.linalg.norm(centred, axis=0)[:, None] * np.sqrt(squares)
+    return np.divide(centred.T @ labels, size, where=size > 0, out=np.zeros(size.shape))
 
 
 def check_data(evidence: Evidence) -> list[Finding]:

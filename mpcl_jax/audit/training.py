@@ -20,7 +20,7 @@ def check_statistics(evidence: Evidence) -> list[Finding]:
         if fold.checkpoint is None or not len(fold.train):
             continue
         compared += 1
-        kept = Normalisation(fold.checkpoint.mean, fold.checkpoint.std)
+        kept = fold.checkpoint.norm
         if not _same_statistics(kept, evidence.recordings, fold.train):
             says = f"{fold.name}: the normalisation is not that of its training rows{_whose(kept, evidence, fold)}"
             found.append(red("statistics", says, evidence.ids[fold.test]))
@@ -38,14 +38,17 @@ def _same_statistics(kept: Normalisation, recordings: Recordings, rows: np.ndarr
     if not len(rows) or not all(here.any() for here in part.present.values()):
         return False
     fitted = fit_normalisation(part)
+    fields = Normalisation._fields if kept.median else ("mean", "std")
     return all(
         was.keys() == now.keys()
         and all(x.shape == was[m].shape and _close(x, was[m], fitted.std[m]) for m, x in now.items())
-        for was, now in ((kept.mean, fitted.mean), (kept.std, fitted.std))
+        for was, now in ((getattr(kept, name), getattr(fitted, name)) for name in fields)
     )
 
 
 def _close(a: np.ndarray, b: np.ndarray, scale: np.ndarray) -> bool:
+    """Whether a and b are equal up to rounding. Earlier versions kept 1 for the infinite std of a constant."""
+    a, b, scale = (np.where(np.isinf(x), 1, x) for x in (a, b, scale))
     return bool((np.abs(a - b) <= FITTED * (scale + np.abs(b))).all())
 
 

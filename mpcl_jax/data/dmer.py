@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mpcl_jax.batch import DataFileError, Recordings, check_recordings, take
+from mpcl_jax.batch import LARGEST_VALUE, DataFileError, Recordings, check_recordings, take
 from mpcl_jax.data import cache as disk
 from mpcl_jax.data import dmer_features, dmer_signals
 from mpcl_jax.data.dmer_files import (
@@ -31,7 +31,7 @@ from mpcl_jax.data.dmer_files import (
 from mpcl_jax.data.safe_read import run_guarded
 from mpcl_jax.data.settings import DmerConfig
 
-VERSION = 1  # of the numbers made of DMER's files; raised with each change, caches are made anew
+VERSION = 2  # of the numbers made of DMER's files; raised with each change, caches are made anew
 GROUPS = {"eeg": "physiological", "gsr": "physiological", "ppg": "physiological", "video": "behavioural"}
 
 SPLIT_NOTES = (
@@ -149,7 +149,7 @@ def _joined(parts: list[Part], modality: str) -> np.ndarray:
         )
     (shape,) = shapes
     blocks = [part.signals.get(modality, np.full((len(part.labels), *shape), np.nan)) for part in parts]
-    with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, hence absent
+    with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, hence missing
         return np.concatenate(blocks, dtype=np.float32, casting="unsafe")
 
 
@@ -178,12 +178,13 @@ def _labelled(found: Found, clips: list[Clip]) -> list[Part]:
 
 
 def _joined_signals(parts: list[Part]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Signals m -> [N, T_m, F_m] float32 and present m -> [N]; a window that is not finite counts as absent."""
+    """Signals m -> [N, T_m, F_m] float32, NaN where it is not finite, and present m -> [N]: something is."""
     signals, present = {}, {}
     for m in GROUPS:
         if any(m in part.signals for part in parts):
             joined = _joined(parts, m)
-            present[m] = np.isfinite(joined).all((1, 2))
+            joined[np.abs(joined) > LARGEST_VALUE] = np.nan
+            present[m] = ~np.isnan(joined).all((1, 2))
             joined[~present[m]] = 0
             signals[m] = joined
     return signals, present

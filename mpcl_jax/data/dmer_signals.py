@@ -174,9 +174,12 @@ def _peripheral(windows: np.ndarray, rate: float, modality: str) -> np.ndarray:
 
 
 def _statistics(x: np.ndarray) -> np.ndarray:
-    """Median, mean, sd, min, max, share of samples at the min, share at the max of each row: [n, 7]."""
+    """Median, mean, sd, min, max, share of samples at the min, share at the max of each row: [n, 7].
+
+    All NaN where a sample is.
+    """
     low, high = x.min(1), x.max(1)
-    shares = [(x == low[:, None]).mean(1), (x == high[:, None]).mean(1)]
+    shares = [np.where(np.isnan(y), y, (x == y[:, None]).mean(1)) for y in (low, high)]
     return np.column_stack([np.median(x, 1), x.mean(1), x.std(1), low, high, *shares])
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mpcl_jax.batch import DataFileError, Recordings, check_recordings
+from mpcl_jax.batch import LARGEST_VALUE, DataFileError, Recordings, check_recordings, first_value
 from mpcl_jax.data.folder_meta import PRESENT, ROW_KEYS, Meta, read_meta, suggestion
 from mpcl_jax.data.safe_read import read_npz
 from mpcl_jax.data.settings import PROTOCOLS
@@ -38,8 +38,9 @@ def load(path: str) -> Recordings:
     not between subjects.
 
         labels       [N, C] numbers >= 0   how strong each emotion is; every row is divided by its sum
-        <modality>   [N, T, F] or [N, F]   numbers; [N, F] is read as one token. A modality that a file lacks
-                                           is absent from all windows of that subject
+        <modality>   [N, T, F] or [N, F]   numbers; [N, F] is read as one token. NaN where a feature is missing;
+                                           a window of NaN alone is absent. A modality that a file lacks is
+                                           absent from all windows of that subject
         present_<modality>   [N] 0 or 1    optional; where 0, that modality is absent and its numbers unread
         trial        [N] integers or text  optional; windows of one uninterrupted recording with one report
                                            share it. It need not be unique between subjects
@@ -60,7 +61,7 @@ def load(path: str) -> Recordings:
     no trial_kfold (`protocols` of the result), and `notes` say so.
 
     Raises DataFileError naming file, key, row and what to do: unknown keys, wrong shapes, labels that are
-    negative or sum to 0, numbers that are not finite in a present window, windows without any modality, two
+    negative or sum to 0, infinite or huge numbers in a present window, windows without any modality, two
     windows of a trial with one start, shapes that differ between subjects.
     """
     folder = Path(path)
@@ -95,8 +96,9 @@ def check_subject(file: Path, held: dict[str, np.ndarray], meta: Meta) -> Subjec
     signals, present = {}, {}
     for m in meta.groups:
         if m in held:
-            present[m] = _present(file, held, m)
-            signals[m] = _signals(file, m, held[m], present[m], meta)
+            x = _signals(file, m, held[m], _present(file, held, m), meta)
+            present[m] = _present(file, held, m) & ~np.isnan(x).all((1, 2))
+            signals[m] = np.where(present[m][:, None, None], x, np.float32(0))
         elif PRESENT + m in held:
             raise DataFileError(file, f"{PRESENT + m!r}: there is no {m!r}; remove it or add the signals")
     nothing = ~np.any([np.zeros(n, bool), *present.values()], axis=0)
@@ -159,7 +161,7 @@ def _present(file: Path, held: dict[str, np.ndarray], m: str) -> np.ndarray:
 
 
 def _signals(file: Path, m: str, x: np.ndarray, present: np.ndarray, meta: Meta) -> np.ndarray:
-    """[N, T, F] float32, zeros where absent."""
+    """[N, T, F] float32, zeros where absent, NaN where a feature is missing."""
     if x.ndim not in (2, 3) or 0 in x.shape:
         raise DataFileError(file, f"{m!r} has shape {x.shape}; wanted [windows, tokens, features]")
     x = _numbers(file, m, x).reshape(len(x), -1, x.shape[-1])
@@ -173,8 +175,10 @@ def _signals(file: Path, m: str, x: np.ndarray, present: np.ndarray, meta: Meta)
             )
     with np.errstate(over="ignore"):  # what does not fit float32 becomes inf and is refused below
         x = np.where(present[:, None, None], x, 0).astype(np.float32)
-    bad = ~np.isfinite(x).all((1, 2))
-    _refuse_rows(file, f"{m!r}", bad, f"not a finite float32; set {PRESENT}{m} to 0 where it is absent")
+    huge = np.abs(x) > LARGEST_VALUE
+    what = f"not a finite float32 up to ±{LARGEST_VALUE:g} ({first_value(x, huge)}); write NaN where a feature is"
+    what += f" missing, set {PRESENT}{m} to 0 where the modality is absent"
+    _refuse_rows(file, f"{m!r}", huge.any((1, 2)), what)
     return x
 
 

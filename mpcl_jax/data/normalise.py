@@ -1,75 +1,143 @@
 """Features to about mean 0 and sd 1, with statistics that come from the training part alone.
 
 `fit_normalisation` is handed the training rows and nothing else, so no statistic can hold a test row.
-`standardise_per_subject` is the other, optional step: each person's own features by that person's own rows,
-which needs the whole recording of a new person before the first prediction and therefore announces itself.
+`standardise_per_subject` is the other, optional step: each subject's own features by that subject's own rows,
+which needs the whole recording of a new subject before the first prediction and therefore announces itself.
+
+Both centre a feature in float64 and then decide whether it is constant: `CONSTANT` says when. A constant feature
+is 0 afterwards, for every method. A missing feature (NaN) takes part in no statistic; `apply_normalisation`
+replaces it by the median of the training part. `notes_on` says what was missing and what is constant.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from mpcl_jax.batch import DataFileError, Recordings
+from mpcl_jax.batch import DataFileError, Recordings, feature_name
 
-# Below this share of its largest value a spread is rounding of float32, not a signal.
-ROUNDING = 1e-6
+# Signals are stored as float32, about seven digits. A feature is constant where the standard deviation of its
+# centred values is at most this share of its largest absolute value: eight steps of float32, so that what varies
+# may be rounding. Unix seconds (1.7e9, in steps of 128 s) over half an hour are such a feature.
+CONSTANT = 1e-6
+SMALLEST_SPREAD = 1e-30  # at most that: constant too, because float32 flushes what is near to 1e-38 to 0
+NAMED = 6  # features that a note names before it only counts
 
 
 class Normalisation(NamedTuple):
-    """Statistics of every feature over the training rows in which its modality is present."""
+    """Statistics of every feature over the training rows in which its modality is present and it is not missing."""
 
-    mean: dict[str, np.ndarray]  # m -> [T_m, F_m] float64, in the units of the feature
-    std: dict[str, np.ndarray]  # m -> [T_m, F_m] float64, > 0; 1 where the feature is constant
+    mean: dict[
+        str, np.ndarray
+    ]  # m -> [T_m, F_m] float64, in the units of the feature; 0 where it is always missing
+    std: dict[
+        str, np.ndarray
+    ]  # m -> [T_m, F_m] float64, > 0; infinite where the feature is constant: it becomes 0
+    median: dict[str, np.ndarray]  # m -> [T_m, F_m] float64, what a missing value is replaced by
 
 
 def fit_normalisation(train: Recordings) -> Normalisation:
-    """Mean and standard deviation of each feature of `train`, which is the training part of a fold.
+    """Mean, standard deviation and median of each feature of `train`, which is the training part of a fold.
 
     Raises DataFileError for a modality that no training row has: nothing could be learned of it.
     """
-    mean, std = {}, {}
+    mean, std, median = {}, {}, {}
     for m, x in train.signals.items():
         if not train.present[m].any():
             raise DataFileError(
                 train.name, f"no training window has {m!r}; leave it out with config.data.modalities"
             )
-        mean[m], spread = _moments(x[train.present[m]])
-        std[m] = np.where(spread > 0, spread, 1)
-    return Normalisation(mean, std)
+        here = x[train.present[m]]
+        mean[m], spread = _moments(here)
+        std[m] = np.where(spread > 0, spread, np.inf)
+        median[m] = _median(here)
+    return Normalisation(mean, std, median)
 
 
 def apply_normalisation(signals: dict, present: dict, norm: Normalisation) -> dict[str, np.ndarray]:
-    """(x − mean) / std of every modality, m -> [N, T_m, F_m] float32.
+    """(x − mean) / std of every modality, NaN replaced by the median first, m -> [N, T_m, F_m] float32.
 
     Rows with `present[m]` [N] False become 0 whatever they hold, even if that is not a number.
     """
     out = {m: np.zeros(x.shape, np.float32) for m, x in signals.items()}
     for m, x in signals.items():
         here = present[m]
-        out[m][here] = (x[here] - norm.mean[m]) / norm.std[m]
+        known = np.where(np.isnan(x[here]), norm.median[m], x[here])
+        with np.errstate(over="ignore"):  # a value far outside the training part may become infinite
+            out[m][here] = (known - norm.mean[m]) / norm.std[m]
     return out
 
 
 def standardise_per_subject(recordings: Recordings) -> Recordings:
-    """The same recordings with each person's features z-scored over that person's own windows.
+    """The same recordings with each subject's features z-scored over that subject's own windows.
 
-    Labels play no part. A feature that is constant within a person, and every feature of a modality of which
-    the person has a single window, becomes 0. The notes gain the sentence that readers of results need.
+    Labels play no part. A feature that is constant within a subject, and every feature of a modality of which
+    the subject has a single window, becomes 0; a missing value stays missing. The notes gain the sentence that
+    readers of results need, and the features that are constant within a subject.
     """
-    signals = {m: np.zeros(x.shape, np.float32) for m, x in recordings.signals.items()}
-    for name in np.unique(recordings.subject):
-        rows = recordings.subject == name
-        for m, x in recordings.signals.items():
-            own = rows & recordings.present[m]
-            if own.sum() < 2:
-                continue
-            mean, spread = _moments(x[own])
-            signals[m][own] = np.where(spread > 0, (x[own] - mean) / np.where(spread > 0, spread, 1), 0)
+    signals, constant = standardised(recordings.signals, recordings.present, recordings.subject)
     note = (
         "Each person's features were standardised with that person's whole recording (no labels): a new person "
         "must be recorded before the first prediction."
     )
-    return recordings._replace(signals=signals, notes=(*recordings.notes, note))
+    within = [f"within at least one subject, {text}" for text in _constant_notes(constant)]
+    return recordings._replace(signals=signals, notes=(*recordings.notes, note, *within))
+
+
+def standardised(signals: dict, present: dict, subject: np.ndarray) -> tuple[dict, dict[str, np.ndarray]]:
+    """Signals m -> [N, T_m, F_m] float32, z-scored over the windows of each `subject` [N] alone.
+
+    Also m -> [T_m, F_m] bool, the features that are constant over several windows of at least one subject.
+    """
+    out = {m: np.zeros(x.shape, np.float32) for m, x in signals.items()}
+    constant = {m: np.zeros(x.shape[1:], bool) for m, x in signals.items()}
+    for name in np.unique(subject):
+        for m, x in signals.items():
+            own = (subject == name) & present[m]
+            if own.sum() < 2:
+                continue
+            mean, spread = _moments(x[own])
+            out[m][own] = np.where(spread > 0, (x[own] - mean) / np.where(spread > 0, spread, 1), 0)
+            constant[m] |= spread == 0
+    return out, constant
+
+
+def notes_on(recordings: Recordings) -> tuple[str, ...]:
+    """How many values are missing and which features are constant in all windows.
+
+    A description for the reader, of training and test windows together: nothing else reads it.
+    """
+    notes = []
+    for m, x in recordings.signals.items():
+        here = x[recordings.present[m]]
+        missing = np.isnan(here)
+        if missing.any():
+            windows = int(missing.any((1, 2)).sum())
+            count = f"{int(missing.sum())} of {missing.size} values are missing, in {windows} of {len(here)} windows"
+            notes.append(f"{m}: {count}; each is replaced by the median of its feature in the training part")
+    return (*notes, *_constant_notes(constant_features(recordings)))
+
+
+def constant_features(recordings: Recordings) -> dict[str, np.ndarray]:
+    """m -> [T_m, F_m] bool, the features that are constant (`CONSTANT`) in all windows with the modality."""
+    here = {m: x[recordings.present[m]] for m, x in recordings.signals.items()}
+    return {m: _moments(x)[1] == 0 for m, x in here.items() if len(x)}
+
+
+def notes_on_fold(norm: Normalisation) -> tuple[str, ...]:
+    """Which features are constant in the training part that `norm` was fitted on."""
+    return _constant_notes({m: np.isinf(std) for m, std in norm.std.items()})
+
+
+def _constant_notes(constant: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """One sentence for each modality m with a feature where `constant[m]` [T, F] is True."""
+    notes = []
+    for m, where in constant.items():
+        names = [feature_name(where.shape, *place) for place in np.argwhere(where)]
+        if names:
+            shown = "; ".join(names[:NAMED] + ["..."] * (len(names) > NAMED))
+            count = f"{len(names)} of {where.size} features have one value at most, up to rounding of float32"
+            notes.append(f"{m}: {count}, and are 0 for every method ({shown})")
+    return tuple(notes)
 
 
 def design_matrix(recordings: Recordings, norm: Normalisation) -> np.ndarray:
@@ -96,7 +164,22 @@ def columns_of(recordings: Recordings) -> dict[str, tuple[tuple[int, ...], int |
 
 
 def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of `x` [n, T, F] over its rows; 0 spread where only rounding varies."""
+    """Mean and standard deviation of `x` [n, T, F] over its rows without NaN; 0 spread where it is constant."""
     x = x.astype(np.float64)
-    spread = x.std(0)
-    return x.mean(0), np.where(spread > ROUNDING * np.abs(x).max(0), spread, 0)
+    known = ~np.isnan(x)
+    x[~known] = 0
+    count = np.maximum(known.sum(0), 1)
+    largest = np.abs(x).max(0)
+    mean = x.sum(0) / count
+    spread = np.sqrt((np.where(known, x - mean, 0) ** 2).sum(0) / count)
+    return mean, np.where(spread > np.maximum(CONSTANT * largest, SMALLEST_SPREAD), spread, 0)
+
+
+def _median(x: np.ndarray) -> np.ndarray:
+    """Median of `x` [n, T, F] over its rows without NaN, [T, F] float64; 0 where there is nothing else."""
+    flat = x.reshape(len(x), -1)
+    median = np.median(flat, axis=0).astype(np.float64)
+    for column in np.flatnonzero(np.isnan(median)):
+        known = flat[~np.isnan(flat[:, column]), column]
+        median[column] = np.median(known) if len(known) else 0.0
+    return median.reshape(x.shape[1:])

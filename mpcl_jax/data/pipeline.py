@@ -8,7 +8,7 @@ from mpcl_jax.batch import DataFileError, Recordings, check_recordings, take
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data import dmer, folder, wesad
 from mpcl_jax.data.faults import print_of
-from mpcl_jax.data.normalise import standardise_per_subject
+from mpcl_jax.data.normalise import constant_features, notes_on, standardise_per_subject
 from mpcl_jax.data.settings import DataConfig
 from mpcl_jax.data.simulate import simulate
 
@@ -32,6 +32,7 @@ def load(settings: DataConfig) -> Recordings:
     )
     if settings.kind != "simulated":
         refuse_twins(recordings, settings)
+    recordings = recordings._replace(notes=(*recordings.notes, *notes_on(recordings)))
     if settings.per_subject_standardise:
         recordings = standardise_per_subject(recordings)
     return recordings
@@ -44,11 +45,16 @@ def refuse_twins(recordings: Recordings, settings: DataConfig) -> None:
         rows = recordings.subject == subject
         digest = print_of(x[rows] for x in recordings.signals.values())
         if digest in seen:
-            raise DataFileError(
-                settings.path,
-                f"subjects {seen[digest]} and {subject} have the same signals; remove one of them "
-                f"(python -m mpcl_jax.check_data {settings.path} --kind {settings.kind} lists every fault)",
-            )
+            same = f"subjects {seen[digest]} and {subject} have the same signals"
+            again = f"python -m mpcl_jax.check_data {settings.path} --kind {settings.kind} lists every fault"
+            if all(where.all() for where in constant_features(take(recordings, rows)).values()):
+                same += " once they are rounded to float32 (about seven digits), which leaves each feature constant"
+                fix = (
+                    "subtract from each feature a constant that is the same for all subjects, and save again"
+                )
+            else:
+                fix = "remove one of them"
+            raise DataFileError(settings.path, f"{same}; {fix} ({again})")
         seen[digest] = subject
 
 

@@ -2,7 +2,7 @@
 
 state          the whole `Training`: what a resumed run continues from
 prototypes     the memory that predictions are made with; readable without model, devices or config
-normalisation  mean and std of the training part
+normalisation  mean, std and median of the training part
 config         the resolved config as JSON; nothing ever executes Python that came with a checkpoint
 origin         which data, split and fold it belongs to
 SHA256SUMS     what every file must hold
@@ -257,7 +257,8 @@ def read_prototypes(folder: pathlib.Path) -> Prototypes:
 def read_normalisation(folder: pathlib.Path) -> Normalisation:
     """The normalisation of a checkpoint as NumPy arrays."""
     whole = folder if (folder / "normalisation").is_dir() else latest_checkpoint(folder)
-    return Normalisation(**_read_numpy(whole / "normalisation"))
+    kept = _read_numpy(whole / "normalisation")
+    return Normalisation(**({"median": kept["mean"]} | kept))  # earlier versions kept no median
 
 
 def _read_numpy(part: pathlib.Path) -> dict[str, Any]:

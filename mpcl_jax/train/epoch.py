@@ -30,7 +30,7 @@ def padded_length(count: int) -> int:
 class Rows(NamedTuple):
     """All windows of a data set, raw features; on the device, or NumPy arrays where they are streamed to it."""
 
-    signals: dict[str, Any]  # m -> [N, T_m, F_m] float32
+    signals: dict[str, Any]  # m -> [N, T_m, F_m] float32, NaN where a feature is missing
     present: dict[str, Any]  # m -> [N] bool
     labels: Any  # [N, C] float32
 
@@ -43,7 +43,8 @@ class FoldArrays(NamedTuple):
     validation: Any  # [R_v] int32 rows
     validation_count: Any  # scalar int32
     mean: dict[str, Any]  # m -> [T_m, F_m], of the training part
-    std: dict[str, Any]  # m -> [T_m, F_m], of the training part
+    std: dict[str, Any]  # m -> [T_m, F_m], of the training part; infinite where a feature is constant
+    median: dict[str, Any]  # m -> [T_m, F_m], of the training part; stands in for NaN
 
 
 class Parts(NamedTuple):
@@ -57,9 +58,14 @@ class Parts(NamedTuple):
 
 
 def gather(rows: Rows, fold: FoldArrays, chosen, weight) -> Batch:
-    """The windows `chosen` [B] as a batch, z-scored with the statistics of the fold's training part."""
+    """The windows `chosen` [B] as a batch, normalised as `data.normalise.apply_normalisation` does."""
+
+    def normalised(m, x):
+        known = jnp.where(jnp.isnan(x), fold.median[m][None], x)
+        return (known - fold.mean[m][None]) / fold.std[m][None]
+
     return Batch(
-        signals={m: (x[chosen] - fold.mean[m][None]) / fold.std[m][None] for m, x in rows.signals.items()},
+        signals={m: normalised(m, x[chosen]) for m, x in rows.signals.items()},
         present={m: x[chosen] for m, x in rows.present.items()},
         labels=rows.labels[chosen],
         weight=weight,

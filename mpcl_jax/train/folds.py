@@ -97,8 +97,7 @@ def fold_arrays(fold: Fold, norm: Normalisation, longest: Longest) -> FoldArrays
         np.int32(len(fold.train)),
         padded(fold.validation, padded_length(longest.validation)),
         np.int32(len(fold.validation)),
-        {m: x.astype(np.float32) for m, x in norm.mean.items()},
-        {m: x.astype(np.float32) for m, x in norm.std.items()},
+        *({m: x.astype(np.float32) for m, x in statistic.items()} for statistic in norm),
     )
 
 

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from mpcl_jax.data.manifest import row_ids
+from mpcl_jax.data.normalise import notes_on_fold
 from mpcl_jax.inspection.fold_file import save_inspection
 from mpcl_jax.train import checkpoint, processes, run_folder
 from mpcl_jax.train.ahead import compiled_meanwhile
@@ -54,6 +55,7 @@ def _finished_group(run: Run, numbers: Sequence[int], finished: set[int]) -> lis
             print(f"{run.split.folds[number].name}  finished before", flush=True)
         return [load_predictions(file) for file in files]
     members = [member_of(run, number) for number in numbers]
+    _tell_constant(run, members)
     arrays = stack(run.program, [fold_arrays(m.fold, m.norm, run.longest) for m in members])
     training = train_group(run, members, arrays)
     choices = _choices(run, members, training)
@@ -70,6 +72,14 @@ def _finished_group(run: Run, numbers: Sequence[int], finished: set[int]) -> lis
             save_inspection(file.with_name("inspection.npz"), inspection)
             save_predictions(file, of_fold)
     return predictions
+
+
+def _tell_constant(run: Run, members: Sequence[Member]) -> None:
+    """Says which features are constant in a training part, where the notes of the whole data set do not."""
+    for member in members:
+        for note in notes_on_fold(member.norm):
+            if note not in run.recordings.notes:
+                print(f"note   {member.fold.name}, training part: {note}", flush=True)
 
 
 def _choices(run: Run, members: Sequence[Member], training: Training) -> dict[str, dict]:
