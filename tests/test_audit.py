@@ -149,9 +149,10 @@ def copied(names, noise=0.0):
     return WORLD._replace(signals=signals)
 
 
-def label_in_a_feature():
+def label_in_a_feature(missing=0):
     signals = {m: x.copy() for m, x in WORLD.signals.items()}
     signals["gsr"][:, 0, 5] = 3 * WORLD.labels[:, 2] + 1
+    signals["gsr"][:missing, 0, 5] = np.nan
     return WORLD._replace(signals=signals)
 
 
@@ -210,6 +211,7 @@ def row_plant(name):
         "one copied modality": (CONFIG, copied(["eeg"]), None),
         "windows copied with noise": (CONFIG, copied(WORLD.signals, 1e-4), None),
         "a label among the features": (CONFIG, label_in_a_feature(), None),
+        "a label, some values missing": (CONFIG, label_in_a_feature(missing=7), None),
     }[name]
 
 
@@ -247,6 +249,7 @@ def row_plant(name):
             "feature 5 of gsr is the label of Excited",
             "Excited",
         ),
+        ("a label, some values missing", "labels inside", "feature 5 of gsr is the label of", "Excited"),
     ],
 )
 def test_planted_rows_are_found_and_named(tmp_path, name, check, says, an_id):
@@ -280,6 +283,13 @@ def rows(*parts):
 def but(value, number=1, usual=0):
     """`value` for one fold, `usual` for the others."""
     return lambda split, k: value if k == number else usual
+
+
+def test_constant_and_missing_features_raise_no_alarm(tmp_path):
+    signals = {m: x.copy() for m, x in WORLD.signals.items()}
+    signals["gsr"][:, 0, 3], signals["gsr"][::5, 0, 4] = 7.0, np.nan
+    found = audited(tmp_path / "run", world=WORLD._replace(signals=signals))
+    assert found.colour == "green", to_text(found)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from planted_faults import CLEAN, KIND, PERSON, PLANTED, in_meta
 
@@ -140,7 +141,23 @@ def test_a_run_refuses_one_person_under_two_names(clean, tmp_path):
     shutil.copytree(clean["folder"], tmp_path / "data")
     assert len(set(pipeline.load(settings).subject)) == 3
     shutil.copy(tmp_path / "data" / "ben.npz", tmp_path / "data" / "dora.npz")
-    with pytest.raises(DataFileError, match="subjects ben and dora have the same signals.*check_data"):
+    with pytest.raises(
+        DataFileError, match="subjects ben and dora have the same signals; remove one.*check_data"
+    ):
+        pipeline.load(settings)
+
+
+def test_a_run_tells_rounding_to_float32_from_one_subject_under_two_names(clean, tmp_path):
+    shutil.copytree(clean["folder"], tmp_path / "data")
+    for file in (tmp_path / "data").glob("*.npz"):
+        with np.load(file) as held:
+            arrays = dict(held)
+        arrays |= {m: 1.7e9 + arrays[m] - arrays[m].min() for m in ("ecg", "face")}
+        np.savez(file, **arrays)
+    settings = DataConfig(kind="folder", path=str(tmp_path / "data"))
+    with pytest.raises(
+        DataFileError, match="anna and ben have the same signals once they are rounded to float32"
+    ):
         pipeline.load(settings)
 
 

@@ -235,6 +235,9 @@ def test_lost_samples_cost_only_their_windows(tmp_path, key, rate):
     for m, x in clip.signals.items():
         lost = np.flatnonzero(~np.isfinite(x).all((1, 2)))
         np.testing.assert_array_equal(lost, [3, 4, 5, 6, 7] if key.startswith(m) else [], err_msg=m)
+        # Of EEG the channel alone, of the others every feature: shares of samples at the ends, too.
+        of_lost = x[lost, :1] if m == "eeg" else x[lost]
+        assert np.isnan(of_lost).all() and np.isfinite(x[:, 1:]).all()
 
 
 def test_video_features_beside_the_signals_describe_the_last_second(tmp_path):

@@ -7,7 +7,8 @@ import pytest
 from run_fixture import tiny_config
 from tiny_model import SPEC, tiny
 
-from mpcl_jax.data.normalise import Normalisation
+from mpcl_jax.batch import Recordings
+from mpcl_jax.data.normalise import Normalisation, apply_normalisation, fit_normalisation
 from mpcl_jax.data.protocols import Fold
 from mpcl_jax.train import epoch as epoch_module
 from mpcl_jax.train import folds
@@ -77,3 +78,26 @@ def test_every_step_and_every_epoch_has_chances_of_its_own(epoch):
     assert not np.array_equal(one["row"], two["row"])
     again = epoch[1](KEY)
     assert np.array_equal(again["draw"], one["draw"]) and np.array_equal(again["row"], one["row"])
+
+
+def test_the_device_normalises_as_the_host_does():
+    # Feature 0 is constant in training rows, feature 1 misses a value of a training and of a test row.
+    x = np.random.default_rng(0).normal(50, 9, (ROWS, 1, 3)).astype(np.float32)
+    x[TRAIN, 0, 0], x[[TRAIN[0], 0], 0, 1] = 4.0, np.nan
+    here = np.ones(ROWS, bool)
+    part = Recordings(
+        *("fake", (), (), {"a": "physiological"}, {"a": x[TRAIN]}, {"a": here[TRAIN]}, {}, None),
+        *(None, None, None, None, 1.0),
+    )
+    norm = fit_normalisation(part)
+    fold = folds.fold_arrays(Fold("", "", TRAIN, np.array([], int), np.array([0])), norm, LONGEST)
+    rows = folds.Rows({"a": jnp.asarray(x)}, {"a": here}, jnp.zeros((ROWS, 2)))
+    batch = epoch_module.gather(rows, fold, np.arange(ROWS), jnp.ones(ROWS))
+    expected = apply_normalisation({"a": x}, {"a": here}, norm)["a"]
+    np.testing.assert_allclose(batch.signals["a"], expected, atol=1e-5)
+    assert not np.asarray(batch.signals["a"])[:, 0, 0].any()
+    assert (
+        expected[TRAIN[0], 0, 1]
+        == expected[0, 0, 1]
+        == pytest.approx(float(np.median(expected[TRAIN[1:], 0, 1])), abs=1e-5)
+    )

@@ -140,8 +140,11 @@ def test_both_devices(tmp_path):
     assert both.labels.shape == (10, 24)
     rate = both.signals["chest_ecg"][:, 0, 0]
     np.testing.assert_allclose(rate, [HEART[t.split("/")[1]] for t in both.trial], atol=1.0)
-    np.testing.assert_allclose(both.signals["chest_resp"][:, 0, 0], 15, atol=0.5)  # planted: 15 breaths/min
-    assert all(both.present[m].all() for m in both.signals)
+    # Planted: 15 breaths/min; most windows of 10 s hold too few breaths for any feature, and are absent.
+    breathes = both.present["chest_resp"]
+    assert breathes.any() and not both.signals["chest_resp"][~breathes].any()
+    np.testing.assert_allclose(both.signals["chest_resp"][breathes, 0, 0], 15, atol=0.5)
+    assert all(both.present[m].all() for m in both.signals if m != "chest_resp")
 
 
 def test_a_sensor_that_fell_off_is_absent_there_and_only_there(tmp_path):
@@ -166,7 +169,7 @@ def test_windows_without_any_sensor_are_left_out(tmp_path):
     assert loaded.notes[-1] == "3 windows left out: no sensor was worn"
 
 
-def test_what_is_missing_is_taken_from_the_same_person(tmp_path):
+def test_a_modality_of_which_a_window_supports_no_feature_is_absent(tmp_path):
     for subject, faster in (("S2", 0), ("S3", 20)):
         data = recording(subject, faster=faster)
         data["signal"]["wrist"]["BVP"][: 64 * 23] = pulse_wave([13.0], 23)[
@@ -174,10 +177,23 @@ def test_what_is_missing_is_taken_from_the_same_person(tmp_path):
         ]  # one beat: no rate, no rhythm
         write_person(tmp_path, data, answers(subject=subject))
     loaded = wesad.load(str(tmp_path), SMALL, str(tmp_path / "cache"))
-    rate = loaded.signals["bvp"][:, 0, 0].reshape(2, 15)
-    assert not loaded.quality["bvp"].reshape(2, 15)[:, :3].any() and loaded.present["bvp"].all()
-    # The other conditions have 100, 60, 75, 60 beats per minute, three windows each: median 67.5.
-    np.testing.assert_allclose(rate[:, :3], [[67.5] * 3, [87.5] * 3], atol=1.5)
+    present, quality = (x["bvp"].reshape(2, 15) for x in (loaded.present, loaded.quality))
+    assert not quality[:, :3].any() and present.tolist() == [[False] * 3 + [True] * 12] * 2
+    assert not loaded.signals["bvp"][~loaded.present["bvp"]].any()
+
+
+def test_a_feature_that_a_window_does_not_support_is_missing_there(root, loaded, kept, monkeypatch):
+    read = cache.through
+
+    def one_unknown(*arguments):
+        held = {name: x.copy() for name, x in read(*arguments).items()}
+        held["eda/values"][2, 1] = np.nan
+        return held
+
+    monkeypatch.setattr(cache, "through", one_unknown)
+    again = wesad.load(str(root), SMALL, kept)
+    assert np.argwhere(np.isnan(again.signals["eda"])).tolist() == [[2, 0, 1], [17, 0, 1]]
+    assert again.present["eda"].all() and not np.isnan(loaded.signals["eda"]).any()
 
 
 def test_windows_do_not_cross_borders(tmp_path):

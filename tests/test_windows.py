@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mpcl_jax.data import windows
-from mpcl_jax.data.windows import Described, Kind, Windows
+from mpcl_jax.data.windows import Described, Kind
 
 
 def test_slope_of_a_line_is_exact():
@@ -62,14 +62,6 @@ def test_describe_cuts_where_it_is_told_and_looks_nowhere_else():
     x[20:35], x[55:] = np.nan, np.nan
     again = windows.describe(MEAN, x, rate=10, starts=np.array([0, 35]), seconds=2.0, unit=2.0)
     assert (again.values == rows.values).all()
-
-
-def test_fill_takes_the_median_of_the_same_person():
-    values = np.array([[1.0, np.nan], [np.nan, np.nan], [5.0, np.nan], [100.0, 100.0], [9.0, np.nan]])
-    present = np.array([True, True, True, False, True])
-    filled = windows.fill(Windows(values, np.ones(5), present), MEAN)
-    # First column: median of 1, 5, 9 (the absent window does not count). Second: nobody knows -> neutral -1.
-    assert filled.tolist() == [[1, -1], [5, -1], [5, -1], [0, 0], [9, -1]]
 
 
 def test_described_orders_by_name_and_pays_with_quality():

@@ -23,7 +23,7 @@ from mpcl_jax.data import cache as disk
 from mpcl_jax.data import cardiac, features, safe_read, wesad_quest
 from mpcl_jax.data.pickle_reader import parse_pickle
 from mpcl_jax.data.settings import WesadConfig
-from mpcl_jax.data.windows import VERSION, Kind, Windows, describe, fill
+from mpcl_jax.data.windows import VERSION, Kind, Windows, describe
 
 LABEL_RATE = 700  # Hz, of the labels and of the chest
 GRID = 4  # Hz, the slowest signal: windows begin and end on its samples
@@ -75,11 +75,11 @@ def load(root: str, settings: WesadConfig, cache: str = "") -> Recordings:
     """All windows of the people in `root`.
 
     One modality a signal, one token a window: signals[m] is [N, 1, F_m] with the features named in
-    `features.py`. Features that a window does not support are the person's median, lower `quality`, and use
-    no label. Trials are "S2/Medi 1", stimuli "Medi" for both meditations; `start` counts from the begin of
-    the condition. Windows in which no sensor says anything are left out. `cache` is a folder, "" = that of
-    the user. Raises DataFileError for files that can not be used and ConfigError for window lengths that the
-    signals do not allow.
+    `features.py`. A feature that a window does not support is NaN and lowers `quality`; where a window supports
+    none, the modality is absent. Trials are "S2/Medi 1", stimuli "Medi" for both meditations; `start` counts from
+    the begin of the condition. Windows in which no sensor says anything are left out. `cache` is a folder, "" =
+    that of the user. Raises DataFileError for files that can not be used and ConfigError for window lengths that
+    the signals do not allow.
     """
     _check_windows(settings)
     folders = find_people(Path(root), settings.subjects)
@@ -247,10 +247,10 @@ def _joined(people: list[Person], settings: WesadConfig) -> Recordings:
     emotions = wesad_quest.LABEL_SETS[settings.labels]
     signals, present, quality = {}, {}, {}
     sensors = _sensors(settings.devices)
-    for m, kind in [(s.modality, s.kind) for s in sensors]:
-        rows = np.concatenate([fill(p.signals[m], kind) for p in people])
-        signals[m] = rows[:, None, :].astype(np.float32)
-        present[m] = np.concatenate([p.signals[m].present for p in people])
+    for m in [s.modality for s in sensors]:
+        rows = np.concatenate([p.signals[m].values for p in people])
+        present[m] = np.concatenate([p.signals[m].present for p in people]) & ~np.isnan(rows).all(1)
+        signals[m] = np.where(present[m][:, None], rows, 0)[:, None, :].astype(np.float32)
         quality[m] = np.concatenate([p.signals[m].quality for p in people]).astype(np.float32)
     labels = [wesad_quest.distributions(p.answers.ratings, emotions)[p.condition] for p in people]
     condition = np.concatenate([np.array(p.answers.conditions)[p.condition] for p in people])

@@ -1,7 +1,7 @@
 """From a recorded signal to one row of numbers a window, whatever happened to the signal in between.
 
 `cardiac.py` and `features.py` say which numbers; here is what they share. A feature that a window does not
-support is NaN, lowers the quality of the window and is replaced by `fill`, which never sees a label.
+support is NaN and lowers the quality of the window; normalisation replaces it (`normalise.py`).
 """
 
 import functools
@@ -32,7 +32,7 @@ class Kind(NamedTuple):
     rate in Hz. It uses nothing outside the window.
     """
 
-    neutral: dict[str, float]  # feature name -> what `fill` uses when a person has no usable window at all
+    neutral: dict[str, float]  # feature name -> what is usual at rest
     describe: Callable[[np.ndarray, float], Described]
 
 
@@ -55,19 +55,6 @@ def describe(
         np.array([r.quality for r in rows], np.float64),
         np.array([r.present for r in rows], bool),
     )
-
-
-def fill(windows: Windows, kind: Kind) -> np.ndarray:
-    """`windows.values` [N, F] with every NaN replaced; rows that are not present become 0.
-
-    The replacement is the median of the same feature over the other windows given here, which are those of
-    one person; where there is none, the neutral value of `kind`. Labels are not used.
-    """
-    known = np.where(windows.present[:, None], windows.values, np.nan)
-    usual = np.array(list(kind.neutral.values()), np.float64)
-    some = np.isfinite(known).any(0)
-    usual[some] = np.nanmedian(known[:, some], axis=0)
-    return np.where(windows.present[:, None], np.where(np.isfinite(known), known, usual), 0.0)
 
 
 def absent(neutral: dict[str, float]) -> Described:
