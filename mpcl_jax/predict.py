@@ -5,7 +5,11 @@
     model = open_model("runs/dataset")
     shares = predict(model, {"eeg": eeg, "video": video})  # [N, C], in the order of model.spec.emotions
 
-Any subset of the run's modalities will do; what is absent is recalled or left out (docs/method.md).
+Any subset of the run's modalities will do; what is absent is recalled or left out (docs/method.md). A feature that
+is missing is NaN: it becomes the median of the training part. For a run that standardised each subject
+(`config.data.per_subject_standardise`) say whose window each row is:
+
+    shares = predict(model, {"eeg": eeg, "video": video}, subject=subject)  # [N] ids
 """
 
 import json
@@ -16,16 +20,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mpcl_jax.batch import Batch, DataFileError, DataSpec
+from mpcl_jax.batch import LARGEST_VALUE, Batch, DataFileError, DataSpec, first_value
 from mpcl_jax.config import resolve
-from mpcl_jax.data.normalise import Normalisation, apply_normalisation
+from mpcl_jax.data.normalise import Normalisation, apply_normalisation, standardised
 from mpcl_jax.model.mpcl import build
 from mpcl_jax.settings import Config
 from mpcl_jax.train.checkpoint import newest_of_fold, read_chosen_model, read_normalisation
-from mpcl_jax.train.devices import compiled
+from mpcl_jax.train.devices import compiled, keep_compiled_programs
 from mpcl_jax.train.state import variables
 
-LARGEST = 1024  # rows of one call; more are predicted in calls of this size
+LARGEST, BLOCK = 1024, 64  # rows of one call; with 1 the only sizes that are compiled
+# Windows of a subject without which its own mean and sd are not known: of 10 values the sd is off by about a quarter.
+LEAST_WINDOWS = 10
+FARTHEST = 1e15  # sds from the training mean; beyond it squares overflow float32 inside the model
 
 
 class FinishedModel(NamedTuple):
@@ -36,20 +43,31 @@ class FinishedModel(NamedTuple):
     normalisation: Normalisation  # of its training part
     variables: dict[str, Any]
     forward: Any  # compiled: (variables, signals, present) -> [B, C]; once per size of a call
+    per_subject: bool  # each subject's features were standardised by that subject's own windows
+
+    def __repr__(self):
+        """One line; the arrays would be a hundred thousand characters."""
+        shapes = ", ".join(f"{m} {list(shape)}" for m, shape in self.spec.shapes.items())
+        return f"FinishedModel({len(self.spec.emotions)} emotions; {shapes}; per_subject={self.per_subject})"
 
 
 def open_model(run, fold: int = 0) -> FinishedModel:
     """Reads what predictions of `fold` were made with: chosen parameters, memory, statistics of the training part.
 
-    Raises DataFileError naming the file that is missing or damaged.
+    Compiled programs are kept on disk as those of a run are (`train.devices.keep_compiled_programs`), unless the run
+    has `config.log.keep_compiled` off or JAX was given a folder. Raises DataFileError naming the file that is missing
+    or damaged.
     """
     run = pathlib.Path(run)
     config, data = (_document(run / name) for name in ("config.json", "data.json"))
+    config = resolve(config)
+    if config.log.keep_compiled and jax.config.jax_compilation_cache_dir is None:
+        keep_compiled_programs()
     shapes = {m: tuple(shape) for m, shape in data["shapes"].items()}
     spec = DataSpec(tuple(data["emotions"]), tuple(data["valence"]), dict(data["groups"]), shapes)
     checkpoint = newest_of_fold(run / "folds" / f"{fold:02d}")
     normalisation, chosen = read_normalisation(checkpoint), read_chosen_model(checkpoint)
-    return finished_model(resolve(config), spec, normalisation, *chosen)._replace(notes=tuple(data["notes"]))
+    return finished_model(config, spec, normalisation, *chosen)._replace(notes=tuple(data["notes"]))
 
 
 def finished_model(config: Config, spec: DataSpec, norm: Normalisation, params, prototypes) -> FinishedModel:
@@ -62,34 +80,45 @@ def finished_model(config: Config, spec: DataSpec, norm: Normalisation, params, 
         return jnp.exp(model.apply(state, batch, train=False).log_probs)
 
     state = jax.device_put(variables(params, prototypes))
-    return FinishedModel(spec, (), norm, state, compiled(forward))
+    return FinishedModel(spec, (), norm, state, compiled(forward), config.data.per_subject_standardise)
 
 
-def predict(model: FinishedModel, signals: dict, present: dict | None = None) -> np.ndarray:
+def predict(model: FinishedModel, signals: dict, present: dict | None = None, subject=None) -> np.ndarray:
     """The distribution over emotions of each window, [N, C] float32, rows sum to 1.
 
-    `signals` m -> [N, T_m, F_m] in the units of the features the run was trained on; if the run standardised each
-    person (`model.notes` says so), standardised in the same way. A modality that is left out is absent in all
-    windows. `present` m -> [N] bool says in which windows a modality is there; default: in all.
+    `signals` m -> [N, T_m, F_m], or [N, F_m] where T_m is 1, in the units of the features the run was trained on, NaN
+    where a feature is missing. A modality that is left out, or of which a window has only NaN, is absent. `present`
+    m -> [N] bool says in which windows a modality is there; default: in all. `subject` [N]: whose window each row is,
+    only for a run that standardised each subject. The subject's own windows of this call are its statistics, so that
+    at least 10 (`LEAST_WINDOWS`) are wanted of every modality that a subject has, from all that it experienced.
 
     Raises ValueError naming the modality where names or shapes are not those of the run, where a number that is
-    present is not finite, or where a window has nothing at all.
+    present is infinite, beyond 1e30 or more than 1e15 sds from the training mean; where a window has nothing at all;
+    where `subject` is missing, given to a run that has no use for it, or has too few windows.
     """
     signals, present = _checked(model.spec, signals, present or {})
+    signals = _of_subjects(model, signals, present, subject)
     signals = apply_normalisation(signals, present, model.normalisation)
+    for m, x in signals.items():
+        _refuse(m, x, FARTHEST, "in sds from the training mean")
     count = len(next(iter(present.values())))
     shares = np.empty((count, len(model.spec.emotions)), np.float32)
-    for first in range(0, count, LARGEST):
-        part = slice(first, min(first + LARGEST, count))
-        size = bucket(part.stop - part.start)
+    first = 0
+    while first < count:
+        size = bucket(count - first)
+        part = slice(first, min(first + size, count))
         padded = [{m: _padded(x[part], size) for m, x in tree.items()} for tree in (signals, present)]
-        shares[part] = np.asarray(model.forward(model.variables, *padded))[: part.stop - part.start]
+        shares[part] = np.asarray(model.forward(model.variables, *padded))[: part.stop - first]
+        first = part.stop
+    bad = np.flatnonzero(~np.isfinite(shares).all(axis=1))
+    if len(bad):
+        raise ValueError(f"window {bad[0]}: its prediction is not a number; look at its largest features")
     return shares
 
 
-def bucket(count: int) -> int:
-    """The rows of the call that `count` windows are padded to: a power of 2, so that few sizes are compiled."""
-    return min(LARGEST, 1 << (count - 1).bit_length())
+def bucket(left: int) -> int:
+    """The rows of the next call where `left` windows are left: one of three, so that few programs are compiled."""
+    return LARGEST if left >= LARGEST else 1 if left == 1 else BLOCK
 
 
 def _padded(x: np.ndarray, size: int) -> np.ndarray:
@@ -97,14 +126,16 @@ def _padded(x: np.ndarray, size: int) -> np.ndarray:
 
 
 def _checked(spec: DataSpec, signals: dict, present: dict) -> tuple[dict, dict]:
+    """`signals` and `present` of all modalities, those that are absent with zeros."""
     unknown = [m for m in (*signals, *present) if m not in spec.shapes]
     if unknown or not signals:
         which = f"unknown modality {unknown[0]!r}" if unknown else "no modality is given"
         raise ValueError(f"{which}; the run has {', '.join(spec.shapes)}")
-    count = len(next(iter(signals.values())))
+    given = {m: _tokens(m, x, spec.shapes[m]) for m, x in signals.items()}
+    count = len(next(iter(given.values())))
     all_of, there = {}, {}
     for m, shape in spec.shapes.items():
-        x = np.asarray(signals.get(m, np.zeros((count, *shape))), np.float32)
+        x = given.get(m, np.zeros((count, *shape), np.float32))
         here = np.asarray(present.get(m, np.full(count, m in signals)), bool)
         if x.shape != (count, *shape) or here.shape != (count,):
             raise ValueError(
@@ -112,13 +143,54 @@ def _checked(spec: DataSpec, signals: dict, present: dict) -> tuple[dict, dict]:
             )
         if m not in signals and here.any():
             raise ValueError(f"{m}: present, but signals are not given")
-        if not np.isfinite(x[here]).all():
-            raise ValueError(f"{m}: holds numbers that are not finite; mark those windows in `present`")
-        all_of[m], there[m] = x, here
+        all_of[m], there[m] = x, here & ~np.isnan(x).all((1, 2))
+        _refuse(m, np.where(here[:, None, None], x, 0), LARGEST_VALUE, "write NaN where a feature is missing")
     nothing = np.flatnonzero(~np.stack(list(there.values())).any(axis=0))
     if len(nothing):
         raise ValueError(f"window {nothing[0]}: no modality is present")
     return all_of, there
+
+
+def _tokens(m: str, x, shape: tuple[int, int]) -> np.ndarray:
+    """The signals of a modality as float32, [N, F] as one token."""
+    x = np.asarray(x)
+    if x.dtype.kind not in "biuf" or x.ndim not in (2, 3):
+        raise ValueError(f"{m}: {x.dtype} of shape {x.shape}; wanted numbers [N, {shape[0]}, {shape[1]}]")
+    with np.errstate(over="ignore"):  # what does not fit is refused as infinite
+        x = x.astype(np.float32)
+    return x[:, None] if x.ndim == 2 else x
+
+
+def _refuse(m: str, x: np.ndarray, most: float, what: str) -> None:
+    bad = np.abs(x) > most
+    if bad.any():
+        where = f"window {np.argwhere(bad)[0][0]}, {first_value(x, bad)}"
+        raise ValueError(f"{m}: holds numbers that are not finite or beyond ±{most:g} ({where}); {what}")
+
+
+def _of_subjects(model: FinishedModel, signals: dict, present: dict, subject) -> dict:
+    """`signals` as the run had them: standardised by each subject's own windows where the run did that."""
+    if not model.per_subject:
+        if subject is not None:
+            raise ValueError("subject: this run did not standardise each subject; leave it out")
+        return signals
+    if subject is None:
+        raise ValueError(
+            "subject: this run standardised each subject by its own windows; give the features as they were measured "
+            f"and subject=[N] ids, with {LEAST_WINDOWS} or more windows of each subject"
+        )
+    subject = np.asarray(subject, str)
+    count = len(next(iter(present.values())))
+    if subject.shape != (count,):
+        raise ValueError(f"subject: shape {subject.shape}; wanted {(count,)}, one id per window")
+    for m, here in present.items():
+        names, windows = np.unique(subject[here], return_counts=True)
+        if (windows < LEAST_WINDOWS).any():
+            name, few = next((n, k) for n, k in zip(names, windows, strict=True) if k < LEAST_WINDOWS)
+            raise ValueError(
+                f"{m}: subject {name} has {few} windows; wanted at least {LEAST_WINDOWS} to standardise them, or none"
+            )
+    return standardised(signals, present, subject)[0]
 
 
 def _document(file: pathlib.Path) -> dict:

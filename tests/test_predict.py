@@ -1,6 +1,7 @@
 """Predictions for new arrays are those of the run, for any subset of modalities and any number of windows."""
 
 import json
+import shutil
 from functools import partial
 
 import jax
@@ -9,7 +10,8 @@ import pytest
 from run_fixture import quick_options, quickly_prepared, tiny_config
 
 from mpcl_jax import predict as module
-from mpcl_jax.batch import DataFileError
+from mpcl_jax.batch import DataFileError, take
+from mpcl_jax.data.normalise import standardise_per_subject
 from mpcl_jax.predict import bucket, open_model, predict
 from mpcl_jax.train.loop import train_folds
 
@@ -41,7 +43,7 @@ def test_a_window_is_predicted_alike_alone_and_among_many(finished, monkeypatch)
     run, predictions, model = finished
     together = predict(model, *arrays(run, predictions.rows[:7]))
     alone = [predict(model, *arrays(run, predictions.rows[i : i + 1]))[0] for i in range(7)]
-    monkeypatch.setattr(module, "LARGEST", 4)  # in calls of 4 and 3
+    monkeypatch.setattr(module, "LARGEST", 4)  # in calls of 4 and 3, which are padded to 64
     in_parts = predict(model, *arrays(run, predictions.rows[:7]))
     np.testing.assert_allclose(alone, together, atol=1e-6)
     np.testing.assert_allclose(in_parts, together, atol=1e-6)
@@ -64,8 +66,8 @@ def test_few_sizes_are_compiled(finished):
     run, predictions, model = finished
     for count in range(1, 9):
         predict(model, *arrays(run, predictions.rows[:count]))
-    assert model.forward._cache_size() <= 6  # 1, 2, 4, 8; 24 of the test above, padded to 32
-    assert [bucket(n) for n in (1, 2, 3, 5, 1000, 1024)] == [1, 2, 4, 8, 1024, 1024]
+    assert model.forward._cache_size() <= 3  # 1 and 64, and 4 of the test above
+    assert [bucket(n) for n in (1, 2, 64, 65, 1023, 1024, 5000)] == [1, 64, 64, 64, 64, 1024, 1024]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,17 @@ def test_few_sizes_are_compiled(finished):
         (lambda s: s | {"ecg": s["eeg"]}, "unknown modality 'ecg'"),
         (lambda s: s | {"eeg": s["eeg"][:, :, 1:]}, "eeg: shapes"),
         (lambda s: s | {"eeg": np.full_like(s["eeg"], np.inf)}, "eeg: holds numbers that are not finite"),
+        (lambda s: s | {"gsr": changed(s["gsr"], 1e300)}, "gsr: .*window 1, feature 3 is inf"),
+        (
+            lambda s: s | {"gsr": changed(s["gsr"], 1e38)},
+            r"gsr: .*beyond ±1e\+30 \(window 1, feature 3 is 1e\+38",
+        ),
+        (
+            lambda s: s | {"gsr": changed(s["gsr"], -1e25)},
+            r"gsr: .*beyond ±1e\+15 \(window 1, feature 3 .*sds from",
+        ),
+        (lambda s: s | {"gsr": s["gsr"].astype(str)}, "gsr: <U.* of shape .*; wanted numbers"),
+        (lambda s: s | {"eeg": s["eeg"][:, 0]}, "eeg: shapes"),
     ],
 )
 def test_wrong_arrays_are_named(finished, change, said):
@@ -82,6 +95,85 @@ def test_wrong_arrays_are_named(finished, change, said):
     signals, _ = arrays(run, predictions.rows[:2])
     with pytest.raises(ValueError, match=said):
         predict(model, change(signals))
+
+
+def changed(x, value):
+    """`x` [2, 1, F] in float64 with `value` as feature 3 of window 1."""
+    x = x.astype(np.float64)
+    x[1, 0, 3] = value
+    return x
+
+
+def test_what_is_far_but_not_refused_is_predicted(finished):
+    run, predictions, model = finished
+    signals, _ = arrays(run, predictions.rows[:2])
+    shares = predict(model, signals | {"gsr": changed(signals["gsr"], 1e14)})
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_missing_feature_is_the_median_of_the_training_part(finished):
+    run, predictions, model = finished
+    signals, _ = arrays(run, predictions.rows[:2])
+    median = model.normalisation.median["gsr"][0, 3]
+    training_part = take(run.recordings, run.split.folds[0].train)
+    assert median == np.median(training_part.signals["gsr"][training_part.present["gsr"], 0, 3])
+    missing = predict(model, signals | {"gsr": changed(signals["gsr"], np.nan)})
+    np.testing.assert_array_equal(missing, predict(model, signals | {"gsr": changed(signals["gsr"], median)}))
+    without = {m: x for m, x in signals.items() if m != "gsr"}
+    nothing = predict(model, signals | {"gsr": np.full_like(signals["gsr"], np.nan)})
+    np.testing.assert_array_equal(nothing, predict(model, without))
+
+
+def test_features_without_tokens_are_one_token(finished):
+    run, predictions, model = finished
+    signals, _ = arrays(run, predictions.rows[:2])
+    shares = predict(model, signals | {"gsr": signals["gsr"][:, 0]})
+    np.testing.assert_array_equal(shares, predict(model, signals))
+
+
+def test_a_run_that_standardised_each_subject_is_given_the_subject(finished):
+    run, predictions, model = finished
+    own = model._replace(per_subject=True)
+    signals, present = arrays(run, predictions.rows)  # 24 windows of two subjects
+    subject = run.recordings.subject[predictions.rows]
+    as_in_the_run = standardise_per_subject(take(run.recordings, predictions.rows)).signals
+    shares = predict(own, signals, present, subject)
+    np.testing.assert_array_equal(shares, predict(model, as_in_the_run, present))
+    for given, said in (
+        ({}, "subject: this run standardised each subject by its own windows"),
+        ({"subject": subject[:-1]}, "subject: shape .* one id per window"),
+        ({"subject": np.r_[["new"], subject[1:]]}, "eeg: subject new has 1 windows; wanted at least 10"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            predict(own, signals, present, **given)
+    with pytest.raises(ValueError, match="subject: this run did not standardise"):
+        predict(model, signals, present, subject)
+
+
+def test_the_model_says_what_it_is_in_one_line(finished):
+    _, _, model = finished
+    assert len(repr(model)) < 150 and "10 emotions; eeg [18, 5]" in repr(model)
+    assert not model.per_subject
+
+
+def test_opening_a_run_says_nothing_and_keeps_compiled_programs(
+    finished, tmp_path, monkeypatch, caplog, capfd
+):
+    run, _, _ = finished
+    shutil.copytree(run.workdir, tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config["data"]["per_subject_standardise"] = True
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    kept, before = [], jax.config.jax_compilation_cache_dir
+    monkeypatch.setattr(module, "keep_compiled_programs", lambda: kept.append(True))
+    assert open_model(tmp_path / "run").per_subject
+    assert len(kept) == (before is None)  # a folder that JAX was given stays
+    try:
+        jax.config.update("jax_compilation_cache_dir", None)
+        open_model(tmp_path / "run")
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+    assert kept and not caplog.records and capfd.readouterr() == ("", "")
 
 
 def test_a_window_with_nothing_is_named(finished):

@@ -69,10 +69,14 @@ def find_checkpoint(
 
 
 def array_names(part: pathlib.Path) -> list[str]:
-    """Names of the arrays in one part of an Orbax checkpoint: "state.step", "mean.eeg". Raises DataFileError."""
+    """Names of the arrays in one part of an Orbax checkpoint: "state.step", "mean.eeg"; those that are None left out.
+
+    Raises DataFileError.
+    """
     try:
         found = json.loads((part / "_METADATA").read_text(encoding="utf-8"))["tree_metadata"].values()
-        names = [".".join(str(step["key"]) for step in leaf["key_metadata"]) for leaf in found]
+        kept = [leaf["key_metadata"] for leaf in found if leaf["value_metadata"]["value_type"] != "None"]
+        names = [".".join(str(step["key"]) for step in steps) for steps in kept]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataFileError(part, f"holds no list of its arrays ({_first_line(error)})") from error
     return names

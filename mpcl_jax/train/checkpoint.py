@@ -27,6 +27,7 @@ import orbax.checkpoint as ocp
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data.normalise import Normalisation
+from mpcl_jax.inspection.memory import array_names, read_arrays
 from mpcl_jax.model.prototypes import Prototypes
 from mpcl_jax.train import processes, sums
 from mpcl_jax.train.endings import TrainingError
@@ -244,8 +245,8 @@ def newest_of_fold(fold: pathlib.Path) -> pathlib.Path:
 def read_chosen_model(checkpoint: pathlib.Path) -> tuple[dict[str, Any], Prototypes | None]:
     """The parameters and prototypes that predictions are made with, as NumPy arrays, without the model."""
     training = _read_numpy(checkpoint / "state")
-    source = training["state"] if training["best"] is None else training["best"]
-    memory = source["prototypes"]
+    source = training.get("best", training["state"])
+    memory = source.get("prototypes")
     return source["params"], None if memory is None else Prototypes(**memory)
 
 
@@ -262,7 +263,12 @@ def read_normalisation(folder: pathlib.Path) -> Normalisation:
 
 
 def _read_numpy(part: pathlib.Path) -> dict[str, Any]:
-    with ocp.PyTreeCheckpointer() as reader:
-        tree = reader.metadata(part.absolute()).item_metadata.tree
-        wanted = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
-        return reader.restore(part.absolute(), restore_args=wanted)
+    """The arrays of a part in nested dicts, without Orbax, which warns of files that parts do not have."""
+    tree: dict[str, Any] = {}
+    for name, x in read_arrays(part, tuple(array_names(part))).items():
+        *outer, last = name.split(".")
+        node = tree
+        for key in outer:
+            node = node.setdefault(key, {})
+        node[last] = x
+    return tree
