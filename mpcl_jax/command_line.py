@@ -7,13 +7,13 @@ import ast
 import difflib
 import pathlib
 import runpy
-import sys
 import traceback
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from mpcl_jax.config import LEAVES, ConfigError, check_each, nearest, not_a_setting, plain, resolve
+from mpcl_jax.neighbours import neighbours_of
 from mpcl_jax.settings import Config
 
 
@@ -37,8 +37,8 @@ def from_command_line(file: str, arguments: list[str]) -> Config:
 def read_config_file(file: str) -> ConfigDict | dict:
     """What `get_config()` of a config file returns.
 
-    The file is Python and is executed; it may import its neighbours (`from configs import dataset`) from wherever the
-    command is started. Raises ConfigError naming file and line where that fails.
+    The file is Python and is executed; it may import its neighbours (`from configs import dataset` or `import
+    dataset`) from wherever the command is started. Raises ConfigError naming file and line where that fails.
     """
     path = pathlib.Path(file)
     if not path.is_file():
@@ -47,20 +47,17 @@ def read_config_file(file: str) -> ConfigDict | dict:
         raise ConfigError(f"--config {file}: there is no such file; {hint}")
     if path.suffix != ".py":
         raise ConfigError(f"--config {file}: must be a Python file (.py) with a function get_config()")
-    above = str(path.resolve().parent.parent)
-    sys.path.insert(0, above)
     try:
-        made = runpy.run_path(str(path))
-        if not callable(made.get("get_config")):
-            raise ConfigError(f"--config {file}: has no function get_config()")
-        settings = made["get_config"]()
+        with neighbours_of(path):
+            made = runpy.run_path(str(path))
+            if not callable(made.get("get_config")):
+                raise ConfigError(f"--config {file}: has no function get_config()")
+            settings = made["get_config"]()
     except ConfigError:
         raise
     except Exception as error:  # the user's own code, which can raise anything
         text = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ConfigError(f"--config {file}: {_place(error, path)}: {text}") from error
-    finally:
-        sys.path.remove(above)
     if not isinstance(settings, ConfigDict | dict):
         raise ConfigError(
             f"--config {file}: get_config() returns {type(settings).__name__}; it must return the settings"

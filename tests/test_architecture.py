@@ -17,7 +17,7 @@ PACKAGE = ROOT / "mpcl_jax"
 # A module imports only from rows above its own.
 ROWS = (
     # What everybody speaks of: settings, the data contract, the measures.
-    "allowed batch labels metrics benchmark.statistics",
+    "allowed batch labels metrics benchmark.statistics output neighbours",
     "data.settings model.settings",
     "settings",
     "config",
@@ -110,6 +110,7 @@ RUNS_CODE = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "im
 MAY_RUN_CODE = {
     "data.guarded_child": {"importlib"},
     "command_line": {"runpy"},
+    "neighbours": {"importlib"},
     "environment": {"importlib"},
 }
 # Who may catch every Exception: both pass it on in words, at a border to code that is not ours.

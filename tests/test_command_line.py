@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -172,16 +173,37 @@ def test_a_workdir_that_can_not_be_written_is_refused(tmp_path):
     assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
-def test_a_config_imports_its_neighbours_from_wherever_the_command_is_started(tmp_path, monkeypatch):
-    folder, elsewhere = tmp_path / "of_a_project", tmp_path / "elsewhere"
-    folder.mkdir()
-    elsewhere.mkdir()
-    (folder / "base.py").write_text("EPOCHS = 3\n")
-    (folder / "mine.py").write_text(
-        "from mpcl_jax.config import default\nfrom of_a_project import base\n\n\n"
-        "def get_config():\n    config = default()\n    config.train.epochs = base.EPOCHS\n    return config\n"
+def project(folder: pathlib.Path, line: str, epochs: int) -> str:
+    """A config file in folder/configs that takes the number of epochs from its neighbour base.py by `line`."""
+    (folder / "configs").mkdir(parents=True)
+    (folder / "configs" / "base.py").write_text(f"EPOCHS = {epochs}\n")
+    (folder / "shared.py").write_text(f"SEED = {epochs}\n")
+    file = folder / "configs" / "mine.py"
+    file.write_text(
+        f"import shared\nfrom mpcl_jax.config import default\n{line}\n\n\ndef get_config():\n    c = default()\n"
+        "    c.train.epochs, c.seed = base.EPOCHS, shared.SEED\n    return c\n"
     )
+    return str(file)
+
+
+@pytest.mark.parametrize("line", ["from configs import base", "import base", "import configs.base as base"])
+def test_the_neighbours_of_a_config_are_found_by_file(tmp_path, monkeypatch, line):
+    files = [project(tmp_path / str(epochs), line, epochs) for epochs in (3, 4)]
+    # The current folder holds a package of the same name, and modules of both names are imported already.
+    elsewhere = tmp_path / "elsewhere"
+    project(elsewhere, line, 5)
+    (elsewhere / "configs" / "__init__.py").write_text("")
     monkeypatch.chdir(elsewhere)
-    before = list(sys.path)
-    assert from_command_line(str(folder / "mine.py"), []).train.epochs == 3
-    assert sys.path == before
+    monkeypatch.syspath_prepend(str(elsewhere))
+    for name in ("configs", "base"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    before = list(sys.path), dict(sys.modules), list(sys.meta_path)
+    read = [from_command_line(file, []) for file in files]
+    assert [(config.train.epochs, config.seed) for config in read] == [(3, 3), (4, 4)]
+    assert (list(sys.path), dict(sys.modules), list(sys.meta_path)) == before
+
+
+def test_a_neighbour_with_the_name_of_a_library_replaces_nothing(tmp_path):
+    file = project(tmp_path, "import random, base", 3)
+    (tmp_path / "configs" / "random.py").write_text("raise SystemExit('the neighbour was imported')\n")
+    assert from_command_line(file, []).train.epochs == 3
