@@ -32,6 +32,7 @@ from mpcl_jax.data.npz_reader import parse_npz
 from mpcl_jax.environment import code_version
 from mpcl_jax.inspection.run_files import join_folds, read_json
 from mpcl_jax.inspection.tested import Tested, read_tested
+from mpcl_jax.output import any_output
 
 WHAT = ("slope", "bold", "timid")
 BY_MEMORY = "MPCL, doubt by memory"
@@ -100,6 +101,7 @@ def rows_of(of_runs: list[dict[str, np.ndarray]]) -> list[dict[str, str]]:
     return rows
 
 
+@any_output()
 def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False

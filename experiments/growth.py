@@ -34,6 +34,7 @@ from command_words import PLACES, without
 from mpcl_jax.batch import Batch, DataSpec
 from mpcl_jax.environment import code_version
 from mpcl_jax.model.mpcl import build
+from mpcl_jax.output import any_output
 from mpcl_jax.settings import Config
 from mpcl_jax.train.devices import compiled
 from mpcl_jax.train.state import create_training, make_optimizer
@@ -141,6 +142,7 @@ def write_csv(points: list[Point], note: str, out: pathlib.Path) -> None:
         writer.writerows([f"{x:.6g}" if isinstance(x, float) else x for x in point] for point in points)
 
 
+@any_output()
 def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--axes", default=",".join(POINTS), help="some of " + ",".join(POINTS))

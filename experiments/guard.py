@@ -23,6 +23,7 @@ from measured import Ready, make_ready
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.command_line import from_command_line
 from mpcl_jax.config import ConfigError
+from mpcl_jax.output import any_output
 from mpcl_jax.train import step
 
 
@@ -64,6 +65,7 @@ def measure(ready: Ready, bare: Ready, pairs: int) -> np.ndarray:
     return np.array(taken[1:])
 
 
+@any_output()
 def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--config", default="configs/dataset.py")

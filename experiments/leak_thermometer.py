@@ -20,6 +20,7 @@ from mpcl_jax.benchmark.table_text import short, spoken
 from mpcl_jax.command_line import from_command_line
 from mpcl_jax.config import ConfigError
 from mpcl_jax.experiment import run_baselines
+from mpcl_jax.output import any_output
 from mpcl_jax.settings import Config
 from mpcl_jax.train.devices import keep_compiled_programs
 from mpcl_jax.train.endings import TrainingError
@@ -61,6 +62,7 @@ def compared(leaky: Table, honest: Table, kind: str) -> str:
     return "\n".join([*lines, "", sentence])
 
 
+@any_output()
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument(
@@ -72,7 +74,6 @@ def main():
     )
     parser.add_argument("--workdir", type=pathlib.Path, help="default: runs/thermometer/<name of the config>")
     asked, overrides = parser.parse_known_args()
-    sys.stdout.reconfigure(errors="replace")
     data = [f"--config.data.path={asked.data}"] if asked.data else []
     try:
         config = from_command_line(asked.config, [*data, *overrides])

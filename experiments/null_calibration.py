@@ -35,6 +35,7 @@ from mpcl_jax.data.protocols import Split, make_split
 from mpcl_jax.data.settings import ProtocolConfig, SimulateConfig
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.environment import code_version
+from mpcl_jax.output import any_output
 from mpcl_jax.settings import BenchmarkConfig
 from mpcl_jax.train.folds import device_rows
 from mpcl_jax.train.loop import train_folds
@@ -237,6 +238,7 @@ def write_results(name: str, lines: list[list], few: dict, made_by: str) -> str:
     return text
 
 
+@any_output()
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--worlds", type=int, default=200)

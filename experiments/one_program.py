@@ -26,6 +26,7 @@ from mpcl_jax.benchmark.pieces import ground_of
 from mpcl_jax.command_line import from_command_line
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data import pipeline
+from mpcl_jax.output import any_output
 from mpcl_jax.settings import Config
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import Run, prepare, with_other_folds
@@ -84,6 +85,7 @@ def timed(make, config: Config, asked: list[tuple[int, int]]) -> Taken:
     return Taken(len(asked), len(seen), taken)
 
 
+@any_output()
 def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False

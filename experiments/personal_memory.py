@@ -32,6 +32,7 @@ from mpcl_jax.inspection.run_files import join_folds, read_json
 from mpcl_jax.inspection.tested import Tested, read_tested
 from mpcl_jax.metrics import scores
 from mpcl_jax.model.personal_memory import FLOOR, adapt, write_trials
+from mpcl_jax.output import any_output
 from mpcl_jax.settings import Config
 
 RECALLED, MEAN = f"{METHOD}, recalled by query", f"{METHOD}, mean surprise"
@@ -146,6 +147,7 @@ def difference(kl: np.ndarray, other: np.ndarray) -> str:
     return f"{against.difference:+.4f} [{against.low:+.4f}, {against.high:+.4f}]"
 
 
+@any_output()
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(

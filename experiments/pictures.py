@@ -10,6 +10,7 @@ import argparse
 import pathlib
 
 from mpcl_jax.inspection.run_files import read_run
+from mpcl_jax.output import any_output
 from mpcl_jax.plots.memory import cooccurrence_maps
 from mpcl_jax.plots.style import styled
 from mpcl_jax.report.pictures import TRUTHS, cooccurrences
@@ -17,6 +18,7 @@ from mpcl_jax.report.pictures import TRUTHS, cooccurrences
 PICTURES = pathlib.Path(__file__).resolve().parent.parent / "docs" / "pictures"
 
 
+@any_output()
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", help="folder of a finished run")

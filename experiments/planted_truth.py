@@ -24,6 +24,7 @@ import numpy as np
 from mpcl_jax.config import resolve
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.labels import cooccurrence_of
+from mpcl_jax.output import any_output
 from mpcl_jax.train.checkpoint import read_prototypes
 from mpcl_jax.train.evaluate import load_predictions
 
@@ -89,6 +90,7 @@ def measure(run: pathlib.Path) -> dict:
     }
 
 
+@any_output()
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=pathlib.Path, nargs="+", help="folder of a finished run")

@@ -13,6 +13,7 @@ from mpcl_jax.batch import Recordings
 from mpcl_jax.data.protocols import DMER_PEOPLE, make_split
 from mpcl_jax.data.settings import PROTOCOLS, ProtocolConfig, SimulateConfig
 from mpcl_jax.data.simulate import simulate
+from mpcl_jax.output import any_output
 from mpcl_jax.plots.protocols import split_grid
 from mpcl_jax.plots.style import styled
 
@@ -28,6 +29,7 @@ def dmer_ids() -> Recordings:
     return made._replace(subject=subject, trial=trial)
 
 
+@any_output()
 def main():
     made, _ = simulate(SimulateConfig(subjects=8, clips=8, windows=5))
     PICTURES.mkdir(parents=True, exist_ok=True)

@@ -43,6 +43,7 @@ from mpcl_jax.config import ConfigError
 from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.environment import code_version, machine
 from mpcl_jax.model.mpcl import build
+from mpcl_jax.output import any_output
 from mpcl_jax.settings import Config
 from mpcl_jax.train.devices import keep_compiled_programs
 from mpcl_jax.train.folds import (
@@ -223,6 +224,7 @@ def scale(config: Config, devices: list[int], effort: Effort) -> tuple[list[Meas
         return measure(prepare(config, pathlib.Path(workdir)), devices, effort)
 
 
+@any_output()
 def main(words: list[str]) -> None:
     parser = options()
     arguments, overrides = parser.parse_known_args(words)

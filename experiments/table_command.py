@@ -19,6 +19,7 @@ from mpcl_jax.benchmark.pieces import Ground
 from mpcl_jax.command_line import from_command_line
 from mpcl_jax.config import ConfigError
 from mpcl_jax.environment import code_version, machine
+from mpcl_jax.output import any_output
 from mpcl_jax.plots.style import styled
 from mpcl_jax.settings import Config
 from mpcl_jax.train.endings import DISK, NOT_FINITE, STOPPED, StorageError, TrainingError
@@ -83,6 +84,7 @@ def positive(text: str) -> int:
     return number
 
 
+@any_output()
 def run_command(
     text: str,
     make: Callable[[Asked, StopRequest], None],
@@ -97,7 +99,6 @@ def run_command(
     kinds of the experiment, the first by default.
     """
     parsed, overrides = options(text, seeds, of).parse_known_args()
-    sys.stdout.reconfigure(errors="replace")
     with ending():
         asked = _asked(parsed, overrides, settings)
         asked.store.mkdir(parents=True, exist_ok=True)

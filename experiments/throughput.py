@@ -58,6 +58,7 @@ from mpcl_jax.command_line import from_command_line
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.environment import code_version, machine
+from mpcl_jax.output import any_output
 from mpcl_jax.predict import LARGEST, finished_model, predict
 from mpcl_jax.settings import Config
 from mpcl_jax.train.ahead import compiled_meanwhile
@@ -238,6 +239,7 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
+@any_output()
 def main(words: list[str]) -> None:
     parser = options()
     arguments, overrides = parser.parse_known_args(words)

@@ -13,6 +13,7 @@ from mpcl_jax.config import ConfigError
 from mpcl_jax.data import check_dmer, check_folder, check_wesad
 from mpcl_jax.data.faults import Examined, Fault
 from mpcl_jax.data.settings import DmerConfig, WesadConfig
+from mpcl_jax.output import any_output
 
 
 def examine(path: str, kind: str) -> Examined:
@@ -56,6 +57,7 @@ def to_json(examined: Examined) -> str:
     return json.dumps({"faults": faults, "summary": examined.summary._asdict()}, indent=1)
 
 
+@any_output()
 def main() -> None:
     """Prints the faults and a summary; the exit code says whether there are any."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -63,7 +65,6 @@ def main() -> None:
     parser.add_argument("--kind", required=True, choices=("dmer", "wesad", "folder"))
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     asked = parser.parse_args()
-    sys.stdout.reconfigure(errors="replace")  # a terminal that lacks the arrow must not end the check
     examined = examine(asked.path, asked.kind)
     print((to_json if asked.json else to_text)(examined))
     sys.exit(1 if examined.faults else 0)

@@ -10,6 +10,7 @@ import sys
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.inspection.explanation import Explanation, Worth, explain, row_of
 from mpcl_jax.inspection.run_files import read_run
+from mpcl_jax.output import any_output
 
 
 def to_text(found: Explanation) -> str:
@@ -38,6 +39,7 @@ def _worth(part: Worth) -> str:
     return f"  {part.gain:+.4f}  {part.name}; it moved {moved}"
 
 
+@any_output()
 def main() -> None:
     """Prints the explanation; an unknown run or sample ends in one line and exit code 2."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -47,7 +49,6 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     asked = parser.parse_args()
-    sys.stdout.reconfigure(errors="replace")
     try:
         run = read_run(asked.run)
         found = explain(run, row_of(run, asked.sample))

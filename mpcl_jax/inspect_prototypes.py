@@ -17,6 +17,7 @@ from mpcl_jax.batch import GROUPS, DataFileError
 from mpcl_jax.inspection.compare import Matching, match_slots
 from mpcl_jax.inspection.memory import Memory, open_memory
 from mpcl_jax.inspection.slots import Near, Slot, bank_agreement, describe_slots, lift, never_reported
+from mpcl_jax.output import any_output
 
 
 def to_text(memory: Memory, slots: list[Slot]) -> str:
@@ -153,10 +154,10 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@any_output()
 def main() -> None:
     """Prints the memory; a folder without one ends in one line and exit code 2."""
     asked = parse_arguments()
-    sys.stdout.reconfigure(errors="replace")
     try:
         memory = open_memory(pathlib.Path(asked.run), fold=asked.fold, step=asked.step)
         if asked.against or asked.against_step is not None:

@@ -21,6 +21,7 @@ from absl import app, flags, logging
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.command_line import from_command_line
 from mpcl_jax.config import ConfigError, ProcessError
+from mpcl_jax.output import any_output
 from mpcl_jax.train.endings import ALONE, DISK, NOT_FINITE, STOPPED, StorageError, TrainingError
 from mpcl_jax.train.interrupt import listening
 from mpcl_jax.train.lock import only_run_in
@@ -33,9 +34,6 @@ def main(arguments: list[str]) -> None:
     """Runs the experiment; `arguments` are the program's name and the overrides of settings."""
     gc.set_threshold(100_000)  # tracing makes many small objects; looking through them takes a fifth of it
     logging.set_verbosity(logging.ERROR)  # Orbax tells of every file it writes
-    sys.stdout.reconfigure(
-        errors="replace"
-    )  # a terminal that lacks the arrows of the table must not end a run
     try:
         if CONFIG.value is None:
             raise ConfigError("--config is missing, e.g. --config configs/dataset.py")
@@ -90,4 +88,5 @@ def refuse(mistake: Exception, code: int = 2) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    with any_output():
+        app.run(main, flags_parser=parse_flags)

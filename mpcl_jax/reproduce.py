@@ -31,6 +31,7 @@ from typing import NamedTuple
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.benchmark.leaderboard import REFERENCE
 from mpcl_jax.inspection.run_files import read_csv
+from mpcl_jax.output import any_output
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PASS, DRIFT, FAIL = "PASS", "DRIFT", "FAIL"
@@ -129,6 +130,7 @@ def to_text(cells: list[Cell]) -> str:
     return "\n".join([*lines, ", ".join(counts)])
 
 
+@any_output()
 def main() -> None:
     """Makes the table again and prints what came out; the exit code says whether a cell fails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -138,7 +140,6 @@ def main() -> None:
     )
     parser.add_argument("--resume", action="store_true", help="go on with what an earlier call finished")
     asked = parser.parse_args()
-    sys.stdout.reconfigure(errors="replace")
     workdir = pathlib.Path("runs/reproduce") / asked.name
     try:
         file = ROOT / "experiments" / "results" / f"{asked.name}.csv"

@@ -14,6 +14,7 @@ import sys
 
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.benchmark.verification import Difference, check_run, check_shipped
+from mpcl_jax.output import any_output
 
 SHOWN = 50  # differences that are printed
 
@@ -22,6 +23,7 @@ def _line(difference: Difference) -> str:
     return f"{difference.file}: {difference.cell}: stored {difference.stored}, computed {difference.computed}"
 
 
+@any_output()
 def main() -> None:
     """Prints what differs and how much was compared; the exit code says whether anything differs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -32,7 +34,6 @@ def main() -> None:
         "--runs", type=pathlib.Path, help="folder of a shipped table's runs; default: runs/table/<name>"
     )
     asked = parser.parse_args()
-    sys.stdout.reconfigure(errors="replace")
     try:
         if asked.what.suffix == ".csv":
             found = check_shipped(asked.what, asked.runs or pathlib.Path("runs/table") / asked.what.stem)

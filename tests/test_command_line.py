@@ -151,6 +151,15 @@ def test_a_mistake_is_one_line_and_exit_code_2_before_jax(tmp_path, arguments, w
     assert words in ended.stderr
 
 
+def test_a_closed_stdout_changes_no_answer():
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "mpcl_jax.main"]
+    ended = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        "error: --config is missing, e.g. --config configs/dataset.py\n",
+    )
+
+
 def test_help_shows_the_few_flags_without_jax(tmp_path):
     ended = start(tmp_path, "--help")
     assert (ended.returncode, ended.stderr) == (0, "")

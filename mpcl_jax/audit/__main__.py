@@ -18,8 +18,10 @@ from mpcl_jax.audit.verdict import audit, to_json, to_text
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data import pipeline
+from mpcl_jax.output import any_output
 
 
+@any_output()
 def main() -> None:
     """Prints every finding; the exit code says whether one of them is a leak."""
     parser = argparse.ArgumentParser(prog="python -m mpcl_jax.audit", description=__doc__.splitlines()[0])
@@ -27,7 +29,6 @@ def main() -> None:
     parser.add_argument("--data", default="", help="where its recordings are now; default: config.data.path")
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     asked = parser.parse_args()
-    sys.stdout.reconfigure(errors="replace")
     try:
         settings = read_settings(asked.run).data
         if asked.data:

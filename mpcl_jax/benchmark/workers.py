@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.config import ConfigError
+from mpcl_jax.output import any_output
 from mpcl_jax.train.endings import AT_ONCE, Stopped, StorageError, TrainingError
 from mpcl_jax.train.interrupt import StopRequest
 
@@ -199,6 +200,7 @@ def _end_with_the_parent() -> None:
     os._exit(AT_ONCE)
 
 
+@any_output()
 def _do(piece: Piece) -> None:
     """Does a piece in this process; every line that it prints bears its name."""
     stop = StopRequest()
@@ -226,6 +228,6 @@ class _Lines(io.TextIOBase):
         bare = (line.strip().removeprefix(last).strip() for line in lines)
         named = "".join(f"{self._name}  {line}\n" for line in bare if line)
         if named:
-            encoding = self._stream.encoding or "utf-8"
-            os.write(self._stream.fileno(), named.encode(encoding, errors="replace"))
+            self._stream.write(named)
+            self._stream.flush()
         return len(text)

@@ -7,10 +7,12 @@ import sys
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.config import ConfigError
 from mpcl_jax.inspection.run_files import read_run
+from mpcl_jax.output import any_output
 from mpcl_jax.plots.memory import METHODS
 from mpcl_jax.report.page import comparison_page, run_page, write_page
 
 
+@any_output()
 def main() -> None:
     """Writes RUN/report.html, or comparison.html; a folder that is no run ends in one line and exit code 2."""
     parser = argparse.ArgumentParser(prog="python -m mpcl_jax.report", description=__doc__)
@@ -22,7 +24,6 @@ def main() -> None:
         "--prototypes", choices=METHODS, default="pca", help="how a run's prototypes are placed in the plane"
     )
     asked = parser.parse_args()
-    sys.stdout.reconfigure(errors="replace")
     several = len(asked.run) > 1
     file = pathlib.Path(
         asked.output or ("comparison.html" if several else pathlib.Path(asked.run[0], "report.html"))

@@ -48,7 +48,7 @@ def warn(text: str) -> None:
 
 def _whole_lines(path: pathlib.Path):
     """The entries of a log; a last line that a kill cut short is left out."""
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         if line.endswith("}"):
             yield json.loads(line)
 
@@ -87,14 +87,15 @@ class Ticker:
         self._label, self._epochs, self._samples = label, epochs, samples_per_epoch
         self._start, self._first = time.monotonic(), done
         self._every = max(1, epochs // LINES_PER_FOLD)
-        self._bar = None
-        if sys.stdout.isatty():
+        self._bar, console = None, Console()
+        # Rich draws nothing at all before the end where it cannot redraw, and a notebook's stream may not know.
+        if getattr(sys.stdout, "isatty", bool)() and not console.is_dumb_terminal:
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=24),
                 TextColumn("{task.fields[report]}"),
                 TimeRemainingColumn(),
-                console=Console(),
+                console=console,
             )
             self._task = self._bar.add_task(label, total=epochs, completed=done, report="compiling …")
             self._bar.start()

@@ -1,0 +1,105 @@
+"""Commands print into whatever stdout and stderr are: closed, a notebook's, a pipe whose reader is gone."""
+
+import io
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mpcl_jax import check_data, explain, inspect_prototypes, reproduce, verify
+from mpcl_jax.audit import __main__ as audit
+from mpcl_jax.output import any_output
+from mpcl_jax.report import __main__ as report
+from mpcl_jax.train.progress import Ticker
+
+
+class Plain:
+    """A stream that can do nothing but take text."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text: str) -> None:
+        self.text += text
+
+    def flush(self) -> None:
+        pass
+
+
+COMMANDS = {
+    check_data: ["--kind=folder"],
+    explain: ["--sample=a@0"],
+    **dict.fromkeys((inspect_prototypes, reproduce, verify, audit, report), []),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda module: module.__name__)
+@pytest.mark.parametrize("stream", [Plain, io.StringIO, lambda: None], ids=["plain", "StringIO", "none"])
+def test_commands_take_any_stream(tmp_path, monkeypatch, command, stream):
+    monkeypatch.setattr(sys, "argv", ["command", str(tmp_path / "nothing"), *COMMANDS[command]])
+    monkeypatch.setattr(sys, "stdout", stream())
+    before = sys.stdout
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code in (1, 2)
+    assert sys.stdout is before
+
+
+@pytest.fixture
+def pipe():
+    """(descriptor to read, text stream that writes ASCII), as Python makes one of a pipe."""
+    heard, told = os.pipe()
+    with open(told, "w", encoding="ascii") as stream:
+        yield heard, stream
+
+
+def test_what_the_encoding_lacks_is_replaced(monkeypatch, pipe):
+    heard, stream = pipe
+    monkeypatch.setattr(sys, "stdout", stream)
+    with any_output():
+        print("a → b", "\udce9")
+    assert os.read(heard, 99) == b"a ? b ?\n"
+    os.close(heard)
+
+
+def test_a_reader_that_goes_away_ends_nothing(monkeypatch, pipe):
+    heard, stream = pipe
+    monkeypatch.setattr(sys, "stdout", stream)
+    os.close(heard)
+    with any_output():
+        for _ in range(3):
+            print("x" * 9999, flush=True)
+        Ticker("fold 1 of 2", 4, 0, 8).update(4, {"loss": 1.0})
+        # What shares the descriptor can write as well.
+        ended = subprocess.run(["echo", "y"], stdout=stream.fileno(), check=False)
+    stream.write("after")
+    stream.flush()
+    assert ended.returncode == 0
+
+
+CLOSED = """
+import sys
+from mpcl_jax.output import any_output
+with any_output():
+    with open(sys.argv[1], "w") as file:
+        assert file.fileno() > 2
+        print("→", flush=True)
+        print("→", file=sys.stderr, flush=True)
+"""
+
+
+def test_closed_descriptors_are_not_given_to_files(tmp_path):
+    command = ["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", sys.executable, "-c", CLOSED, tmp_path / "file"]
+    assert subprocess.run(command, check=False).returncode == 0
+    assert (tmp_path / "file").read_text() == ""
+
+
+def test_a_terminal_that_cannot_redraw_gets_lines(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", "0")
+    ticker = Ticker("fold 1 of 2", 4, 0, 8)
+    ticker.update(4, {"loss": 1.0})
+    ticker.close()
+    assert "fold 1 of 2  epoch 4/4  loss 1.0000" in capsys.readouterr().out
