@@ -39,6 +39,7 @@ from mpcl_jax.settings import Config
 from mpcl_jax.train.devices import compiled
 from mpcl_jax.train.state import create_training, make_optimizer
 from mpcl_jax.train.step import make_train_step
+from mpcl_jax.train.surroundings import pin_settings
 
 BASE = {"samples": 64, "tokens": 4, "width": 32, "emotions": 10, "prototypes": 4, "folds": 1}
 POINTS = {
@@ -150,6 +151,7 @@ def main(words: list[str]) -> None:
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--out", type=pathlib.Path, default="experiments/results/growth.csv")
     asked = parser.parse_args(words)
+    pin_settings()
     axes = asked.axes.split(",")
     if unknown := [axis for axis in axes if axis not in POINTS]:
         parser.error(f"--axes: unknown {unknown[0]!r}; known: {', '.join(POINTS)}")

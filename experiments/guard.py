@@ -25,6 +25,7 @@ from mpcl_jax.command_line import from_command_line
 from mpcl_jax.config import ConfigError
 from mpcl_jax.output import any_output
 from mpcl_jax.train import step
+from mpcl_jax.train.surroundings import settle
 
 
 class _Sound:
@@ -73,6 +74,7 @@ def main(words: list[str]) -> None:
     arguments, overrides = parser.parse_known_args(words)
     try:
         config = from_command_line(arguments.config, overrides)
+        settle()
         with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
             readies = [make_ready(config, pathlib.Path(folder)) for folder in (one, two)]
             times = measure(*readies, arguments.pairs)

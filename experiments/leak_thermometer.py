@@ -26,6 +26,7 @@ from mpcl_jax.train.devices import keep_compiled_programs
 from mpcl_jax.train.endings import TrainingError
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import prepare
+from mpcl_jax.train.surroundings import settle
 
 LEAKY = "window80"
 HELD_OUT = {
@@ -77,6 +78,7 @@ def main():
     data = [f"--config.data.path={asked.data}"] if asked.data else []
     try:
         config = from_command_line(asked.config, [*data, *overrides])
+        settle()
         kind = asked.honest or config.protocol.kind
         if kind == LEAKY:
             raise ConfigError(

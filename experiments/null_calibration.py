@@ -41,6 +41,7 @@ from mpcl_jax.train.folds import device_rows
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.progress import MetricsLog
 from mpcl_jax.train.run import Run, prepare
+from mpcl_jax.train.surroundings import pin_settings
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 WORLD = SimulateConfig(subjects=10, clips=6, windows=2, emotions=6)
@@ -247,6 +248,7 @@ def main():
     parser.add_argument("--draws", type=int, default=2000, help="samples of each population of differences")
     parser.add_argument("--name", default="null_calibration")
     args = parser.parse_args()
+    pin_settings()
     command = (
         f"python experiments/null_calibration.py --worlds {args.worlds} --mpcl {args.mpcl} --planted {args.planted} "
         f"--draws {args.draws}"

@@ -30,6 +30,7 @@ from mpcl_jax.output import any_output
 from mpcl_jax.settings import Config
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import Run, prepare, with_other_folds
+from mpcl_jax.train.surroundings import settle
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
@@ -96,6 +97,7 @@ def main(words: list[str]) -> None:
     arguments, overrides = parser.parse_known_args(words)
     try:
         config = from_command_line(arguments.config, overrides)
+        settle()
         ground = ground_of(config)
         asked = list(itertools.product(range(arguments.seeds), ground.numbers))
         with mock.patch.object(pipeline, "load", lambda _: ground.recordings):

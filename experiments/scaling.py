@@ -54,6 +54,7 @@ from mpcl_jax.train.folds import (
     stack_keys,
 )
 from mpcl_jax.train.run import Run, prepare
+from mpcl_jax.train.surroundings import settle
 
 
 class Measured(NamedTuple):
@@ -233,6 +234,7 @@ def main(words: list[str]) -> None:
     keep_compiled_programs()
     try:
         config = from_command_line(arguments.config, overrides)
+        settle()
         measured, step = scale(config, devices, QUICK if arguments.quick else FULL)
     except (ConfigError, DataFileError) as mistake:
         parser.error(str(mistake))

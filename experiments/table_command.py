@@ -25,6 +25,7 @@ from mpcl_jax.settings import Config
 from mpcl_jax.train.endings import DISK, NOT_FINITE, STOPPED, StorageError, TrainingError
 from mpcl_jax.train.interrupt import StopRequest, listening
 from mpcl_jax.train.lock import only_run_in
+from mpcl_jax.train.surroundings import settle
 
 RESULTS = pathlib.Path(__file__).resolve().parent / "results"
 # A config may run one fold of several, for speed; a table tests everybody, unless the command line says otherwise.
@@ -101,6 +102,7 @@ def run_command(
     parsed, overrides = options(text, seeds, of).parse_known_args()
     with ending():
         asked = _asked(parsed, overrides, settings)
+        settle()
         asked.store.mkdir(parents=True, exist_ok=True)
         with only_run_in(asked.store), listening() as stop:
             make(asked, stop)

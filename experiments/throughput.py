@@ -64,6 +64,7 @@ from mpcl_jax.settings import Config
 from mpcl_jax.train.ahead import compiled_meanwhile
 from mpcl_jax.train.epoch import EVALUATION_BLOCK, padded_length
 from mpcl_jax.train.state import chosen_model
+from mpcl_jax.train.surroundings import settle
 
 
 def matmul_ceiling(effort: Effort) -> Measured:
@@ -245,6 +246,7 @@ def main(words: list[str]) -> None:
     arguments, overrides = parser.parse_known_args(words)
     try:
         config = from_command_line(arguments.config, overrides)
+        settle()
         if arguments.started:
             gc.set_threshold(100_000)  # as in mpcl_jax/main.py
             with tempfile.TemporaryDirectory() as workdir:

@@ -25,10 +25,12 @@ from mpcl_jax.train.evaluate import Predictions
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.lock import only_run_in
 from mpcl_jax.train.loop import train_folds
+from mpcl_jax.train.progress import warn
 from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.run_folder import fold_folder
 from mpcl_jax.train.selection_file import look, write_choices
 from mpcl_jax.train.storage import write_text
+from mpcl_jax.train.surroundings import settle
 
 REPORT_SECONDS = 600  # after which a report is given up
 
@@ -40,17 +42,17 @@ def run_experiment(config: Config, workdir: pathlib.Path, command: str, stop: St
     ProcessError before anything is compiled, Stopped when `stop` was asked and everything is saved, TrainingError
     and StorageError (`train/endings.py`).
     """
+    settle(config.distributed)
     if config.distributed.start == "off":
         return _experiment(config, workdir, command, stop)
-    processes.start(config.distributed)
     stop.take_signals()  # JAX has taken SIGTERM
     with only_run_in(workdir) if processes.is_first() else contextlib.nullcontext(), processes.together():
         return _experiment(config, workdir, command, stop)
 
 
 def _experiment(config: Config, workdir: pathlib.Path, command: str, stop: StopRequest) -> Table | None:
-    if config.log.keep_compiled:
-        keep_compiled_programs()
+    if config.log.keep_compiled and (reason := keep_compiled_programs()):
+        warn(f"compiled programs are not kept ({reason}); set XDG_CACHE_HOME to a folder that can be written")
     run = prepare(config, workdir)
     run = run._replace(board=_board(config, workdir), stop=stop)
     describe(run)

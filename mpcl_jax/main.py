@@ -42,10 +42,8 @@ def main(arguments: list[str]) -> None:
         require_writable(workdir)
         alone = config.distributed.start == "off"  # of several processes the first takes the lock, later
         with only_run_in(workdir) if alone else contextlib.nullcontext(), listening() as stop:
-            # Imported here, behind the checks: JAX takes a second to import.
-            from mpcl_jax.experiment import run_experiment
-
-            run_experiment(config, workdir, "python -m mpcl_jax.main " + " ".join(sys.argv[1:]), stop)
+            run = import_experiment()
+            run(config, workdir, "python -m mpcl_jax.main " + " ".join(sys.argv[1:]), stop)
     except (ConfigError, DataFileError) as mistake:
         refuse(mistake)
     except ProcessError as mistake:
@@ -59,6 +57,19 @@ def main(arguments: list[str]) -> None:
     except KeyboardInterrupt:  # or Stopped, which is one
         print("stopped; everything finished is saved, the same command goes on", file=sys.stderr)
         sys.exit(STOPPED)
+
+
+def import_experiment():
+    """`run_experiment`, imported behind the checks: JAX takes a second. Raises ConfigError for its variables."""
+    try:
+        from mpcl_jax.experiment import run_experiment
+    except ValueError as error:  # JAX reads its variables when it is imported
+        if "jax" not in str(error).lower():
+            raise
+        raise ConfigError(
+            f"an environment variable of JAX cannot be used ({error}); correct or unset it"
+        ) from error
+    return run_experiment
 
 
 def require_writable(workdir: pathlib.Path) -> None:

@@ -10,6 +10,8 @@ is missing is NaN: it becomes the median of the training part. For a run that st
 (`config.data.per_subject_standardise`) say whose window each row is:
 
     shares = predict(model, {"eeg": eeg, "video": video}, subject=subject)  # [N] ids
+
+JAX settings of the calling program (x64, promotion, guards) neither change the predictions nor are changed.
 """
 
 import json
@@ -28,6 +30,7 @@ from mpcl_jax.settings import Config
 from mpcl_jax.train.checkpoint import newest_of_fold, read_chosen_model, read_normalisation
 from mpcl_jax.train.devices import compiled, keep_compiled_programs
 from mpcl_jax.train.state import variables
+from mpcl_jax.train.surroundings import pinned_settings
 
 LARGEST, BLOCK = 1024, 64  # rows of one call; with 1 the only sizes that are compiled
 # Windows of a subject without which its own mean and sd are not known: of 10 values the sd is off by about a quarter.
@@ -51,6 +54,7 @@ class FinishedModel(NamedTuple):
         return f"FinishedModel({len(self.spec.emotions)} emotions; {shapes}; per_subject={self.per_subject})"
 
 
+@pinned_settings()
 def open_model(run, fold: int = 0) -> FinishedModel:
     """Reads what predictions of `fold` were made with: chosen parameters, memory, statistics of the training part.
 
@@ -70,6 +74,7 @@ def open_model(run, fold: int = 0) -> FinishedModel:
     return finished_model(config, spec, normalisation, *chosen)._replace(notes=tuple(data["notes"]))
 
 
+@pinned_settings()
 def finished_model(config: Config, spec: DataSpec, norm: Normalisation, params, prototypes) -> FinishedModel:
     """The same from what a training holds in memory."""
     model = build(config.model, spec, config.train.precision)
@@ -83,6 +88,7 @@ def finished_model(config: Config, spec: DataSpec, norm: Normalisation, params, 
     return FinishedModel(spec, (), norm, state, compiled(forward), config.data.per_subject_standardise)
 
 
+@pinned_settings()
 def predict(model: FinishedModel, signals: dict, present: dict | None = None, subject=None) -> np.ndarray:
     """The distribution over emotions of each window, [N, C] float32, rows sum to 1.
 

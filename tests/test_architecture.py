@@ -60,7 +60,7 @@ ROWS = (
     "train.storage train.interrupt",
     "train.augment",
     "train.step train.progress train.devices train.lock train.changes",
-    "train.slots train.selection_file",
+    "train.slots train.selection_file train.surroundings",
     "train.checkpoint train.run_folder train.epoch",
     "train.stream",
     "train.folds",

@@ -189,7 +189,31 @@ def test_nothing_half_written_stays(tmp_path, source, monkeypatch):
     assert ask(tmp_path, source, compute) == 2
 
 
-def test_a_folder_that_can_not_be_written(tmp_path, source):
+@pytest.mark.parametrize("given", ["", "file/kept"])
+def test_a_run_goes_on_where_nothing_can_be_kept(tmp_path, source, monkeypatch, capsys, given):
+    (tmp_path / "file").write_text("a file where the folder should be")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    folder = cache.folder_for("wesad", given and str(tmp_path / given))
+    said = capsys.readouterr().err
+    assert said.startswith("warning: converted recordings are not kept") and said.count("\n") == 1
+    assert "config.data.cache" in said and "XDG_CACHE_HOME" in said
+    compute = Counter()
+    for _ in range(2):
+        assert cache.through(folder, "S2", (source,), SETTINGS, compute)["present"].tolist() == [True, False]
+    assert compute.calls == 2
+
+
+def test_a_user_without_a_home(monkeypatch, capsys):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert cache.folder_for("wesad", "") is None
+    assert "(the user has no home folder)" in capsys.readouterr().err
+
+
+def test_a_folder_that_fills_up_or_vanishes(tmp_path, source):
     (tmp_path / "kept").write_text("a file where the folder should be")
     with pytest.raises(DataFileError, match=r"config\.data\.cache") as caught:
         cache.through(tmp_path / "kept", "S2", (source,), SETTINGS, Counter())

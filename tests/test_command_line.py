@@ -160,6 +160,16 @@ def test_a_closed_stdout_changes_no_answer():
     )
 
 
+def test_a_variable_that_jax_does_not_understand_is_one_line(tmp_path):
+    command = [sys.executable, "-m", "mpcl_jax.main", "--config", DATASET, "--workdir", str(tmp_path / "run")]
+    environment = os.environ | {"JAX_ENABLE_X64": "maybe"}
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == 2 and ended.stderr.count("\n") == 1, ended.stderr
+    assert "'JAX_ENABLE_X64'" in ended.stderr and "correct or unset it" in ended.stderr
+
+
 def test_help_shows_the_few_flags_without_jax(tmp_path):
     ended = start(tmp_path, "--help")
     assert (ended.returncode, ended.stderr) == (0, "")

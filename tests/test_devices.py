@@ -20,12 +20,21 @@ def unchanged_settings():
 
 
 @pytest.mark.usefixtures("unchanged_settings")
+def test_where_nothing_can_be_written_no_programs_are_kept(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    before = jax.config.jax_compilation_cache_dir
+    assert devices.keep_compiled_programs() == "Not a directory"
+    assert jax.config.jax_compilation_cache_dir == before
+
+
+@pytest.mark.usefixtures("unchanged_settings")
 def test_programs_lie_apart_for_each_version_and_processor(tmp_path, monkeypatch):
     monkeypatch.setattr(devices, "user_folder", lambda: tmp_path)
     folders = []
     for processor in ("one", "one", "another"):
         monkeypatch.setattr(platform, "processor", lambda processor=processor: processor)
-        devices.keep_compiled_programs()
+        assert devices.keep_compiled_programs() == ""
         folders.append(jax.config.jax_compilation_cache_dir)
     assert folders[0] == folders[1] != folders[2]
     assert all(f.startswith(f"{tmp_path}/compiled-jaxlib-{jaxlib.__version__}-") for f in folders)

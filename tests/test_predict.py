@@ -62,6 +62,29 @@ def test_a_modality_that_is_left_out_is_absent(finished):
     np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("jax_enable_x64", True),
+        ("jax_numpy_dtype_promotion", "strict"),
+        ("jax_numpy_rank_promotion", "raise"),
+        ("jax_transfer_guard", "disallow"),
+    ],
+)
+def test_settings_of_the_calling_program_change_nothing(finished, monkeypatch, name, value):
+    run, predictions, model = finished
+    signals, present = arrays(run, predictions.rows[:4])
+    expected, before = predict(model, signals, present), jax.config.values[name]
+    monkeypatch.setattr(module, "compiled", partial(jax.jit, compiler_options=quick_options()))
+    jax.config.update(name, value)
+    try:
+        np.testing.assert_array_equal(predict(model, signals, present), expected)
+        np.testing.assert_allclose(predict(open_model(run.workdir), signals, present), expected, atol=1e-6)
+        assert jax.config.values[name] == value
+    finally:
+        jax.config.update(name, before)
+
+
 def test_few_sizes_are_compiled(finished):
     run, predictions, model = finished
     for count in range(1, 9):

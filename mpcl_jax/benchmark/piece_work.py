@@ -24,6 +24,7 @@ from mpcl_jax.train.run import Run, prepare, with_other_folds
 from mpcl_jax.train.selection_file import NAME as SELECTION
 from mpcl_jax.train.selection_file import write_choices
 from mpcl_jax.train.storage import write_text
+from mpcl_jax.train.surroundings import pin_settings
 
 FOLD = pathlib.Path("folds", "00")
 PREDICTIONS = FOLD / "predictions.npz"  # a trained piece is finished when this file is there
@@ -86,6 +87,7 @@ def fit_baseline(
 def begin_piece(folder: pathlib.Path, key: dict[str, Any]) -> None:
     """Makes the folder of a piece, which says what it is for, and settles this process."""
     logging.set_verbosity(logging.ERROR)  # Orbax tells of every file it writes
+    pin_settings()
     keep_compiled_programs()
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "piece.json", json.dumps(key, indent=1) + "\n")

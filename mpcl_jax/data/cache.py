@@ -4,6 +4,7 @@ An entry is two files: `<name>.npz` (arrays, never pickled) and `<name>.json` (s
 entry whose sources, settings or checksum does not fit is computed anew, never trusted.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -19,12 +20,41 @@ from mpcl_jax.batch import DataFileError
 
 
 def user_folder() -> Path:
-    """Where this user's programs keep what they can compute again."""
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "mpcl_jax"
+    """Where this user's programs keep what they can compute again. Raises OSError where a user has no home."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG rules: a relative path there is to be ignored.
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "mpcl_jax"
+    if sys.platform != "darwin" and os.path.isabs(base):  # the XDG rules: a relative path is to be ignored
+        return Path(base) / "mpcl_jax"
+    try:
+        home = Path.home()
+    except RuntimeError as error:  # neither HOME nor an entry in passwd, as in a container with --user
+        raise OSError(errno.ENOENT, "the user has no home folder") from error
+    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "mpcl_jax"
+
+
+def require_writable(folder: Path) -> None:
+    """Makes `folder`. Raises OSError where nothing can be written into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        return
+
+
+def folder_for(kind: str, given: str) -> Path | None:
+    """Where converted recordings of `kind` are kept: the folder `given`, "" = that of the user.
+
+    None, and a warning, where nothing can be kept.
+    """
+    try:
+        folder = Path(given) if given else user_folder() / kind
+        require_writable(folder)
+        return folder
+    except OSError as error:
+        print(
+            f"warning: converted recordings are not kept ({error.strerror or error}); set config.data.cache "
+            "or XDG_CACHE_HOME to a folder that can be written",
+            file=sys.stderr,
+            flush=True,
+        )
+        return None
 
 
 def sha256(path: Path) -> str:
@@ -34,7 +64,7 @@ def sha256(path: Path) -> str:
 
 
 def through(
-    folder: Path,
+    folder: Path | None,
     name: str,
     sources: tuple[Path, ...],
     settings: dict,
@@ -43,10 +73,13 @@ def through(
     """`compute()`, or what it returned for the same bytes of `sources` and the same `settings` before.
 
     `settings` is plain JSON data and must hold everything else that the result depends on, the version of the
-    code included. A source of unchanged size and time of change is taken as unchanged without being read.
+    code included. A source of unchanged size and time of change is taken as unchanged without being read. Nothing is
+    kept where `folder` is None.
     Raises DataFileError if a source can not be read or the folder not be written.
     """
     stamps = [_stamp(source) for source in sources]
+    if folder is None:
+        return compute()
     known, arrays = _read(folder, name, settings)
     if arrays is not None and [{k: x for k, x in old.items() if k != "sha256"} for old in known] == stamps:
         return arrays

@@ -53,7 +53,7 @@ def load(root: str, settings: DmerConfig, cache: str = "") -> Recordings:
     """
     found = find_subjects(Path(root), settings.subjects)
     layout = found[0].layout
-    store = Path(cache) if cache else disk.user_folder() / "dmer"
+    store = disk.folder_for("dmer", cache)
     parts = [part for one in found if (part := _kept(one, settings, store))]
     _require_rows(root, found, parts, settings)
     signals, present = _joined_signals(parts)
@@ -87,7 +87,7 @@ def _require_rows(root: str, found: list[Found], parts: list[Part], settings: Dm
         raise DataFileError(root, f"{text}; choose others with config.data.dmer.subjects")
 
 
-def _kept(found: Found, settings: DmerConfig, store: Path) -> Part | None:
+def _kept(found: Found, settings: DmerConfig, store: Path | None) -> Part | None:
     """All windows of one subject from the cache or its files; None where no clip holds a window."""
     options = {name: value for name, value in dataclasses.asdict(settings).items() if name != "subjects"}
     key = hashlib.sha256(f"{found.path.resolve()} {found.layout} {sorted(options.items())}".encode())

@@ -83,7 +83,7 @@ def load(root: str, settings: WesadConfig, cache: str = "") -> Recordings:
     """
     _check_windows(settings)
     folders = find_people(Path(root), settings.subjects)
-    store = Path(cache) if cache else disk.user_folder() / "wesad"
+    store = disk.folder_for("wesad", cache)
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
         people = list(pool.map(partial(_person, settings=settings, store=store), folders))
@@ -119,7 +119,7 @@ def find_people(root: Path, wanted: tuple[str, ...]) -> list[Path]:
     return [path for path in found if not wanted or path.name in wanted]
 
 
-def _person(folder: Path, settings: WesadConfig, store: Path) -> Person:
+def _person(folder: Path, settings: WesadConfig, store: Path | None) -> Person:
     """One participant: the answers from the text file, the features from the cache or the pickle."""
     subject = folder.name
     quest, pickle = folder / f"{subject}_quest.csv", folder / f"{subject}.pkl"

@@ -11,7 +11,7 @@ import jaxlib
 from jax.sharding import AxisType, Mesh
 
 from mpcl_jax.config import ConfigError
-from mpcl_jax.data.cache import user_folder
+from mpcl_jax.data.cache import require_writable, user_folder
 from mpcl_jax.settings import Config
 
 
@@ -60,16 +60,21 @@ def _quick_to_compile() -> dict[str, bool | int]:
     return options
 
 
-def keep_compiled_programs() -> None:
+def keep_compiled_programs() -> str:
     """Keeps compiled programs in the user's cache folder, apart for each version of jaxlib and kind of processor.
 
     An entry written by another version has crashed others, and one for another processor may hold instructions
-    that this one lacks (home folders are shared by machines), hence both in the path. A folder that can not be
-    written is JAX's own warning, not an error. `config.log.keep_compiled` turns it off.
+    that this one lacks (home folders are shared by machines), hence both in the path. Returns "", or why nothing is
+    kept: JAX would say so once a program. `config.log.keep_compiled` turns it off.
     """
-    folder = user_folder() / f"compiled-jaxlib-{jaxlib.__version__}-{_processor()}"
+    try:
+        folder = user_folder() / f"compiled-jaxlib-{jaxlib.__version__}-{_processor()}"
+        require_writable(folder)
+    except OSError as error:
+        return error.strerror or str(error)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    return ""
 
 
 def _processor() -> str:

@@ -1,0 +1,87 @@
+"""What is set for JAX outside does not reach a run, and what cannot be used is one line."""
+
+import jax
+import pytest
+
+from mpcl_jax.config import ConfigError
+from mpcl_jax.train import surroundings
+from mpcl_jax.train.surroundings import PINNED, pin_settings, pinned_settings, settle
+
+ODD = {
+    "jax_enable_x64": True,
+    "jax_numpy_dtype_promotion": "strict",
+    "jax_numpy_rank_promotion": "raise",
+    "jax_default_matmul_precision": "bfloat16",
+    "jax_default_prng_impl": "rbg",
+    "jax_threefry_partitionable": False,
+    "jax_random_seed_offset": 7,
+    "jax_transfer_guard": "disallow",
+    "jax_debug_nans": True,
+    "jax_disable_jit": True,
+}
+
+
+@pytest.fixture
+def odd_settings():
+    """JAX as a user's notebook may have set it; returns how."""
+    before = {name: jax.config.values[name] for name in ODD}
+    for name, value in ODD.items():
+        jax.config.update(name, value)
+    yield {name: jax.config.values[name] for name in ODD}
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+def test_pinned_are_the_defaults_of_jax():
+    known = {name: value for name, value in PINNED.items() if name in jax.config.values}
+    assert len(known) > 15
+    assert {name: jax.config.values[name] for name in known} | {"jax_transfer_guard": "allow"} == known
+
+
+def test_a_command_sets_jax_for_itself(odd_settings):
+    assert odd_settings == ODD
+    pin_settings()
+    assert {name: jax.config.values[name] for name in ODD} == {name: PINNED[name] for name in ODD}
+
+
+def test_a_call_from_a_notebook_changes_nothing_behind_it(odd_settings):
+    with pinned_settings():
+        assert jax.numpy.ones(1).dtype == "float32" and jax.config.jax_enable_x64 is False
+        assert (jax.numpy.ones(2) * jax.numpy.ones((1, 2), "bfloat16")).shape == (1, 2)
+    assert {name: jax.config.values[name] for name in ODD} == odd_settings
+    assert jax.config.jax_enable_x64 is True
+
+
+def test_what_is_not_used_is_told(monkeypatch, capsys):
+    monkeypatch.setenv("JAX_ENABLE_X64", "1")
+    settle()
+    said = capsys.readouterr().err
+    assert said == "warning: JAX_ENABLE_X64 is set in the shell; runs do not use it\n"
+
+
+@pytest.mark.parametrize(
+    "error, words",
+    [
+        (RuntimeError("Unable to initialize backend 'tpu':\n in use by process 7"), "in use by process 7"),
+        (AssertionError(), "no such backend is installed"),
+    ],
+)
+def test_devices_that_are_not_there_are_one_line(monkeypatch, error, words):
+    def fail():
+        raise error
+
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    monkeypatch.setattr(surroundings.jax, "devices", fail)
+    with pytest.raises(ConfigError) as caught:
+        settle()
+    said = str(caught.value)
+    assert said.startswith("JAX_PLATFORMS = 'cuda': ") and "\n" not in said
+    assert words in said and "unset JAX_PLATFORMS or set it to cpu" in said
+
+
+def test_flags_that_xla_does_not_know_are_refused(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_nothing_like_this=1")
+    with pytest.raises(ConfigError, match="XLA_FLAGS cannot be used .*--xla_nothing_like_this"):
+        settle()
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=1")
+    settle()
