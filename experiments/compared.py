@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import table_command as command
-from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from mpcl_jax.benchmark.budget import tried
@@ -31,6 +30,7 @@ from mpcl_jax.config import ConfigError, resolve
 from mpcl_jax.data.manifest import Fold, sign_split, write_manifest
 from mpcl_jax.plots.comparisons import differences
 from mpcl_jax.settings import ORACLES, Config
+from mpcl_jax.plots.style import Figure
 from mpcl_jax.train.interrupt import StopRequest
 
 CORRECTED = "Holm-corrected for all rows but oracles"

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from command_words import PLACES, without
-from matplotlib.figure import Figure
 
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.benchmark import statistics_text, table_text
@@ -20,7 +19,7 @@ from mpcl_jax.command_line import from_command_line
 from mpcl_jax.config import ConfigError
 from mpcl_jax.environment import code_version, machine
 from mpcl_jax.output import any_output
-from mpcl_jax.plots.style import styled
+from mpcl_jax.plots.style import Figure, styled
 from mpcl_jax.settings import Config
 from mpcl_jax.train.endings import DISK, NOT_FINITE, STOPPED, StorageError, TrainingError
 from mpcl_jax.train.interrupt import StopRequest, listening

@@ -1,7 +1,12 @@
 """The data behind each picture: what lies in the drawn marks, cells and bars, not which pixels."""
 
+import io
+import os
+import pathlib
+import subprocess
 import sys
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.text import Text
@@ -13,8 +18,9 @@ from mpcl_jax.data.simulate import simulate
 from mpcl_jax.plots import comparisons, memory, results
 from mpcl_jax.plots.protocols import split_grid
 from mpcl_jax.plots.ranking import critical_difference
-from mpcl_jax.plots.style import by_valence, shortened
+from mpcl_jax.plots.style import by_valence, make_figure, shortened, styled
 
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 NAMES, VALENCE = ("calm", "fear $x_", "joy"), ("positive", "negative", "positive")  # ordered: calm, joy, fear
 
 
@@ -22,6 +28,45 @@ def drawn(figure):
     """The figure's panels, laid out and drawn once: a name that can not be drawn fails here."""
     figure.draw_without_rendering()
     return figure.axes
+
+
+def picture() -> bytes:
+    """A small figure as PNG."""
+    file = io.BytesIO()
+    with styled():
+        figure = make_figure(1, 1)
+        figure.subplots().plot([0, 1], label="a_b")
+        figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def test_settings_of_the_user_do_not_reach_a_figure_and_come_back():
+    expected = picture()
+    odd = {
+        "text.usetex": True,
+        "lines.linewidth": 9.0,
+        "axes.grid": True,
+        "savefig.dpi": 7,
+        "font.size": 30.0,
+    }
+    with matplotlib.rc_context(odd):
+        assert picture() == expected
+        assert {name: matplotlib.rcParams[name] for name in odd} == odd
+
+
+@pytest.mark.parametrize("backend, taken", [("nothing_like_this", "agg"), ("svg", "svg")])
+def test_a_backend_that_is_not_installed_does_not_end_the_import(backend, taken):
+    code = "import mpcl_jax.plots.memory, matplotlib, os; print(matplotlib.get_backend(), os.environ['MPLBACKEND'])"
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"MPLBACKEND": backend},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (ended.stderr, ended.stdout.split()) == ("", [taken, backend])
 
 
 def test_emotions_are_ordered_by_valence_and_long_names_shortened():

@@ -49,8 +49,12 @@ _STYLE = {
 
 
 def styled():
-    """The context in which every figure is made and written."""
-    return matplotlib.rc_context(_STYLE)
+    """The context in which every figure is made and written: Matplotlib's defaults and this look, nothing of a user.
+
+    Behind it the user's own settings are back. The backend is left alone: no figure here belongs to pyplot.
+    """
+    defaults = {key: value for key, value in matplotlib.rcParamsDefault.items() if "backend" not in key}
+    return matplotlib.rc_context(defaults | _STYLE)
 
 
 def make_figure(width: float, height: float, *, square: bool = False) -> Figure:
