@@ -60,7 +60,7 @@ def to_json(examined: Examined) -> str:
 @any_output()
 def main() -> None:
     """Prints the faults and a summary; the exit code says whether there are any."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__ and __doc__.splitlines()[0])
     parser.add_argument("path", help="the folder of the data set, or one DMER features file")
     parser.add_argument("--kind", required=True, choices=("dmer", "wesad", "folder"))
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")

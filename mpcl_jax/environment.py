@@ -62,10 +62,16 @@ def code_version() -> str:
     here = pathlib.Path(__file__).resolve().parent.parent
     if not (here / ".git").exists():
         return f"mpcl_jax {__version__}"
-    asked = subprocess.run(
-        ["git", "-C", str(here), "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return asked.stdout.strip() or f"mpcl_jax {__version__}"
+    try:
+        asked = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty"],
+            # Git sets GIT_DIR for its hooks; a run started there is not of that repository.
+            env={name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+        return asked.stdout.strip() or f"mpcl_jax {__version__}"
+    except OSError:  # Git is not installed
+        return f"mpcl_jax {__version__}"

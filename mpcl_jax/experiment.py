@@ -161,7 +161,7 @@ def audit_run(run: Run) -> None:
 
 def draw_report(workdir: pathlib.Path) -> None:
     """Writes report.html of a finished run in a process of its own: what goes wrong there costs the run nothing."""
-    command = [sys.executable, "-m", "mpcl_jax.report", str(workdir)]
+    command = [sys.executable, "-P", "-m", "mpcl_jax.report", str(workdir)]
     package = str(pathlib.Path(__file__).resolve().parent.parent)
     path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
     try:
@@ -169,7 +169,8 @@ def draw_report(workdir: pathlib.Path) -> None:
             command,
             env=os.environ | {"PYTHONPATH": path},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=REPORT_SECONDS,
             check=False,
         )

@@ -42,7 +42,7 @@ def _worth(part: Worth) -> str:
 @any_output()
 def main() -> None:
     """Prints the explanation; an unknown run or sample ends in one line and exit code 2."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__ and __doc__.splitlines()[0])
     parser.add_argument("run", help="folder of a finished run")
     parser.add_argument(
         "--sample", required=True, metavar="ID", help="id of a test window, as in predictions.csv"

@@ -138,7 +138,7 @@ def comparison_document(a: Memory, b: Memory, matching: Matching) -> dict:
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__ and __doc__.splitlines()[0])
     parser.add_argument("run", help="a run folder, a fold's folder or a checkpoint")
     parser.add_argument("--fold", type=int, help="number of the fold of a run, counted from 0")
     parser.add_argument("--step", type=int, help="the checkpoint of this epoch instead of the newest")

@@ -133,7 +133,7 @@ def to_text(cells: list[Cell]) -> str:
 @any_output()
 def main() -> None:
     """Makes the table again and prints what came out; the exit code says whether a cell fails."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__ and __doc__.splitlines()[0])
     parser.add_argument("name", help="of a table in experiments/results, e.g. smoke")
     parser.add_argument(
         "--data", default="", help="where its recordings are, for tables that are not simulated"

@@ -26,7 +26,7 @@ def _line(difference: Difference) -> str:
 @any_output()
 def main() -> None:
     """Prints what differs and how much was compared; the exit code says whether anything differs."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__ and __doc__.splitlines()[0])
     parser.add_argument(
         "what", type=pathlib.Path, help="folder of a finished run, or a .csv of experiments/results"
     )

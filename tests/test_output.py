@@ -95,10 +95,10 @@ def test_closed_descriptors_are_not_given_to_files(tmp_path):
     assert (tmp_path / "file").read_text() == ""
 
 
-def test_a_terminal_that_cannot_redraw_gets_lines(monkeypatch, capsys):
+@pytest.mark.parametrize("name, value", [("TERM", "dumb"), ("COLUMNS", "0")])
+def test_a_terminal_that_cannot_redraw_gets_lines(monkeypatch, capsys, name, value):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setenv("TERM", "dumb")
-    monkeypatch.setenv("COLUMNS", "0")
+    monkeypatch.setenv(name, value)
     ticker = Ticker("fold 1 of 2", 4, 0, 8)
     ticker.update(4, {"loss": 1.0})
     ticker.close()

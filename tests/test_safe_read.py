@@ -173,6 +173,23 @@ def test_the_child_can_not_fill_the_disk(tmp_path):
     assert (tmp_path / "large").stat().st_size <= 2**29
 
 
+def test_no_folder_for_temporary_files_is_one_line(tmp_path, monkeypatch):
+    def nowhere():
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(safe_read.tempfile, "gettempdir", nowhere)
+    error = refusal(run_guarded, guarded_functions.allocate, tmp_path, 1)
+    assert error.file == str(tmp_path) and "set TMPDIR" in error.reason
+
+
+def test_a_search_path_may_hold_the_current_folder_though_it_is_deleted(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    monkeypatch.syspath_prepend("")
+    (tmp_path / "gone").rmdir()
+    assert run_guarded(guarded_functions.allocate, tmp_path, 2**10) == 2**10
+
+
 def test_nothing_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(safe_read.tempfile, "tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from finished_run import write_run
 
-from mpcl_jax import metrics, verify
+from mpcl_jax import __version__, metrics, verify
 from mpcl_jax.benchmark import table_text
 from mpcl_jax.benchmark.leaderboard import Result, make_table
 from mpcl_jax.benchmark.verification import check_run, check_shipped
-from mpcl_jax.environment import environment
+from mpcl_jax.environment import code_version, environment
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +180,14 @@ def test_a_folder_that_can_not_be_verified_is_one_line(run, monkeypatch, capsys,
     assert command(monkeypatch, run) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and said in error and error.count("\n") == 1
+
+
+def test_the_commit_is_that_of_this_package_whatever_git_is_told(monkeypatch, tmp_path):
+    expected = code_version()
+    monkeypatch.setenv("GIT_DIR", str(tmp_path))  # as in a hook of another repository
+    assert code_version() == expected
+    monkeypatch.setenv("PATH", str(tmp_path))  # Git is not installed
+    assert code_version() == f"mpcl_jax {__version__}"
 
 
 def test_the_environment_names_versions_and_neither_host_nor_paths():

@@ -24,7 +24,9 @@ from mpcl_jax.output import any_output
 @any_output()
 def main() -> None:
     """Prints every finding; the exit code says whether one of them is a leak."""
-    parser = argparse.ArgumentParser(prog="python -m mpcl_jax.audit", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m mpcl_jax.audit", description=__doc__ and __doc__.splitlines()[0]
+    )
     parser.add_argument("run", type=pathlib.Path, help="folder of a finished run")
     parser.add_argument("--data", default="", help="where its recordings are now; default: config.data.path")
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")

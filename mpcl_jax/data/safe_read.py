@@ -8,6 +8,7 @@ Functions that reduce a large file to a few features should run inside the child
 `parse_pickle` or `parse_mat` there: then only the features travel back.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -53,7 +54,7 @@ def run_guarded(function: Callable, *args: Any, limits: Limits = DEFAULT_LIMITS)
     if function.__module__ == "__main__" or "." in function.__qualname__ or "<" in function.__qualname__:
         raise ValueError(f"{function.__qualname__} has to stand at the top level of a module to run guarded")
     check_file(args[0], limits.file_bytes)
-    with tempfile.TemporaryDirectory(prefix="mpcl_read_") as folder:
+    with tempfile.TemporaryDirectory(prefix="mpcl_read_", dir=_temporary(args[0])) as folder:
         request = (function.__module__, function.__qualname__, args, limits.memory_bytes, limits.seconds)
         write_tree(pathlib.Path(folder, "request.npz"), request)
         return _outcome(args[0], _run_child(args[0], folder, limits), folder, limits)
@@ -76,10 +77,23 @@ def check_file(path: Any, max_bytes: int) -> None:
         raise DataFileError(path, f"has {state.st_size:,} bytes, more than the {max_bytes:,} allowed")
 
 
+def _temporary(path: Any) -> str:
+    """The folder of temporary files."""
+    try:
+        return tempfile.gettempdir()
+    except OSError as error:
+        reason = "cannot be read: no folder for temporary files can be written; set TMPDIR to one that can"
+        raise DataFileError(path, reason) from error
+
+
 def _run_child(path: Any, folder: str, limits: Limits) -> subprocess.CompletedProcess:
     """Starts a fresh interpreter: forking a process that runs jax threads can lock up."""
     environment = dict(os.environ)
-    environment["PYTHONPATH"] = os.pathsep.join(x or os.getcwd() for x in sys.path)
+    places = [place for place in sys.path if place]
+    if "" in sys.path:
+        with contextlib.suppress(FileNotFoundError):  # the current folder is deleted
+            places.insert(0, os.getcwd())
+    environment["PYTHONPATH"] = os.pathsep.join(places)
     # One thread: a file is read by one, and every further one costs address space of the limit.
     environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     command = [sys.executable, "-P", "-m", "mpcl_jax.data.guarded_child", folder]

@@ -88,8 +88,9 @@ class Ticker:
         self._start, self._first = time.monotonic(), done
         self._every = max(1, epochs // LINES_PER_FOLD)
         self._bar, console = None, Console()
-        # Rich draws nothing at all before the end where it cannot redraw, and a notebook's stream may not know.
-        if getattr(sys.stdout, "isatty", bool)() and not console.is_dumb_terminal:
+        # Where Rich cannot redraw, or is told of no columns, it draws nothing; a notebook's stream may lack isatty.
+        redraws = console.width > 0 and not console.is_dumb_terminal
+        if redraws and getattr(sys.stdout, "isatty", bool)():
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=24),
