@@ -29,8 +29,8 @@ from mpcl_jax.collected import collect_run
 from mpcl_jax.config import ConfigError, resolve
 from mpcl_jax.data.manifest import Fold, sign_split, write_manifest
 from mpcl_jax.plots.comparisons import differences
-from mpcl_jax.settings import ORACLES, Config
 from mpcl_jax.plots.style import Figure
+from mpcl_jax.settings import ORACLES, Config
 from mpcl_jax.train.interrupt import StopRequest
 
 CORRECTED = "Holm-corrected for all rows but oracles"
