@@ -12,7 +12,9 @@ from typing import Any, get_type_hints
 
 from ml_collections import ConfigDict
 
-from mpcl_jax.allowed import Allowed
+from mpcl_jax.allowed import PATH, Allowed
+from mpcl_jax.batch import DataFileError
+from mpcl_jax.paths import user_path
 from mpcl_jax.settings import Config
 
 
@@ -74,6 +76,11 @@ def _checked(key: str, value, kind, allowed: Allowed):
     if not (_is_a(value, kind) and allowed.holds(value)):
         words = {int: "a whole number ", float: "a number "}.get(kind, "")
         raise ConfigError(f"config.{key} = {value!r}: must be {words}{allowed.text}")
+    if allowed is PATH and value:
+        try:
+            return str(user_path(value, f"config.{key} ="))
+        except DataFileError as error:
+            raise ConfigError(str(error)) from error
     return kind(value) if kind in (bool, int, float, str) else tuple(map(kind.__args__[0], value))
 
 

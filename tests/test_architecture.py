@@ -17,9 +17,9 @@ PACKAGE = ROOT / "mpcl_jax"
 # A module imports only from rows above its own.
 ROWS = (
     # What everybody speaks of: settings, the data contract, the measures.
-    "allowed batch labels metrics benchmark.statistics output neighbours",
-    "data.settings model.settings",
-    "settings",
+    "allowed batch labels metrics benchmark.statistics output neighbours os_errors",
+    "data.settings model.settings paths train.endings",
+    "settings train.storage",
     "config",
     # Files into arrays.
     "command_line data.cache data.windows data.pickle_values data.mat_reader data.npz_reader data.wesad_quest "
@@ -56,11 +56,11 @@ ROWS = (
     "model.mpcl",
     "losses model.recall",
     # Training.
-    "train.state train.processes train.endings train.ahead",
-    "train.storage train.interrupt",
+    "train.state train.processes train.ahead",
+    "train.interrupt",
     "train.augment",
     "train.step train.progress train.devices train.lock train.changes",
-    "train.slots train.selection_file train.surroundings",
+    "train.slots train.selection_file train.surroundings train.read_back",
     "train.checkpoint train.run_folder train.epoch",
     "train.stream",
     "train.folds",
@@ -106,12 +106,14 @@ LATE_IMPORTS = {
 }
 # Python that names or runs other Python, and who may: the guarded child, told by its parent; config files.
 RUNS_CODE = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "importlib", "runpy", "imp"}
-# environment: `importlib.metadata`, which reads the versions of what is installed.
+# environment: `importlib.metadata`, which reads the versions of what is installed; report.page: its own templates by
+# `importlib.resources`.
 MAY_RUN_CODE = {
     "data.guarded_child": {"importlib"},
     "command_line": {"runpy"},
     "neighbours": {"importlib"},
     "environment": {"importlib"},
+    "report.page": {"importlib"},
 }
 # Who may catch every Exception: both pass it on in words, at a border to code that is not ours.
 CATCH_ALL = {"data.guarded_child", "command_line"}

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import resource
 import shutil
 import subprocess
@@ -273,6 +274,61 @@ def test_a_failed_save_surfaces_and_the_next_one_works(folder, monkeypatch):
         )
         assert "Permission denied" in refused_by_the_disk(folder, training_of(5))
     with open_checkpoints(folder, ORIGIN) as saved:
+        save(saved, 5, training_of(5), NORM, {})
+    assert steps_in(folder) == [5, 4]
+
+
+def test_a_checkpoint_that_cannot_be_read_back_is_not_kept(folder, monkeypatch):
+    """The library says that it has written, but other numbers, or nothing that can be opened, lie on the disk."""
+    written = checkpoint.ocp.Checkpointer.save
+
+    def other_numbers(writer, place, args, force):
+        args["state"].item = training_of(6)
+        written(writer, place, args=args, force=force)
+
+    def nothing_to_open(writer, place, args, force):
+        written(writer, place, args=args, force=force)
+        (place / "prototypes" / "manifest.ocdbt").unlink()
+
+    for save_wrongly, said in (
+        (other_numbers, "state: array .* holds other numbers"),
+        (nothing_to_open, "prototypes: .*can not be read"),
+    ):
+        monkeypatch.setattr(checkpoint.ocp.Checkpointer, "save", save_wrongly)
+        assert re.search(
+            f"5: this checkpoint cannot be read back .{said}", refused_by_the_disk(folder, training_of(5))
+        )
+
+
+@pytest.mark.parametrize("name", ["trial #1 50%25 [a]?*|", "a\\b\n'\"", "gs:", "{x} "])
+def test_a_folder_of_any_name_holds_checkpoints(tmp_path, name):
+    folder = tmp_path / name / "checkpoints"
+    with open_checkpoints(folder, ORIGIN) as saved:
+        save(saved, 1, training_of(1), NORM, {})
+    assert bits(restored(folder)[1]) == bits(training_of(1))
+    assert bits(open_memory(folder.parent).bank) == bits(checkpoint.read_prototypes(folder.parent).bank)
+    assert bits(checkpoint.read_normalisation(folder.parent)) == bits(NORM)
+
+
+def test_what_others_leave_in_a_checkpoint_and_beside_it_is_passed_over(folder):
+    for place in (folder, folder / "4", folder / "4" / "state", folder / "4" / "state" / "d"):
+        for name in (".DS_Store", "._x", "Thumbs.db", ".nfs0001"):
+            (place / name).write_bytes(b"x")
+    (folder / "9").write_bytes(b"no folder")
+    epoch, training = restored(folder)
+    assert epoch == 4 and bits(training) == bits(training_of(4))
+
+
+def test_a_file_that_a_network_disk_keeps_hinders_no_save(folder, monkeypatch):
+    """Deleting an open file leaves .nfs… on such a disk, so the folder of an old checkpoint cannot be deleted yet."""
+    with open_checkpoints(folder, ORIGIN) as saved:
+        monkeypatch.setattr(
+            shutil,
+            "rmtree",
+            lambda *_, ignore_errors=False: (
+                (_ for _ in ()).throw(OSError(39, "Not empty")) if not ignore_errors else None
+            ),
+        )
         save(saved, 5, training_of(5), NORM, {})
     assert steps_in(folder) == [5, 4]
 

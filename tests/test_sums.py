@@ -65,13 +65,30 @@ def test_a_file_cut_short_is_found(folder, name, rest):
     assert found(folder) == name
 
 
-def test_swapped_and_added_files_are_found(folder):
+def test_swapped_files_are_found(folder):
     (folder / "state" / "d" / "a").rename(folder / "x")
     (folder / "state" / "d" / "b").rename(folder / "state" / "d" / "a")
     (folder / "x").rename(folder / "state" / "d" / "b")
     assert found(folder) == "state/d/a"
-    (folder / "state" / "added").write_text("")
-    assert found(folder) == "state/added"
+
+
+# What file managers, editors and network disks leave in folders that they show.
+LEFT_BEHIND = (".DS_Store", "._a", "Thumbs.db", "desktop.ini", ".nfs0001", ".~lock.a#", "a~", ".sync", "²")
+
+
+def test_files_that_were_not_listed_are_no_damage(folder):
+    for name in LEFT_BEHIND:
+        (folder / name).write_bytes(b"x")
+        (folder / "state" / "d" / name).write_bytes(b"x")
+    assert found(folder) is None
+
+
+def test_only_folders_named_by_a_number_are_checkpoints(tmp_path):
+    for name in ("3", "12", "damaged-4", "5 copy"):
+        (tmp_path / name).mkdir()
+    for name in (*LEFT_BEHIND, "7"):
+        (tmp_path / name).write_bytes(b"x")
+    assert sums.steps_in(tmp_path) == [12, 3]
 
 
 def test_the_whole_folder_of_another_epoch_is_found(folder):

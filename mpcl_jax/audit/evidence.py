@@ -155,7 +155,7 @@ def _predictions(file: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def _checkpoint(folder: pathlib.Path) -> Checkpoint | None:
-    steps = sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
+    steps = sums.steps_in(folder)[::-1]
     if not steps:
         return None
     place = folder / str(steps[-1])

@@ -27,6 +27,8 @@ BASELINES_START_AT = "benchmark.comparison"
 # these only read, write, check, count or tell. A module that is not named here counts as one that changes results.
 NEUTRAL = (
     "allowed",
+    "os_errors",
+    "paths",
     "settings",
     "config",
     "environment",
@@ -49,6 +51,7 @@ NEUTRAL = (
     "train.lock",
     "train.processes",
     "train.progress",
+    "train.read_back",
     "train.run_folder",
     "train.selection_file",
     "train.skips",

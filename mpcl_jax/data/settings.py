@@ -3,6 +3,7 @@
 import dataclasses
 
 from mpcl_jax.allowed import (
+    PATH,
     SEED,
     SWITCH,
     WORD,
@@ -77,13 +78,13 @@ class DataConfig:
     # "simulated" = made up here, needs no files; "dmer", "wesad" = as published; "folder" = your own.
     kind: str = setting("simulated", one_of("simulated", "dmer", "wesad", "folder"))
     # Folder or file on disk; unused by "simulated".
-    path: str = setting("", WORD)
+    path: str = setting("", PATH)
     # Modalities to use; () = all of the data set.
     modalities: tuple[str, ...] = setting((), each(WORD))
     # Standardise each person's features with that person's whole recording, no labels; every output names it.
     per_subject_standardise: bool = setting(False, SWITCH)
     # Where converted recordings are kept; "" = the user's cache folder.
-    cache: str = setting("", WORD)
+    cache: str = setting("", PATH)
     simulate: SimulateConfig = part(SimulateConfig)
     dmer: DmerConfig = part(DmerConfig)
     wesad: WesadConfig = part(WesadConfig)
@@ -120,4 +121,4 @@ class ProtocolConfig:
     # Seed of the shuffled groups; independent of the seed of training.
     seed: int = setting(0, SEED)
     # Use the folds of this manifest file instead of making them; "" = make them.
-    manifest: str = setting("", WORD)
+    manifest: str = setting("", PATH)

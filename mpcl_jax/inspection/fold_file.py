@@ -11,6 +11,7 @@ import numpy as np
 
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.data.npz_reader import parse_npz
+from mpcl_jax.train.storage import write_arrays
 
 
 class Inspection(NamedTuple):
@@ -32,10 +33,8 @@ class Inspection(NamedTuple):
 
 
 def save_inspection(path: pathlib.Path, inspection: Inspection) -> None:
-    """Writes `.npz`, whole or not at all."""
-    temporary = path.with_suffix(".partial.npz")
-    np.savez_compressed(temporary, **inspection._asdict())
-    temporary.replace(path)
+    """Writes `.npz`, whole or not at all. Raises StorageError where the disk does not take it."""
+    write_arrays(path, inspection._asdict())
 
 
 def load_inspection(path: pathlib.Path) -> Inspection | None:

@@ -9,6 +9,7 @@ import tensorstore
 
 from mpcl_jax.batch import GROUPS, DataFileError
 from mpcl_jax.inspection.fold_file import load_inspection
+from mpcl_jax.paths import plain_path, user_path
 from mpcl_jax.train import sums
 
 
@@ -32,7 +33,7 @@ def open_memory(path, *, fold: int | None = None, step: int | None = None) -> Me
 
     Raises FileNotFoundError naming the folder where there is no such checkpoint, DataFileError where it is damaged.
     """
-    checkpoint = find_checkpoint(pathlib.Path(path), fold=fold, step=step)
+    checkpoint = find_checkpoint(user_path(path), fold=fold, step=step)
     _require_whole(checkpoint)
     arrays = read_arrays(checkpoint / "prototypes", ("bank", "mass", "usage", "cooccurrence"))
     _check_shapes(checkpoint, arrays)
@@ -56,9 +57,7 @@ def find_checkpoint(
     else:
         places = [folder / "folds" / f"{fold:02d}" / "checkpoints"]
     for place in places:
-        steps = sorted(
-            int(p.name) for p in place.glob("*") if p.name.isdigit() and (p / "prototypes").is_dir()
-        )
+        steps = [step for step in sums.steps_in(place)[::-1] if (place / str(step) / "prototypes").is_dir()]
         if step in steps or (step is None and steps):
             return place / str(steps[-1] if step is None else step)
         if steps:
@@ -73,13 +72,12 @@ def array_names(part: pathlib.Path) -> list[str]:
 
     Raises DataFileError.
     """
+    leaves = _metadata(part)["tree_metadata"].values()
     try:
-        found = json.loads((part / "_METADATA").read_text(encoding="utf-8"))["tree_metadata"].values()
-        kept = [leaf["key_metadata"] for leaf in found if leaf["value_metadata"]["value_type"] != "None"]
-        names = [".".join(str(step["key"]) for step in steps) for steps in kept]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        kept = [leaf["key_metadata"] for leaf in leaves if leaf["value_metadata"]["value_type"] != "None"]
+        return [".".join(str(step["key"]) for step in steps) for steps in kept]
+    except (KeyError, TypeError) as error:
         raise DataFileError(part, f"holds no list of its arrays ({_first_line(error)})") from error
-    return names
 
 
 def read_arrays(part: pathlib.Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -87,23 +85,40 @@ def read_arrays(part: pathlib.Path, names: tuple[str, ...]) -> dict[str, np.ndar
 
     Raises DataFileError naming the part and the array.
     """
-    arrays = {}
-    for name in names:
-        base = {"driver": "ocdbt", "base": f"file://{part.absolute()}/", "path": f"{name}/"}
+    if not names:
+        return {}
+
+    def done(name, future):
         try:
-            driver = "zarr3" if json.loads((part / "_METADATA").read_text()).get("use_zarr3") else "zarr"
-            opened = tensorstore.open({"driver": driver, "kvstore": base}, open=True, read=True).result()
-            arrays[name] = np.asarray(opened.read().result())
+            return future.result()
         except (ValueError, OSError) as error:
             reason = f"its array {name!r} can not be read ({_first_line(error)}); inspect another checkpoint"
             raise DataFileError(part, reason) from error
-    return arrays
+
+    zarr = "zarr3" if _metadata(part).get("use_zarr3") else "zarr"
+    with plain_path(part) as plain:
+        base = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{plain}/"}}
+        specs = {name: {"driver": zarr, "kvstore": base | {"path": f"{name}/"}} for name in names}
+        context = tensorstore.Context()  # shared, the list of arrays is read once for all of them
+        opened = {n: tensorstore.open(x, open=True, read=True, context=context) for n, x in specs.items()}
+        reading = {name: done(name, future).read() for name, future in opened.items()}
+        return {name: np.asarray(done(name, future)) for name, future in reading.items()}
+
+
+def _metadata(part: pathlib.Path) -> dict:
+    try:
+        found = json.loads((part / "_METADATA").read_text(encoding="utf-8"))
+        found["tree_metadata"].values()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataFileError(part, f"holds no list of its arrays ({_first_line(error)})") from error
+    return found
 
 
 def _require_whole(checkpoint: pathlib.Path) -> None:
     """Array files carry no sums of their own: a flipped bit would be read without a word."""
-    if checkpoint.name.isdigit() and (checkpoint / sums.NAME).exists():
-        damage = sums.damage_in(checkpoint, sums.of_epoch(int(checkpoint.name)))
+    epoch = sums.epoch_of(checkpoint)
+    if epoch is not None and (checkpoint / sums.NAME).exists():
+        damage = sums.damage_in(checkpoint, sums.of_epoch(epoch))
         if damage:
             raise DataFileError(damage.file, f"{damage.reason}; inspect another checkpoint")
 
@@ -136,9 +151,9 @@ def emotion_names(checkpoint: pathlib.Path, count: int) -> tuple[tuple[str, ...]
 def _near_windows(checkpoint: pathlib.Path, count: int, slots: int) -> dict[str, np.ndarray]:
     """The nearest training windows, which belong to the newest checkpoint of a fold and to no other."""
     fold = checkpoint.absolute().parents[1]
-    steps = [int(p.name) for p in checkpoint.absolute().parent.glob("*") if p.name.isdigit()]
+    steps = sums.steps_in(checkpoint.absolute().parent)
     found = load_inspection(fold / "inspection.npz")
-    newest = checkpoint.name.isdigit() and steps and int(checkpoint.name) == max(steps)
+    newest = steps and sums.epoch_of(checkpoint.absolute()) == steps[0]
     if found is None or not newest or found.near_id.shape[:2] != (count, slots):
         nothing = np.zeros((count, slots, 0))
         return {"near_id": nothing.astype(str), "near_subject": nothing.astype(str), "near_cosine": nothing}

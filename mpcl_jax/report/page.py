@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import importlib.resources
 import pathlib
 
 import jinja2
@@ -12,13 +13,14 @@ from mpcl_jax.inspection.run_files import RunFiles
 from mpcl_jax.inspection.slots import bank_agreement
 from mpcl_jax.plots import results
 from mpcl_jax.report import content, pictures
+from mpcl_jax.train.storage import write_text
 
-HERE = pathlib.Path(__file__).resolve().parent
+ASSETS = importlib.resources.files("mpcl_jax.report")
 MEASURES = ("Chebyshev ↓", "Clark ↓", "Canberra ↓", "KL ↓", "cosine ↑", "intersection ↑", "skill ↑")
 
 
 def _asset(name: str) -> str:
-    return (HERE / name).read_text(encoding="utf-8")
+    return (ASSETS / name).read_text(encoding="utf-8")
 
 
 def _render(template: str, script: str, **context) -> str:
@@ -94,7 +96,5 @@ def comparison_page(runs: list[RunFiles]) -> str:
 
 
 def write_page(file: pathlib.Path, page: str) -> None:
-    """Writes whole or not at all."""
-    temporary = file.with_name(file.name + ".partial")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(file)
+    """Writes whole or not at all. Raises StorageError where the disk does not take it."""
+    write_text(file, page)

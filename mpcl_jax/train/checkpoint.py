@@ -7,8 +7,9 @@ config         the resolved config as JSON; nothing ever executes Python that ca
 origin         which data, split and fold it belongs to
 SHA256SUMS     what every file must hold
 
-A checkpoint is written aside and renamed when it is whole and its sums are written, so what is named by a number
-is finished. One that was damaged later is found by its sums: a run then goes on from the one before, and says so.
+A checkpoint is written aside, read back and compared with the memory of the process, and renamed when its sums are
+written. So what is named by a number is finished and can be opened; only then older ones are deleted. One that was
+damaged later is found by its sums: a run then goes on from the one before, and says so.
 Saving blocks: these states are small, a save in the background can lose several epochs to a crash, and whatever
 goes wrong is an error here and now.
 """
@@ -17,7 +18,9 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
+import tempfile
 from typing import Any, NamedTuple
 
 import jax
@@ -29,11 +32,14 @@ from mpcl_jax.config import ConfigError
 from mpcl_jax.data.normalise import Normalisation
 from mpcl_jax.inspection.memory import array_names, read_arrays
 from mpcl_jax.model.prototypes import Prototypes
+from mpcl_jax.paths import plain_path
 from mpcl_jax.train import processes, sums
 from mpcl_jax.train.endings import TrainingError
 from mpcl_jax.train.progress import warn
+from mpcl_jax.train.read_back import require_read_back
 from mpcl_jax.train.state import Training, chosen_model
-from mpcl_jax.train.storage import unwritten, writing
+from mpcl_jax.train.storage import make_folder, unwritten, writing
+from mpcl_jax.train.sums import epoch_of, steps_in
 
 KEPT = 2  # the newest ones
 UNFINISHED, TRASH = ".unfinished", ".trash"  # what a kill leaves in them is thrown away at the next start
@@ -43,6 +49,7 @@ class Checkpoints(NamedTuple):
     """The checkpoints of one fold, open for writing."""
 
     folder: pathlib.Path
+    plain: pathlib.Path  # the same folder, for libraries (`paths.plain_path`)
     origin: dict[str, str]  # what they belong to, e.g. {"data": sha256, "fold": "fold 1 of 3"}
     writer: ocp.Checkpointer
 
@@ -52,12 +59,11 @@ def open_checkpoints(folder: pathlib.Path, origin: dict[str, str]):
     """The `Checkpoints` of `folder`, which is made; remains of a killed process are removed."""
     folder = folder.absolute()
     if processes.is_first():
-        with writing(folder, 0):
-            folder.mkdir(parents=True, exist_ok=True)
-            for remains in (UNFINISHED, TRASH):
-                shutil.rmtree(folder / remains, ignore_errors=True)
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
-        yield Checkpoints(folder, origin, writer)
+        make_folder(folder)
+        for remains in (UNFINISHED, TRASH):
+            shutil.rmtree(folder / remains, ignore_errors=True)
+    with plain_path(folder) as plain, ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
+        yield Checkpoints(folder, plain, origin, writer)
 
 
 def save(saved: Checkpoints, epoch: int, training: Training, norm: Normalisation, config: dict) -> None:
@@ -76,21 +82,22 @@ def save(saved: Checkpoints, epoch: int, training: Training, norm: Normalisation
     }
     if prototypes is not None:
         parts["prototypes"] = ocp.args.StandardSave(prototypes._asdict())
-    final = saved.folder / str(epoch)
-    size = sum(x.nbytes for x in jax.tree.leaves((training, norm, prototypes)))
+    final, written = saved.folder / str(epoch), saved.plain / UNFINISHED / str(epoch)
+    arrays = {"state": training, "normalisation": norm._asdict(), "prototypes": prototypes}
+    size = sum(x.nbytes for x in jax.tree.leaves(arrays))
     try:
         with writing(final, size):
             if processes.is_first():
                 _require_room(saved.folder / UNFINISHED, size)
-            saved.writer.save(
-                saved.folder / UNFINISHED / str(epoch), args=ocp.args.Composite(**parts), force=True
-            )
+            saved.writer.save(written, args=ocp.args.Composite(**parts), force=True)
             if processes.is_first():
+                require_read_back(final, written, arrays)
                 _finish(saved.folder, epoch)
     except ValueError as error:  # how Orbax passes on an error of the disk
-        if "os_error_code" not in str(error):
+        number = re.search(r"os_error_code='(\d+)'", str(error))
+        if number is None:
             raise
-        raise unwritten(final, size, str(error).rpartition("Failed to ")[2]) from error
+        raise unwritten(final, size, OSError(int(number[1]), os.strerror(int(number[1])))) from error
     finally:
         if processes.is_first():
             shutil.rmtree(saved.folder / UNFINISHED, ignore_errors=True)
@@ -126,15 +133,10 @@ def _require_room(folder: pathlib.Path, size: int) -> None:
 
 def _remove(folder: pathlib.Path, epoch: int) -> None:
     """Renames first: a kill in the middle never leaves half a checkpoint under a number."""
-    trash = folder / TRASH
-    trash.mkdir(exist_ok=True)
-    os.rename(folder / str(epoch), trash / str(epoch))
-    shutil.rmtree(trash)
-
-
-def steps_in(folder: pathlib.Path) -> list[int]:
-    """Finished epochs of the checkpoints in a folder, the newest first."""
-    return sorted((int(p.name) for p in folder.glob("*") if p.name.isdigit()), reverse=True)
+    (folder / TRASH).mkdir(exist_ok=True)
+    os.rename(folder / str(epoch), pathlib.Path(tempfile.mkdtemp(dir=folder / TRASH), str(epoch)))
+    # A network disk keeps what a reader has open, as .nfs…: it goes at the next start.
+    shutil.rmtree(folder / TRASH, ignore_errors=True)
 
 
 def restore(
@@ -155,7 +157,7 @@ def restore(
         return None
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), like)
     wanted = ocp.args.Composite(state=ocp.args.StandardRestore(target))
-    return whole, saved.writer.restore(saved.folder / str(whole), args=wanted)["state"]
+    return whole, saved.writer.restore(saved.plain / str(whole), args=wanted)["state"]
 
 
 def _choose(saved: Checkpoints, until: int | None) -> int | None:
@@ -219,8 +221,8 @@ def latest_checkpoint(folder: pathlib.Path) -> pathlib.Path:
     DataFileError where all are damaged.
     """
     folder = pathlib.Path(folder)
-    if folder.name.isdigit() and (folder / "prototypes").is_dir():
-        if damage := sums.damage_in(folder, sums.of_epoch(int(folder.name))):
+    if (epoch := epoch_of(folder)) is not None and (folder / "prototypes").is_dir():
+        if damage := sums.damage_in(folder, sums.of_epoch(epoch)):
             raise DataFileError(damage.file, f"{damage.reason}; choose another checkpoint")
         return folder
     for checkpoints in [folder / "checkpoints", *sorted(folder.glob("folds/*/checkpoints"))]:

@@ -14,7 +14,6 @@ statistics.md    ranks, Friedman, every pair with Holm's correction; .csv and .t
 
 import dataclasses
 import json
-import os
 import pathlib
 
 import jax
@@ -27,7 +26,7 @@ from mpcl_jax.data.protocols import Split, read_manifest, write_manifest
 from mpcl_jax.settings import Config
 from mpcl_jax.train.changes import REFUSED, WARNED, Change, changes_between
 from mpcl_jax.train.progress import warn
-from mpcl_jax.train.storage import write_text, writing
+from mpcl_jax.train.storage import make_folder, replacing, write_text
 
 
 def claim(workdir: pathlib.Path, config: Config, recordings: Recordings, split: Split) -> dict[str, str]:
@@ -47,8 +46,7 @@ def claim(workdir: pathlib.Path, config: Config, recordings: Recordings, split: 
     }
     documents = {"config": dataclasses.asdict(config), "data": data, "made_with": _made_with()}
     documents = json.loads(json.dumps(documents))
-    with writing(workdir, 0):
-        workdir.mkdir(parents=True, exist_ok=True)
+    make_folder(workdir)
     for name, document in documents.items():
         file = workdir / f"{name}.json"
         if file.exists():
@@ -93,10 +91,8 @@ def _require_same(file: pathlib.Path, changes: list[Change]) -> None:
 def _keep_manifest(file: pathlib.Path, split: Split, recordings: Recordings) -> None:
     """Writes the split, or makes sure that the file still holds it."""
     if not file.exists():
-        partial = file.with_name(file.name + ".partial")
-        with writing(file, 0):
-            write_manifest(split, recordings, partial)
-            os.replace(partial, file)
+        with replacing(file) as temporary:
+            write_manifest(split, recordings, temporary)
     elif read_manifest(file, recordings).sha256 != split.sha256:
         raise ConfigError(f"{file}: holds another split than this run's; choose another --workdir")
 
@@ -104,6 +100,5 @@ def _keep_manifest(file: pathlib.Path, split: Split, recordings: Recordings) -> 
 def fold_folder(workdir: pathlib.Path, number: int) -> pathlib.Path:
     """The folder of a fold, made if it is not there."""
     folder = workdir / "folds" / f"{number:02d}"
-    with writing(folder, 0):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return folder

@@ -8,9 +8,23 @@ another folder, is found as well. It protects against accidents; whoever can wri
 import hashlib
 import os
 import pathlib
+import re
 from typing import NamedTuple
 
+from mpcl_jax.os_errors import explained
+
 NAME = "SHA256SUMS"
+
+
+def epoch_of(folder: pathlib.Path) -> int | None:
+    """The number of finished epochs that a checkpoint's folder is named by; None for what is no checkpoint."""
+    return int(folder.name) if re.fullmatch(r"[0-9]{1,9}", folder.name) and folder.is_dir() else None
+
+
+def steps_in(folder: pathlib.Path) -> list[int]:
+    """Finished epochs of the checkpoints in a folder, the newest first; whatever else lies there is passed over."""
+    epochs = (epoch_of(place) for place in folder.glob("*"))
+    return sorted((epoch for epoch in epochs if epoch is not None), reverse=True)
 
 
 def of_epoch(epoch: int) -> str:
@@ -35,14 +49,15 @@ def write_sums(folder: pathlib.Path, about: str) -> None:
 
 
 def damage_in(folder: pathlib.Path, about: str) -> Damage | None:
-    """The first file that is not what the list of `folder` says, or None.
+    """The first listed file that is not what the list of `folder` says, or None.
 
-    `about` must be what was given when the list was written.
+    `about` must be what was given when the list was written. Files that are not listed do no harm: file managers and
+    network disks leave some (.DS_Store, .nfs…, ._x, desktop.ini), and nothing reads them.
     """
     try:
         return _compare(folder, about)
     except OSError as error:
-        return Damage(pathlib.Path(error.filename or folder), f"can not be read ({error.strerror})")
+        return Damage(pathlib.Path(error.filename or folder), f"can not be read ({explained(error)})")
 
 
 def _compare(folder: pathlib.Path, about: str) -> Damage | None:
@@ -56,10 +71,8 @@ def _compare(folder: pathlib.Path, about: str) -> Damage | None:
     if not body.startswith(f"# {about}\n"):
         return Damage(sums, f"belongs to another folder: {body.splitlines()[0]!r} is not {'# ' + about!r}")
     wanted = {line[66:]: line[:64] for line in body.splitlines() if not line.startswith("#")}
-    found = _names(folder)
-    for name in sorted(wanted.keys() | set(found)):
-        if name not in wanted:
-            return Damage(folder / name, "was not written with this folder")
+    found = set(_names(folder))
+    for name in sorted(wanted):
         if name not in found:
             return Damage(folder / name, "is missing")
         if _digest(folder / name) != wanted[name]:

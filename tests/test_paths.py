@@ -1,0 +1,94 @@
+"""A path is taken literally, whatever signs it holds; what is no path of this machine is refused in one line."""
+
+import os
+import pathlib
+import random
+import subprocess
+
+import pytest
+
+from mpcl_jax.batch import DataFileError
+from mpcl_jax.paths import PLAIN, plain_path, shell_command, user_path
+
+ODD = [
+    "a b",
+    "a#b",
+    "50%25",
+    "a?",
+    "*",
+    "[1]",
+    "{x}",
+    "a|b",
+    "a\\b",
+    "'",
+    '"',
+    "a\nb",
+    "end ",
+    "$HOME",
+    "`x`",
+    "gs:",
+    "日本",
+]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_the_home_folder_is_meant_by_a_tilde_at_the_beginning_only(home):
+    assert user_path("~") == home
+    assert user_path("~/runs/[1]") == home / "runs" / "[1]"
+    assert user_path("runs/~") == pathlib.Path("runs/~")
+    assert user_path("./~") == pathlib.Path("~").absolute()
+    with pytest.raises(
+        DataFileError, match="--workdir ~nobody-here/x: no such home folder .* give ./~nobody-here/x"
+    ):
+        user_path("~nobody-here/x", "--workdir")
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_every_other_sign_means_itself(name):
+    assert str(user_path(name)) == name
+    assert user_path(user_path(f"/tmp/{name}")) == pathlib.Path("/tmp", name)
+
+
+@pytest.mark.parametrize("url", ["gs://bucket/run", "s3://b", "file:///tmp/x", "https://x.y/z"])
+def test_a_url_is_refused(url):
+    with pytest.raises(DataFileError, match=f"^--workdir {url}: is a URL"):
+        user_path(url, "--workdir")
+
+
+def test_a_name_that_is_no_text_is_refused_in_words_that_can_be_printed():
+    with pytest.raises(DataFileError, match="no UTF-8 text; rename") as caught:
+        user_path(os.fsdecode(b"b\xe4se"), "config.data.path =")
+    assert str(caught.value).isprintable()
+    with pytest.raises(DataFileError, match="zero character"):
+        user_path("a\0b")
+
+
+def test_libraries_get_a_plain_path_to_the_same_folder(tmp_path):
+    rng = random.Random(0)
+    names = [
+        *ODD,
+        *("".join(rng.choices([*map(chr, range(1, 128)), "é"], k=9)).replace("/", "") for _ in range(40)),
+    ]
+    for name in names:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "file").write_bytes(name.encode())
+        with plain_path(folder) as plain:
+            assert PLAIN.fullmatch(str(plain)) and (plain / "file").read_bytes() == name.encode()
+            (plain / "new").mkdir()
+        assert (folder / "new").is_dir()
+    assert plain != folder and not plain.exists()
+
+
+def test_a_command_can_be_pasted_into_a_shell():
+    words = ["printf", "%s\\0", "--config.data.modalities=(eeg,)", *ODD, "a\n'\\b\x01"]
+    line = shell_command(words)
+    assert "\n" not in line
+    told = subprocess.run(["bash", "-c", line], capture_output=True, check=True).stdout.decode()
+    assert told.split("\0")[:-1] == words[2:]
+    assert shell_command(["--workdir", "runs/a"]) == "--workdir runs/a"
