@@ -19,10 +19,10 @@ of one table. Prints and writes a .csv.
 
 import argparse
 import csv
-import pathlib
 import sys
 
 import numpy as np
+from command_words import path
 from scipy.special import logsumexp, rel_entr
 
 from mpcl_jax.batch import DataFileError
@@ -33,6 +33,8 @@ from mpcl_jax.environment import code_version
 from mpcl_jax.inspection.run_files import join_folds, read_json
 from mpcl_jax.inspection.tested import Tested, read_tested
 from mpcl_jax.output import any_output
+from mpcl_jax.paths import shell_command
+from mpcl_jax.train.storage import replacing
 
 WHAT = ("slope", "bold", "timid")
 BY_MEMORY = "MPCL, doubt by memory"
@@ -106,10 +108,8 @@ def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument(
-        "run", type=pathlib.Path, nargs="+", help="folders of finished runs, seeds of one table"
-    )
-    parser.add_argument("--out", type=pathlib.Path, help="the .csv to write")
+    parser.add_argument("run", type=path, nargs="+", help="folders of finished runs, seeds of one table")
+    parser.add_argument("--out", type=path, help="the .csv to write")
     asked = parser.parse_args(words)
     try:
         rows = rows_of([measure(read_tested(folder)) for folder in asked.run])
@@ -118,8 +118,8 @@ def main(words: list[str]) -> None:
     for row in rows:
         print("  ".join(f"{value:>17}" if name != "method" else f"{value:22}" for name, value in row.items()))
     if asked.out:
-        with asked.out.open("w", newline="", encoding="utf-8") as file:
-            file.write(f"# python experiments/calibration.py {' '.join(words)} · {code_version()}\n")
+        with replacing(asked.out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            file.write(f"# python experiments/calibration.py {shell_command(words)} · {code_version()}\n")
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)

@@ -1,8 +1,21 @@
-"""The words of a command as a result file shows them: without places on this machine, which change no number."""
+"""The words of a command: paths among them, and how a result file shows them, without places on this machine."""
 
+import argparse
+import pathlib
 from collections.abc import Sequence
 
+from mpcl_jax.batch import DataFileError
+from mpcl_jax.paths import user_path
+
 PLACES = ("--out", "--config.data.path", "--config.data.cache")
+
+
+def path(text: str) -> pathlib.Path:
+    """`user_path` as the type of an argument of argparse."""
+    try:
+        return user_path(text)
+    except DataFileError as mistake:
+        raise argparse.ArgumentTypeError(str(mistake)) from mistake
 
 
 def without(words: Sequence[str], *options: str) -> list[str]:

@@ -32,6 +32,7 @@ from mpcl_jax.plots.comparisons import differences
 from mpcl_jax.plots.style import Figure
 from mpcl_jax.settings import ORACLES, Config
 from mpcl_jax.train.interrupt import StopRequest
+from mpcl_jax.train.storage import make_folder, replacing
 
 CORRECTED = "Holm-corrected for all rows but oracles"
 NO_MEMORY = {"model.memory.enabled": False, "model.cooccurrence.enabled": False}
@@ -52,8 +53,9 @@ def with_folds(config: Config, ground: Ground, folds: Sequence[Fold], store: pat
     """
     split = sign_split(ground.recordings, ground.whole.protocol, folds, ground.recordings.name)
     file = store / "manifests" / f"{split.sha256[:20]}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_manifest(split, ground.recordings, file)
+    make_folder(file.parent)
+    with replacing(file) as temporary:
+        write_manifest(split, ground.recordings, temporary)
     protocol = dataclasses.replace(config.protocol, manifest=str(file), only=ground.numbers)
     return dataclasses.replace(config, protocol=protocol)
 

@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from command_words import PLACES, without
+from command_words import PLACES, path, without
 
 from mpcl_jax.batch import Batch, DataSpec
 from mpcl_jax.environment import code_version
@@ -39,6 +39,7 @@ from mpcl_jax.settings import Config
 from mpcl_jax.train.devices import compiled
 from mpcl_jax.train.state import create_training, make_optimizer
 from mpcl_jax.train.step import make_train_step
+from mpcl_jax.train.storage import make_folder, replacing
 from mpcl_jax.train.surroundings import pin_settings
 
 BASE = {"samples": 64, "tokens": 4, "width": 32, "emotions": 10, "prototypes": 4, "folds": 1}
@@ -135,8 +136,8 @@ def to_table(points: list[Point]) -> str:
 
 def write_csv(points: list[Point], note: str, out: pathlib.Path) -> None:
     """The points under a first line with `note`."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("w", encoding="utf-8", newline="") as file:
+    make_folder(out.parent)
+    with replacing(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         file.write(f"# {note}\n")
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Point._fields)
@@ -149,7 +150,7 @@ def main(words: list[str]) -> None:
     parser.add_argument("--axes", default=",".join(POINTS), help="some of " + ",".join(POINTS))
     parser.add_argument("--points", type=int, default=4, help="of each axis, from the smallest; at least 2")
     parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--out", type=pathlib.Path, default="experiments/results/growth.csv")
+    parser.add_argument("--out", type=path, default="experiments/results/growth.csv")
     asked = parser.parse_args(words)
     pin_settings()
     axes = asked.axes.split(",")

@@ -13,6 +13,8 @@ import dataclasses
 import pathlib
 import sys
 
+from command_words import path
+
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.benchmark.comparison import make_run_table
 from mpcl_jax.benchmark.leaderboard import METHOD, Table
@@ -73,7 +75,7 @@ def main():
     parser.add_argument(
         "--honest", default="", choices=["", *HELD_OUT], help="default: the config's protocol"
     )
-    parser.add_argument("--workdir", type=pathlib.Path, help="default: runs/thermometer/<name of the config>")
+    parser.add_argument("--workdir", type=path, help="default: runs/thermometer/<name of the config>")
     asked, overrides = parser.parse_known_args()
     data = [f"--config.data.path={asked.data}"] if asked.data else []
     try:

@@ -18,6 +18,7 @@ import sys
 from typing import NamedTuple
 
 import numpy as np
+from command_words import path
 
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.benchmark.comparison import task_of
@@ -33,7 +34,9 @@ from mpcl_jax.inspection.tested import Tested, read_tested
 from mpcl_jax.metrics import scores
 from mpcl_jax.model.personal_memory import FLOOR, adapt, write_trials
 from mpcl_jax.output import any_output
+from mpcl_jax.paths import shell_command
 from mpcl_jax.settings import Config
+from mpcl_jax.train.storage import replacing
 
 RECALLED, MEAN = f"{METHOD}, recalled by query", f"{METHOD}, mean surprise"
 BY_FEATURES = ", recalled by features"
@@ -150,12 +153,10 @@ def difference(kl: np.ndarray, other: np.ndarray) -> str:
 @any_output()
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "run", type=pathlib.Path, nargs="+", help="folders of finished runs, seeds of one table"
-    )
+    parser.add_argument("run", type=path, nargs="+", help="folders of finished runs, seeds of one table")
     parser.add_argument("--most", type=int, default=3, help="trials of a person that may be written")
     parser.add_argument("--features", action="store_true", help="baselines recall too, by their features")
-    parser.add_argument("--out", type=pathlib.Path, help="the .csv to write")
+    parser.add_argument("--out", type=path, help="the .csv to write")
     asked = parser.parse_args()
     try:
         of_runs = [measure(read_answers(folder, asked.features), asked.most) for folder in asked.run]
@@ -167,9 +168,9 @@ def main():
             "  ".join(f"{value!s:>8}" if name != "method" else f"{value:32}" for name, value in row.items())
         )
     if asked.out:
-        with asked.out.open("w", newline="", encoding="utf-8") as file:
+        with replacing(asked.out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             file.write(
-                f"# python experiments/personal_memory.py {' '.join(sys.argv[1:])} · {code_version()}\n"
+                f"# python experiments/personal_memory.py {shell_command(sys.argv[1:])} · {code_version()}\n"
             )
             writer = csv.DictWriter(
                 file,

@@ -20,6 +20,7 @@ import json
 import pathlib
 
 import numpy as np
+from command_words import path
 
 from mpcl_jax.config import resolve
 from mpcl_jax.data.simulate import simulate
@@ -93,7 +94,7 @@ def measure(run: pathlib.Path) -> dict:
 @any_output()
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=pathlib.Path, nargs="+", help="folder of a finished run")
+    parser.add_argument("run", type=path, nargs="+", help="folder of a finished run")
     for run in parser.parse_args().run:
         print(run)
         for name, value in measure(run).items():

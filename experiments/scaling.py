@@ -33,7 +33,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from chip_estimate import ENOUGH, HOP, LAUNCH, REACH, Step, estimates, exchanges, kernels_in
-from command_words import PLACES, without
+from command_words import PLACES, path, without
 from jax.sharding import AxisType, Mesh
 from measured import FULL, QUICK, Effort
 
@@ -54,6 +54,7 @@ from mpcl_jax.train.folds import (
     stack_keys,
 )
 from mpcl_jax.train.run import Run, prepare
+from mpcl_jax.train.storage import make_folder, write_text
 from mpcl_jax.train.surroundings import settle
 
 
@@ -212,7 +213,7 @@ def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--config", default="configs/dataset.py")
     parser.add_argument("--devices", default="1,2,4,8", help="virtual devices, growing, from 1 on")
-    parser.add_argument("--out", type=pathlib.Path, default="experiments/results/scaling.csv")
+    parser.add_argument("--out", type=path, default="experiments/results/scaling.csv")
     parser.add_argument("--quick", action="store_true", help="a few repetitions; the times mean nothing")
     return parser
 
@@ -240,10 +241,10 @@ def main(words: list[str]) -> None:
         parser.error(str(mistake))
     command = shlex.join(["python", "experiments/scaling.py", *without(words, *PLACES)])
     note = f"{command} @ {code_version()} @ {machine()}"
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(to_csv(measured, step, note), encoding="utf-8")
+    make_folder(arguments.out.parent)
+    write_text(arguments.out, to_csv(measured, step, note))
     text = to_markdown(measured, step, note)
-    arguments.out.with_suffix(".md").write_text(text, encoding="utf-8")
+    write_text(arguments.out.with_suffix(".md"), text)
     print(f"{text}written to {arguments.out} and {arguments.out.with_suffix('.md')}")
 
 

@@ -19,11 +19,13 @@ from mpcl_jax.command_line import from_command_line
 from mpcl_jax.config import ConfigError
 from mpcl_jax.environment import code_version, machine
 from mpcl_jax.output import any_output
+from mpcl_jax.paths import user_path
 from mpcl_jax.plots.style import Figure, styled
 from mpcl_jax.settings import Config
 from mpcl_jax.train.endings import DISK, NOT_FINITE, STOPPED, StorageError, TrainingError
 from mpcl_jax.train.interrupt import StopRequest, listening
 from mpcl_jax.train.lock import only_run_in
+from mpcl_jax.train.storage import make_folder, replacing, write_text
 from mpcl_jax.train.surroundings import settle
 
 RESULTS = pathlib.Path(__file__).resolve().parent / "results"
@@ -61,11 +63,9 @@ def options(text: str, seeds: int, of: Sequence[str]) -> argparse.ArgumentParser
     parser.add_argument("--seeds", type=positive, default=seeds)
     parser.add_argument("--baseline-seeds", type=positive, default=1)
     parser.add_argument("--workers", type=positive, default=0, help="processes; default: one a core")
-    parser.add_argument(
-        "--pieces", type=pathlib.Path, default="runs/pieces", help="finished pieces of all tables"
-    )
-    parser.add_argument("--runs", type=pathlib.Path, default="runs/table", help="a run folder a seed")
-    parser.add_argument("--out", type=pathlib.Path, default=RESULTS, help="folder of the result files")
+    parser.add_argument("--pieces", default="runs/pieces", help="finished pieces of all tables")
+    parser.add_argument("--runs", default="runs/table", help="a run folder a seed")
+    parser.add_argument("--out", default=RESULTS, help="folder of the result files")
     parser.add_argument("--large", action="store_true", help="the larger sizes; hours on two cores")
     parser.add_argument(
         "--rows", default="", help="only these variants, by their names in the table, with commas"
@@ -102,7 +102,7 @@ def run_command(
     with ending():
         asked = _asked(parsed, overrides, settings)
         settle()
-        asked.store.mkdir(parents=True, exist_ok=True)
+        make_folder(asked.store)
         with only_run_in(asked.store), listening() as stop:
             make(asked, stop)
 
@@ -120,9 +120,9 @@ def _asked(parsed: argparse.Namespace, overrides: list[str], settings: Sequence[
         seeds=parsed.seeds,
         baseline_seeds=min(parsed.baseline_seeds, parsed.seeds),
         workers=parsed.workers,
-        store=pathlib.Path(parsed.pieces),
-        runs=pathlib.Path(parsed.runs),
-        out=pathlib.Path(parsed.out),
+        store=user_path(parsed.pieces, "--pieces"),
+        runs=user_path(parsed.runs, "--runs"),
+        out=user_path(parsed.out, "--out"),
         large=parsed.large,
         rows=tuple(filter(None, parsed.rows.split(","))),
         of=parsed.of,
@@ -206,10 +206,10 @@ def write_table(
 
 def write_files(asked: Asked, texts: dict[str, str], pictures: dict[str, Figure]) -> None:
     """Writes NAME + each key, texts and pictures, and says where."""
-    asked.out.mkdir(parents=True, exist_ok=True)
+    make_folder(asked.out)
     for ending_of_name, text in texts.items():
-        (asked.out / f"{asked.name}{ending_of_name}").write_text(text, encoding="utf-8")
+        write_text(asked.out / f"{asked.name}{ending_of_name}", text)
     for ending_of_name, figure in pictures.items():
-        with styled():
-            figure.savefig(asked.out / f"{asked.name}{ending_of_name}.png", dpi=110)
+        with styled(), replacing(asked.out / f"{asked.name}{ending_of_name}.png") as temporary:
+            figure.savefig(temporary, dpi=110)
     print(f"\nwritten to {os.path.relpath(asked.out)}/{asked.name}*", flush=True)

@@ -50,7 +50,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-from command_words import PLACES, without
+from command_words import PLACES, path, without
 from measured import FULL, QUICK, Effort, Measured, Ready, make_ready, repeat, to_csv, to_table
 
 from mpcl_jax.batch import DataFileError, spec_of, take
@@ -64,6 +64,7 @@ from mpcl_jax.settings import Config
 from mpcl_jax.train.ahead import compiled_meanwhile
 from mpcl_jax.train.epoch import EVALUATION_BLOCK, padded_length
 from mpcl_jax.train.state import chosen_model
+from mpcl_jax.train.storage import make_folder, write_text
 from mpcl_jax.train.surroundings import settle
 
 
@@ -234,7 +235,7 @@ def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--config", default="configs/dataset.py")
     parser.add_argument("--batches", type=batch_sizes, default=[32, 128, 512], help="e.g. 32,128,512")
-    parser.add_argument("--out", type=pathlib.Path, default="experiments/results/throughput.csv")
+    parser.add_argument("--out", type=path, default="experiments/results/throughput.csv")
     parser.add_argument("--quick", action="store_true", help="a few repetitions; the numbers mean nothing")
     parser.add_argument("--started", type=float, help=argparse.SUPPRESS)  # of the processes that are timed
     return parser
@@ -260,8 +261,8 @@ def main(words: list[str]) -> None:
         sys.exit(failed.returncode)
     command = shlex.join(["python", "experiments/throughput.py", *without(words, *PLACES)])
     text = to_csv(measured, f"{command} @ {code_version()} @ {machine()}")
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(text, encoding="utf-8")
+    make_folder(arguments.out.parent)
+    write_text(arguments.out, text)
     print(f"{machine()}\n{to_table(measured)}\nwritten to {arguments.out}")
 
 

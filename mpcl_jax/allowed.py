@@ -41,7 +41,7 @@ def each(rule: Allowed, least: int = 0) -> Allowed:
 SWITCH = Allowed("true or false", lambda x: isinstance(x, bool))
 WORD = Allowed("text", lambda x: isinstance(x, str))
 # Read by `paths.user_path` when settings are resolved; "" = not given.
-PATH = Allowed("the path of a file or folder", lambda x: isinstance(x, str))
+PATH = Allowed("text, the path of a file or folder", lambda x: isinstance(x, str))
 SEED = between(0, 2**32 - 1)
 
 

@@ -9,15 +9,18 @@ import argparse
 import json
 import sys
 
+from mpcl_jax.batch import DataFileError
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data import check_dmer, check_folder, check_wesad
 from mpcl_jax.data.faults import Examined, Fault
 from mpcl_jax.data.settings import DmerConfig, WesadConfig
 from mpcl_jax.output import any_output
+from mpcl_jax.paths import user_path
 
 
 def examine(path: str, kind: str) -> Examined:
     """Every fault of the data set of `kind` at `path`, and what it holds."""
+    path = str(user_path(path))
     match kind:
         case "wesad":
             return check_wesad.examine(path, WesadConfig())
@@ -65,7 +68,11 @@ def main() -> None:
     parser.add_argument("--kind", required=True, choices=("dmer", "wesad", "folder"))
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     asked = parser.parse_args()
-    examined = examine(asked.path, asked.kind)
+    try:
+        examined = examine(asked.path, asked.kind)
+    except DataFileError as mistake:
+        print("error:", " ".join(str(mistake).split()), file=sys.stderr)
+        sys.exit(2)
     print((to_json if asked.json else to_text)(examined))
     sys.exit(1 if examined.faults else 0)
 

@@ -14,13 +14,15 @@ from ml_collections import ConfigDict
 
 from mpcl_jax.config import LEAVES, ConfigError, check_each, nearest, not_a_setting, plain, resolve
 from mpcl_jax.neighbours import neighbours_of
+from mpcl_jax.paths import as_text, is_text, user_path
 from mpcl_jax.settings import Config
 
 
 def from_command_line(file: str, arguments: list[str]) -> Config:
     """The settings of the config `file`, changed by `arguments` such as ["--config.train.epochs=3"].
 
-    Raises ConfigError for a file that can not be run and for everything that `resolve` refuses.
+    Raises ConfigError for a file that can not be run and for everything that `resolve` refuses, DataFileError for a
+    path that is none of this machine.
     """
     values = read_overrides(arguments)
     settings = plain(read_config_file(file))
@@ -40,7 +42,7 @@ def read_config_file(file: str) -> ConfigDict | dict:
     The file is Python and is executed; it may import its neighbours (`from configs import dataset` or `import
     dataset`) from wherever the command is started. Raises ConfigError naming file and line where that fails.
     """
-    path = pathlib.Path(file)
+    path = user_path(file, "--config")
     if not path.is_file():
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")], n=1)
         hint = f"did you mean {path.parent / near[0]}?" if near else "give a file, e.g. configs/dataset.py"
@@ -84,6 +86,8 @@ def read_overrides(arguments: list[str]) -> dict[str, Any]:
     Raises ConfigError for everything else. Text that is no value of the setting's type stays text: `resolve`
     refuses it with the range of the setting.
     """
+    if wrong := [argument for argument in arguments if not is_text(argument)]:
+        raise ConfigError(f"{as_text(wrong[0])}: is no UTF-8 text; rename that file or folder")
     values, waiting = {}, list(arguments)
     while waiting:
         name, given, text = waiting.pop(0).partition("=")

@@ -18,6 +18,7 @@ from mpcl_jax.benchmark.leaderboard import Table
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data.protocols import row_ids
 from mpcl_jax.environment import code_version, environment
+from mpcl_jax.paths import as_code, shell_command
 from mpcl_jax.settings import Config
 from mpcl_jax.train import processes
 from mpcl_jax.train.devices import keep_compiled_programs
@@ -29,7 +30,7 @@ from mpcl_jax.train.progress import warn
 from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.run_folder import fold_folder
 from mpcl_jax.train.selection_file import look, write_choices
-from mpcl_jax.train.storage import write_text
+from mpcl_jax.train.storage import write_text, writing
 from mpcl_jax.train.surroundings import settle
 
 REPORT_SECONDS = 600  # after which a report is given up
@@ -83,7 +84,10 @@ def _board(config: Config, workdir: pathlib.Path):
         from tensorboardX import SummaryWriter  # an extra: imported only by those who ask for it
     except ImportError:
         raise ConfigError("config.log.tensorboard = True: needs `pip install mpcl-jax[tb]`") from None
-    return SummaryWriter(str(workdir / "tensorboard")) if processes.is_first() else None
+    if not processes.is_first():
+        return None
+    with writing(workdir / "tensorboard", 0):
+        return SummaryWriter(str(workdir / "tensorboard"))
 
 
 def describe(run: Run) -> None:
@@ -135,7 +139,7 @@ def write_results(
     markdown = table_text.to_markdown(table, title=title)
     made_by = {"command": command, "commit": code_version()}
     notes = "".join(f"\n*{note}*\n" for note in filter(None, (*run.recordings.notes, looked_before)))
-    write_text(run.workdir / "table.md", f"{markdown}{notes}\n`{command}`\n")
+    write_text(run.workdir / "table.md", f"{markdown}{notes}\n{as_code(command)}\n")
     write_text(run.workdir / "table.csv", table_text.to_csv(table, **made_by))
     write_text(run.workdir / "subjects.csv", table_text.to_subject_csv(table, **made_by))
     write_text(run.workdir / "predictions.csv", predictions_csv(run.recordings, predictions))
@@ -153,7 +157,8 @@ def audit_run(run: Run) -> None:
     try:
         found = audit(run.workdir, run.recordings)
     except DataFileError as mistake:
-        print(f"no audit ({mistake}); the results are written. Again: python -m mpcl_jax.audit {run.workdir}")
+        again = shell_command(["python", "-m", "mpcl_jax.audit", str(run.workdir)])
+        print(f"no audit ({mistake}); the results are written. Again: {again}")
         return
     write_text(run.workdir / "audit.json", to_json(found))
     print(to_line(found), flush=True)
@@ -161,6 +166,7 @@ def audit_run(run: Run) -> None:
 
 def draw_report(workdir: pathlib.Path) -> None:
     """Writes report.html of a finished run in a process of its own: what goes wrong there costs the run nothing."""
+    shown = shell_command(["python", "-m", "mpcl_jax.report", str(workdir)])
     command = [sys.executable, "-P", "-m", "mpcl_jax.report", str(workdir)]
     package = str(pathlib.Path(__file__).resolve().parent.parent)
     path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
@@ -179,7 +185,7 @@ def draw_report(workdir: pathlib.Path) -> None:
         problem = str(error)
     if problem:
         reason = problem.splitlines()[-1]
-        print(f"no report ({reason}); the results are written. Again: python -m mpcl_jax.report {workdir}")
+        print(f"no report ({reason}); the results are written. Again: {shown}")
     else:
         print(f"report {workdir / 'report.html'}", flush=True)
 

@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import math
-import pathlib
 import sys
 
 from mpcl_jax.batch import GROUPS, DataFileError
@@ -159,10 +158,9 @@ def main() -> None:
     """Prints the memory; a folder without one ends in one line and exit code 2."""
     asked = parse_arguments()
     try:
-        memory = open_memory(pathlib.Path(asked.run), fold=asked.fold, step=asked.step)
+        memory = open_memory(asked.run, fold=asked.fold, step=asked.step)
         if asked.against or asked.against_step is not None:
-            place = pathlib.Path(asked.against or asked.run)
-            other = open_memory(place, fold=asked.fold, step=asked.against_step)
+            other = open_memory(asked.against or asked.run, fold=asked.fold, step=asked.against_step)
             matching = match_slots(memory, other)
             if asked.json:
                 print(json.dumps(comparison_document(memory, other, matching), indent=1))

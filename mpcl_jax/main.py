@@ -21,7 +21,9 @@ from absl import app, flags, logging
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.command_line import from_command_line
 from mpcl_jax.config import ConfigError, ProcessError
+from mpcl_jax.os_errors import explained
 from mpcl_jax.output import any_output
+from mpcl_jax.paths import shell_command, user_path
 from mpcl_jax.train.endings import ALONE, DISK, NOT_FINITE, STOPPED, StorageError, TrainingError
 from mpcl_jax.train.interrupt import listening
 from mpcl_jax.train.lock import only_run_in
@@ -38,12 +40,13 @@ def main(arguments: list[str]) -> None:
         if CONFIG.value is None:
             raise ConfigError("--config is missing, e.g. --config configs/dataset.py")
         config = from_command_line(CONFIG.value, arguments[1:])
-        workdir = pathlib.Path(WORKDIR.value or pathlib.Path("runs", pathlib.Path(CONFIG.value).stem))
+        usual = pathlib.Path("runs", pathlib.Path(CONFIG.value).stem)
+        workdir = user_path(WORKDIR.value, "--workdir") if WORKDIR.value else usual
         require_writable(workdir)
         alone = config.distributed.start == "off"  # of several processes the first takes the lock, later
         with only_run_in(workdir) if alone else contextlib.nullcontext(), listening() as stop:
             run = import_experiment()
-            run(config, workdir, "python -m mpcl_jax.main " + " ".join(sys.argv[1:]), stop)
+            run(config, workdir, shell_command(["python", "-m", "mpcl_jax.main", *sys.argv[1:]]), stop)
     except (ConfigError, DataFileError) as mistake:
         refuse(mistake)
     except ProcessError as mistake:
@@ -79,7 +82,7 @@ def require_writable(workdir: pathlib.Path) -> None:
         with tempfile.TemporaryFile(dir=workdir):
             return
     except OSError as error:
-        raise ConfigError(f"--workdir {workdir}: can not be written ({error.strerror})") from error
+        raise ConfigError(f"--workdir {workdir}: can not be written ({explained(error)})") from error
 
 
 def parse_flags(arguments: list[str]) -> list[str]:

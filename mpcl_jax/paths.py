@@ -22,7 +22,8 @@ PLAIN = re.compile(r"[A-Za-z0-9_.,+=@ /-]*")
 def user_path(text: str | os.PathLike, option: str = "") -> pathlib.Path:
     """The path that a user means by `text`, which was given as `option`, e.g. "--workdir". It need not exist.
 
-    A leading `~` or `~name` becomes the home folder; `./~` is a folder of that name. Raises DataFileError in one line
+    A leading `~` or `~name` becomes the home folder; `./~` is a folder of that name. What would be taken for a home
+    folder or an option by whoever reads it next becomes absolute. Raises DataFileError in one line
     for a URL, an unknown home folder, and a path that is no UTF-8 text, as it could not be written into a result.
     """
     given = os.fspath(text)
@@ -32,12 +33,10 @@ def user_path(text: str | os.PathLike, option: str = "") -> pathlib.Path:
     if "\0" in given:
         raise DataFileError(ascii(name), "holds a zero character, which no path can hold")
     path = pathlib.Path(os.path.expanduser(given))
-    if str(path).startswith("~"):
-        if given.startswith("~"):
-            raise DataFileError(
-                name, f"no such home folder is known; for a folder of this name give ./{given}"
-            )
-        path = path.absolute()  # pathlib drops the "./", and "~" would be expanded another time
+    if given.startswith("~") and str(path).startswith("~"):
+        raise DataFileError(name, f"no such home folder is known; for a folder of this name give ./{given}")
+    if str(path).startswith(("~", "-")):  # pathlib drops "./"
+        path = path.absolute()
     whole = os.path.abspath(path)
     if not is_text(whole):
         reason = f"{as_text(whole)} is no UTF-8 text; rename that file or folder"
@@ -80,6 +79,13 @@ def plain_path(path: pathlib.Path):
 def shell_command(words: list[str]) -> str:
     """`words` as one line that a shell (bash, zsh) reads as these words again."""
     return " ".join(_shell_word(word) for word in words)
+
+
+def as_code(command: str) -> str:
+    """`command` as code in Markdown, also where it holds backticks."""
+    longest = max(map(len, re.findall("`+", command)), default=0)
+    fence = "`" * (longest + 1)
+    return f"{fence} {command} {fence}" if longest else f"`{command}`"
 
 
 def _shell_word(word: str) -> str:

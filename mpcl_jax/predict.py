@@ -26,6 +26,7 @@ from mpcl_jax.batch import LARGEST_VALUE, Batch, DataFileError, DataSpec, first_
 from mpcl_jax.config import resolve
 from mpcl_jax.data.normalise import Normalisation, apply_normalisation, standardised
 from mpcl_jax.model.mpcl import build
+from mpcl_jax.paths import user_path
 from mpcl_jax.settings import Config
 from mpcl_jax.train.checkpoint import newest_of_fold, read_chosen_model, read_normalisation
 from mpcl_jax.train.devices import compiled, keep_compiled_programs
@@ -62,7 +63,7 @@ def open_model(run, fold: int = 0) -> FinishedModel:
     has `config.log.keep_compiled` off or JAX was given a folder. Raises DataFileError naming the file that is missing
     or damaged.
     """
-    run = pathlib.Path(run)
+    run = user_path(run)
     config, data = (_document(run / name) for name in ("config.json", "data.json"))
     config = resolve(config)
     if config.log.keep_compiled and jax.config.jax_compilation_cache_dir is None:

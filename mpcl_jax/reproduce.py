@@ -32,6 +32,7 @@ from mpcl_jax.batch import DataFileError
 from mpcl_jax.benchmark.leaderboard import REFERENCE
 from mpcl_jax.inspection.run_files import read_csv
 from mpcl_jax.output import any_output
+from mpcl_jax.paths import user_path
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PASS, DRIFT, FAIL = "PASS", "DRIFT", "FAIL"
@@ -104,7 +105,7 @@ def make_again(command: list[str], name: str, workdir: pathlib.Path, data: str) 
     """Runs `command` with everything it keeps and writes below `workdir`, and reads the table."""
     places = {"--out": workdir / "results", "--pieces": workdir / "pieces", "--runs": workdir / "runs"}
     words = [str(word) for option, place in places.items() for word in (option, place.absolute())]
-    words += ["--data", os.path.abspath(data)] if data else []
+    words += ["--data", str(user_path(data, "--data").absolute())] if data else []
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     ended = subprocess.run([*command, *words], cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, check=False)
     if ended.returncode:

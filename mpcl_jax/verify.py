@@ -15,6 +15,7 @@ import sys
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.benchmark.verification import Difference, check_run, check_shipped
 from mpcl_jax.output import any_output
+from mpcl_jax.paths import user_path
 
 SHOWN = 50  # differences that are printed
 
@@ -27,18 +28,16 @@ def _line(difference: Difference) -> str:
 def main() -> None:
     """Prints what differs and how much was compared; the exit code says whether anything differs."""
     parser = argparse.ArgumentParser(description=__doc__ and __doc__.splitlines()[0])
-    parser.add_argument(
-        "what", type=pathlib.Path, help="folder of a finished run, or a .csv of experiments/results"
-    )
-    parser.add_argument(
-        "--runs", type=pathlib.Path, help="folder of a shipped table's runs; default: runs/table/<name>"
-    )
+    parser.add_argument("what", help="folder of a finished run, or a .csv of experiments/results")
+    parser.add_argument("--runs", help="folder of a shipped table's runs; default: runs/table/<name>")
     asked = parser.parse_args()
     try:
-        if asked.what.suffix == ".csv":
-            found = check_shipped(asked.what, asked.runs or pathlib.Path("runs/table") / asked.what.stem)
+        what = user_path(asked.what)
+        if what.suffix == ".csv" and not what.is_dir():
+            usual = pathlib.Path("runs/table") / what.stem
+            found = check_shipped(what, user_path(asked.runs, "--runs") if asked.runs else usual)
         else:
-            found = check_run(asked.what)
+            found = check_run(what)
     except DataFileError as mistake:
         print("error:", " ".join(str(mistake).split()), file=sys.stderr)
         sys.exit(2)

@@ -142,6 +142,10 @@ def start(folder: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess:
         ),
         (["--config.train.epochs=3"], "--config is missing"),
         (["--config", DATASET, "--workdir"], "workdir"),
+        (["--config", DATASET, "--workdir", "gs://bucket/run"], "--workdir gs://bucket/run: is a URL"),
+        (["--config", "s3://bucket/mine.py"], "--config s3://bucket/mine.py: is a URL"),
+        (["--config", DATASET, "--workdir", os.fsdecode(b"o\xfc")], r"o\udcfc is no UTF-8 text"),
+        (["--config", DATASET, os.fsdecode(b"--config.data.modalities=b\xe4")], "is no UTF-8 text"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2_before_jax(tmp_path, arguments, words):
@@ -149,6 +153,7 @@ def test_a_mistake_is_one_line_and_exit_code_2_before_jax(tmp_path, arguments, w
     assert (ended.returncode, ended.stdout) == (2, ""), ended.stderr
     assert ended.stderr.startswith("error: ") and ended.stderr.count("\n") == 1, ended.stderr
     assert words in ended.stderr
+    assert not (ROOT / "gs:").exists()
 
 
 def test_a_closed_stdout_changes_no_answer():

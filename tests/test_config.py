@@ -16,7 +16,7 @@ import random
 
 import pytest
 
-from mpcl_jax.allowed import WORD
+from mpcl_jax.allowed import PATH, WORD
 from mpcl_jax.command_line import from_command_line, read_config_file
 from mpcl_jax.config import LEAVES, ConfigError, default, plain, resolve
 from mpcl_jax.settings import Config
@@ -115,9 +115,17 @@ def bad_values(key: str) -> dict[str, object]:
     kind, rule = LEAVES[key], allowed_of(key)
     bad = {text: text for text in WRONG_TEXT.get(kind, ())} | TUPLES.get(kind, {})
     bad |= {x: kind(x) for x in SENSELESS.get(kind, ()) if not rule.holds(kind(x))}
-    if kind is str and rule is not WORD:
+    if kind is str and rule not in (WORD, PATH):
         bad |= {text: text for text in ("nonsense", "", "Raw", "simulated ")}
     return bad
+
+
+def test_paths_are_those_that_the_user_means(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    config = resolve({"data": {"kind": "folder", "path": "~/d", "cache": "c [1]"}})
+    assert (config.data.path, config.data.cache) == ("/home/me/d", "c [1]")
+    with pytest.raises(ConfigError, match="^config.data.path = gs://b: is a URL"):
+        resolve({"data": {"kind": "folder", "path": "gs://b"}})
 
 
 def test_enough_bad_values_are_tried():

@@ -42,6 +42,7 @@ def test_the_home_folder_is_meant_by_a_tilde_at_the_beginning_only(home):
     assert user_path("~/runs/[1]") == home / "runs" / "[1]"
     assert user_path("runs/~") == pathlib.Path("runs/~")
     assert user_path("./~") == pathlib.Path("~").absolute()
+    assert user_path("-x") == pathlib.Path("-x").absolute()
     with pytest.raises(
         DataFileError, match="--workdir ~nobody-here/x: no such home folder .* give ./~nobody-here/x"
     ):

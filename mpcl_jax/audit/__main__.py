@@ -4,12 +4,11 @@
     python -m mpcl_jax.audit runs/wesad --data /elsewhere/WESAD      where the recordings were moved
 
 Writes RUN/audit.json. Exit code 0: no leak (green, or amber: something that a reader has to know). 1: a leak (red).
-2: the folder is no finished run, or its recordings can not be read.
+2: the folder is no finished run, or its recordings can not be read. 74: audit.json cannot be written.
 """
 
 import argparse
 import dataclasses
-import pathlib
 import sys
 
 from mpcl_jax.audit.evidence import read_settings
@@ -19,6 +18,9 @@ from mpcl_jax.batch import DataFileError
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data import pipeline
 from mpcl_jax.output import any_output
+from mpcl_jax.paths import user_path
+from mpcl_jax.train.endings import DISK, StorageError
+from mpcl_jax.train.storage import write_text
 
 
 @any_output()
@@ -27,19 +29,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m mpcl_jax.audit", description=__doc__ and __doc__.splitlines()[0]
     )
-    parser.add_argument("run", type=pathlib.Path, help="folder of a finished run")
+    parser.add_argument("run", help="folder of a finished run")
     parser.add_argument("--data", default="", help="where its recordings are now; default: config.data.path")
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     asked = parser.parse_args()
     try:
-        settings = read_settings(asked.run).data
+        run = user_path(asked.run)
+        settings = read_settings(run).data
         if asked.data:
-            settings = dataclasses.replace(settings, path=asked.data)
-        found = audit(asked.run, pipeline.load(settings))
-        (asked.run / "audit.json").write_text(to_json(found), encoding="utf-8")
-    except (ConfigError, DataFileError, OSError) as mistake:
+            settings = dataclasses.replace(settings, path=str(user_path(asked.data, "--data")))
+        found = audit(run, pipeline.load(settings))
+        write_text(run / "audit.json", to_json(found))
+    except (ConfigError, DataFileError, StorageError) as mistake:
         print("error:", " ".join(str(mistake).split()), file=sys.stderr)
-        sys.exit(2)
+        sys.exit(DISK if isinstance(mistake, StorageError) else 2)
     print(to_json(found).rstrip() if asked.json else to_text(found))
     sys.exit(1 if found.colour == RED else 0)
 

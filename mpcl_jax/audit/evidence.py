@@ -16,6 +16,7 @@ from mpcl_jax.data.normalise import Normalisation
 from mpcl_jax.data.npz_reader import parse_npz
 from mpcl_jax.inspection.memory import array_names, read_arrays
 from mpcl_jax.inspection.run_files import read_csv, read_json, read_lines
+from mpcl_jax.paths import user_path
 from mpcl_jax.settings import Config
 from mpcl_jax.train import sums
 
@@ -66,7 +67,7 @@ class Evidence(NamedTuple):
 
 def read_settings(folder: pathlib.Path) -> Config:
     """The settings of a run. Raises DataFileError where there is no run or its settings are not understood."""
-    file = pathlib.Path(folder) / "config.json"
+    file = user_path(folder) / "config.json"
     try:
         return resolve(read_json(file))
     except ConfigError as error:
@@ -80,7 +81,7 @@ def read_evidence(folder: pathlib.Path, recordings: Recordings) -> Evidence:
 
     Raises DataFileError naming the file that is missing or damaged.
     """
-    folder = pathlib.Path(folder)
+    folder = user_path(folder)
     config, data = read_settings(folder), read_json(folder / "data.json")
     manifest = _manifest(folder / "manifest.json")
     ids = np.array(row_ids(recordings))

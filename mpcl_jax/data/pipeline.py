@@ -11,6 +11,7 @@ from mpcl_jax.data.faults import print_of
 from mpcl_jax.data.normalise import constant_features, notes_on, standardise_per_subject
 from mpcl_jax.data.settings import DataConfig
 from mpcl_jax.data.simulate import simulate
+from mpcl_jax.paths import shell_command
 
 
 def load(settings: DataConfig) -> Recordings:
@@ -46,7 +47,8 @@ def refuse_twins(recordings: Recordings, settings: DataConfig) -> None:
         digest = print_of(x[rows] for x in recordings.signals.values())
         if digest in seen:
             same = f"subjects {seen[digest]} and {subject} have the same signals"
-            again = f"python -m mpcl_jax.check_data {settings.path} --kind {settings.kind} lists every fault"
+            command = ["python", "-m", "mpcl_jax.check_data", settings.path, "--kind", settings.kind]
+            again = f"{shell_command(command)} lists every issue"
             if all(where.all() for where in constant_features(take(recordings, rows)).values()):
                 same += " once they are rounded to float32 (about seven digits), which leaves each feature constant"
                 fix = (

@@ -11,6 +11,7 @@ from mpcl_jax.batch import DataFileError
 from mpcl_jax.data.npz_reader import parse_npz
 from mpcl_jax.inspection.fold_file import Inspection, load_inspection
 from mpcl_jax.inspection.memory import Memory, open_memory
+from mpcl_jax.paths import user_path
 
 COLOURS = ("red", "amber", "green")  # of the audit, the worst first
 PER_WINDOW = ("rows", "present", "association", "recalled", "without_modality", "without_scale", "subset_kl")
@@ -73,7 +74,7 @@ class RunFiles(NamedTuple):
 
 def read_run(folder) -> RunFiles:
     """Reads a finished run. Raises DataFileError naming the file that is missing, damaged or of another run."""
-    folder = pathlib.Path(folder)
+    folder = user_path(folder)
     data, table, command = read_json(folder / "data.json"), *read_csv(folder / "table.csv")
     rows, _ = read_csv(folder / "predictions.csv", commented=False)
     shares = {kind: read_shares(folder, rows, kind, data["emotions"]) for kind in ("reported", "predicted")}

@@ -8,6 +8,7 @@ import numpy as np
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.data.npz_reader import parse_npz
 from mpcl_jax.inspection.run_files import fold_folders, join_folds, read_csv, read_json, read_shares
+from mpcl_jax.paths import user_path
 
 AGAIN = "start the run's command again: what is finished is kept, the tables are written anew"
 
@@ -35,7 +36,7 @@ class Tested(NamedTuple):
 
 def read_tested(folder: pathlib.Path) -> Tested:
     """Reads a run whose predictions are written. Raises DataFileError naming the file that is missing or damaged."""
-    folder = pathlib.Path(folder)
+    folder = user_path(folder)
     data = _document(folder / "data.json", {"emotions": list, "name": str})
     manifest = _document(
         folder / "manifest.json", {"protocol": str, "rows": list, "folds": list, "sha256": str}

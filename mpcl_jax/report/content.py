@@ -10,6 +10,7 @@ from mpcl_jax.benchmark.statistics import NOT_SIGNIFICANT
 from mpcl_jax.inspection.explanation import Explanation, explain, recalled_weights, window_kl
 from mpcl_jax.inspection.run_files import COLOURS, RunFiles
 from mpcl_jax.inspection.slots import describe_slots, never_reported
+from mpcl_jax.paths import shell_command
 from mpcl_jax.report.pictures import best_typical_worst
 from mpcl_jax.settings import ORACLES
 
@@ -71,7 +72,7 @@ def audit(run: RunFiles) -> list[dict[str, Any]]:
         {"what": x["check"], "answer": x["says"], "colour": x["colour"], "ids": x["ids"]} for x in findings
     ]
     if not rows:
-        says = f"not audited yet: python -m mpcl_jax.audit {run.folder}"
+        says = "not audited yet: " + shell_command(["python", "-m", "mpcl_jax.audit", str(run.folder)])
         rows.append({"what": "leaks", "answer": says, "colour": "amber", "ids": ()})
     smallest = run.predicted.min()
     colour = "green" if smallest > 0 else "red"

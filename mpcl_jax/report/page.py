@@ -11,6 +11,7 @@ from markupsafe import Markup
 from mpcl_jax import __version__
 from mpcl_jax.inspection.run_files import RunFiles
 from mpcl_jax.inspection.slots import bank_agreement
+from mpcl_jax.paths import shell_command
 from mpcl_jax.plots import results
 from mpcl_jax.report import content, pictures
 from mpcl_jax.train.storage import write_text
@@ -52,6 +53,8 @@ def run_page(run: RunFiles, method: str = "pca") -> str:
         "run.html",
         _asset("report.js"),
         run=run,
+        folder=shell_command([str(run.folder)]),
+        first_id=shell_command([str(run.id[0])]),
         heads=MEASURES,
         table=content.table_rows(run),
         verdicts=content.verdicts(run),
