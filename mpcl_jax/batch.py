@@ -108,6 +108,29 @@ def take(recordings: Recordings, rows: np.ndarray) -> Recordings:
     )
 
 
+def is_text(text: str) -> bool:
+    """Whether `text` can be written as UTF-8: names of files that are none hold lone surrogates."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def as_text(text: str) -> str:
+    r"""`text` with `\udce4` for what is no UTF-8, fit to be printed."""
+    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
+
+
+def _texts_of(recordings: Recordings):
+    """Every text that results will hold, once, with the name of its field."""
+    yield "name", recordings.name
+    fields = ("emotions", "valence", "notes", "subject", "trial", "stimulus")
+    for field, texts in [("modality", recordings.groups), *((f, getattr(recordings, f)) for f in fields)]:
+        for text in dict.fromkeys(map(str, texts)):
+            yield field, text
+
+
 def check_recordings(recordings: Recordings, file: Any) -> Recordings:
     """Returns `recordings` if they keep the contract of this module.
 
@@ -131,6 +154,11 @@ def check_recordings(recordings: Recordings, file: Any) -> Recordings:
     for field in ("subject", "trial", "stimulus", "start"):
         if len(getattr(recordings, field)) != n:
             refuse(f"{field} has {len(getattr(recordings, field))} rows, labels have {n}")
+    for field, text in _texts_of(recordings):
+        if not is_text(text):
+            refuse(
+                f"{field}: '{as_text(text)}' is no UTF-8 text and could not be written into a result; rename it"
+            )
     labels = recordings.labels
     require_rows("labels", ~np.isfinite(labels).all(1), "not finite")
     require_rows("labels", (labels < 0).any(1), "negative")

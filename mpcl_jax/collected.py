@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 
 from mpcl_jax.benchmark import comparison
+from mpcl_jax.benchmark.piece_work import OF_A_FOLD
 from mpcl_jax.benchmark.table_run import Trained, fold_folder_of, predictions_of
 from mpcl_jax.config import ConfigError
 from mpcl_jax.environment import environment
@@ -16,7 +17,7 @@ from mpcl_jax.experiment import predictions_csv
 from mpcl_jax.train import run_folder
 from mpcl_jax.train.selection_file import NAME as SELECTION
 from mpcl_jax.train.selection_file import look, write_choices
-from mpcl_jax.train.storage import write_text
+from mpcl_jax.train.storage import write_text, writing
 
 MARK = "collected.txt"  # in folders that may be made anew
 
@@ -45,12 +46,15 @@ def collect_run(
     lines = []
     for place, number in enumerate(row.ground.numbers):
         source, target = fold_folder_of(row, seed, number, store), run_folder.fold_folder(partial, place)
-        for file in source.glob("*.*"):
-            shutil.copyfile(file, target / file.name)
+        with writing(target, 0):
+            for name in OF_A_FOLD:
+                if (source / name).exists():
+                    shutil.copyfile(source / name, target / name)
         comparison.save_fold(target / "baselines.npz", others[place])
         lines += _metrics_of(source.parents[1] / "metrics.jsonl", place)
     if (folder / SELECTION).exists():
-        shutil.copyfile(folder / SELECTION, partial / SELECTION)
+        with writing(partial / SELECTION, 0):
+            shutil.copyfile(folder / SELECTION, partial / SELECTION)
     for method, of_folds in choices.items():
         write_choices(partial, method, of_folds)
     text = predictions_csv(row.ground.recordings, predictions_of(row, seed, store))
@@ -59,7 +63,8 @@ def collect_run(
     write_text(partial / "environment.json", json.dumps(environment(), indent=1) + "\n")
     write_text(partial / MARK, f"made from the pieces of a table in {store}\n")
     shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
+    with writing(folder, 0):
+        os.replace(partial, folder)
     return look(folder)
 
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from mpcl_jax.batch import as_text, is_text
 from mpcl_jax.config import LEAVES, ConfigError, check_each, nearest, not_a_setting, plain, resolve
 from mpcl_jax.neighbours import neighbours_of
-from mpcl_jax.paths import as_text, is_text, user_path
+from mpcl_jax.paths import user_path
 from mpcl_jax.settings import Config
 
 

@@ -11,7 +11,7 @@ import re
 import shlex
 import tempfile
 
-from mpcl_jax.batch import DataFileError
+from mpcl_jax.batch import DataFileError, as_text, is_text
 
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # What every library reads as itself. Orbax looks for its files with patterns, so brackets in the path of a checkpoint
@@ -42,20 +42,6 @@ def user_path(text: str | os.PathLike, option: str = "") -> pathlib.Path:
         reason = f"{as_text(whole)} is no UTF-8 text; rename that file or folder"
         raise DataFileError(name, reason)
     return path
-
-
-def is_text(text: str) -> bool:
-    """Whether `text` can be written as UTF-8: names of files that are none hold lone surrogates."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def as_text(text: str) -> str:
-    r"""`text` with `\udce4` for what is no UTF-8, fit to be printed."""
-    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
 @contextlib.contextmanager

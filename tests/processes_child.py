@@ -20,9 +20,11 @@ jax.config.update("jax_compilation_cache_dir", os.environ["TEST_COMPILED"] or No
 
 from run_fixture import forty_epochs, quickly_prepared, sharding_config, table_config  # noqa: E402
 
+from mpcl_jax.batch import DataFileError  # noqa: E402
 from mpcl_jax.config import ConfigError, ProcessError  # noqa: E402
 from mpcl_jax.settings import Config  # noqa: E402
 from mpcl_jax.train import loop, processes  # noqa: E402
+from mpcl_jax.train.endings import StorageError  # noqa: E402
 from mpcl_jax.train.run import Run  # noqa: E402
 
 
@@ -42,7 +44,7 @@ def dies_after_an_epoch(run: Run) -> Run:
 def refused(act) -> str:
     try:
         act()
-    except (ConfigError, ProcessError) as mistake:
+    except (ConfigError, ProcessError, DataFileError, StorageError, RuntimeError, KeyError) as mistake:
         return f"{type(mistake).__name__}: {mistake}"
     return "nothing"
 
@@ -58,7 +60,12 @@ def answers(folder: pathlib.Path, config: Config, run: Run) -> dict[str, str]:
         time.sleep(7 * process)
         processes.meet("the end", impatient)
 
+    def fails(error):
+        raise error
+
+    mistakes = (DataFileError("manifest.json", "is damaged"), StorageError("no room"), KeyError("x"))
     return {
+        "mistakes": [refused(lambda x=x: processes.by_first(lambda: fails(x))) for x in mistakes],
         "other seed": refused(lambda: quickly_prepared(other_seed, folder / "seed")),
         "other folder": refused(lambda: quickly_prepared(other_dropout, run.workdir)),
         "late": refused(comes_late),

@@ -115,8 +115,8 @@ MAY_RUN_CODE = {
     "environment": {"importlib"},
     "report.page": {"importlib"},
 }
-# Who may catch every Exception: both pass it on in words, at a border to code that is not ours.
-CATCH_ALL = {"data.guarded_child", "command_line"}
+# Who may catch every Exception: each passes it on in words, at a border to code that is not ours or to processes.
+CATCH_ALL = {"data.guarded_child", "command_line", "train.processes"}
 
 
 def name_of(path: pathlib.Path) -> str:

@@ -159,6 +159,12 @@ def test_what_the_first_process_refuses_is_refused_by_all(two, process):
     assert words.startswith("ConfigError: ") and "config.model.dropout was 0.2, is 0.3" in words
 
 
+def test_whatever_the_first_process_raises_ends_all_alike(two):
+    refused = ["DataFileError: manifest.json: is damaged", "StorageError: no room"]
+    assert two.told[0]["mistakes"] == [*refused, "KeyError: 'x'"]
+    assert two.told[1]["mistakes"] == [*refused, "RuntimeError: process 0: KeyError: 'x'"]
+
+
 def test_who_is_late_is_named(two):
     expected = "ProcessError: the end: process 1 did not come within 5 s; start all processes again"
     assert two.told[0]["late"].startswith(expected)

@@ -11,7 +11,8 @@ import time
 import pytest
 import worker_functions as work
 
-from mpcl_jax.benchmark.workers import Failure, Piece, _Lines, _Queue, run_pieces
+from mpcl_jax.benchmark import workers
+from mpcl_jax.benchmark.workers import Failure, Piece, _Lines, _Queue, run_pieces, seconds_left
 from mpcl_jax.train.interrupt import StopRequest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -84,6 +85,35 @@ def test_a_worker_keeps_to_its_group_then_takes_one_that_nobody_is_at():
     assert (first.name, second.name) == ("a1", "b1")
     assert [queue.take(group)[0].name for group in ("a", "b", "b")] == ["a2", "b2", "a3"]
     assert queue.take("a") is None
+
+
+def test_quick_pieces_say_nothing_of_slow_ones():
+    """A hundred baselines of no time, and trainings of which the first has been at work for 30 s."""
+    baselines = {"baselines": [0.01] * 100}
+    assert seconds_left(["MPCL"] * 49, [("MPCL", 30.0)], baselines, 2) == 49 * 30 / 2
+    assert seconds_left(
+        ["MPCL"] * 8 + ["baselines"] * 9, [], baselines | {"MPCL": [60.0]}, 1
+    ) == pytest.approx(480.09)
+
+
+def test_pieces_that_were_found_finished_do_not_count_as_work_of_no_time():
+    assert seconds_left(["a"] * 4, [], {"a": [0.0] * 30 + [50.0, 70.0]}, 1) == 240
+    assert seconds_left(["unknown"], [], {"a": [5.0], "b": [90.0]}, 1) == 90
+    assert seconds_left([], [("a", 20.0)], {"a": [60.0]}, 4) == 40  # no worker can help the last one
+    assert seconds_left([], [], {"a": [0.0]}, 2) == 0
+
+
+def test_a_table_tells_how_long_it_takes(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(workers.time, "monotonic", lambda: now[0])
+    queue = _Queue([Piece(name, name[0], work.die, ()) for name in ("b1", "m1", "m2")], 2)
+    quick, slow = queue.take("")[0], queue.take("")[0]
+    now[0] = 100.0
+    queue.end(quick, 1, 0.0)
+    assert "[1/3] b1  0 s, about 2 min left in all" in capsys.readouterr().out
+    now[0] = 120.0
+    queue.end(slow, 1, 120.0)
+    assert "[2/3] m1  120 s, about 1 min left in all" in capsys.readouterr().out
 
 
 def started(folder: pathlib.Path):

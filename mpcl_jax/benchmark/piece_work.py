@@ -23,11 +23,16 @@ from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import Run, prepare, with_other_folds
 from mpcl_jax.train.selection_file import NAME as SELECTION
 from mpcl_jax.train.selection_file import write_choices
-from mpcl_jax.train.storage import write_text
+from mpcl_jax.train.storage import make_folder, write_text, writing
 from mpcl_jax.train.surroundings import pin_settings
 
 FOLD = pathlib.Path("folds", "00")
 PREDICTIONS = FOLD / "predictions.npz"  # a trained piece is finished when this file is there
+OF_A_FOLD = (
+    "memory.jsonl",
+    "inspection.npz",
+    "predictions.npz",
+)  # the files of a trained fold, the last one last
 BASELINE = "baseline.npz"  # and the piece of a baseline when this one is
 
 _last_run: list[Run] = []  # of this process: at most one
@@ -57,13 +62,14 @@ def train_together(
         train_folds(run_of(config, folder)._replace(stop=stop))
         for place, (target, key) in enumerate(pieces.values()):
             begin_piece(target, key)
-            shutil.copyfile(folder / SELECTION, target / SELECTION)
             source = folder / "folds" / f"{place:02d}"
-            (target / FOLD).mkdir(parents=True, exist_ok=True)
-            for name in ("memory.jsonl", "inspection.npz", "predictions.npz"):
-                if (source / name).exists():
-                    shutil.copyfile(source / name, target / FOLD / name)
-    shutil.rmtree(folder)
+            make_folder(target / FOLD)
+            with writing(target, 0):
+                shutil.copyfile(folder / SELECTION, target / SELECTION)
+                for name in OF_A_FOLD:
+                    if (source / name).exists():
+                        shutil.copyfile(source / name, target / FOLD / name)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def fit_baseline(
@@ -89,7 +95,7 @@ def begin_piece(folder: pathlib.Path, key: dict[str, Any]) -> None:
     logging.set_verbosity(logging.ERROR)  # Orbax tells of every file it writes
     pin_settings()
     keep_compiled_programs()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_text(folder / "piece.json", json.dumps(key, indent=1) + "\n")
 
 

@@ -67,7 +67,8 @@ def check_shipped(table: pathlib.Path, runs: pathlib.Path) -> Checked:
 
     Raises DataFileError where a file or a run is missing, and where the runs are of different splits.
     """
-    folders = sorted(runs.glob("seed_*"), key=lambda p: (len(p.name), p.name))
+    named = (place for place in runs.glob("seed_*") if place.is_dir())
+    folders = sorted(named, key=lambda p: (len(p.name), p.name))
     if not folders:
         raise DataFileError(
             runs, "holds no seed_0, seed_1, …: name the folder of the table's runs with --runs"

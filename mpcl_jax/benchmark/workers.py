@@ -66,8 +66,8 @@ def run_pieces(pieces: Sequence[Piece], workers: int, stop: StopRequest) -> list
     the others are done all the same. Any other exception ends everything and is raised here. When `stop` is asked,
     workers stop behind their running epoch, with everything saved, and Stopped is raised.
     """
-    queue = _Queue(pieces)
     crew = [_Worker() for _ in range(min(workers, len(pieces)))]
+    queue = _Queue(pieces, max(len(crew), 1))
     with stop.deferred(), ThreadPoolExecutor(max(len(crew), 1)) as threads:
         serving = [threads.submit(_serve, worker, queue) for worker in crew]
         try:
@@ -87,11 +87,12 @@ def run_pieces(pieces: Sequence[Piece], workers: int, stop: StopRequest) -> list
 class _Queue:
     """What is still to be done, handed out to several threads."""
 
-    def __init__(self, pieces: Sequence[Piece]):
+    def __init__(self, pieces: Sequence[Piece], workers: int = 1):
         self._waiting = [(piece, 1) for piece in pieces]
-        self._served: list[str] = []  # the groups that workers are at
+        self._running: list[tuple[Piece, float]] = []  # each with the time at which it began
+        self._finished: dict[str, list[float]] = {}  # group -> seconds of each finished piece
         self._lock = threading.Lock()
-        self._all, self._done, self._begin = len(pieces), 0, time.monotonic()
+        self._all, self._done, self._workers = len(pieces), 0, workers
         self.failures: list[Failure] = []
         self.closed = False  # nothing more is handed out
 
@@ -104,19 +105,21 @@ class _Queue:
             if self.closed or not self._waiting:
                 return None
 
+            served = {piece.group for piece, _ in self._running}
+
             def cost(entry):
                 group = entry[0].group
-                return 0 if group == last else 2 if group in self._served else 1
+                return 0 if group == last else 2 if group in served else 1
 
             taken = min(self._waiting, key=cost)
             self._waiting.remove(taken)
-            self._served.append(taken[0].group)
+            self._running.append((taken[0], time.monotonic()))
             return taken
 
     def end(self, piece: Piece, attempt: int, seconds: float, problem: str = "", again: bool = False) -> None:
         """Tells of a piece that ended, well or with a `problem`; `again`: one that is worth another attempt."""
         with self._lock:
-            self._served.remove(piece.group)
+            self._running.remove(next(entry for entry in self._running if entry[0] is piece))
             if problem and again and attempt < ATTEMPTS:
                 self._waiting.append((piece, attempt + 1))
                 print(f"{piece.name}  {problem}; it is tried once more", file=sys.stderr, flush=True)
@@ -127,8 +130,37 @@ class _Queue:
                 self.failures.append(Failure(piece.name, problem))
                 print(f"{count} {piece.name}  FAILED: {problem}", file=sys.stderr, flush=True)
                 return
-            left = (time.monotonic() - self._begin) / self._done * (self._all - self._done)
-            print(f"{count} {piece.name}  {seconds:.0f} s, {left / 60:.0f} min left in all", flush=True)
+            self._finished.setdefault(piece.group, []).append(seconds)
+            now = time.monotonic()
+            running = [(other.group, now - begin) for other, begin in self._running]
+            left = seconds_left([x.group for x, _ in self._waiting], running, self._finished, self._workers)
+            told = f"{left / 60:.0f} min" if left >= 60 else f"{left:.0f} s"
+            print(f"{count} {piece.name}  {seconds:.0f} s, about {told} left in all", flush=True)
+
+
+def seconds_left(
+    waiting: Sequence[str],
+    running: Sequence[tuple[str, float]],
+    finished: dict[str, list[float]],
+    workers: int,
+) -> float:
+    """About how many seconds a table still takes.
+
+    `waiting`: the group of each piece · `running`: groups, with the seconds since each began · `finished`: group ->
+    seconds of each of its pieces. A piece takes as long as others of its group: a baseline takes no time, a training
+    minutes. One of less than a tenth of the longest was found finished and tells nothing. A group of which nothing is
+    known yet takes as long as the longest that is.
+    """
+    known = {}
+    for group, seconds in finished.items():
+        worked = [x for x in seconds if x >= max(seconds) / 10]
+        known[group] = sum(worked) / len(worked)
+    for group, since in running:
+        known[group] = max(known.get(group, 0.0), since)
+    longest = max(known.values(), default=0.0)
+    rests = [known[group] - since for group, since in running]
+    rests += [known.get(group, longest) for group in waiting]
+    return max(sum(rests) / workers, *rests, 0.0)  # the last piece has one worker
 
 
 class _Worker:

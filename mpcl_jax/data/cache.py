@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from mpcl_jax.batch import DataFileError
+from mpcl_jax.os_errors import explained
 
 
 def user_folder() -> Path:
@@ -95,14 +96,14 @@ def _stamp(source: Path) -> dict:
         stat = source.stat()
         return {"path": str(source.resolve()), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     except OSError as error:
-        raise DataFileError(source, f"can not be read ({error.strerror}); check its permissions") from error
+        raise DataFileError(source, f"can not be read ({explained(error)})") from error
 
 
 def _hash(source: Path) -> str:
     try:
         return sha256(source)
     except OSError as error:
-        raise DataFileError(source, f"can not be read ({error.strerror}); check its permissions") from error
+        raise DataFileError(source, f"can not be read ({explained(error)})") from error
 
 
 def _read(folder: Path, name: str, settings: dict) -> tuple[list[dict], dict[str, np.ndarray] | None]:
@@ -132,5 +133,6 @@ def _write(
             os.replace(f"{draft}.json", folder / f"{name}.json")
     except OSError as error:
         raise DataFileError(
-            folder, f"converted recordings can not be kept here ({error.strerror}); set config.data.cache"
+            folder,
+            f"converted recordings can not be kept here ({explained(error)}), or set config.data.cache",
         ) from error

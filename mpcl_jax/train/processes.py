@@ -19,9 +19,15 @@ import numpy as np
 from jax.experimental import multihost_utils
 from orbax.checkpoint import multihost
 
+from mpcl_jax.batch import DataFileError
 from mpcl_jax.config import ConfigError, ProcessError
 from mpcl_jax.settings import DistributedConfig
+from mpcl_jax.train.endings import StorageError, TrainingError
 
+# What may end a run, by name: process 0 tells the others (`by_first`).
+KINDS = {
+    kind.__name__: kind for kind in (ConfigError, DataFileError, ProcessError, StorageError, TrainingError)
+}
 AGAIN = "start all processes again with the same command: the run continues from its last checkpoint"
 
 
@@ -98,22 +104,39 @@ def together():
 
 
 def by_first(make: Callable[[], Any]) -> Any:
-    """What `make` returns on process 0, the only one that calls it, as JSON; all raise its ConfigError."""
+    """What `make` returns on process 0, the only one that calls it, as JSON; all raise what it raises.
+
+    So all end with the same exit code: the exceptions of `KINDS` are raised as they are, any other, a mistake in the
+    program, on the other processes as a RuntimeError that tells its type and message.
+    """
     if jax.process_count() == 1:
         return make()
-    answer = {}
+    answer, raised = {}, None
     if is_first():
         try:
             answer = {"value": make()}
-        except ConfigError as mistake:
-            answer = {"mistake": str(mistake)}
+        except Exception as error:  # the others wait for an answer, whatever it is
+            answer, raised = _told(error), error
     text = np.frombuffer(json.dumps(answer).encode(), np.uint8)
     length = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
     sent = multihost_utils.broadcast_one_to_all(np.resize(text, length))
     answer = json.loads(bytes(np.asarray(sent)))
-    if "mistake" in answer:
-        raise ConfigError(answer["mistake"])
+    if raised is not None:
+        raise raised
+    if "kind" in answer:
+        raise _made_again(answer)
     return answer["value"]
+
+
+def _told(error: Exception) -> dict[str, Any]:
+    name = type(error).__name__
+    if name in KINDS:
+        return {"kind": name, "arguments": list(error.__reduce__()[1])}
+    return {"kind": "RuntimeError", "arguments": [f"process 0: {name}: {error}"]}
+
+
+def _made_again(told: dict[str, Any]) -> Exception:
+    return KINDS.get(told["kind"], RuntimeError)(*told["arguments"])
 
 
 def require_same(what: str, text: str) -> None:
