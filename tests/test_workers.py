@@ -113,7 +113,7 @@ def test_a_table_tells_how_long_it_takes(capsys, monkeypatch):
     assert "[1/3] b1  0 s, about 2 min left in all" in capsys.readouterr().out
     now[0] = 120.0
     queue.end(slow, 1, 120.0)
-    assert "[2/3] m1  120 s, about 1 min left in all" in capsys.readouterr().out
+    assert "[2/3] m1  120 s, about 2 min left in all" in capsys.readouterr().out
 
 
 def started(folder: pathlib.Path):
