@@ -55,7 +55,7 @@ def test_rows_are_the_windows_of_the_conditions(loaded):
 
 def test_names_groups_and_shapes(loaded):
     spec = spec_of(loaded)
-    assert spec.shapes == {"bvp": (1, 6), "eda": (1, 7), "temp": (1, 3), "acc": (1, 6)}
+    assert spec.shapes == {"bvp": (1, 11), "eda": (1, 12), "temp": (1, 5), "acc": (1, 25)}
     assert spec.groups == {k: "behavioural" if k == "acc" else "physiological" for k in spec.shapes}
     assert spec.emotions[:3] == ("Active", "Distressed", "Interested")
     assert spec.valence[:3] == ("positive", "negative", "positive")
@@ -65,13 +65,13 @@ def test_names_groups_and_shapes(loaded):
 
 def test_features_belong_to_their_condition(loaded):
     """The heart rate planted in each condition comes out of the windows of that condition."""
-    rate = loaded.signals["bvp"][:, 0, list(cardiac.PULSE_NEUTRAL).index("heart_rate")]
+    rate = 60_000 / loaded.signals["bvp"][:, 0, list(cardiac.PULSE_NEUTRAL).index("interval_median")]
     planted = [HEART[trial.split("/")[1]] for trial in loaded.trial]
     np.testing.assert_allclose(rate, planted, atol=1.5)
     assert loaded.present["bvp"].all() and loaded.quality["bvp"].min() > 0.5
-    # Planted: noise of 3/64 g on each of three axes, so an rms of sqrt(3) * 3 / 64 g.
-    energy = loaded.signals["acc"][:, 0, list(features.MOTION_NEUTRAL).index("log_energy")]
-    np.testing.assert_allclose(np.exp(energy), np.sqrt(3) * 3 / 64, rtol=0.1)
+    # Planted: noise of 3/64 g on each of three axes.
+    spread = loaded.signals["acc"][:, 0, list(features.MOTION_NEUTRAL).index("x_sd")]
+    np.testing.assert_allclose(spread, 3 / 64, rtol=0.1)
 
 
 def test_labels_are_the_report_of_the_condition(loaded):
@@ -138,12 +138,13 @@ def test_both_devices(tmp_path):
     ]
     assert [m for m, group in both.groups.items() if group == "behavioural"] == ["acc", "chest_acc"]
     assert both.labels.shape == (10, 24)
-    rate = both.signals["chest_ecg"][:, 0, 0]
+    rate = 60_000 / both.signals["chest_ecg"][:, 0, 0]
     np.testing.assert_allclose(rate, [HEART[t.split("/")[1]] for t in both.trial], atol=1.0)
-    # Planted: 15 breaths/min; most windows of 10 s hold too few breaths for any feature, and are absent.
-    breathes = both.present["chest_resp"]
-    assert breathes.any() and not both.signals["chest_resp"][~breathes].any()
-    np.testing.assert_allclose(both.signals["chest_resp"][breathes, 0, 0], 15, atol=0.5)
+    # Planted: a breath of 4 s; windows of 10 s that hold too few breaths do not know it.
+    breath = both.signals["chest_resp"][:, 0, 0]
+    known = both.present["chest_resp"] & np.isfinite(breath)
+    assert known.any()
+    np.testing.assert_allclose(breath[known], 4, atol=0.1)
     assert all(both.present[m].all() for m in both.signals if m != "chest_resp")
 
 
@@ -353,7 +354,7 @@ def test_real_recordings(tmp_path):
     np.testing.assert_allclose(rated[:, loaded.emotions.index("Sad")], 1, atol=1e-4)
     assert "S5 1" in loaded.notes[-1]
     assert all(loaded.present[m].all() for m in loaded.signals)
-    rate, level = loaded.signals["bvp"][:, 0, 0], loaded.signals["temp"][:, 0, 0]
+    rate, level = 60_000 / loaded.signals["bvp"][:, 0, 0], loaded.signals["temp"][:, 0, 0]
     assert rate.min() > 45 and rate.max() < 150 and level.min() > 28 and level.max() < 37
     assert rate[loaded.stimulus == "TSST"].mean() > rate[loaded.stimulus == "Medi"].mean() + 5
     for sensor in wesad._sensors("wrist"):

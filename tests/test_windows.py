@@ -7,12 +7,6 @@ from mpcl_jax.data import windows
 from mpcl_jax.data.windows import Described, Kind
 
 
-def test_slope_of_a_line_is_exact():
-    t = np.arange(240) / 4
-    assert windows.slope(30 + 0.25 * t / 60, 4) == pytest.approx(0.25)  # a quarter per minute
-    assert windows.slope(np.full(100, 7.0), 4) == pytest.approx(0, abs=1e-9)
-
-
 def test_repair_draws_lines_over_gaps():
     x = np.array([np.nan, 1.0, np.nan, np.inf, 4.0, np.nan])
     mended, good = windows.repair(x)

@@ -12,7 +12,17 @@ from typing import NamedTuple
 import numpy as np
 import scipy  # its parts load when they are asked for
 
-from mpcl_jax.data.windows import LEAST_GOOD, Described, Kind, absent, band_pass, described, repair
+from mpcl_jax.data.windows import (
+    LEAST_GOOD,
+    Described,
+    Kind,
+    absent,
+    at_rest,
+    band_pass,
+    described,
+    repair,
+    statistics,
+)
 
 SHORTEST, LONGEST = 0.33, 1.6  # seconds between two beats of an adult who is not exercising hard
 TOLERANCE = 0.25  # largest deviation of an interval from the median of its neighbourhood, as a share
@@ -22,13 +32,11 @@ REACH = 0.35  # seconds before and after a rise in which its foot and its peak a
 
 
 class Rhythm(NamedTuple):
-    """Rate and variability of one window; NaN where there are too few intervals."""
+    """The accepted intervals between the beats of one window."""
 
-    rate: float  # beats per minute, median
-    low: float  # beats per minute, tenth percentile
-    high: float  # beats per minute, ninetieth percentile
-    sdnn: float  # milliseconds, standard deviation of the intervals
-    rmssd: float  # milliseconds, root mean square of successive differences
+    intervals: np.ndarray  # [k] milliseconds, empty where there are fewer than FEWEST
+    at: np.ndarray  # [k] seconds, when each of them began
+    rmssd: float  # milliseconds, root mean square of successive differences; NaN where there are too few
     coverage: float  # share of the window that accepted intervals explain, in [0, 1]
 
 
@@ -106,42 +114,28 @@ def accepted_intervals(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def rhythm(times: np.ndarray, seconds: float) -> Rhythm:
-    """Rate and variability of the beats at `times` [k] (seconds) in a window of `seconds`."""
+    """The intervals of the beats at `times` [k] (seconds) in a window of `seconds`."""
     intervals, accepted = accepted_intervals(times)
     good = intervals[accepted]
     if len(good) < FEWEST:
-        return Rhythm(*[np.nan] * 5, coverage=0.0)
+        return Rhythm(np.empty(0), np.empty(0), np.nan, 0.0)
     steps = np.diff(intervals)[accepted[1:] & accepted[:-1]]
-    short, middle, long = np.percentile(good, (10, 50, 90))
     return Rhythm(
-        rate=60 / middle,
-        low=60 / long,
-        high=60 / short,
-        sdnn=1000 * np.std(good),
+        intervals=1000 * good,
+        at=times[:-1][accepted],
         rmssd=1000 * np.sqrt(np.mean(steps**2)) if len(steps) >= FEWEST - 1 else np.nan,
         coverage=min(1.0, good.sum() / seconds),
     )
 
 
 def _features(heart: Rhythm) -> dict[str, float]:
-    return {
-        "heart_rate": heart.rate,
-        "heart_rate_low": heart.low,
-        "heart_rate_high": heart.high,
-        "log_sdnn": np.log1p(heart.sdnn),
-        "log_rmssd": np.log1p(heart.rmssd),
-    }
+    return statistics("interval", heart.intervals, heart.at) | {"log_rmssd": np.log1p(heart.rmssd)}
 
 
-ECG_NEUTRAL = {
-    "heart_rate": 72.0,  # beats/min, median
-    "heart_rate_low": 66.0,  # beats/min, tenth and
-    "heart_rate_high": 79.0,  # ninetieth percentile over the beats
-    "log_sdnn": 4.0,  # log(1 + ms)
-    "log_rmssd": 3.7,  # log(1 + ms)
-}
-# The height itself is left out: it follows the pressure of the strap more than the person.
-PULSE_NEUTRAL = ECG_NEUTRAL | {"height_variation": 0.4}  # sd / mean over the pulses
+# Intervals between beats in milliseconds (their sd is the SDNN), and log(1 + ms).
+ECG_NEUTRAL = at_rest("interval", 830.0, 55.0) | {"log_rmssd": 3.7}
+# Heights of the pulses: log(1 + unit of the sensor).
+PULSE_NEUTRAL = ECG_NEUTRAL | at_rest("log_height", 4.1, 0.4)
 
 
 def pulse(x: np.ndarray, rate: float) -> Described:
@@ -151,8 +145,8 @@ def pulse(x: np.ndarray, rate: float) -> Described:
         return absent(PULSE_NEUTRAL)
     times, heights = pulse_beats(x, rate)
     heart = rhythm(times, len(x) / rate)
-    variation = {"height_variation": heights.std() / heights.mean()} if len(heights) >= FEWEST else {}
-    return described(PULSE_NEUTRAL, _features(heart) | variation, good * heart.coverage)
+    values = statistics("log_height", np.log1p(heights), times) if len(heights) >= FEWEST else {}
+    return described(PULSE_NEUTRAL, _features(heart) | values, good * heart.coverage)
 
 
 def electrocardiogram(x: np.ndarray, rate: float) -> Described:

@@ -1,7 +1,10 @@
 """From a recorded signal to one row of numbers a window, whatever happened to the signal in between.
 
-`cardiac.py` and `features.py` say which numbers; here is what they share. A feature that a window does not
-support is NaN and lowers the quality of the window; normalisation replaces it (`normalise.py`).
+`cardiac.py` and `features.py` say which numbers; here is what they share. Which features there are follows one
+fixed rule, made without labels: each sensor gives a few series (the length of heart beats, the level of skin
+conductance, each axis of acceleration), and each series the same five `STATISTICS`. No feature was added or
+removed because of a score. A feature that a window does not support is NaN and lowers the quality of the window;
+normalisation replaces it (`normalise.py`).
 """
 
 import functools
@@ -12,8 +15,11 @@ import numpy as np
 import scipy  # its parts load when they are asked for
 
 VERSION = (
-    1  # of the numbers made by cardiac.py and features.py; raised with each change, caches are made anew
+    2  # of the numbers made by cardiac.py and features.py; raised with each change, caches are made anew
 )
+# Of every series: its median (a lost beat moves a mean), standard deviation, tenth and ninetieth percentile, and
+# slope per minute.
+STATISTICS = ("median", "sd", "low", "high", "slope")
 LEAST_GOOD = 0.5  # share of samples that must be there for a window to count as present
 
 
@@ -84,10 +90,28 @@ def repair(x: np.ndarray) -> tuple[np.ndarray, float]:
     return columns.reshape(x.shape), float(good.mean())
 
 
-def slope(x: np.ndarray, rate: float) -> float:
-    """Least-squares slope of x [n], in its unit per minute."""
-    t = (np.arange(len(x)) - (len(x) - 1) / 2) / rate
-    return 60 * float(t @ x / (t @ t))
+def statistics(name: str, x: np.ndarray, seconds: np.ndarray) -> dict[str, float]:
+    """The STATISTICS of the series x [n] measured at `seconds` [n]; nothing for fewer than two different times.
+
+    Keys are "<name>_<statistic>"; the unit is that of x, of the slope that of x per minute.
+    """
+    t = seconds - seconds.mean() if len(x) else seconds
+    if len(x) < 2 or not t.any():
+        return {}
+    low, median, high = np.percentile(x, (10, 50, 90))
+    values = (median, x.std(), low, high, 60 * (t @ x) / (t @ t))
+    return {f"{name}_{of}": float(value) for of, value in zip(STATISTICS, values, strict=True)}
+
+
+def at_rest(name: str, level: float, spread: float) -> dict[str, float]:
+    """The `neutral` values of the STATISTICS of a series whose usual median and standard deviation are these."""
+    values = (level, spread, level - 1.28 * spread, level + 1.28 * spread, 0.0)
+    return {f"{name}_{of}": value for of, value in zip(STATISTICS, values, strict=True)}
+
+
+def times_of(x: np.ndarray, rate: float) -> np.ndarray:
+    """Seconds [n] of the samples of x [n, ...]."""
+    return np.arange(len(x)) / rate
 
 
 def block_mean(x: np.ndarray, size: int) -> np.ndarray:
