@@ -153,7 +153,7 @@ def main(words: list[str]) -> None:
     parser.add_argument("--out", type=path, default="experiments/results/growth.csv")
     asked = parser.parse_args(words)
     pin_settings()
-    axes = asked.axes.split(",")
+    axes = [axis.strip() for axis in asked.axes.split(",")]
     if unknown := [axis for axis in axes if axis not in POINTS]:
         parser.error(f"--axes: unknown {unknown[0]!r}; known: {', '.join(POINTS)}")
     if asked.points < 2 or asked.repeats < 1:

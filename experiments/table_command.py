@@ -124,7 +124,7 @@ def _asked(parsed: argparse.Namespace, overrides: list[str], settings: Sequence[
         runs=user_path(parsed.runs, "--runs"),
         out=user_path(parsed.out, "--out"),
         large=parsed.large,
-        rows=tuple(filter(None, parsed.rows.split(","))),
+        rows=tuple(filter(None, (row.strip() for row in parsed.rows.split(",")))),
         of=parsed.of,
         command=command,
     )

@@ -134,5 +134,7 @@ def _from_text(text: str, kind) -> Any:
         value = ast.literal_eval(text)
         return tuple(value) if isinstance(value, tuple | list) else (value,)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        # Of a tuple of words the quotes may be missing: --config.data.modalities=eeg,gsr
-        return text if kind in (int, float) else tuple(filter(None, text.split(",")))
+        # Of a tuple of words the quotes may be missing: --config.data.modalities=eeg,gsr or [eeg, gsr]
+        words = text.strip().removeprefix("[").removeprefix("(").removesuffix("]").removesuffix(")")
+        named = (word.strip().strip("'\"") for word in words.split(","))
+        return text if kind in (int, float) else tuple(filter(None, named))

@@ -72,7 +72,9 @@ def _build(cls, values: dict, prefix: str):
 
 
 def _checked(key: str, value, kind, allowed: Allowed):
-    """`value` as its type; whole numbers pass as numbers and lists as tuples."""
+    """`value` as its type; whole numbers pass as numbers, lists as tuples, and words of a list without blanks."""
+    if isinstance(value, tuple | list):
+        value = tuple(x.strip() if isinstance(x, str) else x for x in value)
     if not (_is_a(value, kind) and allowed.holds(value)):
         words = {int: "a whole number ", float: "a number "}.get(kind, "")
         raise ConfigError(f"config.{key} = {value!r}: must be {words}{allowed.text}")
