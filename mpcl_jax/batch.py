@@ -67,6 +67,9 @@ class Recordings(NamedTuple):
     notes: tuple[str, ...] = ()  # what a reader of the results has to know; printed at the start of a run
     published_test: np.ndarray | None = None  # [N] bool, the test rows of a split published with the files
     protocols: tuple[str, ...] = ()  # the only protocols these ids can support; () = all
+    of_stimulus: tuple[
+        str, ...
+    ] = ()  # modalities that describe the stimulus: equal for all subjects who met it
     trial_name: str = (
         "trials"  # what `trial` tells apart, in tables: "label groups" where clips are not known
     )

@@ -23,13 +23,16 @@ ROWS = (
     "config",
     # Files into arrays.
     "command_line data.cache data.windows data.pickle_values data.mat_reader data.npz_reader data.wesad_quest "
+    "data.wesad_label "
     "data.sentences",
     "data.manifest data.normalise data.simulate data.cardiac data.features data.pickle_reader data.tree_file "
     "data.faults",
     "data.protocols data.safe_read data.guarded_child train.sums",
     # Data sets.
+    "data.folder_files data.folder_numbers",
     "data.dmer_files data.folder_meta data.wesad",
-    "data.dmer_features data.folder",
+    "data.dmer_features data.folder_between",
+    "data.folder",
     "data.dmer_signals",
     "data.dmer",
     "data.pipeline data.check_folder data.check_wesad data.check_dmer",

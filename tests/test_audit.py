@@ -59,8 +59,9 @@ def renamed(world, trial):
 def wesad(folder):
     for number, shift in ((2, 0), (3, 1)):
         person = recording(f"S{number}", faster=5 * shift, seconds=25)
-        eda = person["signal"]["wrist"]["EDA"]  # of everybody the same in that fixture
-        eda += 0.1 * np.random.default_rng(number).normal(size=eda.shape)
+        for key in ("EDA", "TEMP"):  # the same for all subjects in that fixture
+            x = person["signal"]["wrist"][key]
+            x += 0.1 * np.random.default_rng(number).normal(size=x.shape)
         write_person(folder / "WESAD", person, answers(subject=f"S{number}", shift=shift))
     wanted = {
         "data__kind": "wesad",
@@ -106,6 +107,35 @@ def test_clean_runs_of_other_layouts_raise_no_alarm(tmp_path):
     assert audited(tmp_path / "overlap", config=BY_TRIAL, world=late).colour == "green"
     again = WORLD._replace(stimulus=np.where(WORLD.stimulus == "clip02", "clip01", WORLD.stimulus))
     assert audited(tmp_path / "again", config=BY_TRIAL, world=again).colour == "green"
+
+
+def with_audio(world, of_stimulus=("audio",)):
+    """The same recordings with features of the clip, equal for every subject who met it."""
+    rng, clips = np.random.default_rng(5), np.unique(world.stimulus, return_inverse=True)[1]
+    clips = clips * 100 + np.nan_to_num(world.start).astype(int)
+    audio = rng.normal(size=(clips.max() + 1, 1, 8)).astype(np.float32)[clips]
+    here = np.ones(len(clips), bool)
+    return world._replace(
+        groups=world.groups | {"audio": "behavioural"},
+        signals=world.signals | {"audio": audio},
+        present=world.present | {"audio": here},
+        quality=world.quality | {"audio": here.astype(np.float32)},
+        of_stimulus=of_stimulus,
+    )
+
+
+def test_a_modality_of_the_stimulus_is_amber_where_stimuli_are_shared(tmp_path):
+    found = audited(tmp_path / "people", world=with_audio(WORLD))
+    (said,) = [finding for finding in found.findings if finding.colour != "green"]
+    assert said.colour == "amber" and "audio describes the stimulus" in said.says
+    assert "stimulus_kfold or subject_x_stimulus holds stimuli out" in said.says
+    assert json.loads((tmp_path / "people" / "data.json").read_text())["of_stimulus"] == ["audio"]
+    assert audited(tmp_path / "clips", world=with_audio(WORLD), config=BY_STIMULUS).colour == "green"
+    # Without the flag, and for numbers of another stimulus with it, copies stay a leak.
+    assert audited(tmp_path / "unsaid", world=with_audio(WORLD, ())).colour == "red"
+    mixed = with_audio(WORLD)
+    mixed.signals["audio"][:] = mixed.signals["audio"][0]
+    assert audited(tmp_path / "mixed", world=mixed, config=BY_STIMULUS).colour == "red"
 
 
 def test_features_standardised_by_person_are_amber(tmp_path):

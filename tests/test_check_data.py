@@ -9,16 +9,18 @@ import sys
 
 import numpy as np
 import pytest
-from planted_faults import CLEAN, KIND, PERSON, PLANTED, in_meta
+from planted_faults import CLEAN, KIND, PERSON, PLANTED, in_meta, in_pickle
 
 from mpcl_jax import check_data
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.data import check_dmer, check_wesad, dmer_files, pipeline, wesad
+from mpcl_jax.data.faults import Summary, channel_faults
 from mpcl_jax.data.safe_read import run_guarded
 from mpcl_jax.data.settings import DataConfig, WesadConfig
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 WINDOWS = WesadConfig(window_seconds=8.0, step_seconds=3.0)  # conditions of the fixture last 20 s
+NOTHING_HELD = Summary(0, 0, {}, (), ())
 SHARED = ROOT.parent / "shared" / "data"
 
 
@@ -156,9 +158,76 @@ def test_a_run_tells_rounding_to_float32_from_one_subject_under_two_names(clean,
         np.savez(file, **arrays)
     settings = DataConfig(kind="folder", path=str(tmp_path / "data"))
     with pytest.raises(
-        DataFileError, match="anna and ben have the same signals once they are rounded to float32"
+        DataFileError,
+        match="anna.npz: 'ecg', feature 0 .* less than the rounding of float32 .*subtract a constant",
     ):
         pipeline.load(settings)
+
+
+def spoilt(clean, tmp_path, data, change) -> list:
+    """The issues of clean data after `change` of the copied folder."""
+    root = tmp_path / "data"
+    shutil.copytree(clean[data], root)
+    change(root)
+    return list(check_data.examine(str(root), KIND[data]).faults)
+
+
+def clean_signals_of_odd_shape():
+    """Signals without a flaw, of quantities whose numbers repeat: name -> samples."""
+    t = np.arange(4000) / 8
+    rng = np.random.default_rng(0)
+    return {
+        "few samples": rng.normal(size=16),
+        "coarse sine": np.round(20 * np.sin(t)),
+        "slow coarse sine": np.round(15 * np.sin(t / 20)),
+        "activation with a floor of 0": np.maximum(0, rng.normal(size=4000)),
+        "share with a ceiling of 1": np.minimum(1, rng.normal(0.8, 0.2, 4000)),
+        "oxygen in whole per cent": np.repeat(98 - rng.integers(0, 3, 4), 1000).astype(float),
+        "heart rate in whole beats": np.round(65 + 3 * np.sin(t / 9)),
+        "button": (rng.random(4000) > 0.99).astype(float),
+    }
+
+
+@pytest.mark.parametrize("name", clean_signals_of_odd_shape())
+def test_nothing_is_said_of_a_clean_signal(name):
+    x = clean_signals_of_odd_shape()[name]
+    assert channel_faults("file", "x", x[:, None], 8.0, 120.0) == []
+
+
+def test_what_the_run_refuses_is_named_and_copies_are_compared_as_the_run_does(clean, tmp_path):
+    def in_float32(root):
+        held = dict(np.load(root / "anna.npz"))
+        np.savez(root / "ben.npz", **held | {m: held[m].astype("f4") for m in ("ecg", "face")})
+
+    found = spoilt(clean, tmp_path, "folder", in_float32)
+    assert [fault.what for fault in found] == [f"holds the same signals as {tmp_path / 'data' / 'anna.npz'}"]
+
+
+def test_files_that_are_not_read_sessions_and_spellings_are_named(clean, tmp_path):
+    def change(root):
+        (root / "sub").mkdir()
+        (root / "notes.txt").write_text("")
+        (root / "carla.npz").rename(root / "sub" / "carla.NPZ")
+        (root / "anna.npz").rename(root / "sub-01_ses-1.npz")
+        held = dict(np.load(root / "ben.npz"))
+        np.savez(root / "sub-01_ses-2.npz", **held | {"stimulus": np.char.add(held["stimulus"], " ")})
+        (root / "ben.npz").unlink()
+
+    text = check_data.to_text(
+        check_data.Examined(tuple(spoilt(clean, tmp_path, "folder", change)), NOTHING_HELD)
+    )
+    for words in ("carla.NPZ: is not read", "look like sessions of one subject", "'clip0 ' and 'clip0'"):
+        assert words in text, words
+    summary = check_data.examine(str(tmp_path / "data"), "folder").summary
+    assert summary.people == 2 and "not read: notes.txt" in summary.missing
+
+
+def test_the_odd_part_is_blamed_and_not_the_majority(clean, tmp_path):
+    def four_hertz(data):
+        data.update(label=data["label"][::175])
+
+    found = spoilt(clean, tmp_path, "wesad", in_pickle(four_hertz))
+    assert len(found) == 1 and "'label' has" in found[0].what and "= 4 per second" in found[0].what
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess:

@@ -4,6 +4,7 @@ import json
 import math
 import pathlib
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data import folder as own_data
+from mpcl_jax.data.folder_files import sessions_of
 from mpcl_jax.data.protocols import make_split
 from mpcl_jax.data.settings import PROTOCOLS, ProtocolConfig
 
@@ -188,7 +190,7 @@ def changed(key: str, at, value) -> dict:
     [
         ({"prsent_face": np.ones(4)}, "'prsent_face': unknown key; did you mean 'present_face'?"),
         ({"lables": np.ones(4)}, "'lables': unknown key; did you mean 'labels'?"),
-        ({"zzz": np.ones(4)}, "'zzz': unknown key; allowed: labels, trial, stimulus, start, ecg, face, present_ecg"),
+        ({"zzz": np.ones(4)}, "'zzz': unknown key; allowed: labels, subject, trial, stimulus, start, ecg, face"),
         ({"labels": None}, "'labels' is missing; it holds ecg, face"),
         ({"labels": np.ones((4, 3))}, "'labels' has shape (4, 3); wanted [windows, 2]"),
         ({"labels": np.ones(4)}, "'labels' has shape (4,)"),
@@ -283,6 +285,112 @@ def test_a_modality_that_nobody_has(tmp_path):
     assert error.file == str(tmp_path / "d") and "no .npz file has 'face'" in error.reason
 
 
+# --- files, sessions and names ------------------------------------------------------------------------
+
+
+def test_npz_files_that_are_not_read_are_named(tmp_path):
+    root = tmp_path / "d"
+    write(root, {"anna": subject(), "ben": subject(), "carla": subject()})
+    (root / "ben.npz").rename(root / "ben.NPZ")
+    (root / "sub").mkdir()
+    (root / "carla.npz").rename(root / "sub" / "carla.npz")
+    (root / ".hidden.npz").write_bytes(b"")
+    loaded = own_data.load(str(root))
+    assert set(loaded.subject.tolist()) == {"anna"}
+    assert loaded.notes == ("not read: ben.NPZ, sub/carla.npz; only *.npz directly in the folder is",)
+    (root / "anna.npz").unlink()
+    assert "name it ben.npz" in refusal(root).reason
+
+
+@pytest.mark.parametrize(
+    ("stems", "groups"),
+    [
+        (("sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1"), ["sub-01"]),
+        (("sub-01_ses-1_ecg", "sub-01_ses-2_ecg"), ["sub-01"]),
+        (("10_20131130", "10_20131201", "11_20131130"), ["10"]),
+        (("anna_session1", "anna_session2"), ["anna"]),
+        (("P_1", "P_2"), []),
+        (("control_01", "control_02", "patient_01", "patient_02"), []),
+        (("10", "11", "20"), []),
+        (("S2", "S3", "S10"), []),
+    ],
+)
+def test_names_that_look_like_sessions(stems, groups):
+    assert list(sessions_of(stems)) == groups
+
+
+def test_sessions_are_pointed_out_and_can_be_given(tmp_path):
+    stems = ("sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1", "sub-02_ses-2")
+    root = write(tmp_path / "d", {stem: subject() for stem in stems})
+    loaded = own_data.load(root)
+    assert (
+        len(set(loaded.subject)) == 4 and "sub-01_ses-1, sub-01_ses-2 look like sessions" in loaded.notes[0]
+    )
+    ids = (np.array("sub-01"), np.full(4, " sub-01"), np.array(["sub-02"]), "sub-02")
+    write(tmp_path / "d", {stem: subject(subject=x) for stem, x in zip(stems, ids, strict=True)})
+    loaded = own_data.load(root)
+    assert loaded.notes == () and dict(Counter(loaded.subject.tolist())) == {"sub-01": 8, "sub-02": 8}
+    assert len(set(loaded.trial)) == 8  # trial 7 of one session is not that of another
+    split = make_split(loaded, ProtocolConfig(kind="loso"))
+    assert [set(loaded.subject[fold.test].tolist()) for fold in split.folds] == [{"sub-01"}, {"sub-02"}]
+    assert "wanted one id" in refused_subject(tmp_path, subject=np.array(["a", "a", "b", "b"]))
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (
+            {"ben": {"stimulus": np.array(["Sea", "Sea", "storm", "storm"])}},
+            "stimulus: 'Sea' and 'sea' of anna.npz",
+        ),
+        (
+            {"ben": {"stimulus": np.array(["sea ", "sea ", "storm", "storm"])}},
+            "stimulus: 'sea ' and 'sea' of",
+        ),
+        ({"Anna": {}}, "subject: 'anna' and 'Anna' of Anna.npz"),
+        ({"ben": {"trial": np.array(["a", "a", "A", "A"])}}, "trial: 'ben/A' and 'ben/a' differ in capital"),
+    ],
+)
+def test_names_that_differ_in_case_or_blanks_only(tmp_path, files, words):
+    write(tmp_path / "d", {"anna": subject()} | {name: subject(**held) for name, held in files.items()})
+    assert words in refusal(tmp_path / "d").reason
+
+
+# --- a modality of the stimulus -----------------------------------------------------------------------
+
+OF_STIMULUS = META | {
+    "modalities": META["modalities"] | {"audio": {"group": "behavioural", "of": "stimulus"}},
+    "window_seconds": 5,
+}
+OTHER_ORDER = np.array(["storm", "storm", "sea", "sea"])
+AUDIO = np.random.default_rng(1).normal(size=(4, 6))
+
+
+def test_a_modality_of_the_stimulus_is_equal_for_every_subject(tmp_path):
+    held = {"anna": subject(audio=AUDIO), "ben": subject(audio=AUDIO[[2, 3, 0, 1]], stimulus=OTHER_ORDER)}
+    loaded = own_data.load(write(tmp_path / "d", held, OF_STIMULUS))
+    assert loaded.of_stimulus == ("audio",)
+    own = subject(audio=AUDIO + [[0], [0], [1e-2], [0]])
+    error = refusal(write(tmp_path / "d", {"anna": subject(audio=AUDIO), "ben": own}, OF_STIMULUS))
+    assert (
+        "audio, row 2: differs from row 2 of anna.npz" in error.reason
+        and "'storm' at 0.000 s" in error.reason
+    )
+    nameless = {"anna": subject(audio=AUDIO, stimulus=None)}
+    assert "give `stimulus`" in refusal(write(tmp_path / "e", nameless, OF_STIMULUS)).reason
+
+
+# --- numbers that float32 cannot tell apart -----------------------------------------------------------
+
+
+def test_features_that_float32_makes_equal_are_refused_as_rounding(tmp_path):
+    seconds = 1.7e9 + np.arange(12.0).reshape(4, 3)
+    reason = refused_subject(tmp_path, ecg=seconds)
+    assert "'ecg', feature 0 (of 3 such features)" in reason and "rounding of float32 (128)" in reason
+    constant = np.full((4, 3), 0.1) * [[1], [1 + 1e-16], [1], [1 - 1e-16]]  # equal but for float64
+    own_data.load(write(tmp_path / "e", {"anna": subject(ecg=constant)}))
+
+
 def test_odd_names_of_files_stay_labels(tmp_path):
     """Ids come from file names; the ones that could garble a report are refused, the rest never opened as paths."""
     names = ["..", "<script>", "a b", "é", "S 1; rm -rf"]
@@ -318,6 +426,8 @@ def test_the_documentation_names_every_key():
         "modalities",
         "name",
         "window_seconds",
+        "subject",
         '"rate"',
+        '"of"',
     ):
         assert f"`{key}" in page

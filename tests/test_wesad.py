@@ -248,6 +248,8 @@ def set_label(change):
         ),
         (broken(lambda d: d.update(subject="S3")), "belongs to 'S3'; wanted 'S2'"),
         (broken(lambda d: d.update(signal="none")), r"signal\['wrist'\] is empty"),
+        (broken(lambda d: d["signal"].pop("wrist")), r"signal\['wrist'\] is missing; it is always needed"),
+        (broken(set_label(lambda x: x[::175])), "'label' has 320 samples for 80 s of signals = 4 per second"),
         (broken(lambda d: d["signal"]["wrist"].pop("BVP")), "has no numbers named 'BVP'; found"),
         (broken(set_wrist("BVP", lambda x: "text")), "has no numbers named 'BVP'"),
         (broken(set_wrist("BVP", lambda x: x[:-1])), r"\['BVP'\] has shape \(5119, 1\); 80 s of labels need"),

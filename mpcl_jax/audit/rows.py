@@ -113,16 +113,32 @@ def _recordings_of(recordings: Recordings) -> np.ndarray:
 
 
 def check_copies(evidence: Evidence) -> list[Finding]:
-    """No modality of a tested window is, number by number, that of a window on another side."""
-    found = []
-    digests = {m: _digests(x, evidence.recordings.present[m]) for m, x in evidence.recordings.signals.items()}
+    """No modality of a tested window is, number by number, that of a window on another side.
+
+    A modality of the stimulus is equal for all subjects who met it: amber where the stimulus is the same, and the
+    protocols that hold stimuli out are named.
+    """
+    found, recordings = [], evidence.recordings
+    digests = {m: _digests(x, recordings.present[m]) for m, x in recordings.signals.items()}
+    shared = {m: [] for m in recordings.of_stimulus}
     for fold in evidence.folds:
+        trained = np.concatenate([fold.train, fold.validation])
+        met = np.isin(recordings.stimulus[fold.test], recordings.stimulus[trained])
         for m, digest in digests.items():
-            trained = set(digest[np.concatenate([fold.train, fold.validation])].tolist()) - {""}
-            copies = np.array([name in trained for name in digest[fold.test].tolist()], bool)
+            copies = np.isin(digest[fold.test], digest[trained]) & (digest[fold.test] != "")
+            if m in shared:
+                shared[m] += recordings.stimulus[fold.test[met & recordings.present[m][fold.test]]].tolist()
+                copies &= ~met
             if copies.any():
                 says = f"{fold.name}: {copies.sum()} tested windows hold the very {m} numbers of trained ones"
                 found.append(red("copies", says, evidence.ids[fold.test[copies]]))
+    for m, stimuli in shared.items():
+        if stimuli:
+            says = (
+                f"{m} describes the stimulus: {len(stimuli)} tested windows share it with training windows of "
+                "the same stimulus; stimulus_kfold or subject_x_stimulus holds stimuli out"
+            )
+            found.append(amber("copies", says, stimuli))
     return found or [green("copies", "no modality of a tested window is found again in training")]
 
 
@@ -138,14 +154,16 @@ def _digests(x: np.ndarray, present: np.ndarray) -> np.ndarray:
 
 def check_neighbours(evidence: Evidence) -> list[Finding]:
     """What the nearest training window of a tested one is: of the same trial or person, or nearly a copy."""
-    recordings, found, shares = evidence.recordings, [], []
+    recordings, found, shares = _of_subjects(evidence.recordings), [], []
+    own = np.any([*recordings.present.values(), np.zeros(len(evidence.ids), bool)], axis=0)
     apart = evidence.manifest["protocol"] != "window80"
     rng = np.random.default_rng(0)
     most = max(20, MOST_TESTED * 5 // len(evidence.folds)) if len(evidence.folds) > 5 else MOST_TESTED
     for fold in evidence.folds:
-        if not len(fold.train) or not len(fold.test):
+        train, test = (rows[own[rows]] for rows in (fold.train, fold.test))
+        if not len(train) or not len(test):
             continue
-        train, test = _some(fold.train, MOST_TRAINED, rng), _some(fold.test, most, rng)
+        train, test = _some(train, MOST_TRAINED, rng), _some(test, most, rng)
         part = take(recordings, np.concatenate([train, test]))  # from here on rows are counted in it
         trained, tested = np.arange(len(train)), np.arange(len(train), len(part.trial))
         x = design_matrix(part, fit_normalisation(take(part, trained)))
@@ -170,7 +188,16 @@ def check_neighbours(evidence: Evidence) -> list[Finding]:
         shares.append([same["trial"].mean(), same["subject"].mean()])
     trial, subject = np.mean(shares, axis=0) if shares else (0.0, 0.0)
     says = f"nearest training window of the same trial for {trial:.0%}, of the same person for {subject:.0%}"
+    if not shares:
+        says = "no rows of both parts hold a modality of the subject: nothing to compare"
     return found or [green("neighbours", says) if trial == 0 else red("neighbours", says)]
+
+
+def _of_subjects(recordings: Recordings) -> Recordings:
+    """Without the modalities of the stimulus, which are equal for all subjects who met it."""
+    kept = [m for m in recordings.signals if m not in recordings.of_stimulus]
+    fields = ("groups", "signals", "present", "quality")
+    return recordings._replace(**{f: {m: recordings._asdict()[f][m] for m in kept} for f in fields})
 
 
 def _unseen_twins(recordings: Recordings, test, train, nearest) -> np.ndarray:

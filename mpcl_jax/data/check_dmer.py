@@ -10,6 +10,7 @@ from mpcl_jax.batch import DataFileError
 from mpcl_jax.data import dmer, dmer_features, dmer_signals
 from mpcl_jax.data.dmer_files import CLIPS, EMOTIONS, FEATURE_FILES, Found, Layout, find_subjects, read_labels
 from mpcl_jax.data.faults import (
+    CHECK_SENSOR,
     Examined,
     Fault,
     Summary,
@@ -24,6 +25,7 @@ from mpcl_jax.data.faults import (
 from mpcl_jax.data.safe_read import parse_mat, run_guarded
 from mpcl_jax.data.settings import DmerConfig
 
+FEWEST_WINDOWS = 10  # below which equal windows say nothing about a sensor
 STILL = 60.0  # seconds for which a worn sensor may say the same
 RATINGS = np.arange(1, 6)
 # File of layout B -> its features and the number of their axes.
@@ -135,17 +137,18 @@ def _features_of(file: Path, key: str, x: Any, modality: str, numbers: list) -> 
         file, key, ~np.isfinite(x).reshape(len(x), -1).all(1), "is not finite", "extract it again"
     )
     flat = x.real.reshape(len(x), -1)
-    if len(flat) > 1 and np.nanmax(np.ptp(np.nan_to_num(flat), axis=0)) == 0:
-        what = "is the same in every window: the sensor was off"
-        return [*faults, Fault(str(file), key, what, f"leave {modality} of this subject out")]
+    if len(flat) < FEWEST_WINDOWS:
+        return faults
+    if np.nanmax(np.ptp(np.nan_to_num(flat), axis=0)) == 0:
+        return [*faults, Fault(str(file), key, "is the same in every window", CHECK_SENSOR)]
     if modality == "eeg" and x.ndim == 3:
         axis = (
             2 if x.shape[1] == dmer_features.BANDS else 1
         )  # layout B: [n, bands, channels], D: the other way
         spread = np.ptp(np.moveaxis(x.real, axis, 0).reshape(x.shape[axis], -1), axis=1)
         for channel in np.flatnonzero(spread == 0):
-            what = "is the same in every window: the electrode was off"
-            faults.append(Fault(str(file), f"{key}, channel {channel}", what, "leave this subject's EEG out"))
+            what = "is the same in every window: the electrode may be off"
+            faults.append(Fault(str(file), f"{key}, channel {channel}", what, CHECK_SENSOR))
     return faults
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from mpcl_jax.data import folder as own
 from mpcl_jax.data.faults import (
+    CHECK_SENSOR,
     Examined,
     Fault,
     Summary,
@@ -18,10 +19,13 @@ from mpcl_jax.data.faults import (
     row_fault,
     twin_faults,
 )
+from mpcl_jax.data.folder_between import between_faults, session_hint
+from mpcl_jax.data.folder_files import list_files, name_for_read, names_of
 from mpcl_jax.data.folder_meta import PRESENT, ROW_KEYS, Meta, find_faults, read_meta, suggestion
 from mpcl_jax.data.safe_read import read_npz
 
 STILL = 120.0  # seconds for which a worn sensor of known rate may say the same
+FEWEST_WINDOWS = 10  # below which equal windows say nothing about a sensor
 LEFT_OUT = "correct it, or leave the file out"
 
 
@@ -35,33 +39,60 @@ def examine(root: str) -> Examined:
         return Examined((fault,), Summary(0, 0, {}, (), ()))
     faults = [as_fault(error) for error in find_faults(folder / "meta.json")]
     meta = None if faults else read_meta(folder / "meta.json")
-    files = sorted(x for x in folder.glob("*.npz") if not x.name.startswith("."))
-    if not files:
+    files = list_files(folder)
+    faults += [
+        Fault(str(x), "", "is not read: only *.npz directly in the folder is", name_for_read(x, folder))
+        for x in files.lost
+    ]
+    if not files.read:
         faults.append(Fault(root, "", "holds no .npz file", "write one per subject with numpy.savez"))
     shapes, prints, rows, absent = collections.defaultdict(dict), {}, 0, collections.Counter()
-    highest = []
-    for file in files:
+    highest, accepted = [], []
+    for file in files.read:
         held = attempt(faults, read_npz, file)
         if held is None:
             continue
         own_faults = _file_faults(file, held, meta)
+        subject = None
         if not own_faults and meta:  # the loader has the last word
-            attempt(own_faults, own.check_subject, file, held, meta)
+            subject = attempt(own_faults, own.check_subject, file, held, meta)
+        accepted += [subject] if subject else []
         faults += own_faults
         names = [m for m in (meta.groups if meta else held) if m in held and _is_signal(m)]
         for m in names:
             shapes[m].setdefault(held[m].shape[1:], file)
         absent.update(m for m in (meta.groups if meta else ()) if m not in held)
-        prints[str(file)] = print_of(held[m] for m in names) if names else ""
+        prints[str(file)] = _print_of(subject.signals if subject else {m: held[m] for m in names}, meta)
         labels = held.get("labels", np.empty(0))
         rows += len(labels) if labels.ndim else 0
         if labels.ndim == 2 and labels.dtype.kind in "biuf" and len(labels):
             highest.append(labels.max(0))
-    faults += twin_faults(prints, "holds the same signals", "keep one of them: one person may not be two")
-    faults += _between_files(folder, meta, shapes, highest) if files else []
-    missing = [f"{m} in {n} of {len(files)} files" for m, n in absent.items()]
+    faults += twin_faults(
+        prints, "holds the same signals", "keep one of them: one subject may not count as two"
+    )
+    faults += _between_files(folder, meta, shapes, highest) if files.read else []
+    faults += between_faults(accepted, meta.of_stimulus) if meta else []
+    named = {s.file: s.subject for s in accepted if s.has_subject}
+    if hint := session_hint(file.stem for file in files.read if file not in named):
+        fix = "write `subject` into every such file: the same for sessions of one subject (docs/own_data.md)"
+        faults.append(Fault(root, "", hint, fix))
+    missing = [f"{m} in {n} of {len(files.read)} files" for m, n in absent.items()]
+    missing += [f"not read: {names_of(files.other, folder)}"] if files.other else []
     groups, emotions = (dict(meta.groups), meta.emotions) if meta else ({}, ())
-    return Examined(tuple(faults), Summary(len(files), rows, groups, emotions, tuple(missing)))
+    people = len({named.get(file, file.stem) for file in files.read})
+    return Examined(tuple(faults), Summary(people, rows, groups, emotions, tuple(missing)))
+
+
+def _print_of(signals: dict[str, np.ndarray], meta: Meta | None) -> str:
+    """The print of the numbers as a run sees them, in float32; "" where there are none of the subject's own."""
+    of_stimulus = meta.of_stimulus if meta else ()
+    with np.errstate(over="ignore"):
+        numbers = [
+            x.astype(np.float32).reshape(len(x), -1)
+            for m, x in signals.items()
+            if m not in of_stimulus and x.ndim and x.size and x.dtype.kind in "biuf"
+        ]
+    return print_of(numbers) if numbers else ""
 
 
 def _is_signal(key: str) -> bool:
@@ -111,7 +142,7 @@ def _file_faults(file: Path, held: dict[str, np.ndarray], meta: Meta | None) -> 
     if n is None:
         return faults
     for key, x in held.items():
-        if x.ndim == 0 or len(x) != n:
+        if key != "subject" and (x.ndim == 0 or len(x) != n):
             fix = "give every key one row per window"
             faults.append(Fault(str(file), key, f"has shape {x.shape}, labels have {n} rows", fix))
     whole = {key: x for key, x in held.items() if x.ndim and len(x) == n}
@@ -174,14 +205,11 @@ def _signal_faults(file: Path, m: str, x: np.ndarray, present: np.ndarray, meta:
     x = x[~bad]
     if not len(x):
         return faults
-    if x.shape[1] > 1:  # samples in time
-        return faults + channel_faults(
-            file, m, x.reshape(-1, x.shape[2]), rate or 1.0, STILL if rate else np.inf
-        )
-    if len(x) > 1 and np.ptp(x, axis=0).max() == 0:
-        faults.append(
-            Fault(str(file), m, "is the same in every window: the sensor was off", "leave the modality out")
-        )
+    if rate and x.shape[1] > 1:  # samples in time
+        return faults + channel_faults(file, m, x.reshape(-1, x.shape[2]), rate, STILL)
+    of_stimulus = meta is not None and m in meta.of_stimulus
+    if len(x) >= FEWEST_WINDOWS and np.ptp(x, axis=0).max() == 0 and not of_stimulus:
+        faults.append(Fault(str(file), m, "is the same in every window", CHECK_SENSOR))
     return faults
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mpcl_jax.batch import DataFileError
-from mpcl_jax.data import wesad, wesad_quest
+from mpcl_jax.data import wesad, wesad_label, wesad_quest
 from mpcl_jax.data.faults import Examined, Fault, Summary, attempt, channel_faults, print_of, twin_faults
 from mpcl_jax.data.pickle_reader import parse_pickle
 from mpcl_jax.data.safe_read import read_text, run_guarded
@@ -45,7 +45,7 @@ def examine(root: str, settings: WesadConfig) -> Examined:
             recordings[str(pickle)], chest = digest, chest + has_chest
             windows += sum(_windows(length, settings) for length in seconds)
             faults += _length_faults(pickle, seconds, settings)
-            wanted = [wesad.CODES[name] for name in order or ()]
+            wanted = [wesad_label.CODES[name] for name in order or ()]
             if order and codes and list(codes) != wanted:
                 what = f"its conditions have the codes {list(codes)}, {quest.name} lists {wanted}"
                 faults.append(Fault(str(pickle), "label", what, "bring the files of one person together"))
@@ -101,15 +101,15 @@ def read_pickle_faults(path: Path, subject: str) -> tuple:
         what = f"belongs to {str(data['subject'])[:40]!r}, the folder to {subject!r}"
         faults.append(Fault(file, "subject", what, "move the file into the folder of its person"))
     label = data.get("label")
-    total = None
+    total = voted = wesad_label.voted_seconds(data.get("signal"), wesad.RATES)
     codes, seconds = (), ()
     if "label" in data:
-        found = attempt(faults, wesad.check_label, label, file)
+        found = attempt(faults, wesad_label.check_label, label, file, voted)
         if found is not None:
-            total = len(label) // wesad.LABEL_RATE
-            runs = attempt(faults, wesad.label_runs, label, file) or []
+            total = voted or len(label) // wesad_label.LABEL_RATE
+            runs = attempt(faults, wesad_label.label_runs, label, file) or []
             codes = tuple(code for code, _, _ in runs)
-            seconds = tuple((last - first) / wesad.GRID for _, first, last in runs)
+            seconds = tuple((last - first) / wesad_label.GRID for _, first, last in runs)
     places = data.get("signal")
     prints, has_chest = [], False
     if "signal" in data and not isinstance(places, dict):
@@ -123,7 +123,7 @@ def read_pickle_faults(path: Path, subject: str) -> tuple:
 
 
 def _sensor_faults(
-    signals: Any, sensor: wesad.Sensor, total: int | None, file: str, prints: list
+    signals: Any, sensor: wesad.Sensor, total: float | None, file: str, prints: list
 ) -> list[Fault]:
     """Faults of one signal; its numbers are added to `prints`."""
     place = f"signal[{sensor.place!r}][{sensor.key!r}]"
@@ -135,10 +135,8 @@ def _sensor_faults(
         return [Fault(file, place, f"has shape {x.shape}, wanted [samples, {sensor.axes}]", AGAIN)]
     prints.append(x)
     faults = []
-    if total is not None and len(x) != sensor.rate * total:
-        what = (
-            f"has {len(x)} samples for {total} s of labels = {len(x) / total:g} Hz, wanted {sensor.rate} Hz"
-        )
+    if total and len(x) != sensor.rate * total:
+        what = f"has {len(x)} samples for {total:g} s = {len(x) / total:g} Hz, wanted {sensor.rate} Hz"
         faults.append(Fault(file, place, what, f"resample it to {sensor.rate} Hz, or {AGAIN}"))
     longest = np.inf if sensor.key == "ACC" else STILL
     faults += channel_faults(file, place, x, sensor.rate, longest)
@@ -149,5 +147,5 @@ def _sensor_faults(
         middle = float(np.median(np.linalg.norm(finite, axis=1) if sensor.axes > 1 else finite))
         if not low <= middle <= high:
             what = f"has the median {middle:.4g}, a worn sensor {low:g} to {high:g} {unit}"
-            faults.append(Fault(file, place, what, f"convert it to {unit}, or leave the person out"))
+            faults.append(Fault(file, place, what, f"convert it to {unit}; if it was not worn, give NaN"))
     return faults

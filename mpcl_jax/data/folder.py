@@ -10,7 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mpcl_jax.batch import LARGEST_VALUE, DataFileError, Recordings, check_recordings, first_value
+from mpcl_jax.data.folder_between import between_faults, notes_of, shapes_of
+from mpcl_jax.data.folder_files import list_files, name_for_read, names_of
 from mpcl_jax.data.folder_meta import PRESENT, ROW_KEYS, Meta, read_meta, suggestion
+from mpcl_jax.data.folder_numbers import refuse_rounded
 from mpcl_jax.data.safe_read import read_npz
 from mpcl_jax.data.settings import PROTOCOLS
 
@@ -21,29 +24,32 @@ class Subject(NamedTuple):
     """What one file says. n is the number of its windows."""
 
     file: Path
+    subject: str  # the id: that of the file, or its name
     signals: dict[str, np.ndarray]  # m -> [n, T, F] float32, only the modalities of this file
     present: dict[str, np.ndarray]  # m -> [n] bool, only the modalities of this file
     labels: np.ndarray  # [n, C] float64, rows sum to 1
-    trial: np.ndarray  # [n] str, "subject/trial"
+    trial: np.ndarray  # [n] str, "name of the file/trial"
     stimulus: np.ndarray  # [n] str
     start: np.ndarray  # [n] float64
     has_trials: bool  # whether the file names its trials
+    has_subject: bool  # whether the file names its subject
 
 
 def load(path: str) -> Recordings:
     """All windows of the folder `path`.
 
     `<subject>.npz`, one file a subject, written with `numpy.savez`; the file's name without `.npz` is the
-    subject's id. N windows, C emotions; T tokens (or samples) and F features may differ between modalities,
-    not between subjects.
+    subject's id, unless the file names its subject: several files with one `subject` are sessions of that subject.
+    N windows, C emotions; T tokens (or samples) and F features may differ between modalities, not between subjects.
 
         labels       [N, C] numbers >= 0   how strong each emotion is; every row is divided by its sum
         <modality>   [N, T, F] or [N, F]   numbers; [N, F] is read as one token. NaN where a feature is missing;
                                            a window of NaN alone is absent. A modality that a file lacks is
                                            absent from all windows of that subject
         present_<modality>   [N] 0 or 1    optional; where 0, that modality is absent and its numbers unread
+        subject      integer or text       optional; the subject's id, one for the whole file
         trial        [N] integers or text  optional; windows of one uninterrupted recording with one report
-                                           share it. It need not be unique between subjects
+                                           share it. It need not be unique between files
         stimulus     [N] integers or text  optional; the clip or condition, the same name for every subject
         start        [N] seconds           optional; since the beginning of the trial, NaN where unknown
 
@@ -52,7 +58,8 @@ def load(path: str) -> Recordings:
         emotions        list of {"name": ..., "valence": ...} in the order of the columns of labels; valence is
                         the group of the emotion, e.g. "positive" or "negative"
         modalities      {"<modality>": {"group": "physiological" or "behavioural"}}; for raw signals also
-                        "rate", samples per second, which is checked against T and window_seconds
+                        "rate", samples per second, which is checked against T and window_seconds; for what
+                        describes the stimulus and is equal for every subject "of": "stimulus"
         name            optional; for titles. Default: the name of the folder
         window_seconds  optional; seconds covered by one window
 
@@ -61,18 +68,25 @@ def load(path: str) -> Recordings:
     no trial_kfold (`protocols` of the result), and `notes` say so.
 
     Raises DataFileError naming file, key, row and what to do: unknown keys, wrong shapes, labels that are
+    Raises DataFileError naming file, key, row and what to do: unknown keys, wrong shapes, labels that are
     negative or sum to 0, infinite or huge numbers in a present window, windows without any modality, two
-    windows of a trial with one start, shapes that differ between subjects.
+    windows of a trial with one start, shapes that differ between subjects, features that float32 rounds away,
+    names that differ in capital letters or blanks only, and a modality of the stimulus that differs between windows
+    with one stimulus and start.
     """
     folder = Path(path)
     if not folder.is_dir():
         raise DataFileError(path, "is not a folder; wanted one with meta.json and a .npz file per subject")
     meta = read_meta(folder / "meta.json")
-    files = sorted(x for x in folder.glob("*.npz") if not x.name.startswith("."))
-    if not files:
-        raise DataFileError(path, "holds no .npz file; write one per subject with numpy.savez")
-    subjects = [read_subject(file, meta) for file in files]
-    return check_recordings(_joined(subjects, meta, _shapes(subjects, meta, folder), folder), path)
+    files = list_files(folder)
+    if not files.read:
+        lost = f"{names_of(files.lost, folder)}: {name_for_read(files.lost[0], folder)}" if files.lost else ""
+        raise DataFileError(path, f"holds no .npz file; {lost or 'write one per subject with numpy.savez'}")
+    subjects = [read_subject(file, meta) for file in files.read]
+    joined = _joined(subjects, meta, shapes_of(subjects, meta, folder), folder)
+    for issue in between_faults(subjects, meta.of_stimulus):
+        raise DataFileError(issue.file, f"{issue.place}: {issue.what}; {issue.fix}")
+    return check_recordings(joined._replace(notes=notes_of(subjects, files, folder)), path)
 
 
 def read_subject(file: Path, meta: Meta) -> Subject:
@@ -91,13 +105,15 @@ def check_subject(file: Path, held: dict[str, np.ndarray], meta: Meta) -> Subjec
     labels = _labels(file, held, meta)
     n = len(labels)
     for key, x in held.items():
-        if x.ndim == 0 or len(x) != n:
+        if key != "subject" and (x.ndim == 0 or len(x) != n):
             raise DataFileError(file, f"{key!r} has shape {x.shape}; labels have {n} rows")
     signals, present = {}, {}
     for m in meta.groups:
         if m in held:
-            x = _signals(file, m, held[m], _present(file, held, m), meta)
-            present[m] = _present(file, held, m) & ~np.isnan(x).all((1, 2))
+            here = _present(file, held, m)
+            refuse_rounded(file, m, held[m], here)
+            x = _signals(file, m, held[m], here, meta)
+            present[m] = here & ~np.isnan(x).all((1, 2))
             signals[m] = np.where(present[m][:, None, None], x, np.float32(0))
         elif PRESENT + m in held:
             raise DataFileError(file, f"{PRESENT + m!r}: there is no {m!r}; remove it or add the signals")
@@ -107,6 +123,7 @@ def check_subject(file: Path, held: dict[str, np.ndarray], meta: Meta) -> Subjec
     trial = _ids(file, held, "trial") if "trial" in held else _runs(labels, stimulus)
     return Subject(
         file=file,
+        subject=_subject(file, held),
         signals=signals,
         present=present,
         labels=labels,
@@ -114,6 +131,7 @@ def check_subject(file: Path, held: dict[str, np.ndarray], meta: Meta) -> Subjec
         stimulus=stimulus,
         start=_start(file, held, trial),
         has_trials="trial" in held,
+        has_subject="subject" in held,
     )
 
 
@@ -199,6 +217,16 @@ def _ids(file: Path, held: dict[str, np.ndarray], key: str) -> np.ndarray:
     return x
 
 
+def _subject(file: Path, held: dict[str, np.ndarray]) -> str:
+    """The subject that the file names, else the name of the file."""
+    if "subject" not in held:
+        return file.stem
+    names = set(_ids(file, {"subject": np.atleast_1d(held["subject"])}, "subject").tolist())
+    if len(names) != 1 or not (name := names.pop().strip()):
+        raise DataFileError(file, "'subject': wanted one id for the whole file; write one file per subject")
+    return name
+
+
 def _runs(labels: np.ndarray, stimulus: np.ndarray) -> np.ndarray:
     """[N] number of the run of neighbouring windows with equal labels and stimulus."""
     new = (labels[1:] != labels[:-1]).any(1) | (stimulus[1:] != stimulus[:-1])
@@ -226,24 +254,6 @@ def _start(file: Path, held: dict[str, np.ndarray], trial: np.ndarray) -> np.nda
     return start
 
 
-def _shapes(subjects: list[Subject], meta: Meta, folder: Path) -> dict[str, tuple[int, int]]:
-    """(T, F) of every modality of meta.json; the same for all subjects that have it."""
-    shapes = {}
-    for m in meta.groups:
-        having = [s for s in subjects if m in s.signals]
-        if not having:
-            raise DataFileError(folder, f"no .npz file has {m!r}; remove it from meta.json or add it")
-        first = having[0]
-        shapes[m] = first.signals[m].shape[1:]
-        for s in having:
-            if s.signals[m].shape[1:] != shapes[m]:
-                raise DataFileError(
-                    s.file,
-                    f"{m!r} has {s.signals[m].shape[1:]} tokens and features, in {first.file} it has {shapes[m]}",
-                )
-    return shapes
-
-
 def _joined(
     subjects: list[Subject], meta: Meta, shapes: dict[str, tuple[int, int]], folder: Path
 ) -> Recordings:
@@ -252,7 +262,6 @@ def _joined(
         rows = [s.signals.get(m, np.zeros((len(s.labels), *shape), np.float32)) for s in subjects]
         signals[m] = np.concatenate(rows)
         present[m] = np.concatenate([s.present.get(m, np.zeros(len(s.labels), bool)) for s in subjects])
-    unnamed = [s.file.name for s in subjects if not s.has_trials]
     return Recordings(
         name=meta.name or folder.resolve().name,
         emotions=meta.emotions,
@@ -262,25 +271,11 @@ def _joined(
         present=present,
         quality={m: x.astype(np.float32) for m, x in present.items()},
         labels=np.concatenate([s.labels for s in subjects]).astype(np.float32),
-        subject=np.concatenate([np.full(len(s.labels), s.file.stem) for s in subjects]),
+        subject=np.concatenate([np.full(len(s.labels), s.subject) for s in subjects]),
         trial=np.concatenate([s.trial for s in subjects]),
         stimulus=np.concatenate([s.stimulus for s in subjects]),
         start=np.concatenate([s.start for s in subjects]),
         duration=meta.window_seconds,
-        notes=_notes(subjects, unnamed),
-        protocols=WITHOUT_TRIALS if unnamed else (),
+        protocols=() if all(s.has_trials for s in subjects) else WITHOUT_TRIALS,
+        of_stimulus=meta.of_stimulus,
     )
-
-
-def _notes(subjects: list[Subject], unnamed: list[str]) -> tuple[str, ...]:
-    """What a reader of results on these recordings has to know."""
-    notes = []
-    if unnamed:
-        shown = ", ".join(unnamed[:3] + ["..."] * (len(unnamed) > 3))
-        notes.append(
-            f"{len(unnamed)} of {len(subjects)} files name no trials ({shown}): neighbouring "
-            "windows with equal labels and stimulus count as one trial; trial_kfold is not offered"
-        )
-    if not all((s.stimulus != "").all() for s in subjects):
-        notes.append("not every window names its stimulus: protocols that hold out stimuli are not possible")
-    return tuple(notes)

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mpcl_jax.batch import GROUPS, DataFileError
+from mpcl_jax.data.folder_files import spelling
 from mpcl_jax.data.safe_read import read_json
 
 # Keys of a subject's file that no modality may be named after.
-ROW_KEYS = ("labels", "trial", "stimulus", "start")
+ROW_KEYS = ("labels", "subject", "trial", "stimulus", "start")
 PRESENT = "present_"
+OF = ("subject", "stimulus")  # what a modality describes
 
 
 class Meta(NamedTuple):
@@ -23,6 +25,7 @@ class Meta(NamedTuple):
     valence: tuple[str, ...]  # C valence groups
     groups: dict[str, str]  # modality -> "physiological" | "behavioural"
     rates: dict[str, float]  # modality -> samples per second of raw signals, only where given
+    of_stimulus: tuple[str, ...]  # modalities that describe the stimulus and not the subject
     window_seconds: float  # NaN where not given
 
 
@@ -34,13 +37,14 @@ def read_meta(file: Path) -> Meta:
     held = read_json(file)
     _check_keys(file, "", held, required=("emotions", "modalities"), optional=("name", "window_seconds"))
     emotions = _emotions(file, held["emotions"])
-    groups, rates = _modalities(file, held["modalities"])
+    groups, rates, of_stimulus = _modalities(file, held["modalities"])
     return Meta(
         name=_text(file, "name", held["name"]) if "name" in held else "",
         emotions=tuple(name for name, _ in emotions),
         valence=tuple(valence for _, valence in emotions),
         groups=groups,
         rates=rates,
+        of_stimulus=of_stimulus,
         window_seconds=_positive(file, "window_seconds", held["window_seconds"])
         if "window_seconds" in held
         else math.nan,
@@ -107,8 +111,8 @@ def _emotions(file: Path, held: Any) -> list[tuple[str, str]]:
         found.append(_emotion(file, f"emotions[{i}]", entry))
     names = [name for name, _ in found]
     for i, name in enumerate(names):
-        if name in names[:i]:
-            raise DataFileError(file, f"emotions[{i}].name: {name!r} is there twice")
+        if spelling(name) in map(spelling, names[:i]):
+            raise DataFileError(file, f"emotions[{i}].name: {name!r} is there twice (blanks and case aside)")
     return found
 
 
@@ -119,11 +123,11 @@ def _emotion(file: Path, where: str, entry: Any) -> tuple[str, str]:
     return name, valence
 
 
-def _modalities(file: Path, held: Any) -> tuple[dict[str, str], dict[str, float]]:
-    """Groups and rates by modality."""
+def _modalities(file: Path, held: Any) -> tuple[dict[str, str], dict[str, float], tuple[str, ...]]:
+    """Groups and rates by modality, and the modalities that describe the stimulus."""
     if not isinstance(held, dict) or not held:
         raise DataFileError(file, 'modalities: wanted {"<name>": {"group": ...}} with at least one name')
-    groups, rates = {}, {}
+    groups, rates, of_stimulus = {}, {}, []
     for name, entry in held.items():
         where = f"modalities.{name}"
         if not re.fullmatch(r"[A-Za-z]\w{0,39}", name, re.ASCII):
@@ -135,13 +139,17 @@ def _modalities(file: Path, held: Any) -> tuple[dict[str, str], dict[str, float]
             raise DataFileError(
                 file, f"modalities: {name!r} has another meaning in the .npz files; rename it"
             )
-        _check_keys(file, where, entry, required=("group",), optional=("rate",))
+        _check_keys(file, where, entry, required=("group",), optional=("rate", "of"))
         if entry["group"] not in GROUPS:
             raise DataFileError(file, f"{where}.group: {entry['group']!r}; allowed: {', '.join(GROUPS)}")
         groups[name] = entry["group"]
         if "rate" in entry:
             rates[name] = _positive(file, f"{where}.rate", entry["rate"])
-    return groups, rates
+        if entry.get("of", OF[0]) not in OF:
+            raise DataFileError(file, f"{where}.of: {entry['of']!r}; allowed: {', '.join(OF)}")
+        if entry.get("of") == "stimulus":
+            of_stimulus.append(name)
+    return groups, rates, tuple(of_stimulus)
 
 
 def _check_keys(file: Path, where: str, held: Any, required: tuple, optional: tuple = ()) -> None:

@@ -8,7 +8,7 @@ from mpcl_jax.batch import DataFileError, Recordings, check_recordings, take
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data import dmer, folder, wesad
 from mpcl_jax.data.faults import print_of
-from mpcl_jax.data.normalise import constant_features, notes_on, standardise_per_subject
+from mpcl_jax.data.normalise import notes_on, standardise_per_subject
 from mpcl_jax.data.settings import DataConfig
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.paths import shell_command
@@ -44,19 +44,15 @@ def refuse_twins(recordings: Recordings, settings: DataConfig) -> None:
     seen: dict[str, str] = {}
     for subject in dict.fromkeys(recordings.subject.tolist()):
         rows = recordings.subject == subject
-        digest = print_of(x[rows] for x in recordings.signals.values())
-        if digest in seen:
-            same = f"subjects {seen[digest]} and {subject} have the same signals"
+        own = [x[rows] for m, x in recordings.signals.items() if m not in recordings.of_stimulus]
+        digest = print_of(own)
+        if own and digest in seen:
             command = ["python", "-m", "mpcl_jax.check_data", settings.path, "--kind", settings.kind]
-            again = f"{shell_command(command)} lists every issue"
-            if all(where.all() for where in constant_features(take(recordings, rows)).values()):
-                same += " once they are rounded to float32 (about seven digits), which leaves each feature constant"
-                fix = (
-                    "subtract from each feature a constant that is the same for all subjects, and save again"
-                )
-            else:
-                fix = "remove one of them"
-            raise DataFileError(settings.path, f"{same}; {fix} ({again})")
+            raise DataFileError(
+                settings.path,
+                f"subjects {seen[digest]} and {subject} have the same signals; remove one of them "
+                f"({shell_command(command)} lists every issue)",
+            )
         seen[digest] = subject
 
 
@@ -68,10 +64,11 @@ def _keep_modalities(recordings: Recordings, names: tuple[str, ...]) -> Recordin
         raise ConfigError(
             f"config.data.modalities names {unknown[0]!r}; {recordings.name} has {', '.join(recordings.signals)}"
         )
-    kept = np.stack([recordings.present[m] for m in names]).any(axis=0)
-    recordings = take(recordings, kept)
+    recordings = take(recordings, np.stack([recordings.present[m] for m in names]).any(axis=0))
     fields = ("groups", "signals", "present", "quality")
-    return recordings._replace(**{f: {m: recordings._asdict()[f][m] for m in names} for f in fields})
+    of_stimulus = tuple(m for m in recordings.of_stimulus if m in names)
+    kept = {f: {m: recordings._asdict()[f][m] for m in names} for f in fields}
+    return recordings._replace(of_stimulus=of_stimulus, **kept)
 
 
 def content_hash(recordings: Recordings) -> str:

@@ -23,11 +23,9 @@ from mpcl_jax.data import cache as disk
 from mpcl_jax.data import cardiac, features, safe_read, wesad_quest
 from mpcl_jax.data.pickle_reader import parse_pickle
 from mpcl_jax.data.settings import WesadConfig
+from mpcl_jax.data.wesad_label import CODES, GRID, LABEL_RATE, check_label, label_runs, voted_seconds
 from mpcl_jax.data.windows import VERSION, Kind, Windows, describe
 
-LABEL_RATE = 700  # Hz, of the labels and of the chest
-GRID = 4  # Hz, the slowest signal: windows begin and end on its samples
-CODES = {"Base": 1, "TSST": 2, "Fun": 3, "Medi 1": 4, "Medi 2": 4}  # condition -> code in `label`
 # Both meditations follow the same instruction: who holds out a stimulus must hold out both.
 STIMULUS = {name: name.split()[0] for name in CODES}
 LEAST_SECONDS = 5.0
@@ -59,6 +57,8 @@ SENSORS = (
     Sensor("acc", "wrist", "ACC", 32, 3, 1 / 64, features.MOTION, "behavioural"),  # stored in 1/64 g
     Sensor("chest_acc", "chest", "ACC", 700, 3, 1.0, features.MOTION, "behavioural"),
 )
+# (place, key) -> Hz
+RATES = {(s.place, s.key): s.rate for s in SENSORS}
 
 
 class Person(NamedTuple):
@@ -196,28 +196,22 @@ def _label(data, subject: str, file: str) -> np.ndarray:
         raise DataFileError(file, f"holds {keys or type(data).__name__}; wanted signal, label and subject")
     if data["subject"] != subject:
         raise DataFileError(file, f"belongs to {data['subject']!r}; wanted {subject!r}")
-    return check_label(data["label"], file)
-
-
-def check_label(label, file: str) -> np.ndarray:
-    """`label` if it is a row of whole numbers [700 T]. Raises DataFileError otherwise."""
-    if not isinstance(label, np.ndarray) or label.ndim != 1 or label.dtype.kind not in "iu":
-        raise DataFileError(file, "'label' is not a row of whole numbers")
-    if len(label) == 0 or len(label) % LABEL_RATE:
-        raise DataFileError(
-            file, f"'label' has {len(label)} samples; wanted whole seconds of {LABEL_RATE}; is the file cut?"
-        )
-    return label
+    return check_label(data["label"], file, voted_seconds(data["signal"], RATES))
 
 
 def _signal(data, sensor: Sensor, seconds: int, file: str) -> np.ndarray:
     """One signal of the pickle [n] or [n, 3], checked to be as long as the labels."""
     where = f"signal[{sensor.place!r}]"
-    signals = data["signal"].get(sensor.place) if isinstance(data["signal"], dict) else None
+    places = data["signal"] if isinstance(data["signal"], dict) else {sensor.place: None}
+    signals = places.get(sensor.place)
     if not isinstance(signals, dict) or not signals:
-        raise DataFileError(
-            file, f"{where} is empty; set config.data.wesad.devices to 'wrist' or get the full release"
+        what = "is empty" if sensor.place in places else "is missing"
+        fix = (
+            "set config.data.wesad.devices to 'wrist', or"
+            if sensor.place == "chest"
+            else "it is always needed:"
         )
+        raise DataFileError(file, f"{where} {what}; {fix} unpack the official archive again")
     x = signals.get(sensor.key)
     wanted = (sensor.rate * seconds, sensor.axes)
     if not isinstance(x, np.ndarray) or x.dtype.kind not in "fiu":
@@ -227,20 +221,6 @@ def _signal(data, sensor: Sensor, seconds: int, file: str) -> np.ndarray:
             file, f"{where}[{sensor.key!r}] has shape {x.shape}; {seconds} s of labels need {wanted}"
         )
     return x[:, 0] if sensor.axes == 1 else x
-
-
-def label_runs(label: np.ndarray, file: str) -> list[tuple[int, int, int]]:
-    """(code, first, last) of the five conditions in time order, in whole samples of GRID inside them."""
-    edges = np.flatnonzero(np.diff(label)) + 1
-    bounds = zip(np.r_[0, edges], np.r_[edges, len(label)], strict=True)
-    ratio = LABEL_RATE // GRID
-    runs = [(int(label[a]), -(-int(a) // ratio), int(b) // ratio) for a, b in bounds if 1 <= label[a] <= 4]
-    codes = [code for code, _, _ in runs]
-    if sorted(codes) != sorted(CODES.values()):
-        raise DataFileError(
-            file, f"its label runs have the codes {codes}; wanted one run of 1, 2 and 3 and two runs of 4"
-        )
-    return runs
 
 
 def _joined(people: list[Person], settings: WesadConfig) -> Recordings:

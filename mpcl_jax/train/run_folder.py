@@ -44,6 +44,8 @@ def claim(workdir: pathlib.Path, config: Config, recordings: Recordings, split: 
         "sha256": origin["data"],
         "split_sha256": split.sha256,
     }
+    if recordings.of_stimulus:  # named only where there are any: runs of earlier versions go on
+        data["of_stimulus"] = recordings.of_stimulus
     documents = {"config": dataclasses.asdict(config), "data": data, "made_with": _made_with()}
     documents = json.loads(json.dumps(documents))
     make_folder(workdir)
