@@ -269,11 +269,32 @@ def test_row_ids_refuses_two_windows_with_one_start():
     ("recordings", "settings", "message"),
     [
         (FAKE._replace(protocols=("window80",)), {"kind": "loso"}, "'loso': fake supports only 'window80'"),
-        (FAKE, {"kind": "subject_kfold", "folds": 7}, "folds = 7: there are only 6 people"),
-        (FAKE, {"kind": "trial_kfold", "folds": 61}, "folds = 61: there are only 60 trials"),
-        (FAKE, {"kind": "stimulus_kfold", "folds": 11}, "folds = 11: there are only 10 stimuli"),
-        (FAKE, {"kind": "subject_x_stimulus", "folds": 7}, "folds = 7: there are only 6 people"),
-        (fake_recordings(people=1), {"kind": "loso"}, "fake holds a single person"),
+        (
+            FAKE,
+            {"kind": "subject_kfold", "folds": 7},
+            "folds = 7: needs at least 7 subjects, the recordings have 6 subjects",
+        ),
+        (
+            FAKE,
+            {"kind": "trial_kfold", "folds": 61},
+            "folds = 61: needs at least 61 trials, the recordings have 60 trials",
+        ),
+        (
+            FAKE,
+            {"kind": "stimulus_kfold", "folds": 11},
+            "folds = 11: needs at least 11 stimuli, the recordings have 10 stimuli",
+        ),
+        (
+            FAKE,
+            {"kind": "subject_x_stimulus", "folds": 7},
+            "folds = 7: needs at least 7 subjects, the recordings have 6 subjects",
+        ),
+        (
+            fake_recordings(people=1),
+            {"kind": "subject_kfold", "folds": 2},
+            "needs at least 2 subjects, the recordings have 1 subject$",
+        ),
+        (fake_recordings(people=1), {"kind": "loso"}, "fake holds a single subject"),
         (FAKE, {"kind": "fixed_48_12_13"}, "made for the 73 people of DMER; fake has subject 'S2'"),
         (
             dmer_recordings([*FIXED_TEST, "1"]),
@@ -285,7 +306,7 @@ def test_row_ids_refuses_two_windows_with_one_start():
             {"kind": "calibrated", "calibration_most": 10},
             "calibration_most = 10: subject S2 has 10 trials, so none is left",
         ),
-        (fake_recordings(people=1), {"kind": "calibrated"}, "'calibrated': fake holds a single person"),
+        (fake_recordings(people=1), {"kind": "calibrated"}, "'calibrated': fake holds a single subject"),
         (FAKE, {"kind": "loso", "only": (6,)}, r"only = \(6,\): .* from 0 to 5"),
         (FAKE, {"kind": "window80", "only": (1,)}, r"only = \(1,\): .* from 0 to 0"),
         (FAKE, {"kind": "loso", "validation": 0.95}, "validation = 0.95: takes 5 of 5 groups"),

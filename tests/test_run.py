@@ -253,6 +253,21 @@ def test_selection_needs_validation_rows_in_every_fold_of_a_manifest(finished, t
         prepare(tiny_config(protocol__manifest=str(tmp_path / "split.json")), tmp_path / "run")
 
 
+def test_a_modality_that_some_fold_cannot_train_is_refused_before_the_first(tmp_path, monkeypatch):
+    """Only the subjects tested in the last fold have it: a run would end there, hours after it began."""
+    config = tiny_config()
+    world = pipeline.load(config.data)
+    split = make_split(world, config.protocol)
+    last = split.folds[-1]
+    name = next(iter(world.present))
+    only_there = np.isin(np.arange(len(world.labels)), last.test)
+    world = world._replace(present=world.present | {name: only_there})
+    monkeypatch.setattr(pipeline, "load", lambda settings: world)
+    with pytest.raises(DataFileError, match=f"{last.name}: no training window has '{name}'; leave it out"):
+        prepare(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 # ---- selection and leakage ----
 
 

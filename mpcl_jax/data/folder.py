@@ -263,7 +263,7 @@ def _joined(
         signals[m] = np.concatenate(rows)
         present[m] = np.concatenate([s.present.get(m, np.zeros(len(s.labels), bool)) for s in subjects])
     return Recordings(
-        name=meta.name or folder.resolve().name,
+        name=meta.name or names_of([folder.resolve()], folder.resolve().parent),
         emotions=meta.emotions,
         valence=meta.valence,
         groups=dict(meta.groups),

@@ -32,7 +32,7 @@ from mpcl_jax.data.manifest import (
     sign_split,
     write_manifest,
 )
-from mpcl_jax.data.sentences import in_order
+from mpcl_jax.data.sentences import counted, in_order
 from mpcl_jax.data.settings import ProtocolConfig
 
 # The 73 usable people of DMER. Which of them the literature trains on is not published with what could be read:
@@ -40,6 +40,8 @@ from mpcl_jax.data.settings import ProtocolConfig
 DMER_PEOPLE = tuple(str(n) for n in range(1, 81) if n not in (3, 4, 13, 16, 17, 27, 31))
 FIXED_TEST = ("8", "11", "22", "26", "35", "42", "44", "50", "51", "55", "63", "66", "69")
 FIXED_VALIDATION = ("5", "7", "14", "25", "30", "47", "52", "58", "61", "76", "77", "79")
+
+PLURAL = {"subject": "subjects", "stimulus": "stimuli", "trial": "trials"}
 
 __all__ = ["Fold", "Split", "check_split", "make_split", "read_manifest", "row_ids", "write_manifest"]
 
@@ -105,8 +107,8 @@ def _held_out(recordings: Recordings, settings: ProtocolConfig) -> list[_Masks]:
         trial = recordings.trial[recordings.stimulus == ""][0]
         raise ConfigError(f"config.protocol.kind = {kind!r}: needs stimulus ids; trial '{trial}' has none")
     if kind == "subject_x_stimulus":
-        people = _deal("people", recordings.subject, no_strata, settings.folds, rng)
-        stimuli = _deal("stimuli", recordings.stimulus, no_strata, settings.folds, rng)
+        people = _deal("subject", recordings.subject, no_strata, settings.folds, rng)
+        stimuli = _deal("stimulus", recordings.stimulus, no_strata, settings.folds, rng)
         pairs = zip(people, stimuli, strict=True)
         return [_Masks(~who & ~what, ~who & ~what, who & what) for who, what in pairs]
     if kind == "fixed_48_12_13":
@@ -114,16 +116,16 @@ def _held_out(recordings: Recordings, settings: ProtocolConfig) -> list[_Masks]:
     if kind in ("loso", "calibrated"):
         people = in_order(recordings.subject)
         if len(people) < 2:
-            raise ConfigError(f"config.protocol.kind = {kind!r}: {recordings.name} holds a single person")
+            raise ConfigError(f"config.protocol.kind = {kind!r}: {recordings.name} holds a single subject")
         if kind == "calibrated":
             return [_calibrated(recordings, name, settings) for name in people]
         tests = [recordings.subject == name for name in people]
     elif kind == "subject_kfold":
-        tests = _deal("people", recordings.subject, no_strata, settings.folds, rng)
+        tests = _deal("subject", recordings.subject, no_strata, settings.folds, rng)
     elif kind == "trial_kfold":
-        tests = _deal("trials", recordings.trial, codes_of(recordings.subject)[1], settings.folds, rng)
+        tests = _deal("trial", recordings.trial, codes_of(recordings.subject)[1], settings.folds, rng)
     elif kind == "stimulus_kfold":
-        tests = _deal("stimuli", recordings.stimulus, no_strata, settings.folds, rng)
+        tests = _deal("stimulus", recordings.stimulus, no_strata, settings.folds, rng)
     else:
         tests = [_window80(recordings, rng)]
     return [_Masks(~test, ~test, test) for test in tests]
@@ -168,11 +170,14 @@ def _fixed(recordings: Recordings) -> _Masks:
 def _deal(what: str, groups, strata, folds: int, rng) -> list[np.ndarray]:
     """Masks [N] of each fold: shuffled groups are dealt out like cards, one stratum after the other.
 
-    `groups` [N] ids · `strata` [N] int, the same for all rows of a group.
+    `what` is a key of PLURAL · `groups` [N] ids · `strata` [N] int, the same for all rows of a group.
     """
     names, first, codes = np.unique(np.asarray(groups, str), return_index=True, return_inverse=True)
     if len(names) < folds:
-        raise ConfigError(f"config.protocol.folds = {folds}: there are only {len(names)} {what} to deal out")
+        raise ConfigError(
+            f"config.protocol.folds = {folds}: needs at least {folds} {PLURAL[what]}, the recordings have "
+            f"{counted(len(names), what, PLURAL[what])}"
+        )
     part = np.empty(len(names), int)
     part[np.lexsort((rng.random(len(names)), strata[first]))] = np.arange(len(names)) % folds
     return [part[codes] == k for k in range(folds)]

@@ -43,27 +43,28 @@ def fold_sentence(recordings: Recordings, kind: str, train: np.ndarray, test: np
         published = recordings.published_test
         drawn = published is None or not np.array_equal(np.flatnonzero(published), test)
         how = "drawn at random" if drawn else "as published"
-        return f"held out (LEAKY): {len(test)} windows of {_count(len(trials), 'trial', 'trials')}, {how}"
+        return f"held out (LEAKY): {len(test)} windows of {counted(len(trials), 'trial', 'trials')}, {how}"
     people = (
         "subject " + subjects[0] if len(subjects) == 1 else f"{len(subjects)} subjects ({listed(subjects)})"
     )
     if kind in ("stimulus_kfold", "subject_x_stimulus"):
         stimuli = in_order(recordings.stimulus[test])
-        what = f"{_count(len(stimuli), 'stimulus', 'stimuli')} ({listed(stimuli)})"
+        what = f"{counted(len(stimuli), 'stimulus', 'stimuli')} ({listed(stimuli)})"
         people = what if kind == "stimulus_kfold" else f"{people} on {what}"
     if kind == "trial_kfold":
-        return f"held out: {_count(len(trials), 'trial', 'trials')} of {people}"
-    held_out = f"held out: {people}, {_count(len(trials), 'trial', 'trials')}"
+        return f"held out: {counted(len(trials), 'trial', 'trials')} of {people}"
+    held_out = f"held out: {people}, {counted(len(trials), 'trial', 'trials')}"
     if CALIBRATED.fullmatch(kind):
         known = calibration_trials(recordings, train, test)
         named = f" ({listed(known)})" if known else ""
         return (
-            f"{held_out}; trained on: {_count(len(known), 'labelled trial', 'labelled trials')} more{named}"
+            f"{held_out}; trained on: {counted(len(known), 'labelled trial', 'labelled trials')} more{named}"
         )
     return held_out
 
 
-def _count(n: int, one: str, many: str) -> str:
+def counted(n: int, one: str, many: str) -> str:
+    """ "1 trial", "3 trials"."""
     return f"{n} {one if n == 1 else many}"
 
 
