@@ -88,7 +88,7 @@ def prepare(config: Config, workdir: pathlib.Path) -> Run:
 
 
 def require_present(recordings: Recordings, split: Split) -> None:
-    """Raises DataFileError naming the first fold whose training part lacks a modality, of which nothing could be learned.
+    """Raises DataFileError naming the first fold whose training part lacks a modality.
 
     A fold is normalised when its training begins, which may be hours after the first; so all are looked at before.
     """
