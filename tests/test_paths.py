@@ -7,7 +7,9 @@ import subprocess
 
 import pytest
 
-from mpcl_jax.batch import DataFileError
+from mpcl_jax.batch import DataFileError, check_recordings
+from mpcl_jax.data.settings import SimulateConfig
+from mpcl_jax.data.simulate import simulate
 from mpcl_jax.paths import PLAIN, plain_path, shell_command, user_path
 
 ODD = [
@@ -67,6 +69,17 @@ def test_a_name_that_is_no_text_is_refused_in_words_that_can_be_printed():
     assert str(caught.value).isprintable()
     with pytest.raises(DataFileError, match="zero character"):
         user_path("a\0b")
+
+
+@pytest.mark.parametrize("field", ["name", "emotions", "subject", "trial", "stimulus", "notes", "groups"])
+def test_recordings_with_a_name_that_is_no_text_are_refused_when_they_are_loaded(field):
+    recordings = simulate(SimulateConfig(subjects=2, clips=2, windows=1))[0]
+    odd = "b\udce4se"
+    changed = {"name": odd, "notes": (odd,), "groups": {odd: "physiological"}}.get(field)
+    if changed is None:
+        changed = [odd, *getattr(recordings, field)[1:]]
+    with pytest.raises(DataFileError, match=r"b\\udce4se' is no UTF-8 text .* rename it"):
+        check_recordings(recordings._replace(**{field: changed}), "folder")
 
 
 def test_libraries_get_a_plain_path_to_the_same_folder(tmp_path):

@@ -6,6 +6,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -16,11 +17,20 @@ from mpcl_jax import experiment
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.inspection.explanation import explain, row_of
 from mpcl_jax.inspection.run_files import read_run
+from mpcl_jax.report import page
 from mpcl_jax.report.__main__ import main
 from mpcl_jax.report.content import audit, flagged_slots, interactive
 from mpcl_jax.report.page import comparison_page, run_page, write_page
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def test_templates_are_resources_of_the_package_wherever_it_lies(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "package.zip", "w") as package:
+        package.write(ROOT / "mpcl_jax" / "report" / "run.html", "mpcl_jax/report/run.html")
+    inside = page._asset("run.html")
+    monkeypatch.setattr(page, "ASSETS", zipfile.Path(package.filename, "mpcl_jax/report/"))
+    assert page._asset("run.html") == inside
 
 
 class Page(html.parser.HTMLParser):

@@ -1,0 +1,138 @@
+"""What cannot be written is told in one sentence with a remedy, and what lay there before is still whole."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import resource
+import sys
+
+import numpy as np
+import pytest
+
+from mpcl_jax.audit import __main__ as audit_command
+from mpcl_jax.config import ConfigError
+from mpcl_jax.inspection.fold_file import Inspection, save_inspection
+from mpcl_jax.os_errors import NO_LOCKS, REMEDIES, UNKNOWN, remedy_of
+from mpcl_jax.report.page import write_page
+from mpcl_jax.train.endings import DISK, StorageError
+from mpcl_jax.train.evaluate import Predictions, save_predictions
+from mpcl_jax.train.lock import MARKER, only_run_in
+from mpcl_jax.train.progress import MetricsLog
+from mpcl_jax.train.selection_file import write_choices
+from mpcl_jax.train.storage import make_folder, replacing, unwritten, write_text
+
+SOME = np.arange(4.0)
+WRITERS = {
+    "inspection.npz": lambda file: save_inspection(file, Inspection(*[SOME] * len(Inspection._fields))),
+    "predictions.npz": lambda file: save_predictions(file, Predictions(*[SOME] * len(Predictions._fields))),
+    "report.html": lambda file: write_page(file, "page"),
+    "table.md": lambda file: write_text(file, "text"),
+    "metrics.jsonl": lambda file: MetricsLog(file).write({"epoch": 1}),
+    "selection.json": lambda file: write_choices(file.parent, "MPCL", {"fold 1": {"epoch": 3}}),
+}
+
+
+@contextlib.contextmanager
+def no_file_grows():
+    """The system refuses every byte (EFBIG), as a full disk does."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_disk_that_takes_nothing_is_named_and_the_file_before_stays(tmp_path, name):
+    file = tmp_path / name
+    before = b"" if name.endswith("l") else b"{}"
+    file.write_bytes(before)
+    with no_file_grows(), pytest.raises(StorageError) as caught:
+        WRITERS[name](file)
+    assert str(file) in str(caught.value) and "raise the limit (ulimit -f)" in str(caught.value)
+    assert "make room" not in str(caught.value)
+    assert [p.name for p in tmp_path.iterdir()] == [name] and file.read_bytes() == before
+
+
+def test_every_error_has_a_remedy_of_its_own_and_only_a_full_disk_asks_for_room():
+    usual = [
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EROFS,
+        errno.EACCES,
+        errno.ENAMETOOLONG,
+        errno.EIO,
+    ]
+    usual += [errno.ESTALE, errno.EMFILE, errno.ENOENT, errno.ENOTDIR, errno.ENOLCK]
+    told = {number: remedy_of(number) for number in usual}
+    assert len(set(told.values())) == len(usual)
+    assert [number for number, text in told.items() if "room" in text] == [errno.ENOSPC]
+    assert not NO_LOCKS & set(REMEDIES)
+    assert remedy_of(999) == remedy_of(None) == UNKNOWN
+
+
+def test_only_where_the_disk_is_full_free_bytes_are_told(tmp_path):
+    file = tmp_path / "nowhere" / "x"
+    told = {number: str(unwritten(file, 1234, OSError(number, os.strerror(number)))) for number in (28, 30)}
+    assert (
+        "1,234 bytes can not be written (No space left on device; " in told[28]
+        and " are free): make room" in told[28]
+    )
+    assert "(Read-only file system): the disk is mounted read-only" in told[30] and "are free" not in told[30]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="file/run: .* a part of the path is a file"):
+        make_folder(tmp_path / "file" / "run")
+
+
+def test_what_a_writer_leaves_half_done_is_removed(tmp_path):
+    with pytest.raises(ValueError), replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("half")
+        raise ValueError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_audit_that_cannot_be_written_ends_with_the_code_of_a_disk(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["audit", str(tmp_path)])
+    monkeypatch.setattr(audit_command, "read_settings", lambda _: type("", (), {"data": None}))
+    monkeypatch.setattr(audit_command.pipeline, "load", lambda _: None)
+    monkeypatch.setattr(audit_command, "audit", lambda *_: None)
+    monkeypatch.setattr(audit_command, "to_json", lambda _: "text")
+    with no_file_grows(), pytest.raises(SystemExit) as ended:
+        audit_command.main()
+    assert ended.value.code == DISK
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'audit.json'}: ")
+
+
+@pytest.mark.parametrize("number", sorted(NO_LOCKS))
+def test_a_disk_without_locks_is_named_and_a_file_stands_for_the_lock(tmp_path, monkeypatch, capsys, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with only_run_in(tmp_path):
+        warning = capsys.readouterr().err
+        assert (
+            warning.startswith(f"warning: {tmp_path}: this disk has no file locks")
+            and "make room" not in warning
+        )
+        with (
+            pytest.raises(ConfigError, match=f"another run works in it .* delete {tmp_path / MARKER}"),
+            only_run_in(tmp_path),
+        ):
+            pass
+    with only_run_in(tmp_path):
+        pass
+
+
+def test_other_errors_of_a_lock_are_told_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error"))
+    )
+    with pytest.raises(StorageError, match="the disk reports a hardware error"), only_run_in(tmp_path):
+        pass
