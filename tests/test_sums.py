@@ -81,6 +81,10 @@ def test_files_that_were_not_listed_are_no_damage(folder):
         (folder / name).write_bytes(b"x")
         (folder / "state" / "d" / name).write_bytes(b"x")
     assert found(folder) is None
+    (folder / "state" / ".nfs0002").write_bytes(b"open while the list was written")
+    write_sums(folder, ABOUT)
+    (folder / "state" / ".nfs0002").unlink()
+    assert found(folder) is None
 
 
 def test_only_folders_named_by_a_number_are_checkpoints(tmp_path):

@@ -89,7 +89,9 @@ def _seal(body: str) -> str:
 
 
 def _names(folder: pathlib.Path) -> list[str]:
-    files = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
+    # No file of a checkpoint is hidden; those of file managers and network disks come and go.
+    shown = (p for p in folder.rglob("*") if not p.name.startswith(".") and not p.is_dir())
+    files = (p.relative_to(folder).as_posix() for p in shown)
     return sorted(name for name in files if name != NAME)
 
 
