@@ -22,8 +22,16 @@ from mpcl_jax.train.checkpoint import read_prototypes
 from mpcl_jax.train.endings import STOPPED
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-# A third of the time to compile; numbers of such programs are compared among themselves only.
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": str(ROOT),
+    # A third of the time to compile; numbers of such programs are compared among themselves only.
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    # What users leave in their shells, and what must not reach a run.
+    "JAX_ENABLE_X64": "1",
+    "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+    "JAX_TRANSFER_GUARD": "disallow",
+    "MPLBACKEND": "nothing_like_this",
+}
 
 
 def command(workdir: pathlib.Path) -> list[str]:

@@ -1,11 +1,14 @@
 """What is set for JAX outside does not reach a run, and what cannot be used is one line."""
 
+import pathlib
+
 import jax
 import pytest
 
+from mpcl_jax.benchmark.piece_work import begin_piece
 from mpcl_jax.config import ConfigError
 from mpcl_jax.train import surroundings
-from mpcl_jax.train.surroundings import PINNED, pin_settings, pinned_settings, settle
+from mpcl_jax.train.surroundings import PINNED, pinned_settings, settle
 
 ODD = {
     "jax_enable_x64": True,
@@ -24,7 +27,8 @@ ODD = {
 @pytest.fixture
 def odd_settings():
     """JAX as a user's notebook may have set it; returns how."""
-    before = {name: jax.config.values[name] for name in ODD}
+    kept = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: jax.config.values[name] for name in (*ODD, *kept)}
     for name, value in ODD.items():
         jax.config.update(name, value)
     yield {name: jax.config.values[name] for name in ODD}
@@ -38,9 +42,11 @@ def test_pinned_are_the_defaults_of_jax():
     assert {name: jax.config.values[name] for name in known} | {"jax_transfer_guard": "allow"} == known
 
 
-def test_a_command_sets_jax_for_itself(odd_settings):
+@pytest.mark.parametrize("begin", [settle, lambda: begin_piece(pathlib.Path("piece"), {})])
+def test_a_command_and_its_workers_set_jax_for_themselves(odd_settings, tmp_path, monkeypatch, begin):
     assert odd_settings == ODD
-    pin_settings()
+    monkeypatch.chdir(tmp_path)
+    begin()
     assert {name: jax.config.values[name] for name in ODD} == {name: PINNED[name] for name in ODD}
 
 
@@ -56,7 +62,7 @@ def test_what_is_not_used_is_told(monkeypatch, capsys):
     monkeypatch.setenv("JAX_ENABLE_X64", "1")
     settle()
     said = capsys.readouterr().err
-    assert said == "warning: JAX_ENABLE_X64 is set in the shell; runs do not use it\n"
+    assert said == "warning: runs do not use what the shell sets: JAX_ENABLE_X64\n"
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def settle(distributed: DistributedConfig | None = None) -> None:
     """
     pin_settings()
     if ignored := [name for name in map(str.upper, PINNED) if name in os.environ]:
-        warn(f"{', '.join(ignored)} is set in the shell; runs do not use it")
+        warn(f"runs do not use what the shell sets: {', '.join(ignored)}")
     _require_flags()
     if distributed is not None:
         processes.start(distributed)
