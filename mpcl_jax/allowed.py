@@ -10,6 +10,7 @@ class Allowed(NamedTuple):
 
     text: str
     holds: Callable[[Any], bool]
+    auto: bool = False  # whether AUTO is allowed too
 
 
 def above(low, high) -> Allowed:
@@ -36,6 +37,14 @@ def each(rule: Allowed, least: int = 0) -> Allowed:
     """Tuples with at least `least` entries, each of which `rule` allows."""
     text = f"a tuple of {f'at least {least} ' if least else ''}values, each {rule.text}"
     return Allowed(text, lambda xs: len(xs) >= least and all(rule.holds(x) for x in xs))
+
+
+AUTO = "auto"  # of a setting that follows the number of training windows (train/sizes.py)
+
+
+def or_auto(rule: Allowed) -> Allowed:
+    """What `rule` allows, or AUTO, which a run replaces before it begins."""
+    return Allowed(f"{rule.text}, or {AUTO!r}", rule.holds, auto=True)
 
 
 SWITCH = Allowed("true or false", lambda x: isinstance(x, bool))

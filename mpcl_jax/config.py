@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 
 from ml_collections import ConfigDict
 
-from mpcl_jax.allowed import PATH, Allowed
+from mpcl_jax.allowed import AUTO, PATH, Allowed
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.paths import user_path
 from mpcl_jax.settings import Config
@@ -72,9 +72,11 @@ def _build(cls, values: dict, prefix: str):
 
 
 def _checked(key: str, value, kind, allowed: Allowed):
-    """`value` as its type; whole numbers pass as numbers, lists as tuples, and words of a list without blanks."""
+    """`value` as its type, or AUTO; whole numbers pass as numbers, lists as tuples, words lose blanks."""
     if isinstance(value, tuple | list):
         value = tuple(x.strip() if isinstance(x, str) else x for x in value)
+    if allowed.auto and value == AUTO:
+        return AUTO
     if not (_is_a(value, kind) and allowed.holds(value)):
         words = {int: "a whole number ", float: "a number "}.get(kind, "")
         raise ConfigError(f"config.{key} = {value!r}: must be {words}{allowed.text}")

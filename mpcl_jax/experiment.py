@@ -101,10 +101,16 @@ def describe(run: Run) -> None:
     for note in recordings.notes:
         print(f"note   {note}")
     print(f"split  {split.protocol}: {split.sentence}")
-    print(
-        f"       {len(split.folds)} fold(s), manifest {split.sha256[:12]}; run folder {run.workdir}",
-        flush=True,
-    )
+    print(f"       {folds_tested(run)}; manifest {split.sha256[:12]}; run folder {run.workdir}", flush=True)
+    print(f"train  {run.config.train.epochs} epochs, dropout {run.config.model.dropout:g}", flush=True)
+
+
+def folds_tested(run: Run) -> str:
+    """How many folds of the protocol are tested, and which where they are not all."""
+    names = [fold.name for fold in run.split.folds]
+    if run.config.protocol.only:
+        return f"tests only {', '.join(names)} (config.protocol.only)"
+    return f"tests all folds, {len(names)}"
 
 
 def run_baselines(run: Run) -> list[dict[str, np.ndarray]]:

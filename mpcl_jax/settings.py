@@ -19,6 +19,7 @@ from mpcl_jax.allowed import (
     between,
     each,
     one_of,
+    or_auto,
     part,
     setting,
 )
@@ -39,8 +40,8 @@ ORACLES = ("stimulus_mean",)
 class TrainConfig:
     """Optimisation."""
 
-    # Passes over the training part of a fold.
-    epochs: int = setting(60, between(1, 1_000_000))
+    # Passes over the training part of a fold; "auto" = by the number of training windows (train/sizes.py).
+    epochs: int = setting(60, or_auto(between(1, 1_000_000)))
     # Global batch, over all devices of the machine.
     batch_size: int = setting(128, between(1, 1_000_000))
     # Peak of the schedule (AdamW).

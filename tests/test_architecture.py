@@ -62,7 +62,7 @@ ROWS = (
     "train.state train.processes train.ahead",
     "train.interrupt",
     "train.augment",
-    "train.step train.progress train.devices train.lock train.changes",
+    "train.step train.progress train.devices train.lock train.changes train.sizes",
     "train.slots train.selection_file train.surroundings train.read_back",
     "train.checkpoint train.run_folder train.epoch",
     "train.stream",

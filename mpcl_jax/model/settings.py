@@ -9,6 +9,7 @@ from mpcl_jax.allowed import (
     between,
     each,
     one_of,
+    or_auto,
     part,
     setting,
 )
@@ -99,8 +100,8 @@ class ModelConfig:
     width: int = setting(64, between(4, 16_384))
     # N_m, tokens that the encoder makes of each modality.
     tokens: int = setting(4, between(1, 1024))
-    # Dropout on tokens and inside the head.
-    dropout: float = setting(0.2, below_one())
+    # Dropout on tokens and inside the head; "auto" = by the number of training windows (train/sizes.py).
+    dropout: float = setting(0.2, or_auto(below_one()))
     # Dropout on the features themselves, before the encoders; the strongest brake where people are few.
     input_dropout: float = setting(0.0, below_one())
     fusion: FusionConfig = part(FusionConfig)

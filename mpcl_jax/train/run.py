@@ -30,6 +30,7 @@ from mpcl_jax.train.folds import (
 )
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.progress import MetricsLog
+from mpcl_jax.train.sizes import with_sizes
 
 
 class Run(NamedTuple):
@@ -74,7 +75,8 @@ def prepare(config: Config, workdir: pathlib.Path) -> Run:
     at_once = config.train.folds_at_once
     if at_once > len(split.folds):
         raise ConfigError(f"config.train.folds_at_once = {at_once}: this run has {len(split.folds)} fold(s)")
-    longest = longest_of(_whole(recordings, split, config.protocol).folds)
+    whole = _whole(recordings, split, config.protocol)
+    config, longest = with_sizes(config, whole), longest_of(whole.folds)
     processes.meet("data loaded", config.distributed)
     processes.require_same("settings", _common_settings(config))
     processes.require_same("data or split", pipeline.content_hash(recordings) + split.sha256)
@@ -109,6 +111,7 @@ def with_other_folds(run: Run, config: Config, workdir: pathlib.Path) -> Run:
     """
     split = make_split(run.recordings, config.protocol)
     require_present(run.recordings, split)
+    config = with_sizes(config, _whole(run.recordings, split, config.protocol))
     origin = run_folder.claim(workdir, config, run.recordings, split)
     log, skips = _logs(workdir)
     return run._replace(config=config, workdir=workdir, split=split, log=log, skips=skips, origin=origin)

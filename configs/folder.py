@@ -1,0 +1,34 @@
+"""Your own recordings (docs/own_data.md): subjects held out in five folds, all of which are tested.
+
+    python -m mpcl_jax.main --config configs/folder.py --config.data.path=my_data
+
+Regularisation and the number of epochs follow the number of training windows ("auto", mpcl_jax/train/sizes.py), and
+a fifth of the subjects of each training part chooses the epoch. So a small study does not overfit: on random reports
+(the example of docs/own_data.md, six subjects) the skill stays near 0, the best possible.
+
+To leave out one subject at a time: --config.protocol.kind=loso. For stimuli that no training subject has met:
+--config.protocol.kind=subject_x_stimulus. The command line or a copy of this file changes any other setting.
+"""
+
+from configs import dataset
+
+
+def get_config():
+    config = dataset.get_config()
+    config.data.kind = "folder"
+
+    config.protocol.kind = "subject_kfold"
+    config.protocol.folds = 5
+    config.protocol.only = ()  # all folds
+    # The epoch is chosen on these subjects of the training part, never on tested ones.
+    config.protocol.validation = 0.2
+    config.train.select = "best"
+
+    with config.ignore_type():  # a word in the place of a number
+        config.train.epochs = "auto"
+        config.model.dropout = "auto"
+    config.model.input_dropout = 0.4
+    config.model.width = 32
+    config.train.weight_decay = 0.1
+    config.train.learning_rate = 1e-3
+    return config

@@ -1,0 +1,31 @@
+"""Settings that follow the number of training windows: what "auto" means.
+
+A config file is read before the recordings, so it cannot compute from them. It says "auto"; the run replaces the word
+when it has loaded the recordings and made the split, and config.json holds the numbers. No label and no signal takes
+part. The numbers for few windows are those of configs/wesad.py (20 epochs, dropout .4); from there epochs grow with
+the windows and dropout falls with their square root.
+"""
+
+import dataclasses
+
+from mpcl_jax.allowed import AUTO
+from mpcl_jax.data.manifest import Split
+from mpcl_jax.settings import Config
+
+FEW = 400  # training windows up to which the strongest regularisation applies
+DROPOUT = (0.1, 0.4)  # for many windows, for few
+EPOCHS = (20, 200)  # for few windows, for many
+WINDOWS_PER_EPOCH = 20  # windows that add one epoch
+
+
+def with_sizes(config: Config, whole: Split) -> Config:
+    """`config` with numbers for every "auto", by the smallest training part of `whole`, which has all folds."""
+    windows = min(len(fold.train) for fold in whole.folds)
+    model, train = config.model, config.train
+    if model.dropout == AUTO:
+        share = (FEW / max(windows, FEW)) ** 0.5
+        model = dataclasses.replace(model, dropout=round(max(DROPOUT[0], DROPOUT[1] * share), 3))
+    if train.epochs == AUTO:
+        epochs = windows // WINDOWS_PER_EPOCH
+        train = dataclasses.replace(train, epochs=min(max(epochs, EPOCHS[0]), EPOCHS[1]))
+    return dataclasses.replace(config, model=model, train=train)
