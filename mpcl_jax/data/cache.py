@@ -134,5 +134,6 @@ def _write(
     except OSError as error:
         raise DataFileError(
             folder,
-            f"converted recordings can not be kept here ({explained(error)}), or set config.data.cache",
+            f"converted recordings cannot be kept here ({explained(error)}), or name another folder with "
+            "config.data.cache",
         ) from error

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-# "sub-01_ses-2_eeg": an id, a word for sessions and a number. "10_20131130": an id, a separator and a number.
+# "sub-01_ses-2_eeg": an id, a word for sessions and a number. "10_2013-11-30": an id that ends in a digit, and numbers.
 WORDED = re.compile(
     r"(.+?)[-_. ]+(?:session|sess|ses|run|visit|day|part)[-_. ]*\d+(?:[-_. ].*)?", re.IGNORECASE
 )
-NUMBERED = re.compile(r"(.*\d.*?)[-_. ]+\d+")
+NUMBERED = re.compile(r"(.*?\d)(?:[-_. ]+\d+)+")
 
 
 class Files(NamedTuple):
@@ -57,7 +57,7 @@ def sessions_of(stems: Iterable[str]) -> dict[str, list[str]]:
     """Names of files that look like several sessions of one subject, by the name that they share.
 
     Without a word such as "ses" a number at the end tells sessions apart only where the names before it are ids
-    themselves: they hold a digit and are not all the same ("S1_1", "S1_2", "S2_1", but not "P_1", "P_2").
+    themselves: they end in a digit and are not all the same ("S1_1", "S1_2", "S2_1", but not "P_1", "P_2").
     """
     worded, numbered = collections.defaultdict(list), collections.defaultdict(list)
     for stem in stems:

@@ -176,7 +176,7 @@ def _deal(what: str, groups, strata, folds: int, rng) -> list[np.ndarray]:
     if len(names) < folds:
         raise ConfigError(
             f"config.protocol.folds = {folds}: needs at least {folds} {PLURAL[what]}, the recordings have "
-            f"{counted(len(names), what, PLURAL[what])}"
+            f"{counted(len(names), what, PLURAL[what])}{'; set it lower' if len(names) > 1 else ''}"
         )
     part = np.empty(len(names), int)
     part[np.lexsort((rng.random(len(names)), strata[first]))] = np.arange(len(names)) % folds
