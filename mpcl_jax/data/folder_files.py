@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-# "sub-01_ses-2_eeg": an id, a word for sessions and a number. "10_2013-11-30": an id that ends in a digit, and numbers.
+# "sub-01_ses-2_eeg": an id, a word for sessions and a number. "10_2013-11-30": an id that ends in a digit, and
+# numbers.
 WORDED = re.compile(
     r"(.+?)[-_. ]+(?:session|sess|ses|run|visit|day|part)[-_. ]*\d+(?:[-_. ].*)?", re.IGNORECASE
 )
