@@ -1,8 +1,9 @@
 """The six measures of label distribution learning as this field publishes them, one value per window.
 
 y is the reported distribution (`labels` [N, C]), p the predicted one (`predicted` [N, C]). Sums run over the
-C emotions, nothing is divided by C or √C. Computed in float64. Nothing is clipped: whoever predicts an exact
-zero where people reported something gets an infinite KL, and repairs the predictor instead of the measure.
+C emotions, nothing is divided by C or √C. Computed in float64. The measures clip nothing: an exact zero where
+something was reported has an infinite KL. Predictions therefore get their floor before they are measured, once and
+the same for every method: baselines by `as_distributions`, MPCL by `from_log_probs`.
 
 Every function raises ValueError, naming the first bad row, for anything but two equally shaped [N, C] arrays
 of distributions: NaN, infinities, negative entries and rows that do not sum to 1 are refused.
@@ -18,6 +19,32 @@ HIGHER_IS_BETTER = ("cosine", "intersection")
 
 # Predictions may come from float16 or bfloat16 softmaxes, so sums are checked loosely.
 SUM_TOLERANCE = 1e-2
+# The floor of a predicted share. Far below any reported share (the smallest possible one of 24 items rated 1-5 is
+# 1/116), and above 0, so that an emotion that a method excludes and a subject reports costs 14 nats times its share
+# instead of infinity.
+SMALLEST_SHARE = 1e-6
+
+
+def as_distributions(raw) -> np.ndarray:
+    """`max(raw, 1e-6) / Σ` of each row, float64, sums to 1. `raw` [N, C] any numbers, e.g. of a regression."""
+    clipped = np.maximum(np.asarray(raw, np.float64), SMALLEST_SHARE)
+    return clipped / clipped.sum(1, keepdims=True)
+
+
+def floored(predicted) -> np.ndarray:
+    """`as_distributions` of the rows in which the floor binds; all other rows keep every bit.
+
+    `predicted` [N, C] distributions. Returns the same type. Applied twice it changes nothing: the division by the
+    sum takes less than a thousandth of the floor away, and a share that low is left alone. NaN stays NaN.
+    """
+    predicted = np.asarray(predicted)
+    binds = (predicted < 0.999 * SMALLEST_SHARE).any(1, keepdims=True)
+    return np.where(binds, as_distributions(predicted), predicted).astype(predicted.dtype)
+
+
+def from_log_probs(log_probs) -> np.ndarray:
+    """The one step from log-probabilities [N, C] of a model to its predictions: `floored(exp)`, the same type."""
+    return floored(np.exp(np.asarray(log_probs)))
 
 
 def chebyshev(labels, predicted) -> np.ndarray:

@@ -25,6 +25,7 @@ import numpy as np
 from mpcl_jax.batch import LARGEST_VALUE, Batch, DataFileError, DataSpec, first_value
 from mpcl_jax.config import resolve
 from mpcl_jax.data.normalise import Normalisation, apply_normalisation, standardised
+from mpcl_jax.metrics import from_log_probs
 from mpcl_jax.model.mpcl import build
 from mpcl_jax.paths import user_path
 from mpcl_jax.settings import Config
@@ -46,7 +47,8 @@ class FinishedModel(NamedTuple):
     notes: tuple[str, ...]  # of the recordings it was trained on
     normalisation: Normalisation  # of its training part
     variables: dict[str, Any]
-    forward: Any  # compiled: (variables, signals, present) -> [B, C]; once per size of a call
+    # Compiled: (variables, signals, present) -> log-probabilities [B, C]; once per size of a call.
+    forward: Any
     per_subject: bool  # each subject's features were standardised by that subject's own windows
 
     def __repr__(self):
@@ -83,7 +85,7 @@ def finished_model(config: Config, spec: DataSpec, norm: Normalisation, params, 
     def forward(state, signals, present):
         rows = len(next(iter(present.values())))
         batch = Batch(signals, present, jnp.zeros((rows, len(spec.emotions))), jnp.ones(rows))
-        return jnp.exp(model.apply(state, batch, train=False).log_probs)
+        return model.apply(state, batch, train=False).log_probs
 
     state = jax.device_put(variables(params, prototypes))
     return FinishedModel(spec, (), norm, state, compiled(forward), config.data.per_subject_standardise)
@@ -115,7 +117,8 @@ def predict(model: FinishedModel, signals: dict, present: dict | None = None, su
         size = bucket(count - first)
         part = slice(first, min(first + size, count))
         padded = [{m: _padded(x[part], size) for m, x in tree.items()} for tree in (signals, present)]
-        shares[part] = np.asarray(model.forward(model.variables, *padded))[: part.stop - first]
+        log_probs = model.forward(model.variables, *padded)
+        shares[part] = from_log_probs(log_probs)[: part.stop - first]
         first = part.stop
     bad = np.flatnonzero(~np.isfinite(shares).all(axis=1))
     if len(bad):

@@ -172,3 +172,33 @@ def test_skill():
 def test_skill_refuses_where_it_has_no_meaning(model, constant):
     with pytest.raises(ValueError, match="not defined"):
         metrics.skill(model, constant)
+
+
+# The floor of a prediction, the same for every method.
+
+
+def test_as_distributions_clips_and_renormalises():
+    # −1 becomes 1e-6, so 3 and 1 share 4 + 1e-6; a row of nothing but negatives becomes uniform.
+    made = metrics.as_distributions(np.array([[3.0, 1.0, -1.0], [-1.0, -5.0, -0.1]]))
+    assert np.allclose(made[0], np.array([3, 1, 1e-6]) / (4 + 1e-6), rtol=1e-12)
+    assert np.allclose(made[1], 1 / 3, rtol=1e-12)
+
+
+def test_an_underflowing_softmax_has_a_finite_kl():
+    log_probs = np.float32([[0.0, -200.0, -300.0], np.log([0.5, 0.3, 0.2])])
+    made = metrics.from_log_probs(log_probs)
+    assert made.dtype == np.float32 and np.exp(log_probs)[0].min() == 0
+    np.testing.assert_allclose(made[0], np.array([1, 1e-6, 1e-6]) / 1.000002, rtol=1e-6)
+    assert np.isfinite(metrics.kl([[0.2, 0.3, 0.5]] * 2, made)).all()
+
+
+def test_a_floor_that_does_not_bind_changes_no_bit_and_twice_is_once():
+    healthy = np.exp(np.float32(np.log([[0.7, 0.299998, 2e-6], [0.2, 0.3, 0.5]])))
+    assert metrics.floored(healthy).tobytes() == healthy.tobytes()
+    for kind in (np.float32, np.float64):
+        once = metrics.floored(np.array([[1.0, 0.0, 1e-7], [0.2, 0.3, 0.5]], kind))
+        assert metrics.floored(once).tobytes() == once.tobytes() and once.dtype == kind
+
+
+def test_nan_is_not_hidden_by_the_floor():
+    assert np.isnan(metrics.from_log_probs([[np.nan, -200.0]])[0, 0])

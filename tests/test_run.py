@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from run_fixture import PowerCut, bits, last_training, moved, quickly_prepared, tiny_config
 
-from mpcl_jax import experiment
+from mpcl_jax import experiment, metrics
 from mpcl_jax.batch import DataFileError, take
 from mpcl_jax.benchmark import comparison
 from mpcl_jax.config import ConfigError, resolve
@@ -445,6 +445,16 @@ def test_damaged_predictions_are_named_with_the_way_out(finished, tmp_path, dama
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(DataFileError, match=f"{file}.*delete it and start the run again"):
         load_predictions(file)
+
+
+def test_predictions_that_an_older_version_saved_get_the_floor(finished, tmp_path):
+    file, saved = tmp_path / "predictions.npz", finished[1][0]
+    certain = np.eye(saved.predicted.shape[1], dtype=np.float32)[np.zeros(len(saved.rows), int)]
+    save_predictions(file, saved._replace(predicted=certain))
+    loaded = load_predictions(file)
+    assert np.isfinite(metrics.kl(finished[0].recordings.labels[saved.rows], loaded.predicted)).all()
+    save_predictions(file, loaded)
+    assert same_predictions(load_predictions(file), loaded)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpcl_jax.benchmark.selection import Part, as_distributions, check_part, choose, inner_folds, rows_of
+from mpcl_jax.benchmark.selection import Part, check_part, choose, inner_folds, rows_of
 
 
 def part(groups, rows_each=4, emotions=3):
@@ -30,13 +30,6 @@ def test_no_group_lies_on_both_sides_and_every_row_is_held_out_once():
 @pytest.mark.parametrize(("groups", "splits"), [(1, 0), (2, 2), (3, 3), (9, 3)])
 def test_few_groups_give_fewer_splits(groups, splits):
     assert len(inner_folds(part(groups).group)) == splits
-
-
-def test_as_distributions_clips_and_renormalises():
-    # −1 becomes 1e-6, so 3 and 1 share 4 + 1e-6; a row of nothing but negatives becomes uniform.
-    made = as_distributions(np.array([[3.0, 1.0, -1.0], [-1.0, -5.0, -0.1]]))
-    assert np.allclose(made[0], np.array([3, 1, 1e-6]) / (4 + 1e-6), rtol=1e-12)
-    assert np.allclose(made[1], 1 / 3, rtol=1e-12)
 
 
 def test_the_candidate_with_the_lowest_held_out_kl_is_chosen():

@@ -12,13 +12,13 @@ from mpcl_jax.benchmark.regressors import RIDGE_ALPHAS, ridge
 from mpcl_jax.benchmark.selection import (
     Block,
     Part,
-    as_distributions,
     choose,
     features_of,
     inner_folds,
     presence_of,
     rows_of,
 )
+from mpcl_jax.metrics import as_distributions
 
 AVERAGED, STACKED = "averaged", "stacked"
 # An average first: the only one of the two that a single group allows.

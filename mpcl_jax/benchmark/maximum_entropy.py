@@ -13,7 +13,8 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from mpcl_jax.benchmark.selection import Part, as_distributions, choose
+from mpcl_jax.benchmark.selection import Part, choose
+from mpcl_jax.metrics import as_distributions
 
 # Weight of |θ|² / 2 against the divergence summed over rows, in the order in which a budget takes them.
 PENALTIES = (10.0, 100.0, 1.0, 1000.0, 0.1, 0.0)

@@ -12,7 +12,8 @@ A method that does not beat these has not read emotions from signals. They diffe
 import numpy as np
 
 from mpcl_jax.benchmark.regressors import NEIGHBOURS, RIDGE_ALPHAS, knn, ridge
-from mpcl_jax.benchmark.selection import Known, Part, as_distributions, choose
+from mpcl_jax.benchmark.selection import Known, Part, choose
+from mpcl_jax.metrics import as_distributions
 
 # A regression on one number is smooth or local; the budget takes both in turn.
 DURATION_CANDIDATES = tuple(

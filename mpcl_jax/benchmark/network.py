@@ -20,7 +20,8 @@ import numpy as np
 import optax
 
 from mpcl_jax.benchmark.choices import note
-from mpcl_jax.benchmark.selection import InnerFold, Part, as_distributions, check_part, inner_folds
+from mpcl_jax.benchmark.selection import InnerFold, Part, check_part, inner_folds
+from mpcl_jax.metrics import as_distributions
 from mpcl_jax.train.augment import mixing_shares
 
 BATCH = 128

@@ -8,7 +8,8 @@ scikit-learn is imported where it is used: that takes a second, and training, wh
 
 import numpy as np
 
-from mpcl_jax.benchmark.selection import Part, as_distributions, choose
+from mpcl_jax.benchmark.selection import Part, choose
+from mpcl_jax.metrics import as_distributions
 
 # In the order in which a budget of `trials` takes them: the middle first, then the extremes.
 NEIGHBOURS = (15, 50, 5, 100, 1, 200)

@@ -12,10 +12,6 @@ import numpy as np
 from mpcl_jax import metrics
 from mpcl_jax.benchmark.choices import note
 
-# Far below any reported share (the smallest possible one of 24 items rated 1-5 is 1/116), and above 0, so that
-# an item that a person reports and a tree has never seen costs 14 nats times its share instead of infinity.
-SMALLEST_SHARE = 1e-6
-
 Candidate = TypeVar("Candidate")
 
 
@@ -104,12 +100,6 @@ def features_of(block: Block, x: np.ndarray) -> np.ndarray:
 def presence_of(block: Block, x: np.ndarray) -> np.ndarray:
     """Rows of `x` [M, P] in which the modality is present, [M] bool."""
     return np.ones(len(x), bool) if block.present is None else x[:, block.present] > 0
-
-
-def as_distributions(raw: np.ndarray) -> np.ndarray:
-    """Clips `raw` [M, C] from below at 1e-6 and lets rows sum to 1; float64."""
-    clipped = np.maximum(np.asarray(raw, np.float64), SMALLEST_SHARE)
-    return clipped / clipped.sum(1, keepdims=True)
 
 
 def inner_folds(group: np.ndarray, most: int = 3) -> list[InnerFold]:

@@ -8,6 +8,7 @@ import numpy as np
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.data.npz_reader import parse_npz
 from mpcl_jax.inspection.run_files import fold_folders, join_folds, read_csv, read_json, read_shares
+from mpcl_jax.metrics import floored
 from mpcl_jax.paths import user_path
 
 AGAIN = "start the run's command again: what is finished is kept, the tables are written anew"
@@ -25,7 +26,9 @@ class Tested(NamedTuple):
     trial: np.ndarray  # [P] str
     reported: np.ndarray  # [P, C] float32
     predicted: np.ndarray  # [P, C] float32, as predictions.csv has it
-    saved: np.ndarray  # [P, C] float32, as folds/*/predictions.npz has it
+    saved: (
+        np.ndarray
+    )  # [P, C] float32, as folds/*/predictions.npz has it; older files get the floor (metrics.py)
     baselines: dict[str, np.ndarray]  # method -> [P, C]
 
     @property
@@ -69,6 +72,7 @@ def read_tested(folder: pathlib.Path) -> Tested:
             )
     if (np.diff(tested.fold) < 0).any():
         raise DataFileError(file, f"its folds are not in order; {AGAIN}")
+    tested = tested._replace(saved=floored(tested.saved))
     _require_all_digits(file, rows, tested)
     return tested
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.data.npz_reader import parse_npz
+from mpcl_jax.metrics import floored, from_log_probs
 from mpcl_jax.model.mpcl import MPCLOutput
 from mpcl_jax.train.folds import FoldArrays, Program, Rows, padded_length, stack, unstack
 from mpcl_jax.train.state import Training, chosen_model
@@ -18,7 +19,7 @@ class Predictions(NamedTuple):
     """One fold's test windows, in the order of the manifest."""
 
     rows: np.ndarray  # [P] int, rows of the recordings
-    predicted: np.ndarray  # [P, C] float32, rows sum to 1
+    predicted: np.ndarray  # [P, C] float32, rows sum to 1, no share below the floor (metrics.py)
     cooccurrence_map: np.ndarray  # [P, C, C] float32, what each emotion called up
     query: np.ndarray  # [P, G, D] float32, unit rows
     similarity: np.ndarray  # [P, G, C, K] float32, to every prototype
@@ -49,7 +50,7 @@ def _without_padding(chosen, output: MPCLOutput) -> Predictions:
 
     return Predictions(
         np.asarray(chosen),
-        np.exp(real(output.log_probs)),
+        from_log_probs(real(output.log_probs)),
         real(output.cooccurrence_map),
         real(output.query),
         real(output.similarity),
@@ -62,7 +63,7 @@ def save_predictions(path: pathlib.Path, predictions: Predictions) -> None:
 
 
 def load_predictions(path: pathlib.Path) -> Predictions:
-    """Reads what `save_predictions` wrote.
+    """Reads what `save_predictions` wrote; what an older version wrote gets the floor now.
 
     Raises DataFileError naming the file where it is damaged or holds something else.
     """
@@ -73,4 +74,6 @@ def load_predictions(path: pathlib.Path) -> Predictions:
         raise DataFileError(path, f"can not be read; {remedy} ({error.reason})") from error
     if set(saved) != set(Predictions._fields) or len({len(x) for x in saved.values()}) != 1:
         raise DataFileError(path, f"does not hold the predictions of a fold; {remedy}")
-    return Predictions(**saved)
+    if saved["predicted"].ndim != 2 or saved["predicted"].dtype.kind != "f":
+        raise DataFileError(path, f"holds no distributions under 'predicted'; {remedy}")
+    return Predictions(**saved | {"predicted": floored(saved["predicted"])})

@@ -127,7 +127,7 @@ def _predict(trained: Trained, chosen: Sequence) -> list[tuple[MPCLOutput, Recal
 
 
 def _shares(trained: Trained, chosen: Sequence) -> list[np.ndarray]:
-    return [np.exp(output.log_probs) for output, _ in _predict(trained, chosen)]
+    return [metrics.from_log_probs(output.log_probs) for output, _ in _predict(trained, chosen)]
 
 
 def _only(rows: Rows, kept: np.ndarray) -> Rows:
