@@ -90,6 +90,11 @@ def spec_of(recordings: Recordings) -> DataSpec:
     return DataSpec(recordings.emotions, recordings.valence, dict(recordings.groups), shapes)
 
 
+def groups_in(groups: dict[str, str]) -> tuple[str, ...]:
+    """The modality groups that a data set has, one or two, in the order of `GROUPS`. `groups`: modality -> group."""
+    return tuple(group for group in GROUPS if group in groups.values())
+
+
 def knows_trials(recordings: Recordings) -> bool:
     """Whether `trial` tells recordings apart; groups of equal labels, where clips are not known, are no trials."""
     return recordings.trial_name == Recordings._field_defaults["trial_name"]

@@ -12,7 +12,7 @@ import json
 import math
 import sys
 
-from mpcl_jax.batch import GROUPS, DataFileError
+from mpcl_jax.batch import DataFileError
 from mpcl_jax.inspection.compare import Matching, match_slots
 from mpcl_jax.inspection.memory import Memory, open_memory
 from mpcl_jax.inspection.slots import Near, Slot, bank_agreement, describe_slots, lift, never_reported
@@ -21,26 +21,27 @@ from mpcl_jax.output import any_output
 
 def to_text(memory: Memory, slots: list[Slot]) -> str:
     """What a person reads."""
-    _, count, per_emotion, width = memory.bank.shape
+    _, count, per_emotion, _ = memory.bank.shape
     flags = {flag: sum(s.flag == flag for s in slots) for flag in ("dead", "collapsed")}
     never = never_reported(slots)
     lines = [
         f"{memory.checkpoint}",
-        f"{count} emotions × {per_emotion} slots, both sides, width {width}; agreement of the two banks "
-        f"{bank_agreement(memory.bank):.2f}; {flags['dead']} dead, {flags['collapsed']} collapsed"
+        f"{count} emotions × {per_emotion} slots, {_sides_text(memory)}; "
+        f"{flags['dead']} dead, {flags['collapsed']} collapsed"
         + (f"; never reported in training: {', '.join(never)}" if never else ""),
         "",
     ]
     longest = max(map(len, memory.emotions))
     wide = longest + 9
     heads = f"{'emotion':{longest}s} slot usage evidence twin agree"
-    for side in GROUPS:
+    for side in memory.sides:
         heads += f"  {side + ': own bank':{wide}s} {'other bank':{wide}s}"
     lines.append((heads + "  nearest training windows").rstrip())
     for s in slots:
-        line = f"{s.emotion:{longest}s} {s.slot:4d} {s.usage:5.2f} {s.evidence:8.1f} {s.twin:4.2f} {s.agreement:5.2f}"
-        for side in GROUPS:
-            own, other = _near(s.own_bank.get(side), longest), _near(s.other_bank[side], longest)
+        line = f"{s.emotion:{longest}s} {s.slot:4d} {s.usage:5.2f} {s.evidence:8.1f} "
+        line += f"{_two(s.twin):>4s} {_two(s.agreement):>5s}"
+        for side in memory.sides:
+            own, other = _near(s.own_bank.get(side), longest), _near(s.other_bank.get(side), longest)
             line += f"  {own:{max(wide, len(side) + 10)}s} {other:{wide}s}"
         windows = ", ".join(w.id for w in s.windows) or "-"
         lines.append(f"{line}  {windows}  {s.flag.upper()}".rstrip())
@@ -51,6 +52,17 @@ def to_text(memory: Memory, slots: list[Slot]) -> str:
     lines += ["remembered apart:"]
     lines += [f"  {names[b]} + {names[a]}  {x:.2f}" for x, a, b in sorted(pairs)[:5]]
     return "\n".join(lines)
+
+
+def _sides_text(memory: Memory) -> str:
+    width = memory.bank.shape[-1]
+    if len(memory.sides) == 1:
+        return f"{memory.sides[0]} (the data set has no other modality group), width {width}"
+    return f"both sides, width {width}; agreement of the two banks {bank_agreement(memory.bank):.2f}"
+
+
+def _two(x: float) -> str:
+    return "-" if math.isnan(x) else f"{x:.2f}"
 
 
 def _near(near: Near | None, longest: int) -> str:
@@ -66,16 +78,22 @@ def to_document(memory: Memory, slots: list[Slot]) -> dict:
             for f in ("own_bank", "other_bank")
         }
         windows = [window._asdict() | {"cosine": float(window.cosine)} for window in slot.windows]
-        twin = None if math.isnan(slot.twin) else slot.twin
-        return slot._asdict() | near | {"windows": windows, "twin": twin}
+        numbers = {name: _or_none(slot._asdict()[name]) for name in ("twin", "agreement")}
+        return slot._asdict() | near | {"windows": windows} | numbers
 
     return {
         "checkpoint": str(memory.checkpoint),
         "emotions": list(memory.emotions),
-        "bank_agreement": bank_agreement(memory.bank),
+        "sides": list(memory.sides),
+        "bank_agreement": _or_none(bank_agreement(memory.bank)),
         "slots": [plain(slot) for slot in slots],
         "cooccurrence": memory.cooccurrence.tolist(),
     }
+
+
+def _or_none(x: float) -> float | None:
+    """What is not defined is null in JSON."""
+    return None if math.isnan(x) else x
 
 
 def to_csv(slots: list[Slot]) -> str:
@@ -83,7 +101,12 @@ def to_csv(slots: list[Slot]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     heads = ["emotion", "slot", "usage", "evidence", "twin", "agreement", "flag"]
-    places = [(side, kind) for side in GROUPS for kind in ("own_bank", "other_bank")]
+    places = [
+        (side, kind)
+        for side in slots[0].own_bank
+        for kind in ("own_bank", "other_bank")
+        if side in slots[0]._asdict()[kind]
+    ]
     near = [f"{side}_{kind}_{what}" for side, kind in places for what in ("emotion", "slot", "cosine")]
     writer.writerow([*heads, *near, "windows"])
     for s in slots:
@@ -124,7 +147,7 @@ def _mean(drift) -> float:
 
 def comparison_document(a: Memory, b: Memory, matching: Matching) -> dict:
     """The same for programs, ready for JSON; a slot without a partner has null."""
-    nulls = [[None if math.isnan(x) else x for x in row] for row in matching.drift.tolist()]
+    nulls = [[_or_none(x) for x in row] for row in matching.drift.tolist()]
     return {
         "checkpoints": [str(a.checkpoint), str(b.checkpoint)],
         "emotions": list(a.emotions),

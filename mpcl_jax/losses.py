@@ -16,10 +16,12 @@ from mpcl_jax.model.relation_distillation import relation_distillation
 from mpcl_jax.model.settings import LossConfig, ModelConfig
 
 
-def active_weights(weights: LossConfig, model: ModelConfig) -> LossConfig:
-    """`weights` without the terms of parts that are switched off: a loss of something absent is no loss."""
+def active_weights(weights: LossConfig, model: ModelConfig, groups: int) -> LossConfig:
+    """`weights` without the terms of what is absent: parts that are switched off, a second one of `groups`."""
     if not model.memory.enabled:
         return dataclasses.replace(weights, relation_distillation=0.0, prototype=0.0, cooccurrence=0.0)
+    if groups == 1:  # distillation relates one group to the other
+        weights = dataclasses.replace(weights, relation_distillation=0.0)
     return weights if model.cooccurrence.enabled else dataclasses.replace(weights, cooccurrence=0.0)
 
 

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mpcl_jax.batch import LARGEST_VALUE, Batch, DataFileError, DataSpec, first_value
+from mpcl_jax.batch import LARGEST_VALUE, Batch, DataFileError, DataSpec, first_value, groups_in
 from mpcl_jax.config import resolve
 from mpcl_jax.data.normalise import Normalisation, apply_normalisation, standardised
 from mpcl_jax.metrics import from_log_probs
@@ -74,6 +74,9 @@ def open_model(run, fold: int = 0) -> FinishedModel:
     spec = DataSpec(tuple(data["emotions"]), tuple(data["valence"]), dict(data["groups"]), shapes)
     checkpoint = newest_of_fold(run / "folds" / f"{fold:02d}")
     normalisation, chosen = read_normalisation(checkpoint), read_chosen_model(checkpoint)
+    if chosen[1] is not None and len(chosen[1].bank) != len(groups_in(spec.groups)):
+        reason = "an older version trained it with a bank of a modality group that the data set does not have"
+        raise DataFileError(checkpoint, f"{reason}; train it again")
     return finished_model(config, spec, normalisation, *chosen)._replace(notes=tuple(data["notes"]))
 
 

@@ -144,3 +144,12 @@ def test_shares_follow_their_beta_distribution():
     """At alpha = ½, λ = sin²(πU/2), so the quartiles of max(λ, 1 − λ) are sin²(π/2 · (½ + q/2)): .691, .854, .962."""
     drawn = np.asarray(quick_jit(lambda key: mixing_shares(key, 0.5, 100_000))(KEY))
     np.testing.assert_allclose(np.quantile(drawn, [0.25, 0.5, 0.75]), [0.6913, 0.8536, 0.9619], atol=0.004)
+
+
+def test_group_dropout_leaves_a_data_set_with_one_group_alone():
+    one = {"eda": "physiological", "bvp": "physiological"}
+    batch = many()._replace(present={m: np.ones(SIZE, bool) for m in one})
+    found, without = (
+        hidden(TrainConfig(drop_modality=0.5, drop_group=share), batch, groups=one) for share in (0.9, 0.0)
+    )
+    assert same_bits(found, without)

@@ -71,6 +71,17 @@ def restored(folder, origin=ORIGIN, until=None):
         return restore(saved, LIKE, HERE, until)
 
 
+def test_a_memory_with_a_bank_of_an_absent_group_is_refused(folder):
+    memory = LIKE.state.prototypes
+    one_bank = jax.ShapeDtypeStruct((1, *memory.bank.shape[1:]), memory.bank.dtype)
+    like = LIKE._replace(state=LIKE.state._replace(prototypes=memory._replace(bank=one_bank)), best=None)
+    with (
+        open_checkpoints(folder, ORIGIN) as saved,
+        pytest.raises(ConfigError, match="4: its memory has 2 banks, .* 1 modality group"),
+    ):
+        restore(saved, like, HERE)
+
+
 def test_the_newest_two_are_kept_and_nothing_else(folder):
     assert sorted(p.name for p in folder.iterdir()) == ["3", "4"]
     assert {p.name for p in (folder / "4").iterdir()} >= {

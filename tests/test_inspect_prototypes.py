@@ -151,6 +151,20 @@ def test_a_memory_with_fewer_slots_leaves_some_without_a_partner():
         match_slots(a, b._replace(emotions=("a", "b", "c")))
 
 
+def test_a_data_set_with_one_group_has_one_bank():
+    memory = random_memory()
+    memory = memory._replace(bank=memory.bank[:1], mass=memory.mass[:1], sides=("physiological",))
+    slots = describe_slots(memory)
+    assert {s.evidence for s in slots} == {10.0}  # not halved by a bank that does not exist
+    assert all(set(s.own_bank) == {"physiological"} and s.other_bank == {} for s in slots)
+    assert all(s.flag == "" and np.isnan(s.agreement) for s in slots)
+    text, document = to_text(memory, slots), json.loads(json.dumps(to_document(memory, slots)))
+    assert "behavioural" not in text + to_csv(slots) and "no other modality group" in text
+    assert document["bank_agreement"] is None and document["slots"][0]["agreement"] is None
+    with pytest.raises(ValueError, match="other modality groups: physiological against physiological, beh"):
+        match_slots(memory, random_memory(1))
+
+
 def write_checkpoint(folder: pathlib.Path, memory) -> None:
     """As `train/checkpoint.py` does it."""
     arrays = {name: np.float32(memory._asdict()[name]) for name in ("bank", "mass", "usage", "cooccurrence")}
@@ -179,6 +193,18 @@ def test_a_checkpoint_is_read_bit_by_bit(run):
         open_memory(run, step=4)
     with pytest.raises(FileNotFoundError, match="fold 7: no checkpoint"):
         open_memory(run, fold=7)
+
+
+def test_the_bank_of_a_group_that_the_data_set_does_not_have_is_not_opened(run, tmp_path):
+    older = tmp_path / "run"
+    shutil.copytree(run, older)
+    data = json.loads((older / "data.json").read_text())
+    (older / "data.json").write_text(json.dumps(data | {"groups": {"video": "behavioural"}}))
+    memory = open_memory(older)
+    assert memory.sides == ("behavioural",) and memory.mass.shape == (1, 3, 2)
+    assert memory.bank.tobytes() == np.float32(random_memory(12).bank[1:]).tobytes()
+    (older / "data.json").unlink()
+    assert open_memory(older).sides == ("physiological", "behavioural")
 
 
 def test_names_come_from_the_run_if_they_fit(run):

@@ -239,8 +239,9 @@ def test_the_auxiliary_weights_rise_from_batch_to_batch():
 
 def test_a_loss_of_something_absent_is_no_loss():
     weights = LossConfig(0.5, 0.3, 1.0)
-    assert active_weights(weights, MODEL) == weights
+    assert active_weights(weights, MODEL, 2) == weights
     no_retrieval = changed(MODEL, cooccurrence={"enabled": False})
-    assert active_weights(weights, no_retrieval) == LossConfig(0.5, 0.3, 0.0)
+    assert active_weights(weights, no_retrieval, 2) == LossConfig(0.5, 0.3, 0.0)
     no_memory = changed(no_retrieval, memory={"enabled": False})
-    assert active_weights(weights, no_memory) == LossConfig(0.0, 0.0, 0.0)
+    assert active_weights(weights, no_memory, 2) == LossConfig(0.0, 0.0, 0.0)
+    assert active_weights(weights, MODEL, 1) == LossConfig(0.0, 0.3, 1.0)

@@ -23,6 +23,8 @@ from tiny_model import (
 
 from mpcl_jax.model import mpcl
 from mpcl_jax.model.mpcl import MPCLOutput
+from mpcl_jax.model.recall import read_recall
+from mpcl_jax.train.state import initial_variables
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")
 
@@ -294,3 +296,20 @@ def test_a_one_sided_data_set_has_parameters_of_one_side():
     found = names(values["params"])
     assert not any("behavioural" in x or "face" in x for x in found)
     assert {"encode_eda", "encode_bvp", "fusion/block"} <= found
+
+
+def test_a_one_sided_data_set_remembers_and_recalls_in_one_bank():
+    model = mpcl.build(MODEL, ONE_SIDED)
+    made = jax.eval_shape(lambda: initial_variables(jax.random.key(0), model=model, spec=ONE_SIDED))
+    assert model.sides == ("physiological",)
+    assert [x.shape for x in made["prototypes"]["memory"][:2]] == [(1, 4, 2, 8), (1, 4, 2)]
+
+    model, values = tiny(spec=ONE_SIDED)
+
+    def run(values, batch):
+        output, seen = model.apply(values, batch, train=False, mutable=["intermediates"])
+        return output, read_recall(seen["intermediates"], output.log_probs, model)
+
+    output, recall = quick_jit(run)(values, tiny_batch(spec=ONE_SIDED))
+    assert output.similarity.shape == output.weighed.shape == recall.recalled.shape == (4, 1, 4, 2)
+    np.testing.assert_allclose(np.asarray(recall.recalled).sum((1, 2, 3)), 1.0, rtol=1e-5)

@@ -143,6 +143,14 @@ def test_umap_that_is_not_installed_and_a_method_that_does_not_exist_are_a_sente
         memory.prototype_places(bank, "tsne")
 
 
+def test_the_prototype_map_of_one_bank():
+    bank = np.random.default_rng(0).normal(size=(1, 3, 2, 4))
+    figure = memory.prototype_map(bank, np.ones((3, 2)), NAMES, VALENCE, sides=("behavioural",))
+    assert memory.prototype_places(bank).shape == (1, 3, 2, 2)
+    said = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "behavioural" in said and "physiological" not in said
+
+
 def test_the_prototype_map_marks_every_slot_by_its_usage():
     places = np.arange(24.0).reshape(2, 3, 2, 2)
     usage = np.array([[3.0, 1.0], [1.0, 1.0], [0.0, 2.0]])

@@ -207,6 +207,15 @@ def test_a_window_with_nothing_is_named(finished):
         predict(model, signals, present)
 
 
+def test_a_run_with_a_bank_of_an_absent_group_is_refused(finished, tmp_path):
+    folder = shutil.copytree(finished[0].workdir, tmp_path / "run")
+    data = json.loads((folder / "data.json").read_text())
+    data["groups"] = dict.fromkeys(data["groups"], "physiological")
+    (folder / "data.json").write_text(json.dumps(data))
+    with pytest.raises(DataFileError, match="bank of a modality group that the data set does not have"):
+        open_model(folder)
+
+
 def test_a_folder_that_is_no_run_is_named(tmp_path):
     with pytest.raises(DataFileError, match=r"config\.json: can not be read"):
         open_model(tmp_path)

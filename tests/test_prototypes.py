@@ -76,7 +76,9 @@ def test_raw_evidence_is_the_label():
 
 
 def test_the_memory_starts_empty_with_unit_rows():
-    made = quick_jit(lambda key: init_prototypes(key, emotions=3, slots=2, width=5))(jax.random.key(0))
+    made = quick_jit(lambda key: init_prototypes(key, groups=2, emotions=3, slots=2, width=5))(
+        jax.random.key(0)
+    )
     assert [x.shape for x in made] == [(2, 3, 2, 5), (2, 3, 2), (3, 2), (3, 3)]
     np.testing.assert_allclose(np.linalg.norm(made.bank, axis=-1), 1.0, rtol=1e-5)
     assert not np.asarray(made.mass).any() and not np.asarray(made.usage).any()

@@ -66,6 +66,19 @@ def healthy(tmp_path_factory):
     return folder, arrays
 
 
+def test_a_page_does_not_name_a_group_that_the_data_set_does_not_have(tmp_path):
+    write_run(tmp_path)
+    data = json.loads((tmp_path / "data.json").read_text())
+    data["groups"] = dict.fromkeys(data["groups"], "physiological")
+    (tmp_path / "data.json").write_text(json.dumps(data))
+    run = read_run(tmp_path)
+    assert run.similarity.shape[1] == run.inspection.recalled.shape[1] == len(run.memory.bank) == 1
+    assert {x.side for x in explain(run, 0).recalled} == {"physiological"}
+    assert json.loads(interactive(run))["sides"] == ["physiological"]
+    page = run_page(run)
+    assert "behavioural" not in page and "agreement" not in page
+
+
 def test_the_page_is_one_small_file_that_fetches_nothing(hostile):
     _, text = hostile
     page = Page(text)

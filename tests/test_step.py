@@ -225,11 +225,25 @@ def test_without_a_memory_there_is_none():
     assert variant("no memory").after.prototypes is None
 
 
-def test_a_side_that_is_never_recorded_moves_no_bit_of_its_bank():
+def test_a_group_that_the_data_set_does_not_have_has_no_bank_and_no_loss():
     found = variant("one side")
     before, after = found.state.prototypes, found.after.prototypes
-    assert same_bits(after.bank[1], before.bank[1]) and same_bits(after.mass[1], before.mass[1])
-    assert not same_bits(after.bank[0], before.bank[0])
+    assert after.bank.shape == (1, 4, 2, 8) and after.mass.shape == (1, 4, 2)
+    assert (np.asarray(after.bank) != before.bank).any(-1).mean() > 0.5
+    assert set(found.report) & {"relation_distillation", "prototype", "cooccurrence"} == {
+        "prototype",
+        "cooccurrence",
+    }
+
+
+def test_a_dead_slot_of_a_data_set_with_one_group_gets_a_sample():
+    found = variant("one side")
+    usage = np.full((4, 2), 0.1, np.float32)
+    usage[:, 1] = 0.0
+    opposite = np.stack([found.state.prototypes.bank[:, :, 0], -found.state.prototypes.bank[:, :, 0]], axis=2)
+    dead = found.state.prototypes._replace(usage=usage, bank=opposite, mass=np.ones((1, 4, 2), np.float32))
+    after, _ = found.step(found.state._replace(prototypes=dead), found.batch, KEY)
+    assert (np.asarray(after.prototypes.usage)[:, 1] > 0.03).any()  # the mean usage of the emotion's slots
 
 
 def test_flat_labels_train_the_model_but_not_the_memory():

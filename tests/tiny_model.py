@@ -79,14 +79,14 @@ def unit_rows(x):
     return (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def memory(emotions=4, slots=2, width=8, seed=1):
+def memory(emotions=4, slots=2, width=8, seed=1, groups=2):
     """A memory that has seen something: unit rows, counts above 0, a co-occurrence that is not uniform."""
     rng = np.random.default_rng(seed)
     pairs = rng.random((emotions, emotions))
     pairs = pairs + pairs.T
     parts = Prototypes(
-        bank=unit_rows(rng.normal(size=(2, emotions, slots, width))),
-        mass=1.0 + rng.random((2, emotions, slots)),
+        bank=unit_rows(rng.normal(size=(groups, emotions, slots, width))),
+        mass=1.0 + rng.random((groups, emotions, slots)),
         usage=rng.random((emotions, slots)) / (emotions * slots),
         cooccurrence=pairs / pairs.sum(),
     )
@@ -99,7 +99,8 @@ def tiny(settings=MODEL, spec=SPEC, precision="float32"):
     shapes = jax.eval_shape(lambda: initial_variables(jax.random.key(0), model=model, spec=spec))
     values = {"params": filled(shapes["params"])}
     if settings.memory.enabled:
-        values["prototypes"] = {"memory": memory(len(spec.emotions), settings.memory.slots, settings.width)}
+        sizes = (len(spec.emotions), settings.memory.slots, settings.width)
+        values["prototypes"] = {"memory": memory(*sizes, groups=len(model.sides))}
     return model, values
 
 

@@ -24,10 +24,12 @@ def match_slots(a: Memory, b: Memory) -> Matching:
 
     Two steps of one fold share a space: likeness is the cosine, mean of both banks. Trainings of their own do
     not, and a rotation changes nothing there: likeness is then the correlation of two slots' cosines to the mean
-    prototype of every emotion in their own banks. Raises ValueError where the emotions differ.
+    prototype of every emotion in their own banks. Raises ValueError where emotions or modality groups differ.
     """
     if a.emotions != b.emotions:
         raise ValueError(f"other emotions: {', '.join(a.emotions)} against {', '.join(b.emotions)}")
+    if a.sides != b.sides:
+        raise ValueError(f"other modality groups: {', '.join(a.sides)} against {', '.join(b.sides)}")
     same = a.checkpoint.absolute().parent == b.checkpoint.absolute().parent and a.bank.shape == b.bank.shape
     alike = (
         np.einsum("gckd,gcjd->gckj", a.bank, b.bank).mean(0) if same else _likeness(_profile(a), _profile(b))

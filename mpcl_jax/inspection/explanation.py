@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 
 from mpcl_jax import metrics
-from mpcl_jax.batch import GROUPS
 from mpcl_jax.inspection.run_files import RunFiles
 
 MOST = 8  # prototypes and pairs that are named
@@ -107,7 +106,9 @@ def _recalled(run: RunFiles, row: int) -> tuple[Recalled, ...]:
     weights = recalled_weights(run, row)
     order = np.argsort(-weights.ravel(), kind="stable")[:MOST]
     places = [np.unravel_index(i, weights.shape) for i in order if weights.ravel()[i] > 0]
-    return tuple(Recalled(GROUPS[g], run.emotions[c], int(k), float(weights[g, c, k])) for g, c, k in places)
+    return tuple(
+        Recalled(run.sides[g], run.emotions[c], int(k), float(weights[g, c, k])) for g, c, k in places
+    )
 
 
 def _called(run: RunFiles, row: int) -> tuple[Called, ...]:

@@ -7,14 +7,14 @@ from typing import NamedTuple
 import numpy as np
 import tensorstore
 
-from mpcl_jax.batch import GROUPS, DataFileError
+from mpcl_jax.batch import GROUPS, DataFileError, groups_in
 from mpcl_jax.inspection.fold_file import load_inspection
 from mpcl_jax.paths import plain_path, user_path
 from mpcl_jax.train import sums
 
 
 class Memory(NamedTuple):
-    """What a checkpoint remembers; G = physiological, behavioural; C emotions, K slots of each, R near windows."""
+    """What a checkpoint remembers; G modality groups, C emotions, K slots of each, R near windows."""
 
     checkpoint: pathlib.Path
     emotions: tuple[str, ...]  # C names; numbers where the checkpoint lies in no run folder
@@ -26,6 +26,7 @@ class Memory(NamedTuple):
     near_id: np.ndarray  # [C, K, R] nearest training windows, trial@seconds; R = 0 where the run has none
     near_subject: np.ndarray  # [C, K, R]
     near_cosine: np.ndarray  # [C, K, R] in [-1, 1]
+    sides: tuple[str, ...] = GROUPS  # G names: the modality groups that the data set has
 
 
 def open_memory(path, *, fold: int | None = None, step: int | None = None) -> Memory:
@@ -39,8 +40,17 @@ def open_memory(path, *, fold: int | None = None, step: int | None = None) -> Me
     _check_shapes(checkpoint, arrays)
     _, c, slots, _ = arrays["bank"].shape
     emotions, valence = emotion_names(checkpoint, c)
+    sides = _side_names(checkpoint, arrays["bank"])
+    arrays |= {name: without_absent(arrays[name], sides, axis=0) for name in ("bank", "mass")}
     near = _near_windows(checkpoint, c, slots)
-    return Memory(checkpoint, emotions, valence, **arrays, **near)
+    return Memory(checkpoint, emotions, valence, **arrays, **near, sides=sides)
+
+
+def without_absent(x: np.ndarray, sides: tuple[str, ...], axis: int) -> np.ndarray:
+    """`x` with only the modality groups `sides` along `axis`; older versions saved both in any case."""
+    if x.shape[axis] <= len(sides):
+        return x
+    return x.take([GROUPS.index(side) for side in sides], axis)
 
 
 def find_checkpoint(
@@ -129,7 +139,7 @@ def _first_line(error: Exception) -> str:
 
 def _check_shapes(checkpoint: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
     bank = arrays["bank"]
-    if bank.ndim == 4 and len(bank) == len(GROUPS):
+    if bank.ndim == 4 and 1 <= len(bank) <= len(GROUPS):
         g, c, k, _ = bank.shape
         wanted = {"mass": (g, c, k), "usage": (c, k), "cooccurrence": (c, c)}
         if all(arrays[name].shape == shape for name, shape in wanted.items()):
@@ -140,12 +150,24 @@ def _check_shapes(checkpoint: pathlib.Path, arrays: dict[str, np.ndarray]) -> No
 
 def emotion_names(checkpoint: pathlib.Path, count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names and valence groups from the `data.json` of the run that a checkpoint lies in, or numbers."""
-    for folder in checkpoint.absolute().parents:
-        if (folder / "data.json").is_file():
-            data = json.loads((folder / "data.json").read_text(encoding="utf-8"))
-            if len(data["emotions"]) == count:
-                return tuple(data["emotions"]), tuple(data["valence"])
+    for data in _data_files_above(checkpoint):
+        if len(data["emotions"]) == count:
+            return tuple(data["emotions"]), tuple(data["valence"])
     return tuple(f"emotion {c}" for c in range(count)), ("",) * count
+
+
+def _side_names(checkpoint: pathlib.Path, bank: np.ndarray) -> tuple[str, ...]:
+    """The modality groups that a bank [G, C, K, D] is of, from the same file; all that there can be without one."""
+    for data in _data_files_above(checkpoint):
+        sides = groups_in(data.get("groups", {}))
+        if len(data["emotions"]) == bank.shape[1] and 0 < len(sides) <= len(bank):
+            return sides
+    return GROUPS if len(bank) == len(GROUPS) else ("the only group",)
+
+
+def _data_files_above(checkpoint: pathlib.Path) -> list[dict]:
+    files = [folder / "data.json" for folder in checkpoint.absolute().parents]
+    return [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
 
 
 def _near_windows(checkpoint: pathlib.Path, count: int, slots: int) -> dict[str, np.ndarray]:

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mpcl_jax.batch import DataFileError
+from mpcl_jax.batch import DataFileError, groups_in
 from mpcl_jax.data.npz_reader import parse_npz
 from mpcl_jax.inspection.fold_file import Inspection, load_inspection
-from mpcl_jax.inspection.memory import Memory, open_memory
+from mpcl_jax.inspection.memory import Memory, open_memory, without_absent
 from mpcl_jax.paths import user_path
 
 COLOURS = ("red", "amber", "green")  # of the audit, the worst first
@@ -26,7 +26,7 @@ class SlotHistory(NamedTuple):
 
 
 class RunFiles(NamedTuple):
-    """P test windows of all folds in the order of the manifest, C emotions, K slots, G sides."""
+    """P test windows of all folds in the order of the manifest, C emotions, K slots, G = `sides`."""
 
     folder: pathlib.Path
     config: dict[str, Any]  # the resolved settings
@@ -67,6 +67,11 @@ class RunFiles(NamedTuple):
         return tuple(self.data["valence"])
 
     @property
+    def sides(self) -> tuple[str, ...]:
+        """G names: the modality groups that the data set has."""
+        return groups_in(self.data["groups"])
+
+    @property
     def leaky(self) -> bool:
         """Windows of one trial lie on both sides of the split."""
         return self.table[0]["split"] == "LEAKY"
@@ -81,6 +86,8 @@ def read_run(folder) -> RunFiles:
     folds = fold_folders(folder, rows)
     predictions = [_npz(f / "predictions.npz", ("cooccurrence_map", "similarity")) for f in folds]
     baselines = [parse_npz(f / "baselines.npz") for f in folds if (f / "baselines.npz").exists()]
+    joined, sides = join_folds(folder, predictions, len(rows)), groups_in(data["groups"])
+    joined["similarity"] = without_absent(joined["similarity"], sides, axis=1)
     verdict, caption = _words(folder / "table.md")
     text = {name: np.array([row[name] for row in rows]) for name in ("id", "subject", "trial")}
     return RunFiles(
@@ -99,8 +106,8 @@ def read_run(folder) -> RunFiles:
         fold=np.array([int(row["fold"]) for row in rows]),
         **shares,
         baselines=join_folds(folder, baselines, len(rows)) if len(baselines) == len(folds) else {},
-        **join_folds(folder, predictions, len(rows)),
-        inspection=_inspections(folder, folds, len(rows)),
+        **joined,
+        inspection=_inspections(folder, folds, len(rows), sides),
         memory=_memory(folder),
         metrics=tuple(read_lines(folder / "metrics.jsonl")),
         history=_history(folds[0] / "memory.jsonl"),
@@ -205,11 +212,12 @@ def join_folds(folder, of_folds: list[dict[str, np.ndarray]], count: int) -> dic
     return joined
 
 
-def _inspections(folder, folds: list[pathlib.Path], count: int) -> Inspection | None:
+def _inspections(folder, folds: list[pathlib.Path], count: int, sides) -> Inspection | None:
     found = [load_inspection(fold / "inspection.npz") for fold in folds]
     if None in found:
         return None
     joined = join_folds(folder, [{name: x._asdict()[name] for name in PER_WINDOW} for x in found], count)
+    joined["recalled"] = without_absent(joined["recalled"], sides, axis=1)
     return found[0]._replace(**joined)
 
 

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mpcl_jax.batch import GROUPS
 from mpcl_jax.inspection.memory import Memory
 
 DEAD = 0.02  # of the average usage of its emotion's slots, or no evidence at all
@@ -35,13 +34,16 @@ class Slot(NamedTuple):
     emotion: str
     slot: int
     usage: float  # share of its emotion's recent evidence, 0 to 1
-    evidence: float  # samples collected over the whole training, mean of both banks
+    evidence: float  # samples collected over the whole training, mean of the banks
     own_bank: dict[str, Near]  # side -> nearest slot of another emotion in the same bank
-    other_bank: dict[str, Near]  # side -> nearest slot of the other bank, any emotion, its own pair included
+    other_bank: dict[str, Near]  # side -> nearest slot of the other bank, any emotion, its own pair included;
+    # {} where the data set has one modality group
     twin: (
-        float  # highest cosine to another slot of its own emotion, the lower of both banks; NaN with one slot
+        float  # highest cosine to another slot of its own emotion, the lower of the banks; NaN with one slot
     )
-    agreement: float  # correlation over all other slots of its cosines in the two banks, -1 to 1
+    agreement: (
+        float  # correlation over all other slots of its cosines in the two banks, -1 to 1; NaN with one bank
+    )
     windows: tuple[Window, ...]  # nearest training windows, each of another trial
     flag: str  # "never reported" (its emotion, in training), "dead", "collapsed" or ""
 
@@ -57,7 +59,7 @@ def describe_slots(memory: Memory) -> list[Slot]:
 
     def near(g, h, n, allowed):
         m = int(np.where(allowed, cosine[g, h, n], -np.inf).argmax())
-        return Near(GROUPS[h], memory.emotions[m // slots], m % slots, float(cosine[g, h, n, m]))
+        return Near(memory.sides[h], memory.emotions[m // slots], m % slots, float(cosine[g, h, n, m]))
 
     found = []
     for n in range(count * slots):
@@ -69,8 +71,10 @@ def describe_slots(memory: Memory) -> list[Slot]:
                 slot=k,
                 usage=float(usage[c, k]),
                 evidence=float(mass[c, k]),
-                own_bank={GROUPS[g]: near(g, g, n, elsewhere) for g in range(groups) if count > 1},
-                other_bank={GROUPS[g]: near(g, 1 - g, n, True) for g in range(groups)},
+                own_bank={side: near(g, g, n, elsewhere) for g, side in enumerate(memory.sides) if count > 1},
+                other_bank={
+                    side: near(g, 1 - g, n, True) for g, side in enumerate(memory.sides) if groups == 2
+                },
                 twin=float(twins[n]),
                 agreement=float(agreement[n]),
                 windows=tuple(
@@ -95,18 +99,21 @@ def never_reported(slots: list[Slot]) -> list[str]:
 
 
 def _twins(cosine: np.ndarray, count: int, slots: int) -> np.ndarray:
-    """Of each slot [N] the highest cosine to another one of its emotion, the lower of both banks."""
+    """Of each slot [N] the highest cosine to another one of its emotion, the lower of the banks."""
     if slots == 1:
         return np.full(count, np.nan)
     owner = np.repeat(np.arange(count), slots)
     others = (owner[:, None] == owner) & ~np.eye(len(owner), dtype=bool)
-    # The same other slot must be close in both banks: alike on one side only is no collapse.
-    return np.where(others, np.minimum(cosine[0, 0], cosine[1, 1]), -np.inf).max(1)
+    # The same other slot must be close in all banks: alike on one side only is no collapse.
+    lower = np.min([cosine[g, g] for g in range(len(cosine))], axis=0)
+    return np.where(others, lower, -np.inf).max(1)
 
 
 def _agreements(cosine: np.ndarray) -> np.ndarray:
-    """Of each slot [N] the correlation of its cosines to all others in the one bank and in the other."""
+    """Of each slot [N] the correlation of its cosines to all others in the one bank and in the other, or NaN."""
     n = cosine.shape[-1]
+    if len(cosine) == 1:
+        return np.full(n, np.nan)
     others = ~np.eye(n, dtype=bool)
     a, b = (cosine[g, g][others].reshape(n, n - 1) for g in (0, 1))
     return correlation(a, b)
@@ -122,8 +129,11 @@ def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def bank_agreement(bank: np.ndarray) -> float:
     """Correlation of the two banks' own cosine matrices over all pairs of slots, in [-1, 1].
 
-    1: the prototypes of both sides lie to one another in the same way. `bank` [2, C, K, D] unit rows.
+    1: the prototypes of both sides lie to one another in the same way. `bank` [G, C, K, D] unit rows; NaN where G
+    is 1: the data set has one modality group.
     """
+    if len(bank) == 1:
+        return float("nan")
     rows = bank.reshape(len(bank), -1, bank.shape[-1]).astype(np.float64)
     upper = np.triu_indices(rows.shape[1], 1)
     of_bank = [(x @ x.T)[upper] for x in rows]

@@ -15,7 +15,7 @@ from mpcl_jax.model.settings import FusionConfig
 
 
 class Fused(NamedTuple):
-    """What fusion knows of each modality group; axis G in the order of `GROUPS`."""
+    """What fusion knows of each modality group that the data set has; axis G in the order of `GROUPS`."""
 
     wide: jnp.ndarray  # [B, G, 2D] f_g, zeros where the group is absent
     feature: jnp.ndarray  # [B, G, D] z_g, zeros where the group is absent
@@ -57,8 +57,7 @@ class MultiScaleFusion(nn.Module):
     Every token is a state and a stored pattern; the switches decide whom it may recall: its own group, the
     other one, or both. One block for all says the same as a block per direction and learns as well (simulated,
     KL .0528 against .0527) at two thirds of the time. All tokens of a group are kept in its feature: pooling
-    them by one learned query is a bottleneck (measured, docs/method.md). A group without any token in the data
-    set is absent in every sample.
+    them by one learned query is a bottleneck (measured, docs/method.md).
     """
 
     settings: FusionConfig
@@ -87,15 +86,8 @@ class MultiScaleFusion(nn.Module):
         return (same & self.settings.within_group) | (~same & self.settings.across_groups)
 
     def _summarise(self, tokens, present) -> Fused:
-        batch = next(iter(tokens.values())).shape[0]
         wide, feature, query, there = [], [], [], []
-        for group in GROUPS:
-            if group not in tokens:
-                wide.append(jnp.zeros((batch, 2 * self.width)))
-                feature.append(jnp.zeros((batch, self.width)))
-                query.append(jnp.zeros((batch, self.width)))
-                there.append(jnp.zeros(batch, bool))
-                continue
+        for group in (group for group in GROUPS if group in tokens):
             group_there = present[group].any(axis=1)
             kept = jnp.where(present[group][..., None], tokens[group], 0.0)
             f = Dense(2 * self.width, dtype=self.dtype, name=f"wide_{group}")(

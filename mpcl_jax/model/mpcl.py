@@ -6,7 +6,7 @@ import chex
 import flax.linen as nn
 import jax.numpy as jnp
 
-from mpcl_jax.batch import GROUPS, Batch, DataSpec
+from mpcl_jax.batch import Batch, DataSpec, groups_in
 from mpcl_jax.model.cooccurrence import CooccurrenceRetrieval
 from mpcl_jax.model.distribution_head import DistributionHead
 from mpcl_jax.model.encoders import ModalityEncoder
@@ -23,7 +23,7 @@ from mpcl_jax.model.settings import ModelConfig
 
 
 class MPCLOutput(NamedTuple):
-    """Everything a loss, the memory or a reader of results may ask of one forward pass."""
+    """Everything a loss, the memory or a reader of results may ask of one forward pass; G = `MPCL.sides`."""
 
     log_probs: jnp.ndarray  # [B, C] predicted log-probabilities
     query: jnp.ndarray  # [B, G, D] unit rows; where the group is absent recalled, or zeros
@@ -43,6 +43,11 @@ class MPCL(nn.Module):
     valence: tuple[int, ...]  # valence group of each of the C emotions, 0 … V−1
     dtype: jnp.dtype = jnp.float32
 
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The modality groups that the data set has, axis G of everything: one or two of `batch.GROUPS`."""
+        return groups_in(dict(self.groups))
+
     @nn.compact
     def __call__(self, batch: Batch, *, train: bool) -> MPCLOutput:
         """`batch.labels` and `batch.weight` are not used. `train` switches dropout, nothing else."""
@@ -61,7 +66,7 @@ class MPCL(nn.Module):
             memory = self._memory()
             log_share = log_shares(memory.mass if settings.memory.weigh_slots else jnp.ones_like(memory.mass))
             temperature = settings.memory.temperature
-            if settings.memory.recall:
+            if settings.memory.recall and len(self.sides) == 2:
                 query = recall_absent(query, fused.present, memory.bank, log_share, temperature)
             else:
                 query = jnp.where(fused.present[..., None], query, 0.0)
@@ -85,7 +90,7 @@ class MPCL(nn.Module):
         )(emotion_tokens, fused.wide, train=train)
 
         if similarity is None:
-            similarity = weighed = jnp.zeros((len(query), len(GROUPS), emotions, settings.memory.slots))
+            similarity = weighed = jnp.zeros((*query.shape[:2], emotions, settings.memory.slots))
         return MPCLOutput(log_probs, query, fused.present, similarity, weighed, calls_up)
 
     def _encode(self, batch, train):
@@ -113,7 +118,9 @@ class MPCL(nn.Module):
         start = self.variable(
             "prototypes",
             "memory",
-            lambda: init_prototypes(self.make_rng("params"), len(self.valence), memory.slots, settings.width),
+            lambda: init_prototypes(
+                self.make_rng("params"), len(self.sides), len(self.valence), memory.slots, settings.width
+            ),
         ).value
         if memory.update == "gradient":
             return start._replace(bank=unit(self.param("bank", lambda key: start.bank)))

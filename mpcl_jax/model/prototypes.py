@@ -1,7 +1,8 @@
 """Stage 2a: emotion-specific prototype memory banks.
 
 The banks are data, not parameters: the model only reads them, and the train step replaces them by
-`update_prototypes` after the gradient. Axis G is physiological, behavioural (`batch.GROUPS`). Slot (c, k) of
+`update_prototypes` after the gradient. Axis G is physiological, behavioural (`batch.GROUPS`), without a group
+that the data set does not have: there is no bank that nothing is ever written to. Slot (c, k) of
 both banks is *paired*: it remembers the two sides of the same events, which makes relations to the banks
 comparable between sides and lets one side be recalled from the other.
 """
@@ -13,7 +14,6 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 
-from mpcl_jax.batch import GROUPS
 from mpcl_jax.labels import evidence_of
 from mpcl_jax.model.dense import Dense
 from mpcl_jax.model.dropout import Dropout
@@ -33,9 +33,9 @@ class Prototypes(NamedTuple):
     cooccurrence: jnp.ndarray  # [C, C] symmetric, sums to 1, recent mean of e eᵀ
 
 
-def init_prototypes(key, emotions: int, slots: int, width: int) -> Prototypes:
+def init_prototypes(key, groups: int, emotions: int, slots: int, width: int) -> Prototypes:
     """Random unit rows that nothing has been remembered in yet, and a uniform co-occurrence."""
-    shape = (len(GROUPS), emotions, slots)
+    shape = (groups, emotions, slots)
     return Prototypes(
         bank=unit(jax.random.normal(key, (*shape, width))),
         mass=jnp.zeros(shape),
@@ -163,7 +163,7 @@ def nearness(weighed):
 
 
 def recall_absent(query, present, bank, log_share, temperature: float):
-    """Fills in the query of an absent group: the other side's relation reads the absent side's bank.
+    """Fills in the query of an absent group of two: the other side's relation reads the absent side's bank.
 
     `q_absent = unit(Σ_ck r_ck bank_absent,ck)` with `r = softmax_(c,k)(s'_other)`, possible because slots are
     paired. `query` [B, G, D] · `present` [B, G] bool · `bank` [G, C, K, D] · `log_share` [G, C, K]. Returns

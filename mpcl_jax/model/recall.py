@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 
-from mpcl_jax.batch import GROUPS
 from mpcl_jax.model.mpcl import MPCL
 
 
@@ -38,7 +37,7 @@ def read_recall(intermediates: dict, log_probs, model: MPCL) -> Recall:
         order = [group for _, group in model.groups]
         place = np.argsort(np.argsort([order.index(group) for group in order], kind="stable"))
         association = of_modality.sum(-1).mean(-1)[:, :, place][:, :, :, place]
-    recalled = jnp.zeros((size, len(GROUPS), len(model.valence), settings.memory.slots))
+    recalled = jnp.zeros((size, len(model.sides), len(model.valence), settings.memory.slots))
     if "cooccurrence" in intermediates:
         called_up = intermediates["cooccurrence"]["association"][0]  # [B, C, G, C, K]
         recalled = jnp.einsum("bc,bcgek->bgek", jnp.exp(log_probs), called_up)

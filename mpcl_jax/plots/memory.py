@@ -93,12 +93,19 @@ def map_correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def prototype_map(
-    bank: np.ndarray, usage: np.ndarray, emotions: Sequence[str], valence: Sequence[str], *, places=None
+    bank: np.ndarray,
+    usage: np.ndarray,
+    emotions: Sequence[str],
+    valence: Sequence[str],
+    *,
+    places=None,
+    sides: Sequence[str] = GROUPS,
 ) -> Figure:
     """All prototypes in the plane: a circle and a diamond per slot, joined; their area is the slot's usage.
 
-    `bank` [2, C, K, D] unit rows · `usage` [C, K] >= 0 · `places` [2, C, K, 2], None = `prototype_places`. The
-    lightness of a mark is its valence group's; names stand at the sides, in the order of their prototypes.
+    `bank` [G, C, K, D] unit rows of the modality groups `sides`, one or two · `usage` [C, K] >= 0 ·
+    `places` [G, C, K, 2], None = `prototype_places`. The lightness of a mark is its valence group's; names stand at
+    the sides, in the order of their prototypes.
     """
     places = prototype_places(bank) if places is None else places
     share = usage / np.maximum(usage.sum(1, keepdims=True), 1e-12)
@@ -107,9 +114,9 @@ def prototype_map(
     with styled():
         figure = make_figure(7.6, max(4.8, 0.24 * count + 1.2))
         axis = figure.subplots()
-        pairs = np.moveaxis(places, 0, 2).reshape(-1, 2, 2)
+        pairs = np.moveaxis(places, 0, 2).reshape(-1, len(sides), 2)
         axis.add_collection(LineCollection(pairs, colors=GREY, linewidths=0.8, zorder=1))
-        for g, side in enumerate(GROUPS):
+        for g, side in enumerate(sides):
             colour, marker = SIDES[side]
             for v, group in enumerate(groups):
                 mine = np.array([c for c in range(count) if valence[c] == group])
@@ -122,7 +129,8 @@ def prototype_map(
         axis.set_xticks([])
         axis.set_yticks([])
         axis.spines[:].set_visible(False)
-        marks = [Line2D([], [], ls="", marker=m, color=c, label=side) for side, (c, m) in SIDES.items()]
+        styles = {side: SIDES[side] for side in sides}
+        marks = [Line2D([], [], ls="", marker=m, color=c, label=side) for side, (c, m) in styles.items()]
         for v, group in enumerate(groups):
             face = GREY if v == 0 else "white"
             marks.append(Line2D([], [], ls="", marker="s", mfc=face, mec=GREY, label=group or "emotion"))
@@ -155,7 +163,7 @@ def _side_names(axis, centres: np.ndarray, emotions: Sequence[str]) -> None:
 
 
 def prototype_places(bank: np.ndarray, method: str = "pca") -> np.ndarray:
-    """Places of both banks together, [2, C, K, 2]: principal components, or UMAP by `method = "umap"`.
+    """Places of one bank or of both together, [G, C, K, 2]: principal components, or UMAP by `method = "umap"`.
 
     The sides live in spaces of their own, so the behavioural bank is first rotated onto the physiological one
     (orthogonal Procrustes); what distance is left is disagreement about how prototypes lie to one another.
@@ -163,10 +171,13 @@ def prototype_places(bank: np.ndarray, method: str = "pca") -> np.ndarray:
     """
     if method not in METHODS:
         raise ConfigError(f"method = {method!r}: must be one of {', '.join(METHODS)}")
-    first, second = (x.reshape(-1, x.shape[-1]).astype(np.float64) for x in bank)
-    left, _, right = np.linalg.svd(second.T @ first)
-    both = np.concatenate([first, second @ (left @ right)])
-    places = _principal_components(both) if method == "pca" else _umap(both)
+    first, *others = (x.reshape(-1, x.shape[-1]).astype(np.float64) for x in bank)
+    turned = [first]
+    for other in others:
+        left, _, right = np.linalg.svd(other.T @ first)
+        turned.append(other @ (left @ right))
+    together = np.concatenate(turned)
+    places = _principal_components(together) if method == "pca" else _umap(together)
     return places.reshape(*bank.shape[:3], 2)
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from mpcl_jax.batch import GROUPS
 from mpcl_jax.benchmark.statistics import NOT_SIGNIFICANT
 from mpcl_jax.inspection.explanation import Explanation, explain, recalled_weights, window_kl
 from mpcl_jax.inspection.run_files import COLOURS, RunFiles
@@ -123,7 +122,7 @@ def interactive(run: RunFiles) -> str:
     document = {
         "emotions": run.emotions,
         "valence": run.valence,
-        "sides": GROUPS,
+        "sides": run.sides,
         "slots": k,
         "modalities": [] if run.inspection is None else run.inspection.modality.tolist(),
         "total": len(run.id),

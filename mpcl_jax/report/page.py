@@ -59,7 +59,7 @@ def run_page(run: RunFiles, method: str = "pca") -> str:
         table=content.table_rows(run),
         verdicts=content.verdicts(run),
         slots=content.flagged_slots(run),
-        agreement=None if run.memory is None else f"{bank_agreement(run.memory.bank):.2f}",
+        agreement=f"{bank_agreement(run.memory.bank):.2f}" if run.memory and len(run.sides) == 2 else "",
         of_results=marked(pictures.draw_results(run)),
         of_memory=marked(pictures.draw_memory(run, method)),
         of_training=marked(pictures.draw_training(run)),

@@ -150,12 +150,16 @@ def draw_memory(run: RunFiles, method: str = "pca") -> list[Picture]:
     figures = [("cooccurrence", "Which emotions go together", caption, figure)]
     if run.memory is not None:
         places = memory_plots.prototype_places(run.memory.bank, method)
-        drawn = memory_plots.prototype_map(run.memory.bank, run.memory.usage, *names, places=places)
-        caption = (
-            f"{METHODS[method]} of both banks, the behavioural one rotated onto the physiological. A line joins "
-            "the two sides of a slot: the shorter, the better they agree. Area: the slot's share of its emotion's "
-            "evidence. First fold."
+        drawn = memory_plots.prototype_map(
+            run.memory.bank, run.memory.usage, *names, places=places, sides=run.sides
         )
+        of_banks = (
+            f"{METHODS[method]} of both banks, the behavioural one rotated onto the physiological. A line joins "
+            "the two sides of a slot: the shorter, the better they agree."
+            if len(run.sides) == 2
+            else f"{METHODS[method]} of the {run.sides[0]} bank, the only one."
+        )
+        caption = f"{of_banks} Area: the slot's share of its emotion's evidence. First fold."
         figures.append(("prototypes", "The prototypes", caption, drawn))
     if run.inspection is not None and run.inspection.association.any():
         share = run.inspection.association.mean(0)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import betaincinv
 
-from mpcl_jax.batch import GROUPS, Batch
+from mpcl_jax.batch import GROUPS, Batch, groups_in
 from mpcl_jax.settings import TrainConfig
 
 
@@ -47,14 +47,16 @@ def hide_modalities(key, batch: Batch, groups: dict[str, str], settings: TrainCo
     """Modality dropout: hides single modalities and whole groups from samples, as if they were never recorded.
 
     Each present modality is hidden with probability `drop_modality`; then, with probability `drop_group`, one
-    of the two groups, drawn by a fair coin. A sample that would lose everything keeps all it had.
+    of the two groups, drawn by a fair coin; a data set with one group keeps it. A sample that would lose
+    everything keeps all it had.
     """
     if settings.drop_modality == 0 and settings.drop_group == 0:
         return batch
     modality_key, drop_key, which_key = jax.random.split(key, 3)
     size = batch.weight.shape[0]
     kept = jax.random.bernoulli(modality_key, 1.0 - settings.drop_modality, (len(groups), size))
-    drop = jax.random.bernoulli(drop_key, settings.drop_group, (size,))
+    drop_group = settings.drop_group if len(groups_in(groups)) == 2 else 0.0
+    drop = jax.random.bernoulli(drop_key, drop_group, (size,))
     which = jax.random.randint(which_key, (size,), 0, len(GROUPS))
     present = {
         m: batch.present[m] & kept[i] & ~(drop & (which == GROUPS.index(groups[m])))

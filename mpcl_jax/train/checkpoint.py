@@ -155,9 +155,22 @@ def restore(
     whole = processes.by_first(lambda: _choose(saved, until))
     if whole is None:
         return None
+    _require_same_groups(saved.folder / str(whole), chosen_model(like)[1])
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), like)
     wanted = ocp.args.Composite(state=ocp.args.StandardRestore(target))
     return whole, saved.writer.restore(saved.plain / str(whole), args=wanted)["state"]
+
+
+def _require_same_groups(step: pathlib.Path, memory: Prototypes | None) -> None:
+    """Older versions kept a bank for a modality group that the data set does not have, and read it."""
+    if memory is None:
+        return
+    found = len(read_arrays(step / "prototypes", ("bank",))["bank"])
+    if found != len(memory.bank):
+        raise ConfigError(
+            f"{step}: its memory has {found} banks, this data set has {len(memory.bank)} modality group(s): an older "
+            "version trained it. Train it again in another folder (--workdir)"
+        )
 
 
 def _choose(saved: Checkpoints, until: int | None) -> int | None:
