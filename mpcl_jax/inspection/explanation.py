@@ -1,5 +1,6 @@
 """One test window explained: what was recalled, what called up what, what a modality or a scale was worth."""
 
+import difflib
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ from mpcl_jax import metrics
 from mpcl_jax.inspection.run_files import RunFiles
 
 MOST = 8  # prototypes and pairs that are named
+NEAR = 5  # ids that are named where one does not exist
 
 
 class Share(NamedTuple):
@@ -63,8 +65,11 @@ def row_of(run: RunFiles, sample: str) -> int:
     found = np.flatnonzero(run.id == sample)
     if len(found):
         return int(found[0])
-    alike = [name for name in run.id.tolist() if name.startswith(sample.split("@")[0])] or run.id.tolist()
-    raise KeyError(f"{run.folder}: no test window {sample!r}; there are {', '.join(alike[:5])}, …")
+    ids = run.id.tolist()
+    near = [name for name in ids if name.startswith(sample.split("@")[0])]
+    near = near[:NEAR] or difflib.get_close_matches(sample, ids, n=NEAR, cutoff=0)
+    tested = f"predictions.csv has all {len(ids)} windows that this run tested"
+    raise KeyError(f"{run.folder}: no test window {sample!r}; there are {', '.join(near)}; {tested}")
 
 
 def explain(run: RunFiles, row: int) -> Explanation:
