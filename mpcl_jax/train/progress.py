@@ -112,7 +112,7 @@ class Ticker:
             self._bar.update(self._task, completed=epoch, report=text)
         elif epoch % self._every == 0 or epoch == self._epochs:
             left = (self._epochs - epoch) * self._samples / max(speed, 1e-9)
-            print(f"{self._label}  {text}  {left:.0f} s left", flush=True)
+            print(f"{self._label}  {text}  {left:.0f} s of its training left", flush=True)
 
     def close(self) -> None:
         """Leaves the terminal as it was."""
