@@ -10,6 +10,7 @@ import sys
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.inspection.explanation import Explanation, Worth, explain, row_of
 from mpcl_jax.inspection.run_files import read_run
+from mpcl_jax.number_text import decimal
 from mpcl_jax.output import any_output
 
 
@@ -17,7 +18,7 @@ def to_text(found: Explanation) -> str:
     """What a person reads."""
     longest = max(len(share.emotion) for share in found.shares)
     most = max(max(share.reported, share.predicted) for share in found.shares)
-    lines = [f"{found.id}  subject {found.subject}, fold {found.fold}, KL {found.kl:.4f}", ""]
+    lines = [f"{found.id}  subject {found.subject}, fold {found.fold}, KL {decimal(found.kl)}", ""]
     lines.append(f"{'emotion':{longest}s}  reported  predicted")
     for share in found.shares:
         bars = ["#" * round(20 * x / most) for x in (share.reported, share.predicted)]
@@ -35,8 +36,8 @@ def to_text(found: Explanation) -> str:
 
 
 def _worth(part: Worth) -> str:
-    moved = f"{100 * part.change:+.1f} points {part.largest_change}"
-    return f"  {part.gain:+.4f}  {part.name}; it moved {moved}"
+    moved = f"{decimal(100 * part.change, 1, sign=True)} points {part.largest_change}"
+    return f"  {decimal(part.gain, sign=True):>7s}  {part.name}; it moved {moved}"
 
 
 @any_output()

@@ -16,6 +16,7 @@ from mpcl_jax.batch import DataFileError
 from mpcl_jax.inspection.compare import Matching, match_slots
 from mpcl_jax.inspection.memory import Memory, open_memory
 from mpcl_jax.inspection.slots import Near, Slot, bank_agreement, describe_slots, lift, never_reported
+from mpcl_jax.number_text import decimal
 from mpcl_jax.output import any_output
 
 
@@ -39,7 +40,7 @@ def to_text(memory: Memory, slots: list[Slot]) -> str:
     lines.append((heads + "  nearest training windows").rstrip())
     for s in slots:
         line = f"{s.emotion:{longest}s} {s.slot:4d} {s.usage:5.2f} {s.evidence:8.1f} "
-        line += f"{_two(s.twin):>4s} {_two(s.agreement):>5s}"
+        line += f"{decimal(s.twin, 2):>4s} {decimal(s.agreement, 2):>5s}"
         for side in memory.sides:
             own, other = _near(s.own_bank.get(side), longest), _near(s.other_bank.get(side), longest)
             line += f"  {own:{max(wide, len(side) + 10)}s} {other:{wide}s}"
@@ -58,15 +59,11 @@ def _sides_text(memory: Memory) -> str:
     width = memory.bank.shape[-1]
     if len(memory.sides) == 1:
         return f"{memory.sides[0]} (the data set has no other modality group), width {width}"
-    return f"both sides, width {width}; agreement of the two banks {bank_agreement(memory.bank):.2f}"
-
-
-def _two(x: float) -> str:
-    return "-" if math.isnan(x) else f"{x:.2f}"
+    return f"both sides, width {width}; agreement of the two banks {decimal(bank_agreement(memory.bank), 2)}"
 
 
 def _near(near: Near | None, longest: int) -> str:
-    return f"{near.emotion:{longest}s} {near.slot:2d} {near.cosine:5.2f}" if near else ""
+    return f"{near.emotion:{longest}s} {near.slot:2d} {decimal(near.cosine, 2):>5s}" if near else ""
 
 
 def to_document(memory: Memory, slots: list[Slot]) -> dict:
@@ -124,7 +121,7 @@ def comparison_text(a: Memory, b: Memory, matching: Matching) -> str:
     lines = [
         f"{a.checkpoint}\n{b.checkpoint}",
         f"drift = 1 - {kind}; mean {float(_mean(matching.drift)):.3f}; "
-        f"remembered co-occurrence correlates {matching.cooccurrence:.3f}",
+        f"remembered co-occurrence correlates {decimal(matching.cooccurrence, 3)}",
         "",
     ]
     longest = max(map(len, a.emotions))

@@ -20,20 +20,28 @@ MODALITIES = ("eeg", "video")
 
 
 def write_run(
-    folder: pathlib.Path, *, emotions=3, hostile=False, leaky=False, dead=False, memory=True, learned=0.5
+    folder: pathlib.Path,
+    *,
+    emotions=3,
+    hostile=False,
+    leaky=False,
+    dead=False,
+    memory=True,
+    learned=0.5,
+    windows=WINDOWS,
 ):
-    """One fold of 6 people with 4 windows each, of whose reports the model has `learned` a share.
+    """One fold of 6 people with `windows` each, of whose reports the model has `learned` a share.
 
-    Returns the reported and predicted shares [24, C].
+    Returns the reported and predicted shares [6 · windows, C].
     """
     rng = np.random.default_rng(0)
-    count = PEOPLE * WINDOWS
+    count = PEOPLE * windows
     mark = HOSTILE if hostile else ""
     names = [f"emotion {c}{mark}" for c in range(emotions)]
     reported = rng.dirichlet(np.ones(emotions), count).astype(np.float32)
     predicted = (learned * reported + (1 - learned) / emotions).astype(np.float32)
-    subject = np.repeat([f"P{i}{mark}" for i in range(PEOPLE)], WINDOWS)
-    ids = [f"{who}/clip@{10 * w:.3f}" for who in dict.fromkeys(subject) for w in range(WINDOWS)]
+    subject = np.repeat([f"P{i}{mark}" for i in range(PEOPLE)], windows)
+    ids = [f"{who}/clip@{10 * w:.3f}" for who in dict.fromkeys(subject) for w in range(windows)]
     fold = folder / "folds" / "00"
     (fold / "checkpoints" / "3").mkdir(parents=True)
     uniform = np.full_like(reported, 1 / emotions)

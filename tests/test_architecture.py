@@ -17,7 +17,7 @@ PACKAGE = ROOT / "mpcl_jax"
 # A module imports only from rows above its own.
 ROWS = (
     # What everybody speaks of: settings, the data contract, the measures.
-    "allowed batch labels metrics benchmark.statistics output neighbours os_errors",
+    "allowed batch labels metrics benchmark.statistics output neighbours os_errors number_text",
     "data.settings model.settings paths train.endings",
     "settings train.storage",
     "config",
@@ -44,8 +44,11 @@ ROWS = (
     "audit.training audit.rows",
     "audit.state",
     "audit.verdict",
+    "benchmark.agreement",
+    "benchmark.leaderboard",
     "plots.style",
     "plots.memory plots.results plots.protocols plots.comparisons plots.ranking",
+    "report.browser_svg",
     "report.pictures",
     "report.content",
     "report.page",
@@ -70,9 +73,9 @@ ROWS = (
     "train.evaluate train.skips train.examine",
     # What a run is compared with.
     "train.run",
-    "train.loop benchmark.choices benchmark.agreement",
+    "train.loop benchmark.choices",
     "benchmark.selection",
-    "benchmark.network benchmark.regressors benchmark.maximum_entropy benchmark.leaderboard",
+    "benchmark.network benchmark.regressors benchmark.maximum_entropy",
     "benchmark.mlp benchmark.transformer benchmark.means benchmark.late_fusion benchmark.ranking",
     "benchmark.emotion_dict benchmark.helo benchmark.budget",
     "benchmark.baselines benchmark.table_text",

@@ -73,6 +73,7 @@ def test_emotions_are_ordered_by_valence_and_long_names_shortened():
     assert by_valence(VALENCE).tolist() == [0, 2, 1]
     assert shortened("a" * 30) == "a" * 12 + "…" + "a" * 5
     assert shortened("x\ny") == "x y"
+    assert shortened("快乐" * 6) == "快乐快…乐快乐快乐"  # an ideograph is as wide as two letters
 
 
 def test_cooccurrence_cells_are_log_lifts_in_the_order_of_valence():
@@ -80,7 +81,7 @@ def test_cooccurrence_cells_are_log_lifts_in_the_order_of_valence():
     # .0625 of .125: half as often, −1; fear with joy .03125 of .0625: −1.
     joint = np.array([[0.1875, 0.0625, 0.25], [0.0625, 0.15625, 0.03125], [0.25, 0.03125, -0.03125]])
     axes = drawn(memory.cooccurrence_maps({"a": joint, "b": 2 * joint}, NAMES, VALENCE, references=("a",)))
-    cells = axes[0].collections[0].get_array().reshape(3, 3)
+    cells = axes[0].images[0].get_array()
     assert np.ma.getmaskarray(cells).diagonal().all()
     expected = [[np.nan, 1, -1], [1, np.nan, -1], [-1, -1, np.nan]]
     np.testing.assert_allclose(cells.filled(np.nan), expected, atol=1e-9)
@@ -180,7 +181,7 @@ def test_history_shows_median_drift_and_every_slot():
     usage = np.arange(12.0).reshape(2, 3, 2) / 12
     left, right, _ = drawn(memory.slot_history([1, 2], drift, usage, NAMES, VALENCE))
     np.testing.assert_allclose(left.lines[-1].get_ydata(), [0.5, 0.1])
-    cells = right.collections[0].get_array().reshape(6, 2)
+    cells = right.images[0].get_array()
     np.testing.assert_allclose(cells[2], usage[:, 2, 0])  # joy's first slot stands behind calm's two
 
 
@@ -269,11 +270,19 @@ def test_ranks_stand_in_order_and_a_bar_joins_each_group():
     names = ["MPCL", "ridge_$x", "train_mean", "uniform"]
     (axis,) = drawn(critical_difference(names, [1.2, 1.9, 3.0, 3.9], [("MPCL", "ridge_$x"), names[1:3]]))
     assert [x.get_text() for x in axis.get_yticklabels()] == ["MPCL", "ridge $x", "train mean", "uniform"]
-    stems, *bars = axis.collections[0], *axis.collections[3:]
+    stems, *bars = axis.collections[0], *axis.collections[2:]
     assert [segment[1, 0] for segment in stems.get_segments()] == [1.2, 1.9, 3.0, 3.9]
     spans = [bar.get_segments()[0][:, 1].round().tolist() for bar in bars]
     assert spans == [[0, 1], [1, 2]]
     assert axis.get_ylim()[0] > axis.get_ylim()[1]  # the best on top
+
+
+def test_only_the_shown_emotions_are_drawn_and_their_lift_is_that_of_all():
+    joint = np.random.default_rng(0).random((3, 3))
+    axis = drawn(memory.cooccurrence_maps({"a": joint}, NAMES, VALENCE, shown=[1, 2]))[0]
+    assert [x.get_text() for x in axis.get_yticklabels()] == ["joy", "fear $x_"]
+    cells, expected = axis.images[0].get_array(), memory.log_lift(joint)
+    assert cells[0, 1] == expected[2, 1] and cells[1, 0] == expected[1, 2]
 
 
 def test_differences_stand_at_their_values_and_only_those_off_zero_are_marked():

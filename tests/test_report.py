@@ -1,11 +1,14 @@
 """The page of a run: what it says, that hostile names are inert, that a browser shows it without an error."""
 
+import html
 import html.parser
 import json
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
+import warnings
 import zipfile
 
 import numpy as np
@@ -13,14 +16,23 @@ import pytest
 from browser_fixture import opened_without_complaint
 from finished_run import HOSTILE, write_run
 
+from configs import dataset
 from mpcl_jax import experiment
 from mpcl_jax.batch import DataFileError
+from mpcl_jax.config import resolve
+from mpcl_jax.data.pipeline import load
+from mpcl_jax.data.protocols import make_split, row_ids
+from mpcl_jax.explain import to_text
 from mpcl_jax.inspection.explanation import explain, row_of
 from mpcl_jax.inspection.run_files import read_run
+from mpcl_jax.plots import results
+from mpcl_jax.plots.results import subject_dots
 from mpcl_jax.report import page
 from mpcl_jax.report.__main__ import main
-from mpcl_jax.report.content import audit, flagged_slots, interactive
+from mpcl_jax.report.browser_svg import to_svg
+from mpcl_jax.report.content import audit, flagged_slots, interactive, table_rows
 from mpcl_jax.report.page import comparison_page, run_page, write_page
+from mpcl_jax.report.pictures import best_typical_worst, methods_of
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -99,6 +111,62 @@ def test_hostile_names_are_text(hostile):
     assert "<script>window.hacked" not in text and 'onerror="window' not in text
 
 
+def test_a_page_of_a_hundred_emotions_stays_small(tmp_path):
+    write_run(tmp_path / "run", emotions=100, windows=8)
+    text = run_page(read_run(tmp_path / "run"))
+    assert len(text.encode()) < 2e6
+    assert text.count("Only the 40 most reported of 100 emotions are drawn.</figcaption>") == 5
+
+
+def test_names_of_every_script_are_text_of_the_browser_with_room_for_it():
+    # The last looks like a colour that the page replaces. DejaVu Sans has no Chinese, Japanese, Korean, Hindi.
+    names = ["平静的心情很平静", "たのしい", "행복하다", "प्रसन्नता", "سعادة", "😀", "<b>&", "#0072b2"]
+    shares = np.full(len(names), 1 / len(names))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib's, of glyphs that its font lacks
+        svg = to_svg(results.distribution_bars([results.Sample("one", shares, shares)], names, ["a"] * 8))
+    texts = re.findall(r'<text [^>]*x="([\d.]+)"[^>]*>([^<]*)</text>', svg)
+    found = {html.unescape(text): float(x) for x, text in texts}
+    assert set(names) <= set(found)
+    assert found[names[0]] >= 8 * len(
+        names[0]
+    )  # labels end at x; an ideograph is as wide as the font's 8 points
+    assert "var(--picture)" in svg and "DejaVu" not in svg
+
+
+def test_hollow_marks_and_gaps_take_the_colour_of_the_page():
+    method = results.Method("ridge", np.zeros(1), 0.2, 0.1, 0.3)
+    svg = to_svg(results.run_comparison(["one"], [[method]]))
+    assert "fill: var(--card)" in svg and "#fefefe" not in svg and "#ffffff" not in svg
+
+
+def test_an_oracle_stands_apart_and_is_never_the_best(healthy):
+    run = read_run(healthy[0])
+    oracle = run.table[-1] | {"method": "stimulus_mean", "kl": "0.0001"}
+    told = run._replace(table=(*run.table, oracle), subjects=run.subjects)
+    assert [row["method"] for row in table_rows(told) if row["best"]] == ["MPCL"]
+    assert [row["method"] for row in table_rows(told) if row["oracle"]] == ["stimulus mean"]
+    drawn = subject_dots(methods_of(told))
+    labels = [x.get_text() for x in drawn.axes[0].get_yticklabels()]
+    assert labels == ["uniform", "train mean", "MPCL", "stimulus mean (oracle)"]
+    solid, dashed = drawn.axes[0].collections[-2:]  # the intervals of MPCL and of the oracle
+    assert solid.get_linestyle() == [(0, None)] and dashed.get_linestyle() != [(0, None)]
+
+
+def test_the_page_says_all_that_the_table_says(healthy, tmp_path):
+    folder = shutil.copytree(healthy[0], tmp_path / "run")
+    table = folder / "table.md"
+    table.write_text(table.read_text() + "\nYes: p below .05, corrected by Holm.\n\n*note*\n\n`command`\n")
+    assert read_run(folder).caption.endswith("Split abc. Yes: p below .05, corrected by Holm.")
+
+
+def test_every_number_below_zero_has_the_same_minus_sign(healthy):
+    run = read_run(healthy[0])
+    page = re.sub("<script.*?</script>", "", run_page(run), flags=re.S)
+    said = Page(page).text + to_text(explain(run, int(best_typical_worst(run)["worst"])))
+    assert re.search(r" −\d+\.\d points", said) and not re.search(r"(^|[ (\[])-\d*\.\d", said)
+
+
 def test_the_page_names_what_is_wrong(hostile):
     folder, text = hostile
     assert "LEAKY" in Page(text).text
@@ -163,6 +231,18 @@ def test_a_sample_is_explained(healthy):
     assert found.recalled[0].weight == pytest.approx(heaviest)
     with pytest.raises(KeyError, match="no test window 'P0/clip@11'; there are P0/clip@0.000"):
         row_of(run, "P0/clip@11")
+    with pytest.raises(KeyError, match="there are P5/clip@30.000, .* predictions.csv has all 24 windows"):
+        row_of(run, "P7/clip@30.000")
+
+
+def test_the_example_of_the_readme_is_a_window_that_the_default_run_tests():
+    readme = (ROOT / "README.md").read_text()
+    sample = re.search(r'mpcl_jax.explain runs/dataset --sample "([^"]*)"', readme)[1]
+    config = resolve(dataset.get_config())
+    recordings = load(config.data)
+    ids, folds = row_ids(recordings), make_split(recordings, config.protocol).folds
+    tested = [ids[row] for fold in folds for row in fold.test]
+    assert sample in tested, f"{sample} is not among {tested[:3]}, …"
 
 
 WITHOUT_JAX = """
@@ -243,7 +323,7 @@ def test_a_browser_shows_the_page_and_answers(hostile, browser):
     assert browser.get_log("browser") == []
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, 390, 360])
 def test_nothing_sticks_out_of_the_page(hostile, browser, width):
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
@@ -251,3 +331,11 @@ def test_nothing_sticks_out_of_the_page(hostile, browser, width):
     )
     browser.get((hostile[0] / "report.html").as_uri())
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    # What is wider than the page scrolls in its own box, which shows a shadow and takes the focus.
+    wide = browser.execute_script(
+        "return [...document.querySelectorAll('main *')].filter(x => x.scrollWidth > x.clientWidth + 1 && "
+        "getComputedStyle(x).overflowX === 'auto').map(x => [x.tabIndex, x.ariaLabel, "
+        "getComputedStyle(x).backgroundImage.split('gradient').length])"
+    )
+    assert wide or width > 500
+    assert all(focus == 0 and label and layers == 5 for focus, label, layers in wide)

@@ -11,6 +11,7 @@ from mpcl_jax.batch import Recordings, take
 from mpcl_jax.data.manifest import held_apart
 from mpcl_jax.data.normalise import design_matrix, fit_normalisation
 from mpcl_jax.data.sentences import CALIBRATED, calibration_trials
+from mpcl_jax.number_text import decimal
 
 SIDES = (("train", "test"), ("validation", "test"), ("train", "validation"))
 MOST_TESTED, MOST_TRAINED = 600, 20_000  # rows of a fold whose neighbours are looked up, and among which
@@ -249,9 +250,7 @@ def check_labels_inside(evidence: Evidence) -> list[Finding]:
         r = _correlations(x[here].reshape(here.sum(), -1).astype(np.float64), labels[here])
         features, emotions = np.nonzero((np.abs(r) > SAME) & varying)
         for feature, c in zip(features.tolist(), emotions.tolist(), strict=True):
-            says = (
-                f"feature {feature} of {m} is the label of {recordings.emotions[c]} (r = {r[feature, c]:.4f})"
-            )
+            says = f"feature {feature} of {m} is the label of {recordings.emotions[c]} (r = {decimal(r[feature, c])})"
             found.append(red("labels inside", says, [recordings.emotions[c]]))
     return found or [green("labels inside", "no feature is a label")]
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from mpcl_jax.benchmark.leaderboard import OF_IDS, REFERENCE, Row, Table, Verdict, count_of
 from mpcl_jax.benchmark.statistics import BETTER, FEWEST, LEVEL, NOT_SIGNIFICANT, WORSE, Comparison, Decision
+from mpcl_jax.number_text import decimal
 from mpcl_jax.settings import ORACLES
 
 LEAKY = "LEAKY"
@@ -174,13 +175,9 @@ def interval(low: float, high: float) -> str:
 
 
 def short(value: float, digits: int = 4, sign: bool = False) -> str:
-    """.0047, −.0047 or 1.2150; "-" for NaN."""
-    if math.isnan(value):
-        return "-"
-    text = f"{abs(value):.{digits}f}"
-    nothing = float(text) == 0
-    mark = "" if nothing else "−" if value < 0 else "+" if sign else ""
-    return mark + (text[1:] if text.startswith("0.") else text)
+    """`decimal` without a leading zero: .0047, −.0047 or 1.2150; "-" for NaN."""
+    text = decimal(value, digits, sign)
+    return text if abs(value) >= 1 else text.replace("0.", ".", 1)
 
 
 def comment_csv(heads: list[str], lines: list[list], command: str, commit: str) -> str:

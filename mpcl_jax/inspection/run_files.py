@@ -37,7 +37,7 @@ class RunFiles(NamedTuple):
     environment: dict[str, Any]  # versions, system, commit; {} in runs of older versions
     command: str  # that made the run, with the version of the code
     verdict: tuple[str, ...]  # the lines below the table
-    caption: str  # what the table's values are means and intervals of
+    caption: str  # what the table's values are, and the rule of the verdicts
     table: tuple[dict[str, str], ...]  # a row per method, the columns of table.csv
     ranking: tuple[dict[str, str], ...]  # a row per method, the columns of statistics.csv; () in older runs
     subjects: tuple[dict[str, str], ...]  # a row per method and subject, the columns of subjects.csv
@@ -229,9 +229,10 @@ def _memory(folder: pathlib.Path) -> Memory | None:
 
 
 def _words(file: pathlib.Path) -> tuple[tuple[str, ...], str]:
-    """Verdict lines and caption of table.md."""
+    """Verdict lines of table.md, and its caption: every other line, such as the rule of the verdicts."""
     lines = read_text(file).splitlines()
-    caption = next((line for line in lines if line.startswith("Means over")), "")
+    shown_elsewhere = ("#", "|", "- ", "`", "*")  # title, table, verdicts, command, notes
+    caption = " ".join(line for line in lines if line and not line.startswith(shown_elsewhere))
     return tuple(line[2:] for line in lines if line.startswith("- ")), caption
 
 

@@ -10,16 +10,19 @@ from matplotlib.lines import Line2D
 from mpcl_jax.batch import GROUPS
 from mpcl_jax.config import ConfigError
 from mpcl_jax.inspection.slots import correlation, lift, off_diagonal
+from mpcl_jax.number_text import decimal
 from mpcl_jax.plots.style import (
     FAINT,
     GREY,
     INK,
-    MAP,
+    PAPER,
     SIDES,
     SKY,
+    UPRIGHT,
     VERMILION,
     borders,
     by_valence,
+    draw_cells,
     make_figure,
     name_ticks,
     shortened,
@@ -37,13 +40,16 @@ def cooccurrence_maps(
     valence: Sequence[str],
     *,
     references: Sequence[str] = (),
+    shown: Sequence[int] | None = None,
 ) -> Figure:
     """Heat maps side by side: how many times as often as if independent two emotions go together.
 
     `maps` name -> [C, C] joint shares >= 0, rows and columns of emotions. Titles say how well the pairs of different
-    emotions correlate with the maps called `references`. Emotions stand ordered by valence.
+    emotions correlate with the maps called `references`. Emotions stand ordered by valence; `shown` holds the indices
+    of those that are drawn, None = all.
     """
-    order, count = by_valence(valence), len(emotions)
+    order = [c for c in by_valence(valence) if shown is None or c in shown]
+    count = len(order)
     columns = len(maps) if count <= MANY else min(2, len(maps))
     rows, size = -(-len(maps) // columns), 1.3 + 0.16 * max(count, 9)
     with styled():
@@ -54,19 +60,19 @@ def cooccurrence_maps(
             axis.remove()
         for axis, (name, joint) in zip(axes, maps.items(), strict=False):
             values = log_lift(joint)[np.ix_(order, order)]
-            drawn = axis.pcolormesh(
-                np.ma.masked_invalid(values), cmap=MAP, vmin=-FARTHEST, vmax=FARTHEST, edgecolor="none"
-            )
+            drawn = draw_cells(axis, values, extent=(0, count, 0, count), low=-FARTHEST, high=FARTHEST)
             for place in borders(valence, order):
-                axis.axhline(place, color="white", linewidth=2)
-                axis.axvline(place, color="white", linewidth=2)
+                axis.axhline(place, color=PAPER, linewidth=2)
+                axis.axvline(place, color=PAPER, linewidth=2)
             axis.set_aspect("equal")
             ticks = [shortened(emotions[c]) for c in order]
-            axis.set_xticks(np.arange(count) + 0.5, ticks, rotation=90, fontsize=10)
+            axis.set_xticks(np.arange(count) + 0.5, ticks, fontsize=10, **UPRIGHT)
             axis.set_yticks(np.arange(count) + 0.5, ticks, fontsize=10)
             axis.spines[:].set_visible(False)
             others = [reference for reference in references if reference != name]
-            told = [f"r = {map_correlation(joint, maps[x]):.2f} with {x.split(' ')[0]}" for x in others]
+            told = [
+                f"r = {decimal(map_correlation(joint, maps[x]), 2)} with {x.split(' ')[0]}" for x in others
+            ]
             axis.set_title("\n".join([name, *told]), fontsize=12)
         axes[0].invert_yaxis()  # shared by all
         bar = figure.colorbar(
@@ -121,7 +127,7 @@ def prototype_map(
             for v, group in enumerate(groups):
                 mine = np.array([c for c in range(count) if valence[c] == group])
                 x, y = places[g, mine].reshape(-1, 2).T
-                face = colour if v == 0 else "white"
+                face = colour if v == 0 else PAPER
                 area = 12 + 130 * share[mine].ravel()
                 axis.scatter(x, y, s=area, marker=marker, c=face, edgecolors=colour, linewidths=1.3, zorder=2)
         most_used = usage.argmax(1)
@@ -132,7 +138,7 @@ def prototype_map(
         styles = {side: SIDES[side] for side in sides}
         marks = [Line2D([], [], ls="", marker=m, color=c, label=side) for side, (c, m) in styles.items()]
         for v, group in enumerate(groups):
-            face = GREY if v == 0 else "white"
+            face = GREY if v == 0 else PAPER
             marks.append(Line2D([], [], ls="", marker="s", mfc=face, mec=GREY, label=group or "emotion"))
         figure.legend(handles=marks, loc="outside lower center", ncols=len(marks))
     return figure
@@ -225,10 +231,10 @@ def slot_history(epoch, drift, usage, emotions: Sequence[str], valence: Sequence
         left.grid(axis="y")
         left.set(title="drift of the prototypes", xlabel="epoch", ylabel="1 − cosine to the epoch before")
         share = usage[:, order].reshape(len(epoch), -1).T  # [C · K, E]
-        edges = np.concatenate([[epoch[0] - 1], epoch])
-        drawn = right.pcolormesh(edges, np.arange(count * slots + 1), share, cmap=MAP, vmin=0, vmax=1)
+        extent = (epoch[0] - 1, epoch[-1], 0, count * slots)
+        drawn = draw_cells(right, share, extent=extent, low=0, high=1)
         for place in range(slots, count * slots, slots):
-            right.axhline(place, color="white", linewidth=1)
+            right.axhline(place, color=PAPER, linewidth=1)
         right.set_yticks(np.arange(count) * slots + slots / 2, [shortened(emotions[c]) for c in order])
         right.invert_yaxis()
         right.spines[:].set_visible(False)
@@ -253,9 +259,8 @@ def association_weights(
         axes = figure.subplots(1, len(scales), sharey=True, squeeze=False)[0]
         most = max(float(association.max()), 1e-9)
         for axis, scale, shares in zip(axes, scales, association, strict=True):
-            axis.pcolormesh(
-                np.arange(count + 1) - 0.5, np.arange(count + 1) - 0.5, shares, cmap=MAP, vmin=0, vmax=most
-            )
+            extent = (-0.5, count - 0.5, -0.5, count - 0.5)
+            draw_cells(axis, shares, extent=extent, low=0, high=most)
             for m, n in np.ndindex(shares.shape):
                 dark = shares[m, n] < 0.6 * most
                 axis.text(

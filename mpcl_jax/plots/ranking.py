@@ -27,10 +27,9 @@ def critical_difference(
         axis = figure.subplots()
         axis.grid(axis="x")
         rows = np.arange(len(names))
-        mine = np.array([name == HIGHLIGHT for name in names])
         axis.hlines(rows, 1, rank, color=FAINT, linewidth=1)
-        axis.scatter(rank[~mine], rows[~mine], s=42, color=GREY, edgecolors=INK, linewidths=0.8, zorder=3)
-        axis.scatter(rank[mine], rows[mine], s=48, color=BLUE, edgecolors=INK, linewidths=0.8, zorder=3)
+        colour = [BLUE if name == HIGHLIGHT else GREY for name in names]
+        axis.scatter(rank, rows, s=44, color=colour, edgecolors=INK, linewidths=0.8, zorder=3)
         for place, group in enumerate(groups):
             ends = [names.index(group[0]), names.index(group[-1])]
             x = len(names) + 0.35 + 0.22 * place
@@ -44,10 +43,10 @@ def critical_difference(
                 va="center",
                 fontsize=7.5,
             )
-        name_ticks(axis, [name.replace("_", " ") for name in names], x=False, y=True)
+        name_ticks(axis, [name.replace("_", " ") for name in names], x=False, y=True, most=28)
         axis.invert_yaxis()
         axis.set_xlim(0.8, len(names) + 0.6 + 0.22 * max(1, len(groups)))
         axis.set_xticks(range(1, len(names) + 1))
         bars = "a bar joins methods without a significant difference" if groups else "all neighbours differ"
-        axis.set_xlabel(f"mean rank of the KL, 1 is best; {bars} ({test})")
+        axis.set_xlabel(f"mean rank of the KL, 1 is best\n{bars} ({test})")
     return figure

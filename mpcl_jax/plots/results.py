@@ -1,6 +1,6 @@
 """Pictures of results: distributions, errors, lost modalities, learning curves, several runs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,9 @@ from mpcl_jax.plots.style import (
     FAINT,
     GREY,
     INK,
+    ORACLE_LINE,
     ORANGE,
+    PAPER,
     SKY,
     borders,
     by_valence,
@@ -23,6 +25,8 @@ from mpcl_jax.plots.style import (
     shortened,
     styled,
 )
+
+ORACLE = "oracle: an upper bound given the stimulus"
 
 
 class Sample(NamedTuple):
@@ -112,6 +116,18 @@ class Method(NamedTuple):
     mean: float
     low: float  # 95 % interval, NaN where there is none
     high: float
+    oracle: bool = False  # it is given the true stimulus of each window: an upper bound, drawn apart
+
+
+def spoken(method: Method) -> str:
+    """The name beside a method's mark; an oracle is called one."""
+    return f"{method.name} (oracle)" if method.oracle else method.name
+
+
+def oracle_legend(oracles: Iterable[bool]) -> list[Line2D]:
+    """What an oracle's mark means, for a legend; nothing where no method is one."""
+    mark = Line2D([], [], marker="D", color=INK, mfc=PAPER, linestyle=ORACLE_LINE, label=ORACLE)
+    return [mark] if any(oracles) else []
 
 
 def subject_dots(
@@ -127,16 +143,19 @@ def subject_dots(
             colour = BLUE if method.name == highlight else GREY
             spread = row + 0.22 * (rng.random(len(method.people)) - 0.5)
             axis.plot(method.people, spread, "o", color=colour, alpha=0.45, ms=4, mew=0)
-            axis.hlines(row, method.low, method.high, color=INK, linewidth=2.2)
-            axis.plot([method.mean], [row], "D", color=colour, mec=INK, ms=6.5)
-        name_ticks(axis, [method.name for method in methods], x=False, y=True)
+            line = ORACLE_LINE if method.oracle else "-"
+            axis.hlines(row, method.low, method.high, color=INK, linewidth=2.2, linestyles=line)
+            face = PAPER if method.oracle else colour
+            axis.plot([method.mean], [row], "D", color=face, mec=INK, ms=6.5)
+        name_ticks(axis, [spoken(method) for method in methods], x=False, y=True, most=28)
         axis.invert_yaxis()
         axis.set_xlabel(measure)
         marks = [
             Line2D([], [], ls="", marker="o", color=GREY, ms=4, label="one person"),
             Line2D([], [], marker="D", color=INK, mfc=GREY, label="mean, 95 % interval"),
+            *oracle_legend(method.oracle for method in methods),
         ]
-        figure.legend(handles=marks, loc="outside lower center", ncols=2)
+        figure.legend(handles=marks, loc="outside lower center", ncols=len(marks))
     return figure
 
 
@@ -222,7 +241,7 @@ def learning_curves(metrics: Sequence[dict[str, float]]) -> Figure:
 def run_comparison(names: Sequence[str], methods: Sequence[Sequence[Method]]) -> Figure:
     """Several runs, one below the other: MPCL and the baselines of each, means with intervals."""
     marks = ("o", "s", "^", "v", "P", "X", "D")
-    labels = list(dict.fromkeys(method.name for run in methods for method in run))
+    labels = list(dict.fromkeys(spoken(method) for run in methods for method in run))
     with styled():
         figure = make_figure(7.2, 1.4 + 0.5 * len(names))
         axis = figure.subplots()
@@ -232,11 +251,16 @@ def run_comparison(names: Sequence[str], methods: Sequence[Sequence[Method]]) ->
                 mine = method.name == "MPCL"
                 y = row + 0.6 * (place + 0.5) / len(run) - 0.3
                 axis.hlines(
-                    y, method.low, method.high, color=BLUE if mine else GREY, linewidth=2 if mine else 1
+                    y,
+                    method.low,
+                    method.high,
+                    color=BLUE if mine else GREY,
+                    linewidth=2 if mine else 1,
+                    linestyles=ORACLE_LINE if method.oracle else "-",
                 )
-                mark = marks[labels.index(method.name) % len(marks)]
+                mark = marks[labels.index(spoken(method)) % len(marks)]
                 axis.plot(
-                    [method.mean], [y], mark, color=BLUE if mine else "white", mec=BLUE if mine else INK, ms=6
+                    [method.mean], [y], mark, color=BLUE if mine else PAPER, mec=BLUE if mine else INK, ms=6
                 )
         name_ticks(axis, names, x=False, y=True, most=28)
         axis.invert_yaxis()
@@ -248,8 +272,8 @@ def run_comparison(names: Sequence[str], methods: Sequence[Sequence[Method]]) ->
                 ls="",
                 marker=marks[i % len(marks)],
                 mec=BLUE if n == "MPCL" else INK,
-                mfc=BLUE if n == "MPCL" else "white",
-                label=shortened(n),
+                mfc=BLUE if n == "MPCL" else PAPER,
+                label=shortened(n, 28),
             )
             for i, n in enumerate(labels)
         ]

@@ -5,32 +5,33 @@ from typing import Any
 
 import numpy as np
 
-from mpcl_jax.benchmark.statistics import NOT_SIGNIFICANT
 from mpcl_jax.inspection.explanation import Explanation, explain, recalled_weights, window_kl
 from mpcl_jax.inspection.run_files import COLOURS, RunFiles
 from mpcl_jax.inspection.slots import describe_slots, never_reported
+from mpcl_jax.number_text import decimal
 from mpcl_jax.paths import shell_command
 from mpcl_jax.report.pictures import best_typical_worst
 from mpcl_jax.settings import ORACLES
 
 HEADS = ("chebyshev", "clark", "canberra", "kl", "cosine", "intersection", "skill")
 HARDEST = 10  # windows that are listed
-MOST_BYTES = 1_500_000  # of the samples that the interactive part holds
+MOST_BYTES = 800_000  # of the samples that the interactive part holds
 NEAR = 3  # decimals of shares in it
 
 
 def table_rows(run: RunFiles) -> list[dict[str, Any]]:
     """Rows of the result table as text."""
-    fair = [row for row in run.table if row["method"] not in ORACLES]
+    fair = [row for row in run.table if row["method"] not in ORACLES] or run.table
     best = min(fair, key=lambda row: float(row["kl"]))["method"]
     rows = []
     for row in run.table:
         low, high = float(row["kl_low"]), float(row["kl_high"])
-        cells = [f"{float(row[name]):.{2 if name == 'skill' else 4}f}" for name in HEADS]
-        interval = "–" if np.isnan(low) else f"[{low:.4f}, {high:.4f}]"
+        cells = [decimal(float(row[name]), 2 if name == "skill" else 4) for name in HEADS]
+        interval = "–" if np.isnan(low) else f"[{decimal(low)}, {decimal(high)}]"
         rows.append(
             {
                 "method": row["method"].replace("_", " "),
+                "oracle": row["method"] in ORACLES,
                 "cells": cells,
                 "interval": interval,
                 "best": row["method"] == best,
@@ -41,11 +42,11 @@ def table_rows(run: RunFiles) -> list[dict[str, Any]]:
 
 def verdicts(run: RunFiles) -> list[dict[str, str]]:
     """The verdict lines, each with the kind of its answer: yes, no or open."""
-    found = []
-    for line in run.verdict:
-        kind = "open" if f": {NOT_SIGNIFICANT}" in line else "yes" if ": yes" in line else "no"
-        found.append({"line": line, "kind": kind})
-    return found
+    answers = {": yes": "yes", ": no,": "no"}
+    return [
+        {"line": line, "kind": next((kind for mark, kind in answers.items() if mark in line), "open")}
+        for line in run.verdict
+    ]
 
 
 def flagged_slots(run: RunFiles) -> dict[str, Any] | None:
@@ -93,9 +94,9 @@ def hardest(run: RunFiles) -> list[dict[str, Any]]:
             {
                 "id": run.id[row],
                 "subject": run.subject[row],
-                "kl": f"{kl[row]:.4f}",
+                "kl": decimal(kl[row]),
                 "emotion": run.emotions[c],
-                "gap": f"{100 * gap[c]:+.1f}",
+                "gap": decimal(100 * gap[c], 1, sign=True),
             }
         )
     return found
@@ -112,7 +113,7 @@ def interactive(run: RunFiles) -> str:
     Where there are too many windows for a page, the hardest half of what fits and an even choice of the rest.
     """
     c, k = len(run.emotions), run.similarity.shape[-1]
-    fits = max(20, MOST_BYTES // (3 * c * c + 14 * c + 500))
+    fits = max(4, MOST_BYTES // (2 * c * c + 14 * c + 500))
     kl = window_kl(run.reported, run.predicted)
     chosen = np.argsort(-kl, kind="stable")
     if len(chosen) > fits:

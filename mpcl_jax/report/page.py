@@ -11,9 +11,11 @@ from markupsafe import Markup
 from mpcl_jax import __version__
 from mpcl_jax.inspection.run_files import RunFiles
 from mpcl_jax.inspection.slots import bank_agreement
+from mpcl_jax.number_text import decimal
 from mpcl_jax.paths import shell_command
 from mpcl_jax.plots import results
 from mpcl_jax.report import content, pictures
+from mpcl_jax.report.browser_svg import to_svg
 from mpcl_jax.train.storage import write_text
 
 ASSETS = importlib.resources.files("mpcl_jax.report")
@@ -32,6 +34,7 @@ def _render(template: str, script: str, **context) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"decimal": decimal}
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     # Nothing may be fetched; the only script is ours, named by its digest.
     policy = (
@@ -59,7 +62,7 @@ def run_page(run: RunFiles, method: str = "pca") -> str:
         table=content.table_rows(run),
         verdicts=content.verdicts(run),
         slots=content.flagged_slots(run),
-        agreement=f"{bank_agreement(run.memory.bank):.2f}" if run.memory and len(run.sides) == 2 else "",
+        agreement=decimal(bank_agreement(run.memory.bank), 2) if run.memory and len(run.sides) == 2 else "",
         of_results=marked(pictures.draw_results(run)),
         of_memory=marked(pictures.draw_memory(run, method)),
         of_training=marked(pictures.draw_training(run)),
@@ -94,7 +97,7 @@ def comparison_page(runs: list[RunFiles]) -> str:
         leaky=any(run.leaky for run in runs),
         verdicts=[(label, content.verdicts(run)) for label, run in zip(labels, runs, strict=True)],
         differing=differing,
-        picture=Markup(pictures.to_svg(figure)),
+        picture=Markup(to_svg(figure)),
     )
 
 

@@ -1,7 +1,5 @@
 """The pictures of a run: which are drawn, of what, and as what kind of SVG they enter a page."""
 
-import io
-import re
 from typing import NamedTuple
 
 import numpy as np
@@ -12,10 +10,12 @@ from mpcl_jax.data.simulate import simulate
 from mpcl_jax.inspection.explanation import window_kl
 from mpcl_jax.inspection.run_files import RunFiles
 from mpcl_jax.labels import cooccurrence_of, evidence_of
+from mpcl_jax.number_text import decimal
 from mpcl_jax.plots import memory as memory_plots
 from mpcl_jax.plots import results
 from mpcl_jax.plots.ranking import critical_difference
-from mpcl_jax.plots.style import BLUE, FAINT, INK, styled
+from mpcl_jax.report.browser_svg import to_svg
+from mpcl_jax.settings import ORACLES
 
 METHODS = {"pca": "Principal components", "umap": "UMAP (cosine)"}
 RANKS_CAPTION = (
@@ -23,6 +23,9 @@ RANKS_CAPTION = (
     "(Holm's correction for all pairs, statistics.md)."
 )
 TRUTHS = ("reported by people", "planted")  # maps that the others are compared with
+
+
+MOST_EMOTIONS = 40  # that a picture shows: with more, names are too small to read and pages grow
 
 
 class Picture(NamedTuple):
@@ -34,19 +37,17 @@ class Picture(NamedTuple):
     svg: str
 
 
-def to_svg(figure: Figure) -> str:
-    """SVG for the inside of a page: text as outlines, inks and blue replaced by the page's, no ids of groups."""
-    out = io.StringIO()
-    with styled():
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = out.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg, flags=re.S)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    own = {INK: "currentColor", FAINT: "var(--faint)", BLUE: "var(--blue)"}
-    for colour, of_page in own.items():
-        svg = svg.replace(colour.lower(), of_page)
-    return svg
+def drawn_emotions(run: RunFiles) -> np.ndarray:
+    """Indices, ascending, of the emotions that pictures show: all, or the `MOST_EMOTIONS` of the largest shares."""
+    order = np.argsort(-run.reported.mean(0), kind="stable")
+    return np.sort(order[:MOST_EMOTIONS])
+
+
+def _names(run: RunFiles) -> tuple[list[str], list[str], str]:
+    """Names and valence groups of the drawn emotions, and the sentence of a caption where others are left out."""
+    drawn, count = drawn_emotions(run), len(run.emotions)
+    left_out = f" Only the {len(drawn)} most reported of {count} emotions are drawn." * (len(drawn) < count)
+    return [run.emotions[c] for c in drawn], [run.valence[c] for c in drawn], left_out
 
 
 def cooccurrences(run: RunFiles) -> dict[str, np.ndarray]:
@@ -73,7 +74,7 @@ def methods_of(run: RunFiles) -> list[results.Method]:
         people = [float(s["kl"]) for s in run.subjects if s["method"] == row["method"]]
         name = row["method"].replace("_", " ")
         values = (float(row[x]) for x in ("kl", "kl_low", "kl_high"))
-        found.append(results.Method(name, np.array(people), *values))
+        found.append(results.Method(name, np.array(people), *values, oracle=row["method"] in ORACLES))
     return found
 
 
@@ -85,15 +86,22 @@ def best_typical_worst(run: RunFiles) -> dict[str, int]:
 
 def draw_results(run: RunFiles) -> list[Picture]:
     """People, samples, emotions, lost modalities."""
-    names = (run.emotions, run.valence)
+    *names, left_out = _names(run)
+    drawn = drawn_emotions(run)
     kl = window_kl(run.reported, run.predicted)
     samples = [
-        results.Sample(f"{what}, KL {kl[row]:.3f}\n{run.id[row]}", run.reported[row], run.predicted[row])
+        results.Sample(
+            f"{what}, KL {decimal(kl[row], 3)}\n{run.id[row]}",
+            run.reported[row][drawn],
+            run.predicted[row][drawn],
+        )
         for what, row in best_typical_worst(run).items()
     ]
     mean = run.baselines.get("train_mean")
-    of_mean = None if mean is None else results.emotion_errors(run.reported, mean, run.subject)
-    errors = results.emotion_errors(run.reported, run.predicted, run.subject)
+    of_mean, errors = (
+        None if x is None else results.emotion_errors(run.reported[:, drawn], x[:, drawn], run.subject)
+        for x in (mean, run.predicted)
+    )
     figures = [
         (
             "people",
@@ -104,13 +112,13 @@ def draw_results(run: RunFiles) -> list[Picture]:
         (
             "samples",
             "Best, typical and worst",
-            "Predicted and reported shares of three test windows.",
+            f"Predicted and reported shares of three test windows.{left_out}",
             results.distribution_bars(samples, *names),
         ),
         (
             "emotions",
             "Which emotions are hard",
-            "Mean absolute error of each emotion's share, over windows, then over people.",
+            f"Mean absolute error of each emotion's share, over windows, then over people.{left_out}",
             results.error_per_emotion(errors, of_mean, *names),
         ),
     ]
@@ -134,33 +142,35 @@ def _ranks(run: RunFiles) -> Figure:
     names = [row["method"] for row in run.ranking]
     letters = dict.fromkeys(letter for row in run.ranking for letter in row["groups"])
     groups = [[row["method"] for row in run.ranking if letter in row["groups"]] for letter in letters]
-    return critical_difference(names, [float(row["mean_rank"]) for row in run.ranking], groups)
+    rank = [float(row["mean_rank"]) for row in run.ranking]
+    return critical_difference(names, rank, groups)
 
 
 def draw_memory(run: RunFiles, method: str = "pca") -> list[Picture]:
     """Co-occurrence, prototypes placed by `method` (`prototype_places`), what the fusion recalled."""
-    names, maps = (run.emotions, run.valence), cooccurrences(run)
+    maps, drawn = cooccurrences(run), drawn_emotions(run)
+    *names, left_out = _names(run)
+    references = [name for name in maps if name in TRUTHS]
     figure = memory_plots.cooccurrence_maps(
-        maps, *names, references=[name for name in maps if name in TRUTHS]
+        maps, run.emotions, run.valence, references=references, shown=drawn
     )
     caption = (
         "Bright: together more often than if independent; dark: less often. Emotions of one valence stand "
-        "together. r compares the pairs of different emotions."
+        f"together. r compares the pairs of different emotions.{left_out}"
     )
     figures = [("cooccurrence", "Which emotions go together", caption, figure)]
     if run.memory is not None:
         places = memory_plots.prototype_places(run.memory.bank, method)
-        drawn = memory_plots.prototype_map(
-            run.memory.bank, run.memory.usage, *names, places=places, sides=run.sides
-        )
+        bank, usage = run.memory.bank[:, drawn], run.memory.usage[drawn]
+        picture = memory_plots.prototype_map(bank, usage, *names, places=places[:, drawn], sides=run.sides)
         of_banks = (
             f"{METHODS[method]} of both banks, the behavioural one rotated onto the physiological. A line joins "
             "the two sides of a slot: the shorter, the better they agree."
             if len(run.sides) == 2
             else f"{METHODS[method]} of the {run.sides[0]} bank, the only one."
         )
-        caption = f"{of_banks} Area: the slot's share of its emotion's evidence. First fold."
-        figures.append(("prototypes", "The prototypes", caption, drawn))
+        caption = f"{of_banks} Area: the slot's share of its emotion's evidence. First fold.{left_out}"
+        figures.append(("prototypes", "The prototypes", caption, picture))
     if run.inspection is not None and run.inspection.association.any():
         share = run.inspection.association.mean(0)
         share = share / np.maximum(share.sum((0, 2), keepdims=True), 1e-12)
@@ -180,9 +190,13 @@ def draw_training(run: RunFiles) -> list[Picture]:
         Picture("curves", "Learning curves", "Thin: one fold; bold: mean over folds.", to_svg(curves))
     ]
     if run.history is not None:
+        drawn = drawn_emotions(run)
+        *names, left_out = _names(run)
         caption = (
-            "Left: how far prototypes move within an epoch. Right: which slots an emotion uses. First fold."
+            "Left: how far prototypes move within an epoch. Right: which slots an emotion uses. "
+            f"First fold.{left_out}"
         )
-        history = memory_plots.slot_history(*run.history, run.emotions, run.valence)
+        epoch, drift, usage = run.history
+        history = memory_plots.slot_history(epoch, drift[:, drawn], usage[:, drawn], *names)
         pictures.append(Picture("history", "The memory over training", caption, to_svg(history)))
     return pictures

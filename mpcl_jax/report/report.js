@@ -14,6 +14,18 @@
     return element;
   };
   const percent = (x) => (100 * x).toFixed(1) + " %";
+  // As number_text.py writes them.
+  const decimal = (x, digits, sign) => {
+    const text = Math.abs(x).toFixed(digits);
+    return (Number(text) === 0 ? "" : x < 0 ? "−" : sign ? "+" : "") + text;
+  };
+  const wide = (letter) => (letter > "\u2e7f" ? 2 : 1);
+  // At most 16 letters, or 8 ideographs, which are twice as wide.
+  function shortened(name) {
+    let room = 16;
+    const letters = [...name], fits = letters.findIndex((letter) => (room -= wide(letter)) < 0);
+    return fits < 0 ? name : letters.slice(0, fits - 1).join("") + "…";
+  }
   const groups = [...new Set(data.valence)];
   const order = data.emotions.map((_, c) => c).sort((a, b) => groups.indexOf(data.valence[a]) - groups.indexOf(data.valence[b]) || a - b);
   const most = Math.max(...data.samples.map((s) => Math.max(...s.reported, ...s.predicted)));
@@ -57,7 +69,7 @@
         svg.append(cell);
       });
       const label = { fill: "currentColor", "font-size": Math.min(11, size * 0.9), "dominant-baseline": "middle" };
-      const short = data.emotions[a].length > 16 ? data.emotions[a].slice(0, 14) + "…" : data.emotions[a];
+      const short = shortened(data.emotions[a]);
       const left = draw("text", { ...label, x: room - 5, y: room + (i + 0.5) * size, "text-anchor": "end" });
       const above = draw("text", { ...label, transform: "translate(" + (room + (i + 0.5) * size) + "," + (room - 5) + ") rotate(-90)" });
       left.textContent = short; above.textContent = short;
@@ -67,13 +79,13 @@
   }
 
   function show(sample) {
-    at("kl").textContent = "KL " + sample.kl.toFixed(4);
+    at("kl").textContent = "KL " + decimal(sample.kl, 4);
     bars(sample);
     map(sample);
     const list = (id, lines) => at(id).replaceChildren(...(lines.length ? lines : ["not recorded"]).map((line) => make("li", line)));
     list("recalled", sample.recalled.map((x) => percent(x[3]) + " " + x[1] + " " + x[2] + ", " + x[0]));
     list("sides", data.sides.map((side, g) => percent(sample.sides[g]) + " " + side));
-    list("worth", sample.worth.map((x) => (x[1] >= 0 ? "+" : "−") + Math.abs(x[1]).toFixed(4) + " " + x[0]));
+    list("worth", sample.worth.map((x) => decimal(x[1], 4, true) + " " + x[0]));
   }
 
   const subject = at("subject"), chosen = at("window");
@@ -81,7 +93,7 @@
   subjects.forEach((name, i) => { const option = make("option", name); option.value = i; subject.append(option); });
   function fill() {
     const mine = data.samples.map((s, i) => [s, i]).filter((pair) => pair[0].subject === subjects[subject.value]);
-    chosen.replaceChildren(...mine.map(([s, i]) => { const option = make("option", s.id + " · KL " + s.kl.toFixed(3)); option.value = i; return option; }));
+    chosen.replaceChildren(...mine.map(([s, i]) => { const option = make("option", s.id + " · KL " + decimal(s.kl, 3)); option.value = i; return option; }));
     show(data.samples[chosen.value]);
   }
   subject.addEventListener("change", fill);
