@@ -64,7 +64,8 @@ FOLDS = [
     Defect("train/epoch.py", "jnp.isfinite(kl) & (kl < ", "jnp.isfinite(kl) & (kl > ", RUN),
     Defect("train/epoch.py", "jnp.isfinite(kl) & (kl < ", "(kl < ", PROTECTION),
     Defect("train/epoch.py", "jnp.where(real, per_row, 0.0)", "per_row", PROTECTION),
-    Defect("train/epoch.py", "(x[chosen] - fold.mean[m][None])", "x[chosen]", EPOCH),
+    Defect("train/epoch.py", "(known - fold.mean[m][None])", "known", EPOCH),
+    Defect("train/epoch.py", "fold.median[m][None], x)", "fold.mean[m][None], x)", EPOCH),
     Defect("train/epoch.py", "jnp.where(made, values, 0.0)", "values", PROTECTION),
     Defect("train/epoch.py", "-1 - guard.skipped[-1]", "-1", PROTECTION),
 ]

@@ -149,6 +149,24 @@ def test_a_run_refuses_one_person_under_two_names(clean, tmp_path):
         pipeline.load(settings)
 
 
+def test_a_run_notes_what_is_missing_and_what_is_constant(clean, tmp_path):
+    shutil.copytree(clean["folder"], tmp_path / "data")
+    for file in (tmp_path / "data").glob("*.npz"):
+        with np.load(file) as held:
+            arrays = dict(held)
+        arrays["face"][0, 2], arrays["face"][:, 5] = np.nan, 7.0
+        np.savez(file, **arrays)
+    loaded = pipeline.load(DataConfig(kind="folder", path=str(tmp_path / "data")))
+    assert loaded.present["face"].sum() == 57  # one window a subject is absent, as in the clean data
+    assert loaded.notes[0].startswith(
+        "face: 3 of 399 values are missing, in 3 of 57 windows; each is replaced"
+    )
+    assert (
+        loaded.notes[1].startswith("face: 1 of 7 features have one value")
+        and "(feature 5)" in loaded.notes[1]
+    )
+
+
 def test_a_run_tells_rounding_to_float32_from_one_subject_under_two_names(clean, tmp_path):
     shutil.copytree(clean["folder"], tmp_path / "data")
     for file in (tmp_path / "data").glob("*.npz"):

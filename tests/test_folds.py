@@ -1,5 +1,7 @@
 """An epoch takes every training row once, normalised, in an order and with chances of its own, and no other row."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,10 +10,10 @@ from run_fixture import tiny_config
 from tiny_model import SPEC, tiny
 
 from mpcl_jax.batch import Recordings
-from mpcl_jax.data.normalise import Normalisation, apply_normalisation, fit_normalisation
+from mpcl_jax.data.normalise import Normalisation, apply_normalisation, fit_normalisation, notes_on_fold
 from mpcl_jax.data.protocols import Fold
 from mpcl_jax.train import epoch as epoch_module
-from mpcl_jax.train import folds
+from mpcl_jax.train import folds, loop
 from mpcl_jax.train.devices import make_mesh
 from mpcl_jax.train.state import Guard, Training, TrainState
 
@@ -101,3 +103,12 @@ def test_the_device_normalises_as_the_host_does():
         == expected[0, 0, 1]
         == pytest.approx(float(np.median(expected[TRAIN[1:], 0, 1])), abs=1e-5)
     )
+
+
+def test_what_is_constant_in_a_training_part_alone_is_said_there(capsys):
+    constant = NORM._replace(std={m: np.full_like(x, np.inf) for m, x in NORM.std.items()})
+    notes = notes_on_fold(constant)
+    run = SimpleNamespace(recordings=SimpleNamespace(notes=notes[1:]))  # the others are constant everywhere
+    loop._tell_constant(run, [SimpleNamespace(fold=SimpleNamespace(name="fold 1 of 2"), norm=constant)])
+    assert len(notes) == len(SPEC.shapes)
+    assert capsys.readouterr().out == f"note   fold 1 of 2, training part: {notes[0]}\n"
