@@ -264,6 +264,9 @@ def test_values_that_no_method_could_use_are_refused_by_name(value, said):
     with pytest.raises(DataFileError) as caught:
         check_recordings(with_column(x), "fake")
     assert "signals['eda']" in str(caught.value) and said in str(caught.value)
+    for normaliser in (fit_normalisation, standardise_per_subject):
+        with pytest.raises(DataFileError, match="eda: token 0, feature 0 is .*allowed: up to"):
+            normaliser(with_column(x))
 
 
 def test_a_present_window_holds_a_number_and_an_absent_one_zeros():

@@ -6,6 +6,7 @@ from functools import partial
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from run_fixture import quick_options, quickly_prepared, tiny_config
 
@@ -13,6 +14,7 @@ from mpcl_jax import predict as module
 from mpcl_jax.batch import DataFileError, take
 from mpcl_jax.data.normalise import standardise_per_subject
 from mpcl_jax.predict import bucket, open_model, predict
+from mpcl_jax.train.checkpoint import read_normalisation
 from mpcl_jax.train.loop import train_folds
 
 
@@ -145,6 +147,17 @@ def test_a_missing_feature_is_the_median_of_the_training_part(finished):
     without = {m: x for m, x in signals.items() if m != "gsr"}
     nothing = predict(model, signals | {"gsr": np.full_like(signals["gsr"], np.nan)})
     np.testing.assert_array_equal(nothing, predict(model, without))
+
+
+def test_a_run_of_a_version_that_kept_no_median_takes_the_mean(finished, tmp_path):
+    _, _, model = finished
+    norm = model.normalisation
+    with ocp.StandardCheckpointer() as writer:
+        writer.save(tmp_path / "normalisation", {"mean": norm.mean, "std": norm.std})
+    kept = read_normalisation(tmp_path)
+    for m in norm.mean:
+        np.testing.assert_array_equal(kept.mean[m], norm.mean[m])
+        np.testing.assert_array_equal(kept.median[m], norm.mean[m])
 
 
 def test_features_without_tokens_are_one_token(finished):
