@@ -1,6 +1,7 @@
 """The stdout and stderr of a command, whatever the shell, a notebook or a pipe made of them."""
 
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -66,8 +67,11 @@ class _Channel(io.FileIO):
             while (taken := super().write(data)) is None:  # full, and set not to wait
                 os.set_blocking(self.fileno(), True)
             return taken
-        except OSError:
+        except OSError as error:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())  # also for libraries, and for processes that are started later
             os.close(nowhere)
+            if error.errno != errno.EPIPE:  # a reader that goes away wants no more
+                lost = f"warning: output cannot be written ({error.strerror}); the rest of it is lost"
+                print(lost, file=sys.stderr, flush=True)
             return len(data)

@@ -78,6 +78,17 @@ def test_a_reader_that_goes_away_ends_nothing(monkeypatch, pipe):
     assert ended.returncode == 0
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_output_that_is_lost_on_a_full_disk_is_told_once(monkeypatch, capsys):
+    with open("/dev/full", "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        with any_output():
+            for _ in range(3):
+                print("x", flush=True)
+    said = capsys.readouterr().err
+    assert said == "warning: output cannot be written (No space left on device); the rest of it is lost\n"
+
+
 CLOSED = """
 import sys
 from mpcl_jax.output import any_output

@@ -76,13 +76,17 @@ def test_devices_that_are_not_there_are_one_line(monkeypatch, error, words):
     def fail():
         raise error
 
+    monkeypatch.delenv("JAX_PLATFORM_NAME", raising=False)
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
     monkeypatch.setattr(surroundings.jax, "devices", fail)
     with pytest.raises(ConfigError) as caught:
         settle()
     said = str(caught.value)
-    assert said.startswith("JAX_PLATFORMS = 'cuda': ") and "\n" not in said
-    assert words in said and "unset JAX_PLATFORMS or set it to cpu" in said
+    assert said.startswith("JAX_PLATFORMS = 'cuda' cannot be used (") and "\n" not in said
+    assert words in said and "unset JAX_PLATFORMS" in said
+    monkeypatch.delenv("JAX_PLATFORMS")
+    with pytest.raises(ConfigError, match="no device can be used .*set JAX_PLATFORMS=cpu"):
+        settle()
 
 
 def test_flags_that_xla_does_not_know_are_refused(monkeypatch):

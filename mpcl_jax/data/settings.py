@@ -83,7 +83,8 @@ class DataConfig:
     modalities: tuple[str, ...] = setting((), each(WORD))
     # Standardise each person's features with that person's whole recording, no labels; every output names it.
     per_subject_standardise: bool = setting(False, SWITCH)
-    # Where converted recordings are kept; "" = the user's cache folder.
+    # Where converted recordings are kept; "" = the user's cache folder. Where it cannot be written they are
+    # computed anew in each run.
     cache: str = setting("", PATH)
     simulate: SimulateConfig = part(SimulateConfig)
     dmer: DmerConfig = part(DmerConfig)

@@ -38,6 +38,7 @@ PINNED = {
     "jax_thread_guard": False,
     "jax_no_tracing": False,
     "jax_no_execution": False,
+    "jax_raise_persistent_cache_errors": False,
 }
 
 
@@ -96,10 +97,10 @@ def _require_devices() -> None:
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # JAX asserts where CUDA is asked for and not installed
-        said = " ".join(str(error).split()) or "no such backend is installed"
-        wanted = os.environ.get("JAX_PLATFORMS") or os.environ.get("JAX_PLATFORM_NAME")
-        ask = f"JAX_PLATFORMS = {wanted!r}" if wanted else "the devices of this machine"
+        said = " ".join(str(error).split())[:300] or "no such backend is installed"
+        name = next((x for x in ("JAX_PLATFORMS", "JAX_PLATFORM_NAME") if os.environ.get(x)), "")
+        what = f"{name} = {os.environ[name]!r} cannot be used" if name else "no device can be used"
         raise ConfigError(
-            f"{ask}: JAX cannot use this ({said[:300]}); unset JAX_PLATFORMS or set it to cpu, or install what the "
-            "device needs (pip install 'mpcl-jax[cuda]' or 'mpcl-jax[tpu]') and end other programs that hold it"
+            f"{what} ({said}); {f'unset {name}' if name else 'set JAX_PLATFORMS=cpu'}, or install what the device "
+            "needs (pip install 'mpcl-jax[cuda]' or 'mpcl-jax[tpu]') and end other programs that hold it"
         ) from error
