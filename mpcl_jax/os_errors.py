@@ -18,7 +18,7 @@ REMEDIES = {
     errno.ESTALE: "the network disk was mounted anew or its server replaced: mount it again",
     errno.EMFILE: "this process has too many open files: raise the limit (ulimit -n)",
     errno.ENFILE: "the machine has too many open files: end other programs",
-    errno.ENOENT: "the folder is gone: was it moved, deleted or unmounted?",
+    errno.ENOENT: "the folder is not there: make it, or mount its disk again",
     errno.ENOTDIR: "a part of the path is a file, not a folder: choose another path",
     errno.EISDIR: "there is a folder of this name: choose another path",
     errno.EEXIST: "there is something else of this name: choose another path",

@@ -23,8 +23,8 @@ def user_path(text: str | os.PathLike, option: str = "") -> pathlib.Path:
     """The path that a user means by `text`, which was given as `option`, e.g. "--workdir". It need not exist.
 
     A leading `~` or `~name` becomes the home folder; `./~` is a folder of that name. What would be taken for a home
-    folder or an option by whoever reads it next becomes absolute. Raises DataFileError in one line
-    for a URL, an unknown home folder, and a path that is no UTF-8 text, as it could not be written into a result.
+    folder or an option by whoever reads it next becomes absolute. Raises DataFileError, in one line, for a URL, an
+    unknown home folder, and a path that is no UTF-8 text, as it could not be written into a result.
     """
     given = os.fspath(text)
     name = f"{option} {as_text(given)}".strip()

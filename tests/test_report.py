@@ -275,6 +275,14 @@ def test_the_commands_work_with_jax_hidden(healthy, tmp_path):
     "arguments, said",
     [
         (["nowhere"], "nowhere/data.json: does not exist: no run, or not finished; start its command again"),
+        (
+            ["gs://bucket/run"],
+            "gs://bucket/run: is a URL; give a path of this machine, e.g. where the bucket is mounted",
+        ),
+        (
+            ["healthy", "--output", "gone/x.html"],
+            "--output gone/x.html: there is no folder gone; make it first",
+        ),
         (["healthy", "--prototypes", "umap"], "method = 'umap': needs `pip install mpcl-jax[umap]`"),
     ],
 )

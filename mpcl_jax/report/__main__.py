@@ -32,6 +32,8 @@ def main() -> None:
     try:
         usual = "comparison.html" if several else user_path(asked.run[0]) / "report.html"
         file = user_path(asked.output or usual, "--output" if asked.output else "")
+        if asked.output and not file.parent.is_dir():
+            raise ConfigError(f"--output {file}: there is no folder {file.parent}; make it first")
         runs = [read_run(folder) for folder in asked.run]
         write_page(file, comparison_page(runs) if several else run_page(runs[0], asked.prototypes))
     except (ConfigError, DataFileError, StorageError) as mistake:
