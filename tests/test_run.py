@@ -518,6 +518,7 @@ def test_without_a_terminal_progress_is_a_few_lines(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == LINES_PER_FOLD
     assert lines[-1].startswith("fold 1 of 2  epoch 40/40  loss 1.0000  validation KL 0.5000")
+    assert lines[-1].endswith(" 0 s of its training left")
 
 
 def test_tensorboard_that_is_not_installed_is_a_sentence(tmp_path, monkeypatch):
@@ -546,3 +547,9 @@ def test_tensorboard_files_lie_in_the_run(tmp_path):
 def test_a_fold_says_where_it_begins(done, again, says, capsys):
     announce("fold 1 of 2", "P01", done, again)
     assert capsys.readouterr().out == says
+
+
+@pytest.mark.parametrize("only, said", [((), "3 fold(s), man"), ((0,), "1 fold(s), the others left out by")])
+def test_the_terminal_names_left_out_folds(tmp_path, capsys, only, said):
+    experiment.describe(prepare(tiny_config(protocol__only=only), tmp_path))
+    assert said in capsys.readouterr().out
