@@ -221,6 +221,18 @@ def test_what_the_run_refuses_is_named_and_copies_are_compared_as_the_run_does(c
     assert [fault.what for fault in found] == [f"holds the same signals as {tmp_path / 'data' / 'anna.npz'}"]
 
 
+def test_numbers_that_float32_makes_equal_are_rounding_and_not_one_subject(clean, tmp_path):
+    def seconds(root):
+        for number, name in enumerate(("anna", "ben", "carla")):
+            held = dict(np.load(root / f"{name}.npz"))
+            face = 1.7e9 + np.arange(20 * 7.0).reshape(20, 7) % 5 + number / 8
+            ecg = 1.7e9 + np.arange(20 * 32 * 2.0).reshape(20, 32, 2) % 5 + number / 8
+            np.savez(root / f"{name}.npz", **held | {"face": face, "ecg": ecg})
+
+    found = spoilt(clean, tmp_path, "folder", seconds)
+    assert len(found) == 3 and all("rounding of float32" in fault.what for fault in found)
+
+
 def test_files_that_are_not_read_sessions_and_spellings_are_named(clean, tmp_path):
     def change(root):
         (root / "sub").mkdir()

@@ -62,7 +62,8 @@ def examine(root: str) -> Examined:
         for m in names:
             shapes[m].setdefault(held[m].shape[1:], file)
         absent.update(m for m in (meta.groups if meta else ()) if m not in held)
-        prints[str(file)] = _print_of(subject.signals if subject else {m: held[m] for m in names}, meta)
+        numbers = subject.signals if subject else {m: held[m] for m in names if held[m].dtype.kind in "biuf"}
+        prints[str(file)] = _print_of(numbers, meta)
         labels = held.get("labels", np.empty(0))
         rows += len(labels) if labels.ndim else 0
         if labels.ndim == 2 and labels.dtype.kind in "biuf" and len(labels):
@@ -84,15 +85,18 @@ def examine(root: str) -> Examined:
 
 
 def _print_of(signals: dict[str, np.ndarray], meta: Meta | None) -> str:
-    """The print of the numbers as a run sees them, in float32; "" where there are none of the subject's own."""
+    """The print of the numbers of the subject; "" where there are none.
+
+    Of an accepted file they are those of a run, in float32. Others are compared as they are: float32 may have made
+    them equal, which is another issue.
+    """
     of_stimulus = meta.of_stimulus if meta else ()
-    with np.errstate(over="ignore"):
-        numbers = [
-            x.astype(np.float32).reshape(len(x), -1)
-            for m, x in signals.items()
-            if m not in of_stimulus and x.ndim and x.size and x.dtype.kind in "biuf"
-        ]
-    return print_of(numbers) if numbers else ""
+    own_numbers = [
+        x.astype(np.float64).reshape(len(x), -1)
+        for m, x in signals.items()
+        if m not in of_stimulus and x.ndim and x.size
+    ]
+    return print_of(own_numbers) if own_numbers else ""
 
 
 def _is_signal(key: str) -> bool:
