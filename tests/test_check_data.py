@@ -73,6 +73,15 @@ def test_nothing_is_said_of_clean_data(clean, name):
     assert examined.summary.people == people[name] and examined.summary.windows > 0
 
 
+def test_missing_values_are_no_issue_since_a_run_replaces_them(clean, tmp_path):
+    shutil.copytree(clean["folder"], tmp_path / "data")
+    with np.load(tmp_path / "data" / "ben.npz") as held:
+        arrays = dict(held)
+    arrays["ecg"][5, 3:9] = np.nan
+    np.savez(tmp_path / "data" / "ben.npz", **arrays)
+    assert not check_data.examine(str(tmp_path / "data"), "folder").faults
+
+
 def test_every_fault_of_a_data_set_is_named_at_once(clean, tmp_path):
     root = tmp_path / "data"
     shutil.copytree(clean["folder"], root)

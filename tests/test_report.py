@@ -19,6 +19,7 @@ from finished_run import HOSTILE, write_run
 from configs import dataset
 from mpcl_jax import experiment
 from mpcl_jax.batch import DataFileError
+from mpcl_jax.benchmark import table_text
 from mpcl_jax.config import resolve
 from mpcl_jax.data.pipeline import load
 from mpcl_jax.data.protocols import make_split, row_ids
@@ -157,7 +158,9 @@ def test_the_page_says_all_that_the_table_says(healthy, tmp_path):
     folder = shutil.copytree(healthy[0], tmp_path / "run")
     table = folder / "table.md"
     table.write_text(table.read_text() + "\nYes: p below .05, corrected by Holm.\n\n*note*\n\n`command`\n")
-    assert read_run(folder).caption.endswith("Split abc. Yes: p below .05, corrected by Holm.")
+    caption = read_run(folder).caption
+    assert "Split abc. " in caption and table_text.RULE in caption
+    assert caption.endswith("Yes: p below .05, corrected by Holm.")
 
 
 def test_every_number_below_zero_has_the_same_minus_sign(healthy):

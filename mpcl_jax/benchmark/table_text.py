@@ -12,6 +12,10 @@ from mpcl_jax.number_text import decimal
 from mpcl_jax.settings import ORACLES
 
 LEAKY = "LEAKY"
+RULE = (
+    "Yes and no need a corrected p below .05 (Holm, all comparisons in this table but oracles), a p below .05 where "
+    "differences may be skewed, and an interval on one side of 0: docs/evaluation.md."
+)
 HEADS = {
     "chebyshev": "Chebyshev ↓",
     "clark": "Clark ↓",
@@ -37,7 +41,7 @@ def to_markdown(table: Table, *, title: str = "Results") -> str:
         first, *others = (text.rjust(width) for text, width in zip(cell, widths, strict=True))
         lines.append("| " + " | ".join([first.strip().ljust(widths[0]), *others]) + " |")
     answers = [f"- {line}" for line in verdict(table).splitlines()]
-    return "\n".join([*lines, "", _caption(table), "", *answers]) + "\n"
+    return "\n".join([*lines, "", _caption(table), "", RULE, "", *answers]) + "\n"
 
 
 def to_csv(table: Table, *, command: str, commit: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mpcl_jax.batch import LARGEST_VALUE
 from mpcl_jax.data import folder as own
 from mpcl_jax.data.faults import (
     CHECK_SENSOR,
@@ -195,18 +196,18 @@ def _signal_faults(file: Path, m: str, x: np.ndarray, present: np.ndarray, meta:
         return [Fault(str(file), m, what, LEFT_OUT)]
     x = x.reshape(len(x), -1, x.shape[-1])[present]
     faults = []
-    with np.errstate(over="ignore"):
-        bad = ~np.isfinite(x.astype(np.float32)).all((1, 2))
+    bad = (np.abs(x) > LARGEST_VALUE).any((1, 2))  # NaN is a missing value, which a run replaces
     rows = np.zeros(len(present), bool)
     rows[np.flatnonzero(present)[bad]] = True
-    faults += row_fault(file, m, rows, "is not a finite float32", f"set {PRESENT}{m} to 0 in these rows")
+    what = f"holds a number beyond {LARGEST_VALUE:g}"
+    faults += row_fault(file, m, rows, what, f"write NaN there, or set {PRESENT}{m} to 0 in these rows")
     rate = meta.rates.get(m) if meta else None
     if rate and not np.isnan(meta.window_seconds) and abs(x.shape[1] - rate * meta.window_seconds) > 1:
         what = f"has {x.shape[1]} samples a window, {rate:g} Hz for {meta.window_seconds:g} s do not fit"
         faults.append(
             Fault(str(file), m, what, "correct 'rate' or 'window_seconds' in meta.json, or resample")
         )
-    x = x[~bad]
+    x = x[~bad & np.isfinite(x).all((1, 2))]
     if not len(x):
         return faults
     if rate and x.shape[1] > 1:  # samples in time
