@@ -15,6 +15,7 @@ from tiny_model import (
     SPEC,
     all_finite,
     changed,
+    memory,
     quick_jit,
     same_bits,
     tiny,
@@ -244,6 +245,21 @@ def test_a_dead_slot_of_a_data_set_with_one_group_gets_a_sample():
     dead = found.state.prototypes._replace(usage=usage, bank=opposite, mass=np.ones((1, 4, 2), np.float32))
     after, _ = found.step(found.state._replace(prototypes=dead), found.batch, KEY)
     assert (np.asarray(after.prototypes.usage)[:, 1] > 0.03).any()  # the mean usage of the emotion's slots
+
+
+def test_the_memory_holds_no_pair_that_no_subject_reported():
+    """Half of the samples report emotion 0 alone, half 2 alone; mixup makes training samples of both."""
+    config = changed(CONFIG, train={"mixup": 0.4})
+    model, values = tiny(config.model)
+    empty = memory()._replace(mass=np.zeros((2, 4, 2), np.float32))
+    state, optimizer = tiny_state(config, values | {"prototypes": {"memory": empty}})
+    step = quick_jit(make_train_step(model, optimizer, config))
+    batch = tiny_batch(size=6)._replace(labels=np.eye(4, dtype=np.float32)[[0, 2, 0, 2, 0, 2]])
+    for number in range(3):
+        state, _ = step(state, batch, jax.random.fold_in(KEY, number))
+    pairs = np.asarray(state.prototypes.cooccurrence)
+    assert pairs[0, 2] == pairs[2, 0] == 0 and np.diag(pairs)[[0, 2]].sum() == pytest.approx(1)
+    assert not np.asarray(state.prototypes.mass)[:, [1, 3]].any()
 
 
 def test_flat_labels_train_the_model_but_not_the_memory():

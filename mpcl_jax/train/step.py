@@ -36,6 +36,7 @@ def make_train_step(model: MPCL, optimizer, config: Config):
 
     def train_step(state: TrainState, batch: Batch, key, most=jnp.inf):
         mix_key, hide_key, dropout_key = jax.random.split(key, 3)
+        reported = batch.labels
         batch = mix_samples(mix_key, batch, config.train.mixup)
         batch = hide_modalities(hide_key, batch, dict(model.groups), config.train)
 
@@ -52,8 +53,10 @@ def make_train_step(model: MPCL, optimizer, config: Config):
 
         prototypes = state.prototypes
         if prototypes is not None:
+            # By the report of the sample itself, the larger part of a mixture: the memory holds no pair of emotions
+            # that no subject reported together.
             prototypes = update_prototypes(
-                prototypes, output.query, batch.labels, batch.weight, output.present, memory
+                prototypes, output.query, reported, batch.weight, output.present, memory
             )
             if memory.update == "gradient":
                 prototypes = prototypes._replace(bank=unit(params["bank"]))
