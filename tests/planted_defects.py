@@ -42,14 +42,15 @@ STEPS = [
     Defect("train/step.py", "TrainState(state.step + 1,", "TrainState(state.step,", STEP),
     Defect(
         "train/step.py",
-        "batch.labels, batch.weight, output.present",
-        "batch.labels, jnp.ones_like(batch.weight), output.present",
+        "reported, batch.weight, output.present",
+        "reported, jnp.ones_like(batch.weight), output.present",
         STEP,
     ),
+    Defect("train/step.py", "reported, batch.weight", "batch.labels, batch.weight", STEP),
     Defect("train/augment.py", "jnp.where(something, x, batch.present[m])", "x", AUGMENT),
     Defect(
         "train/augment.py",
-        "bernoulli(drop_key, settings.drop_group",
+        "bernoulli(drop_key, drop_group",
         "bernoulli(drop_key, settings.drop_modality",
         AUGMENT,
     ),
@@ -114,7 +115,7 @@ LOOPS = [
         PROTECTION,
     ),
     Defect("train/loop.py", "run.log.drop_after(member.number, done)", "0", RUN),
-    Defect("train/evaluate.py", "np.exp(", "(", RUN),
+    Defect("train/evaluate.py", "from_log_probs(real(", "(real(", RUN),
     Defect("train/run_folder.py", "if change.kind == REFUSED]", "if False]", RUN),
 ]
 CHECKPOINTS = [
