@@ -2,9 +2,10 @@
 
     python -m mpcl_jax.main --config configs/folder.py --config.data.path=my_data
 
-Regularisation and the number of epochs follow the number of training windows ("auto", mpcl_jax/train/sizes.py), and
-a fifth of the subjects of each training part chooses the epoch. So a small study does not overfit: on random reports
-(the example of docs/own_data.md, six subjects) the skill stays near 0, the best possible.
+Dropout and the number of epochs follow the number of training windows ("auto", mpcl_jax/train/sizes.py), and two
+fifths of the subjects of each training part choose the epoch. So a small study does not overfit: on random reports
+(the example of docs/own_data.md, six subjects) the skill stays near 0, the best possible. On ten simulated subjects
+who met eight clips it is 0.42. The settings were chosen on these two data sets.
 
 To leave out one subject at a time: --config.protocol.kind=loso. For stimuli that no training subject has met:
 --config.protocol.kind=subject_x_stimulus. The command line or a copy of this file changes any other setting.
@@ -21,7 +22,7 @@ def get_config():
     config.protocol.folds = 5
     config.protocol.only = ()  # all folds
     # The epoch is chosen on these subjects of the training part, never on tested ones.
-    config.protocol.validation = 0.2
+    config.protocol.validation = 0.4
     config.train.select = "best"
 
     with config.ignore_type():  # a word in the place of a number
@@ -29,6 +30,5 @@ def get_config():
         config.model.dropout = "auto"
     config.model.input_dropout = 0.4
     config.model.width = 32
-    config.train.weight_decay = 0.1
     config.train.learning_rate = 1e-3
     return config

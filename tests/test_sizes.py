@@ -34,13 +34,13 @@ def split(*windows: int) -> Split:
 @pytest.mark.parametrize(
     ("windows", "epochs", "dropout"),
     [
-        ((120,), 20, 0.4),
-        ((400, 5000), 20, 0.4),  # the smallest training part decides
-        ((1600, 2000), 80, 0.2),  # 1600 / 20; .4 * sqrt(400 / 1600)
-        ((10**6,), 200, 0.1),
+        ((120,), 200, 0.4),
+        ((400, 5000), 150, 0.4),  # the smallest training part decides: 60000 / 400
+        ((1600, 2000), 38, 0.2),  # 60000 / 1600; .4 * sqrt(400 / 1600)
+        ((10**6,), 20, 0.1),
     ],
 )
-def test_epochs_grow_and_dropout_falls_with_the_training_windows(windows, epochs, dropout):
+def test_epochs_and_dropout_fall_with_the_training_windows(windows, epochs, dropout):
     config = with_sizes(from_command_line(PRESET, ["--config.data.path=x"]), split(*windows))
     assert (config.train.epochs, config.model.dropout) == (epochs, dropout)
 
@@ -62,9 +62,9 @@ def test_a_run_writes_the_numbers_and_says_which_folds_it_tests(tmp_path):
     model = dataclasses.replace(config.model, dropout=AUTO)
     train = dataclasses.replace(config.train, epochs=AUTO)
     run = prepare(dataclasses.replace(config, model=model, train=train), tmp_path / "run")
-    assert run.config.train.epochs == 20
+    assert run.config.train.epochs == 200
     held = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert held["train"]["epochs"] == 20 and held["model"]["dropout"] == 0.4
+    assert held["train"]["epochs"] == 200 and held["model"]["dropout"] == 0.4
     assert folds_tested(run) == f"tests all folds, {len(run.split.folds)}"
     one = prepare(tiny_config(protocol__only=(1,)), tmp_path / "one")
     assert folds_tested(one) == f"tests only {run.split.folds[1].name} (config.protocol.only)"
@@ -90,4 +90,4 @@ def test_the_preset_neither_overfits_nothing_nor_learns_nothing(tmp_path, data):
     text = (tmp_path / "run" / "table.csv").read_text()
     rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
     skill = {row["method"]: float(row["skill"]) for row in rows}["MPCL"]
-    assert -0.02 <= skill <= 0.05 if data == "documentation" else skill > 0
+    assert -0.02 <= skill <= 0.05 if data == "documentation" else skill > 0.2

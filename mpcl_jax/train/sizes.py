@@ -2,8 +2,8 @@
 
 A config file is read before the recordings, so it cannot compute from them. It says "auto"; the run replaces the word
 when it has loaded the recordings and made the split, and config.json holds the numbers. No label and no signal takes
-part. The numbers for few windows are those of configs/wesad.py (20 epochs, dropout .4); from there epochs grow with
-the windows and dropout falls with their square root.
+part. Epochs fall with the number of windows, so that the number of gradient steps stays about the same; dropout falls
+with the square root of the number of windows.
 """
 
 import dataclasses
@@ -14,8 +14,8 @@ from mpcl_jax.settings import Config
 
 FEW = 400  # training windows up to which the strongest regularisation applies
 DROPOUT = (0.1, 0.4)  # for many windows, for few
-EPOCHS = (20, 200)  # for few windows, for many
-WINDOWS_PER_EPOCH = 20  # windows that add one epoch
+EPOCHS = (20, 200)  # for many windows, for few
+SEEN = 60_000  # windows that a training sees, over all epochs
 
 
 def with_sizes(config: Config, whole: Split) -> Config:
@@ -26,6 +26,6 @@ def with_sizes(config: Config, whole: Split) -> Config:
         share = (FEW / max(windows, FEW)) ** 0.5
         model = dataclasses.replace(model, dropout=round(max(DROPOUT[0], DROPOUT[1] * share), 3))
     if train.epochs == AUTO:
-        epochs = windows // WINDOWS_PER_EPOCH
-        train = dataclasses.replace(train, epochs=min(max(epochs, EPOCHS[0]), EPOCHS[1]))
+        epochs = min(max(round(SEEN / windows), EPOCHS[0]), EPOCHS[1])
+        train = dataclasses.replace(train, epochs=epochs)
     return dataclasses.replace(config, model=model, train=train)
