@@ -33,7 +33,7 @@ EXTREMES = tuple(n.to_bytes(size, order) for n, size, order in [
     (0x7FF0 << 48, 8, "little"), (0xFFF8 << 48, 8, "little"),
 ])  # fmt: skip
 
-META = Meta("", ("a", "b", "c"), ("p", "p", "n"), {"ecg": "physiological"}, {}, float("nan"))
+META = Meta("", ("a", "b", "c"), ("p", "p", "n"), {"ecg": "physiological"}, {}, (), float("nan"))
 
 
 def manifest_recordings() -> Recordings:

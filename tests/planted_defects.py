@@ -130,7 +130,7 @@ CHECKPOINTS = [
     Defect("train/checkpoint.py", "KEPT = 2", "KEPT = 1", CHECKPOINT),
     Defect(
         "train/checkpoint.py",
-        "    os.rename(folder / str(epoch), trash / str(epoch))\n    shutil.rmtree(trash)",
+        "    os.rename(folder / str(epoch), pathlib.Path(tempfile.mkdtemp(dir=folder / TRASH), str(epoch)))",
         "    shutil.rmtree(folder / str(epoch))",
         CHECKPOINT,
     ),
@@ -153,7 +153,7 @@ CHECKPOINTS = [
         CHECKPOINT,
     ),
     Defect("train/sums.py", "if text != body + _seal(body):", "if False:", "tests/test_sums.py"),
-    Defect("train/sums.py", "if name not in wanted:", "if False:", "tests/test_sums.py"),
+    Defect("train/sums.py", "if name not in found:", "if False:", "tests/test_sums.py"),
     Defect("train/sums.py", "if _digest(folder / name) != wanted[name]:", "if False:", "tests/test_sums.py"),
 ]
 MEMORIES = [
@@ -189,8 +189,8 @@ SPLITS = [
     Defect("data/protocols.py", "return train & np.isin(codes,", "return np.isin(codes,", SPLIT),
     Defect(
         "data/protocols.py",
-        '_deal("people", recordings.subject, no_strata, settings.folds, rng)\n    elif',
-        '_deal("people", recordings.trial, no_strata, settings.folds, rng)\n    elif',
+        '_deal("subject", recordings.subject, no_strata, settings.folds, rng)\n    elif',
+        '_deal("subject", recordings.trial, no_strata, settings.folds, rng)\n    elif',
         SPLIT,
     ),
     Defect(

@@ -549,7 +549,7 @@ def test_a_fold_says_where_it_begins(done, again, says, capsys):
     assert capsys.readouterr().out == says
 
 
-@pytest.mark.parametrize("only, said", [((), "3 fold(s), man"), ((0,), "1 fold(s), the others left out by")])
+@pytest.mark.parametrize("only, said", [((), "tests all folds, 3;"), ((0,), "(config.protocol.only);")])
 def test_the_terminal_names_left_out_folds(tmp_path, capsys, only, said):
     experiment.describe(prepare(tiny_config(protocol__only=only), tmp_path))
     assert said in capsys.readouterr().out

@@ -224,7 +224,7 @@ def test_members_of_an_archive_are_never_unpacked_to_disk(tmp_path, name):
 # ---- what importing does ----
 
 WATCH = """
-import os, pkgutil, sys, tempfile
+import os, pathlib, sys, tempfile
 tempfile.gettempdir()  # chex asks for it; Python then tries the folder with a file that it removes
 seen = []
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -241,14 +241,16 @@ def watch(event, args):
 sys.addaudithook(watch)
 import mpcl_jax
 assert not seen, seen
-for module in pkgutil.walk_packages(mpcl_jax.__path__, "mpcl_jax."):
-    if module.name.split(".")[1] in LIGHT:
-        __import__(module.name)
+root = pathlib.Path(mpcl_jax.__path__[0])
+files = sorted(file for file in root.rglob("*.py") if file.name not in ("__init__.py", "__main__.py"))
+names = ["mpcl_jax." + ".".join(file.relative_to(root).with_suffix("").parts) for file in files]
+for name in names:
+    if name.split(".")[1] in LIGHT:
+        __import__(name)
 assert "jax" not in sys.modules
 assert not seen, seen
-for module in pkgutil.walk_packages(mpcl_jax.__path__, "mpcl_jax."):
-    if not module.name.endswith("__main__"):
-        __import__(module.name)
+for name in names:
+    __import__(name)
 assert {"jax", "mpcl_jax.experiment", "mpcl_jax.train.checkpoint"} <= sys.modules.keys()
 # Matplotlib, which draws reports, makes its own two folders.
 seen = [(event, args) for event, args in seen if not (event == "os.mkdir" and "matplotlib" in args)]
