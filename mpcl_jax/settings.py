@@ -32,7 +32,7 @@ QUICK_BASELINES = (
     *("knn", "ridge", "sa_bfgs", "late_fusion", "extra_trees", "mlp"),
 )
 BASELINES = (*QUICK_BASELINES, "emotion_dict", "helo")
-# Told the true stimulus of each window: an upper bound, listed apart and never the best baseline.
+# Given the true stimulus of each window: an upper bound, listed apart and never the best baseline.
 ORACLES = ("stimulus_mean",)
 
 

@@ -181,7 +181,7 @@ def test_an_oracle_is_no_baseline_and_stands_apart():
     made = table([*ladder(), Result("stimulus_mean", rows(*[0.49] * 9), SPLIT)])
     assert made.rows[-1].method == "stimulus_mean"
     assert [answer.opponent for answer in made.verdicts] == ["train_mean", "ridge"]
-    assert "stimulus mean: an oracle, which is told the true stimulus of each window" in to_markdown(made)
+    assert "stimulus mean: an oracle, given the true stimulus of each window" in to_markdown(made)
     # It is not in the correction either: the same p with and without it.
     assert made.verdicts == table(ladder()).verdicts
 
