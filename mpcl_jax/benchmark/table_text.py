@@ -133,7 +133,7 @@ def _caption(table: Table) -> str:
     if table.subjects < FEWEST:
         text += ", which says nothing about other people"
     if oracles := [spoken(row.method) for row in table.rows if row.method in ORACLES]:
-        text += f". {', '.join(oracles)}: an oracle, given the true stimulus of each window: an upper bound, not a baseline"
+        text += f". {', '.join(oracles)}: an oracle, given the true stimulus of each window; an upper bound"
     if table.leaky:
         text += (
             f". {LEAKY}: windows of the tested trials were trained on, so these are no results for new data"
