@@ -160,7 +160,8 @@ def picture_of(found: dict[str, Found], label: str) -> Figure:
     """A line per comparison, with its interval; `label` says what the axis is."""
     compared = [x.comparison for x in found.values()]
     ends = ([x._asdict()[field] for x in compared] for field in ("difference", "low", "high"))
-    return differences(list(found), *ends, label=label)
+    significant = [x.decision.verdict != NOT_SIGNIFICANT for x in found.values()]
+    return differences(list(found), *ends, significant, label=label)
 
 
 def to_latex(found: dict[str, Found], title: str, over: str) -> str:
@@ -170,9 +171,7 @@ def to_latex(found: dict[str, Found], title: str, over: str) -> str:
         star = "" if decision.verdict == NOT_SIGNIFICANT else "$^{*}$"
         number = f"{tex(short(x.difference, sign=True))}{star}"
         body.append([tex(name), number, tex(interval(x.low, x.high).strip() or "-")])
-    caption = (
-        f"{tex(title)}. KL minus KL of {METHOD}, mean over {tex(over)}. $^{{*}}$ $p < .05$, {CORRECTED}."
-    )
+    caption = f"{tex(title)}. KL minus KL of {METHOD}, mean over {tex(over)}. $^{{*}}$ significant, $p$ {CORRECTED}."
     return booktabs("lrr", ["changed", "KL", r"95\,\%"], body, caption)
 
 

@@ -41,6 +41,7 @@ from mpcl_jax.train.folds import device_rows
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.progress import MetricsLog
 from mpcl_jax.train.run import Run, prepare
+from mpcl_jax.train.storage import make_folder, write_text
 from mpcl_jax.train.surroundings import pin_settings
 
 RESULTS = pathlib.Path(__file__).parent / "results"
@@ -231,11 +232,11 @@ def to_text(lines: list[list], few: dict[int, dict[str, tuple[float, float, floa
 
 def write_results(name: str, lines: list[list], few: dict, made_by: str) -> str:
     """Writes both files, again after every part, and returns the text."""
-    RESULTS.mkdir(exist_ok=True)
     text = to_text(lines, few, made_by)
-    (RESULTS / f"{name}.md").write_text(text)
+    make_folder(RESULTS)
+    write_text(RESULTS / f"{name}.md", text)
     rows = ["signals,method,data_sets,better,worse,allowed", *(",".join(map(str, line)) for line in lines)]
-    (RESULTS / f"{name}.csv").write_text("\n".join([f"# {made_by}", *rows]) + "\n")
+    write_text(RESULTS / f"{name}.csv", "\n".join([f"# {made_by}", *rows]) + "\n")
     return text
 
 

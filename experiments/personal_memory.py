@@ -31,8 +31,8 @@ from mpcl_jax.data.npz_reader import parse_npz
 from mpcl_jax.environment import code_version
 from mpcl_jax.inspection.run_files import join_folds, read_json
 from mpcl_jax.inspection.tested import Tested, read_tested
-from mpcl_jax.metrics import scores
-from mpcl_jax.model.personal_memory import FLOOR, adapt, write_trials
+from mpcl_jax.metrics import SMALLEST_SHARE, scores
+from mpcl_jax.model.personal_memory import adapt, write_trials
 from mpcl_jax.output import any_output
 from mpcl_jax.paths import shell_command
 from mpcl_jax.settings import Config
@@ -86,7 +86,7 @@ def after(run: Answers, predicted, written: int, most: int, query, beta: float) 
     `query` [P, G, D] of every window is what the memory is asked with, `beta` its inverse temperature, 0 = the mean.
     """
     found = {}
-    log_probs = np.log(np.maximum(predicted, FLOOR))
+    log_probs = np.log(np.maximum(predicted, SMALLEST_SHARE))
     for person in dict.fromkeys(run.tested.subject.tolist()):
         own = np.flatnonzero(run.tested.subject == person)
         trials = list(dict.fromkeys(run.tested.trial[own].tolist()))

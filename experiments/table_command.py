@@ -29,7 +29,7 @@ from mpcl_jax.train.storage import make_folder, replacing, write_text
 from mpcl_jax.train.surroundings import settle
 
 RESULTS = pathlib.Path(__file__).resolve().parent / "results"
-# A config may run one fold of several, for speed; a table tests everybody, unless the command line says otherwise.
+# A config may run one fold of several, for speed; a table tests all subjects, unless the command line says otherwise.
 EVERY_FOLD = "--config.protocol.only=()"
 
 

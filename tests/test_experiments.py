@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from table_fixture import ROOT, config_file, made
 
+from mpcl_jax.benchmark import table_text
+from mpcl_jax.benchmark.leaderboard import Result, make_table
 from mpcl_jax.benchmark.pieces import ground_of
 from mpcl_jax.benchmark.statistics import NOT_SIGNIFICANT, WORSE, Comparison, Decision
 from mpcl_jax.config import ConfigError, default, resolve
@@ -24,6 +26,7 @@ import compared
 import method_study
 import missing_modality
 import sensitivity
+import series
 import table_command
 
 FILES = {"ablation": ("_statistics.tex", "_pairs.csv"), "sensitivity": (".tex",), "learning_curve": (".tex",)}
@@ -219,9 +222,22 @@ def test_latex_marks_what_is_significant():
     assert lines[6] == r"  a\_b = 1 & +.0100$^{*}$ & [.0050, .0150] \\"
     assert lines[7] == r"  c & $-$.0010 & [$-$.0020, $-$.0001] \\"
     assert (
-        r"\caption{Data: 50 \%. KL minus KL of MPCL, mean over 10 subjects. $^{*}$ $p < .05$, Holm"
+        r"\caption{Data: 50 \%. KL minus KL of MPCL, mean over 10 subjects. $^{*}$ significant, $p$ Holm"
         in lines[-2]
     )
+
+
+def test_an_oracle_is_neither_bold_nor_corrected_for():
+    share = np.full(8, 0.5)
+    near, nearer = share - 0.1 - 0.01 * np.arange(8), share - 0.05
+    predicted = {"train_mean": share - 0.2, "MPCL": near, "stimulus_mean": nearer}
+    results = [Result(name, np.stack([x, 1 - x], 1), "ab" * 32) for name, x in predicted.items()]
+    who = np.array([f"S{i}" for i in range(8)])
+    table = make_table(results, np.full((8, 2), 0.5), who, who, "ab" * 32, leaky=False)
+    latex = series.to_latex([series.Case("all", table)], "left", "Data")
+    best = next(row for row in table.rows if row.method == "MPCL").mean["kl"]
+    assert latex.count("textbf") == 1 and f"\\textbf{{{table_text.short(best)}}}" in latex
+    assert list(compared.against_mpcl(table)) == ["train_mean"]
 
 
 def test_windows_are_averaged_within_their_trial_and_fold_in_the_order_of_time():

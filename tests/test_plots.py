@@ -285,11 +285,11 @@ def test_only_the_shown_emotions_are_drawn_and_their_lift_is_that_of_all():
     assert cells[0, 1] == expected[2, 1] and cells[1, 0] == expected[1, 2]
 
 
-def test_differences_stand_at_their_values_and_only_those_off_zero_are_marked():
-    figure = comparisons.differences(["a", "b"], [0.1, -0.01], [0.05, -0.1], [0.2, 0.1], label="KL")
-    (axis,) = drawn(figure)
-    shown, not_shown = (line.get_xydata().tolist() for line in axis.lines[1:])
-    assert (shown, not_shown) == ([[0.1, 0]], [[-0.01, 1]])
+def test_differences_stand_at_their_values_and_only_significant_ones_are_marked():
+    ends = ([0.1, -0.01], [0.05, -0.1], [0.2, 0.1])  # the rule marks the second, whatever the intervals say
+    (axis,) = drawn(comparisons.differences(["a", "b"], *ends, [False, True], label="KL"))
+    marked, others = (line.get_xydata().tolist() for line in axis.lines[1:])
+    assert (marked, others) == ([[-0.01, 1]], [[0.1, 0]])
     ends = [path.vertices[:, 0].tolist() for path in axis.collections[0].get_paths()]
     assert ends == [[0.05, 0.2], [-0.1, 0.1]]
 

@@ -12,6 +12,7 @@ from mpcl_jax.benchmark.statistics import (
     NOT_SIGNIFICANT,
     TIES,
     WORSE,
+    Comparison,
     decide,
     holm,
     merge_ties,
@@ -140,6 +141,13 @@ def test_a_difference_that_skewness_may_explain_is_not_significant():
     assert decide([found])[0] == (pytest.approx(2 / 1024), NOT_SIGNIFICANT)
 
 
+def test_better_needs_all_four_conditions():
+    base = Comparison(-0.1, -0.2, -0.05, 0.001, 0.001, 10, 9, 0.05)
+    assert decide([base])[0].verdict == BETTER
+    for change in ({"high": 0.01}, {"p_skewed": 0.06}, {"p_value": 0.06}, {"n": 5}, {"high": float("nan")}):
+        assert decide([base._replace(**change)])[0].verdict == NOT_SIGNIFICANT, change
+
+
 def test_holm_by_hand():
     # Sorted .005, .011, .02, .04 times 4, 3, 2, 1: .02, .033, .04, .04; no later one may be smaller, none above 1.
     np.testing.assert_allclose(holm([0.011, 0.04, 0.005, 0.02]), [0.033, 0.04, 0.02, 0.04])
@@ -166,6 +174,17 @@ def test_rounding_does_not_move_an_interval_whose_resamples_tie_with_the_mean():
     for seed in range(20):
         noise = 1 + 1e-9 * np.random.default_rng(seed).standard_normal(6)
         assert subject_interval(values * noise) == pytest.approx(wanted, rel=1e-7)
+
+
+def test_ties_of_differences_are_those_of_the_values_that_they_were_computed_from():
+    # Differences of 1, 2 and 3 millionths between values near .1: noise of 1e-9 of the values is 1e-4 of them.
+    a = np.linspace(0.09, 0.11, 6)
+    b = a - np.array([1, 1, 2, 2, 3, 3]) * 1e-6
+    wanted = paired_comparison(a, b)
+    for seed in range(10):
+        noise = 1 + 1e-9 * np.random.default_rng(seed).standard_normal(6)
+        found = paired_comparison(a * noise, b)
+        assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), rel=1e-3)
 
 
 def test_rounding_does_not_turn_equal_methods_into_a_difference():

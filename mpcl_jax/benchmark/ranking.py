@@ -14,13 +14,14 @@ import scipy  # loads scipy.stats when it is asked for, which is after the train
 
 from mpcl_jax.benchmark.leaderboard import Row, Table, focus_of
 from mpcl_jax.benchmark.statistics import (
-    LEVEL,
+    NOT_SIGNIFICANT,
     TIES,
     Comparison,
     Decision,
     decide,
     merge_ties,
     paired_comparison,
+    without_ties,
 )
 from mpcl_jax.settings import ORACLES
 
@@ -37,6 +38,7 @@ class Pair(NamedTuple):
     effect: float  # paired standardised mean difference: mean / standard deviation; NaN with one unit
     superiority: float  # share of units in which a is better, ties count half
     verdict: str  # of a: BETTER, WORSE, NOT_SIGNIFICANT
+    differs: bool  # significant when corrected for all pairs of the table
 
 
 class Spread(NamedTuple):
@@ -131,8 +133,7 @@ def _pairs(rows: list[Row], focus: str, weight: np.ndarray, seed: int) -> tuple[
 def _pair(a: Row, b: Row, found: Comparison, of_all: Decision, of_focus: Decision | None) -> Pair:
     tolerance = TIES * np.maximum(a.per_unit, b.per_unit).max()
     delta = a.per_unit - b.per_unit
-    size = merge_ties(np.abs(delta), tolerance)
-    delta = np.where(np.abs(delta) <= tolerance, 0.0, np.sign(delta) * size)
+    delta = without_ties(np.sign(delta) * merge_ties(np.abs(delta), tolerance), tolerance)
     return Pair(
         a.method,
         b.method,
@@ -143,6 +144,7 @@ def _pair(a: Row, b: Row, found: Comparison, of_all: Decision, of_focus: Decisio
         effect=_effect(delta, tolerance),
         superiority=float((delta < 0).mean() + (delta == 0).mean() / 2),
         verdict=(of_focus or of_all).verdict,
+        differs=of_all.verdict != NOT_SIGNIFICANT,
     )
 
 
@@ -164,9 +166,7 @@ def _effect(delta: np.ndarray, tolerance: float) -> float:
 
 
 def _groups(methods: list[str], pairs: tuple[Pair, ...]) -> tuple[tuple[str, ...], ...]:
-    differ = {
-        frozenset((pair.a, pair.b)) for pair in pairs if max(pair.holm, pair.comparison.p_skewed) < LEVEL
-    }
+    differ = {frozenset((pair.a, pair.b)) for pair in pairs if pair.differs}
     found, reached = [], 0
     for start in range(len(methods)):
         end = start + 1

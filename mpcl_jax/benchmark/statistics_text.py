@@ -258,7 +258,7 @@ def _group_lines(ranking: Ranking) -> list[str]:
     if smallest * len(ranking.pairs) >= LEVEL:
         return [
             f"With {ranking.over} the smallest p is {smallest:.2g}: corrected for {len(ranking.pairs)} pairs, no two "
-            "methods can differ significantly by rank. Compare fewer methods, or more subjects."
+            "methods can differ significantly. Compare fewer methods, or more subjects."
         ]
     if not ranking.groups:
         return ["Every two neighbours in rank differ significantly (Holm, all pairs)."]

@@ -14,7 +14,7 @@ from mpcl_jax.settings import ORACLES
 LEAKY = "LEAKY"
 RULE = (
     "Yes and no need a corrected p below .05 (Holm, all comparisons in this table but oracles), a p below .05 where "
-    "differences may be skewed, and an interval on one side of 0: docs/evaluation.md."
+    f"differences may be skewed, an interval on one side of 0, and at least {FEWEST} units: docs/evaluation.md."
 )
 HEADS = {
     "chebyshev": "Chebyshev ↓",
@@ -83,7 +83,7 @@ def to_subject_csv(table: Table, *, command: str, commit: str) -> str:
 
 
 def verdict(table: Table) -> str:
-    """One line per question: who beats whom, by how much, or that the difference is not significant."""
+    """One line per question: which method is better, by how much, or that the difference is not significant."""
     return "\n".join(_answer(question, table) for question in table.verdicts)
 
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import log_softmax, softmax
 
-FLOOR = 1e-6  # of a share, as in the head's start: an emotion nobody reported stays possible
+from mpcl_jax.metrics import SMALLEST_SHARE
+
 TRUST = 1.0  # κ, trials that what was learned from everybody counts as much as
 
 
@@ -27,7 +28,7 @@ def write_trials(trial, query, log_probs, labels) -> PersonalMemory:
     `trial` [B] ids · `query` [B, G, D] unit rows, zeros where a side is absent · `log_probs` [B, C] as predicted ·
     `labels` [B, C] as reported, rows sum to 1.
     """
-    surprise = np.log(np.maximum(labels, FLOOR)) - log_probs
+    surprise = np.log(np.maximum(labels, SMALLEST_SHARE)) - log_probs
     surprise = surprise - surprise.mean(axis=1, keepdims=True)
     trial, flat = np.asarray(trial), np.asarray(query).reshape(len(query), -1)
     windows = [trial == one for one in dict.fromkeys(trial.tolist())]

@@ -33,18 +33,21 @@ class Curve(NamedTuple):
     high: Sequence[float]
 
 
-def differences(names: Sequence[str], mean, low, high, *, label: str) -> Figure:
-    """A row per change, in the order given: its difference [M] with interval; the line at 0 is "no change"."""
+def differences(names: Sequence[str], mean, low, high, significant, *, label: str) -> Figure:
+    """A row per change, in the order given: its difference [M] with interval; the line at 0 is "no change".
+
+    `significant` [M] bool by `statistics.decide`: these are marked; an interval that excludes 0 marks nothing.
+    """
     mean, low, high = (np.asarray(x, float) for x in (mean, low, high))
     rows = np.arange(len(names))
-    shown = (low > 0) | (high < 0)
+    marked = np.asarray(significant, bool)
     with styled():
         figure = make_figure(6.8, 1.0 + 0.26 * len(names))
         axis = figure.subplots()
         axis.grid(axis="x")
         axis.axvline(0, color=INK, linewidth=1)
-        axis.hlines(rows, low, high, color=[BLUE if x else GREY for x in shown], linewidth=2)
-        for kind, colour, mark in ((shown, BLUE, "o"), (~shown, GREY, "D")):
+        axis.hlines(rows, low, high, color=[BLUE if x else GREY for x in marked], linewidth=2)
+        for kind, colour, mark in ((marked, BLUE, "o"), (~marked, GREY, "D")):
             axis.plot(
                 mean[kind], rows[kind], mark, color=colour, markeredgecolor=INK, markeredgewidth=0.7, ms=6
             )
