@@ -177,12 +177,13 @@ def test_rounding_does_not_move_an_interval_whose_resamples_tie_with_the_mean():
 
 
 def test_ties_of_differences_are_those_of_the_values_that_they_were_computed_from():
-    # Differences of 1, 2 and 3 millionths between values near .1: noise of 1e-9 of the values is 1e-4 of them.
-    a = np.linspace(0.09, 0.11, 6)
-    b = a - np.array([1, 1, 2, 2, 3, 3]) * 1e-6
+    # Differences of 1 to 8 millionths between values near .1: noise of 1e-9 of the values is 1e-4 of them, and moves
+    # an end by 2 % where ties are those of the differences.
+    a = np.linspace(0.09, 0.11, 8)
+    b = a - np.arange(1, 9) * 1e-6
     wanted = paired_comparison(a, b)
     for seed in range(10):
-        noise = 1 + 1e-9 * np.random.default_rng(seed).standard_normal(6)
+        noise = 1 + 1e-9 * np.random.default_rng(seed).standard_normal(8)
         found = paired_comparison(a * noise, b)
         assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), rel=1e-3)
 
