@@ -3,13 +3,15 @@
 import contextlib
 import os
 import sys
-from unittest import mock
 
 # MPLBACKEND of a notebook may name a backend that is not installed here, at which the import of Matplotlib ends. No
 # figure here needs one; a backend that can be used stays the user's.
 if "matplotlib" not in sys.modules:
-    with mock.patch.dict(os.environ, {"MPLBACKEND": ""}):
+    with contextlib.ExitStack() as afterwards:
+        wished = os.environ.pop("MPLBACKEND", None)
+        if wished is not None:
+            afterwards.callback(os.environ.__setitem__, "MPLBACKEND", wished)
         import matplotlib
-    if os.environ.get("MPLBACKEND"):
+    if wished:
         with contextlib.suppress(ValueError):
-            matplotlib.rcParams["backend"] = os.environ["MPLBACKEND"]
+            matplotlib.rcParams["backend"] = wished
