@@ -14,7 +14,6 @@ import gc
 import os
 import pathlib
 import sys
-import tempfile
 
 from absl import app, flags, logging
 
@@ -23,7 +22,7 @@ from mpcl_jax.command_line import from_command_line
 from mpcl_jax.config import ConfigError, ProcessError
 from mpcl_jax.os_errors import explained
 from mpcl_jax.output import any_output
-from mpcl_jax.paths import shell_command, user_path
+from mpcl_jax.paths import require_writable, shell_command, user_path
 from mpcl_jax.train.endings import ALONE, DISK, NOT_FINITE, STOPPED, StorageError, TrainingError
 from mpcl_jax.train.interrupt import listening
 from mpcl_jax.train.lock import only_run_in
@@ -42,7 +41,7 @@ def main(arguments: list[str]) -> None:
         config = from_command_line(CONFIG.value, arguments[1:])
         usual = pathlib.Path("runs", pathlib.Path(CONFIG.value).stem)
         workdir = user_path(WORKDIR.value, "--workdir") if WORKDIR.value else usual
-        require_writable(workdir)
+        claim_workdir(workdir)
         alone = config.distributed.start == "off"  # of several processes the first takes the lock, later
         with only_run_in(workdir) if alone else contextlib.nullcontext(), listening() as stop:
             run = import_experiment()
@@ -75,12 +74,10 @@ def import_experiment():
     return run_experiment
 
 
-def require_writable(workdir: pathlib.Path) -> None:
+def claim_workdir(workdir: pathlib.Path) -> None:
     """Makes the folder of the run. Raises ConfigError where nothing can be written into it."""
     try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=workdir):
-            return
+        require_writable(workdir)
     except OSError as error:
         raise ConfigError(f"--workdir {workdir}: can not be written ({explained(error)})") from error
 

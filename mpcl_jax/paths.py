@@ -44,6 +44,13 @@ def user_path(text: str | os.PathLike, option: str = "") -> pathlib.Path:
     return path
 
 
+def require_writable(folder: pathlib.Path) -> None:
+    """Makes `folder` and those above it. Raises OSError where nothing can be written into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        return
+
+
 @contextlib.contextmanager
 def plain_path(path: pathlib.Path):
     """An absolute path to the same folder or file that no library can misread, while the block runs.

@@ -10,7 +10,7 @@ import pytest
 
 from mpcl_jax.command_line import from_command_line, read_config_file, read_overrides
 from mpcl_jax.config import ConfigError
-from mpcl_jax.main import require_writable
+from mpcl_jax.main import claim_workdir
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DATASET = str(ROOT / "configs" / "dataset.py")
@@ -195,8 +195,8 @@ def test_a_workdir_that_can_not_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     for workdir in (tmp_path / "file" / "run", tmp_path / "file", tmp_path / ("x" * 300)):
         with pytest.raises(ConfigError, match="--workdir .*: can not be written"):
-            require_writable(workdir)
-    require_writable(tmp_path / "a" / "b")
+            claim_workdir(workdir)
+    claim_workdir(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from mpcl_jax.batch import DataFileError
-from mpcl_jax.os_errors import explained
+from mpcl_jax.os_errors import explained, reason_of
+from mpcl_jax.paths import require_writable
 
 
 def user_folder() -> Path:
@@ -32,13 +33,6 @@ def user_folder() -> Path:
     return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "mpcl_jax"
 
 
-def require_writable(folder: Path) -> None:
-    """Makes `folder`. Raises OSError where nothing can be written into it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-        return
-
-
 def folder_for(kind: str, given: str) -> Path | None:
     """Where converted recordings of `kind` are kept: the folder `given`, "" = that of the user.
 
@@ -50,7 +44,7 @@ def folder_for(kind: str, given: str) -> Path | None:
         return folder
     except OSError as error:
         print(
-            f"warning: converted recordings are not kept ({error.strerror or error}); set config.data.cache "
+            f"warning: converted recordings are not kept ({reason_of(error)}); set config.data.cache "
             "or XDG_CACHE_HOME to a folder that can be written",
             file=sys.stderr,
             flush=True,
@@ -96,14 +90,14 @@ def _stamp(source: Path) -> dict:
         stat = source.stat()
         return {"path": str(source.resolve()), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     except OSError as error:
-        raise DataFileError(source, f"can not be read ({explained(error)})") from error
+        raise DataFileError(source, f"can not be read: {explained(error)}") from error
 
 
 def _hash(source: Path) -> str:
     try:
         return sha256(source)
     except OSError as error:
-        raise DataFileError(source, f"can not be read ({explained(error)})") from error
+        raise DataFileError(source, f"can not be read: {explained(error)}") from error
 
 
 def _read(folder: Path, name: str, settings: dict) -> tuple[list[dict], dict[str, np.ndarray] | None]:

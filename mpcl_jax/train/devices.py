@@ -11,7 +11,9 @@ import jaxlib
 from jax.sharding import AxisType, Mesh
 
 from mpcl_jax.config import ConfigError
-from mpcl_jax.data.cache import require_writable, user_folder
+from mpcl_jax.data.cache import user_folder
+from mpcl_jax.os_errors import reason_of
+from mpcl_jax.paths import require_writable
 from mpcl_jax.settings import Config
 
 
@@ -71,7 +73,7 @@ def keep_compiled_programs() -> str:
         folder = user_folder() / f"compiled-jaxlib-{jaxlib.__version__}-{_processor()}"
         require_writable(folder)
     except OSError as error:
-        return error.strerror or str(error)
+        return reason_of(error)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     return ""
