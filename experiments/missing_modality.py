@@ -54,9 +54,7 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
         table = compared.table_of(ground, {n: [x[q] for x in of] for n, of in said.items()}, others)
         cases.append(series.Case(name_of(kept, ground.recordings), table))
     title = f"{ground.recordings.name}, {ground.split.protocol}: what is left of the modalities"
-    series.write(
-        asked, cases, "left", title, verdicts_of(cases, subset, ground.recordings), picture(cases, subset)
-    )
+    series.write(asked, cases, "left", title, verdicts_of(cases), picture(cases, subset))
 
 
 def name_of(kept: np.ndarray, recordings: Recordings) -> str:
@@ -68,7 +66,7 @@ def name_of(kept: np.ndarray, recordings: Recordings) -> str:
     return " + ".join(names) + note
 
 
-def verdicts_of(cases: list[series.Case], subset: np.ndarray, recordings: Recordings) -> list[str]:
+def verdicts_of(cases: list[series.Case]) -> list[str]:
     """Of everything and of each whole group: MPCL against its opponents, and against itself without memory."""
     lines = []
     for case in cases:

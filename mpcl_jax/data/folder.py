@@ -68,7 +68,6 @@ def load(path: str) -> Recordings:
     no trial_kfold (`protocols` of the result), and `notes` say so.
 
     Raises DataFileError naming file, key, row and what to do: unknown keys, wrong shapes, labels that are
-    Raises DataFileError naming file, key, row and what to do: unknown keys, wrong shapes, labels that are
     negative or sum to 0, infinite or huge numbers in a present window, windows without any modality, two
     windows of a trial with one start, shapes that differ between subjects, features that float32 rounds away,
     names that differ in capital letters or blanks only, and a modality of the stimulus that differs between windows
