@@ -11,6 +11,7 @@ from mpcl_jax.data import dmer, dmer_features, dmer_signals
 from mpcl_jax.data.dmer_files import CLIPS, EMOTIONS, FEATURE_FILES, Found, Layout, find_subjects, read_labels
 from mpcl_jax.data.faults import (
     CHECK_SENSOR,
+    FEWEST_WINDOWS,
     Examined,
     Fault,
     Summary,
@@ -20,12 +21,12 @@ from mpcl_jax.data.faults import (
     label_faults,
     print_of,
     row_fault,
+    still_fault,
     twin_faults,
 )
 from mpcl_jax.data.safe_read import parse_mat, run_guarded
 from mpcl_jax.data.settings import DmerConfig
 
-FEWEST_WINDOWS = 10  # below which equal windows say nothing about a sensor
 STILL = 60.0  # seconds for which a worn sensor may say the same
 RATINGS = np.arange(1, 6)
 # File of layout B -> its features and the number of their axes.
@@ -136,12 +137,9 @@ def _features_of(file: Path, key: str, x: Any, modality: str, numbers: list) -> 
     faults = row_fault(
         file, key, ~np.isfinite(x).reshape(len(x), -1).all(1), "is not finite", "extract it again"
     )
-    flat = x.real.reshape(len(x), -1)
-    if len(flat) < FEWEST_WINDOWS:
-        return faults
-    if np.nanmax(np.ptp(np.nan_to_num(flat), axis=0)) == 0:
-        return [*faults, Fault(str(file), key, "is the same in every window", CHECK_SENSOR)]
-    if modality == "eeg" and x.ndim == 3:
+    if still := still_fault(file, key, np.nan_to_num(x.real.reshape(len(x), -1))):
+        return faults + still
+    if modality == "eeg" and x.ndim == 3 and len(x) >= FEWEST_WINDOWS:
         axis = (
             2 if x.shape[1] == dmer_features.BANDS else 1
         )  # layout B: [n, bands, channels], D: the other way

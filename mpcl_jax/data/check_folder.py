@@ -8,7 +8,6 @@ import numpy as np
 from mpcl_jax.batch import LARGEST_VALUE
 from mpcl_jax.data import folder as own
 from mpcl_jax.data.faults import (
-    CHECK_SENSOR,
     Examined,
     Fault,
     Summary,
@@ -18,6 +17,7 @@ from mpcl_jax.data.faults import (
     label_faults,
     print_of,
     row_fault,
+    still_fault,
     twin_faults,
 )
 from mpcl_jax.data.folder_between import between_faults, session_hint
@@ -26,7 +26,6 @@ from mpcl_jax.data.folder_meta import PRESENT, ROW_KEYS, Meta, find_faults, read
 from mpcl_jax.data.safe_read import read_npz
 
 STILL = 120.0  # seconds for which a worn sensor of known rate may say the same
-FEWEST_WINDOWS = 10  # below which equal windows say nothing about a sensor
 LEFT_OUT = "correct it, or leave the file out"
 
 
@@ -161,7 +160,7 @@ def _file_faults(file: Path, held: dict[str, np.ndarray], meta: Meta | None) -> 
     if names and not label_found:
         nothing = ~np.any(list(present.values()), axis=0)
         faults += row_fault(file, "windows", nothing, "no modality is present", "leave these windows out")
-    return faults + _id_faults(file, whole, n)
+    return faults + _id_faults(file, whole)
 
 
 def _check_labels(file: Path, held: dict, meta: Meta | None) -> tuple[int | None, list[Fault]]:
@@ -213,12 +212,10 @@ def _signal_faults(file: Path, m: str, x: np.ndarray, present: np.ndarray, meta:
     if rate and x.shape[1] > 1:  # samples in time
         return faults + channel_faults(file, m, x.reshape(-1, x.shape[2]), rate, STILL)
     of_stimulus = meta is not None and m in meta.of_stimulus
-    if len(x) >= FEWEST_WINDOWS and np.ptp(x, axis=0).max() == 0 and not of_stimulus:
-        faults.append(Fault(str(file), m, "is the same in every window", CHECK_SENSOR))
-    return faults
+    return faults if of_stimulus else faults + still_fault(file, m, x)
 
 
-def _id_faults(file: Path, held: dict, n: int) -> list[Fault]:
+def _id_faults(file: Path, held: dict) -> list[Fault]:
     """Trials that do not hold together: two reports, two stimuli, or windows that are not in time order."""
     faults = []
     for key in ("trial", "stimulus"):

@@ -22,6 +22,7 @@ NATURAL_ENDS = (
     100.0,
 )  # of amounts, shares and per cent: a quantity may lie there, and is not clipped
 FEWEST_VALUES = 10  # distinct values below which a signal is a code or a switch, which lies at its ends
+FEWEST_WINDOWS = 10  # below which equal windows say nothing about a sensor
 FEWEST_SAMPLES = 100  # below which nothing is said of the shape of a signal
 LONG_STILL = 20  # times as long as its other still stretches: longer than the quantity is still by itself
 CHECK_SENSOR = "look at the recording; mark these windows as absent if the sensor was off"
@@ -99,6 +100,13 @@ def channel_faults(file: Any, key: str, x: np.ndarray, rate: float, longest_stil
         if len(values):
             faults += _shape_faults(str(file), place, values, rate, longest_still)
     return faults
+
+
+def still_fault(file: Any, key: str, x: np.ndarray) -> list[Fault]:
+    """One fault where all of at least FEWEST_WINDOWS windows x [n, ...] are the same, else none."""
+    if len(x) < FEWEST_WINDOWS or np.ptp(x, axis=0).max() > 0:
+        return []
+    return [Fault(str(file), key, "is the same in every window", CHECK_SENSOR)]
 
 
 def _shape_faults(
