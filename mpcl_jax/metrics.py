@@ -34,11 +34,13 @@ def as_distributions(raw) -> np.ndarray:
 def floored(predicted) -> np.ndarray:
     """`as_distributions` of the rows in which the floor binds; all other rows keep every bit.
 
-    `predicted` [N, C] distributions. Returns the same type. Applied twice it changes nothing: the division by the
-    sum takes less than a thousandth of the floor away, and a share that low is left alone. NaN stays NaN.
+    `predicted` [N, C] distributions. Returns the same type. Applied twice it changes nothing: the floor binds below
+    the least share that one application can leave, which the division by the sum makes lower than `SMALLEST_SHARE`.
+    NaN stays NaN.
     """
     predicted = np.asarray(predicted)
-    binds = (predicted < 0.999 * SMALLEST_SHARE).any(1, keepdims=True)
+    least = SMALLEST_SHARE / (1 + SUM_TOLERANCE + predicted.shape[1] * SMALLEST_SHARE)
+    binds = (predicted < 0.999 * least).any(1, keepdims=True)  # .999: float32 rounds
     return np.where(binds, as_distributions(predicted), predicted).astype(predicted.dtype)
 
 

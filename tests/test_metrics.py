@@ -200,5 +200,16 @@ def test_a_floor_that_does_not_bind_changes_no_bit_and_twice_is_once():
         assert metrics.floored(once).tobytes() == once.tobytes() and once.dtype == kind
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("emotions", [3, 3000])
+@pytest.mark.parametrize("total", [1.0, 1.009])
+def test_the_floor_is_applied_once_whatever_the_sum_and_the_emotions(kind, emotions, total):
+    shares = np.full((2, emotions), 1e-9)
+    shares[0, 0] = shares[1, :2] = 1
+    once = metrics.floored((total * shares / shares.sum(1, keepdims=True)).astype(kind))
+    assert metrics.floored(once).tobytes() == once.tobytes()
+    assert once.min() > 0.98e-6 and np.allclose(once.sum(1), 1, atol=1e-5)
+
+
 def test_nan_is_not_hidden_by_the_floor():
     assert np.isnan(metrics.from_log_probs([[np.nan, -200.0]])[0, 0])
