@@ -5,7 +5,7 @@ import pytest
 
 from mpcl_jax.data import cardiac
 
-NAMES = tuple(cardiac.PULSE_NEUTRAL)
+NAMES = cardiac.PULSE_NAMES
 
 
 def pulse_wave(times, seconds, rate=64, heights=None):

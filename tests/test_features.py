@@ -5,7 +5,7 @@ import pytest
 from test_cardiac import ecg_wave, pulse_wave
 
 from mpcl_jax.data import cardiac, features
-from mpcl_jax.data.windows import STATISTICS, VERSION, at_rest, statistics
+from mpcl_jax.data.windows import STATISTICS, VERSION, names_of, statistics
 
 RATES = {
     "pulse": 64,
@@ -29,7 +29,7 @@ KINDS = {
 
 def named(kind, x, rate):
     row = kind.describe(x, rate)
-    return dict(zip(kind.neutral, row.values, strict=True)), row
+    return dict(zip(kind.names, row.values, strict=True)), row
 
 
 def response_wave(t, at, height):
@@ -81,8 +81,8 @@ def test_features_follow_one_rule_and_no_score():
     standard = {"pulse": {"log_rmssd"}, "ecg": {"log_rmssd"}}
     standard["conductance"] = {"response_rate", "log_response_sum"}
     for name, kind in KINDS.items():
-        wanted = {feature for one in series[name] for feature in at_rest(one, 0.0, 0.0)}
-        assert set(kind.neutral) == wanted | standard.get(name, set()), name
+        wanted = set(names_of(*series[name]))
+        assert set(kind.names) == wanted | standard.get(name, set()), name
 
 
 def test_planted_skin_conductance_responses_are_counted():
@@ -221,7 +221,7 @@ def test_short_windows_and_noise_never_crash(name):
     rng = np.random.default_rng(0)
     x = rng.standard_normal(example(name, 5).shape)
     row = KINDS[name].describe(x, RATES[name])
-    assert row.values.shape == (len(KINDS[name].neutral),)
+    assert row.values.shape == (len(KINDS[name].names),)
     assert not np.isinf(row.values).any() and 0 <= row.quality <= 1
 
 

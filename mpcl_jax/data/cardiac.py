@@ -17,9 +17,9 @@ from mpcl_jax.data.windows import (
     Described,
     Kind,
     absent,
-    at_rest,
     band_pass,
     described,
+    names_of,
     repair,
     statistics,
 )
@@ -133,30 +133,30 @@ def _features(heart: Rhythm) -> dict[str, float]:
 
 
 # Intervals between beats in milliseconds (their sd is the SDNN), and log(1 + ms).
-ECG_NEUTRAL = at_rest("interval", 830.0, 55.0) | {"log_rmssd": 3.7}
+ECG_NAMES = (*names_of("interval"), "log_rmssd")
 # Heights of the pulses: log(1 + unit of the sensor).
-PULSE_NEUTRAL = ECG_NEUTRAL | at_rest("log_height", 4.1, 0.4)
+PULSE_NAMES = (*ECG_NAMES, *names_of("log_height"))
 
 
 def pulse(x: np.ndarray, rate: float) -> Described:
     """Blood volume pulse x [n] at >= 20 Hz. Quality: share of the window in intervals of a heart."""
     x, good = repair(x)
     if good < LEAST_GOOD or np.ptp(x) == 0:
-        return absent(PULSE_NEUTRAL)
+        return absent(PULSE_NAMES)
     times, heights = pulse_beats(x, rate)
     heart = rhythm(times, len(x) / rate)
     values = statistics("log_height", np.log1p(heights), times) if len(heights) >= FEWEST else {}
-    return described(PULSE_NEUTRAL, _features(heart) | values, good * heart.coverage)
+    return described(PULSE_NAMES, _features(heart) | values, good * heart.coverage)
 
 
 def electrocardiogram(x: np.ndarray, rate: float) -> Described:
     """Electrocardiogram x [n] at >= 100 Hz. Quality as for the pulse."""
     x, good = repair(x)
     if good < LEAST_GOOD or np.ptp(x) == 0:
-        return absent(ECG_NEUTRAL)
+        return absent(ECG_NAMES)
     heart = rhythm(ecg_beats(x, rate), len(x) / rate)
-    return described(ECG_NEUTRAL, _features(heart), good * heart.coverage)
+    return described(ECG_NAMES, _features(heart), good * heart.coverage)
 
 
-PULSE = Kind(PULSE_NEUTRAL, pulse)
-ECG = Kind(ECG_NEUTRAL, electrocardiogram)
+PULSE = Kind(PULSE_NAMES, pulse)
+ECG = Kind(ECG_NAMES, electrocardiogram)

@@ -12,10 +12,10 @@ from mpcl_jax.data.windows import (
     Described,
     Kind,
     absent,
-    at_rest,
     band_pass,
     block_mean,
     described,
+    names_of,
     repair,
     slower,
     statistics,
@@ -28,12 +28,12 @@ MOTION_FLOOR = 1e-3  # g, or g/s, added before the logarithm: well below the ste
 MUSCLE_FLOOR = 1e-4  # mV, added before the logarithm
 BREATH_SECONDS = 1.25  # shortest breath
 
-CONDUCTANCE_NEUTRAL = {
-    **at_rest("log_level", 0.5, 0.02),  # log(1 + microsiemens)
-    **at_rest("log_change", 0.1, 0.1),  # log(1 + microsiemens/min), size of the change
-    "response_rate": 1.0,  # skin conductance responses per minute
-    "log_response_sum": 0.05,  # log(1 + microsiemens/min), all responses together
-}
+CONDUCTANCE_NAMES = (
+    *names_of("log_level"),  # log(1 + microsiemens)
+    *names_of("log_change"),  # log(1 + microsiemens/min), size of the change
+    "response_rate",  # skin conductance responses per minute
+    "log_response_sum",  # log(1 + microsiemens/min), all responses together
+)
 
 
 def conductance(x: np.ndarray, rate: float) -> Described:
@@ -44,7 +44,7 @@ def conductance(x: np.ndarray, rate: float) -> Described:
     on_skin = np.isfinite(x) & (np.nan_to_num(x) > 0)
     x, good = repair(np.where(on_skin, x, np.nan))
     if good < LEAST_GOOD or np.ptp(x) == 0:
-        return absent(CONDUCTANCE_NEUTRAL)
+        return absent(CONDUCTANCE_NAMES)
     x, rate = slower(x, rate, 4.0)
     minutes = len(x) / rate / 60
     smooth = scipy.ndimage.uniform_filter1d(x, max(1, round(1.25 * rate)), mode="nearest")
@@ -56,7 +56,7 @@ def conductance(x: np.ndarray, rate: float) -> Described:
         "response_rate": len(heights) / minutes,
         "log_response_sum": np.log1p(heights.sum() / minutes),
     }
-    return described(CONDUCTANCE_NEUTRAL, values, good)
+    return described(CONDUCTANCE_NAMES, values, good)
 
 
 def responses(x: np.ndarray) -> np.ndarray:
@@ -65,7 +65,7 @@ def responses(x: np.ndarray) -> np.ndarray:
     return found["prominences"]
 
 
-TEMPERATURE_NEUTRAL = at_rest("level", 33.0, 0.05)  # degrees Celsius
+TEMPERATURE_NAMES = names_of("level")  # degrees Celsius
 
 
 def temperature(x: np.ndarray, rate: float) -> Described:
@@ -73,16 +73,15 @@ def temperature(x: np.ndarray, rate: float) -> Described:
     low, high = SKIN_CELSIUS
     x, good = repair(np.where((x > low) & (x < high), x, np.nan))
     if good < LEAST_GOOD:
-        return absent(TEMPERATURE_NEUTRAL)
+        return absent(TEMPERATURE_NAMES)
     x, rate = slower(x, rate, 4.0)
-    return described(TEMPERATURE_NEUTRAL, statistics("level", x, times_of(x, rate)), good)
+    return described(TEMPERATURE_NAMES, statistics("level", x, times_of(x, rate)), good)
 
 
-MOTION_NEUTRAL = {
-    **{name: value for axis in "xyz" for name, value in at_rest(axis, 0.0, 0.05).items()},  # g
-    **at_rest("length", 1.0, 0.05),  # g
-    **at_rest("log_jerk", -1.0, 1.0),  # log(g/s), size of the change
-}
+MOTION_NAMES = (
+    *names_of(*"xyz", "length"),  # g
+    *names_of("log_jerk"),  # log(g/s), size of the change
+)
 
 
 def motion(x: np.ndarray, rate: float) -> Described:
@@ -92,35 +91,35 @@ def motion(x: np.ndarray, rate: float) -> Described:
     """
     x, good = repair(x)
     if good < LEAST_GOOD or np.median(np.linalg.norm(x, axis=1)) < 0.1:
-        return absent(MOTION_NEUTRAL)
+        return absent(MOTION_NAMES)
     x, rate = slower(x, rate, 32.0)
     jerk = np.log(MOTION_FLOOR + np.linalg.norm(np.diff(x, axis=0), axis=1) * rate)
     series = dict(zip("xyz", x.T, strict=True)) | {"length": np.linalg.norm(x, axis=1), "log_jerk": jerk}
     values = {}
     for name, values_of in series.items():
         values |= statistics(name, values_of, times_of(values_of, rate))
-    return described(MOTION_NEUTRAL, values, good)
+    return described(MOTION_NAMES, values, good)
 
 
-BREATHING_NEUTRAL = {
-    **at_rest("breath", 4.0, 0.8),  # seconds from peak to peak
-    **at_rest("log_depth", 1.5, 0.3),  # log(1 + unit of the belt), from trough to peak
-    **at_rest("inhale_share", 0.45, 0.1),  # share of a breath spent inhaling
-}
+BREATHING_NAMES = (
+    *names_of("breath"),  # seconds from peak to peak
+    *names_of("log_depth"),  # log(1 + unit of the belt), from trough to peak
+    *names_of("inhale_share"),  # share of a breath spent inhaling
+)
 
 
 def breathing(x: np.ndarray, rate: float) -> Described:
     """Width of the chest x [n], any unit, growing when inhaling. Quality: share of the window in breaths."""
     x, good = repair(x)
     if good < LEAST_GOOD or np.ptp(x) == 0:
-        return absent(BREATHING_NEUTRAL)
+        return absent(BREATHING_NAMES)
     x, rate = slower(x, rate, 25.0)
     wave = band_pass(x, 0.08, 0.8, rate)
     peaks, _ = scipy.signal.find_peaks(
         wave, prominence=0.5 * wave.std(), distance=max(1, BREATH_SECONDS * rate)
     )
     if len(peaks) < 3:
-        return described(BREATHING_NEUTRAL, {}, 0.0)
+        return described(BREATHING_NAMES, {}, 0.0)
     lengths = np.diff(peaks)
     troughs = np.array([a + int(np.argmin(wave[a:b])) for a, b in zip(peaks[:-1], peaks[1:], strict=True)])
     depths = wave[peaks[1:]] - wave[troughs]
@@ -132,22 +131,20 @@ def breathing(x: np.ndarray, rate: float) -> Described:
     }
     # From the first to the last peak; up to one breath is always lost at each end.
     covered = (lengths.sum() + 2 * np.median(lengths)) / len(x)
-    return described(BREATHING_NEUTRAL, values, good * min(1.0, covered))
+    return described(BREATHING_NAMES, values, good * min(1.0, covered))
 
 
-MUSCLE_NEUTRAL = {
-    **at_rest("log_tone", -5.0, 0.5),  # log(mV), envelope
-    **at_rest(
-        "crossings", 100.0, 20.0
-    ),  # zero crossings per second, second by second: the pitch of the activity
-}
+MUSCLE_NAMES = (
+    *names_of("log_tone"),  # log(mV), envelope
+    *names_of("crossings"),  # zero crossings per second, second by second: the pitch of the activity
+)
 
 
 def muscle(x: np.ndarray, rate: float) -> Described:
     """Electromyogram x [n] in mV at >= 200 Hz. Quality: share of samples that are there."""
     x, good = repair(x)
     if good < LEAST_GOOD or np.ptp(x) == 0:
-        return absent(MUSCLE_NEUTRAL)
+        return absent(MUSCLE_NAMES)
     wave = band_pass(x, 20.0, 250.0, rate)
     envelope = np.log(MUSCLE_FLOOR + np.sqrt(block_mean(wave**2, max(1, round(rate / 10)))))
     crossings = block_mean(rate * np.abs(np.diff(np.signbit(wave).astype(float))), round(rate))
@@ -155,11 +152,11 @@ def muscle(x: np.ndarray, rate: float) -> Described:
         **statistics("log_tone", envelope, times_of(envelope, 10.0)),
         **statistics("crossings", crossings, times_of(crossings, 1.0)),
     }
-    return described(MUSCLE_NEUTRAL, values, good)
+    return described(MUSCLE_NAMES, values, good)
 
 
-CONDUCTANCE = Kind(CONDUCTANCE_NEUTRAL, conductance)
-TEMPERATURE = Kind(TEMPERATURE_NEUTRAL, temperature)
-MOTION = Kind(MOTION_NEUTRAL, motion)
-BREATHING = Kind(BREATHING_NEUTRAL, breathing)
-MUSCLE = Kind(MUSCLE_NEUTRAL, muscle)
+CONDUCTANCE = Kind(CONDUCTANCE_NAMES, conductance)
+TEMPERATURE = Kind(TEMPERATURE_NAMES, temperature)
+MOTION = Kind(MOTION_NAMES, motion)
+BREATHING = Kind(BREATHING_NAMES, breathing)
+MUSCLE = Kind(MUSCLE_NAMES, muscle)

@@ -32,13 +32,13 @@ class Described(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A kind of signal: its features, each with the value of somebody at rest, and how to get them.
+    """A kind of signal: the names of its features, and how to get them.
 
     `describe(x, rate)` takes one window, x [n] or [n, axes] with NaN where a sample is lost, and its sampling
     rate in Hz. It uses nothing outside the window.
     """
 
-    neutral: dict[str, float]  # feature name -> what is usual at rest
+    names: tuple[str, ...]  # F names
     describe: Callable[[np.ndarray, float], Described]
 
 
@@ -57,20 +57,20 @@ def describe(
     size = round(seconds * rate)
     rows = [kind.describe(x[a : a + size] * unit, rate) for a in starts]
     return Windows(
-        np.array([r.values for r in rows]).reshape(len(rows), len(kind.neutral)),
+        np.array([r.values for r in rows]).reshape(len(rows), len(kind.names)),
         np.array([r.quality for r in rows], np.float64),
         np.array([r.present for r in rows], bool),
     )
 
 
-def absent(neutral: dict[str, float]) -> Described:
+def absent(names: tuple[str, ...]) -> Described:
     """A window in which the sensor says nothing."""
-    return Described(np.full(len(neutral), np.nan), 0.0, False)
+    return Described(np.full(len(names), np.nan), 0.0, False)
 
 
-def described(neutral: dict[str, float], values: dict[str, float], quality: float) -> Described:
-    """A window with these values, in the order of `neutral`; a value that could not be computed costs quality."""
-    array = np.array([values.get(name, np.nan) for name in neutral], np.float64)
+def described(names: tuple[str, ...], values: dict[str, float], quality: float) -> Described:
+    """A window with these values, in the order of `names`; a value that could not be computed costs quality."""
+    array = np.array([values.get(name, np.nan) for name in names], np.float64)
     share = np.isfinite(array).mean()
     return Described(np.where(np.isfinite(array), array, np.nan), float(np.clip(quality * share, 0, 1)), True)
 
@@ -103,10 +103,9 @@ def statistics(name: str, x: np.ndarray, seconds: np.ndarray) -> dict[str, float
     return {f"{name}_{of}": float(value) for of, value in zip(STATISTICS, values, strict=True)}
 
 
-def at_rest(name: str, level: float, spread: float) -> dict[str, float]:
-    """The `neutral` values of the STATISTICS of a series whose usual median and standard deviation are these."""
-    values = (level, spread, level - 1.28 * spread, level + 1.28 * spread, 0.0)
-    return {f"{name}_{of}": value for of, value in zip(STATISTICS, values, strict=True)}
+def names_of(*series: str) -> tuple[str, ...]:
+    """The names of the STATISTICS of these series, as `statistics` gives them."""
+    return tuple(f"{name}_{of}" for name in series for of in STATISTICS)
 
 
 def times_of(x: np.ndarray, rate: float) -> np.ndarray:
