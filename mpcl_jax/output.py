@@ -6,6 +6,8 @@ import io
 import os
 import sys
 
+from mpcl_jax.os_errors import reason_of
+
 
 @contextlib.contextmanager
 def any_output():
@@ -72,6 +74,6 @@ class _Channel(io.FileIO):
             os.dup2(nowhere, self.fileno())  # also for libraries, and for processes that are started later
             os.close(nowhere)
             if error.errno != errno.EPIPE:  # a reader that goes away wants no more
-                lost = f"warning: output cannot be written ({error.strerror}); the rest of it is lost"
+                lost = f"warning: output cannot be written ({reason_of(error)}); the rest of it is lost"
                 print(lost, file=sys.stderr, flush=True)
             return len(data)

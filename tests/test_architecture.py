@@ -17,8 +17,8 @@ PACKAGE = ROOT / "mpcl_jax"
 # A module imports only from rows above its own.
 ROWS = (
     # What everybody speaks of: settings, the data contract, the measures.
-    "allowed batch labels metrics benchmark.statistics output neighbours os_errors number_text",
-    "data.settings model.settings paths train.endings",
+    "allowed batch labels metrics benchmark.statistics neighbours os_errors number_text",
+    "data.settings model.settings output paths train.endings",
     "settings train.storage",
     "config",
     # Files into arrays.

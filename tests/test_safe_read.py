@@ -336,6 +336,16 @@ def test_read_text(tmp_path):
     assert "5 bytes, more than the 4" in refusal(read_text, path, max_bytes=4).reason
 
 
+def test_an_error_without_a_text_of_the_system_is_told_in_its_own_words(tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise OSError("the drive does not answer")
+
+    (tmp_path / "x.csv").write_text("a")
+    monkeypatch.setattr("builtins.open", fails)
+    reason = refusal(read_text, tmp_path / "x.csv").reason
+    assert reason == "can not be opened (the drive does not answer)"
+
+
 def test_read_json(tmp_path):
     path = tmp_path / "x.json"
     path.write_text(json.dumps({"a": [1, 2.5, None]}))

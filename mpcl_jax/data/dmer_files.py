@@ -17,6 +17,7 @@ import numpy as np
 
 from mpcl_jax.batch import DataFileError
 from mpcl_jax.data.safe_read import parse_mat, read_mat
+from mpcl_jax.os_errors import reason_of
 
 # Columns of the questionnaire in the order of the recording script (PANAS-10, ratings 1 to 5).
 EMOTIONS = (
@@ -104,7 +105,7 @@ def _entries(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
     except OSError as error:
-        raise DataFileError(folder, f"can not be opened ({error.strerror})") from error
+        raise DataFileError(folder, f"can not be opened ({reason_of(error)})") from error
 
 
 def _in_folder(root: Path) -> list[Found]:

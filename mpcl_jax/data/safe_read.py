@@ -27,6 +27,7 @@ from mpcl_jax.data.mat_reader import parse_mat
 from mpcl_jax.data.npz_reader import parse_npz
 from mpcl_jax.data.pickle_reader import parse_pickle
 from mpcl_jax.data.tree_file import read_tree, write_tree
+from mpcl_jax.os_errors import reason_of
 
 
 class Limits(NamedTuple):
@@ -178,7 +179,7 @@ def read_text(path: Any, max_bytes: int = 16 * 2**20, encoding: str = "utf-8-sig
             content = file.read(max_bytes + 1)
         return content.decode(encoding)
     except OSError as error:
-        raise DataFileError(path, f"can not be opened ({error.strerror})") from error
+        raise DataFileError(path, f"can not be opened ({reason_of(error)})") from error
     except UnicodeDecodeError as error:
         raise DataFileError(path, f"is no {encoding} text (byte {error.start:,})") from error
 
