@@ -1,11 +1,13 @@
 """Normalisation sees training rows only, and absent content never."""
 
 import inspect
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from mpcl_jax.batch import DataFileError, Recordings, check_recordings, take
+from mpcl_jax.data import normalise
 from mpcl_jax.data.normalise import (
     Normalisation,
     apply_normalisation,
@@ -275,3 +277,38 @@ def test_a_present_window_holds_a_number_and_an_absent_one_zeros():
         check_recordings(nothing, "fake")
     with pytest.raises(DataFileError, match=r"signals\['face'\], row 0 .*: holds NaN where it is absent"):
         check_recordings(with_signal(FAKE, "face", 0, np.nan), "fake")
+
+
+# --- large modalities ---------------------------------------------------------------------------------
+
+
+def wide_recordings(features=101) -> Recordings:
+    x = np.random.default_rng(0).normal(3, 2, (24, 5, features)).astype(np.float32)
+    x[1, :, ::7] = np.nan
+    return FAKE._replace(signals=FAKE.signals | {"eda": x})
+
+
+def test_blocks_of_columns_change_no_bit(monkeypatch):
+    data = wide_recordings()
+    norm = fit_normalisation(data)
+    whole = [*norm, apply_normalisation(data.signals, data.present, norm)]
+    monkeypatch.setattr(normalise, "VALUES", 100)
+    norm = fit_normalisation(data)
+    blocks = [*norm, apply_normalisation(data.signals, data.present, norm)]
+    assert [[x.tobytes() for x in part.values()] for part in whole] == [
+        [x.tobytes() for x in part.values()] for part in blocks
+    ]
+
+
+def test_memory_does_not_grow_to_several_copies(monkeypatch):
+    data = wide_recordings(2000)
+    monkeypatch.setattr(normalise, "VALUES", 4000)
+    tracemalloc.start()
+    norm = fit_normalisation(data)
+    fitted = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    apply_normalisation(data.signals, data.present, norm)
+    applied = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    size = data.signals["eda"].nbytes
+    assert max(fitted, applied) < 3 * size, (fitted / size, applied / size)

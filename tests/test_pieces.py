@@ -4,9 +4,13 @@ import dataclasses
 import pathlib
 import shutil
 
+import numpy as np
 import pytest
 from run_fixture import tiny_config
 
+from mpcl_jax.batch import DataFileError
+from mpcl_jax.benchmark import pieces
+from mpcl_jax.benchmark.piece_work import ground_in_this_process
 from mpcl_jax.benchmark.pieces import (
     BASELINES_START_AT,
     MPCL_STARTS_AT,
@@ -83,6 +87,18 @@ def test_a_table_of_some_folds_shares_the_pieces_of_one_of_all(ground):
     assert some.numbers == (1, 2) and ground.numbers == (0, 1, 2)
     assert some.split.sha256 != ground.split.sha256
     assert name_of(some) == name_of(ground)
+
+
+def test_a_modality_that_some_fold_cannot_train_is_refused_before_any_piece(ground, monkeypatch):
+    last = ground.whole.folds[-1]
+    name = next(iter(ground.recordings.present))
+    only_there = np.isin(np.arange(len(ground.recordings.labels)), last.test)
+    world = ground.recordings._replace(present=ground.recordings.present | {name: only_there})
+    monkeypatch.setattr(pieces, "load", lambda settings: world)
+    with pytest.raises(DataFileError, match=f"{last.name}: no training window has '{name}'; leave it out"):
+        ground_of(tiny_config())
+    others = tiny_config(protocol__only=(0, 1))  # a table and its workers may leave that fold out
+    assert len(ground_of(others).split.folds) == len(ground_in_this_process(others).split.folds) == 2
 
 
 def test_of_the_settings_a_baseline_has_only_its_own(ground):

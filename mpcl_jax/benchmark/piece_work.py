@@ -116,8 +116,8 @@ def _common(config: Config) -> Config:
 
 
 def ground_in_this_process(config: Config) -> Ground:
-    """`ground_of` all folds, or that of the piece before."""
+    """The ground of a table with these settings, or that of the piece before."""
     settings = _common(config)
     if not _last_ground or _last_ground[0][0] != settings:
-        _last_ground[:] = [(settings, ground_of(settings))]
+        _last_ground[:] = [(settings, ground_of(config))]
     return _last_ground[0][1]

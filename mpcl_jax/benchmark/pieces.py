@@ -15,6 +15,7 @@ import pathlib
 from typing import Any, NamedTuple
 
 from mpcl_jax.batch import Recordings, spec_of
+from mpcl_jax.data.normalise import require_present
 from mpcl_jax.data.pipeline import content_hash, load
 from mpcl_jax.data.protocols import Split, make_split
 from mpcl_jax.settings import Config
@@ -90,6 +91,7 @@ def with_split(ground: Ground, config: Config) -> Ground:
 
 def _ground(recordings: Recordings, sha256: str, config: Config) -> Ground:
     split = make_split(recordings, config.protocol)
+    require_present(recordings, {fold.name: fold.train for fold in split.folds})
     whole = make_split(recordings, dataclasses.replace(config.protocol, only=()))
     names = [fold.name for fold in whole.folds]
     numbers = tuple(names.index(fold.name) for fold in split.folds)

@@ -9,6 +9,7 @@ is 0 afterwards, for every method. A missing feature (NaN) takes part in no stat
 replaces it by the median of the training part. `notes_on` says what was missing and what is constant.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from mpcl_jax.batch import LARGEST_VALUE, DataFileError, Recordings, feature_nam
 # may be rounding. Unix seconds (1.7e9, in steps of 128 s) over half an hour are such a feature.
 CONSTANT = 1e-6
 SMALLEST_SPREAD = 1e-30  # at most that: constant too, because float32 flushes what is near to 1e-38 to 0
+VALUES = 4_000_000  # about so many are looked at together, in float64: whole modalities would cost gigabytes
 NAMED = 6  # features that a note names before it only counts
 
 
@@ -42,17 +44,29 @@ def fit_normalisation(train: Recordings) -> Normalisation:
     that is infinite or beyond `LARGEST_VALUE`, naming modality and feature.
     """
     _require_usable(train)
+    require_present(train, {"": np.arange(len(train.labels))})
     mean, std, median = {}, {}, {}
     for m, x in train.signals.items():
-        if not train.present[m].any():
-            raise DataFileError(
-                train.name, f"no training window has {m!r}; leave it out with config.data.modalities"
-            )
-        here = x[train.present[m]]
-        mean[m], spread = _moments(here)
+        mean[m], spread = _moments(x, train.present[m])
         std[m] = np.where(spread > 0, spread, np.inf)
-        median[m] = _median(here)
+        median[m] = _median(x, train.present[m])
     return Normalisation(mean, std, median)
+
+
+def require_present(recordings: Recordings, training: dict[str, np.ndarray]) -> None:
+    """Raises DataFileError naming the first fold whose training part lacks a modality.
+
+    `training`: name of a fold ("" for the only one) -> rows of its training part. A fold is normalised when its
+    training begins, which may be hours after the first; so all are looked at before.
+    """
+    for fold, rows in training.items():
+        for m, present in recordings.present.items():
+            if not present[rows].any():
+                raise DataFileError(
+                    recordings.name,
+                    f"{fold}{': ' * bool(fold)}no training window has {m!r}; leave it out with "
+                    "config.data.modalities, or hold out other groups with config.protocol",
+                )
 
 
 def apply_normalisation(signals: dict, present: dict, norm: Normalisation) -> dict[str, np.ndarray]:
@@ -62,10 +76,12 @@ def apply_normalisation(signals: dict, present: dict, norm: Normalisation) -> di
     """
     out = {m: np.zeros(x.shape, np.float32) for m, x in signals.items()}
     for m, x in signals.items():
-        here = present[m]
-        known = np.where(np.isnan(x[here]), norm.median[m], x[here])
-        with np.errstate(over="ignore"):  # a value far outside the training part may become infinite
-            out[m][here] = (known - norm.mean[m]) / norm.std[m]
+        mean, std, median = (statistic[m].ravel() for statistic in norm)
+        flat = _flat(out[m])
+        for columns, here in _blocks(x, present[m]):
+            known = np.where(np.isnan(here), median[columns], here)
+            with np.errstate(over="ignore"):  # a value far outside the training part may become infinite
+                flat[present[m], columns] = (known - mean[columns]) / std[columns]
     return out
 
 
@@ -99,7 +115,7 @@ def standardised(signals: dict, present: dict, subject: np.ndarray) -> tuple[dic
             own = (subject == name) & present[m]
             if own.sum() < 2:
                 continue
-            mean, spread = _moments(x[own])
+            mean, spread = _moments(x, own)
             out[m][own] = np.where(spread > 0, (x[own] - mean) / np.where(spread > 0, spread, 1), 0)
             constant[m] |= spread == 0
     return out, constant
@@ -112,19 +128,20 @@ def notes_on(recordings: Recordings) -> tuple[str, ...]:
     """
     notes = []
     for m, x in recordings.signals.items():
-        here = x[recordings.present[m]]
-        missing = np.isnan(here)
+        here = recordings.present[m]
+        missing = np.isnan(x) & here[:, None, None]
         if missing.any():
-            windows = int(missing.any((1, 2)).sum())
-            count = f"{int(missing.sum())} of {missing.size} values are missing, in {windows} of {len(here)} windows"
+            windows, of = int(missing.any((1, 2)).sum()), int(here.sum())
+            values = of * math.prod(x.shape[1:])
+            count = f"{int(missing.sum())} of {values} values are missing, in {windows} of {of} windows"
             notes.append(f"{m}: {count}; each is replaced by the median of its feature in the training part")
     return (*notes, *_constant_notes(constant_features(recordings)))
 
 
 def constant_features(recordings: Recordings) -> dict[str, np.ndarray]:
     """m -> [T_m, F_m] bool, the features that are constant (`CONSTANT`) in all windows with the modality."""
-    here = {m: x[recordings.present[m]] for m, x in recordings.signals.items()}
-    return {m: _moments(x)[1] == 0 for m, x in here.items() if len(x)}
+    here = recordings.present
+    return {m: _moments(x, here[m])[1] == 0 for m, x in recordings.signals.items() if here[m].any()}
 
 
 def notes_on_fold(norm: Normalisation) -> tuple[str, ...]:
@@ -178,9 +195,34 @@ def _require_usable(recordings: Recordings) -> None:
             raise DataFileError(recordings.name, what)
 
 
-def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of `x` [n, T, F] over its rows without NaN; 0 spread where it is constant."""
-    x = x.astype(np.float64)
+def _flat(x: np.ndarray) -> np.ndarray:
+    """`x` [N, T, F] as [N, T * F]."""
+    return x.reshape(len(x), math.prod(x.shape[1:]))
+
+
+def _blocks(x: np.ndarray, rows: np.ndarray):
+    """The `rows` (mask) of `x` [N, T, F] in blocks of columns: (columns of `_flat(x)`, their values [n, columns]).
+
+    A block has at least two columns where `x` has: NumPy adds a single one in another order.
+    """
+    flat = _flat(x)
+    width = flat.shape[1]
+    count = max(1, min(math.ceil(flat.size / VALUES), width // 2))
+    edges = [width * i // count for i in range(count + 1)]
+    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+        yield slice(begin, end), flat[rows, begin:end]
+
+
+def _moments(x: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of the `rows` (mask) of `x` [N, T, F] without NaN; 0 spread where constant."""
+    mean, spread = np.empty((2, math.prod(x.shape[1:])))
+    for columns, block in _blocks(x, rows):
+        mean[columns], spread[columns] = _moments_of(block.astype(np.float64))
+    return mean.reshape(x.shape[1:]), spread.reshape(x.shape[1:])
+
+
+def _moments_of(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same of the columns of `x` [n, columns], which is changed."""
     known = ~np.isnan(x)
     x[~known] = 0
     count = np.maximum(known.sum(0), 1)
@@ -190,11 +232,13 @@ def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.where(spread > np.maximum(CONSTANT * largest, SMALLEST_SPREAD), spread, 0)
 
 
-def _median(x: np.ndarray) -> np.ndarray:
-    """Median of `x` [n, T, F] over its rows without NaN, [T, F] float64; 0 where there is nothing else."""
-    flat = x.reshape(len(x), -1)
-    median = np.median(flat, axis=0).astype(np.float64)
-    for column in np.flatnonzero(np.isnan(median)):
-        known = flat[~np.isnan(flat[:, column]), column]
-        median[column] = np.median(known) if len(known) else 0.0
+def _median(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Median of the `rows` (mask) of `x` [N, T, F] without NaN, [T, F] float64; 0 where there is nothing else."""
+    median = np.empty(math.prod(x.shape[1:]))
+    for columns, block in _blocks(x, rows):
+        of_block = np.median(block, axis=0).astype(np.float64)
+        for column in np.flatnonzero(np.isnan(of_block)):
+            known = block[~np.isnan(block[:, column]), column]
+            of_block[column] = np.median(known) if len(known) else 0.0
+        median[columns] = of_block
     return median.reshape(x.shape[1:])

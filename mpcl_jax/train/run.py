@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from mpcl_jax.batch import DataFileError, Recordings, spec_of, take
+from mpcl_jax.batch import Recordings, spec_of, take
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data import pipeline
-from mpcl_jax.data.normalise import Normalisation, fit_normalisation
+from mpcl_jax.data.normalise import Normalisation, fit_normalisation, require_present
 from mpcl_jax.data.protocols import Fold, Split, make_split
 from mpcl_jax.data.settings import ProtocolConfig
 from mpcl_jax.model.mpcl import build
@@ -69,7 +69,7 @@ def prepare(config: Config, workdir: pathlib.Path) -> Run:
     mesh = make_mesh(config)
     recordings = pipeline.load(config.data)
     split = make_split(recordings, config.protocol)
-    require_present(recordings, split)
+    require_present(recordings, {fold.name: fold.train for fold in split.folds})
     if config.train.select == "best" and not all(len(fold.validation) for fold in split.folds):
         raise ConfigError("config.train.select = 'best': the manifest has a fold without validation rows")
     at_once = config.train.folds_at_once
@@ -89,28 +89,13 @@ def prepare(config: Config, workdir: pathlib.Path) -> Run:
     return Run(config, workdir, recordings, split, program, longest, rows, *_logs(workdir), origin)
 
 
-def require_present(recordings: Recordings, split: Split) -> None:
-    """Raises DataFileError naming the first fold whose training part lacks a modality.
-
-    A fold is normalised when its training begins, which may be hours after the first; so all are looked at before.
-    """
-    for fold in split.folds:
-        for m, present in recordings.present.items():
-            if not present[fold.train].any():
-                raise DataFileError(
-                    recordings.name,
-                    f"{fold.name}: no training window has {m!r}; leave it out with config.data.modalities, or hold "
-                    "out other groups with config.protocol",
-                )
-
-
 def with_other_folds(run: Run, config: Config, workdir: pathlib.Path) -> Run:
     """The run of `config`, which may differ from that of `run` in `seed` and `protocol.only`, in a folder of its own.
 
     Recordings and compiled program are those of `run`. Raises ConfigError as `prepare` does.
     """
     split = make_split(run.recordings, config.protocol)
-    require_present(run.recordings, split)
+    require_present(run.recordings, {fold.name: fold.train for fold in split.folds})
     config = with_sizes(config, _whole(run.recordings, split, config.protocol))
     origin = run_folder.claim(workdir, config, run.recordings, split)
     log, skips = _logs(workdir)
