@@ -17,6 +17,7 @@ from mpcl_jax.experiment import predictions_csv
 from mpcl_jax.train import run_folder
 from mpcl_jax.train.selection_file import NAME as SELECTION
 from mpcl_jax.train.selection_file import look, write_choices
+from mpcl_jax.train.sizes import with_sizes
 from mpcl_jax.train.storage import write_text, writing
 
 MARK = "collected.txt"  # in folders that may be made anew
@@ -40,9 +41,8 @@ def collect_run(
         raise ConfigError(f"{folder}: holds a run that no table has made; move it away")
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    run_folder.claim(
-        partial, dataclasses.replace(row.config, seed=seed), row.ground.recordings, row.ground.split
-    )
+    config = with_sizes(dataclasses.replace(row.config, seed=seed), row.ground.whole)
+    run_folder.claim(partial, config, row.ground.recordings, row.ground.split)
     lines = []
     for place, number in enumerate(row.ground.numbers):
         source, target = fold_folder_of(row, seed, number, store), run_folder.fold_folder(partial, place)

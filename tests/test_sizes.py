@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 from run_fixture import tiny_config
 
+from mpcl_jax import collected
 from mpcl_jax.allowed import AUTO
+from mpcl_jax.benchmark.pieces import ground_of
+from mpcl_jax.benchmark.table_run import Trained
 from mpcl_jax.command_line import from_command_line
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data.manifest import Fold, Split
@@ -68,6 +71,15 @@ def test_a_run_writes_the_numbers_and_says_which_folds_it_tests(tmp_path):
     assert folds_tested(run) == f"tests all folds, {len(run.split.folds)}"
     one = prepare(tiny_config(protocol__only=(1,)), tmp_path / "one")
     assert folds_tested(one) == f"tests only {run.split.folds[1].name} (config.protocol.only)"
+
+
+def test_a_run_made_of_the_pieces_of_a_table_holds_the_numbers(tmp_path, monkeypatch):
+    config = tiny_config()
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=AUTO))
+    row = Trained("MPCL", config, ground_of(config)._replace(numbers=()), range(1))
+    monkeypatch.setattr(collected, "predictions_csv", lambda *_: "")
+    collected.collect_run(row, 0, [], {}, tmp_path / "run", tmp_path / "store")
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["train"]["epochs"] == 200
 
 
 @pytest.mark.long
