@@ -335,7 +335,18 @@ def test_sessions_are_pointed_out_and_can_be_given(tmp_path):
     assert len(set(loaded.trial)) == 8  # trial 7 of one session is not that of another
     split = make_split(loaded, ProtocolConfig(kind="loso"))
     assert [set(loaded.subject[fold.test].tolist()) for fold in split.folds] == [{"sub-01"}, {"sub-02"}]
+    wanted = "'subject' holds float64; wanted one whole number or text for the whole file"
+    assert refused_subject(tmp_path, subject=1.0) == wanted
     assert "wanted one id" in refused_subject(tmp_path, subject=np.array(["a", "a", "b", "b"]))
+
+
+def test_a_file_joined_by_its_name_alone_is_noted(tmp_path):
+    loaded = own_data.load(write(tmp_path / "d", {"anna": subject(), "ben": subject(subject="anna")}))
+    assert set(loaded.subject) == {"anna"}
+    assert loaded.notes == (
+        "anna.npz names no subject and counts as 'anna' by its name; ben.npz names the same subject: rename the "
+        "first if it is of another subject",
+    )
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,12 @@ def _subject(file: Path, held: dict[str, np.ndarray]) -> str:
     """The subject that the file names, else the name of the file."""
     if "subject" not in held:
         return file.stem
-    names = set(_ids(file, {"subject": np.atleast_1d(held["subject"])}, "subject").tolist())
+    x = np.atleast_1d(held["subject"])
+    if x.dtype.kind not in "iuUS":
+        raise DataFileError(
+            file, f"'subject' holds {x.dtype}; wanted one whole number or text for the whole file"
+        )
+    names = set(_ids(file, {"subject": x}, "subject").tolist())
     if len(names) != 1 or not (name := names.pop().strip()):
         raise DataFileError(file, "'subject': wanted one id for the whole file; write one file per subject")
     return name

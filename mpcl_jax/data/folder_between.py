@@ -111,6 +111,13 @@ def notes_of(subjects: Sequence[Any], files: Files, folder: Path) -> tuple[str, 
         notes.append(f"not read: {names_of(files.lost, folder)}; only *.npz directly in the folder is")
     if hint := session_hint(s.file.stem for s in subjects if not s.has_subject):
         notes.append(f"{hint}; give them one `subject` (docs/own_data.md) if they are")
+    named = {s.subject: s.file.name for s in reversed(subjects) if s.has_subject}
+    for s in subjects:
+        if not s.has_subject and s.subject in named:
+            notes.append(
+                f"{s.file.name} names no subject and counts as {s.subject!r} by its name; {named[s.subject]} names "
+                "the same subject: rename the first if it is of another subject"
+            )
     if unnamed:
         shown = ", ".join(unnamed[:3] + ["..."] * (len(unnamed) > 3))
         notes.append(
