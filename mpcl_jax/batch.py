@@ -198,20 +198,26 @@ def feature_name(shape: tuple[int, int], token: int, feature: int) -> str:
     return f"feature {feature}" if shape[0] == 1 else f"token {token}, feature {feature}"
 
 
-def first_value(x: np.ndarray, bad: np.ndarray) -> str:
-    """The first of the values of `x` [N, T, F] where `bad` is True, in words: "feature 3 is inf"; "" without any."""
+def beyond(x: np.ndarray, most: float = LARGEST_VALUE, unit: str = "") -> tuple[np.ndarray, str]:
+    """The rows [N] of `x` [N, T, F] that hold a value that is infinite or beyond ±`most`, and the first one in words.
+
+    "feature 3 is inf; allowed: up to ±1e+30, or NaN where the feature is missing"; "" where there is none. `unit`
+    follows the number.
+    """
+    bad = x > most
+    bad |= x < -most
     if not bad.any():
-        return ""
-    row, token, feature = np.argwhere(bad)[0]
-    return f"{feature_name(x.shape[1:], token, feature)} is {x[row, token, feature]:g}"
+        return np.zeros(len(x), bool), ""
+    row, token, feature = np.unravel_index(bad.argmax(), bad.shape)
+    first = f"{feature_name(x.shape[1:], token, feature)} is {x[row, token, feature]:g}"
+    return bad.any((1, 2)), f"{first}; allowed: up to ±{most:g}{unit}, or NaN where the feature is missing"
 
 
 def _bad_values(x: np.ndarray, present: np.ndarray) -> tuple[tuple[np.ndarray, str], ...]:
     """The rows [N] of a modality [N, T, F] that no method could use, each kind with what is wrong."""
-    huge, missing = np.abs(x) > LARGEST_VALUE, np.isnan(x)
-    what = f"{first_value(x, huge)}; allowed: up to ±{LARGEST_VALUE:g}, or NaN where the feature is missing"
+    missing = np.isnan(x)
     return (
-        (huge.any((1, 2)), what),
+        beyond(x),
         (present & missing.all((1, 2)), "holds no number; mark the window absent"),
         (~present & missing.any((1, 2)), "holds NaN where it is absent; wanted zeros"),
     )

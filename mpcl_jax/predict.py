@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mpcl_jax.batch import LARGEST_VALUE, Batch, DataFileError, DataSpec, first_value, groups_in
+from mpcl_jax.batch import Batch, DataFileError, DataSpec, beyond, groups_in
 from mpcl_jax.config import resolve
 from mpcl_jax.data.normalise import Normalisation, apply_normalisation, standardised
 from mpcl_jax.metrics import from_log_probs
@@ -112,7 +112,7 @@ def predict(model: FinishedModel, signals: dict, present: dict | None = None, su
     signals = _of_subjects(model, signals, present, subject)
     signals = apply_normalisation(signals, present, model.normalisation)
     for m, x in signals.items():
-        _refuse(m, x, FARTHEST, "in sds from the training mean")
+        _refuse(m, *beyond(x, FARTHEST, " sds from the training mean"))
     count = len(next(iter(present.values())))
     shares = np.empty((count, len(model.spec.emotions)), np.float32)
     first = 0
@@ -157,7 +157,7 @@ def _checked(spec: DataSpec, signals: dict, present: dict) -> tuple[dict, dict]:
         if m not in signals and here.any():
             raise ValueError(f"{m}: present, but signals are not given")
         all_of[m], there[m] = x, here & ~np.isnan(x).all((1, 2))
-        _refuse(m, np.where(here[:, None, None], x, 0), LARGEST_VALUE, "write NaN where a feature is missing")
+        _refuse(m, *beyond(np.where(here[:, None, None], x, 0)))
     nothing = np.flatnonzero(~np.stack(list(there.values())).any(axis=0))
     if len(nothing):
         raise ValueError(f"window {nothing[0]}: no modality is present")
@@ -174,11 +174,9 @@ def _tokens(m: str, x, shape: tuple[int, int]) -> np.ndarray:
     return x[:, None] if x.ndim == 2 else x
 
 
-def _refuse(m: str, x: np.ndarray, most: float, what: str) -> None:
-    bad = np.abs(x) > most
-    if bad.any():
-        where = f"window {np.argwhere(bad)[0][0]}, {first_value(x, bad)}"
-        raise ValueError(f"{m}: holds numbers that are not finite or beyond ±{most:g} ({where}); {what}")
+def _refuse(m: str, rows: np.ndarray, what: str) -> None:
+    if rows.any():
+        raise ValueError(f"{m}: window {rows.argmax()}, {what}")
 
 
 def _of_subjects(model: FinishedModel, signals: dict, present: dict, subject) -> dict:

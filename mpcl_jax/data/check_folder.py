@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mpcl_jax.batch import LARGEST_VALUE
+from mpcl_jax.batch import beyond
 from mpcl_jax.data import folder as own
 from mpcl_jax.data.faults import (
     Examined,
@@ -195,10 +195,9 @@ def _signal_faults(file: Path, m: str, x: np.ndarray, present: np.ndarray, meta:
         return [Fault(str(file), m, what, LEFT_OUT)]
     x = x.reshape(len(x), -1, x.shape[-1])[present]
     faults = []
-    bad = (np.abs(x) > LARGEST_VALUE).any((1, 2))  # NaN is a missing value, which a run replaces
+    bad, what = beyond(x)  # NaN is a missing value, which a run replaces
     rows = np.zeros(len(present), bool)
     rows[np.flatnonzero(present)[bad]] = True
-    what = f"holds a number beyond {LARGEST_VALUE:g}"
     faults += row_fault(file, m, rows, what, f"write NaN there, or set {PRESENT}{m} to 0 in these rows")
     rate = meta.rates.get(m) if meta else None
     if rate and not np.isnan(meta.window_seconds) and abs(x.shape[1] - rate * meta.window_seconds) > 1:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mpcl_jax.batch import LARGEST_VALUE, DataFileError, Recordings, check_recordings, first_value
+from mpcl_jax.batch import DataFileError, Recordings, beyond, check_recordings
 from mpcl_jax.data.folder_between import between_faults, notes_of, shapes_of
 from mpcl_jax.data.folder_files import list_files, name_for_read, names_of
 from mpcl_jax.data.folder_meta import PRESENT, ROW_KEYS, Meta, read_meta, suggestion
@@ -192,10 +192,8 @@ def _signals(file: Path, m: str, x: np.ndarray, present: np.ndarray, meta: Meta)
             )
     with np.errstate(over="ignore"):  # what does not fit float32 becomes inf and is refused below
         x = np.where(present[:, None, None], x, 0).astype(np.float32)
-    huge = np.abs(x) > LARGEST_VALUE
-    what = f"not a finite float32 up to ±{LARGEST_VALUE:g} ({first_value(x, huge)}); write NaN where a feature is"
-    what += f" missing, set {PRESENT}{m} to 0 where the modality is absent"
-    _refuse_rows(file, f"{m!r}", huge.any((1, 2)), what)
+    huge, what = beyond(x)
+    _refuse_rows(file, f"{m!r}", huge, f"{what}, and {PRESENT}{m} 0 where the modality is absent")
     return x
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mpcl_jax.batch import LARGEST_VALUE, DataFileError, Recordings, feature_name, first_value
+from mpcl_jax.batch import DataFileError, Recordings, beyond, feature_name
 
 # Signals are stored as float32, about seven digits. A feature is constant where the standard deviation of its
 # centred values is at most this share of its largest absolute value: eight steps of float32, so that what varies
@@ -41,7 +41,7 @@ def fit_normalisation(train: Recordings) -> Normalisation:
     """Mean, standard deviation and median of each feature of `train`, which is the training part of a fold.
 
     Raises DataFileError for a modality that no training row has, as nothing could be learned of it, and for a value
-    that is infinite or beyond `LARGEST_VALUE`, naming modality and feature.
+    that is infinite or beyond `batch.LARGEST_VALUE`, naming modality and feature.
     """
     _require_usable(train)
     require_present(train, {"": np.arange(len(train.labels))})
@@ -91,7 +91,7 @@ def standardise_per_subject(recordings: Recordings) -> Recordings:
     Labels play no part. A feature that is constant within a subject, and every feature of a modality of which
     the subject has a single window, becomes 0; a missing value stays missing. The notes gain the sentence that
     readers of results need, and the features that are constant within a subject. Raises DataFileError for a value
-    that is infinite or beyond `LARGEST_VALUE`, naming modality and feature.
+    that is infinite or beyond `batch.LARGEST_VALUE`, naming modality and feature.
     """
     _require_usable(recordings)
     signals, constant = standardised(recordings.signals, recordings.present, recordings.subject)
@@ -187,12 +187,9 @@ def columns_of(recordings: Recordings) -> dict[str, tuple[tuple[int, ...], int |
 def _require_usable(recordings: Recordings) -> None:
     """Raises DataFileError for a value that float32 can not normalise: it would be 0 or not finite for MPCL alone."""
     for m, x in recordings.signals.items():
-        huge = (np.abs(x) > LARGEST_VALUE) & recordings.present[m][:, None, None]
-        if huge.any():
-            what = (
-                f"{m}: {first_value(x, huge)}; allowed: up to ±{LARGEST_VALUE:g}, or NaN where it is missing"
-            )
-            raise DataFileError(recordings.name, what)
+        here = recordings.present[m]
+        if (beyond(x)[0] & here).any():
+            raise DataFileError(recordings.name, f"{m}: {beyond(x[here])[1]}")
 
 
 def _flat(x: np.ndarray) -> np.ndarray:
