@@ -88,7 +88,16 @@ def test_the_device_normalises_as_the_host_does():
     x[TRAIN, 0, 0], x[[TRAIN[0], 0], 0, 1] = 4.0, np.nan
     here = np.ones(ROWS, bool)
     part = Recordings(
-        *("fake", (), (), {"a": "physiological"}, {"a": x[TRAIN]}, {"a": here[TRAIN]}, {}, None),
+        *(
+            "fake",
+            (),
+            (),
+            {"a": "physiological"},
+            {"a": x[TRAIN]},
+            {"a": here[TRAIN]},
+            {},
+            np.zeros((len(TRAIN), 2)),
+        ),
         *(None, None, None, None, 1.0),
     )
     norm = fit_normalisation(part)
