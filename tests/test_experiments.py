@@ -86,7 +86,7 @@ def test_learning_curve_keeps_the_test_rows_and_draws_nested_people(folder):
     assert {row["method"] for row in rows} == {"train_mean", "knn", "MPCL", "MPCL without memory"}
     assert "- 3 subjects: MPCL without memory: " in printed
     assert len({row["split_sha256"] for row in rows}) == 1  # the same test rows in every line
-    assert "- 3 subjects: MPCL beats the train mean" in printed
+    assert "- 3 subjects: MPCL against the train mean" in printed
     kept = []
     for file in (folder / "pieces" / "manifests").iterdir():
         manifest = json.loads(file.read_text())
@@ -215,7 +215,7 @@ def test_averaging_shares_the_pieces_of_the_main_table_and_treats_all_methods_al
 def test_latex_marks_what_is_significant():
     def found(difference, low, high, verdict):
         missing = [float("nan")] * (len(Comparison._fields) - 3)
-        return compared.Found(Comparison(difference, low, high, *missing), Decision(0.01, verdict))
+        return compared.Found(Comparison(difference, low, high, *missing), Decision(0.01, verdict, 0.001))
 
     rows = {"a_b = 1": found(0.01, 0.005, 0.015, WORSE), "c": found(-0.001, -0.002, -0.0001, NOT_SIGNIFICANT)}
     lines = compared.to_latex(rows, "Data: 50 %", "10 subjects").splitlines()

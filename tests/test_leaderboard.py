@@ -7,7 +7,8 @@ import pytest
 
 from mpcl_jax import metrics
 from mpcl_jax.benchmark.leaderboard import Result, make_table
-from mpcl_jax.benchmark.table_text import to_csv, to_markdown, to_subject_csv, verdict
+from mpcl_jax.benchmark.statistics import Comparison, decide
+from mpcl_jax.benchmark.table_text import decision_words, to_csv, to_markdown, to_subject_csv, verdict
 
 SPLIT = "ab12" * 16
 
@@ -112,10 +113,10 @@ def test_baselines_of_ids_that_say_nothing_are_named():
     mean, other = rows(*[0.25] * 9), rows(*[0.3] * 9)
     made = results(train_mean=mean, subject_mean=mean, stimulus_mean=other, duration_only=mean, MPCL=mean)
     assert (
-        "Here the same as the train mean, having nothing to go by: subject mean, duration only."
+        "Equal to the train mean here, since no id of theirs was in training: subject mean, duration only."
         in to_markdown(table(made))
     )
-    assert "nothing to go by" not in to_markdown(table(results(train_mean=mean, subject_mean=other)))
+    assert "no id of theirs" not in to_markdown(table(results(train_mean=mean, subject_mean=other)))
 
 
 def test_few_people_give_intervals_over_trials_that_keep_the_means():
@@ -140,22 +141,22 @@ def test_few_people_give_intervals_over_trials_that_keep_the_means():
     gain = mlp.mean["kl"] - made.rows[0].mean["kl"]
     assert question.comparison.difference == pytest.approx(gain)
     text = to_markdown(made)
-    assert "95 % interval over 5 label groups of 2 subjects, which says nothing about other people" in text
+    assert "95 % interval over 5 label groups of 2 subjects, which says nothing about other subjects" in text
 
 
 def test_one_person_one_trial_has_no_interval():
     made = table(ladder(), subject=np.array(["S1"] * 9), unit=np.array(["t"] * 9))
     assert np.isnan(made.rows[0].low)
     assert "not significant (KL −" in verdict(made)
-    assert "n = 1 trial of 1 subject; fewer than 6 are too few for any test" in verdict(made)
+    assert "n = 1 trial of 1 subject; too few to be significant" in verdict(made)
 
 
 def test_verdict_against_the_train_mean_and_the_best_baseline():
     first, second = verdict(table(ladder())).splitlines()
-    assert first.startswith("MPCL beats the train mean: yes (KL −.1")
+    assert first.startswith("MPCL against the train mean: better (KL −.1")
     # 2 of 2^7 sign patterns, times 3 comparisons.
     assert first.endswith(", skill .95, corrected p = .047, n = 7 subjects)")
-    assert second.startswith("MPCL beats the best baseline, ridge: yes (KL −.03")
+    assert second.startswith("MPCL against the best baseline, ridge: better (KL −.03")
 
 
 def test_verdict_when_nothing_is_significant():
@@ -163,18 +164,28 @@ def test_verdict_when_nothing_is_significant():
     noisy = rows(*(0.35 + 0.05 * draw.normal(size=9)))
     made = table([*ladder()[1:], Result("MPCL", noisy, SPLIT)])
     second = verdict(made).splitlines()[1]
-    assert second.startswith("MPCL beats the best baseline, ridge: not significant (KL +.0")
+    assert second.startswith("MPCL against the best baseline, ridge: not significant (KL +.0")
     assert "n = 7 subjects; detectable without correction: .0" in second
 
 
-def test_an_interval_without_0_that_is_not_significant_is_explained():
-    # Seven subjects, six of them better by .01 and one by .05: t = 2.8, significant by no test of seven skewed
-    # differences, while the bootstrap never draws a mean above 0.
-    noisy = rows(*(0.35 + np.array([0.01] * 8 + [0.05])))
-    made = table(results(MPCL=noisy, train_mean=rows(*[0.35] * 9)))
-    assert made.verdicts[0].comparison.high < 0
-    assert "not significant" in verdict(made)
-    assert "the interval, which is not corrected, excludes 0" in verdict(made)
+def test_what_contradicts_a_verdict_is_said():
+    def words(p, skewed, n=10, comparisons=1, low=-0.2, high=-0.1):
+        found = Comparison(-0.15, low, high, p, skewed, n, n, 0.05)
+        (decision, *_) = decide([found] * comparisons)
+        return decision_words(found, decision, f"{n} subjects")
+
+    assert words(0.01, 0.01) == "corrected p = .010, n = 10 subjects"
+    assert words(0.01, 0.08).endswith("; the test for skewed differences has p = .080")
+    assert "; the interval excludes 0, but is not corrected; detectable" in words(0.06, 0.06)
+    assert words(0.06, 0.06, high=0.1).endswith("n = 10 subjects; detectable without correction: .0500")
+    # Six subjects and two comparisons: 2 · 2 / 2^6 = .0625, whatever is found.
+    assert words(2 / 64, 0.01, n=6, comparisons=2).endswith("significant: the corrected p is at least .062")
+
+
+def test_a_table_of_few_subjects_speaks_of_these_only():
+    few = np.array(["S1"] * 5 + ["S2"] * 4)
+    made = table(ladder(), subject=few, unit=np.arange(9).astype(str))
+    assert "MPCL against the train mean: better for the tested 2 subjects only (KL " in verdict(made)
 
 
 def test_an_oracle_is_no_baseline_and_stands_apart():
@@ -187,20 +198,20 @@ def test_an_oracle_is_no_baseline_and_stands_apart():
 
 
 def test_verdict_when_mpcl_is_worse():
-    assert "MPCL beats the train mean: no, it is worse (KL +" in verdict(table(ladder(better=0.1)))
+    assert "MPCL against the train mean: worse (KL +" in verdict(table(ladder(better=0.1)))
 
 
 def test_a_train_mean_that_nobody_beats_is_named_the_best_baseline():
     made = table(results(train_mean=rows(*[0.45] * 9), ridge=rows(*[0.3] * 9), MPCL=rows(*[0.35] * 9)))
     lines = verdict(made).splitlines()
     assert len(lines) == 1
-    assert lines[0].startswith("MPCL beats the train mean, here the best baseline: no, it is worse")
+    assert lines[0].startswith("MPCL against the train mean, here the best baseline: worse")
 
 
 def test_without_mpcl_every_fitted_method_is_held_against_the_train_mean():
     made = table(ladder()[1:])
     assert [(v.method, v.opponent) for v in made.verdicts] == [("ridge", "train_mean")]
-    assert verdict(made).startswith("ridge beats the train mean: yes")
+    assert verdict(made).startswith("ridge against the train mean: better")
 
 
 def test_leaky_is_in_the_title_the_caption_and_every_verdict():

@@ -82,6 +82,13 @@ def test_recordings_with_a_name_that_is_no_text_are_refused_when_they_are_loaded
         check_recordings(recordings._replace(**{field: changed}), "folder")
 
 
+def test_libraries_never_see_two_dots(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with plain_path(tmp_path / "a" / ".." / "b") as plain:
+        assert ".." not in plain.parts and plain.samefile(tmp_path / "b")
+
+
 def test_libraries_get_a_plain_path_to_the_same_folder(tmp_path):
     rng = random.Random(0)
     names = [

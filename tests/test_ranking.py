@@ -158,7 +158,8 @@ def test_the_page_says_what_is_shown_and_how(ranking):
         NOT_SIGNIFICANT
     )
     assert (
-        "Friedman: χ² = 32.40, 3 degrees of freedom, p < .001 over 12 subjects: the methods differ." in text
+        "Friedman: χ² = 32.40, 3 degrees of freedom, p < .001 over 12 subjects: at least two methods differ."
+        in text
     )
     assert "*p* corrected for the 3 pairs of MPCL" in " ".join(text.split())
     assert statistics_text.summary(text).splitlines()[0].startswith("Friedman")

@@ -73,7 +73,7 @@ def test_every_number_of_the_tables_is_compared(run):
     "file, old, new, cell",
     [
         ("table.md", "| MPCL ", "| MPLC ", "table.md: MPLC, KL ↓"),
-        ("table.md", "best baseline: not", "best baseline: yes", "table.md: line"),
+        ("table.md", "best baseline: not", "best baseline: bet", "table.md: line"),
         ("table.csv", "24,6,grouped", "24,6,LEAKY", "table.csv: MPCL, split"),
         ("manifest.json", '"P0/clip@10.000"', '"P0/clip@11.000"', "predictions.csv: fold 0, P0/clip@10.000"),
         ("predictions.csv", "\nP1/clip@0.000,0,P1,", "\nP1/clip@0.000,0,P2,", "subjects.csv: MPCL, P1, kl"),

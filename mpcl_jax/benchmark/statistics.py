@@ -50,6 +50,7 @@ class Decision(NamedTuple):
 
     corrected: float  # p of exchanging, Holm-corrected for all comparisons decided together
     verdict: str  # BETTER, WORSE or NOT_SIGNIFICANT
+    least: float  # the smallest corrected p that so many comparisons of so many units can have
 
 
 def subject_interval(
@@ -126,7 +127,8 @@ def decide(comparisons: Sequence[Comparison], level: float = LEVEL) -> list[Deci
         verdict = (
             BETTER if shown and found.high < 0 else WORSE if shown and found.low > 0 else NOT_SIGNIFICANT
         )
-        decisions.append(Decision(float(corrected), verdict))
+        least = min(1.0, len(comparisons) * 2.0 ** (1 - min(found.n, 13)))
+        decisions.append(Decision(float(corrected), verdict, least))
     return decisions
 
 

@@ -242,7 +242,9 @@ def _friedman(ranking: Ranking) -> str:
     if math.isnan(ranking.p_value):
         return "Friedman's test needs three methods and three units."
     shown = (
-        "the methods differ" if ranking.p_value < LEVEL else "no significant difference between the methods"
+        "at least two methods differ"
+        if ranking.p_value < LEVEL
+        else "no significant difference between the methods"
     )
     degrees = len(ranking.methods) - 1
     return (

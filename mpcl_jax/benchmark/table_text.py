@@ -7,14 +7,15 @@ import math
 import numpy as np
 
 from mpcl_jax.benchmark.leaderboard import OF_IDS, REFERENCE, Row, Table, Verdict, count_of
-from mpcl_jax.benchmark.statistics import BETTER, FEWEST, LEVEL, NOT_SIGNIFICANT, WORSE, Comparison, Decision
+from mpcl_jax.benchmark.statistics import FEWEST, LEVEL, NOT_SIGNIFICANT, Comparison, Decision
 from mpcl_jax.number_text import decimal
 from mpcl_jax.settings import ORACLES
 
 LEAKY = "LEAKY"
 RULE = (
-    "Yes and no need a corrected p below .05 (Holm, all comparisons in this table but oracles), a p below .05 where "
-    f"differences may be skewed, an interval on one side of 0, and at least {FEWEST} units: docs/evaluation.md."
+    "“better” and “worse” need all of: (1) Holm-corrected p below .05, over all comparisons of this table except "
+    "oracles; (2) p below .05 in the test for skewed differences; (3) an interval on one side of 0; "
+    f"(4) at least {FEWEST} units. See docs/evaluation.md."
 )
 HEADS = {
     "chebyshev": "Chebyshev ↓",
@@ -94,11 +95,12 @@ def _answer(question: Verdict, table: Table) -> str:
         opponent = f"the {opponent}{', here the best baseline' * question.best}"
     elif question.best:
         opponent = f"the best baseline, {opponent}"
-    words = {BETTER: "yes", WORSE: "no, it is worse"}.get(decision.verdict, decision.verdict)
+    few = decision.verdict != NOT_SIGNIFICANT and table.subjects < FEWEST
+    words = decision.verdict + f" for the tested {count_of(table.subjects, 'subjects')} only" * few
     numbers = [f"KL {short(found.difference, sign=True)}{interval(found.low, found.high)}"]
     numbers += [f"skill {short(question.skill, 2)}", decision_words(found, decision, table.over)]
     prefix = f"{LEAKY} split: " if table.leaky else ""
-    return f"{prefix}{spoken(question.method)} beats {opponent}: {words} ({', '.join(numbers)})"
+    return f"{prefix}{spoken(question.method)} against {opponent}: {words} ({', '.join(numbers)})"
 
 
 def decision_words(found: Comparison, decision: Decision, over: str) -> str:
@@ -106,12 +108,12 @@ def decision_words(found: Comparison, decision: Decision, over: str) -> str:
     text = f"corrected p {equals(decision.corrected)}, n = {over}"
     if decision.verdict != NOT_SIGNIFICANT:
         return text
-    if found.n < FEWEST:
-        return f"{text}; fewer than {FEWEST} are too few for any test"
+    if found.n < FEWEST or decision.least >= LEVEL:
+        return f"{text}; too few to be significant: the corrected p is at least {p_text(decision.least)}"
     if decision.corrected < LEVEL:
-        text += f", but p {equals(found.p_skewed)} where differences may be skewed"
+        return f"{text}; the test for skewed differences has p {equals(found.p_skewed)}"
     if found.low > 0 or found.high < 0:
-        text += "; the interval, which is not corrected, excludes 0"
+        text += "; the interval excludes 0, but is not corrected"
     return f"{text}; detectable without correction: {short(found.detectable)}"
 
 
@@ -131,7 +133,7 @@ def _caption(table: Table) -> str:
         f"{count_of(table.subjects, 'subjects')}); 95 % interval over {table.over}"
     )
     if table.subjects < FEWEST:
-        text += ", which says nothing about other people"
+        text += ", which says nothing about other subjects"
     if oracles := [spoken(row.method) for row in table.rows if row.method in ORACLES]:
         text += f". {', '.join(oracles)}: an oracle, given the true stimulus of each window; an upper bound"
     if table.leaky:
@@ -139,9 +141,9 @@ def _caption(table: Table) -> str:
             f". {LEAKY}: windows of the tested trials were trained on, so these are no results for new data"
         )
     if knowing_nothing := _as_the_train_mean(table):
-        text += f". Here the same as the train mean, having nothing to go by: {', '.join(knowing_nothing)}"
+        text += f". Equal to the train mean here, since no id of theirs was in training: {', '.join(knowing_nothing)}"
     if shows_budget(table):
-        text += ". Tried: settings chosen among in each fold, on its training part"
+        text += ". Tried: number of settings compared in each fold, on its training part"
     return f"{text}. Split {table.split_sha256[:12]}."
 
 

@@ -42,7 +42,7 @@ def table_rows(run: RunFiles) -> list[dict[str, Any]]:
 
 def verdicts(run: RunFiles) -> list[dict[str, str]]:
     """The verdict lines, each with the kind of its answer: yes, no or open."""
-    answers = {": yes": "yes", ": no,": "no"}
+    answers = {": better": "yes", ": worse": "no"}
     return [
         {"line": line, "kind": next((kind for mark, kind in answers.items() if mark in line), "open")}
         for line in run.verdict
