@@ -13,7 +13,7 @@ from mpcl_jax.settings import ORACLES
 
 LEAKY = "LEAKY"
 RULE = (
-    "“better” and “worse” need all of: (1) Holm-corrected p below .05, over all comparisons of this table except "
+    '"better" and "worse" need all of: (1) Holm-corrected p below .05, over all comparisons of this table except '
     "oracles; (2) p below .05 in the test for skewed differences; (3) an interval on one side of 0; "
     f"(4) at least {FEWEST} units. See docs/evaluation.md."
 )
