@@ -202,15 +202,18 @@ def beyond(x: np.ndarray, most: float = LARGEST_VALUE, unit: str = "") -> tuple[
     """The rows [N] of `x` [N, T, F] that hold a value that is infinite or beyond ±`most`, and the first one in words.
 
     "feature 3 is inf; allowed: up to ±1e+30, or NaN where the feature is missing"; "" where there is none. `unit`
-    follows the number.
+    follows the number: "feature 3 is 7e19 standard deviations from the training mean; at most 1e15 are allowed".
     """
     bad = x > most
     bad |= x < -most
     if not bad.any():
         return np.zeros(len(x), bool), ""
     row, token, feature = np.unravel_index(bad.argmax(), bad.shape)
-    first = f"{feature_name(x.shape[1:], token, feature)} is {x[row, token, feature]:g}"
-    return bad.any((1, 2)), f"{first}; allowed: up to ±{most:g}{unit}, or NaN where the feature is missing"
+    name, value = feature_name(x.shape[1:], token, feature), x[row, token, feature]
+    said = f"{name} is {value:g}; allowed: up to ±{most:g}, or NaN where the feature is missing"
+    if unit:
+        said = f"{name} is {value:.3g}{unit}; at most {most:g} are allowed".replace("e+", "e")
+    return bad.any((1, 2)), said
 
 
 def _bad_values(x: np.ndarray, present: np.ndarray) -> tuple[tuple[np.ndarray, str], ...]:

@@ -16,6 +16,7 @@ JAX settings of the calling program (x64, promotion, guards) neither change the 
 
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -27,6 +28,7 @@ from mpcl_jax.config import resolve
 from mpcl_jax.data.normalise import Normalisation, apply_normalisation, standardised
 from mpcl_jax.metrics import from_log_probs
 from mpcl_jax.model.mpcl import build
+from mpcl_jax.os_errors import reason_of
 from mpcl_jax.paths import user_path
 from mpcl_jax.settings import Config
 from mpcl_jax.train.checkpoint import newest_of_fold, read_chosen_model, read_normalisation
@@ -100,19 +102,21 @@ def predict(model: FinishedModel, signals: dict, present: dict | None = None, su
 
     `signals` m -> [N, T_m, F_m], or [N, F_m] where T_m is 1, in the units of the features the run was trained on, NaN
     where a feature is missing. A modality that is left out, or of which a window has only NaN, is absent. `present`
-    m -> [N] bool says in which windows a modality is there; default: in all. `subject` [N]: whose window each row is,
-    only for a run that standardised each subject. The subject's own windows of this call are its statistics, so that
-    at least 10 (`LEAST_WINDOWS`) are wanted of every modality that a subject has, from all that it experienced.
+    m -> [N] bool says in which windows a modality is there; default: in all. `subject` [N]: whose window each row is
+    (one text: all are of this subject), only for a run that standardised each subject. The subject's own windows of
+    this call are its statistics, so that at least 10 (`LEAST_WINDOWS`) are wanted of every modality that a subject
+    has, from all that it experienced. N may be 0.
 
-    Raises ValueError naming the modality where names or shapes are not those of the run, where a number that is
-    present is infinite, beyond 1e30 or more than 1e15 sds from the training mean; where a window has nothing at all;
-    where `subject` is missing, given to a run that has no use for it, or has too few windows.
+    Raises ValueError where `signals` or `present` is no dict; naming the modality where names or shapes are not those
+    of the run, where a number that is present is infinite, beyond 1e30 or more than 1e15 sds from the training mean;
+    where a window has nothing at all; where `subject` is missing, given to a run that has no use for it, or has too
+    few windows.
     """
-    signals, present = _checked(model.spec, signals, present or {})
+    signals, present = _checked(model.spec, signals, {} if present is None else present)
     signals = _of_subjects(model, signals, present, subject)
     signals = apply_normalisation(signals, present, model.normalisation)
     for m, x in signals.items():
-        _refuse(m, *beyond(x, FARTHEST, " sds from the training mean"))
+        _refuse(m, *beyond(x, FARTHEST, " standard deviations from the training mean"))
     count = len(next(iter(present.values())))
     shares = np.empty((count, len(model.spec.emotions)), np.float32)
     first = 0
@@ -140,6 +144,12 @@ def _padded(x: np.ndarray, size: int) -> np.ndarray:
 
 def _checked(spec: DataSpec, signals: dict, present: dict) -> tuple[dict, dict]:
     """`signals` and `present` of all modalities, those that are absent with zeros."""
+    for name, given in (("signals", signals), ("present", present)):
+        if not isinstance(given, Mapping):
+            raise ValueError(
+                f"{name}: {type(given).__name__}; wanted a dict, modality -> array; "
+                f"the run has {', '.join(spec.shapes)}"
+            )
     unknown = [m for m in (*signals, *present) if m not in spec.shapes]
     if unknown or not signals:
         which = f"unknown modality {unknown[0]!r}" if unknown else "no modality is given"
@@ -149,7 +159,7 @@ def _checked(spec: DataSpec, signals: dict, present: dict) -> tuple[dict, dict]:
     all_of, there = {}, {}
     for m, shape in spec.shapes.items():
         x = given.get(m, np.zeros((count, *shape), np.float32))
-        here = np.asarray(present.get(m, np.full(count, m in signals)), bool)
+        here = _array(m, present.get(m, np.full(count, m in signals)), f"[{count}] booleans").astype(bool)
         if x.shape != (count, *shape) or here.shape != (count,):
             raise ValueError(
                 f"{m}: shapes {x.shape} and {here.shape}; wanted {(count, *shape)} and {(count,)}"
@@ -166,12 +176,20 @@ def _checked(spec: DataSpec, signals: dict, present: dict) -> tuple[dict, dict]:
 
 def _tokens(m: str, x, shape: tuple[int, int]) -> np.ndarray:
     """The signals of a modality as float32, [N, F] as one token."""
-    x = np.asarray(x)
+    wanted = f"numbers [N, {shape[0]}, {shape[1]}]"
+    x = _array(m, x, wanted)
     if x.dtype.kind not in "biuf" or x.ndim not in (2, 3):
-        raise ValueError(f"{m}: {x.dtype} of shape {x.shape}; wanted numbers [N, {shape[0]}, {shape[1]}]")
+        raise ValueError(f"{m}: {x.dtype} of shape {x.shape}; wanted {wanted}")
     with np.errstate(over="ignore"):  # what does not fit is refused as infinite
         x = x.astype(np.float32)
     return x[:, None] if x.ndim == 2 else x
+
+
+def _array(m: str, x, wanted: str) -> np.ndarray:
+    try:
+        return np.asarray(x)
+    except ValueError:  # lists in lists
+        raise ValueError(f"{m}: its lists have different lengths; wanted {wanted}") from None
 
 
 def _refuse(m: str, rows: np.ndarray, what: str) -> None:
@@ -192,6 +210,8 @@ def _of_subjects(model: FinishedModel, signals: dict, present: dict, subject) ->
         )
     subject = np.asarray(subject, str)
     count = len(next(iter(present.values())))
+    if subject.ndim == 0:
+        subject = np.full(count, subject)
     if subject.shape != (count,):
         raise ValueError(f"subject: shape {subject.shape}; wanted {(count,)}, one id per window")
     for m, here in present.items():
@@ -208,4 +228,5 @@ def _document(file: pathlib.Path) -> dict:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataFileError(file, f"can not be read ({error}); is this the folder of a run?") from error
+        reason = reason_of(error) if isinstance(error, OSError) else error  # the file is named already
+        raise DataFileError(file, f"cannot be read ({reason}); is this the folder of a run?") from error

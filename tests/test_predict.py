@@ -109,10 +109,15 @@ def test_few_sizes_are_compiled(finished):
         ),
         (
             lambda s: s | {"gsr": changed(s["gsr"], -1e25)},
-            r"gsr: window 1, feature 3 is -.* up to ±1e\+15 sds from",
+            r"gsr: window 1, feature 3 is -\d.*e2\d standard deviations from the training mean; at most 1e15 are",
         ),
         (lambda s: s | {"gsr": s["gsr"].astype(str)}, "gsr: <U.* of shape .*; wanted numbers"),
         (lambda s: s | {"eeg": s["eeg"][:, 0]}, "eeg: shapes"),
+        (
+            lambda s: s | {"gsr": [[1.0, 2.0], [3.0]]},
+            "^gsr: its lists have different lengths; wanted numbers",
+        ),
+        (lambda s: s["eeg"], "^signals: ndarray; wanted a dict, modality -> array; the run has eeg, gsr"),
     ],
 )
 def test_wrong_arrays_are_named(finished, change, said):
@@ -165,6 +170,28 @@ def test_features_without_tokens_are_one_token(finished):
     signals, _ = arrays(run, predictions.rows[:2])
     shares = predict(model, signals | {"gsr": signals["gsr"][:, 0]})
     np.testing.assert_array_equal(shares, predict(model, signals))
+
+
+def test_no_windows_have_no_predictions(finished):
+    model = finished[2]
+    assert predict(model, {"eeg": np.zeros((0, *model.spec.shapes["eeg"]))}).shape == (0, 10)
+
+
+def test_a_presence_that_is_no_dict_of_arrays_is_named(finished):
+    run, predictions, model = finished
+    signals, _ = arrays(run, predictions.rows[:2])
+    with pytest.raises(ValueError, match="^present: ndarray; wanted a dict"):
+        predict(model, signals, np.ones(2, bool))
+    with pytest.raises(ValueError, match=r"^eeg: its lists have different lengths; wanted \[2\] booleans"):
+        predict(model, signals, {"eeg": [[True], [True, False]]})
+
+
+def test_one_text_is_the_subject_of_all_windows(finished):
+    run, predictions, model = finished
+    own = model._replace(per_subject=True)
+    signals, _ = arrays(run, predictions.rows[:12])
+    named = predict(own, signals, subject=["anna"] * 12)
+    np.testing.assert_array_equal(predict(own, signals, subject="anna"), named)
 
 
 def test_a_run_that_standardised_each_subject_is_given_the_subject(finished):
@@ -230,8 +257,9 @@ def test_a_run_with_a_bank_of_an_absent_group_is_refused(finished, tmp_path):
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
-    with pytest.raises(DataFileError, match=r"config\.json: can not be read"):
+    with pytest.raises(DataFileError, match=r"config\.json: cannot be read") as refused:
         open_model(tmp_path)
+    assert str(refused.value).count(str(tmp_path)) == 1
 
 
 def test_a_fold_that_was_not_trained_is_named(finished, tmp_path):
