@@ -132,10 +132,14 @@ def test_a_modality_of_the_stimulus_is_amber_where_stimuli_are_shared(tmp_path):
     assert json.loads((tmp_path / "people" / "data.json").read_text())["of_stimulus"] == ["audio"]
     assert audited(tmp_path / "clips", world=with_audio(WORLD), config=BY_STIMULUS).colour == "green"
     # Without the flag, and for numbers of another stimulus with it, copies stay a leak.
-    assert audited(tmp_path / "unsaid", world=with_audio(WORLD, ())).colour == "red"
+    unsaid = audited(tmp_path / "unsaid", world=with_audio(WORLD, ()))
+    assert unsaid.colour == "red"
+    hint = 'if audio describes the stimulus, write "of": "stimulus" for it in meta.json (docs/own_data.md)'
+    assert all(hint in x.says for x in unsaid.findings if x.check == "copies")
     mixed = with_audio(WORLD)
     mixed.signals["audio"][:] = mixed.signals["audio"][0]
-    assert audited(tmp_path / "mixed", world=mixed, config=BY_STIMULUS).colour == "red"
+    found = audited(tmp_path / "mixed", world=mixed, config=BY_STIMULUS)
+    assert found.colour == "red" and not any('"of"' in x.says for x in found.findings)
 
 
 def test_features_standardised_by_person_are_amber(tmp_path):
@@ -268,10 +272,10 @@ def row_plant(name):
         (
             "copied windows",
             "copies",
-            "1 tested windows hold the very gsr numbers of trained ones",
+            "1 tested window has the same gsr values as training windows",
             IDS[TESTED[0]],
         ),
-        ("one copied modality", "copies", "1 tested windows hold the very eeg numbers", IDS[TESTED[0]]),
+        ("one copied modality", "copies", "1 tested window has the same eeg values", IDS[TESTED[0]]),
         ("windows copied with noise", "neighbours", "are all but copies of trained ones", IDS[TESTED[0]]),
         (
             "a label among the features",

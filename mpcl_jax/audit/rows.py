@@ -10,7 +10,7 @@ from mpcl_jax.audit.finding import Finding, amber, green, red
 from mpcl_jax.batch import Recordings, take
 from mpcl_jax.data.manifest import held_apart
 from mpcl_jax.data.normalise import design_matrix, fit_normalisation
-from mpcl_jax.data.sentences import CALIBRATED, calibration_trials
+from mpcl_jax.data.sentences import CALIBRATED, calibration_trials, counted
 from mpcl_jax.number_text import decimal
 
 SIDES = (("train", "test"), ("validation", "test"), ("train", "validation"))
@@ -131,7 +131,11 @@ def check_copies(evidence: Evidence) -> list[Finding]:
                 shared[m] += recordings.stimulus[fold.test[met & recordings.present[m][fold.test]]].tolist()
                 copies &= ~met
             if copies.any():
-                says = f"{fold.name}: {copies.sum()} tested windows hold the very {m} numbers of trained ones"
+                held = counted(int(copies.sum()), "tested window has", "tested windows have")
+                says = f"{fold.name}: {held} the same {m} values as training windows"
+                if _of_one_stimulus(recordings, digest, fold.test[copies], trained):
+                    says += f'; if {m} describes the stimulus, write "of": "stimulus" for it in meta.json '
+                    says += "(docs/own_data.md)"
                 found.append(red("copies", says, evidence.ids[fold.test[copies]]))
     for m, stimuli in shared.items():
         if stimuli:
@@ -141,6 +145,14 @@ def check_copies(evidence: Evidence) -> list[Finding]:
             )
             found.append(amber("copies", says, stimuli))
     return found or [green("copies", "no modality of a tested window is found again in training")]
+
+
+def _of_one_stimulus(recordings: Recordings, digest, copies: np.ndarray, trained: np.ndarray) -> bool:
+    """Whether each training window that has the digest of one of the tested rows `copies` has its stimulus, too."""
+    origins = trained[np.isin(digest[trained], digest[copies])]
+    rows = np.concatenate([copies, origins])
+    stimuli = {(d, s) for d, s in zip(digest[rows], recordings.stimulus[rows], strict=True)}
+    return "" not in recordings.stimulus[rows] and len(stimuli) == len(np.unique(digest[rows]))
 
 
 def _digests(x: np.ndarray, present: np.ndarray) -> np.ndarray:
