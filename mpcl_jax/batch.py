@@ -151,7 +151,7 @@ def check_recordings(recordings: Recordings, file: Any) -> Recordings:
 
     def require_rows(field, bad, what):
         if bad.any():
-            refuse(f"{field}, row {int(np.flatnonzero(bad)[0])} (of {int(bad.sum())} such rows): {what}")
+            refuse(first_row(field, bad, what))
 
     if n == 0:
         refuse("holds no usable window")
@@ -191,6 +191,12 @@ def check_recordings(recordings: Recordings, file: Any) -> Recordings:
     nothing = ~np.stack(list(recordings.present.values())).any(0)
     require_rows("present", nothing, "no modality at all; drop the window")
     return recordings
+
+
+def first_row(key: str, bad: np.ndarray, what: str) -> str:
+    """The first of the rows where `bad` [N] is True, and how many: "labels, row 4: negative (1 row in all)"."""
+    count = int(bad.sum())
+    return f"{key}, row {int(bad.argmax())}: {what} ({count} {'row' if count == 1 else 'rows'} in all)"
 
 
 def feature_name(shape: tuple[int, int], token: int, feature: int) -> str:

@@ -17,6 +17,7 @@ from mpcl_jax.benchmark import comparison, statistics_text, table_text
 from mpcl_jax.benchmark.leaderboard import Table
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data.protocols import row_ids
+from mpcl_jax.data.sentences import counted
 from mpcl_jax.environment import code_version, environment
 from mpcl_jax.paths import as_code, shell_command
 from mpcl_jax.settings import Config
@@ -94,9 +95,10 @@ def describe(run: Run) -> None:
     """Says what will happen, before it happens."""
     recordings, split = run.recordings, run.split
     modalities = ", ".join(f"{m} ({g})" for m, g in recordings.groups.items())
+    windows = counted(len(recordings.labels), "window", "windows")
+    subjects = counted(len(set(recordings.subject)), "subject", "subjects")
     print(
-        f"data   {recordings.name}: {len(recordings.labels)} windows, {len(set(recordings.subject))} subjects, "
-        f"{len(recordings.emotions)} emotions; {modalities}"
+        f"data   {recordings.name}: {windows}, {subjects}, {len(recordings.emotions)} emotions; {modalities}"
     )
     for note in recordings.notes:
         print(f"note   {note}")

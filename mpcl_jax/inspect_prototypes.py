@@ -35,15 +35,16 @@ def to_text(memory: Memory, slots: list[Slot]) -> str:
     longest = max(map(len, memory.emotions))
     wide = longest + 9
     heads = f"{'emotion':{longest}s} slot usage evidence twin agree"
+    two = len(memory.sides) > 1  # with one bank there is no other
     for side in memory.sides:
-        heads += f"  {side + ': own bank':{wide}s} {'other bank':{wide}s}"
+        heads += f"  {side + ': own bank':{wide}s}" + f" {'other bank':{wide}s}" * two
     lines.append((heads + "  nearest training windows").rstrip())
     for s in slots:
         line = f"{s.emotion:{longest}s} {s.slot:4d} {s.usage:5.2f} {s.evidence:8.1f} "
         line += f"{decimal(s.twin, 2):>4s} {decimal(s.agreement, 2):>5s}"
         for side in memory.sides:
             own, other = _near(s.own_bank.get(side), longest), _near(s.other_bank.get(side), longest)
-            line += f"  {own:{max(wide, len(side) + 10)}s} {other:{wide}s}"
+            line += f"  {own:{max(wide, len(side) + 10)}s}" + f" {other:{wide}s}" * two
         windows = ", ".join(w.id for w in s.windows) or "-"
         lines.append(f"{line}  {windows}  {s.flag.upper()}".rstrip())
     pairs = [(lift(memory.cooccurrence)[a, b], a, b) for a in range(count) for b in range(a)]

@@ -79,7 +79,10 @@ def claim_workdir(workdir: pathlib.Path) -> None:
     try:
         require_writable(workdir)
     except OSError as error:
-        raise ConfigError(f"--workdir {workdir}: can not be written ({explained(error)})") from error
+        reason = f"cannot be written ({explained(error)})"
+        if isinstance(error, FileExistsError) and workdir.is_file():
+            reason = "is a file, not a folder; choose another path"
+        raise ConfigError(f"--workdir {workdir}: {reason}") from error
 
 
 def parse_flags(arguments: list[str]) -> list[str]:

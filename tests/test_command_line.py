@@ -193,9 +193,11 @@ def test_a_good_command_line_goes_on_to_jax(tmp_path):
 
 def test_a_workdir_that_can_not_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    for workdir in (tmp_path / "file" / "run", tmp_path / "file", tmp_path / ("x" * 300)):
-        with pytest.raises(ConfigError, match="--workdir .*: can not be written"):
+    for workdir in (tmp_path / "file" / "run", tmp_path / ("x" * 300)):
+        with pytest.raises(ConfigError, match="--workdir .*: cannot be written"):
             claim_workdir(workdir)
+    with pytest.raises(ConfigError, match="--workdir .*/file: is a file, not a folder; choose another path"):
+        claim_workdir(tmp_path / "file")
     claim_workdir(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
 

@@ -147,7 +147,7 @@ def test_a_memory_with_fewer_slots_leaves_some_without_a_partner():
     b = a._replace(checkpoint=pathlib.Path("other/checkpoints/1"), bank=a.bank[:, :, 1:])
     document = json.loads(json.dumps(comparison_document(a, b, match_slots(a, b))))
     assert sorted(map(str, document["partner"][0])) == ["0", "None"]
-    with pytest.raises(ValueError, match="other emotions: joy, calm, fear against a, b, c"):
+    with pytest.raises(ValueError, match="the runs have different emotions: joy, calm, fear and a, b, c"):
         match_slots(a, b._replace(emotions=("a", "b", "c")))
 
 
@@ -160,8 +160,9 @@ def test_a_data_set_with_one_group_has_one_bank():
     assert all(s.flag == "" and np.isnan(s.agreement) for s in slots)
     text, document = to_text(memory, slots), json.loads(json.dumps(to_document(memory, slots)))
     assert "behavioural" not in text + to_csv(slots) and "no other modality group" in text
+    assert "other bank" not in text
     assert document["bank_agreement"] is None and document["slots"][0]["agreement"] is None
-    with pytest.raises(ValueError, match="other modality groups: physiological against physiological, beh"):
+    with pytest.raises(ValueError, match="different modality groups: physiological and physiological, beh"):
         match_slots(memory, random_memory(1))
 
 

@@ -209,6 +209,10 @@ def test_errors_are_means_over_people_with_students_interval():
     assert found.high - found.mean == pytest.approx([4.302653 * 0.1 / 3**0.5] * 2, rel=1e-5)
     (axis,) = drawn(results.error_per_emotion(found, None, ("x", "y"), ("p", "p")))
     assert axis.lines[0].get_xdata() == pytest.approx([20, 20])
+    assert axis.lines[0].get_label() == "MPCL, 95 % over 3 subjects"
+    one = results.emotion_errors(reported[:1], predicted[:1], np.array(["a"]))
+    (axis,) = drawn(results.error_per_emotion(one, None, ("x", "y"), ("p", "p")))
+    assert axis.lines[0].get_label() == "MPCL, over 1 subject"
 
 
 def test_every_person_is_a_dot_and_the_mean_a_diamond():

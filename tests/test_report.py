@@ -152,6 +152,10 @@ def test_an_oracle_stands_apart_and_is_never_the_best(healthy):
     assert labels == ["uniform", "train mean", "MPCL", "stimulus mean (oracle)"]
     solid, dashed = drawn.axes[0].collections[-2:]  # the intervals of MPCL and of the oracle
     assert solid.get_linestyle() == [(0, None)] and dashed.get_linestyle() != [(0, None)]
+    caption = "stimulus mean: an oracle, given the true stimulus of each window; an upper bound."
+    page = run_page(told._replace(caption=caption))
+    assert page.count("true stimulus") == 1 and "oracles aside" in page  # explained once, by the table
+    assert "One value per subject" in page and "A dot is one subject (n = 6)" in page
 
 
 def test_the_page_says_all_that_the_table_says(healthy, tmp_path):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mpcl_jax.batch import DataFileError, Recordings, beyond, check_recordings
+from mpcl_jax.batch import DataFileError, Recordings, beyond, check_recordings, first_row
 from mpcl_jax.data.folder_between import between_faults, notes_of, shapes_of
 from mpcl_jax.data.folder_files import list_files, name_for_read, names_of
 from mpcl_jax.data.folder_meta import PRESENT, ROW_KEYS, Meta, read_meta, suggestion
@@ -137,8 +137,7 @@ def check_subject(file: Path, held: dict[str, np.ndarray], meta: Meta) -> Subjec
 def _refuse_rows(file: Path, key: str, bad: np.ndarray, what: str) -> None:
     """Raises DataFileError naming the first of the rows where `bad` [N] is True."""
     if bad.any():
-        first, count = int(np.flatnonzero(bad)[0]), int(bad.sum())
-        raise DataFileError(file, f"{key}, row {first} (of {count} such rows): {what}")
+        raise DataFileError(file, first_row(key, bad, what))
 
 
 def _numbers(file: Path, key: str, x: np.ndarray) -> np.ndarray:

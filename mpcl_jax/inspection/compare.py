@@ -27,9 +27,13 @@ def match_slots(a: Memory, b: Memory) -> Matching:
     prototype of every emotion in their own banks. Raises ValueError where emotions or modality groups differ.
     """
     if a.emotions != b.emotions:
-        raise ValueError(f"other emotions: {', '.join(a.emotions)} against {', '.join(b.emotions)}")
+        raise ValueError(
+            f"the runs have different emotions: {', '.join(a.emotions)} and {', '.join(b.emotions)}"
+        )
     if a.sides != b.sides:
-        raise ValueError(f"other modality groups: {', '.join(a.sides)} against {', '.join(b.sides)}")
+        raise ValueError(
+            f"the runs have different modality groups: {', '.join(a.sides)} and {', '.join(b.sides)}"
+        )
     same = a.checkpoint.absolute().parent == b.checkpoint.absolute().parent and a.bank.shape == b.bank.shape
     alike = (
         np.einsum("gckd,gcjd->gckj", a.bank, b.bank).mean(0) if same else _likeness(_profile(a), _profile(b))

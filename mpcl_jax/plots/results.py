@@ -60,22 +60,23 @@ def distribution_bars(samples: Sequence[Sample], emotions: Sequence[str], valenc
 
 
 class EmotionError(NamedTuple):
-    """Mean absolute error of each emotion's share, with a 95 % interval over people."""
+    """Mean absolute error of each emotion's share, with a 95 % interval over subjects."""
 
     mean: np.ndarray  # [C]
-    low: np.ndarray  # [C] NaN with fewer than 3 people
+    low: np.ndarray  # [C] NaN with fewer than 3 subjects
     high: np.ndarray  # [C]
+    subjects: int  # that the mean and the interval are over
 
 
 def emotion_errors(reported, predicted, subject) -> EmotionError:
-    """Means over windows within people, then over people; Student's t for the interval. [P, C], [P, C], [P]."""
+    """Means over windows within subjects, then over subjects; Student's t for the interval. [P, C], [P, C], [P]."""
     wrong = np.abs(np.asarray(reported) - predicted)
     people = np.stack([wrong[subject == who].mean(0) for who in np.unique(subject)])
     mean, n = people.mean(0), len(people)
     half = np.full_like(mean, np.nan)
     if n >= 3:
         half = stdtrit(n - 1, 0.975) * people.std(0, ddof=1) / np.sqrt(n)
-    return EmotionError(mean, mean - half, mean + half)
+    return EmotionError(mean, mean - half, mean + half, n)
 
 
 def error_per_emotion(
@@ -97,7 +98,10 @@ def error_per_emotion(
                 100 * baseline.mean[order], rows, "s", mfc="none", mec=ORANGE, ms=6, label=shortened(name)
             )
         axis.hlines(rows, 100 * model.low[order], 100 * model.high[order], color=BLUE, linewidth=1.6)
-        axis.plot(100 * model.mean[order], rows, "o", color=BLUE, ms=5, label="MPCL, 95 % over people")
+        over = "1 subject" if model.subjects == 1 else f"{model.subjects} subjects"
+        known = "" if np.isnan(model.low).all() else "95 % "  # no interval is drawn with few subjects
+        label = f"MPCL, {known}over {over}"
+        axis.plot(100 * model.mean[order], rows, "o", color=BLUE, ms=5, label=label)
         for place in borders(valence, order):
             axis.axhline(place - 0.5, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)))
         name_ticks(axis, [emotions[c] for c in order], x=False, y=True)
@@ -151,7 +155,7 @@ def subject_dots(
         axis.invert_yaxis()
         axis.set_xlabel(measure)
         marks = [
-            Line2D([], [], ls="", marker="o", color=GREY, ms=4, label="one person"),
+            Line2D([], [], ls="", marker="o", color=GREY, ms=4, label="one subject"),
             Line2D([], [], marker="D", color=INK, mfc=GREY, label="mean, 95 % interval"),
             *oracle_legend(method.oracle for method in methods),
         ]

@@ -105,8 +105,8 @@ def draw_results(run: RunFiles) -> list[Picture]:
     figures = [
         (
             "people",
-            "Everybody counts once",
-            "A dot is a person the table counts; the diamond their mean with its interval.",
+            "One value per subject",
+            f"A dot is one subject (n = {errors.subjects}); the diamond is the mean, the line its 95 % interval.",
             results.subject_dots(methods_of(run)),
         ),
         (
@@ -118,7 +118,8 @@ def draw_results(run: RunFiles) -> list[Picture]:
         (
             "emotions",
             "Which emotions are hard",
-            f"Mean absolute error of each emotion's share, over windows, then over people.{left_out}",
+            "Mean absolute error of each emotion's share, over windows, then over subjects "
+            f"(n = {errors.subjects}).{left_out}",
             results.error_per_emotion(errors, of_mean, *names),
         ),
     ]

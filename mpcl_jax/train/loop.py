@@ -140,7 +140,7 @@ def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays) -> Trai
                 stopping = processes.anyone(run.stop.asked)
                 ticker.update(epoch, mean_report(reports))
                 for member, of_fold in zip(members, reports, strict=True):
-                    _write_report(run, member.number, epoch, of_fold)
+                    _write_report(run, member, epoch, of_fold)
                 write_slots([_folder(run, m) for m in members], [m.number for m in members], epoch, slots)
                 if epoch % settings.checkpoint_every == 0 or epoch == settings.epochs or stopping:
                     _save(run, members, saved, epoch, training)
@@ -231,13 +231,15 @@ def _label(members: Sequence[Member]) -> str:
     return " … ".join(dict.fromkeys((members[0].fold.name, members[-1].fold.name)))
 
 
-def _write_report(run: Run, number: int, epoch: int, report: dict[str, float]) -> None:
+def _write_report(run: Run, member: Member, epoch: int, report: dict[str, float]) -> None:
     finite = {
         name: value if math.isfinite(value) else None for name, value in report.items()
     }  # JSON has no NaN
     if report.get("validation_kl", 0.0) != finite.get("validation_kl", 0.0):
-        warn(f"fold {number}, epoch {epoch}: the validation KL is not finite; this epoch is not the best")
-    run.log.write({"fold": number, "epoch": epoch, **finite})
+        warn(
+            f"{member.fold.name}, epoch {epoch}: the validation KL is not finite; this epoch is not the best"
+        )
+    run.log.write({"fold": member.number, "epoch": epoch, **finite})
     if run.board is not None:
         for name, value in report.items():
-            run.board.add_scalar(f"fold_{number:02d}/{name}", value, epoch)
+            run.board.add_scalar(f"fold_{member.number:02d}/{name}", value, epoch)
