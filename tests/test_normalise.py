@@ -273,9 +273,9 @@ def test_values_that_no_method_could_use_are_refused_by_name(value, said):
 
 def test_a_present_window_holds_a_number_and_an_absent_one_zeros():
     nothing = with_signal(FAKE, "face", 1, np.nan)  # present
-    with pytest.raises(DataFileError, match=r"signals\['face'\], row 1 .*: holds no number; mark the window"):
+    with pytest.raises(DataFileError, match=r"signals\['face'\], row 1: holds no number; mark the window"):
         check_recordings(nothing, "fake")
-    with pytest.raises(DataFileError, match=r"signals\['face'\], row 0 .*: holds NaN where it is absent"):
+    with pytest.raises(DataFileError, match=r"signals\['face'\], row 0: holds NaN where it is absent"):
         check_recordings(with_signal(FAKE, "face", 0, np.nan), "fake")
 
 

@@ -553,3 +553,13 @@ def test_a_fold_says_where_it_begins(done, again, says, capsys):
 def test_the_terminal_names_left_out_folds(tmp_path, capsys, only, said):
     experiment.describe(prepare(tiny_config(protocol__only=only), tmp_path))
     assert said in capsys.readouterr().out
+
+
+def test_one_subject_is_counted_in_the_singular(monkeypatch, capsys):
+    config = tiny_config(protocol__kind="trial_kfold")
+    recordings = pipeline.load(config.data)
+    recordings = take(recordings, recordings.subject == recordings.subject[0])
+    split = make_split(recordings, config.protocol)
+    monkeypatch.setattr(experiment, "folds_tested", lambda run: "")
+    experiment.describe(Run(config, pathlib.Path("run"), recordings, split, *[None] * 6))
+    assert ": 12 windows, 1 subject, 10 emotions" in capsys.readouterr().out
