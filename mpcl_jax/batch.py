@@ -14,6 +14,7 @@ import numpy as np
 GROUPS = ("physiological", "behavioural")
 # The largest absolute value of a signal. Beyond it float32 overflows, or a device flushes 1 / spread to 0.
 LARGEST_VALUE = 1e30
+FARTHEST = 1e15  # spreads of a feature from its centre; beyond it squares overflow float32 inside the model
 
 
 class DataFileError(Exception):

@@ -44,6 +44,7 @@ def to_text(examined: Examined) -> str:
         f"emotions    {len(held.emotions)}: {', '.join(held.emotions)}",
     ]
     lines += [f"missing     {text}" for text in held.missing]
+    lines += [f"note        {text}" for text in held.notes]
     count = len(examined.faults)
     lines.append(f"{count} fault{'s' * (count != 1)} found" if count else "nothing wrong found")
     return "\n".join(" ".join(line.splitlines()) for line in lines)

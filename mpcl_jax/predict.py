@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mpcl_jax.batch import Batch, DataFileError, DataSpec, beyond, groups_in
+from mpcl_jax.batch import FARTHEST, Batch, DataFileError, DataSpec, beyond, groups_in
 from mpcl_jax.config import resolve
 from mpcl_jax.data.normalise import Normalisation, apply_normalisation, standardised
 from mpcl_jax.metrics import from_log_probs
@@ -39,7 +39,6 @@ from mpcl_jax.train.surroundings import pinned_settings
 LARGEST, BLOCK = 1024, 64  # rows of one call; with 1 the only sizes that are compiled
 # Windows of a subject without which its own mean and sd are not known: of 10 values the sd is off by about a quarter.
 LEAST_WINDOWS = 10
-FARTHEST = 1e15  # sds from the training mean; beyond it squares overflow float32 inside the model
 
 
 class FinishedModel(NamedTuple):

@@ -308,3 +308,34 @@ def test_nothing_is_said_of_real_wrist_recordings(tmp_path):
     assert made.returncode == 0, made.stderr
     examined = check_data.examine(str(tmp_path), "wesad")
     assert examined.faults == () and examined.summary.people == 2
+
+
+def test_a_value_far_outside_its_feature_is_named_and_refused_before_a_run(clean, tmp_path):
+    def spoil(root):
+        with np.load(root / "ben.npz") as held:
+            arrays = dict(held)
+        arrays["face"] = arrays["face"].astype(np.float64)
+        arrays["face"][4, 2], arrays["face"][:, 5] = 1e24, 7.0
+        np.savez(root / "ben.npz", **arrays)
+
+    (issue,) = spoilt(clean, tmp_path, "folder", spoil)
+    assert (
+        issue.file.endswith("ben.npz") and issue.place == "face: feature 2, row 4" and "1e+24" in issue.what
+    )
+    settings = DataConfig(kind="folder", path=str(tmp_path / "data"))
+    with pytest.raises(
+        DataFileError, match=r"subject ben, window .*: face: feature 2 is 1e\+24; .* write NaN"
+    ):
+        pipeline.load(settings)
+
+
+def test_the_notes_of_a_run_on_features_are_printed(clean, tmp_path):
+    shutil.copytree(clean["folder"], tmp_path / "data")
+    for file in (tmp_path / "data").glob("*.npz"):
+        with np.load(file) as held:
+            arrays = dict(held)
+        arrays["face"][:, 5] = 7.0
+        np.savez(file, **arrays)
+    examined = check_data.examine(str(tmp_path / "data"), "folder")
+    assert not examined.faults
+    assert "note        face: 1 of 7 features have one value" in check_data.to_text(examined)

@@ -312,3 +312,13 @@ def test_memory_does_not_grow_to_several_copies(monkeypatch):
     tracemalloc.stop()
     size = data.signals["eda"].nbytes
     assert max(fitted, applied) < 3 * size, (fitted / size, applied / size)
+
+
+def test_a_value_far_outside_its_feature_is_found_unless_every_training_part_has_such_values():
+    spoilt = with_signal(FAKE, "eda", (5, 1, 2), 1e24)
+    (far,) = normalise.far_values(with_signal(spoilt, "eda", (6, 0, 0), np.nan))
+    assert (far.row, far.place) == (5, "eda: token 1, feature 2") and far.what.startswith("is 1e+24; typical")
+    assert [f.row for f in normalise.far_values(with_signal(FAKE, "face", (22, 0, 3), -1e16))] == [22]
+    sparse = with_signal(with_signal(FAKE, "eda", (slice(None), 0, 0), 1e-20), "eda", ([0, 9, 20], 0, 0), 3.0)
+    for usual in (FAKE, sparse, with_signal(FAKE, "eda", (5, 1, 2), 1e12), with_signal(FAKE, "eda", 3, 0.0)):
+        assert not list(normalise.far_values(usual))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mpcl_jax.batch import beyond
+from mpcl_jax.batch import DataFileError, beyond
 from mpcl_jax.data import folder as own
 from mpcl_jax.data.faults import (
     Examined,
@@ -20,9 +20,10 @@ from mpcl_jax.data.faults import (
     still_fault,
     twin_faults,
 )
-from mpcl_jax.data.folder_between import between_faults, session_hint
+from mpcl_jax.data.folder_between import between_faults, session_hint, shapes_of
 from mpcl_jax.data.folder_files import list_files, name_for_read, names_of
 from mpcl_jax.data.folder_meta import PRESENT, ROW_KEYS, Meta, find_faults, read_meta, suggestion
+from mpcl_jax.data.normalise import far_values, notes_on
 from mpcl_jax.data.safe_read import read_npz
 
 STILL = 120.0  # seconds for which a worn sensor of known rate may say the same
@@ -73,6 +74,8 @@ def examine(root: str) -> Examined:
     )
     faults += _between_files(folder, meta, shapes, highest) if files.read else []
     faults += between_faults(accepted, meta.of_stimulus) if meta else []
+    far, notes = _of_features(accepted, meta, folder) if meta and accepted else ([], ())
+    faults += far
     named = {s.file: s.subject for s in accepted if s.has_subject}
     if hint := session_hint(file.stem for file in files.read if file not in named):
         fix = "write `subject` into every such file: the same for sessions of one subject (docs/own_data.md)"
@@ -81,7 +84,24 @@ def examine(root: str) -> Examined:
     missing += [f"not read: {names_of(files.other, folder)}"] if files.other else []
     groups, emotions = (dict(meta.groups), meta.emotions) if meta else ({}, ())
     people = len({named.get(file, file.stem) for file in files.read})
-    return Examined(tuple(faults), Summary(people, rows, groups, emotions, tuple(missing)))
+    return Examined(tuple(faults), Summary(people, rows, groups, emotions, tuple(missing), notes))
+
+
+def _of_features(
+    subjects: list[own.Subject], meta: Meta, folder: Path
+) -> tuple[list[Fault], tuple[str, ...]]:
+    """Values far outside their feature in all accepted files, and what a run would note on the features."""
+    try:
+        recordings = own.joined_of(subjects, meta, shapes_of(subjects, meta, folder), folder)
+    except DataFileError:  # shapes that differ, a modality in no file: named one by one elsewhere
+        return [], ()
+    faults, ends = [], np.cumsum([len(s.labels) for s in subjects])
+    for far in far_values(recordings):
+        at = int(np.searchsorted(ends, far.row, side="right"))
+        row = far.row - int(ends[at]) + len(subjects[at].labels)
+        place = f"{far.place}, row {row}"
+        faults.append(Fault(str(subjects[at].file), place, far.what, "write NaN where it is wrong"))
+    return faults, notes_on(recordings)
 
 
 def _print_of(signals: dict[str, np.ndarray], meta: Meta | None) -> str:

@@ -45,6 +45,7 @@ class Summary(NamedTuple):
     modalities: dict[str, str]  # modality -> group
     emotions: tuple[str, ...]
     missing: tuple[str, ...]  # what is not there and need not be
+    notes: tuple[str, ...] = ()  # what a run says of its features: missing values, constant features
 
 
 class Examined(NamedTuple):

@@ -82,7 +82,7 @@ def load(path: str) -> Recordings:
         lost = f"{names_of(files.lost, folder)}: {name_for_read(files.lost[0], folder)}" if files.lost else ""
         raise DataFileError(path, f"holds no .npz file; {lost or 'write one per subject with numpy.savez'}")
     subjects = [read_subject(file, meta) for file in files.read]
-    joined = _joined(subjects, meta, shapes_of(subjects, meta, folder), folder)
+    joined = joined_of(subjects, meta, shapes_of(subjects, meta, folder), folder)
     for issue in between_faults(subjects, meta.of_stimulus):
         raise DataFileError(issue.file, f"{issue.place}: {issue.what}; {issue.fix}")
     return check_recordings(joined._replace(notes=notes_of(subjects, files, folder)), path)
@@ -255,9 +255,10 @@ def _start(file: Path, held: dict[str, np.ndarray], trial: np.ndarray) -> np.nda
     return start
 
 
-def _joined(
+def joined_of(
     subjects: list[Subject], meta: Meta, shapes: dict[str, tuple[int, int]], folder: Path
 ) -> Recordings:
+    """The windows of all `subjects`, in that order; `shapes` as `folder_between.shapes_of` finds them."""
     signals, present = {}, {}
     for m, shape in shapes.items():
         rows = [s.signals.get(m, np.zeros((len(s.labels), *shape), np.float32)) for s in subjects]

@@ -10,11 +10,12 @@ replaces it by the median of the training part. `notes_on` says what was missing
 """
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from mpcl_jax.batch import DataFileError, Recordings, beyond, feature_name
+from mpcl_jax.batch import FARTHEST, DataFileError, Recordings, beyond, feature_name
 
 # Signals are stored as float32, about seven digits. A feature is constant where the standard deviation of its
 # centred values is at most this share of its largest absolute value: eight steps of float32, so that what varies
@@ -119,6 +120,46 @@ def standardised(signals: dict, present: dict, subject: np.ndarray) -> tuple[dic
             out[m][own] = np.where(spread > 0, (x[own] - mean) / np.where(spread > 0, spread, 1), 0)
             constant[m] |= spread == 0
     return out, constant
+
+
+class FarValue(NamedTuple):
+    """A value that float32 cannot hold after normalisation by training rows without such values."""
+
+    row: int
+    place: str  # modality and feature
+    what: str  # value and typical range, in words
+
+
+def far_values(recordings: Recordings) -> Iterator[FarValue]:
+    """The farthest value of each feature in which some value is wrong by many orders of magnitude.
+
+    Its distance from the median of the feature is more than `FARTHEST` times the median of all such distances above
+    0, and at most half of the subjects have such a value (half of the trials where there is one subject, half of the
+    stimuli for a modality of the stimulus), so that a training part may lack it. No label and no split takes part.
+    """
+    for m, x in recordings.signals.items():
+        if not (here := recordings.present[m]).any():
+            continue
+        owner, rows = _owner(recordings, m)[here], np.flatnonzero(here)
+        middle = _median(x, here).ravel()
+        for columns, block in _blocks(x, here):
+            away = np.nan_to_num(np.abs(block.astype(np.float64) - middle[columns]))
+            nearest = np.min(away, axis=0, initial=np.inf, where=away > 0)
+            for column in np.flatnonzero(away.max(0, initial=0) > FARTHEST * nearest):
+                own = away[:, column]
+                far = own > FARTHEST * (typical := np.median(own[own > 0]))
+                if far.any() and 2 * len(set(owner[far])) <= len(set(owner)):
+                    row, at = int(own.argmax()), columns.start + int(column)
+                    value = f"is {block[row, column]:g}; typical values are {middle[at]:.3g} ± {typical:.3g}"
+                    name = feature_name(x.shape[1:], *divmod(at, x.shape[2]))
+                    yield FarValue(int(rows[row]), f"{m}: {name}", value)
+
+
+def _owner(recordings: Recordings, m: str) -> np.ndarray:
+    """The ids [N] by which a training part may lack some values of modality `m`."""
+    if m in recordings.of_stimulus:
+        return recordings.stimulus
+    return recordings.subject if len(set(recordings.subject)) > 1 else recordings.trial
 
 
 def notes_on(recordings: Recordings) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from mpcl_jax.batch import DataFileError, Recordings, check_recordings, take
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data import dmer, folder, wesad
 from mpcl_jax.data.faults import print_of
-from mpcl_jax.data.normalise import notes_on, standardise_per_subject
+from mpcl_jax.data.manifest import row_ids
+from mpcl_jax.data.normalise import far_values, notes_on, standardise_per_subject
 from mpcl_jax.data.settings import DataConfig
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.paths import shell_command
@@ -33,10 +34,21 @@ def load(settings: DataConfig) -> Recordings:
     )
     if settings.kind != "simulated":
         refuse_twins(recordings, settings)
+    refuse_far_values(recordings, settings)
     recordings = recordings._replace(notes=(*recordings.notes, *notes_on(recordings)))
     if settings.per_subject_standardise:
         recordings = standardise_per_subject(recordings)
     return recordings
+
+
+def refuse_far_values(recordings: Recordings, settings: DataConfig) -> None:
+    """Raises DataFileError for a value that no training part without it can normalise (`normalise.far_values`)."""
+    for far in far_values(recordings):
+        raise DataFileError(
+            settings.path or settings.kind,
+            f"subject {recordings.subject[far.row]}, window {row_ids(recordings)[far.row]}: {far.place} {far.what}; "
+            "write NaN where it is wrong",
+        )
 
 
 def refuse_twins(recordings: Recordings, settings: DataConfig) -> None:
