@@ -110,7 +110,8 @@ def _check_pairs(config: Config) -> None:
     )
     refuse_if(
         train.select == "best" and folds.validation == 0 and not folds.manifest and folds.kind != fixed,
-        "config.train.select = 'best': needs validation rows; set config.protocol.validation above 0",
+        "config.train.select = 'best': needs validation rows; set config.protocol.validation above 0, "
+        "or config.train.select=last",
     )
     refuse_if(
         not model.memory.enabled and model.cooccurrence.enabled,

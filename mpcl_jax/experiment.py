@@ -55,7 +55,7 @@ def run_experiment(config: Config, workdir: pathlib.Path, command: str, stop: St
 def _experiment(config: Config, workdir: pathlib.Path, command: str, stop: StopRequest) -> Table | None:
     if config.log.keep_compiled and (reason := keep_compiled_programs()):
         warn(f"compiled programs are not kept ({reason}); set XDG_CACHE_HOME to a folder that can be written")
-    run = prepare(config, workdir)
+    run = prepare(config, workdir, describe_data)
     run = run._replace(board=_board(config, workdir), stop=stop)
     describe(run)
     predictions = train_folds(run)
@@ -91,9 +91,8 @@ def _board(config: Config, workdir: pathlib.Path):
         return SummaryWriter(str(workdir / "tensorboard"))
 
 
-def describe(run: Run) -> None:
-    """Says what will happen, before it happens."""
-    recordings, split = run.recordings, run.split
+def describe_data(recordings: Recordings) -> None:
+    """Prints what the recordings hold, and their notes."""
     modalities = ", ".join(f"{m} ({g})" for m, g in recordings.groups.items())
     windows = counted(len(recordings.labels), "window", "windows")
     subjects = counted(len(set(recordings.subject)), "subject", "subjects")
@@ -101,7 +100,12 @@ def describe(run: Run) -> None:
         f"data   {recordings.name}: {windows}, {subjects}, {len(recordings.emotions)} emotions; {modalities}"
     )
     for note in recordings.notes:
-        print(f"note   {note}")
+        print(f"note   {note}", flush=True)
+
+
+def describe(run: Run) -> None:
+    """Prints what will be trained and tested."""
+    split = run.split
     print(f"split  {split.protocol}: {split.sentence}")
     print(f"       {folds_tested(run)}; manifest {split.sha256[:12]}; run folder {run.workdir}", flush=True)
     print(f"train  {run.config.train.epochs} epochs, dropout {run.config.model.dropout:g}", flush=True)

@@ -170,7 +170,10 @@ def test_config_files_may_not_hold_other_types(key, value):
     "arguments, words",
     [
         (["--config.model.width=30"], "config.model.width = 30: must be a multiple of its heads = 4"),
-        (["--config.train.select=best"], "set config.protocol.validation above 0"),
+        (
+            ["--config.train.select=best"],
+            "set config.protocol.validation above 0, or config.train.select=last",
+        ),
         (["--config.model.memory.enabled=false"], "config.model.cooccurrence.enabled = True"),
         (["--config.data.kind=wesad"], "config.data.path = ''"),
         (["--config.data.path=/mine"], "config.data.path = '/mine': simulated recordings have no files"),

@@ -249,8 +249,17 @@ def test_selection_needs_validation_rows_in_every_fold_of_a_manifest(finished, t
     run = finished[0]
     split = make_split(run.recordings, dataclasses.replace(run.config.protocol, validation=0.0))
     write_manifest(split, run.recordings, tmp_path / "split.json")
-    with pytest.raises(ConfigError, match="a fold without validation rows"):
+    with pytest.raises(ConfigError, match="a fold without validation rows; set config.train.select=last"):
         prepare(tiny_config(protocol__manifest=str(tmp_path / "split.json")), tmp_path / "run")
+
+
+def test_notes_on_the_data_are_printed_though_the_split_is_refused(tmp_path, monkeypatch, capsys):
+    config = tiny_config(protocol__folds=50)
+    world = pipeline.load(config.data)._replace(notes=("not read: s00.NPZ",))
+    monkeypatch.setattr(pipeline, "load", lambda settings: world)
+    with pytest.raises(ConfigError, match="config.protocol.folds = 50"):
+        prepare(config, tmp_path / "run", experiment.describe_data)
+    assert "note   not read: s00.NPZ\n" in capsys.readouterr().out
 
 
 def test_a_modality_that_some_fold_cannot_train_is_refused_before_the_first(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 import re
 import zlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -60,18 +61,26 @@ class Member(NamedTuple):
     label_mean: np.ndarray  # [C], of the training part
 
 
-def prepare(config: Config, workdir: pathlib.Path) -> Run:
+def prepare(
+    config: Config, workdir: pathlib.Path, describe: Callable[[Recordings], None] = lambda _: None
+) -> Run:
     """Loads the recordings, makes the split and claims the folder; compiles nothing.
+
+    `describe` is called with the recordings before the split is made: their notes may say why it is refused.
 
     Raises ConfigError and DataFileError for everything that can be wrong before training begins, ProcessError
     where another process is late or has other settings or data.
     """
     mesh = make_mesh(config)
     recordings = pipeline.load(config.data)
+    describe(recordings)
     split = make_split(recordings, config.protocol)
     require_present(recordings, {fold.name: fold.train for fold in split.folds})
     if config.train.select == "best" and not all(len(fold.validation) for fold in split.folds):
-        raise ConfigError("config.train.select = 'best': the manifest has a fold without validation rows")
+        raise ConfigError(
+            "config.train.select = 'best': the manifest has a fold without validation rows; set "
+            "config.train.select=last"
+        )
     at_once = config.train.folds_at_once
     if at_once > len(split.folds):
         raise ConfigError(f"config.train.folds_at_once = {at_once}: this run has {len(split.folds)} fold(s)")
