@@ -268,6 +268,11 @@ def test_row_ids_refuses_two_windows_with_one_start():
 @pytest.mark.parametrize(
     ("recordings", "settings", "message"),
     [
+        (
+            FAKE._replace(protocols=("loso", "fixed_48_12_13", "window80")),
+            {"kind": "trial_kfold"},
+            "'trial_kfold': needs `trial` for every window, .* supports only 'loso', 'window80'$",
+        ),
         (FAKE._replace(protocols=("window80",)), {"kind": "loso"}, "'loso': fake supports only 'window80'"),
         (
             FAKE,
@@ -292,7 +297,7 @@ def test_row_ids_refuses_two_windows_with_one_start():
         (
             fake_recordings(people=1),
             {"kind": "subject_kfold", "folds": 2},
-            "needs at least 2 subjects, the recordings have 1 subject$",
+            "holds a single subject; set config.protocol.kind to 'trial_kfold' or 'stimulus_kfold'$",
         ),
         (fake_recordings(people=1), {"kind": "loso"}, "fake holds a single subject"),
         (FAKE, {"kind": "fixed_48_12_13"}, "made for the 73 people of DMER; fake has subject 'S2'"),
@@ -309,7 +314,11 @@ def test_row_ids_refuses_two_windows_with_one_start():
         (fake_recordings(people=1), {"kind": "calibrated"}, "'calibrated': fake holds a single subject"),
         (FAKE, {"kind": "loso", "only": (6,)}, r"only = \(6,\): .* from 0 to 5"),
         (FAKE, {"kind": "window80", "only": (1,)}, r"only = \(1,\): .* from 0 to 0"),
-        (FAKE, {"kind": "loso", "validation": 0.95}, "validation = 0.95: takes 5 of 5 groups"),
+        (
+            FAKE,
+            {"kind": "loso", "validation": 0.95},
+            "takes 5 of 5 groups .*config.protocol.validation=0 together with .*select=last",
+        ),
         (
             FAKE._replace(stimulus=np.where(FAKE.trial == "S3/c4", "", FAKE.stimulus)),
             {"kind": "stimulus_kfold"},

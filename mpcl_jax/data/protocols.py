@@ -33,7 +33,7 @@ from mpcl_jax.data.manifest import (
     write_manifest,
 )
 from mpcl_jax.data.sentences import counted, in_order
-from mpcl_jax.data.settings import ProtocolConfig
+from mpcl_jax.data.settings import PROTOCOLS, ProtocolConfig
 
 # The 73 usable people of DMER. Which of them the literature trains on is not published with what could be read:
 # these were drawn once, `default_rng(0).permutation(DMER_PEOPLE)`, first 13 to test, then 12 to choose.
@@ -41,6 +41,10 @@ DMER_PEOPLE = tuple(str(n) for n in range(1, 81) if n not in (3, 4, 13, 16, 17, 
 FIXED_TEST = ("8", "11", "22", "26", "35", "42", "44", "50", "51", "55", "63", "66", "69")
 FIXED_VALIDATION = ("5", "7", "14", "25", "30", "47", "52", "58", "61", "76", "77", "79")
 
+# Protocols that need several subjects, stimuli with names, and trials that the files name.
+BY_SUBJECT = ("loso", "subject_kfold", "calibrated", "subject_x_stimulus")
+BY_STIMULUS = ("stimulus_kfold", "subject_x_stimulus")
+BY_TRIAL = ("trial_kfold", "calibrated")
 PLURAL = {"subject": "subjects", "stimulus": "stimuli", "trial": "trials"}
 
 __all__ = ["Fold", "Split", "check_split", "make_split", "read_manifest", "row_ids", "write_manifest"]
@@ -84,8 +88,21 @@ class _Masks(NamedTuple):
 def _require_supported(recordings: Recordings, protocol: str) -> None:
     kind = protocol.partition("(")[0]
     if recordings.protocols and kind not in recordings.protocols:
-        allowed = ", ".join(map(repr, recordings.protocols))
-        raise ConfigError(f"config.protocol.kind = {kind!r}: {recordings.name} supports only {allowed}")
+        no_trials = kind in BY_TRIAL and not set(BY_TRIAL) & set(recordings.protocols)
+        reason = "needs `trial` for every window, which some file does not give; " if no_trials else ""
+        allowed = ", ".join(map(repr, _possible(recordings)))
+        raise ConfigError(
+            f"config.protocol.kind = {kind!r}: {reason}{recordings.name} supports only {allowed}"
+        )
+
+
+def _possible(recordings: Recordings) -> list[str]:
+    """The protocols that the ids of `recordings` support."""
+    subjects = set(recordings.subject.tolist())
+    lacking = {"fixed_48_12_13"} if subjects - set(DMER_PEOPLE) else set()
+    lacking |= set(BY_STIMULUS) if (recordings.stimulus == "").any() else set()
+    lacking |= set(BY_SUBJECT) if len(subjects) < 2 else set()
+    return [kind for kind in recordings.protocols or PROTOCOLS if kind not in lacking]
 
 
 def _keep_only(recordings: Recordings, split: Split, only: tuple[int, ...]) -> Split:
@@ -103,7 +120,13 @@ def _held_out(recordings: Recordings, settings: ProtocolConfig) -> list[_Masks]:
     """What every fold may use."""
     kind, rng = settings.kind, np.random.default_rng([settings.seed, 0])
     no_strata = np.zeros(len(recordings.trial), int)
-    if kind in ("stimulus_kfold", "subject_x_stimulus") and (recordings.stimulus == "").any():
+    if kind in BY_SUBJECT and len(set(recordings.subject.tolist())) < 2:
+        ways = " or ".join(repr(x) for x in _possible(recordings) if x in ("trial_kfold", "stimulus_kfold"))
+        advice = f"set config.protocol.kind to {ways}" if ways else "it needs at least two"
+        raise ConfigError(
+            f"config.protocol.kind = {kind!r}: {recordings.name} holds a single subject; {advice}"
+        )
+    if kind in BY_STIMULUS and (recordings.stimulus == "").any():
         trial = recordings.trial[recordings.stimulus == ""][0]
         raise ConfigError(f"config.protocol.kind = {kind!r}: needs stimulus ids; trial '{trial}' has none")
     if kind == "subject_x_stimulus":
@@ -115,8 +138,6 @@ def _held_out(recordings: Recordings, settings: ProtocolConfig) -> list[_Masks]:
         return [_fixed(recordings)]
     if kind in ("loso", "calibrated"):
         people = in_order(recordings.subject)
-        if len(people) < 2:
-            raise ConfigError(f"config.protocol.kind = {kind!r}: {recordings.name} holds a single subject")
         if kind == "calibrated":
             return [_calibrated(recordings, name, settings) for name in people]
         tests = [recordings.subject == name for name in people]
@@ -202,6 +223,7 @@ def _draw_validation(codes: np.ndarray, train: np.ndarray, share: float, rng) ->
     if share and count >= len(present):
         raise ConfigError(
             f"config.protocol.validation = {share}: takes {count} of {len(present)} groups of a training part "
-            "and leaves none to train on"
+            "and leaves none to train on; set it lower, or train without validation rows by "
+            "config.protocol.validation=0 together with config.train.select=last"
         )
     return train & np.isin(codes, rng.permutation(present)[:count])
