@@ -564,11 +564,7 @@ def test_the_terminal_names_left_out_folds(tmp_path, capsys, only, said):
     assert said in capsys.readouterr().out
 
 
-def test_one_subject_is_counted_in_the_singular(monkeypatch, capsys):
-    config = tiny_config(protocol__kind="trial_kfold")
-    recordings = pipeline.load(config.data)
-    recordings = take(recordings, recordings.subject == recordings.subject[0])
-    split = make_split(recordings, config.protocol)
-    monkeypatch.setattr(experiment, "folds_tested", lambda run: "")
-    experiment.describe(Run(config, pathlib.Path("run"), recordings, split, *[None] * 6))
+def test_one_subject_is_counted_in_the_singular(capsys):
+    recordings = pipeline.load(tiny_config().data)
+    experiment.describe_data(take(recordings, recordings.subject == recordings.subject[0]))
     assert ": 12 windows, 1 subject, 10 emotions" in capsys.readouterr().out
