@@ -178,6 +178,8 @@ def test_what_contradicts_a_verdict_is_said():
     assert words(0.01, 0.08).endswith("; the test for skewed differences has p = .080")
     assert "; the interval excludes 0, but is not corrected; detectable" in words(0.06, 0.06)
     assert words(0.06, 0.06, high=0.1).endswith("n = 10 subjects; detectable without correction: .0500")
+    # Of 14 and more units 9,999 sign flips are drawn: 300 comparisons can still have 300 / 10,000 = .03.
+    assert "too few" not in words(0.01, 0.01, n=20, comparisons=300)
     # Six subjects and two comparisons: 2 · 2 / 2^6 = .0625, whatever is found.
     assert words(2 / 64, 0.01, n=6, comparisons=2).endswith("significant: the corrected p is at least .062")
 

@@ -15,7 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-# Bootstrap resamples, and sign flips where not all 2^n are counted (n > 13).
+# Up to so many units all 2^n sign flips are counted.
+EXACT = 13
+# Bootstrap resamples, and sign flips where not all are counted.
 RESAMPLES = 9_999
 # Fewer units never show a difference: an exact two-sided test cannot reach p < .05 (2 / 2^5 = .06).
 FEWEST = 6
@@ -127,8 +129,8 @@ def decide(comparisons: Sequence[Comparison], level: float = LEVEL) -> list[Deci
         verdict = (
             BETTER if shown and found.high < 0 else WORSE if shown and found.low > 0 else NOT_SIGNIFICANT
         )
-        least = min(1.0, len(comparisons) * 2.0 ** (1 - min(found.n, 13)))
-        decisions.append(Decision(float(corrected), verdict, least))
+        smallest = 2.0 ** (1 - found.n) if found.n <= EXACT else 1 / (RESAMPLES + 1)
+        decisions.append(Decision(float(corrected), verdict, min(1.0, len(comparisons) * smallest)))
     return decisions
 
 
@@ -177,9 +179,9 @@ def _bca_levels(values: np.ndarray, weight: np.ndarray, below: float, ends: np.n
     left_out = (_total(weight * values) - weight * values) / (_total(weight) - weight)
     pull = left_out.mean() - left_out
     acceleration = (pull**3).sum() / (6 * (pull**2).sum() ** 1.5)
-    moved = bias + ndtri(ends)
-    room = 1 - acceleration * moved
     with np.errstate(invalid="ignore", divide="ignore"):
+        moved = bias + ndtri(ends)
+        room = 1 - acceleration * moved
         return np.where(room > 0, ndtr(bias + moved / room), np.nan)
 
 
@@ -210,7 +212,7 @@ def _sign_flip_p(weighted: np.ndarray, tolerance: float, seed: int) -> float:
     if n < 2 or not weighted.any():
         return 1.0
     observed = abs(weighted.mean()) - tolerance
-    if n <= 13:
+    if n <= EXACT:
         signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
         return float((np.abs(signs @ weighted / n) >= observed).mean())
     rng, extreme, drawn = np.random.default_rng(seed), 1, 0
