@@ -7,6 +7,7 @@ Letters: N windows, T_m tokens and F_m features of modality m, C emotions, B bat
 `mpcl_jax/__init__.py`, once for the whole package.
 """
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,6 +116,15 @@ def take(recordings: Recordings, rows: np.ndarray) -> Recordings:
         start=recordings.start[rows],
         published_test=None if recordings.published_test is None else recordings.published_test[rows],
     )
+
+
+def with_modalities(recordings: Recordings, names: Iterable[str]) -> Recordings:
+    """The same windows with only the modalities `names`, in that order."""
+    names = tuple(names)
+    fields = ("groups", "signals", "present", "quality")
+    kept = {field: {m: getattr(recordings, field)[m] for m in names} for field in fields}
+    of_stimulus = tuple(m for m in recordings.of_stimulus if m in names)
+    return recordings._replace(of_stimulus=of_stimulus, **kept)
 
 
 def is_text(text: str) -> bool:

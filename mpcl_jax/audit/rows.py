@@ -7,7 +7,7 @@ import numpy as np
 
 from mpcl_jax.audit.evidence import Evidence, FoldEvidence
 from mpcl_jax.audit.finding import Finding, amber, green, red
-from mpcl_jax.batch import Recordings, take
+from mpcl_jax.batch import Recordings, take, with_modalities
 from mpcl_jax.data.manifest import held_apart
 from mpcl_jax.data.normalise import design_matrix, fit_normalisation
 from mpcl_jax.data.sentences import CALIBRATED, calibration_trials, counted
@@ -167,7 +167,9 @@ def _digests(x: np.ndarray, present: np.ndarray) -> np.ndarray:
 
 def check_neighbours(evidence: Evidence) -> list[Finding]:
     """What the nearest training window of a tested one is: of the same trial or person, or nearly a copy."""
-    recordings, found, shares = _of_subjects(evidence.recordings), [], []
+    of_stimulus = evidence.recordings.of_stimulus  # equal for all subjects who met the stimulus
+    of_subjects = [m for m in evidence.recordings.signals if m not in of_stimulus]
+    recordings, found, shares = with_modalities(evidence.recordings, of_subjects), [], []
     own = np.any([*recordings.present.values(), np.zeros(len(evidence.ids), bool)], axis=0)
     apart = evidence.manifest["protocol"] != "window80"
     rng = np.random.default_rng(0)
@@ -204,13 +206,6 @@ def check_neighbours(evidence: Evidence) -> list[Finding]:
     if not shares:
         says = "no rows of both parts hold a modality of the subject: nothing to compare"
     return found or [green("neighbours", says) if trial == 0 else red("neighbours", says)]
-
-
-def _of_subjects(recordings: Recordings) -> Recordings:
-    """Without the modalities of the stimulus, which are equal for all subjects who met it."""
-    kept = [m for m in recordings.signals if m not in recordings.of_stimulus]
-    fields = ("groups", "signals", "present", "quality")
-    return recordings._replace(**{f: {m: recordings._asdict()[f][m] for m in kept} for f in fields})
 
 
 def _unseen_twins(recordings: Recordings, test, train, nearest) -> np.ndarray:

@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from mpcl_jax.batch import DataFileError, Recordings, check_recordings, take
+from mpcl_jax.batch import DataFileError, Recordings, check_recordings, take, with_modalities
 from mpcl_jax.config import ConfigError
 from mpcl_jax.data import dmer, folder, wesad
 from mpcl_jax.data.faults import print_of
@@ -76,11 +76,8 @@ def _keep_modalities(recordings: Recordings, names: tuple[str, ...]) -> Recordin
         raise ConfigError(
             f"config.data.modalities names {unknown[0]!r}; {recordings.name} has {', '.join(recordings.signals)}"
         )
-    recordings = take(recordings, np.stack([recordings.present[m] for m in names]).any(axis=0))
-    fields = ("groups", "signals", "present", "quality")
-    of_stimulus = tuple(m for m in recordings.of_stimulus if m in names)
-    kept = {f: {m: recordings._asdict()[f][m] for m in names} for f in fields}
-    return recordings._replace(of_stimulus=of_stimulus, **kept)
+    kept = np.stack([recordings.present[m] for m in names]).any(axis=0)
+    return with_modalities(take(recordings, kept), names)
 
 
 def content_hash(recordings: Recordings) -> str:
