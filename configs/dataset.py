@@ -11,7 +11,7 @@ For your own recordings write them as docs/own_data.md shows, copy this file, an
     config.data.kind = "folder"
     config.data.path = "path/to/your/folder"
 
-Every setting, its meaning and its range stand in mpcl_jax/settings.py. Any of them can be changed on the
+Every setting, its meaning and its range stand in mpcl_jax/config/schema.py. Any of them can be changed on the
 command line: --config.model.width=32 --config.train.epochs=100
 """
 

@@ -5,11 +5,10 @@
 The folder is the official one (S2/S2.pkl, S2/S2_quest.csv, …). Ten subjects: two minutes on two cores and as many
 for the baselines. Expect KL 0.0624 (one seed) where the train mean has 0.0674, ExtraTrees 0.0621 and ridge 0.0629.
 
-The features follow a fixed rule made without labels (mpcl_jax/data/windows.py). Earlier versions used 22 features
-that had been chosen by the KL of ridge on these ten subjects, tested ones included: MPCL 0.0608, ExtraTrees 0.0607,
-ridge 0.0611 with the same seed. The settings below were chosen on validation subjects of four folds, each of whom is
-tested in another fold: they are not independent of the table.
-"""
+The features follow a fixed rule made without labels (mpcl_jax/data/features/windows.py). Earlier versions used 22
+features that had been chosen by the KL of ridge on these ten subjects, tested ones included: MPCL 0.0608,
+ExtraTrees 0.0607, ridge 0.0611 with the same seed. The settings below were chosen on validation subjects of four
+folds, each of whom is tested in another fold: they are not independent of the table."""
 
 from configs import dataset
 

@@ -12,7 +12,7 @@ NAME.png: what switching off adds to the KL.
 import compared
 import table_command as command
 
-from mpcl_jax.benchmark.pieces import ground_of
+from mpcl_jax.evaluate.jobs.pieces import ground_of
 from mpcl_jax.train.interrupt import StopRequest
 
 # Name of the row -> settings; the switch table of docs/method.md, which a test holds against this.

@@ -24,14 +24,14 @@ import numpy as np
 import series
 import table_command as command
 
-from mpcl_jax.batch import Recordings, knows_trials
-from mpcl_jax.benchmark.comparison import wanted
-from mpcl_jax.benchmark.leaderboard import CONSTANTS, METHOD, OF_IDS
-from mpcl_jax.benchmark.pieces import Ground, ground_of
-from mpcl_jax.benchmark.statistics import paired_comparison
-from mpcl_jax.benchmark.table_run import Fitted, complete, shares_of
-from mpcl_jax.benchmark.table_text import spoken
+from mpcl_jax.evaluate.comparison import wanted
+from mpcl_jax.evaluate.jobs.pieces import Ground, ground_of
+from mpcl_jax.evaluate.jobs.table_run import Fitted, complete, shares_of
+from mpcl_jax.evaluate.leaderboard import CONSTANTS, METHOD, OF_IDS
+from mpcl_jax.evaluate.statistics import paired_comparison
+from mpcl_jax.evaluate.table_text import spoken
 from mpcl_jax.train.interrupt import StopRequest
+from mpcl_jax.types import Recordings, knows_trials
 
 ONE, SEEDS = "one window, one seed", "seeds averaged"
 SO_FAR, TRIAL, BOTH = "the trial so far", "the whole trial", "seeds and whole trial"

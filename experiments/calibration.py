@@ -25,16 +25,16 @@ import numpy as np
 from command_words import path
 from scipy.special import logsumexp, rel_entr
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.benchmark.leaderboard import METHOD, REFERENCE
-from mpcl_jax.benchmark.statistics import subject_interval
-from mpcl_jax.data.npz_reader import parse_npz
-from mpcl_jax.environment import code_version
-from mpcl_jax.inspection.run_files import join_folds, read_json
-from mpcl_jax.inspection.tested import Tested, read_tested
-from mpcl_jax.output import any_output
-from mpcl_jax.paths import shell_command
-from mpcl_jax.train.storage import replacing
+from mpcl_jax.data.io.npz_reader import parse_npz
+from mpcl_jax.evaluate.leaderboard import METHOD, REFERENCE
+from mpcl_jax.evaluate.statistics import subject_interval
+from mpcl_jax.runs.read_run import join_folds, read_json
+from mpcl_jax.runs.read_tested import Tested, read_tested
+from mpcl_jax.system.output import any_output
+from mpcl_jax.system.paths import shell_command
+from mpcl_jax.system.storage import replacing
+from mpcl_jax.train.environment import code_version
+from mpcl_jax.types import DataFileError
 
 WHAT = ("slope", "bold", "timid")
 BY_MEMORY = "MPCL, doubt by memory"

@@ -4,8 +4,8 @@ import argparse
 import pathlib
 from collections.abc import Sequence
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.paths import user_path
+from mpcl_jax.system.paths import user_path
+from mpcl_jax.types import DataFileError
 
 PLACES = ("--out", "--config.data.path", "--config.data.cache")
 

@@ -9,11 +9,16 @@ import numpy as np
 import table_command as command
 from ml_collections import ConfigDict
 
-from mpcl_jax.benchmark.budget import tried
-from mpcl_jax.benchmark.comparison import make_table_of
-from mpcl_jax.benchmark.leaderboard import METHOD, REFERENCE, Result, Table
-from mpcl_jax.benchmark.pieces import Ground
-from mpcl_jax.benchmark.statistics import (
+from mpcl_jax.baselines.budget import tried
+from mpcl_jax.config.resolve import ConfigError, resolve
+from mpcl_jax.config.schema import ORACLES, Config
+from mpcl_jax.data.splits.manifest import Fold, sign_split, write_manifest
+from mpcl_jax.evaluate.comparison import make_table_of
+from mpcl_jax.evaluate.jobs.collect import collect_run
+from mpcl_jax.evaluate.jobs.pieces import Ground
+from mpcl_jax.evaluate.jobs.table_run import Fitted, Trained, baselines_of, choices_of, complete, shares_of
+from mpcl_jax.evaluate.leaderboard import METHOD, REFERENCE, Result, Table
+from mpcl_jax.evaluate.statistics import (
     BETTER,
     NOT_SIGNIFICANT,
     WORSE,
@@ -22,17 +27,12 @@ from mpcl_jax.benchmark.statistics import (
     decide,
     paired_comparison,
 )
-from mpcl_jax.benchmark.statistics_text import booktabs, tex
-from mpcl_jax.benchmark.table_run import Fitted, Trained, baselines_of, choices_of, complete, shares_of
-from mpcl_jax.benchmark.table_text import decision_words, interval, short
-from mpcl_jax.collected import collect_run
-from mpcl_jax.config import ConfigError, resolve
-from mpcl_jax.data.manifest import Fold, sign_split, write_manifest
-from mpcl_jax.plots.comparisons import differences
-from mpcl_jax.plots.style import Figure
-from mpcl_jax.settings import ORACLES, Config
+from mpcl_jax.evaluate.statistics_text import booktabs, tex
+from mpcl_jax.evaluate.table_text import decision_words, interval, short
+from mpcl_jax.report.plots.comparisons import differences
+from mpcl_jax.report.plots.style import Figure
+from mpcl_jax.system.storage import make_folder, replacing
 from mpcl_jax.train.interrupt import StopRequest
-from mpcl_jax.train.storage import make_folder, replacing
 
 CORRECTED = "Holm-corrected for all rows but oracles"
 NO_MEMORY = {"model.memory.enabled": False, "model.cooccurrence.enabled": False}

@@ -31,16 +31,16 @@ import jax
 import numpy as np
 from command_words import PLACES, path, without
 
-from mpcl_jax.batch import Batch, DataSpec
-from mpcl_jax.environment import code_version
+from mpcl_jax.config.schema import Config
 from mpcl_jax.model.mpcl import build
-from mpcl_jax.output import any_output
-from mpcl_jax.settings import Config
+from mpcl_jax.system.output import any_output
+from mpcl_jax.system.storage import make_folder, replacing
 from mpcl_jax.train.devices import compiled
+from mpcl_jax.train.environment import code_version
 from mpcl_jax.train.state import create_training, make_optimizer
 from mpcl_jax.train.step import make_train_step
-from mpcl_jax.train.storage import make_folder, replacing
 from mpcl_jax.train.surroundings import pin_settings
+from mpcl_jax.types import Batch, DataSpec
 
 BASE = {"samples": 64, "tokens": 4, "width": 32, "emotions": 10, "prototypes": 4, "folds": 1}
 POINTS = {

@@ -20,12 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 from measured import Ready, make_ready
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.command_line import from_command_line
-from mpcl_jax.config import ConfigError
-from mpcl_jax.output import any_output
+from mpcl_jax.config.command_line import from_command_line
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.system.output import any_output
 from mpcl_jax.train import step
 from mpcl_jax.train.surroundings import settle
+from mpcl_jax.types import DataFileError
 
 
 class _Sound:

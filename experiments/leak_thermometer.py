@@ -15,20 +15,20 @@ import sys
 
 from command_words import path
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.benchmark.comparison import make_run_table
-from mpcl_jax.benchmark.leaderboard import METHOD, Table
-from mpcl_jax.benchmark.table_text import short, spoken
-from mpcl_jax.command_line import from_command_line
-from mpcl_jax.config import ConfigError
-from mpcl_jax.experiment import run_baselines
-from mpcl_jax.output import any_output
-from mpcl_jax.settings import Config
+from mpcl_jax.config.command_line import from_command_line
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.config.schema import Config
+from mpcl_jax.evaluate.comparison import make_run_table
+from mpcl_jax.evaluate.experiment import run_baselines
+from mpcl_jax.evaluate.leaderboard import METHOD, Table
+from mpcl_jax.evaluate.table_text import short, spoken
+from mpcl_jax.system.errors import TrainingError
+from mpcl_jax.system.output import any_output
 from mpcl_jax.train.devices import keep_compiled_programs
-from mpcl_jax.train.endings import TrainingError
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import prepare
 from mpcl_jax.train.surroundings import settle
+from mpcl_jax.types import DataFileError
 
 LEAKY = "window80"
 HELD_OUT = {

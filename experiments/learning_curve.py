@@ -20,13 +20,13 @@ import numpy as np
 import series
 import table_command as command
 
-from mpcl_jax.benchmark.comparison import wanted
-from mpcl_jax.benchmark.leaderboard import METHOD, count_of
-from mpcl_jax.benchmark.pieces import Ground, ground_of, with_split
-from mpcl_jax.benchmark.table_run import Fitted, Trained, complete, shares_of
-from mpcl_jax.data.manifest import Fold, in_order
-from mpcl_jax.plots.comparisons import Curve, curves
-from mpcl_jax.settings import Config
+from mpcl_jax.config.schema import Config
+from mpcl_jax.data.splits.manifest import Fold, in_order
+from mpcl_jax.evaluate.comparison import wanted
+from mpcl_jax.evaluate.jobs.pieces import Ground, ground_of, with_split
+from mpcl_jax.evaluate.jobs.table_run import Fitted, Trained, complete, shares_of
+from mpcl_jax.evaluate.leaderboard import METHOD, count_of
+from mpcl_jax.report.plots.comparisons import Curve, curves
 from mpcl_jax.train.interrupt import StopRequest
 
 WITHOUT = "MPCL without memory"

@@ -8,17 +8,17 @@
 MPCL gets --seeds seeds, all baselines the first --baseline-seeds of them; the table shows means over seeds and
 their spread. Folds, seeds and baselines are pieces that run on all cores; a killed table loses the running ones at
 most. Writes experiments/results/NAME.csv, .md, _subjects.csv, the statistics of all pairs and a picture of the
-ranks, and each seed as a run folder runs/table/NAME/seed_N, which `python -m mpcl_jax.verify` checks.
+ranks, and each seed as a run folder runs/table/NAME/seed_N, which `python -m mpcl_jax.cli.verify` checks.
 """
 
 import compared
 import table_command as command
 
-from mpcl_jax.benchmark.comparison import wanted
-from mpcl_jax.benchmark.pieces import ground_of
-from mpcl_jax.benchmark.ranking import rank_methods
-from mpcl_jax.benchmark.table_run import Fitted
-from mpcl_jax.plots.ranking import critical_difference
+from mpcl_jax.evaluate.comparison import wanted
+from mpcl_jax.evaluate.jobs.pieces import ground_of
+from mpcl_jax.evaluate.jobs.table_run import Fitted
+from mpcl_jax.evaluate.ranking import rank_methods
+from mpcl_jax.report.plots.ranking import critical_difference
 from mpcl_jax.train.interrupt import StopRequest
 
 

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from mpcl_jax.batch import take
+from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import fit_normalisation
-from mpcl_jax.settings import Config
 from mpcl_jax.train.epoch import FoldArrays
 from mpcl_jax.train.folds import fold_arrays
 from mpcl_jax.train.run import Run, prepare
+from mpcl_jax.types import take
 
 
 class Measured(NamedTuple):

@@ -16,13 +16,13 @@ import compared
 import numpy as np
 import table_command as command
 
-from mpcl_jax.benchmark.pieces import Ground, ground_of, with_split
-from mpcl_jax.benchmark.statistics import BETTER, NOT_SIGNIFICANT, WORSE
-from mpcl_jax.benchmark.statistics_text import grid
-from mpcl_jax.benchmark.table_text import interval, short
-from mpcl_jax.config import ConfigError
-from mpcl_jax.data.manifest import Fold
-from mpcl_jax.settings import Config
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.config.schema import Config
+from mpcl_jax.data.splits.manifest import Fold
+from mpcl_jax.evaluate.jobs.pieces import Ground, ground_of, with_split
+from mpcl_jax.evaluate.statistics import BETTER, NOT_SIGNIFICANT, WORSE
+from mpcl_jax.evaluate.statistics_text import grid
+from mpcl_jax.evaluate.table_text import interval, short
 from mpcl_jax.train.interrupt import StopRequest
 
 SAME = "no difference"

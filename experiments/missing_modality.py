@@ -16,14 +16,14 @@ import numpy as np
 import series
 import table_command as command
 
-from mpcl_jax.batch import GROUPS, Recordings
-from mpcl_jax.benchmark.comparison import wanted
-from mpcl_jax.benchmark.leaderboard import METHOD
-from mpcl_jax.benchmark.pieces import ground_of
-from mpcl_jax.benchmark.subsets import subsets_of
-from mpcl_jax.benchmark.table_run import Fitted, complete, subsets_said
-from mpcl_jax.plots.comparisons import Curve, curves
+from mpcl_jax.evaluate.comparison import wanted
+from mpcl_jax.evaluate.jobs.pieces import ground_of
+from mpcl_jax.evaluate.jobs.subsets import subsets_of
+from mpcl_jax.evaluate.jobs.table_run import Fitted, complete, subsets_said
+from mpcl_jax.evaluate.leaderboard import METHOD
+from mpcl_jax.report.plots.comparisons import Curve, curves
 from mpcl_jax.train.interrupt import StopRequest
+from mpcl_jax.types import GROUPS, Recordings
 
 WITHOUT = {
     "MPCL without recall": {"model.memory.recall": False},

@@ -26,23 +26,23 @@ from collections.abc import Callable
 import numpy as np
 
 from mpcl_jax import metrics
-from mpcl_jax.batch import Recordings
-from mpcl_jax.benchmark.comparison import predict_fold
-from mpcl_jax.benchmark.leaderboard import Result, make_table
-from mpcl_jax.benchmark.statistics import BETTER, WORSE, decide, paired_comparison, subject_interval
-from mpcl_jax.config import default, resolve
-from mpcl_jax.data.protocols import Split, make_split
-from mpcl_jax.data.settings import ProtocolConfig, SimulateConfig
+from mpcl_jax.config.data import ProtocolConfig, SimulateConfig
+from mpcl_jax.config.resolve import default, resolve
+from mpcl_jax.config.schema import BenchmarkConfig
 from mpcl_jax.data.simulate import simulate
-from mpcl_jax.environment import code_version
-from mpcl_jax.output import any_output
-from mpcl_jax.settings import BenchmarkConfig
+from mpcl_jax.data.splits.protocols import Split, make_split
+from mpcl_jax.evaluate.comparison import predict_fold
+from mpcl_jax.evaluate.leaderboard import Result, make_table
+from mpcl_jax.evaluate.statistics import BETTER, WORSE, decide, paired_comparison, subject_interval
+from mpcl_jax.system.output import any_output
+from mpcl_jax.system.storage import make_folder, write_text
+from mpcl_jax.train.environment import code_version
 from mpcl_jax.train.folds import device_rows
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.progress import MetricsLog
 from mpcl_jax.train.run import Run, prepare
-from mpcl_jax.train.storage import make_folder, write_text
 from mpcl_jax.train.surroundings import pin_settings
+from mpcl_jax.types import Recordings
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 WORLD = SimulateConfig(subjects=10, clips=6, windows=2, emotions=6)

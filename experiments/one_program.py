@@ -21,16 +21,16 @@ from unittest import mock
 
 import jax
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.benchmark.pieces import ground_of
-from mpcl_jax.command_line import from_command_line
-from mpcl_jax.config import ConfigError
+from mpcl_jax.config.command_line import from_command_line
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.config.schema import Config
 from mpcl_jax.data import pipeline
-from mpcl_jax.output import any_output
-from mpcl_jax.settings import Config
+from mpcl_jax.evaluate.jobs.pieces import ground_of
+from mpcl_jax.system.output import any_output
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import Run, prepare, with_other_folds
 from mpcl_jax.train.surroundings import settle
+from mpcl_jax.types import DataFileError
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
 

@@ -20,23 +20,23 @@ from typing import NamedTuple
 import numpy as np
 from command_words import path
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.benchmark.comparison import task_of
-from mpcl_jax.benchmark.leaderboard import CONSTANTS, METHOD, OF_IDS
-from mpcl_jax.benchmark.pieces import ground_of
-from mpcl_jax.benchmark.statistics import paired_comparison, subject_interval
-from mpcl_jax.config import ConfigError, resolve
-from mpcl_jax.data.manifest import row_ids
-from mpcl_jax.data.npz_reader import parse_npz
-from mpcl_jax.environment import code_version
-from mpcl_jax.inspection.run_files import join_folds, read_json
-from mpcl_jax.inspection.tested import Tested, read_tested
+from mpcl_jax.config.resolve import ConfigError, resolve
+from mpcl_jax.config.schema import Config
+from mpcl_jax.data.io.npz_reader import parse_npz
+from mpcl_jax.data.splits.manifest import row_ids
+from mpcl_jax.evaluate.comparison import task_of
+from mpcl_jax.evaluate.jobs.pieces import ground_of
+from mpcl_jax.evaluate.leaderboard import CONSTANTS, METHOD, OF_IDS
+from mpcl_jax.evaluate.statistics import paired_comparison, subject_interval
 from mpcl_jax.metrics import SMALLEST_SHARE, scores
 from mpcl_jax.model.personal_memory import adapt, write_trials
-from mpcl_jax.output import any_output
-from mpcl_jax.paths import shell_command
-from mpcl_jax.settings import Config
-from mpcl_jax.train.storage import replacing
+from mpcl_jax.runs.read_run import join_folds, read_json
+from mpcl_jax.runs.read_tested import Tested, read_tested
+from mpcl_jax.system.output import any_output
+from mpcl_jax.system.paths import shell_command
+from mpcl_jax.system.storage import replacing
+from mpcl_jax.train.environment import code_version
+from mpcl_jax.types import DataFileError
 
 RECALLED, MEAN = f"{METHOD}, recalled by query", f"{METHOD}, mean surprise"
 BY_FEATURES = ", recalled by features"

@@ -9,11 +9,11 @@ Writes docs/pictures/cooccurrence.png.
 import argparse
 import pathlib
 
-from mpcl_jax.inspection.run_files import read_run
-from mpcl_jax.output import any_output
-from mpcl_jax.plots.memory import cooccurrence_maps
-from mpcl_jax.plots.style import styled
 from mpcl_jax.report.pictures import TRUTHS, cooccurrences
+from mpcl_jax.report.plots.memory import cooccurrence_maps
+from mpcl_jax.report.plots.style import styled
+from mpcl_jax.runs.read_run import read_run
+from mpcl_jax.system.output import any_output
 
 PICTURES = pathlib.Path(__file__).resolve().parent.parent / "docs" / "pictures"
 

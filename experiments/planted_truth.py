@@ -22,10 +22,10 @@ import pathlib
 import numpy as np
 from command_words import path
 
-from mpcl_jax.config import resolve
+from mpcl_jax.config.resolve import resolve
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.labels import cooccurrence_of
-from mpcl_jax.output import any_output
+from mpcl_jax.system.output import any_output
 from mpcl_jax.train.checkpoint import read_prototypes
 from mpcl_jax.train.evaluate import load_predictions
 

@@ -9,13 +9,13 @@ import pathlib
 
 import numpy as np
 
-from mpcl_jax.batch import Recordings
-from mpcl_jax.data.protocols import DMER_PEOPLE, make_split
-from mpcl_jax.data.settings import PROTOCOLS, ProtocolConfig, SimulateConfig
+from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig, SimulateConfig
 from mpcl_jax.data.simulate import simulate
-from mpcl_jax.output import any_output
-from mpcl_jax.plots.protocols import split_grid
-from mpcl_jax.plots.style import styled
+from mpcl_jax.data.splits.protocols import DMER_PEOPLE, make_split
+from mpcl_jax.report.plots.protocols import split_grid
+from mpcl_jax.report.plots.style import styled
+from mpcl_jax.system.output import any_output
+from mpcl_jax.types import Recordings
 
 PICTURES = pathlib.Path(__file__).resolve().parent.parent / "docs" / "pictures"
 

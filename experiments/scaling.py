@@ -37,15 +37,15 @@ from command_words import PLACES, path, without
 from jax.sharding import AxisType, Mesh
 from measured import FULL, QUICK, Effort
 
-from mpcl_jax.batch import DataFileError, spec_of, take
-from mpcl_jax.command_line import from_command_line
-from mpcl_jax.config import ConfigError
+from mpcl_jax.config.command_line import from_command_line
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import fit_normalisation
-from mpcl_jax.environment import code_version, machine
 from mpcl_jax.model.mpcl import build
-from mpcl_jax.output import any_output
-from mpcl_jax.settings import Config
+from mpcl_jax.system.output import any_output
+from mpcl_jax.system.storage import make_folder, write_text
 from mpcl_jax.train.devices import keep_compiled_programs
+from mpcl_jax.train.environment import code_version, machine
 from mpcl_jax.train.folds import (
     device_rows,
     fold_arrays,
@@ -54,8 +54,8 @@ from mpcl_jax.train.folds import (
     stack_keys,
 )
 from mpcl_jax.train.run import Run, prepare
-from mpcl_jax.train.storage import make_folder, write_text
 from mpcl_jax.train.surroundings import settle
+from mpcl_jax.types import DataFileError, spec_of, take
 
 
 class Measured(NamedTuple):

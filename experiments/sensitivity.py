@@ -14,10 +14,10 @@ import dataclasses
 import compared
 import table_command as command
 
-from mpcl_jax.benchmark.leaderboard import METHOD, Table
-from mpcl_jax.benchmark.pieces import ground_of
-from mpcl_jax.plots.comparisons import Curve, sweeps
-from mpcl_jax.settings import Config
+from mpcl_jax.config.schema import Config
+from mpcl_jax.evaluate.jobs.pieces import ground_of
+from mpcl_jax.evaluate.leaderboard import METHOD, Table
+from mpcl_jax.report.plots.comparisons import Curve, sweeps
 from mpcl_jax.train.interrupt import StopRequest
 
 # Title of the panel, setting, values; the middle three without --large.

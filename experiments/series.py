@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import table_command as command
 
-from mpcl_jax.benchmark import table_text
-from mpcl_jax.benchmark.leaderboard import Row, Table
-from mpcl_jax.benchmark.statistics_text import booktabs, grid, tex
-from mpcl_jax.benchmark.table_text import comment_csv, interval, short, spoken
-from mpcl_jax.settings import ORACLES
+from mpcl_jax.config.schema import ORACLES
+from mpcl_jax.evaluate import table_text
+from mpcl_jax.evaluate.leaderboard import Row, Table
+from mpcl_jax.evaluate.statistics_text import booktabs, grid, tex
+from mpcl_jax.evaluate.table_text import comment_csv, interval, short, spoken
 
 
 class Case(NamedTuple):

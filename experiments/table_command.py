@@ -11,22 +11,22 @@ from typing import NamedTuple
 
 from command_words import PLACES, without
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.benchmark import statistics_text, table_text
-from mpcl_jax.benchmark.leaderboard import Table
-from mpcl_jax.benchmark.pieces import Ground
-from mpcl_jax.command_line import from_command_line
-from mpcl_jax.config import ConfigError
-from mpcl_jax.environment import code_version, machine
-from mpcl_jax.output import any_output
-from mpcl_jax.paths import user_path
-from mpcl_jax.plots.style import Figure, styled
-from mpcl_jax.settings import Config
-from mpcl_jax.train.endings import DISK, NOT_FINITE, STOPPED, StorageError, TrainingError
+from mpcl_jax.config.command_line import from_command_line
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.config.schema import Config
+from mpcl_jax.evaluate import statistics_text, table_text
+from mpcl_jax.evaluate.jobs.pieces import Ground
+from mpcl_jax.evaluate.leaderboard import Table
+from mpcl_jax.report.plots.style import Figure, styled
+from mpcl_jax.system.errors import DISK, NOT_FINITE, STOPPED, StorageError, TrainingError
+from mpcl_jax.system.output import any_output
+from mpcl_jax.system.paths import user_path
+from mpcl_jax.system.storage import make_folder, replacing, write_text
+from mpcl_jax.train.environment import code_version, machine
 from mpcl_jax.train.interrupt import StopRequest, listening
 from mpcl_jax.train.lock import only_run_in
-from mpcl_jax.train.storage import make_folder, replacing, write_text
 from mpcl_jax.train.surroundings import settle
+from mpcl_jax.types import DataFileError
 
 RESULTS = pathlib.Path(__file__).resolve().parent / "results"
 # A config may run one fold of several, for speed; a table tests all subjects, unless the command line says otherwise.
@@ -93,7 +93,7 @@ def run_command(
     settings: Sequence[str] = (),
     of: Sequence[str] = (),
 ) -> None:
-    """Reads the command line, does `make` and ends as `mpcl_jax.main` does, with its exit codes.
+    """Reads the command line, does `make` and ends as `mpcl_jax.cli.train` does, with its exit codes.
 
     `seeds`: their default number · `settings`: overrides that stand unless the command line says otherwise · `of`:
     kinds of the experiment, the first by default.

@@ -4,7 +4,7 @@
     python experiments/throughput.py --config configs/wesad.py --batches 64,256 --config.data.path=WESAD
 
 Everything is measured in one run, on the devices and threads that JAX finds. Settings are changed as in
-`mpcl_jax.main`; --batches replaces `config.train.batch_size`. --quick measures a few times only: it shows that
+`mpcl_jax.cli.train`; --batches replaces `config.train.batch_size`. --quick measures a few times only: it shows that
 everything works, its numbers mean nothing. The result is a table on the screen and a CSV file whose first line
 is a comment with command, commit and machine; then one line per measured thing:
 
@@ -25,7 +25,7 @@ train     flop, bytes and temporary memory of one compiled step, by XLA's cost a
           epoch / its steps; samples; ceiling: flop per second as a share of machine/matmul
 stream    speed: of an epoch whose rows are streamed to the device in three parts (config.train.stream_rows), as a
           share of the epoch above it
-predict   samples: all rows of the data set in one call of the run's own program · by mpcl_jax.predict, arrays to
+predict   samples: all rows of the data set in one call of the run's own program · by mpcl_jax.runs.predict, arrays to
           arrays: latency and its 95th percentile for one window, bulk for 100,000 windows in one go
 
 XLA's analysis counts the body of a loop once, however often it turns, so that of the compiled epoch is the cost
@@ -53,19 +53,19 @@ import numpy as np
 from command_words import PLACES, path, without
 from measured import FULL, QUICK, Effort, Measured, Ready, make_ready, repeat, to_csv, to_table
 
-from mpcl_jax.batch import DataFileError, spec_of, take
-from mpcl_jax.command_line import from_command_line
-from mpcl_jax.config import ConfigError
+from mpcl_jax.config.command_line import from_command_line
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import fit_normalisation
-from mpcl_jax.environment import code_version, machine
-from mpcl_jax.output import any_output
-from mpcl_jax.predict import LARGEST, finished_model, predict
-from mpcl_jax.settings import Config
+from mpcl_jax.runs.predict import LARGEST, finished_model, predict
+from mpcl_jax.system.output import any_output
+from mpcl_jax.system.storage import make_folder, write_text
 from mpcl_jax.train.ahead import compiled_meanwhile
+from mpcl_jax.train.environment import code_version, machine
 from mpcl_jax.train.epoch import EVALUATION_BLOCK, padded_length
 from mpcl_jax.train.state import chosen_model
-from mpcl_jax.train.storage import make_folder, write_text
 from mpcl_jax.train.surroundings import settle
+from mpcl_jax.types import DataFileError, spec_of, take
 
 
 def matmul_ceiling(effort: Effort) -> Measured:
@@ -151,7 +151,7 @@ def measure_prediction(ready: Ready, effort: Effort) -> Measured:
 
 
 def measure_serving(ready: Ready, effort: Effort) -> list[Measured]:
-    """Latency of one window, and windows per second of 100,000 in one go, by `mpcl_jax.predict`, NumPy to NumPy."""
+    """Latency of one window, and windows per second of 100,000 in one go, by `runs.predict`, NumPy to NumPy."""
     run = ready.run
     fold = run.split.folds[0]
     norm = fit_normalisation(take(run.recordings, fold.train))
@@ -249,7 +249,7 @@ def main(words: list[str]) -> None:
         config = from_command_line(arguments.config, overrides)
         settle()
         if arguments.started:
-            gc.set_threshold(100_000)  # as in mpcl_jax/main.py
+            gc.set_threshold(100_000)  # as in mpcl_jax/cli/train.py
             with tempfile.TemporaryDirectory() as workdir:
                 print(json.dumps(timed_start(config, pathlib.Path(workdir), arguments.started)))
             return

@@ -7,7 +7,7 @@ import jax
 import pytest
 from browser_fixture import chromium
 
-from mpcl_jax.data.cache import user_folder
+from mpcl_jax.data.io.cache import user_folder
 
 
 def pytest_configure(config):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from mpcl_jax.batch import DataFileError
+from mpcl_jax.types import DataFileError
 
 VIDEOS = (0, 3, 8, 15, 16, 31)  # two positive, two negative, two mixed clips
 SECONDS = 12  # of every clip: 12 one-second windows, 8 complete windows of 5 s

@@ -10,9 +10,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 from run_fixture import tiny_config
 
-from mpcl_jax.benchmark import statistics_text, table_text
-from mpcl_jax.benchmark.leaderboard import Result, make_table
-from mpcl_jax.inspection.fold_file import Inspection, save_inspection
+from mpcl_jax.evaluate import statistics_text, table_text
+from mpcl_jax.evaluate.leaderboard import Result, make_table
+from mpcl_jax.train.fold_inspection import Inspection, save_inspection
 
 HOSTILE = '"><script>window.hacked=1</script><img src=x onerror="window.hacked=2">&{{7*7}}$\\frac$'
 PEOPLE, WINDOWS, SLOTS, WIDTH = 6, 4, 2, 8

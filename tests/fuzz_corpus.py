@@ -13,11 +13,11 @@ from scipy.io import savemat
 from test_pickle_reader import PYTHON2, wesad_like
 from wesad_fixture import answers, python2_pickle, recording
 
-from mpcl_jax.batch import Recordings
-from mpcl_jax.data.folder_meta import Meta
-from mpcl_jax.data.manifest import write_manifest
-from mpcl_jax.data.protocols import make_split
-from mpcl_jax.data.settings import ProtocolConfig
+from mpcl_jax.config.data import ProtocolConfig
+from mpcl_jax.data.folder.meta import Meta
+from mpcl_jax.data.splits.manifest import write_manifest
+from mpcl_jax.data.splits.protocols import make_split
+from mpcl_jax.types import Recordings
 
 # Where a file says what it holds: damage near these is worth more than damage among the numbers.
 ANCHORS = {

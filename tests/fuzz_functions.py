@@ -7,9 +7,12 @@ from collections.abc import Callable
 
 from hostile_functions import peak_memory
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.data import dmer_features, dmer_files, dmer_signals, wesad
-from mpcl_jax.data.pickle_reader import parse_pickle
+from mpcl_jax.data.dmer import features as dmer_features
+from mpcl_jax.data.dmer import files as dmer_files
+from mpcl_jax.data.dmer import signals as dmer_signals
+from mpcl_jax.data.io.pickle_reader import parse_pickle
+from mpcl_jax.data.wesad import load as wesad
+from mpcl_jax.types import DataFileError
 
 
 def read_guarded(file: pathlib.Path) -> None:

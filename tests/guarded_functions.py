@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from mpcl_jax.batch import DataFileError
+from mpcl_jax.types import DataFileError
 
 
 def echo(path, *args):

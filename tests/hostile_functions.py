@@ -4,11 +4,11 @@ import pathlib
 import resource
 import time
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.data.mat_reader import parse_mat
-from mpcl_jax.data.npz_reader import parse_npz
-from mpcl_jax.data.pickle_reader import parse_pickle
-from mpcl_jax.data.safe_read import read_json, read_text
+from mpcl_jax.data.io.mat_reader import parse_mat
+from mpcl_jax.data.io.npz_reader import parse_npz
+from mpcl_jax.data.io.pickle_reader import parse_pickle
+from mpcl_jax.data.io.safe_read import read_json, read_text
+from mpcl_jax.types import DataFileError
 
 READERS = {".pkl": parse_pickle, ".mat": parse_mat, ".npz": parse_npz, ".json": read_json, ".csv": read_text}
 

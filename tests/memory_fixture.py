@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from mpcl_jax.inspection.memory import Memory
+from mpcl_jax.runs.memory import Memory
 
 EMOTIONS = ("joy", "calm", "fear")
 

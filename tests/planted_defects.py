@@ -152,9 +152,11 @@ CHECKPOINTS = [
         "return None",
         CHECKPOINT,
     ),
-    Defect("train/sums.py", "if text != body + _seal(body):", "if False:", "tests/test_sums.py"),
-    Defect("train/sums.py", "if name not in found:", "if False:", "tests/test_sums.py"),
-    Defect("train/sums.py", "if _digest(folder / name) != wanted[name]:", "if False:", "tests/test_sums.py"),
+    Defect("system/checksums.py", "if text != body + _seal(body):", "if False:", "tests/test_sums.py"),
+    Defect("system/checksums.py", "if name not in found:", "if False:", "tests/test_sums.py"),
+    Defect(
+        "system/checksums.py", "if _digest(folder / name) != wanted[name]:", "if False:", "tests/test_sums.py"
+    ),
 ]
 MEMORIES = [
     Defect(
@@ -186,21 +188,21 @@ MEMORIES = [
     Defect("model/prototypes.py", "prototypes.mass + mass, usage", "mass, usage", PROTOTYPES),
 ]
 SPLITS = [
-    Defect("data/protocols.py", "return train & np.isin(codes,", "return np.isin(codes,", SPLIT),
+    Defect("data/splits/protocols.py", "return train & np.isin(codes,", "return np.isin(codes,", SPLIT),
     Defect(
-        "data/protocols.py",
+        "data/splits/protocols.py",
         '_deal("subject", recordings.subject, no_strata, settings.folds, rng)\n    elif',
         '_deal("subject", recordings.trial, no_strata, settings.folds, rng)\n    elif',
         SPLIT,
     ),
     Defect(
-        "data/protocols.py",
+        "data/splits/protocols.py",
         "np.random.default_rng([settings.seed, 0])",
         "np.random.default_rng([0, 0])",
         SPLIT,
     ),
-    Defect("data/protocols.py", "[_Masks(~who & ~what, ", "[_Masks(~(who & what), ", SPLIT),
-    Defect("data/manifest.py", 'if split.sha256 != content.get("sha256"):', "if False:", SPLIT),
+    Defect("data/splits/protocols.py", "[_Masks(~who & ~what, ", "[_Masks(~(who & what), ", SPLIT),
+    Defect("data/splits/manifest.py", 'if split.sha256 != content.get("sha256"):', "if False:", SPLIT),
     Defect(
         "data/normalise.py",
         "return Normalisation(mean, std, median)",

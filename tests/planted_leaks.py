@@ -14,20 +14,20 @@ from typing import NamedTuple
 import numpy as np
 from run_fixture import tiny_config
 
-from mpcl_jax.audit.evidence import canonical
-from mpcl_jax.batch import Recordings, take
-from mpcl_jax.benchmark.comparison import save_fold
-from mpcl_jax.data.manifest import Split, write_manifest
+from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import fit_normalisation
-from mpcl_jax.data.protocols import make_split
-from mpcl_jax.experiment import predictions_csv
+from mpcl_jax.data.splits.manifest import Split, write_manifest
+from mpcl_jax.data.splits.protocols import make_split
+from mpcl_jax.evaluate.audit.evidence import canonical
+from mpcl_jax.evaluate.comparison import save_fold
+from mpcl_jax.evaluate.experiment import predictions_csv
 from mpcl_jax.labels import evidence_of
 from mpcl_jax.model.prototypes import Prototypes
-from mpcl_jax.settings import Config
 from mpcl_jax.train import checkpoint, run_folder
 from mpcl_jax.train.evaluate import Predictions, save_predictions
-from mpcl_jax.train.selection_file import look, write_choices
+from mpcl_jax.train.selection import look, write_choices
 from mpcl_jax.train.state import Best, Guard, Training, TrainState
+from mpcl_jax.types import Recordings, take
 
 SLOTS, WIDTH = 2, 4
 

@@ -20,12 +20,12 @@ jax.config.update("jax_compilation_cache_dir", os.environ["TEST_COMPILED"] or No
 
 from run_fixture import forty_epochs, quickly_prepared, sharding_config, table_config  # noqa: E402
 
-from mpcl_jax.batch import DataFileError  # noqa: E402
-from mpcl_jax.config import ConfigError, ProcessError  # noqa: E402
-from mpcl_jax.settings import Config  # noqa: E402
+from mpcl_jax.config.resolve import ConfigError, ProcessError  # noqa: E402
+from mpcl_jax.config.schema import Config  # noqa: E402
+from mpcl_jax.system.errors import StorageError  # noqa: E402
 from mpcl_jax.train import loop, processes  # noqa: E402
-from mpcl_jax.train.endings import StorageError  # noqa: E402
 from mpcl_jax.train.run import Run  # noqa: E402
+from mpcl_jax.types import DataFileError  # noqa: E402
 
 
 def dies_after_an_epoch(run: Run) -> Run:

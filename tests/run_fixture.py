@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from mpcl_jax.config import default, resolve
-from mpcl_jax.settings import Config
+from mpcl_jax.config.resolve import default, resolve
+from mpcl_jax.config.schema import Config
 from mpcl_jax.train import checkpoint, folds, stream
 from mpcl_jax.train.progress import MetricsLog
 from mpcl_jax.train.run import Run, prepare

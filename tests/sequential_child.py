@@ -4,11 +4,11 @@ import os
 import pathlib
 import sys
 
-from mpcl_jax.benchmark.workers import ONE_THREAD
+from mpcl_jax.evaluate.jobs.workers import ONE_THREAD
 
 os.environ.update(ONE_THREAD)
 
-from mpcl_jax.command_line import from_command_line
+from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.train.devices import keep_compiled_programs
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import prepare

@@ -20,12 +20,12 @@ import numpy as np  # noqa: E402
 from jax.flatten_util import ravel_pytree  # noqa: E402
 from run_fixture import PowerCut, last_training, quickly_prepared, sharding_config  # noqa: E402
 
-from mpcl_jax.batch import take  # noqa: E402
-from mpcl_jax.config import ConfigError  # noqa: E402
+from mpcl_jax.config.resolve import ConfigError  # noqa: E402
 from mpcl_jax.data.normalise import fit_normalisation  # noqa: E402
 from mpcl_jax.train import folds, loop  # noqa: E402
 from mpcl_jax.train.progress import MetricsLog  # noqa: E402
 from mpcl_jax.train.run import Run, prepare  # noqa: E402
+from mpcl_jax.types import take  # noqa: E402
 
 
 def first_epoch(run: Run) -> list:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy
 
-from mpcl_jax.benchmark import agreement
+from mpcl_jax.evaluate import agreement
 
 Y = np.array([[0.5, 0.25, 0.25, 0.0], [0.4, 0.3, 0.2, 0.1]])
 P = np.array([[0.25, 0.25, 0.5, 0.0], [0.4, 0.3, 0.2, 0.1]])

@@ -17,38 +17,42 @@ PACKAGE = ROOT / "mpcl_jax"
 # A module imports only from rows above its own.
 ROWS = (
     # What everybody speaks of: settings, the data contract, the measures.
-    "allowed batch labels metrics benchmark.statistics neighbours os_errors number_text",
-    "data.settings model.settings output paths train.endings",
-    "settings train.storage",
-    "config",
+    "config.fields types labels metrics evaluate.statistics config.neighbours system.os_errors "
+    "evaluate.number_text",
+    "config.data config.model system.output system.paths system.errors",
+    "config.schema system.storage",
+    "config.resolve",
     # Files into arrays.
-    "command_line data.cache data.windows data.pickle_values data.mat_reader data.npz_reader data.wesad_quest "
-    "data.wesad_label "
-    "data.sentences",
-    "data.manifest data.normalise data.simulate data.cardiac data.features data.pickle_reader data.tree_file "
-    "data.faults",
-    "data.protocols data.safe_read data.guarded_child train.sums",
+    "config.command_line data.io.cache data.features.windows data.io.pickle_values "
+    "data.io.mat_reader data.io.npz_reader data.wesad.questionnaire "
+    "data.wesad.label "
+    "data.splits.descriptions",
+    "data.splits.manifest data.normalise data.simulate data.features.cardiac "
+    "data.features.features data.io.pickle_reader data.io.tree_file "
+    "data.validate.issues",
+    "data.splits.protocols data.io.safe_read data.io.guarded_child system.checksums",
     # Data sets.
-    "data.folder_files data.folder_numbers",
-    "data.dmer_files data.folder_meta data.wesad",
-    "data.dmer_features data.folder_between",
-    "data.folder",
-    "data.dmer_signals",
-    "data.dmer",
-    "data.pipeline data.check_folder data.check_wesad data.check_dmer",
+    "data.folder.files data.folder.numbers",
+    "data.dmer.files data.folder.meta data.wesad.load",
+    "data.dmer.features data.folder.between",
+    "data.folder.load",
+    "data.dmer.signals",
+    "data.dmer.load",
+    "data.pipeline data.validate.folder data.validate.wesad data.validate.dmer",
     # Looking inside a run, from its files.
-    "inspection.fold_file",
-    "inspection.memory",
-    "inspection.slots inspection.run_files",
-    "inspection.compare inspection.explanation inspection.tested audit.evidence audit.finding",
-    "audit.training audit.rows",
-    "audit.state",
-    "audit.verdict",
-    "benchmark.agreement",
-    "benchmark.leaderboard",
-    "plots.style",
-    "plots.memory plots.results plots.protocols plots.comparisons plots.ranking",
-    "report.browser_svg",
+    "train.fold_inspection train.arrays",
+    "runs.memory",
+    "report.slots runs.read_run",
+    "report.compare report.explanation runs.read_tested evaluate.audit.evidence evaluate.audit.finding",
+    "evaluate.audit.training evaluate.audit.rows",
+    "evaluate.audit.state",
+    "evaluate.audit.verdict",
+    "evaluate.agreement",
+    "evaluate.leaderboard",
+    "report.plots.style",
+    "report.plots.memory report.plots.results report.plots.protocols report.plots.comparisons "
+    "report.plots.ranking",
+    "report.plots.browser_svg",
     "report.pictures",
     "report.content",
     "report.page",
@@ -60,69 +64,71 @@ ROWS = (
     "model.prototypes model.relation_distillation",
     "model.cooccurrence",
     "model.mpcl",
-    "losses model.recall",
+    "model.losses model.recall",
     # Training.
     "train.state train.processes train.ahead",
     "train.interrupt",
     "train.augment",
     "train.step train.progress train.devices train.lock train.changes train.sizes",
-    "train.slots train.selection_file train.surroundings train.read_back",
+    "train.slots train.selection train.surroundings train.read_back",
     "train.checkpoint train.run_folder train.epoch",
     "train.stream",
     "train.folds",
     "train.evaluate train.skips train.examine",
     # What a run is compared with.
     "train.run",
-    "train.loop benchmark.choices",
-    "benchmark.selection",
-    "benchmark.network benchmark.regressors benchmark.maximum_entropy",
-    "benchmark.mlp benchmark.transformer benchmark.means benchmark.late_fusion benchmark.ranking",
-    "benchmark.emotion_dict benchmark.helo benchmark.budget",
-    "benchmark.baselines benchmark.table_text",
-    "benchmark.statistics_text benchmark.workers",
-    "benchmark.comparison benchmark.verification environment benchmark.pieces",
-    "benchmark.piece_work",
-    "benchmark.subsets",
-    "benchmark.table_run",
+    "train.loop baselines.choices",
+    "baselines.selection",
+    "baselines.network baselines.regressors baselines.maximum_entropy",
+    "baselines.mlp baselines.transformer baselines.means baselines.late_fusion evaluate.ranking",
+    "baselines.emotion_dict baselines.helo baselines.budget",
+    "baselines.registry evaluate.table_text",
+    "evaluate.statistics_text evaluate.jobs.workers",
+    "evaluate.comparison evaluate.verification train.environment evaluate.jobs.pieces",
+    "evaluate.jobs.piece_work",
+    "evaluate.jobs.subsets",
+    "evaluate.jobs.table_run",
     # A user's way in.
-    "experiment predict",
-    "main inspect_prototypes explain report.__main__ check_data verify collected audit.__main__ reproduce",
+    "evaluate.experiment runs.predict",
+    "cli.train cli.inspect cli.explain cli.report cli.check_data cli.verify "
+    "evaluate.jobs.collect cli.audit cli.reproduce",
+    "main",
 )
 ROW_OF = {name: number for number, row in enumerate(ROWS) for name in row.split()}
 JAX_FREE_LATE = [
     "train.lock",
-    "main",
-    "check_data",
-    "verify",
-    "audit.__main__",
-    "benchmark.verification",
-    "benchmark.workers",
-    "benchmark.pieces",
-    "reproduce",
+    "cli.train",
+    "cli.check_data",
+    "cli.verify",
+    "cli.audit",
+    "evaluate.verification",
+    "evaluate.jobs.workers",
+    "evaluate.jobs.pieces",
+    "cli.reproduce",
 ]
 WITHOUT_JAX = [name for name in ROW_OF if ROW_OF[name] < ROW_OF["model.dropout"]] + JAX_FREE_LATE
 
 # The only imports inside functions: behind the checks of settings, and of an optional dependency.
 LATE_IMPORTS = {
-    "main": "mpcl_jax.experiment",
-    "experiment": "tensorboardX",
-    "plots.memory": "umap",
-    "benchmark.regressors": "sklearn",
-    "benchmark.selection": "sklearn",
+    "cli.train": "mpcl_jax.evaluate.experiment",
+    "evaluate.experiment": "tensorboardX",
+    "report.plots.memory": "umap",
+    "baselines.regressors": "sklearn",
+    "baselines.selection": "sklearn",
 }
 # Python that names or runs other Python, and who may: the guarded child, told by its parent; config files.
 RUNS_CODE = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "importlib", "runpy", "imp"}
 # environment: `importlib.metadata`, which reads the versions of what is installed; report.page: its own templates by
 # `importlib.resources`.
 MAY_RUN_CODE = {
-    "data.guarded_child": {"importlib"},
-    "command_line": {"runpy"},
-    "neighbours": {"importlib"},
-    "environment": {"importlib"},
+    "data.io.guarded_child": {"importlib"},
+    "config.command_line": {"runpy"},
+    "config.neighbours": {"importlib"},
+    "train.environment": {"importlib"},
     "report.page": {"importlib"},
 }
 # Who may catch every Exception: each passes it on in words, at a border to code that is not ours or to processes.
-CATCH_ALL = {"data.guarded_child", "command_line", "train.processes"}
+CATCH_ALL = {"data.io.guarded_child", "config.command_line", "train.processes"}
 
 
 def name_of(path: pathlib.Path) -> str:
@@ -145,7 +151,7 @@ def imported(node: ast.AST) -> list[str]:
 
 
 def ours(full: str) -> str | None:
-    """ "data.folder" of "mpcl_jax.data.folder.load"; None for what is no module of ours."""
+    """ "data.folder" of "mpcl_jax.data.folder.load.load"; None for what is no module of ours."""
     if not full.startswith("mpcl_jax."):
         return None
     name = full.removeprefix("mpcl_jax.")
@@ -237,8 +243,8 @@ def watch(event, args):
     if event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
         seen.append((event, str(args)))
 sys.addaudithook(watch)
-import mpcl_jax.main
-assert "jax" not in sys.modules, "mpcl_jax.main imports JAX"
+import mpcl_jax.cli.train
+assert "jax" not in sys.modules, "mpcl_jax.cli.train imports JAX"
 assert not seen, seen
 open(os.devnull, "w").close()
 assert len(seen) == 1, "the watch sees nothing"

@@ -10,9 +10,9 @@ import pytest
 from planted_leaks import Habits, honest_config, moved, signed, split_of, write_run
 from wesad_fixture import answers, recording, write_person
 
-from mpcl_jax.audit import __main__ as command
-from mpcl_jax.audit.verdict import audit, to_line, to_text
+from mpcl_jax.cli import audit as command
 from mpcl_jax.data import pipeline
+from mpcl_jax.evaluate.audit.verdict import audit, to_line, to_text
 
 CONFIG = honest_config()
 WORLD = pipeline.load(CONFIG.data)

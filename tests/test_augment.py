@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tiny_model import SPEC, quick_jit, same_bits, tiny_batch
 
-from mpcl_jax.settings import TrainConfig
+from mpcl_jax.config.schema import TrainConfig
 from mpcl_jax.train.augment import hide_modalities, mix_samples, mixing_shares
 
 KEY = jax.random.key(3, impl="rbg")  # the generator of a run: train/run.py

@@ -6,8 +6,8 @@ import pytest
 from test_command_line import DATASET, start
 from test_config import allowed_of, bad_values, misspelt
 
-from mpcl_jax.command_line import from_command_line
-from mpcl_jax.config import LEAVES, ConfigError
+from mpcl_jax.config.command_line import from_command_line
+from mpcl_jax.config.resolve import LEAVES, ConfigError
 
 CONTRADICTIONS = {
     "--config.model.width=30": "must be a multiple of its heads",

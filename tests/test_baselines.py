@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from mpcl_jax import metrics
-from mpcl_jax.benchmark import baselines, regressors
-from mpcl_jax.benchmark.budget import tried
-from mpcl_jax.benchmark.means import predict_train_mean
-from mpcl_jax.benchmark.selection import Block, Known, Part, Task
-from mpcl_jax.settings import BASELINES
+from mpcl_jax.baselines import registry as baselines
+from mpcl_jax.baselines import regressors
+from mpcl_jax.baselines.budget import tried
+from mpcl_jax.baselines.means import predict_train_mean
+from mpcl_jax.baselines.selection import Block, Known, Part, Task
+from mpcl_jax.config.schema import BASELINES
 
 NETWORKS = ("mlp", "emotion_dict", "helo")
 LISTED = tuple(name for name in BASELINES if name not in NETWORKS)

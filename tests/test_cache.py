@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.data import cache
+from mpcl_jax.data.io import cache
+from mpcl_jax.types import DataFileError
 
 SETTINGS = {"window": 60.0, "version": 1}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpcl_jax.data import cardiac
+from mpcl_jax.data.features import cardiac
 
 NAMES = cardiac.PULSE_NAMES
 

@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 from planted_faults import CLEAN, KIND, PERSON, PLANTED, in_meta, in_pickle
 
-from mpcl_jax import check_data
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.data import check_dmer, check_wesad, dmer_files, pipeline, wesad
-from mpcl_jax.data.faults import Summary, channel_faults
-from mpcl_jax.data.safe_read import run_guarded
-from mpcl_jax.data.settings import DataConfig, WesadConfig
+from mpcl_jax.cli import check_data
+from mpcl_jax.config.data import DataConfig, WesadConfig
+from mpcl_jax.data import pipeline
+from mpcl_jax.data.dmer import files as dmer_files
+from mpcl_jax.data.io.safe_read import run_guarded
+from mpcl_jax.data.validate import dmer as check_dmer
+from mpcl_jax.data.validate import wesad as check_wesad
+from mpcl_jax.data.validate.issues import Summary, channel_faults
+from mpcl_jax.data.wesad import load as wesad
+from mpcl_jax.types import DataFileError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 WINDOWS = WesadConfig(window_seconds=8.0, step_seconds=3.0)  # conditions of the fixture last 20 s
@@ -271,7 +275,7 @@ def test_the_odd_part_is_blamed_and_not_the_majority(clean, tmp_path):
 
 def command(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "mpcl_jax.check_data", *arguments],
+        [sys.executable, "-m", "mpcl_jax.cli.check_data", *arguments],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

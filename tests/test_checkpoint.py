@@ -16,15 +16,16 @@ import numpy as np
 import pytest
 from run_fixture import bits
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.config import ConfigError
+from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.normalise import Normalisation
-from mpcl_jax.inspection.memory import open_memory
 from mpcl_jax.model.prototypes import Prototypes
-from mpcl_jax.train import checkpoint, sums
+from mpcl_jax.runs.memory import open_memory
+from mpcl_jax.system import checksums as sums
+from mpcl_jax.system.errors import StorageError, TrainingError
+from mpcl_jax.train import checkpoint
 from mpcl_jax.train.checkpoint import open_checkpoints, restore, save, steps_in
-from mpcl_jax.train.endings import StorageError, TrainingError
 from mpcl_jax.train.state import Best, Guard, Training, TrainState
+from mpcl_jax.types import DataFileError
 
 ORIGIN = {"data": "d" * 64, "split": "s" * 64, "fold": "fold 1 of 3"}
 NORM = Normalisation(*({"eda": np.full((1, 3), x)} for x in (0.0, 1.0, 0.0)))
@@ -373,7 +374,7 @@ def test_what_a_kill_leaves_is_never_taken_for_a_checkpoint(folder, monkeypatch,
 POLL = """
 import json, pathlib, sys
 sys.path.insert(0, {root!r})
-from mpcl_jax.train import sums
+from mpcl_jax.system import checksums as sums
 folder, polls, wanted = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 done, partial, seen = 0, 0, set()
 while done < polls or len(seen) < wanted:

@@ -8,9 +8,9 @@ import types
 
 import pytest
 
-from mpcl_jax.command_line import from_command_line, read_config_file, read_overrides
-from mpcl_jax.config import ConfigError
-from mpcl_jax.main import claim_workdir
+from mpcl_jax.cli.train import claim_workdir
+from mpcl_jax.config.command_line import from_command_line, read_config_file, read_overrides
+from mpcl_jax.config.resolve import ConfigError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DATASET = str(ROOT / "configs" / "dataset.py")

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from mpcl_jax.benchmark import comparison
-from mpcl_jax.data.protocols import make_split
-from mpcl_jax.data.settings import ProtocolConfig, SimulateConfig
+from mpcl_jax.config.data import ProtocolConfig, SimulateConfig
+from mpcl_jax.config.schema import BASELINES, QUICK_BASELINES, BenchmarkConfig
 from mpcl_jax.data.simulate import simulate
-from mpcl_jax.settings import BASELINES, QUICK_BASELINES, BenchmarkConfig
+from mpcl_jax.data.splits.protocols import make_split
+from mpcl_jax.evaluate import comparison
 
 CLASSICAL = tuple(name for name in QUICK_BASELINES if name != "mlp")
 SETTINGS = BenchmarkConfig(tries=2)

@@ -16,10 +16,10 @@ import random
 
 import pytest
 
-from mpcl_jax.allowed import PATH, WORD
-from mpcl_jax.command_line import from_command_line, read_config_file
-from mpcl_jax.config import LEAVES, ConfigError, default, plain, resolve
-from mpcl_jax.settings import Config
+from mpcl_jax.config.command_line import from_command_line, read_config_file
+from mpcl_jax.config.fields import PATH, WORD
+from mpcl_jax.config.resolve import LEAVES, ConfigError, default, plain, resolve
+from mpcl_jax.config.schema import Config
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
@@ -267,7 +267,7 @@ def test_every_default_keeps_its_own_range():
 
 def test_every_setting_has_a_comment_above_it():
     fields = 0
-    for file in (ROOT / "mpcl_jax").rglob("settings.py"):
+    for file in [ROOT / "mpcl_jax" / "config" / f"{name}.py" for name in ("schema", "data", "model")]:
         lines = file.read_text().splitlines()
         for node in ast.walk(ast.parse(file.read_text())):
             for field in node.body if isinstance(node, ast.ClassDef) else ():

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tiny_model import all_finite, memory, parameters_of, quick_jit
 
+from mpcl_jax.config.model import CooccurrenceConfig
 from mpcl_jax.model.cooccurrence import RARE, CooccurrenceRetrieval
-from mpcl_jax.model.settings import CooccurrenceConfig
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")
 

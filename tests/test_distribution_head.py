@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from tiny_model import all_finite, parameters_of, quick_jit
 
-from mpcl_jax.losses import kl_divergence
+from mpcl_jax.config.model import HeadConfig
 from mpcl_jax.model.distribution_head import (
     DistributionHead,
     GlobalCompression,
     ValenceCompression,
     start_at_mean,
 )
-from mpcl_jax.model.settings import HeadConfig
+from mpcl_jax.model.losses import kl_divergence
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")
 

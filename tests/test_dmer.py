@@ -19,9 +19,11 @@ from dmer_fixture import (
 )
 from scipy.io import savemat
 
-from mpcl_jax.data import cache, dmer, dmer_files
-from mpcl_jax.data.dmer_files import EMOTIONS, VALENCE
-from mpcl_jax.data.settings import DmerConfig
+from mpcl_jax.config.data import DmerConfig
+from mpcl_jax.data.dmer import files as dmer_files
+from mpcl_jax.data.dmer import load as dmer
+from mpcl_jax.data.dmer.files import EMOTIONS, VALENCE
+from mpcl_jax.data.io import cache
 
 SAMPLE = pathlib.Path(__file__).resolve().parents[1].parent / "shared" / "data" / "dmer_feature_sample.mat"
 SETTINGS = DmerConfig()

@@ -15,7 +15,7 @@ from dmer_fixture import (
 )
 from scipy.io import loadmat, savemat
 
-from mpcl_jax.data import dmer_features
+from mpcl_jax.data.dmer import features as dmer_features
 
 
 def test_each_modality_keeps_its_last_windows(tmp_path):

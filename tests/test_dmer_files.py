@@ -5,7 +5,7 @@ import pytest
 from dmer_fixture import ratings, refusal, write_merged
 from scipy.io import savemat
 
-from mpcl_jax.data.dmer_files import Layout, distributions, find_subjects, read_labels
+from mpcl_jax.data.dmer.files import Layout, distributions, find_subjects, read_labels
 
 
 def touch(root, *names):

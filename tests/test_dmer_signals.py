@@ -5,8 +5,8 @@ import pytest
 from dmer_fixture import SECONDS, VIDEOS, ratings, refusal, release_2024, row_features, seconds_of, signals
 from scipy.io import savemat
 
-from mpcl_jax.data import dmer_signals
-from mpcl_jax.data.dmer_files import find_subjects, read_labels
+from mpcl_jax.data.dmer import signals as dmer_signals
+from mpcl_jax.data.dmer.files import find_subjects, read_labels
 
 
 def clips_of(folder, stored, window=5.0, step=1.0):

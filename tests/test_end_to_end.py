@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from browser_fixture import opened_without_complaint
 
-from mpcl_jax.benchmark import verification
-from mpcl_jax.settings import ORACLES, QUICK_BASELINES
+from mpcl_jax.config.schema import ORACLES, QUICK_BASELINES
+from mpcl_jax.evaluate import verification
+from mpcl_jax.system.errors import STOPPED
 from mpcl_jax.train.checkpoint import read_prototypes
-from mpcl_jax.train.endings import STOPPED
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 ENVIRONMENT = os.environ | {

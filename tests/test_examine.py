@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from run_fixture import quickly_prepared, tiny_config
 
-from mpcl_jax.data.protocols import row_ids
-from mpcl_jax.inspection.fold_file import load_inspection
-from mpcl_jax.inspection.memory import open_memory
+from mpcl_jax.data.splits.protocols import row_ids
+from mpcl_jax.runs.memory import open_memory
 from mpcl_jax.train.examine import subsets_of
+from mpcl_jax.train.fold_inspection import load_inspection
 from mpcl_jax.train.loop import train_folds
 
 

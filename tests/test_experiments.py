@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from table_fixture import ROOT, config_file, made
 
-from mpcl_jax.benchmark import table_text
-from mpcl_jax.benchmark.leaderboard import Result, make_table
-from mpcl_jax.benchmark.pieces import ground_of
-from mpcl_jax.benchmark.statistics import NOT_SIGNIFICANT, WORSE, Comparison, Decision
-from mpcl_jax.config import ConfigError, default, resolve
-from mpcl_jax.data.settings import SimulateConfig
+from mpcl_jax.config.data import SimulateConfig
+from mpcl_jax.config.resolve import ConfigError, default, resolve
 from mpcl_jax.data.simulate import simulate
+from mpcl_jax.evaluate import table_text
+from mpcl_jax.evaluate.jobs.pieces import ground_of
+from mpcl_jax.evaluate.leaderboard import Result, make_table
+from mpcl_jax.evaluate.statistics import NOT_SIGNIFICANT, WORSE, Comparison, Decision
 
 sys.path.insert(0, str(ROOT / "experiments"))
 import ablation

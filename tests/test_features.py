@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from test_cardiac import ecg_wave, pulse_wave
 
-from mpcl_jax.data import cardiac, features
-from mpcl_jax.data.windows import STATISTICS, VERSION, names_of, statistics
+from mpcl_jax.data.features import cardiac, features
+from mpcl_jax.data.features.windows import STATISTICS, VERSION, names_of, statistics
 
 RATES = {
     "pulse": 64,

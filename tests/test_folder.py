@@ -9,12 +9,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.config import ConfigError
-from mpcl_jax.data import folder as own_data
-from mpcl_jax.data.folder_files import sessions_of
-from mpcl_jax.data.protocols import make_split
-from mpcl_jax.data.settings import PROTOCOLS, ProtocolConfig
+from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.data.folder import load as own_data
+from mpcl_jax.data.folder.files import sessions_of
+from mpcl_jax.data.splits.protocols import make_split
+from mpcl_jax.types import DataFileError
 
 DOCS = pathlib.Path(__file__).resolve().parents[1] / "docs" / "own_data.md"
 META = {

@@ -9,13 +9,13 @@ import pytest
 from run_fixture import tiny_config
 from tiny_model import SPEC, tiny
 
-from mpcl_jax.batch import Recordings
 from mpcl_jax.data.normalise import Normalisation, apply_normalisation, fit_normalisation, notes_on_fold
-from mpcl_jax.data.protocols import Fold
+from mpcl_jax.data.splits.protocols import Fold
 from mpcl_jax.train import epoch as epoch_module
 from mpcl_jax.train import folds, loop
 from mpcl_jax.train.devices import make_mesh
 from mpcl_jax.train.state import Guard, Training, TrainState
+from mpcl_jax.types import Recordings
 
 ROWS = 20
 TRAIN = np.array([3, 4, 6, 8, 9, 11, 13])  # 7 rows; the longest fold has 12, so 3 batches of 4

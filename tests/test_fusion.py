@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from tiny_model import all_finite, changed, parameters_of, quick_jit, same_bits
 
+from mpcl_jax.config.model import FusionConfig
 from mpcl_jax.model.encoders import ModalityEncoder
 from mpcl_jax.model.fusion import MultiScaleFusion, RetrievalBlock, unit
-from mpcl_jax.model.settings import FusionConfig
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")
 

@@ -11,16 +11,18 @@ import pytest
 from fuzz_corpus import META, damaged, good_files, manifest_recordings
 from fuzz_functions import outcome, outcomes, read_guarded
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.benchmark.comparison import load_fold
-from mpcl_jax.data import check_dmer, check_folder, check_wesad
-from mpcl_jax.data.dmer_files import Layout
-from mpcl_jax.data.folder import read_subject
-from mpcl_jax.data.folder_meta import read_meta
-from mpcl_jax.data.manifest import read_manifest
-from mpcl_jax.data.safe_read import Limits, read_text, run_guarded
-from mpcl_jax.data.settings import WesadConfig
-from mpcl_jax.data.wesad_quest import parse_questionnaire
+from mpcl_jax.config.data import WesadConfig
+from mpcl_jax.data.dmer.files import Layout
+from mpcl_jax.data.folder.load import read_subject
+from mpcl_jax.data.folder.meta import read_meta
+from mpcl_jax.data.io.safe_read import Limits, read_text, run_guarded
+from mpcl_jax.data.splits.manifest import read_manifest
+from mpcl_jax.data.validate import dmer as check_dmer
+from mpcl_jax.data.validate import folder as check_folder
+from mpcl_jax.data.validate import wesad as check_wesad
+from mpcl_jax.data.wesad.questionnaire import parse_questionnaire
+from mpcl_jax.evaluate.comparison import load_fold
+from mpcl_jax.types import DataFileError
 
 FILES = {"pkl": 5000, "mat": 3000, "npz": 1000, "csv": 500, "json": 500}  # 10,000
 GUARDED = ("pkl", "mat")  # the program reads these in the child only

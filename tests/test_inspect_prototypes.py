@@ -12,11 +12,11 @@ import orbax.checkpoint as ocp
 import pytest
 from memory_fixture import EMOTIONS, known_memory
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.inspect_prototypes import comparison_document, comparison_text, to_csv, to_document, to_text
-from mpcl_jax.inspection.compare import match_slots
-from mpcl_jax.inspection.memory import emotion_names, find_checkpoint, open_memory
-from mpcl_jax.inspection.slots import bank_agreement, describe_slots, lift
+from mpcl_jax.cli.inspect import comparison_document, comparison_text, to_csv, to_document, to_text
+from mpcl_jax.report.compare import match_slots
+from mpcl_jax.report.slots import bank_agreement, describe_slots, lift
+from mpcl_jax.runs.memory import emotion_names, find_checkpoint, open_memory
+from mpcl_jax.types import DataFileError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -227,7 +227,7 @@ WITHOUT_JAX = """
 import runpy, sys
 sys.modules["jax"] = None  # importing it is an error from here on
 sys.argv = ["inspect_prototypes", *sys.argv[1:]]
-runpy.run_module("mpcl_jax.inspect_prototypes", run_name="__main__")
+runpy.run_module("mpcl_jax.cli.inspect", run_name="__main__")
 """
 
 

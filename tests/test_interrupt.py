@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from mpcl_jax.config import ConfigError
-from mpcl_jax.train.endings import AT_ONCE, Stopped
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.system.errors import AT_ONCE, Stopped
 from mpcl_jax.train.interrupt import StopRequest, listening
 from mpcl_jax.train.lock import only_run_in
 

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from mpcl_jax.benchmark import agreement
 from mpcl_jax.data import simulate
+from mpcl_jax.evaluate import agreement
 from mpcl_jax.labels import cooccurrence_of, evidence_of
 from mpcl_jax.model import prototypes
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from mpcl_jax.benchmark.late_fusion import mixing_weights, mixture, predict_late_fusion
-from mpcl_jax.benchmark.regressors import ridge
-from mpcl_jax.benchmark.selection import Block, Part
+from mpcl_jax.baselines.late_fusion import mixing_weights, mixture, predict_late_fusion
+from mpcl_jax.baselines.regressors import ridge
+from mpcl_jax.baselines.selection import Block, Part
 
 OTHERWISE = np.array([0.5, 0.5])
 TWO = np.array([[[0.8, 0.2]], [[0.2, 0.8]]])  # two modalities, one row

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from mpcl_jax import metrics
-from mpcl_jax.benchmark.leaderboard import Result, make_table
-from mpcl_jax.benchmark.statistics import Comparison, decide
-from mpcl_jax.benchmark.table_text import decision_words, to_csv, to_markdown, to_subject_csv, verdict
+from mpcl_jax.evaluate.leaderboard import Result, make_table
+from mpcl_jax.evaluate.statistics import Comparison, decide
+from mpcl_jax.evaluate.table_text import decision_words, to_csv, to_markdown, to_subject_csv, verdict
 
 SPLIT = "ab12" * 16
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from tiny_model import MODEL, all_finite, changed, quick_jit, same_bits
 
-from mpcl_jax.batch import Batch
-from mpcl_jax.losses import (
+from mpcl_jax.config.model import LossConfig
+from mpcl_jax.model.losses import (
     active_weights,
     auxiliary_share,
     cooccurrence_loss,
@@ -20,7 +20,7 @@ from mpcl_jax.losses import (
     total_loss,
 )
 from mpcl_jax.model.mpcl import MPCLOutput
-from mpcl_jax.model.settings import LossConfig
+from mpcl_jax.types import Batch
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")
 

@@ -9,8 +9,8 @@ import sys
 import pytest
 from table_fixture import ROOT, command, config_file, environment, made
 
-from mpcl_jax.benchmark.verification import check_shipped
-from mpcl_jax.data.npz_reader import parse_npz
+from mpcl_jax.data.io.npz_reader import parse_npz
+from mpcl_jax.evaluate.verification import check_shipped
 
 
 @pytest.fixture(scope="module")

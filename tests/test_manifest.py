@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from mpcl_jax.batch import DataFileError, Recordings, take
-from mpcl_jax.config import ConfigError
-from mpcl_jax.data.manifest import read_manifest, row_ids, write_manifest
-from mpcl_jax.data.protocols import make_split
-from mpcl_jax.data.settings import PROTOCOLS, ProtocolConfig
+from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.data.splits.manifest import read_manifest, row_ids, write_manifest
+from mpcl_jax.data.splits.protocols import make_split
+from mpcl_jax.types import DataFileError, Recordings, take
 
 
 def fake_recordings() -> Recordings:

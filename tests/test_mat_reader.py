@@ -12,9 +12,9 @@ import scipy.io
 import scipy.sparse
 from mutate import mutated
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.data import mat_reader
-from mpcl_jax.data.mat_reader import parse_mat
+from mpcl_jax.data.io import mat_reader
+from mpcl_jax.data.io.mat_reader import parse_mat
+from mpcl_jax.types import DataFileError
 
 ONE_TWO = struct.pack("<dd", 1, 2)
 SHARED = pathlib.Path(__file__).resolve().parents[1].parent / "shared"

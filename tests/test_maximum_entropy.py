@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mpcl_jax.benchmark.maximum_entropy import maximum_entropy
-from mpcl_jax.benchmark.selection import Part
+from mpcl_jax.baselines.maximum_entropy import maximum_entropy
+from mpcl_jax.baselines.selection import Part
 
 # x = −1 reports (.1, .9) and (.3, .7), x = 1 reports (.8, .2).
 X = np.array([[-1.0], [-1.0], [1.0]], np.float32)

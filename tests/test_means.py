@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mpcl_jax.benchmark import means
-from mpcl_jax.benchmark.selection import Known, Part
+from mpcl_jax.baselines import means
+from mpcl_jax.baselines.selection import Known, Part
 
 # Two people; the first reports (.2, .8) and (.4, .6), the second (.9, .1) and (.5, .5). Mean (.5, .5).
 LABELS = np.array([[0.2, 0.8], [0.4, 0.6], [0.9, 0.1], [0.5, 0.5]])

@@ -8,9 +8,9 @@ import pytest
 import scipy.io
 
 from mpcl_jax import metrics
-from mpcl_jax.benchmark import mlp, network
-from mpcl_jax.benchmark.means import predict_train_mean
-from mpcl_jax.benchmark.selection import InnerFold, Part, inner_folds
+from mpcl_jax.baselines import mlp, network
+from mpcl_jax.baselines.means import predict_train_mean
+from mpcl_jax.baselines.selection import InnerFold, Part, inner_folds
 
 DMER_SAMPLE = pathlib.Path(__file__).resolve().parents[1].parent / "shared/data/dmer_feature_sample.mat"
 

@@ -6,7 +6,6 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from mpcl_jax.batch import DataFileError, Recordings, check_recordings, take
 from mpcl_jax.data import normalise
 from mpcl_jax.data.normalise import (
     Normalisation,
@@ -17,6 +16,7 @@ from mpcl_jax.data.normalise import (
     notes_on_fold,
     standardise_per_subject,
 )
+from mpcl_jax.types import DataFileError, Recordings, check_recordings, take
 
 
 def fake_recordings(seed=0) -> Recordings:

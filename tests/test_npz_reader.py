@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from mutate import mutated
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.data import npz_reader
-from mpcl_jax.data.npz_reader import parse_npz
+from mpcl_jax.data.io import npz_reader
+from mpcl_jax.data.io.npz_reader import parse_npz
+from mpcl_jax.types import DataFileError
 
 
 def refusal(path, **settings) -> str:

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from mpcl_jax.benchmark.statistics import BETTER, NOT_SIGNIFICANT, WORSE
+from mpcl_jax.evaluate.statistics import BETTER, NOT_SIGNIFICANT, WORSE
 
 FILE = pathlib.Path(__file__).resolve().parents[1] / "experiments" / "null_calibration.py"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mpcl_jax.benchmark.table_text import short
-from mpcl_jax.number_text import decimal
+from mpcl_jax.evaluate.number_text import decimal
+from mpcl_jax.evaluate.table_text import short
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ import sys
 
 import pytest
 
-from mpcl_jax import check_data, explain, inspect_prototypes, reproduce, verify
-from mpcl_jax.audit import __main__ as audit
-from mpcl_jax.output import any_output
-from mpcl_jax.report import __main__ as report
+from mpcl_jax.cli import audit as audit
+from mpcl_jax.cli import check_data, explain, reproduce, verify
+from mpcl_jax.cli import inspect as inspect_prototypes
+from mpcl_jax.cli import report as report
+from mpcl_jax.system.output import any_output
 from mpcl_jax.train.progress import Ticker
 
 
@@ -91,7 +92,7 @@ def test_output_that_is_lost_on_a_full_disk_is_told_once(monkeypatch, capsys):
 
 CLOSED = """
 import sys
-from mpcl_jax.output import any_output
+from mpcl_jax.system.output import any_output
 with any_output():
     with open(sys.argv[1], "w") as file:
         assert file.fileno() > 2

@@ -7,10 +7,10 @@ import subprocess
 
 import pytest
 
-from mpcl_jax.batch import DataFileError, check_recordings
-from mpcl_jax.data.settings import SimulateConfig
+from mpcl_jax.config.data import SimulateConfig
 from mpcl_jax.data.simulate import simulate
-from mpcl_jax.paths import PLAIN, plain_path, shell_command, user_path
+from mpcl_jax.system.paths import PLAIN, plain_path, shell_command, user_path
+from mpcl_jax.types import DataFileError, check_recordings
 
 ODD = [
     "a b",

@@ -9,12 +9,12 @@ import pytest
 from scipy.special import log_softmax
 from table_fixture import ROOT, config_file
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.benchmark.comparison import task_of
-from mpcl_jax.benchmark.pieces import ground_of
-from mpcl_jax.config import resolve
-from mpcl_jax.data.manifest import row_ids
+from mpcl_jax.config.resolve import resolve
+from mpcl_jax.data.splits.manifest import row_ids
+from mpcl_jax.evaluate.comparison import task_of
+from mpcl_jax.evaluate.jobs.pieces import ground_of
 from mpcl_jax.model.personal_memory import PersonalMemory, adapt, write_trials
+from mpcl_jax.types import DataFileError
 
 sys.path.insert(0, str(ROOT / "experiments"))
 import personal_memory

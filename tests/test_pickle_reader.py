@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from mutate import mutated
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.data import pickle_reader, pickle_values
-from mpcl_jax.data.pickle_reader import parse_pickle
+from mpcl_jax.data.io import pickle_reader, pickle_values
+from mpcl_jax.data.io.pickle_reader import parse_pickle
+from mpcl_jax.types import DataFileError
 
 SHARED = pathlib.Path(__file__).resolve().parents[1].parent / "shared"
 DTYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")

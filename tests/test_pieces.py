@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from run_fixture import tiny_config
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.benchmark import pieces
-from mpcl_jax.benchmark.piece_work import ground_in_this_process
-from mpcl_jax.benchmark.pieces import (
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.evaluate.jobs import pieces
+from mpcl_jax.evaluate.jobs.piece_work import ground_in_this_process
+from mpcl_jax.evaluate.jobs.pieces import (
     BASELINES_START_AT,
     MPCL_STARTS_AT,
     NEUTRAL,
@@ -24,7 +24,7 @@ from mpcl_jax.benchmark.pieces import (
     hash_of,
     sources_of,
 )
-from mpcl_jax.config import ConfigError
+from mpcl_jax.types import DataFileError
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +114,8 @@ def test_the_code_of_a_result_is_the_model_the_training_and_nothing_that_only_te
     layers = {
         f"model.{name}" for name in ("mpcl", "fusion", "prototypes", "cooccurrence", "distribution_head")
     }
-    assert layers | {"losses", "train.step", "train.folds", "data.normalise"} <= mpcl
-    assert {"benchmark.baselines", "benchmark.mlp", "benchmark.selection", "data.normalise"} <= baselines
+    assert layers | {"model.losses", "train.step", "train.folds", "data.normalise"} <= mpcl
+    assert {"baselines.registry", "baselines.mlp", "baselines.selection", "data.normalise"} <= baselines
     assert not layers & baselines
     for name in NEUTRAL:  # a module that has moved would count again, silently
         assert (PACKAGE / f"{name.replace('.', '/')}.py").exists(), name

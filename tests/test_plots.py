@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from mpcl_jax.config import ConfigError
-from mpcl_jax.data.protocols import make_split
-from mpcl_jax.data.settings import ProtocolConfig, SimulateConfig
+from mpcl_jax.config.data import ProtocolConfig, SimulateConfig
+from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.simulate import simulate
-from mpcl_jax.plots import comparisons, memory, results
-from mpcl_jax.plots.protocols import split_grid
-from mpcl_jax.plots.ranking import critical_difference
-from mpcl_jax.plots.style import by_valence, make_figure, shortened, styled
+from mpcl_jax.data.splits.protocols import make_split
+from mpcl_jax.report.plots import comparisons, memory, results
+from mpcl_jax.report.plots.protocols import split_grid
+from mpcl_jax.report.plots.ranking import critical_difference
+from mpcl_jax.report.plots.style import by_valence, make_figure, shortened, styled
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 NAMES, VALENCE = ("calm", "fear $x_", "joy"), ("positive", "negative", "positive")  # ordered: calm, joy, fear
@@ -56,7 +56,8 @@ def test_settings_of_the_user_do_not_reach_a_figure_and_come_back():
 
 @pytest.mark.parametrize("backend, taken", [("nothing_like_this", "agg"), ("svg", "svg")])
 def test_a_backend_that_is_not_installed_does_not_end_the_import(backend, taken):
-    code = "import mpcl_jax.plots.memory, matplotlib, os; print(matplotlib.get_backend(), os.environ['MPLBACKEND'])"
+    code = "import mpcl_jax.report.plots.memory, matplotlib, os; "
+    code += "print(matplotlib.get_backend(), os.environ['MPLBACKEND'])"
     ended = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,

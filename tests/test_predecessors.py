@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from mpcl_jax import metrics
-from mpcl_jax.benchmark import emotion_dict, helo, network, transformer
-from mpcl_jax.benchmark.means import predict_train_mean
-from mpcl_jax.benchmark.selection import Block, Part
-from mpcl_jax.benchmark.transformer import ModalityTokens
+from mpcl_jax.baselines import emotion_dict, helo, network, transformer
+from mpcl_jax.baselines.means import predict_train_mean
+from mpcl_jax.baselines.selection import Block, Part
+from mpcl_jax.baselines.transformer import ModalityTokens
 
 BLOCKS = (
     Block("eda", "physiological", (0, 1), None),

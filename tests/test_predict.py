@@ -10,12 +10,12 @@ import orbax.checkpoint as ocp
 import pytest
 from run_fixture import quick_options, quickly_prepared, tiny_config
 
-from mpcl_jax import predict as module
-from mpcl_jax.batch import DataFileError, take
 from mpcl_jax.data.normalise import standardise_per_subject
-from mpcl_jax.predict import bucket, open_model, predict
+from mpcl_jax.runs import predict as module
+from mpcl_jax.runs.predict import bucket, open_model, predict
 from mpcl_jax.train.checkpoint import read_normalisation
 from mpcl_jax.train.loop import train_folds
+from mpcl_jax.types import DataFileError, take
 
 
 @pytest.fixture(scope="module")

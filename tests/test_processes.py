@@ -24,10 +24,10 @@ from run_fixture import (
     tiny_config,
 )
 
-from mpcl_jax.config import ConfigError
-from mpcl_jax.inspection.fold_file import load_inspection
+from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.train import loop, processes
 from mpcl_jax.train.evaluate import load_predictions
+from mpcl_jax.train.fold_inspection import load_inspection
 from mpcl_jax.train.run import prepare
 
 HERE = pathlib.Path(__file__).resolve().parent

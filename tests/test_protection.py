@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from run_fixture import bits, last_training, moved, quickly_prepared, tiny_config
 
-from mpcl_jax.batch import take
-from mpcl_jax.data.manifest import row_ids
 from mpcl_jax.data.normalise import fit_normalisation
+from mpcl_jax.data.splits.manifest import row_ids
+from mpcl_jax.system.errors import Stopped, TrainingError
 from mpcl_jax.train import checkpoint, folds
 from mpcl_jax.train import epoch as epoch_module
-from mpcl_jax.train.endings import Stopped, TrainingError
 from mpcl_jax.train.evaluate import predict_rows
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.state import Best, Guard, Training, TrainState
+from mpcl_jax.types import take
 
 
 @pytest.fixture(scope="module", autouse=True)

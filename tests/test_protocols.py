@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from mpcl_jax.batch import DataFileError, Recordings, take
-from mpcl_jax.config import ConfigError
-from mpcl_jax.data import protocols
-from mpcl_jax.data.protocols import DMER_PEOPLE, FIXED_TEST, FIXED_VALIDATION
-from mpcl_jax.data.sentences import SENTENCES, calibration_trials
-from mpcl_jax.data.settings import PROTOCOLS, ProtocolConfig
+from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.data.splits import protocols
+from mpcl_jax.data.splits.descriptions import SENTENCES, calibration_trials
+from mpcl_jax.data.splits.protocols import DMER_PEOPLE, FIXED_TEST, FIXED_VALIDATION
+from mpcl_jax.types import DataFileError, Recordings, take
 
 
 def fake_recordings(people=6, clips=10, windows=4, with_start=True) -> Recordings:

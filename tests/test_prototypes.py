@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from tiny_model import changed, memory, quick_jit, same_bits, unit_rows
 
+from mpcl_jax.config.model import MemoryConfig
 from mpcl_jax.labels import evidence_of
 from mpcl_jax.model.prototypes import Prototypes, assign, init_prototypes, update_prototypes
-from mpcl_jax.model.settings import MemoryConfig
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")
 

@@ -5,10 +5,10 @@ import csv
 import numpy as np
 import pytest
 
-from mpcl_jax.benchmark import statistics_text
-from mpcl_jax.benchmark.leaderboard import Result, make_table
-from mpcl_jax.benchmark.ranking import rank_methods, spread_of
-from mpcl_jax.benchmark.statistics import BETTER, NOT_SIGNIFICANT, WORSE
+from mpcl_jax.evaluate import statistics_text
+from mpcl_jax.evaluate.leaderboard import Result, make_table
+from mpcl_jax.evaluate.ranking import rank_methods, spread_of
+from mpcl_jax.evaluate.statistics import BETTER, NOT_SIGNIFICANT, WORSE
 
 SPLIT, EMOTIONS = "ab12" * 16, ("joy", "fear")
 

@@ -17,23 +17,22 @@ from browser_fixture import opened_without_complaint
 from finished_run import HOSTILE, write_run
 
 from configs import dataset
-from mpcl_jax import experiment
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.benchmark import table_text
-from mpcl_jax.config import resolve
+from mpcl_jax.cli.explain import to_text
+from mpcl_jax.cli.report import main
+from mpcl_jax.config.resolve import resolve
 from mpcl_jax.data.pipeline import load
-from mpcl_jax.data.protocols import make_split, row_ids
-from mpcl_jax.explain import to_text
-from mpcl_jax.inspection.explanation import explain, row_of
-from mpcl_jax.inspection.run_files import read_run
-from mpcl_jax.plots import results
-from mpcl_jax.plots.results import subject_dots
+from mpcl_jax.data.splits.protocols import make_split, row_ids
+from mpcl_jax.evaluate import experiment, table_text
 from mpcl_jax.report import page
-from mpcl_jax.report.__main__ import main
-from mpcl_jax.report.browser_svg import to_svg
 from mpcl_jax.report.content import audit, flagged_slots, interactive, table_rows
+from mpcl_jax.report.explanation import explain, row_of
 from mpcl_jax.report.page import comparison_page, run_page, write_page
 from mpcl_jax.report.pictures import best_typical_worst, methods_of
+from mpcl_jax.report.plots import results
+from mpcl_jax.report.plots.browser_svg import to_svg
+from mpcl_jax.report.plots.results import subject_dots
+from mpcl_jax.runs.read_run import read_run
+from mpcl_jax.types import DataFileError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -200,7 +199,7 @@ def test_a_red_audit_stands_at_the_top_and_none_is_said(healthy):
     assert "LEAK" not in Page(run_page(run)).text
     text = Page(run_page(run._replace(audit=run.audit | {"colour": "red"}))).text
     assert "LEAK The audit of this run is red" in text[: text.index("Results")]
-    assert "not audited yet: python -m mpcl_jax.audit" in Page(run_page(run._replace(audit={}))).text
+    assert "not audited yet: python -m mpcl_jax.cli.audit" in Page(run_page(run._replace(audit={}))).text
 
 
 def test_an_emotion_that_nobody_reported_is_named(healthy):
@@ -244,7 +243,7 @@ def test_a_sample_is_explained(healthy):
 
 def test_the_example_of_the_readme_is_a_window_that_the_default_run_tests():
     readme = (ROOT / "README.md").read_text()
-    sample = re.search(r'mpcl_jax.explain runs/dataset --sample "([^"]*)"', readme)[1]
+    sample = re.search(r'mpcl_jax.cli.explain runs/dataset --sample "([^"]*)"', readme)[1]
     config = resolve(dataset.get_config())
     recordings = load(config.data)
     ids, folds = row_ids(recordings), make_split(recordings, config.protocol).folds
@@ -263,8 +262,8 @@ for sys.argv in json.loads(sys.argv[1]):
 def test_the_commands_work_with_jax_hidden(healthy, tmp_path):
     folder, file = str(healthy[0]), tmp_path / "two.html"
     commands = [
-        ["mpcl_jax.explain", folder, "--sample", "P0/clip@10.000"],
-        ["mpcl_jax.report", folder, folder, "--output", str(file)],
+        ["mpcl_jax.cli.explain", folder, "--sample", "P0/clip@10.000"],
+        ["mpcl_jax.cli.report", folder, folder, "--output", str(file)],
     ]
     ended = subprocess.run(
         [sys.executable, "-c", WITHOUT_JAX, json.dumps(commands)],

@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from mpcl_jax import reproduce
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.reproduce import DRIFT, FAIL, PASS, command_of, compare, tolerance_of
+from mpcl_jax.cli import reproduce
+from mpcl_jax.cli.reproduce import DRIFT, FAIL, PASS, command_of, compare, tolerance_of
+from mpcl_jax.types import DataFileError
 
 COLUMNS = ("chebyshev", "clark", "canberra", "kl", "cosine", "intersection", "skill")
 COLUMNS += ("kl_low", "kl_high", "kl_seed_sd", "seeds")

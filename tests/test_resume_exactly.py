@@ -13,7 +13,7 @@ import sys
 import pytest
 from run_fixture import bits, last_training, moved, quickly_prepared, tiny_config
 
-from mpcl_jax.train.endings import Stopped
+from mpcl_jax.system.errors import Stopped
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.loop import train_folds
 

@@ -5,13 +5,13 @@ import csv
 import numpy as np
 import pytest
 
-from mpcl_jax.benchmark import statistics_text, table_text
-from mpcl_jax.benchmark.comparison import predict_fold
-from mpcl_jax.benchmark.leaderboard import Result, make_table
-from mpcl_jax.data.protocols import make_split
-from mpcl_jax.data.settings import ProtocolConfig, SimulateConfig
+from mpcl_jax.config.data import ProtocolConfig, SimulateConfig
+from mpcl_jax.config.schema import BenchmarkConfig
 from mpcl_jax.data.simulate import simulate
-from mpcl_jax.settings import BenchmarkConfig
+from mpcl_jax.data.splits.protocols import make_split
+from mpcl_jax.evaluate import statistics_text, table_text
+from mpcl_jax.evaluate.comparison import predict_fold
+from mpcl_jax.evaluate.leaderboard import Result, make_table
 
 NAMES = ("uniform", "train_mean", "subject_mean", "stimulus_mean", "duration_only", "knn", "ridge")
 NOISE = 1e-9  # of each share

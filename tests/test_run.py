@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 from run_fixture import PowerCut, bits, last_training, moved, quickly_prepared, tiny_config
 
-from mpcl_jax import experiment, metrics
-from mpcl_jax.batch import DataFileError, take
-from mpcl_jax.benchmark import comparison
-from mpcl_jax.config import ConfigError, resolve
+from mpcl_jax import metrics
+from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.data import pipeline
-from mpcl_jax.data.manifest import read_manifest, row_ids, write_manifest
 from mpcl_jax.data.normalise import fit_normalisation
-from mpcl_jax.data.protocols import make_split
+from mpcl_jax.data.splits.manifest import read_manifest, row_ids, write_manifest
+from mpcl_jax.data.splits.protocols import make_split
+from mpcl_jax.evaluate import comparison, experiment
 from mpcl_jax.train import checkpoint, folds, loop, run_folder
 from mpcl_jax.train import epoch as epoch_module
 from mpcl_jax.train.evaluate import Predictions, load_predictions, predict_rows, save_predictions
@@ -28,6 +27,7 @@ from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.progress import LINES_PER_FOLD, MetricsLog, Ticker, announce
 from mpcl_jax.train.run import Run, _own_number, prepare
+from mpcl_jax.types import DataFileError, take
 
 
 class Board:

@@ -15,10 +15,18 @@ import pytest
 import scipy.io
 from mutate import mutated
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.data import safe_read
-from mpcl_jax.data.safe_read import Limits, read_json, read_mat, read_npz, read_pickle, read_text, run_guarded
-from mpcl_jax.data.tree_file import read_tree, write_tree
+from mpcl_jax.data.io import safe_read
+from mpcl_jax.data.io.safe_read import (
+    Limits,
+    read_json,
+    read_mat,
+    read_npz,
+    read_pickle,
+    read_text,
+    run_guarded,
+)
+from mpcl_jax.data.io.tree_file import read_tree, write_tree
+from mpcl_jax.types import DataFileError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -203,9 +211,9 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
 
 def test_the_child_is_another_process_without_jax(tmp_path):
     loaded = run_guarded(guarded_functions.modules, tmp_path)
-    assert {"numpy", "mpcl_jax.data.guarded_child", "guarded_functions"} <= {
+    assert {"numpy", "mpcl_jax.data.io.guarded_child", "guarded_functions"} <= {
         *loaded,
-        "mpcl_jax.data.guarded_child",
+        "mpcl_jax.data.io.guarded_child",
     }
     assert not {"jax", "flax", "pytest", "scipy"} & set(loaded)
 
@@ -234,7 +242,7 @@ def test_a_script_without_a_main_guard_runs_once(tmp_path):
     (tmp_path / "x.pkl").write_bytes(pickle.dumps({"a": np.arange(3)}))
     script = tmp_path / "script.py"
     script.write_text(
-        "from mpcl_jax.data.safe_read import read_pickle\n"
+        "from mpcl_jax.data.io.safe_read import read_pickle\n"
         "print('started', flush=True)\n"
         f"print(read_pickle({str(tmp_path / 'x.pkl')!r})['a'].tolist())\n"
     )

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from run_fixture import moved, quickly_prepared, tiny_config
 
-from mpcl_jax.batch import DataFileError, Recordings
-from mpcl_jax.benchmark import comparison
-from mpcl_jax.data.protocols import make_split
-from mpcl_jax.data.settings import ProtocolConfig, SimulateConfig
+from mpcl_jax.config.data import ProtocolConfig, SimulateConfig
+from mpcl_jax.config.schema import BenchmarkConfig
 from mpcl_jax.data.simulate import simulate
-from mpcl_jax.settings import BenchmarkConfig
+from mpcl_jax.data.splits.protocols import make_split
+from mpcl_jax.evaluate import comparison
 from mpcl_jax.train.folds import device_rows
 from mpcl_jax.train.loop import train_folds
-from mpcl_jax.train.selection_file import look, write_choices
+from mpcl_jax.train.selection import look, write_choices
+from mpcl_jax.types import DataFileError, Recordings
 
 SMALL = SimulateConfig(subjects=6, clips=4, windows=2, emotions=4)
 

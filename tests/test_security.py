@@ -17,12 +17,13 @@ from hostile_functions import open_all
 from scipy.io import savemat
 from test_pickle_reader import call, hostile, text
 
-from mpcl_jax.data import folder, manifest
-from mpcl_jax.data.protocols import make_split
-from mpcl_jax.data.safe_read import Limits, run_guarded
-from mpcl_jax.data.settings import ProtocolConfig
-from mpcl_jax.experiment import predictions_csv
-from mpcl_jax.settings import Config
+from mpcl_jax.config.data import ProtocolConfig
+from mpcl_jax.config.schema import Config
+from mpcl_jax.data.folder import load as folder
+from mpcl_jax.data.io.safe_read import Limits, run_guarded
+from mpcl_jax.data.splits import manifest
+from mpcl_jax.data.splits.protocols import make_split
+from mpcl_jax.evaluate.experiment import predictions_csv
 from mpcl_jax.train.evaluate import Predictions
 from mpcl_jax.train.run_folder import claim
 
@@ -53,7 +54,7 @@ def payloads(canary: pathlib.Path, port: int) -> dict[str, bytes]:
         "zipfile": call("zipfile", "ZipFile", text(str(canary)), text("w")),
         "numpy.save": call("numpy", "save", text(str(canary)), b"K\x01"),
         "types.FunctionType": call("types", "FunctionType", b"N", b"}"),
-        "our own child": call("mpcl_jax.data.guarded_child", "main", text(str(canary))),
+        "our own child": call("mpcl_jax.data.io.guarded_child", "main", text(str(canary))),
     }
     return hostile(canary) | {name: b"\x80\x02" + program + b"." for name, program in more.items()}
 
@@ -251,7 +252,7 @@ assert "jax" not in sys.modules
 assert not seen, seen
 for name in names:
     __import__(name)
-assert {"jax", "mpcl_jax.experiment", "mpcl_jax.train.checkpoint"} <= sys.modules.keys()
+assert {"jax", "mpcl_jax.evaluate.experiment", "mpcl_jax.train.checkpoint"} <= sys.modules.keys()
 # Matplotlib, which draws reports, makes its own two folders.
 seen = [(event, args) for event, args in seen if not (event == "os.mkdir" and "matplotlib" in args)]
 assert not seen, seen

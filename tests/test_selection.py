@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpcl_jax.benchmark.selection import Part, check_part, choose, inner_folds, rows_of
+from mpcl_jax.baselines.selection import Part, check_part, choose, inner_folds, rows_of
 
 
 def part(groups, rows_each=4, emotions=3):

@@ -13,7 +13,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 from run_fixture import last_training, quickly_prepared, sharding_config
 
-from mpcl_jax.inspection.memory import open_memory
+from mpcl_jax.runs.memory import open_memory
 from mpcl_jax.train import loop
 from mpcl_jax.train.evaluate import load_predictions
 

@@ -8,11 +8,11 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
 
 from mpcl_jax import metrics
-from mpcl_jax.batch import GROUPS
-from mpcl_jax.data.protocols import make_split
-from mpcl_jax.data.settings import ProtocolConfig, SimulateConfig
+from mpcl_jax.config.data import ProtocolConfig, SimulateConfig
 from mpcl_jax.data.simulate import DMER_EMOTIONS, emotion_names, simulate
+from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.labels import cooccurrence_of, evidence_of
+from mpcl_jax.types import GROUPS
 
 SMALL = SimulateConfig(subjects=6, clips=5, windows=2)
 WORLD, TRUTH = simulate(SimulateConfig())

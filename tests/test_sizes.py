@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from run_fixture import tiny_config
 
-from mpcl_jax import collected
-from mpcl_jax.allowed import AUTO
-from mpcl_jax.benchmark.pieces import ground_of
-from mpcl_jax.benchmark.table_run import Trained
-from mpcl_jax.command_line import from_command_line
-from mpcl_jax.config import ConfigError
-from mpcl_jax.data.manifest import Fold, Split
-from mpcl_jax.experiment import folds_tested
+from mpcl_jax.config.command_line import from_command_line
+from mpcl_jax.config.fields import AUTO
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.data.splits.manifest import Fold, Split
+from mpcl_jax.evaluate.experiment import folds_tested
+from mpcl_jax.evaluate.jobs import collect as collected
+from mpcl_jax.evaluate.jobs.pieces import ground_of
+from mpcl_jax.evaluate.jobs.table_run import Trained
 from mpcl_jax.train.run import prepare
 from mpcl_jax.train.sizes import with_sizes
 

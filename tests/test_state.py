@@ -6,7 +6,7 @@ import optax
 import pytest
 from tiny_model import MODEL, SPEC, changed, quick_jit, same_bits, tiny, tiny_batch
 
-from mpcl_jax.settings import TrainConfig
+from mpcl_jax.config.schema import TrainConfig
 from mpcl_jax.train.state import (
     Best,
     Training,

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from mpcl_jax.benchmark.statistics import (
+from mpcl_jax.evaluate.statistics import (
     BETTER,
     NOT_SIGNIFICANT,
     TIES,

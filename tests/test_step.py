@@ -24,7 +24,7 @@ from tiny_model import (
     unit_rows,
 )
 
-from mpcl_jax.losses import loss_terms
+from mpcl_jax.model.losses import loss_terms
 from mpcl_jax.model.prototypes import update_prototypes
 from mpcl_jax.train import step
 from mpcl_jax.train.state import TrainState, variables

@@ -10,17 +10,17 @@ import sys
 import numpy as np
 import pytest
 
-from mpcl_jax.audit import __main__ as audit_command
-from mpcl_jax.config import ConfigError
-from mpcl_jax.inspection.fold_file import Inspection, save_inspection
-from mpcl_jax.os_errors import NO_LOCKS, REMEDIES, UNKNOWN, remedy_of
+from mpcl_jax.cli import audit as audit_command
+from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.report.page import write_page
-from mpcl_jax.train.endings import DISK, StorageError
+from mpcl_jax.system.errors import DISK, StorageError
+from mpcl_jax.system.os_errors import NO_LOCKS, REMEDIES, UNKNOWN, remedy_of
+from mpcl_jax.system.storage import make_folder, replacing, unwritten, write_text
 from mpcl_jax.train.evaluate import Predictions, save_predictions
+from mpcl_jax.train.fold_inspection import Inspection, save_inspection
 from mpcl_jax.train.lock import MARKER, only_run_in
 from mpcl_jax.train.progress import MetricsLog
-from mpcl_jax.train.selection_file import write_choices
-from mpcl_jax.train.storage import make_folder, replacing, unwritten, write_text
+from mpcl_jax.train.selection import write_choices
 
 SOME = np.arange(4.0)
 WRITERS = {

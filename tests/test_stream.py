@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from run_fixture import PowerCut, bits, last_training, quickly_prepared, sharding_config
 
-from mpcl_jax.config import ConfigError
+from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.train import loop, stream
 from mpcl_jax.train.loop import train_folds
 

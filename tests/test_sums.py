@@ -6,8 +6,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from mpcl_jax.train import sums
-from mpcl_jax.train.sums import NAME, damage_in, write_sums
+from mpcl_jax.system import checksums as sums
+from mpcl_jax.system.checksums import NAME, damage_in, write_sums
 
 ABOUT = "checkpoint after epoch 3"
 

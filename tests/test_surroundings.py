@@ -5,8 +5,8 @@ import pathlib
 import jax
 import pytest
 
-from mpcl_jax.benchmark.piece_work import begin_piece
-from mpcl_jax.config import ConfigError
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.evaluate.jobs.piece_work import begin_piece
 from mpcl_jax.train import surroundings
 from mpcl_jax.train.surroundings import PINNED, pinned_settings, settle
 

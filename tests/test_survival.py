@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from mpcl_jax.system.errors import STOPPED
 from mpcl_jax.train.checkpoint import _read_numpy, steps_in
-from mpcl_jax.train.endings import STOPPED
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDS, EPOCHS, EVERY = 3, 12, 2

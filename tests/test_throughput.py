@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from run_fixture import quick_options, quickly_prepared
 
-from mpcl_jax.command_line import from_command_line
+from mpcl_jax.config.command_line import from_command_line
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "experiments"))
 import throughput

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from finished_run import write_run
 
-from mpcl_jax import __version__, metrics, verify
-from mpcl_jax.benchmark import table_text
-from mpcl_jax.benchmark.leaderboard import Result, make_table
-from mpcl_jax.benchmark.verification import check_run, check_shipped
-from mpcl_jax.environment import code_version, environment
+from mpcl_jax import __version__, metrics
+from mpcl_jax.cli import verify
+from mpcl_jax.evaluate import table_text
+from mpcl_jax.evaluate.leaderboard import Result, make_table
+from mpcl_jax.evaluate.verification import check_run, check_shipped
+from mpcl_jax.train.environment import code_version, environment
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,12 @@ import pytest
 from test_cardiac import pulse_wave
 from wesad_fixture import HEART, ORDER, answers, python2_pickle, recording, write_person
 
-from mpcl_jax.batch import DataFileError, spec_of
-from mpcl_jax.config import ConfigError
-from mpcl_jax.data import cache, cardiac, features, wesad
-from mpcl_jax.data.settings import WesadConfig
+from mpcl_jax.config.data import WesadConfig
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.data.features import cardiac, features
+from mpcl_jax.data.io import cache
+from mpcl_jax.data.wesad import load as wesad
+from mpcl_jax.types import DataFileError, spec_of
 
 SMALL = WesadConfig(window_seconds=10.0, step_seconds=5.0)
 SWAPPED = ("Base", "Fun", "Medi 2", "TSST", "Medi 1")

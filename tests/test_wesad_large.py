@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from wesad_fixture import _dtype, _text
 
-from mpcl_jax.data import wesad
-from mpcl_jax.data.safe_read import Limits, run_guarded
+from mpcl_jax.data.io.safe_read import Limits, run_guarded
+from mpcl_jax.data.wesad import load as wesad
 
 SECONDS = 22_500  # of noise: 1.04 GB; the recordings of the release have 0.9 to 1.0 GB
 ALLOWED = 2 * 10**9

@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 from wesad_fixture import answers
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.data import wesad_quest
-from mpcl_jax.data.wesad_quest import DMER9, ITEMS, POSITIVE, distributions, parse_questionnaire, seconds
+from mpcl_jax.data.wesad import questionnaire as wesad_quest
+from mpcl_jax.data.wesad.questionnaire import (
+    DMER9,
+    ITEMS,
+    POSITIVE,
+    distributions,
+    parse_questionnaire,
+    seconds,
+)
+from mpcl_jax.types import DataFileError
 
 # Written by hand: a colon after Subj, an integer time (28), a lost zero (50.3), Medi 2 before Medi 1, an answer
 # that is the text Nan, reading blocks after the five conditions, and 26 answers after TSST (Angry 5 and

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mpcl_jax.data import windows
-from mpcl_jax.data.windows import Described, Kind
+from mpcl_jax.data.features import windows
+from mpcl_jax.data.features.windows import Described, Kind
 
 
 def test_repair_draws_lines_over_gaps():

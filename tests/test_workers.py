@@ -11,8 +11,8 @@ import time
 import pytest
 import worker_functions as work
 
-from mpcl_jax.benchmark import workers
-from mpcl_jax.benchmark.workers import Failure, Piece, _Lines, _Queue, run_pieces, seconds_left
+from mpcl_jax.evaluate.jobs import workers
+from mpcl_jax.evaluate.jobs.workers import Failure, Piece, _Lines, _Queue, run_pieces, seconds_left
 from mpcl_jax.train.interrupt import StopRequest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

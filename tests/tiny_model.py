@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mpcl_jax.batch import Batch, DataSpec
+from mpcl_jax.config.model import FusionConfig, LossConfig, MemoryConfig, ModelConfig
+from mpcl_jax.config.schema import Config, TrainConfig
 from mpcl_jax.model import mpcl
 from mpcl_jax.model.prototypes import Prototypes
-from mpcl_jax.model.settings import FusionConfig, LossConfig, MemoryConfig, ModelConfig
-from mpcl_jax.settings import Config, TrainConfig
 from mpcl_jax.train.state import TrainState, initial_variables, make_optimizer
+from mpcl_jax.types import Batch, DataSpec
 
 SPEC = DataSpec(
     emotions=("joy", "calm", "fear", "anger"),

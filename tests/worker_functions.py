@@ -6,8 +6,8 @@ import signal
 import sys
 import time
 
-from mpcl_jax.benchmark.workers import Piece, run_pieces
-from mpcl_jax.train.endings import Stopped, TrainingError
+from mpcl_jax.evaluate.jobs.workers import Piece, run_pieces
+from mpcl_jax.system.errors import Stopped, TrainingError
 from mpcl_jax.train.interrupt import listening
 
 

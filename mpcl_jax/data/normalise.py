@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mpcl_jax.batch import FARTHEST, DataFileError, Recordings, beyond, feature_name
+from mpcl_jax.types import FARTHEST, DataFileError, Recordings, beyond, feature_name
 
 # Signals are stored as float32, about seven digits. A feature is constant where the standard deviation of its
 # centred values is at most this share of its largest absolute value: eight steps of float32, so that what varies

@@ -4,19 +4,21 @@ import hashlib
 
 import numpy as np
 
-from mpcl_jax.batch import DataFileError, Recordings, check_recordings, take, with_modalities
-from mpcl_jax.config import ConfigError
-from mpcl_jax.data import dmer, folder, wesad
-from mpcl_jax.data.faults import print_of
-from mpcl_jax.data.manifest import row_ids
+from mpcl_jax.config.data import DataConfig
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.data.dmer import load as dmer
+from mpcl_jax.data.folder import load as folder
 from mpcl_jax.data.normalise import far_values, notes_on, standardise_per_subject
-from mpcl_jax.data.settings import DataConfig
 from mpcl_jax.data.simulate import simulate
-from mpcl_jax.paths import shell_command
+from mpcl_jax.data.splits.manifest import row_ids
+from mpcl_jax.data.validate.issues import print_of
+from mpcl_jax.data.wesad import load as wesad
+from mpcl_jax.system.paths import shell_command
+from mpcl_jax.types import DataFileError, Recordings, check_recordings, take, with_modalities
 
 
 def load(settings: DataConfig) -> Recordings:
-    """The recordings that a run uses, checked against the contract of `batch.py`.
+    """The recordings that a run uses, checked against the contract of `types.py`.
 
     Raises DataFileError naming file and reason, or ConfigError for a modality that the data set lacks.
     """
@@ -59,7 +61,7 @@ def refuse_twins(recordings: Recordings, settings: DataConfig) -> None:
         own = [x[rows] for m, x in recordings.signals.items() if m not in recordings.of_stimulus]
         digest = print_of(own)
         if own and digest in seen:
-            command = ["python", "-m", "mpcl_jax.check_data", settings.path, "--kind", settings.kind]
+            command = ["python", "-m", "mpcl_jax.cli.check_data", settings.path, "--kind", settings.kind]
             raise DataFileError(
                 settings.path,
                 f"subjects {seen[digest]} and {subject} have the same signals; remove one of them "

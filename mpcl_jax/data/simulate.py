@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtri
 
-from mpcl_jax.batch import GROUPS, Recordings, check_recordings
-from mpcl_jax.data.settings import SimulateConfig
+from mpcl_jax.config.data import SimulateConfig
 from mpcl_jax.labels import cooccurrence_of, evidence_of
+from mpcl_jax.types import GROUPS, Recordings, check_recordings
 
 DMER_EMOTIONS = (
     *("Inspired", "Alert", "Excited", "Enthusiastic", "Determined"),

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 
+from mpcl_jax.config.model import HeadConfig
 from mpcl_jax.model.dense import Dense
 from mpcl_jax.model.dropout import Dropout
-from mpcl_jax.model.settings import HeadConfig
 
 
 class ValenceCompression(nn.Module):

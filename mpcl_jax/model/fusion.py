@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 
-from mpcl_jax.batch import GROUPS
+from mpcl_jax.config.model import FusionConfig
 from mpcl_jax.model.associative_memory import MultiScaleRetrieval
 from mpcl_jax.model.dense import Dense
 from mpcl_jax.model.dropout import Dropout
-from mpcl_jax.model.settings import FusionConfig
+from mpcl_jax.types import GROUPS
 
 
 class Fused(NamedTuple):

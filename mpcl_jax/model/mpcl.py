@@ -6,7 +6,7 @@ import chex
 import flax.linen as nn
 import jax.numpy as jnp
 
-from mpcl_jax.batch import Batch, DataSpec, groups_in
+from mpcl_jax.config.model import ModelConfig
 from mpcl_jax.model.cooccurrence import CooccurrenceRetrieval
 from mpcl_jax.model.distribution_head import DistributionHead
 from mpcl_jax.model.encoders import ModalityEncoder
@@ -19,7 +19,7 @@ from mpcl_jax.model.prototypes import (
     recall_absent,
     similarities,
 )
-from mpcl_jax.model.settings import ModelConfig
+from mpcl_jax.types import Batch, DataSpec, groups_in
 
 
 class MPCLOutput(NamedTuple):

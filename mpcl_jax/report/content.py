@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from mpcl_jax.inspection.explanation import Explanation, explain, recalled_weights, window_kl
-from mpcl_jax.inspection.run_files import COLOURS, RunFiles
-from mpcl_jax.inspection.slots import describe_slots, never_reported
-from mpcl_jax.number_text import decimal
-from mpcl_jax.paths import shell_command
+from mpcl_jax.config.schema import ORACLES
+from mpcl_jax.evaluate.number_text import decimal
+from mpcl_jax.report.explanation import Explanation, explain, recalled_weights, window_kl
 from mpcl_jax.report.pictures import best_typical_worst
-from mpcl_jax.settings import ORACLES
+from mpcl_jax.report.slots import describe_slots, never_reported
+from mpcl_jax.runs.read_run import COLOURS, RunFiles
+from mpcl_jax.system.paths import shell_command
 
 HEADS = ("chebyshev", "clark", "canberra", "kl", "cosine", "intersection", "skill")
 HARDEST = 10  # windows that are listed
@@ -72,7 +72,7 @@ def audit(run: RunFiles) -> list[dict[str, Any]]:
         {"what": x["check"], "answer": x["says"], "colour": x["colour"], "ids": x["ids"]} for x in findings
     ]
     if not rows:
-        says = "not audited yet: " + shell_command(["python", "-m", "mpcl_jax.audit", str(run.folder)])
+        says = "not audited yet: " + shell_command(["python", "-m", "mpcl_jax.cli.audit", str(run.folder)])
         rows.append({"what": "leaks", "answer": says, "colour": "amber", "ids": ()})
     smallest = run.predicted.min()
     colour = "green" if smallest > 0 else "red"

@@ -9,14 +9,14 @@ import jinja2
 from markupsafe import Markup
 
 from mpcl_jax import __version__
-from mpcl_jax.inspection.run_files import RunFiles
-from mpcl_jax.inspection.slots import bank_agreement
-from mpcl_jax.number_text import decimal
-from mpcl_jax.paths import shell_command
-from mpcl_jax.plots import results
+from mpcl_jax.evaluate.number_text import decimal
 from mpcl_jax.report import content, pictures
-from mpcl_jax.report.browser_svg import to_svg
-from mpcl_jax.train.storage import write_text
+from mpcl_jax.report.plots import results
+from mpcl_jax.report.plots.browser_svg import to_svg
+from mpcl_jax.report.slots import bank_agreement
+from mpcl_jax.runs.read_run import RunFiles
+from mpcl_jax.system.paths import shell_command
+from mpcl_jax.system.storage import write_text
 
 ASSETS = importlib.resources.files("mpcl_jax.report")
 MEASURES = ("Chebyshev ↓", "Clark ↓", "Canberra ↓", "KL ↓", "cosine ↑", "intersection ↑", "skill ↑")

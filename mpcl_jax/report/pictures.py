@@ -3,19 +3,19 @@
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from mpcl_jax.config import resolve
+from mpcl_jax.config.resolve import resolve
+from mpcl_jax.config.schema import ORACLES
 from mpcl_jax.data.simulate import simulate
-from mpcl_jax.inspection.explanation import window_kl
-from mpcl_jax.inspection.run_files import RunFiles
+from mpcl_jax.evaluate.number_text import decimal
 from mpcl_jax.labels import cooccurrence_of, evidence_of
-from mpcl_jax.number_text import decimal
-from mpcl_jax.plots import memory as memory_plots
-from mpcl_jax.plots import results
-from mpcl_jax.plots.ranking import critical_difference
-from mpcl_jax.report.browser_svg import to_svg
-from mpcl_jax.settings import ORACLES
+from mpcl_jax.report.explanation import window_kl
+from mpcl_jax.report.plots import memory as memory_plots
+from mpcl_jax.report.plots import results
+from mpcl_jax.report.plots.browser_svg import to_svg
+from mpcl_jax.report.plots.ranking import critical_difference
+from mpcl_jax.report.plots.style import Figure
+from mpcl_jax.runs.read_run import RunFiles
 
 METHODS = {"pca": "Principal components", "umap": "UMAP (cosine)"}
 RANKS_CAPTION = (

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import betaincinv
 
-from mpcl_jax.batch import GROUPS, Batch, groups_in
-from mpcl_jax.settings import TrainConfig
+from mpcl_jax.config.schema import TrainConfig
+from mpcl_jax.types import GROUPS, Batch, groups_in
 
 
 def mix_samples(key, batch: Batch, alpha: float) -> Batch:

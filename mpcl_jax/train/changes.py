@@ -7,7 +7,7 @@ refused    would mix two different experiments in one folder: everything else
 
 from typing import Any, NamedTuple
 
-from mpcl_jax.config import default, plain
+from mpcl_jax.config.resolve import default, plain
 
 HARMLESS, WARNED, REFUSED = "harmless", "warned", "refused"
 KINDS = {

@@ -27,19 +27,20 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.config import ConfigError
+from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.normalise import Normalisation
-from mpcl_jax.inspection.memory import array_names, read_arrays
 from mpcl_jax.model.prototypes import Prototypes
-from mpcl_jax.paths import plain_path
-from mpcl_jax.train import processes, sums
-from mpcl_jax.train.endings import TrainingError
+from mpcl_jax.system import checksums as sums
+from mpcl_jax.system.checksums import epoch_of, steps_in
+from mpcl_jax.system.errors import TrainingError
+from mpcl_jax.system.paths import plain_path
+from mpcl_jax.system.storage import make_folder, unwritten, writing
+from mpcl_jax.train import processes
+from mpcl_jax.train.arrays import array_names, read_arrays
 from mpcl_jax.train.progress import warn
 from mpcl_jax.train.read_back import require_read_back
 from mpcl_jax.train.state import Training, chosen_model
-from mpcl_jax.train.storage import make_folder, unwritten, writing
-from mpcl_jax.train.sums import epoch_of, steps_in
+from mpcl_jax.types import DataFileError
 
 KEPT = 2  # the newest ones
 UNFINISHED, TRASH = ".unfinished", ".trash"  # what a kill leaves in them is thrown away at the next start

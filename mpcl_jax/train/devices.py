@@ -10,11 +10,11 @@ import jax
 import jaxlib
 from jax.sharding import AxisType, Mesh
 
-from mpcl_jax.config import ConfigError
-from mpcl_jax.data.cache import user_folder
-from mpcl_jax.os_errors import reason_of
-from mpcl_jax.paths import require_writable
-from mpcl_jax.settings import Config
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.config.schema import Config
+from mpcl_jax.data.io.cache import user_folder
+from mpcl_jax.system.os_errors import reason_of
+from mpcl_jax.system.paths import require_writable
 
 
 def make_mesh(config: Config) -> Mesh:

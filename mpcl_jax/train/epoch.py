@@ -10,14 +10,14 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
-from mpcl_jax.batch import Batch
-from mpcl_jax.losses import kl_divergence
+from mpcl_jax.config.schema import Config
+from mpcl_jax.model.losses import kl_divergence
 from mpcl_jax.model.mpcl import MPCL, MPCLOutput
 from mpcl_jax.model.recall import Recall, read_recall
-from mpcl_jax.settings import Config
 from mpcl_jax.train.slots import slot_report
 from mpcl_jax.train.state import Best, Guard, Training, TrainState, make_optimizer, variables
 from mpcl_jax.train.step import make_train_step
+from mpcl_jax.types import Batch
 
 EVALUATION_BLOCK = 64  # rows per block of a prediction; lists of rows are padded to a multiple of it
 

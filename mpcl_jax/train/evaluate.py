@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.data.npz_reader import parse_npz
+from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.metrics import floored, from_log_probs
 from mpcl_jax.model.mpcl import MPCLOutput
+from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train.folds import FoldArrays, Program, Rows, padded_length, stack, unstack
 from mpcl_jax.train.state import Training, chosen_model
-from mpcl_jax.train.storage import write_arrays
+from mpcl_jax.types import DataFileError
 
 
 class Predictions(NamedTuple):

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from mpcl_jax import metrics
-from mpcl_jax.batch import Recordings
-from mpcl_jax.data.protocols import Fold, row_ids
-from mpcl_jax.inspection.fold_file import Inspection
+from mpcl_jax.config.schema import Config
+from mpcl_jax.data.splits.protocols import Fold, row_ids
 from mpcl_jax.model.mpcl import MPCLOutput
 from mpcl_jax.model.recall import Recall
-from mpcl_jax.settings import Config
+from mpcl_jax.train.fold_inspection import Inspection
 from mpcl_jax.train.folds import FoldArrays, Program, Rows, padded_length, stack, unstack
+from mpcl_jax.types import Recordings
 
 NEAREST = 3  # training windows that stand for a prototype, each of another trial
 SUBSETS = 6  # sets of modalities that are tried, of every size

@@ -15,15 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from mpcl_jax.batch import DataSpec, Recordings
+from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import Normalisation
-from mpcl_jax.data.protocols import Fold
+from mpcl_jax.data.splits.protocols import Fold
 from mpcl_jax.model.mpcl import MPCL
-from mpcl_jax.settings import Config
 from mpcl_jax.train.devices import compiled
 from mpcl_jax.train.epoch import FoldArrays, Rows, padded_length, parts_of_an_epoch, whole_epoch
 from mpcl_jax.train.state import create_training, make_optimizer
 from mpcl_jax.train.stream import streamed
+from mpcl_jax.types import DataSpec, Recordings
 
 
 class Longest(NamedTuple):

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 
-from mpcl_jax.train.endings import AT_ONCE, Stopped
+from mpcl_jax.system.errors import AT_ONCE, Stopped
 
 
 class StopRequest:

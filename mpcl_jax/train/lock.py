@@ -9,9 +9,9 @@ import time
 
 import filelock
 
-from mpcl_jax.config import ConfigError
-from mpcl_jax.os_errors import NO_LOCKS, reason_of
-from mpcl_jax.train.storage import writing
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.system.os_errors import NO_LOCKS, reason_of
+from mpcl_jax.system.storage import writing
 
 LOCK, HOLDER = ".lock", ".running"
 MARKER = ".lock-marker"  # stands in for the lock on a disk that has none

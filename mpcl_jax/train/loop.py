@@ -13,14 +13,14 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from mpcl_jax.data.manifest import row_ids
 from mpcl_jax.data.normalise import notes_on_fold
-from mpcl_jax.inspection.fold_file import save_inspection
+from mpcl_jax.data.splits.manifest import row_ids
+from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.train import checkpoint, processes, run_folder
 from mpcl_jax.train.ahead import compiled_meanwhile
-from mpcl_jax.train.endings import TrainingError
 from mpcl_jax.train.evaluate import Predictions, load_predictions, predict_rows, save_predictions
 from mpcl_jax.train.examine import Trained, examine_group
+from mpcl_jax.train.fold_inspection import save_inspection
 from mpcl_jax.train.folds import (
     FoldArrays,
     Program,
@@ -31,7 +31,7 @@ from mpcl_jax.train.folds import (
 )
 from mpcl_jax.train.progress import Ticker, announce, mean_report, report_of_each, warn
 from mpcl_jax.train.run import Member, Run, member_of
-from mpcl_jax.train.selection_file import write_choices
+from mpcl_jax.train.selection import write_choices
 from mpcl_jax.train.skips import require_fewer, skipped_steps
 from mpcl_jax.train.slots import slot_log, write_slots
 from mpcl_jax.train.state import Training, chosen_model

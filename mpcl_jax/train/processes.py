@@ -19,10 +19,10 @@ import numpy as np
 from jax.experimental import multihost_utils
 from orbax.checkpoint import multihost
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.config import ConfigError, ProcessError
-from mpcl_jax.settings import DistributedConfig
-from mpcl_jax.train.endings import StorageError, TrainingError
+from mpcl_jax.config.resolve import ConfigError, ProcessError
+from mpcl_jax.config.schema import DistributedConfig
+from mpcl_jax.system.errors import StorageError, TrainingError
+from mpcl_jax.types import DataFileError
 
 # What may end a run, by name: process 0 tells the others (`by_first`).
 KINDS = {

@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mpcl_jax.train.storage import write_text, writing
+from mpcl_jax.system.storage import write_text, writing
 
 LINES_PER_FOLD = 5  # where there is no terminal to redraw a bar in
 

@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from mpcl_jax.batch import DataFileError
-from mpcl_jax.inspection.memory import read_arrays
-from mpcl_jax.train.endings import StorageError
+from mpcl_jax.system.errors import StorageError
+from mpcl_jax.train.arrays import read_arrays
+from mpcl_jax.types import DataFileError
 
 
 def require_read_back(final: pathlib.Path, written: pathlib.Path, parts: dict[str, Any]) -> None:

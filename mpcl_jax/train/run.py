@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from mpcl_jax.batch import Recordings, spec_of, take
-from mpcl_jax.config import ConfigError
+from mpcl_jax.config.data import ProtocolConfig
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.config.schema import Config
 from mpcl_jax.data import pipeline
 from mpcl_jax.data.normalise import Normalisation, fit_normalisation, require_present
-from mpcl_jax.data.protocols import Fold, Split, make_split
-from mpcl_jax.data.settings import ProtocolConfig
+from mpcl_jax.data.splits.protocols import Fold, Split, make_split
 from mpcl_jax.model.mpcl import build
-from mpcl_jax.settings import Config
 from mpcl_jax.train import processes, run_folder
 from mpcl_jax.train.devices import make_mesh
 from mpcl_jax.train.folds import (
@@ -32,6 +31,7 @@ from mpcl_jax.train.folds import (
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.progress import MetricsLog
 from mpcl_jax.train.sizes import with_sizes
+from mpcl_jax.types import Recordings, spec_of, take
 
 
 class Run(NamedTuple):
@@ -48,7 +48,7 @@ class Run(NamedTuple):
     skips: MetricsLog  # of steps that changed nothing
     origin: dict[str, str]  # sha256 of data and split, kept in every checkpoint
     board: Any = None  # a TensorBoard writer
-    stop: StopRequest = StopRequest()  # asked by signals in `main.py`
+    stop: StopRequest = StopRequest()  # asked by signals in `cli/train.py`
 
 
 class Member(NamedTuple):

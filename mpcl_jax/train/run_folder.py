@@ -19,14 +19,14 @@ import pathlib
 import jax
 
 from mpcl_jax import __version__
-from mpcl_jax.batch import Recordings, spec_of
-from mpcl_jax.config import ConfigError
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.config.schema import Config
 from mpcl_jax.data.pipeline import content_hash
-from mpcl_jax.data.protocols import Split, read_manifest, write_manifest
-from mpcl_jax.settings import Config
+from mpcl_jax.data.splits.protocols import Split, read_manifest, write_manifest
+from mpcl_jax.system.storage import make_folder, replacing, write_text
 from mpcl_jax.train.changes import REFUSED, WARNED, Change, changes_between
 from mpcl_jax.train.progress import warn
-from mpcl_jax.train.storage import make_folder, replacing, write_text
+from mpcl_jax.types import Recordings, spec_of
 
 
 def claim(workdir: pathlib.Path, config: Config, recordings: Recordings, split: Split) -> dict[str, str]:

@@ -8,9 +8,9 @@ with the square root of the number of windows.
 
 import dataclasses
 
-from mpcl_jax.allowed import AUTO
-from mpcl_jax.data.manifest import Split
-from mpcl_jax.settings import Config
+from mpcl_jax.config.fields import AUTO
+from mpcl_jax.config.schema import Config
+from mpcl_jax.data.splits.manifest import Split
 
 FEW = 400  # training windows up to which the strongest regularisation applies
 DROPOUT = (0.1, 0.4)  # for many windows, for few

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mpcl_jax.train.endings import TrainingError
+from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.train.folds import FoldArrays, Program
 from mpcl_jax.train.state import Guard
 

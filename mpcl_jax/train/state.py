@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mpcl_jax.batch import Batch, DataSpec
+from mpcl_jax.config.schema import TrainConfig
 from mpcl_jax.model.distribution_head import start_at_mean
 from mpcl_jax.model.mpcl import MPCL
 from mpcl_jax.model.prototypes import Prototypes
-from mpcl_jax.settings import TrainConfig
+from mpcl_jax.types import Batch, DataSpec
 
 
 class TrainState(NamedTuple):

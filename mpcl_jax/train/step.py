@@ -9,14 +9,14 @@ import jax.flatten_util
 import jax.numpy as jnp
 import optax
 
-from mpcl_jax.batch import Batch
-from mpcl_jax.losses import active_weights, auxiliary_share, loss_terms, total_loss
+from mpcl_jax.config.schema import Config
 from mpcl_jax.model.fusion import unit
+from mpcl_jax.model.losses import active_weights, auxiliary_share, loss_terms, total_loss
 from mpcl_jax.model.mpcl import MPCL
 from mpcl_jax.model.prototypes import update_prototypes
-from mpcl_jax.settings import Config
 from mpcl_jax.train.augment import hide_modalities, mix_samples
 from mpcl_jax.train.state import TrainState, variables
+from mpcl_jax.types import Batch
 
 
 def make_train_step(model: MPCL, optimizer, config: Config):

@@ -11,8 +11,8 @@ import sys
 
 import jax
 
-from mpcl_jax.config import ConfigError
-from mpcl_jax.settings import DistributedConfig
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.config.schema import DistributedConfig
 from mpcl_jax.train import processes
 from mpcl_jax.train.progress import warn
 

@@ -1,0 +1,1 @@
+"""Baselines on the same rows, features and budget as MPCL."""

@@ -1,0 +1,139 @@
+"""EmotionDict (Liu et al., Emotion Dictionary Learning With Modality Attentions, IEEE TAFFC 2024), in Flax.
+
+A mixed emotion is a weighted sum of learned basic elements: a transformer reads the tokens of all modalities and
+gives the weights of K dictionary elements, the weighted sum of the elements is the embedding, and a gated
+perceptron turns the embedding into the distribution. Auxiliary tasks: each modality, by its own transformer and
+with the same dictionary and perceptron, has to predict the distribution too, and to weigh the elements as the
+whole does.
+
+Written anew from the abstract and from what the released code does; not a port. Differences to that code:
+
+- Loss. There: cross-entropy to a softmax of the one-hot largest emotion, plus a KL divergence handed
+  probabilities where log-probabilities belong, plus a KL divergence between embeddings, which are no
+  distributions. Here: KL to the label, plus KL from the whole's element weights (a softmax of them, no gradient
+  into it) to each modality's, weight .1 as there.
+- The predictions of single modalities are computed there and used nowhere, and their branches share with the
+  whole nothing but the dictionary. Here they are an auxiliary loss, weight .1, and share the tokens as well.
+- Tokens. There: slices of four numbers with one common projection, read from the last token. Here: two tokens of
+  a modality's whole vector (docs/method.md, Input, says why) with a learned place, read from their mean.
+- Dictionary. There: 128 × 32, orthonormal by a QR decomposition at every call. Here: 64 × 32, elements of length
+  1: the dense layer behind them makes up for the angles, and a QR costs more than the rest of a step.
+- Sizes. There: three layers of width 24 and, for single modalities, 12; no regularisation but dropout. Here: one
+  layer of width 32 for both, and the search of `network.py` (dropout, decay, learning rate, epochs), which stops
+  early on people or trials held out instead of training 300 epochs.
+- LayerNorm for BatchNorm, so that a prediction does not depend on other rows. The output starts at the mean
+  label.
+- There: random windows of one person are tested. Here: whatever the manifest holds out.
+"""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mpcl_jax.baselines import network
+from mpcl_jax.baselines.network import Candidate, Network, Problem
+from mpcl_jax.baselines.selection import Block, Part
+from mpcl_jax.baselines.transformer import (
+    HEADS,
+    HIDDEN,
+    TOKENS,
+    WIDTH,
+    ModalityTokens,
+    TransformerLayer,
+    draw_candidates,
+    dropped,
+    key_of,
+)
+
+ELEMENT_WIDTH, ELEMENTS = 64, 32
+AUXILIARY = 0.1  # weight of each auxiliary loss
+
+
+def fit_predict(
+    train: Part, x: np.ndarray, blocks: tuple[Block, ...], *, seed: int, trials: int
+) -> np.ndarray:
+    """Searches `trials` >= 1 settings, refits and predicts the test rows `x` [M, P]: [M, C], as `network.py` says."""
+    candidates = draw_candidates(seed, trials)
+    return network.fit_predict(network_of(blocks, train.labels.shape[1]), candidates, train, x, seed=seed)
+
+
+class EmotionDict(nn.Module):
+    """The network."""
+
+    blocks: tuple[Block, ...]
+    emotions: int
+
+    @nn.compact
+    def __call__(self, x, dropout=0.0, key=None):
+        """`x` [B, P]. Returns log-probabilities [B, 1 + M, C] and element weights [B, 1 + M, K].
+
+        Of the whole first, then of each of the M modalities alone.
+        """
+        tokens = ModalityTokens(self.blocks, TOKENS, WIDTH, name="tokens")(x)
+        tokens += self.param("place", nn.initializers.normal(0.02), tokens.shape[1:])[None]
+        tokens = dropped(tokens, dropout, key_of(key, 2))
+        together = tokens.reshape(len(x), -1, WIDTH)
+        together = TransformerLayer(HEADS, HIDDEN, name="whole")(together, dropout, key_of(key, 0))
+        # One layer for each modality, with parameters of its own.
+        each = nn.vmap(
+            TransformerLayer,
+            in_axes=(1, None, None),
+            out_axes=1,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+        )(HEADS, HIDDEN, name="modalities")(tokens, dropout, key_of(key, 1))
+        pooled = jnp.concatenate([together.mean(1)[:, None], each.mean(2)], axis=1)  # [B, 1 + M, D]
+        weights = nn.Dense(ELEMENTS, name="weights")(pooled)
+        elements = self.param("dictionary", nn.initializers.normal(1.0), (ELEMENTS, ELEMENT_WIDTH))
+        unit = elements / jnp.linalg.norm(elements, axis=1, keepdims=True)
+        return jax.nn.log_softmax(GatedHead(self.emotions, name="head")(weights @ unit)), weights
+
+
+class GatedHead(nn.Module):
+    """A perceptron whose hidden units are weighted by a gate computed from them."""
+
+    emotions: int
+
+    @nn.compact
+    def __call__(self, x):
+        """[..., E] -> logits [..., C]."""
+        hidden = _dense(x, ELEMENT_WIDTH, "hidden")
+        gate = jax.nn.sigmoid(_dense(_dense(hidden, ELEMENT_WIDTH // 2, "squeeze"), ELEMENT_WIDTH, "gate"))
+        return nn.Dense(self.emotions, name="output")(hidden * gate)
+
+
+def _dense(x, width, name):
+    return nn.leaky_relu(nn.LayerNorm(name=f"{name}_norm")(nn.Dense(width, name=name)(x)))
+
+
+def loss_of(log_probs, weights, labels):
+    """Mean loss of a batch: `log_probs` [B, 1 + M, C] and `weights` [B, 1 + M, K] of the network, `labels` [B, C]."""
+    cross_entropy = -(labels[:, None] * log_probs).sum(2)
+    attention = jax.nn.log_softmax(weights)
+    wanted = jax.lax.stop_gradient(attention[:, :1])
+    apart = (jnp.exp(wanted) * (wanted - attention[:, 1:])).sum(2)
+    return (cross_entropy[:, 0] + AUXILIARY * (cross_entropy[:, 1:] + apart).mean(1)).mean()
+
+
+@functools.cache
+def network_of(blocks: tuple[Block, ...], emotions: int) -> Network:
+    """The pure functions of the network for data of this shape; the same object for the same shape."""
+    module = EmotionDict(blocks, emotions)
+    start = jax.jit(lambda key, x: module.init(key, x)["params"])
+
+    def init(problem: Problem, _: Candidate, draw: np.random.Generator):
+        params = start(jax.random.key(int(draw.integers(2**31))), problem.x[:1])
+        output = params["head"]["output"]
+        output = {"kernel": 0.1 * output["kernel"], "bias": jnp.asarray(problem.log_mean)}
+        return params | {"head": params["head"] | {"output": output}}
+
+    def loss(params, features, labels, dropout, key):
+        return loss_of(*module.apply({"params": params}, features, dropout, key), labels)
+
+    def log_probs(params, x):
+        return module.apply({"params": params}, x)[0][:, 0]
+
+    return Network(init, loss, log_probs)

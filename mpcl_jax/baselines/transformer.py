@@ -1,0 +1,95 @@
+"""What EmotionDict and HeLo share: sizes and search, modalities into tokens, attention, one transformer layer.
+
+Dropout rates are traced, so that all candidates of a search share one program; Flax's own Dropout wants a number.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+
+from mpcl_jax.baselines import network
+from mpcl_jax.baselines.network import Candidate, keep
+from mpcl_jax.baselines.selection import Block
+
+TOKENS, WIDTH, HEADS, HIDDEN = 2, 32, 4, 64
+EPOCHS = 60
+# Signals that say little, some and much about the labels.
+FIRST = (
+    Candidate(WIDTH, 1, dropout=0.4, input_dropout=0.4, decay=0.1, learning_rate=1e-3, epochs=40),
+    Candidate(WIDTH, 1, dropout=0.2, input_dropout=0.0, decay=0.1, learning_rate=2e-3, epochs=60),
+    Candidate(WIDTH, 1, dropout=0.4, input_dropout=0.2, decay=0.1, learning_rate=3e-4, epochs=40),
+)
+
+
+def draw_candidates(seed: int, trials: int) -> list[Candidate]:
+    """`trials` >= 1 settings, those of `FIRST` first; one layer of one width each."""
+    return network.draw_candidates(FIRST, (WIDTH,), (1,), seed=seed, trials=trials, most_epochs=EPOCHS)
+
+
+def dropped(x, dropout, key):
+    """`x` with a share `dropout` of its numbers set to 0 and the rest scaled up; `x` itself without a `key`."""
+    return x if key is None else x * keep(key, dropout, x.shape)
+
+
+def key_of(key, place: int):
+    """A key for one place of a network; None without a `key`."""
+    return None if key is None else jax.random.fold_in(key, place)
+
+
+class ModalityTokens(nn.Module):
+    """Every modality's features, mapped all at once to a few tokens."""
+
+    blocks: tuple[Block, ...]
+    tokens: int  # of each modality
+    width: int
+
+    @nn.compact
+    def __call__(self, x):
+        """`x` [B, P], where an absent modality holds zeros. Returns [B, M, T, D] of M modalities."""
+        each = []
+        for block in self.blocks:
+            columns = block.columns if block.present is None else (*block.columns, block.present)
+            flat = nn.Dense(self.tokens * self.width, name=block.modality)(x[:, jnp.array(columns)])
+            each.append(rearrange(flat, "b (t d) -> b t d", d=self.width))
+        return jnp.stack(each, axis=1)
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention by several heads, added to the state and normalised behind that."""
+
+    heads: int
+
+    @nn.compact
+    def __call__(self, state, stored, bias=None):
+        """`state` [B, Q, D] · `stored` [B, S, D] · `bias` [Q, S], added to the products. Returns [B, Q, D]."""
+        width = state.shape[-1]
+        per_head = width // self.heads
+        query = rearrange(
+            nn.Dense(width, use_bias=False, name="query")(state), "b q (h d) -> b h q d", h=self.heads
+        )
+        key_of_stored, value = (
+            rearrange(
+                nn.Dense(width, use_bias=False, name=name)(stored), "b s (h d) -> b h s d", h=self.heads
+            )
+            for name in ("key", "value")
+        )
+        product = jnp.einsum("bhqd,bhsd->bhqs", query, key_of_stored)
+        product = product if bias is None else product + bias[None, None]
+        attention = jax.nn.softmax(product / per_head**0.5, axis=-1)
+        recalled = rearrange(jnp.einsum("bhqs,bhsd->bhqd", attention, value), "b h q d -> b q (h d)")
+        return nn.LayerNorm(name="norm")(state + recalled)
+
+
+class TransformerLayer(nn.Module):
+    """Self-attention and a two-layer perceptron, each added to its input and normalised behind that."""
+
+    heads: int
+    hidden: int  # width of the perceptron
+
+    @nn.compact
+    def __call__(self, x, dropout, key):
+        """`x` [B, T, D]; returns the same shape."""
+        x = Attention(self.heads, name="attention")(x, x)
+        h = nn.Dense(x.shape[-1], name="narrow")(nn.gelu(nn.Dense(self.hidden, name="widen")(x)))
+        return nn.LayerNorm(name="norm")(x + dropped(h, dropout, key))

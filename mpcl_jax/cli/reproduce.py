@@ -1,0 +1,163 @@
+"""Makes a shipped table again and says of every cell whether it came out the same.
+
+    python -m mpcl_jax.cli.reproduce smoke
+    python -m mpcl_jax.cli.reproduce wesad_loso --data WESAD
+
+The first line of experiments/results/NAME.csv holds the command that made the table. It is run again, from the start
+and into another folder (--resume goes on with what an earlier call finished), and compared cell by cell:
+
+PASS   within the tolerance            DRIFT  within three times the tolerance            FAIL  everything else
+
+Tolerance of a KL: 2·√2·s/√n, s = kl_seed_sd and n = seeds of the stored table, which is how far the means of two sets
+of n seeds lie apart in 95 of 100 cases: another machine or another version may at worst draw other seeds. The other
+measures move with the KL: distances by its square root, so at most in the same proportion; cosine and intersection
+as their distance to 1; the skill as the KL over that of the train mean. One seed tells no spread: 2 % instead. Never
+less than half a unit of the last printed digit. Rows, windows, people and the split must be the same.
+
+Exit code 0: no FAIL. 1: some. 2: no such table, or its command does not run.
+"""
+
+import argparse
+import math
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from typing import NamedTuple
+
+from mpcl_jax.evaluate.leaderboard import REFERENCE
+from mpcl_jax.runs.read_run import read_csv
+from mpcl_jax.system.output import any_output
+from mpcl_jax.system.paths import user_path
+from mpcl_jax.types import DataFileError
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PASS, DRIFT, FAIL = "PASS", "DRIFT", "FAIL"
+DRIFTS = 3  # times the tolerance
+UNKNOWN = 0.02  # of the value, where one seed tells no spread
+LAST_DIGIT = 5e-5  # half a unit of the fourth decimal
+LAST_OF_SKILL = 5e-3
+DISTANCES = ("chebyshev", "clark", "canberra")
+LIKENESSES = ("cosine", "intersection")
+SAME = ("windows", "subjects", "split", "split_sha256", "interval_over", "seeds")
+
+
+class Cell(NamedTuple):
+    """One value of a table, stored and made again."""
+
+    method: str
+    column: str
+    stored: str
+    again: str
+    tolerance: float  # 0: must be the same
+    status: str  # PASS, DRIFT or FAIL
+
+
+def compare(stored: list[dict[str, str]], again: list[dict[str, str]]) -> list[Cell]:
+    """Every cell of a stored table against the same table made again; both as rows of NAME.csv."""
+    found = {row["method"]: row for row in again}
+    reference = next((float(row["kl"]) for row in stored if row["method"] == REFERENCE), math.nan)
+    cells = []
+    for row in stored:
+        now = found.pop(row["method"], None)
+        if now is None:
+            cells.append(Cell(row["method"], "row", "there", "missing", 0.0, FAIL))
+            continue
+        for column in (*DISTANCES, "kl", *LIKENESSES, "skill", "kl_low", "kl_high"):
+            tolerance = tolerance_of(row, column, reference)
+            status = _status(float(row[column]), float(now[column]), tolerance)
+            cells.append(Cell(row["method"], column, row[column], now[column], tolerance, status))
+        for column in SAME:
+            status = PASS if row[column] == now[column] else FAIL
+            cells.append(Cell(row["method"], column, row[column], now[column], 0.0, status))
+    return [*cells, *(Cell(name, "row", "missing", "there", 0.0, FAIL) for name in found)]
+
+
+def tolerance_of(row: dict[str, str], column: str, reference: float) -> float:
+    """How far a value may lie from the stored one, from the spread of the row's KL over seeds (see above)."""
+    value, kl, spread = (float(row[name]) for name in (column, "kl", "kl_seed_sd"))
+    relative = UNKNOWN if math.isnan(spread) else 2 * math.sqrt(2 / int(row["seeds"])) * spread / kl
+    if column == "skill":
+        return max(relative * kl / reference, LAST_OF_SKILL)
+    scale = 1 - value if column in LIKENESSES else kl if column.startswith("kl") else value
+    return max(relative * scale, LAST_DIGIT)
+
+
+def _status(stored: float, again: float, tolerance: float) -> str:
+    if math.isnan(stored) and math.isnan(again):
+        return PASS
+    apart = abs(stored - again)
+    return PASS if apart <= tolerance else DRIFT if apart <= DRIFTS * tolerance else FAIL
+
+
+def command_of(file: pathlib.Path, comment: str) -> list[str]:
+    """The words of the command in the first line of a shipped table. Raises DataFileError if it is none of ours."""
+    words = shlex.split(comment.partition(" @ ")[0])
+    if len(words) < 3 or words[0] != "python" or not re.fullmatch(r"experiments/\w+\.py", words[1]):
+        raise DataFileError(file, "its first line names no `python experiments/… NAME` that makes it")
+    return [sys.executable, *words[1:]]
+
+
+def make_again(command: list[str], name: str, workdir: pathlib.Path, data: str) -> list[dict[str, str]]:
+    """Runs `command` with everything it keeps and writes below `workdir`, and reads the table."""
+    places = {"--out": workdir / "results", "--pieces": workdir / "pieces", "--runs": workdir / "runs"}
+    words = [str(word) for option, place in places.items() for word in (option, place.absolute())]
+    words += ["--data", str(user_path(data, "--data").absolute())] if data else []
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    ended = subprocess.run([*command, *words], cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, check=False)
+    if ended.returncode:
+        raise DataFileError(command[1], f"ended with {ended.returncode}; what it said stands above")
+    rows, _ = read_csv(workdir / "results" / f"{name}.csv")
+    return rows
+
+
+def to_text(cells: list[Cell]) -> str:
+    """A line per method, a line per cell that is not PASS, and the count."""
+    lines = []
+    for method in dict.fromkeys(cell.method for cell in cells):
+        own = [cell.status for cell in cells if cell.method == method]
+        worst = FAIL if FAIL in own else DRIFT if DRIFT in own else PASS
+        lines.append(f"{worst:5s}  {method.replace('_', ' '):14s} {own.count(PASS)} of {len(own)} cells")
+    for cell in cells:
+        if cell.status != PASS:
+            allowed = f" ± {cell.tolerance:.2g}" if cell.tolerance else ""
+            lines.append(
+                f"{cell.status:5s}  {cell.method}, {cell.column}: {cell.again}, stored {cell.stored}{allowed}"
+            )
+    counts = [f"{sum(cell.status == status for cell in cells)} {status}" for status in (PASS, DRIFT, FAIL)]
+    return "\n".join([*lines, ", ".join(counts)])
+
+
+@any_output()
+def main() -> None:
+    """Makes the table again and prints what came out; the exit code says whether a cell fails."""
+    parser = argparse.ArgumentParser(description=__doc__ and __doc__.splitlines()[0])
+    parser.add_argument("name", help="of a table in experiments/results, e.g. smoke")
+    parser.add_argument(
+        "--data", default="", help="where its recordings are, for tables that are not simulated"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with what an earlier call finished")
+    asked = parser.parse_args()
+    workdir = pathlib.Path("runs/reproduce") / asked.name
+    try:
+        file = ROOT / "experiments" / "results" / f"{asked.name}.csv"
+        if not file.exists():
+            there = sorted(p.stem for p in file.parent.glob("*.csv") if p.with_suffix(".md").exists())
+            raise DataFileError(asked.name, f"is no shipped table; there are {', '.join(there) or 'none'}")
+        stored, comment = read_csv(file)
+        command = command_of(file, comment)
+        if not asked.resume:
+            shutil.rmtree(workdir, ignore_errors=True)
+        cells = compare(stored, make_again(command, asked.name, workdir, asked.data))
+    except (DataFileError, KeyError, ValueError, OSError) as mistake:
+        print("error:", " ".join(str(mistake).split()), file=sys.stderr)
+        sys.exit(2)
+    print(f"\n{to_text(cells)}")
+    sys.exit(1 if any(cell.status == FAIL for cell in cells) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""DMER in its four layouts."""

@@ -1,0 +1,162 @@
+"""Features of skin conductance, skin temperature, movement, breathing and muscle; the heart is in cardiac.py.
+
+The rule of `windows.py` decides which features there are; added are only the rate and the sum of skin conductance
+responses, which psychophysiology counts (Boucsein 2012). Amounts that spread over orders of magnitude are logarithms.
+"""
+
+import numpy as np
+import scipy  # its parts load when they are asked for
+
+from mpcl_jax.data.features.windows import (
+    LEAST_GOOD,
+    Described,
+    Kind,
+    absent,
+    band_pass,
+    block_mean,
+    described,
+    names_of,
+    repair,
+    slower,
+    statistics,
+    times_of,
+)
+
+RESPONSE_LEAST = 0.01  # microsiemens: smallest skin conductance response that counts (Boucsein 2012, 2.3)
+SKIN_CELSIUS = (15.0, 45.0)  # outside this the thermometer is not on a skin
+MOTION_FLOOR = 1e-3  # g, or g/s, added before the logarithm: well below the steps of a wrist sensor (1/64 g)
+MUSCLE_FLOOR = 1e-4  # mV, added before the logarithm
+BREATH_SECONDS = 1.25  # shortest breath
+
+CONDUCTANCE_NAMES = (
+    *names_of("log_level"),  # log(1 + microsiemens)
+    *names_of("log_change"),  # log(1 + microsiemens/min), size of the change
+    "response_rate",  # skin conductance responses per minute
+    "log_response_sum",  # log(1 + microsiemens/min), all responses together
+)
+
+
+def conductance(x: np.ndarray, rate: float) -> Described:
+    """Skin conductance x [n] in microsiemens. Quality: share of samples that are positive numbers.
+
+    An exactly constant window counts as absent: the electrodes do not touch.
+    """
+    on_skin = np.isfinite(x) & (np.nan_to_num(x) > 0)
+    x, good = repair(np.where(on_skin, x, np.nan))
+    if good < LEAST_GOOD or np.ptp(x) == 0:
+        return absent(CONDUCTANCE_NAMES)
+    x, rate = slower(x, rate, 4.0)
+    minutes = len(x) / rate / 60
+    smooth = scipy.ndimage.uniform_filter1d(x, max(1, round(1.25 * rate)), mode="nearest")
+    change = np.log1p(60 * rate * np.abs(np.diff(smooth)))
+    heights = responses(smooth)
+    values = {
+        **statistics("log_level", np.log1p(smooth), times_of(smooth, rate)),
+        **statistics("log_change", change, times_of(change, rate)),
+        "response_rate": len(heights) / minutes,
+        "log_response_sum": np.log1p(heights.sum() / minutes),
+    }
+    return described(CONDUCTANCE_NAMES, values, good)
+
+
+def responses(x: np.ndarray) -> np.ndarray:
+    """Heights [k] of the peaks of x [n] that stand out by at least RESPONSE_LEAST, in the unit of x."""
+    _, found = scipy.signal.find_peaks(x, prominence=RESPONSE_LEAST)
+    return found["prominences"]
+
+
+TEMPERATURE_NAMES = names_of("level")  # degrees Celsius
+
+
+def temperature(x: np.ndarray, rate: float) -> Described:
+    """Skin temperature x [n] in degrees Celsius. Quality: share of samples within SKIN_CELSIUS."""
+    low, high = SKIN_CELSIUS
+    x, good = repair(np.where((x > low) & (x < high), x, np.nan))
+    if good < LEAST_GOOD:
+        return absent(TEMPERATURE_NAMES)
+    x, rate = slower(x, rate, 4.0)
+    return described(TEMPERATURE_NAMES, statistics("level", x, times_of(x, rate)), good)
+
+
+MOTION_NAMES = (
+    *names_of(*"xyz", "length"),  # g
+    *names_of("log_jerk"),  # log(g/s), size of the change
+)
+
+
+def motion(x: np.ndarray, rate: float) -> Described:
+    """Acceleration x [n, 3] in g. Absent where there is no gravity (median length below 0.1 g).
+
+    Quality: share of samples that are there.
+    """
+    x, good = repair(x)
+    if good < LEAST_GOOD or np.median(np.linalg.norm(x, axis=1)) < 0.1:
+        return absent(MOTION_NAMES)
+    x, rate = slower(x, rate, 32.0)
+    jerk = np.log(MOTION_FLOOR + np.linalg.norm(np.diff(x, axis=0), axis=1) * rate)
+    series = dict(zip("xyz", x.T, strict=True)) | {"length": np.linalg.norm(x, axis=1), "log_jerk": jerk}
+    values = {}
+    for name, values_of in series.items():
+        values |= statistics(name, values_of, times_of(values_of, rate))
+    return described(MOTION_NAMES, values, good)
+
+
+BREATHING_NAMES = (
+    *names_of("breath"),  # seconds from peak to peak
+    *names_of("log_depth"),  # log(1 + unit of the belt), from trough to peak
+    *names_of("inhale_share"),  # share of a breath spent inhaling
+)
+
+
+def breathing(x: np.ndarray, rate: float) -> Described:
+    """Width of the chest x [n], any unit, growing when inhaling. Quality: share of the window in breaths."""
+    x, good = repair(x)
+    if good < LEAST_GOOD or np.ptp(x) == 0:
+        return absent(BREATHING_NAMES)
+    x, rate = slower(x, rate, 25.0)
+    wave = band_pass(x, 0.08, 0.8, rate)
+    peaks, _ = scipy.signal.find_peaks(
+        wave, prominence=0.5 * wave.std(), distance=max(1, BREATH_SECONDS * rate)
+    )
+    if len(peaks) < 3:
+        return described(BREATHING_NAMES, {}, 0.0)
+    lengths = np.diff(peaks)
+    troughs = np.array([a + int(np.argmin(wave[a:b])) for a, b in zip(peaks[:-1], peaks[1:], strict=True)])
+    depths = wave[peaks[1:]] - wave[troughs]
+    at = peaks[1:] / rate
+    values = {
+        **statistics("breath", lengths / rate, at),
+        **statistics("log_depth", np.log1p(depths), at),
+        **statistics("inhale_share", (peaks[1:] - troughs) / lengths, at),
+    }
+    # From the first to the last peak; up to one breath is always lost at each end.
+    covered = (lengths.sum() + 2 * np.median(lengths)) / len(x)
+    return described(BREATHING_NAMES, values, good * min(1.0, covered))
+
+
+MUSCLE_NAMES = (
+    *names_of("log_tone"),  # log(mV), envelope
+    *names_of("crossings"),  # zero crossings per second, second by second: the pitch of the activity
+)
+
+
+def muscle(x: np.ndarray, rate: float) -> Described:
+    """Electromyogram x [n] in mV at >= 200 Hz. Quality: share of samples that are there."""
+    x, good = repair(x)
+    if good < LEAST_GOOD or np.ptp(x) == 0:
+        return absent(MUSCLE_NAMES)
+    wave = band_pass(x, 20.0, 250.0, rate)
+    envelope = np.log(MUSCLE_FLOOR + np.sqrt(block_mean(wave**2, max(1, round(rate / 10)))))
+    crossings = block_mean(rate * np.abs(np.diff(np.signbit(wave).astype(float))), round(rate))
+    values = {
+        **statistics("log_tone", envelope, times_of(envelope, 10.0)),
+        **statistics("crossings", crossings, times_of(crossings, 1.0)),
+    }
+    return described(MUSCLE_NAMES, values, good)
+
+
+CONDUCTANCE = Kind(CONDUCTANCE_NAMES, conductance)
+TEMPERATURE = Kind(TEMPERATURE_NAMES, temperature)
+MOTION = Kind(MOTION_NAMES, motion)
+BREATHING = Kind(BREATHING_NAMES, breathing)
+MUSCLE = Kind(MUSCLE_NAMES, muscle)

@@ -1,0 +1,1 @@
+"""Foreign files, read in a guarded child process."""

@@ -1,0 +1,194 @@
+"""Reads data files from strangers: in a child process with limits, and as data only.
+
+`run_guarded` runs a function of ours in a process of its own, so that a file which crashes a library, fills
+the memory or never ends costs one clear `DataFileError`. What the readers understand is data only: no pickle
+is ever unpickled (`pickle_reader`), `.mat` files are read by `mat_reader`, `.npz` by `npz_reader`.
+
+Functions that reduce a large file to a few features should run inside the child as a whole and call
+`parse_pickle` or `parse_mat` there: then only the features travel back.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mpcl_jax.data.io.mat_reader import parse_mat
+from mpcl_jax.data.io.npz_reader import parse_npz
+from mpcl_jax.data.io.pickle_reader import parse_pickle
+from mpcl_jax.data.io.tree_file import read_tree, write_tree
+from mpcl_jax.system.os_errors import reason_of
+from mpcl_jax.types import DataFileError
+
+
+class Limits(NamedTuple):
+    """What reading one file may cost."""
+
+    memory_bytes: int = 6 * 2**30  # address space of the child, and the largest answer
+    seconds: float = 300.0  # of the clock and of the processor
+    file_bytes: int = 4 * 2**30  # of the file
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def run_guarded(function: Callable, *args: Any, limits: Limits = DEFAULT_LIMITS) -> Any:
+    """`function(*args)`, run in a child process with limits.
+
+    `function` is a function at the top level of an importable module; the module should import little (no
+    jax), because the child imports it. `args[0]` is the file or folder that is read. Arguments and result are
+    plain data (see `tree_file`): None, numbers, text, bytes, paths, lists, tuples, dicts, arrays; a named
+    tuple comes back as a tuple.
+
+    Raises DataFileError as the function raised it, or naming `args[0]` when the function raised anything else,
+    crashed, ran out of time or of memory. ValueError for functions the child can not import.
+    """
+    if function.__module__ == "__main__" or "." in function.__qualname__ or "<" in function.__qualname__:
+        raise ValueError(f"{function.__qualname__} has to stand at the top level of a module to run guarded")
+    check_file(args[0], limits.file_bytes)
+    with tempfile.TemporaryDirectory(prefix="mpcl_read_", dir=_temporary(args[0])) as folder:
+        request = (function.__module__, function.__qualname__, args, limits.memory_bytes, limits.seconds)
+        write_tree(pathlib.Path(folder, "request.npz"), request)
+        return _outcome(args[0], _run_child(args[0], folder, limits), folder, limits)
+
+
+def check_file(path: Any, max_bytes: int) -> None:
+    """Raises DataFileError unless `path` is a folder or a regular file of at most `max_bytes`.
+
+    Reading a pipe or a device may never end, so they are refused.
+    """
+    try:
+        state = os.stat(path)
+    except (OSError, ValueError) as error:
+        raise DataFileError(path, f"can not be opened ({error})") from error
+    if stat.S_ISDIR(state.st_mode):
+        return
+    if not stat.S_ISREG(state.st_mode):
+        raise DataFileError(path, "is neither a file nor a folder")
+    if state.st_size > max_bytes:
+        raise DataFileError(path, f"has {state.st_size:,} bytes, more than the {max_bytes:,} allowed")
+
+
+def _temporary(path: Any) -> str:
+    """The folder of temporary files."""
+    try:
+        return tempfile.gettempdir()
+    except OSError as error:
+        reason = "cannot be read: no folder for temporary files can be written; set TMPDIR to one that can"
+        raise DataFileError(path, reason) from error
+
+
+def _run_child(path: Any, folder: str, limits: Limits) -> subprocess.CompletedProcess:
+    """Starts a fresh interpreter: forking a process that runs jax threads can lock up."""
+    environment = dict(os.environ)
+    places = [place for place in sys.path if place]
+    if "" in sys.path:
+        with contextlib.suppress(FileNotFoundError):  # the current folder is deleted
+            places.insert(0, os.getcwd())
+    environment["PYTHONPATH"] = os.pathsep.join(places)
+    # One thread: a file is read by one, and every further one costs address space of the limit.
+    environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    command = [sys.executable, "-P", "-m", "mpcl_jax.data.io.guarded_child", folder]
+    try:
+        return subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=limits.seconds,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DataFileError(path, f"could not be read within {limits.seconds:g} s") from error
+
+
+def _outcome(path: Any, child: subprocess.CompletedProcess, folder: str, limits: Limits) -> Any:
+    """The result of the child, or the error it ended with."""
+    trace = child.stderr[-20_000:].decode("utf-8", "replace")
+    if child.returncode < 0:
+        raise _error(path, _signal_reason(-child.returncode, limits), trace)
+    if child.returncode > 0:
+        raise RuntimeError(f"the guarded reader failed while reading {path}:\n{trace}")
+    try:
+        answer = read_tree(pathlib.Path(folder, "answer.npz"), limits.memory_bytes)
+    except DataFileError as error:  # names a temporary file that the user never saw
+        reason = f"could not be read: the guarded reader left no usable answer ({error.reason})"
+        raise DataFileError(path, reason) from error
+    match answer:
+        case ("result", value):
+            return value
+        case ("refused", str(file), str(reason)):
+            raise DataFileError(file, reason)
+        case ("memory",):
+            raise DataFileError(path, f"needs more than {limits.memory_bytes:,} bytes of memory to be read")
+        case ("bug", str(text), str(trace)):
+            raise _error(path, f"could not be understood: {text}", trace)
+    raise DataFileError(path, "could not be read: the guarded reader left no usable answer")
+
+
+def _signal_reason(number: int, limits: Limits) -> str:
+    if number == signal.SIGXCPU:
+        return f"could not be read within {limits.seconds:g} s of processor time"
+    if number == signal.SIGKILL:
+        return "could not be read: the reader was killed, most likely because the machine ran out of memory"
+    return f"is damaged: the reader crashed ({signal.Signals(number).name})"
+
+
+def _error(path: Any, reason: str, trace: str) -> DataFileError:
+    """The trace of the child is kept for developers; the message stays one sentence."""
+    error = DataFileError(path, reason)
+    error.add_note(f"In the guarded reader:\n{trace}")
+    return error
+
+
+def read_pickle(path: Any, limits: Limits = DEFAULT_LIMITS) -> Any:
+    """`parse_pickle` in the guarded child."""
+    return run_guarded(parse_pickle, path, limits=limits)
+
+
+def read_mat(
+    path: Any, names: tuple[str, ...] | None = None, limits: Limits = DEFAULT_LIMITS
+) -> dict[str, np.ndarray]:
+    """`parse_mat` in the guarded child."""
+    return run_guarded(parse_mat, path, names, limits=limits)
+
+
+def read_npz(path: Any, limits: Limits = DEFAULT_LIMITS) -> dict[str, np.ndarray]:
+    """`parse_npz` after a check of the file. In this process: no library of C parses it."""
+    check_file(path, limits.file_bytes)
+    return parse_npz(path, min(limits.file_bytes, limits.memory_bytes))
+
+
+def read_text(path: Any, max_bytes: int = 16 * 2**20, encoding: str = "utf-8-sig") -> str:
+    """The text in a file; line ends as they are.
+
+    Raises DataFileError if there is no such file, it is larger than `max_bytes`, or is not in `encoding`.
+    """
+    check_file(path, max_bytes)
+    try:
+        with open(path, "rb") as file:
+            content = file.read(max_bytes + 1)
+        return content.decode(encoding)
+    except OSError as error:
+        raise DataFileError(path, f"can not be opened ({reason_of(error)})") from error
+    except UnicodeDecodeError as error:
+        raise DataFileError(path, f"is no {encoding} text (byte {error.start:,})") from error
+
+
+def read_json(path: Any) -> Any:
+    """What a JSON file of at most 16 MiB says. Raises DataFileError with line and column otherwise."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise DataFileError(path, f"line {error.lineno}, column {error.colno}: {error.msg}") from error
+    except (RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits
+        raise DataFileError(path, f"is no usable JSON ({error})") from error

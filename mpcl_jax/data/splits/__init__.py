@@ -1,0 +1,1 @@
+"""Protocols and manifests: who is trained on and who is tested."""

@@ -1,0 +1,83 @@
+"""What a protocol and a fold hold out, in words."""
+
+import re
+
+import numpy as np
+
+from mpcl_jax.types import Recordings
+
+SENTENCES = {
+    "loso": "leave one subject out: the model has never seen the tested person",
+    "subject_kfold": "people held out: the model has never seen the tested people",
+    "fixed_48_12_13": "the 73 people of DMER in three fixed parts; which 48, 12 and 13 the literature takes is not "
+    "known here, these were drawn once: the model has never seen the tested people",
+    "calibrated": "leave one subject out but for {n} labelled {trials} of the tested person; tested on trials that "
+    "are the same for every n",
+    "trial_kfold": "whole trials held out: the model knows the people, not the tested trials",
+    "stimulus_kfold": "stimuli held out: the model knows the people, nobody's response to the tested stimuli",
+    "subject_x_stimulus": "people and stimuli held out: unseen people on unseen stimuli",
+    "window80": "LEAKY: random windows held out, other windows of the same trials (same label) are trained on",
+}
+
+CALIBRATED = re.compile(r"calibrated\((\d{1,4})\)")  # how the protocol is written, with its n
+
+
+def sentence_of(protocol: str) -> str:
+    """What a protocol, written as in a `Split`, holds out."""
+    if known := CALIBRATED.fullmatch(protocol):
+        count = int(known[1])
+        return SENTENCES["calibrated"].format(n=count, trials="trial" if count == 1 else "trials")
+    return SENTENCES[protocol]
+
+
+def calibration_trials(recordings: Recordings, train: np.ndarray, test: np.ndarray) -> list[str]:
+    """Trials of the tested people among the rows `train`, in the order of their names."""
+    own = np.isin(recordings.subject[train], np.unique(recordings.subject[test]))
+    return in_order(recordings.trial[train][own])
+
+
+def fold_sentence(recordings: Recordings, kind: str, train: np.ndarray, test: np.ndarray) -> str:
+    """What a fold holds out: people, trials, stimuli, with their names. `train`, `test`: row numbers."""
+    subjects, trials = in_order(recordings.subject[test]), in_order(recordings.trial[test])
+    if kind == "window80":
+        published = recordings.published_test
+        drawn = published is None or not np.array_equal(np.flatnonzero(published), test)
+        how = "drawn at random" if drawn else "as published"
+        return f"held out (LEAKY): {len(test)} windows of {counted(len(trials), 'trial', 'trials')}, {how}"
+    people = (
+        "subject " + subjects[0] if len(subjects) == 1 else f"{len(subjects)} subjects ({listed(subjects)})"
+    )
+    if kind in ("stimulus_kfold", "subject_x_stimulus"):
+        stimuli = in_order(recordings.stimulus[test])
+        what = f"{counted(len(stimuli), 'stimulus', 'stimuli')} ({listed(stimuli)})"
+        people = what if kind == "stimulus_kfold" else f"{people} on {what}"
+    if kind == "trial_kfold":
+        return f"held out: {counted(len(trials), 'trial', 'trials')} of {people}"
+    held_out = f"held out: {people}, {counted(len(trials), 'trial', 'trials')}"
+    if CALIBRATED.fullmatch(kind):
+        known = calibration_trials(recordings, train, test)
+        named = f" ({listed(known)})" if known else ""
+        return (
+            f"{held_out}; trained on: {counted(len(known), 'labelled trial', 'labelled trials')} more{named}"
+        )
+    return held_out
+
+
+def counted(n: int, one: str, many: str) -> str:
+    """ "1 trial", "3 trials"."""
+    return f"{n} {one if n == 1 else many}"
+
+
+def listed(names, most: int = 6) -> str:
+    """The first few of the distinct `names`, in order."""
+    names = in_order(names)
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
+
+
+def in_order(names) -> list[str]:
+    """Distinct names with numbers in numeric order: S2 before S10."""
+
+    def key(name):
+        return [int(x) if x.isdecimal() else x for x in re.split(r"(\d+)", name)], name
+
+    return sorted({str(name) for name in names}, key=key)

@@ -1,0 +1,242 @@
+"""A split of recordings into folds: what it may look like, and the manifest file that holds it.
+
+Rows are named by ids, so a manifest fits the same recordings in any row order, and its sha256 is the same on
+every machine. Tables put side by side only what carries one hash.
+"""
+
+import hashlib
+import json
+import pathlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mpcl_jax import __version__
+from mpcl_jax.data.splits.descriptions import (
+    CALIBRATED,
+    SENTENCES,
+    calibration_trials,
+    fold_sentence,
+    in_order,
+    listed,
+    sentence_of,
+)
+from mpcl_jax.types import DataFileError, Recordings
+
+
+class Fold(NamedTuple):
+    """One training: sorted row numbers of a `Recordings`; rows in none of the three are not used."""
+
+    name: str  # "fold 3 of 10"
+    sentence: str  # what is held out, for people
+    train: np.ndarray  # int
+    validation: np.ndarray  # int, may be empty
+    test: np.ndarray  # int
+
+
+class Split(NamedTuple):
+    """All folds of a protocol."""
+
+    protocol: str  # a key of SENTENCES; "calibrated(3)" with its n
+    leaky: bool  # windows of one trial lie on both sides
+    sentence: str  # what the protocol holds out
+    folds: tuple[Fold, ...]
+    sha256: str  # of protocol and ids
+
+
+def row_ids(recordings: Recordings) -> list[str]:
+    """Unique names of the rows: trial@start in seconds, or trial@#count where no start is known.
+
+    Names with a start do not depend on the order of the rows, counts only on the order within the trial.
+    Raises DataFileError for two windows of one trial with the same start.
+    """
+    counts, ids, seen = {}, [], set()
+    for trial, start in zip(recordings.trial.tolist(), recordings.start.tolist(), strict=True):
+        if np.isnan(start):
+            counts[trial] = counts.get(trial, -1) + 1
+            ids.append(f"{trial}@#{counts[trial]}")
+        else:
+            ids.append(f"{trial}@{start + 0.0:.3f}")
+        if ids[-1] in seen:
+            raise DataFileError(
+                recordings.name,
+                f"two windows are {ids[-1]!r} (trial@start); make `trial` or `start` tell them apart",
+            )
+        seen.add(ids[-1])
+    return ids
+
+
+def sign_split(recordings: Recordings, kind: str, folds, file) -> Split:
+    """A `Split` of `folds`: says what they hold out, checks them (errors name `file`) and signs them."""
+    folds = tuple(f._replace(sentence=fold_sentence(recordings, kind, f.train, f.test)) for f in folds)
+    split = Split(kind, kind == "window80", sentence_of(kind), folds, "")
+    check_split(recordings, split, file)
+    text = json.dumps(_content(recordings, kind, folds), sort_keys=True, separators=(",", ":"))
+    return split._replace(sha256=hashlib.sha256(text.encode("ascii")).hexdigest())
+
+
+def check_split(recordings: Recordings, split: Split, file: Any = "split") -> None:
+    """Raises DataFileError naming `file`, the fold and the ids where a split is not what its protocol says.
+
+    That is: rows on two sides or outside the recordings, an empty training or test part, or a subject, trial
+    or stimulus on two sides although the protocol keeps them apart.
+    """
+    groups = {name: codes_of(ids) for name, ids in held_apart(recordings, split.protocol).items()}
+    groups["window"] = (np.array(row_ids(recordings)), np.arange(len(recordings.trial)))
+    for fold in split.folds:
+        parts = {"train": fold.train, "validation": fold.validation, "test": fold.test}
+        for part, rows in parts.items():
+            if len(rows) and not 0 <= rows.min() <= rows.max() < len(recordings.trial):
+                raise DataFileError(
+                    file, f"{fold.name}: {part} names rows that {recordings.name} does not have"
+                )
+            if not len(rows) and part != "validation":
+                raise DataFileError(
+                    file, f"{fold.name}: the {part} part is empty; choose fewer folds or another protocol"
+                )
+        for a, b in (("train", "test"), ("validation", "test"), ("train", "validation")):
+            for name, (names, codes) in groups.items():
+                # People of validation may watch stimuli of training: only the test part is new in both.
+                if name == "stimulus" and b == "validation" and "subject" in groups:
+                    continue
+                if name == "subject" and (a, b) == ("train", "test") and CALIBRATED.fullmatch(split.protocol):
+                    _check_calibration(recordings, split.protocol, fold, file)
+                    continue
+                both = _marked(codes[parts[a]], len(names)) & _marked(codes[parts[b]], len(names))
+                if both.any():
+                    ids = listed(names[both])
+                    raise DataFileError(
+                        file, f"{fold.name}: {both.sum()} {name} ids lie both in {a} and in {b}: {ids}"
+                    )
+
+
+def _check_calibration(recordings: Recordings, protocol: str, fold: Fold, file) -> None:
+    trials, wanted = (
+        calibration_trials(recordings, fold.train, fold.test),
+        int(CALIBRATED.fullmatch(protocol)[1]),
+    )
+    people = in_order(recordings.subject[fold.test])
+    if len(trials) != wanted or len(people) != 1:
+        raise DataFileError(
+            file,
+            f"{fold.name}: {protocol} tests one person and trains on {wanted} of that person's trials; this one "
+            f"tests {listed(people)} and trains on {len(trials)}",
+        )
+
+
+def write_manifest(split: Split, recordings: Recordings, path: Any) -> None:
+    """Writes a split as JSON: all row ids once, and per fold those not trained on. `path`: a file."""
+    content = _content(recordings, split.protocol, split.folds)
+    for entry, fold in zip(content["folds"], split.folds, strict=True):
+        entry["sentence"] = fold.sentence
+    head = {"generator": f"mpcl_jax {__version__}", "sentence": split.sentence, "sha256": split.sha256}
+    pathlib.Path(path).write_text(json.dumps(head | content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_manifest(path: Any, recordings: Recordings) -> Split:
+    """The split of a manifest file, for `recordings` with exactly its rows in any order.
+
+    Raises DataFileError for a file that is no manifest, ids that are unknown, missing, doubled or in two parts
+    of a fold, a split that breaks its own protocol, and content that does not fit the sha256.
+    """
+    content = _parse_manifest(path)
+    index = {name: row for row, name in enumerate(row_ids(recordings))}
+
+    def rows_of(ids, where):
+        if unknown := [name for name in ids if name not in index]:
+            raise DataFileError(
+                path, f"{where} names {len(unknown)} windows unknown to {recordings.name}: {listed(unknown)}"
+            )
+        rows = np.sort(np.array([index[name] for name in ids], int))
+        if len(double := rows[1:][rows[1:] == rows[:-1]]):
+            ids = np.array(list(index))[np.unique(double)]
+            raise DataFileError(path, f"{where} names windows more than once: {listed(ids)}")
+        return rows
+
+    missing = np.delete(np.array(list(index)), rows_of(content["rows"], "rows"))
+    if len(missing):
+        raise DataFileError(
+            path, f"{len(missing)} windows of {recordings.name} are missing: {listed(missing)}"
+        )
+    folds = []
+    for entry in content["folds"]:
+        name = entry["name"]
+        taken = [rows_of(entry[part], f"{name}: {part}") for part in ("validation", "test", "unused")]
+        rows_of(entry["validation"] + entry["test"] + entry["unused"], f"{name}: validation, test and unused")
+        train = np.delete(np.arange(len(index)), np.concatenate(taken))
+        folds.append(Fold(name, "", train, taken[0], taken[1]))
+    split = sign_split(recordings, content["protocol"], folds, path)
+    if split.sha256 != content.get("sha256"):
+        raise DataFileError(path, "its ids do not fit its sha256: the file was edited; make the split again")
+    return split
+
+
+def _parse_manifest(path) -> dict:
+    try:
+        content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataFileError(path, f"is no readable split manifest ({error})") from error
+
+    def is_ids(x):
+        return isinstance(x, list) and all(isinstance(name, str) for name in x)
+
+    def is_fold(x):
+        parts = ("validation", "test", "unused")
+        return isinstance(x, dict) and isinstance(x.get("name"), str) and all(is_ids(x.get(p)) for p in parts)
+
+    good = isinstance(content, dict) and _is_protocol(content.get("protocol")) and is_ids(content.get("rows"))
+    if not good or not isinstance(content.get("folds"), list) or not content["folds"]:
+        raise DataFileError(path, "is no split manifest: needs `protocol`, `rows`, `folds` and `sha256`")
+    for number, entry in enumerate(content["folds"]):
+        if not is_fold(entry):
+            raise DataFileError(
+                path, f"folds[{number}]: needs `name` and the ids `validation`, `test`, `unused`"
+            )
+    return content
+
+
+def _is_protocol(name) -> bool:
+    if not isinstance(name, str):
+        return False
+    return bool(CALIBRATED.fullmatch(name)) or (name in SENTENCES and name != "calibrated")
+
+
+def _content(recordings: Recordings, kind: str, folds) -> dict:
+    """What the hash covers. Training rows are those not named: few folds would otherwise fill a disk."""
+    ids = np.array(row_ids(recordings))
+    entries = []
+    for fold in folds:
+        used = np.concatenate([fold.train, fold.validation, fold.test])
+        unused = np.delete(np.arange(len(ids)), used)
+        parts = {"test": fold.test, "validation": fold.validation, "unused": unused}
+        entries.append(
+            {"name": fold.name} | {part: sorted(ids[rows].tolist()) for part, rows in parts.items()}
+        )
+    return {"protocol": kind, "rows": sorted(ids.tolist()), "folds": entries}
+
+
+def held_apart(recordings: Recordings, kind: str) -> dict[str, np.ndarray]:
+    """Ids that never lie on two sides, by name; validation rows are drawn in groups of the first.
+
+    Calibrated: the tested person has trials in training, which `check_split` counts.
+    """
+    if kind in ("loso", "subject_kfold", "fixed_48_12_13") or CALIBRATED.fullmatch(kind):
+        return {"subject": recordings.subject, "trial": recordings.trial}
+    if kind == "trial_kfold":
+        return {"trial": recordings.trial}
+    if kind == "stimulus_kfold":
+        return {"stimulus": recordings.stimulus, "trial": recordings.trial}
+    if kind == "subject_x_stimulus":
+        return {"subject": recordings.subject, "stimulus": recordings.stimulus, "trial": recordings.trial}
+    return {}  # window80
+
+
+def codes_of(ids) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct ids, sorted, and the position of every row's id among them [N]."""
+    return np.unique(np.asarray(ids, str), return_inverse=True)
+
+
+def _marked(codes: np.ndarray, size: int) -> np.ndarray:
+    marks = np.zeros(size, bool)
+    marks[codes] = True
+    return marks

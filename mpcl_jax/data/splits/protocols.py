@@ -1,0 +1,229 @@
+"""What is held out: from recordings and settings to a `Split` (its manifest file: `manifest.py`).
+
+A split is made from the ids of the rows (subject, trial, stimulus, start) and a seed, never from signals or
+labels, so nothing in a test row can influence it. The same ids and seed give the same split and the same
+sha256 on every machine, in whatever order the rows come.
+
+    loso                 one person a fold
+    subject_kfold        people
+    fixed_48_12_13       13 people of DMER; 12 others are validation
+    calibrated           one person a fold, of whom n labelled trials are trained on
+    trial_kfold          whole trials, some of every person; one model for everybody
+    stimulus_kfold       stimuli, for everybody
+    subject_x_stimulus   people and stimuli; what only one of the two takes is left out of training
+    window80             one fold of random windows, LEAKY: only to compare with published numbers
+"""
+
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+
+from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.data.splits.descriptions import counted, in_order
+from mpcl_jax.data.splits.manifest import (
+    Fold,
+    Split,
+    check_split,
+    codes_of,
+    held_apart,
+    read_manifest,
+    row_ids,
+    sign_split,
+    write_manifest,
+)
+from mpcl_jax.types import Recordings
+
+# The 73 usable people of DMER. Which of them the literature trains on is not published with what could be read:
+# these were drawn once, `default_rng(0).permutation(DMER_PEOPLE)`, first 13 to test, then 12 to choose.
+DMER_PEOPLE = tuple(str(n) for n in range(1, 81) if n not in (3, 4, 13, 16, 17, 27, 31))
+FIXED_TEST = ("8", "11", "22", "26", "35", "42", "44", "50", "51", "55", "63", "66", "69")
+FIXED_VALIDATION = ("5", "7", "14", "25", "30", "47", "52", "58", "61", "76", "77", "79")
+
+# Protocols that need several subjects, stimuli with names, and trials that the files name.
+BY_SUBJECT = ("loso", "subject_kfold", "calibrated", "subject_x_stimulus")
+BY_STIMULUS = ("stimulus_kfold", "subject_x_stimulus")
+BY_TRIAL = ("trial_kfold", "calibrated")
+PLURAL = {"subject": "subjects", "stimulus": "stimuli", "trial": "trials"}
+
+__all__ = ["Fold", "Split", "check_split", "make_split", "read_manifest", "row_ids", "write_manifest"]
+
+
+def make_split(recordings: Recordings, settings: ProtocolConfig) -> Split:
+    """The split that `settings` ask for, made or, with `settings.manifest`, read.
+
+    Raises ConfigError where the recordings can not support the protocol, the number of folds, the share of
+    validation groups or the folds of `only`; DataFileError for ids that contradict each other.
+    """
+    if settings.manifest:
+        split = read_manifest(settings.manifest, recordings)
+        _require_supported(recordings, split.protocol)
+        return _keep_only(recordings, split, settings.only)
+    kind = settings.kind
+    _require_supported(recordings, kind)
+    protocol = f"calibrated({settings.calibration})" if kind == "calibrated" else kind
+    groups = held_apart(recordings, protocol)
+    _, drawn = codes_of(next(iter(groups.values())) if groups else np.array(row_ids(recordings)))
+    held_out = _held_out(recordings, settings)
+    folds = []
+    for number, (train, validation, test) in enumerate(held_out):
+        if kind != "fixed_48_12_13":
+            rng = np.random.default_rng([settings.seed, 1 + number])
+            validation = _draw_validation(drawn, validation, settings.validation, rng)
+        name = f"fold {number + 1} of {len(held_out)}"
+        parts = (np.flatnonzero(mask) for mask in (train & ~validation, validation, test))
+        folds.append(Fold(name, "", *parts))
+    return _keep_only(recordings, sign_split(recordings, protocol, folds, recordings.name), settings.only)
+
+
+class _Masks(NamedTuple):
+    """What a fold may use, before validation groups are drawn; each [N] bool."""
+
+    train: np.ndarray
+    validation: np.ndarray  # where validation groups are drawn from, or the validation part itself
+    test: np.ndarray
+
+
+def _require_supported(recordings: Recordings, protocol: str) -> None:
+    kind = protocol.partition("(")[0]
+    if recordings.protocols and kind not in recordings.protocols:
+        no_trials = kind in BY_TRIAL and not set(BY_TRIAL) & set(recordings.protocols)
+        reason = "needs `trial` for every window, which some file does not give; " if no_trials else ""
+        allowed = ", ".join(map(repr, _possible(recordings)))
+        raise ConfigError(
+            f"config.protocol.kind = {kind!r}: {reason}{recordings.name} supports only {allowed}"
+        )
+
+
+def _possible(recordings: Recordings) -> list[str]:
+    """The protocols that the ids of `recordings` support."""
+    subjects = set(recordings.subject.tolist())
+    lacking = {"fixed_48_12_13"} if subjects - set(DMER_PEOPLE) else set()
+    lacking |= set(BY_STIMULUS) if (recordings.stimulus == "").any() else set()
+    lacking |= set(BY_SUBJECT) if len(subjects) < 2 else set()
+    return [kind for kind in recordings.protocols or PROTOCOLS if kind not in lacking]
+
+
+def _keep_only(recordings: Recordings, split: Split, only: tuple[int, ...]) -> Split:
+    if not only:
+        return split
+    if max(only) >= len(split.folds):
+        last = len(split.folds) - 1
+        raise ConfigError(f"config.protocol.only = {only}: folds of this split are counted from 0 to {last}")
+    return sign_split(
+        recordings, split.protocol, [split.folds[k] for k in sorted(set(only))], recordings.name
+    )
+
+
+def _held_out(recordings: Recordings, settings: ProtocolConfig) -> list[_Masks]:
+    """What every fold may use."""
+    kind, rng = settings.kind, np.random.default_rng([settings.seed, 0])
+    no_strata = np.zeros(len(recordings.trial), int)
+    if kind in BY_SUBJECT and len(set(recordings.subject.tolist())) < 2:
+        ways = " or ".join(repr(x) for x in _possible(recordings) if x in ("trial_kfold", "stimulus_kfold"))
+        advice = f"set config.protocol.kind to {ways}" if ways else "it needs at least two"
+        raise ConfigError(
+            f"config.protocol.kind = {kind!r}: {recordings.name} holds a single subject; {advice}"
+        )
+    if kind in BY_STIMULUS and (recordings.stimulus == "").any():
+        trial = recordings.trial[recordings.stimulus == ""][0]
+        raise ConfigError(f"config.protocol.kind = {kind!r}: needs stimulus ids; trial '{trial}' has none")
+    if kind == "subject_x_stimulus":
+        people = _deal("subject", recordings.subject, no_strata, settings.folds, rng)
+        stimuli = _deal("stimulus", recordings.stimulus, no_strata, settings.folds, rng)
+        pairs = zip(people, stimuli, strict=True)
+        return [_Masks(~who & ~what, ~who & ~what, who & what) for who, what in pairs]
+    if kind == "fixed_48_12_13":
+        return [_fixed(recordings)]
+    if kind in ("loso", "calibrated"):
+        people = in_order(recordings.subject)
+        if kind == "calibrated":
+            return [_calibrated(recordings, name, settings) for name in people]
+        tests = [recordings.subject == name for name in people]
+    elif kind == "subject_kfold":
+        tests = _deal("subject", recordings.subject, no_strata, settings.folds, rng)
+    elif kind == "trial_kfold":
+        tests = _deal("trial", recordings.trial, codes_of(recordings.subject)[1], settings.folds, rng)
+    elif kind == "stimulus_kfold":
+        tests = _deal("stimulus", recordings.stimulus, no_strata, settings.folds, rng)
+    else:
+        tests = [_window80(recordings, rng)]
+    return [_Masks(~test, ~test, test) for test in tests]
+
+
+def _calibrated(recordings: Recordings, person: str, settings: ProtocolConfig) -> _Masks:
+    """All others and the first n of a person's trials in a drawn order; tested: those behind `calibration_most`.
+
+    Drawn, because ids do not tell what came first: DMER numbers its clips by valence. The order of a person does
+    not depend on the other people. Validation never takes the tested person's few trials.
+    """
+    own = recordings.subject == person
+    rng = np.random.default_rng([settings.seed, zlib.crc32(person.encode())])
+    order = rng.permutation(np.unique(recordings.trial[own]))
+    most = settings.calibration_most
+    if len(order) <= most:
+        raise ConfigError(
+            f"config.protocol.calibration_most = {most}: subject {person} has {len(order)} trials, so none is "
+            "left to test"
+        )
+    known = np.isin(recordings.trial, order[: settings.calibration])
+    return _Masks(~own | known, ~own, np.isin(recordings.trial, order[most:]))
+
+
+def _fixed(recordings: Recordings) -> _Masks:
+    """The parts of DMER's people; who lacks recordings is missing from a part."""
+    strangers = sorted(set(recordings.subject.tolist()) - set(DMER_PEOPLE))
+    if strangers:
+        raise ConfigError(
+            f"config.protocol.kind = 'fixed_48_12_13': made for the 73 people of DMER; {recordings.name} has "
+            f"subject {strangers[0]!r}. Use 'subject_kfold', or a manifest of your own"
+        )
+    test, validation = (np.isin(recordings.subject, people) for people in (FIXED_TEST, FIXED_VALIDATION))
+    if not validation.any():
+        raise ConfigError(
+            f"config.protocol.kind = 'fixed_48_12_13': {recordings.name} has nobody of its validation part "
+            f"({', '.join(FIXED_VALIDATION)})"
+        )
+    return _Masks(~test & ~validation, validation, test)
+
+
+def _deal(what: str, groups, strata, folds: int, rng) -> list[np.ndarray]:
+    """Masks [N] of each fold: shuffled groups are dealt out like cards, one stratum after the other.
+
+    `what` is a key of PLURAL · `groups` [N] ids · `strata` [N] int, the same for all rows of a group.
+    """
+    names, first, codes = np.unique(np.asarray(groups, str), return_index=True, return_inverse=True)
+    if len(names) < folds:
+        raise ConfigError(
+            f"config.protocol.folds = {folds}: needs at least {folds} {PLURAL[what]}, the recordings have "
+            f"{counted(len(names), what, PLURAL[what])}{'; set it lower' if len(names) > 1 else ''}"
+        )
+    part = np.empty(len(names), int)
+    part[np.lexsort((rng.random(len(names)), strata[first]))] = np.arange(len(names)) % folds
+    return [part[codes] == k for k in range(folds)]
+
+
+def _window80(recordings: Recordings, rng) -> np.ndarray:
+    """The published test rows, else a fifth of each person's windows at random. A mask [N]."""
+    if recordings.published_test is not None:
+        return recordings.published_test.astype(bool)
+    order = np.argsort(np.array(row_ids(recordings)))
+    test = np.zeros(len(order), bool)
+    for name in np.unique(recordings.subject):
+        rows = rng.permutation(order[recordings.subject[order] == name])
+        test[rows[: round(0.2 * len(rows))]] = True
+    return test
+
+
+def _draw_validation(codes: np.ndarray, train: np.ndarray, share: float, rng) -> np.ndarray:
+    """Mask [N] of `share` of the groups (`codes` [N]) of the training rows, at least one if share > 0."""
+    present = np.unique(codes[train])
+    count = max(1, round(share * len(present))) if share else 0
+    if share and count >= len(present):
+        raise ConfigError(
+            f"config.protocol.validation = {share}: takes {count} of {len(present)} groups of a training part "
+            "and leaves none to train on; set it lower, or train without validation rows by "
+            "config.protocol.validation=0 together with config.train.select=last"
+        )
+    return train & np.isin(codes, rng.permutation(present)[:count])

@@ -1,0 +1,1 @@
+"""WESAD from its official folders."""

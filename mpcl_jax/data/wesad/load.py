@@ -1,0 +1,279 @@
+"""WESAD (Schmidt et al. 2018, ICMI, doi 10.1145/3242969.3242985): the official folders to `Recordings`.
+
+    <root>/S<id>/S<id>.pkl          body signals and the condition of every moment, 0.9-1.0 GB
+    <root>/S<id>/S<id>_quest.csv    one report of feelings after each of five conditions
+
+A pickle is read once, in a child process with limits, and reduced there to the features of its windows; these
+are kept in a cache. A report is the label of every window of its condition: a data set of fifteen people has
+75 reports, however many windows are cut from it.
+"""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mpcl_jax.config.data import WesadConfig
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.data.features import cardiac, features
+from mpcl_jax.data.features.windows import VERSION, Kind, Windows, describe
+from mpcl_jax.data.io import cache as disk
+from mpcl_jax.data.io import safe_read
+from mpcl_jax.data.io.pickle_reader import parse_pickle
+from mpcl_jax.data.wesad import questionnaire as wesad_quest
+from mpcl_jax.data.wesad.label import CODES, GRID, LABEL_RATE, check_label, label_runs, voted_seconds
+from mpcl_jax.types import DataFileError, Recordings, check_recordings, take
+
+# Both meditations follow the same instruction: who holds out a stimulus must hold out both.
+STIMULUS = {name: name.split()[0] for name in CODES}
+LEAST_SECONDS = 5.0
+AT_ONCE = 2  # pickles read at the same time; more would wait for the disk
+
+
+class Sensor(NamedTuple):
+    """One signal of the pickle and the modality that is made of it."""
+
+    modality: str
+    place: str  # "wrist" (Empatica E4) or "chest" (RespiBAN)
+    key: str  # name in the pickle
+    rate: int  # Hz
+    axes: int
+    unit: float  # multiplied with this, the signal is in the unit of its features
+    kind: Kind
+    group: str
+
+
+SENSORS = (
+    Sensor("bvp", "wrist", "BVP", 64, 1, 1.0, cardiac.PULSE, "physiological"),
+    Sensor("eda", "wrist", "EDA", 4, 1, 1.0, features.CONDUCTANCE, "physiological"),
+    Sensor("temp", "wrist", "TEMP", 4, 1, 1.0, features.TEMPERATURE, "physiological"),
+    Sensor("chest_ecg", "chest", "ECG", 700, 1, 1.0, cardiac.ECG, "physiological"),
+    Sensor("chest_eda", "chest", "EDA", 700, 1, 1.0, features.CONDUCTANCE, "physiological"),
+    Sensor("chest_emg", "chest", "EMG", 700, 1, 1.0, features.MUSCLE, "physiological"),
+    Sensor("chest_resp", "chest", "Resp", 700, 1, 1.0, features.BREATHING, "physiological"),
+    Sensor("chest_temp", "chest", "Temp", 700, 1, 1.0, features.TEMPERATURE, "physiological"),
+    Sensor("acc", "wrist", "ACC", 32, 3, 1 / 64, features.MOTION, "behavioural"),  # stored in 1/64 g
+    Sensor("chest_acc", "chest", "ACC", 700, 3, 1.0, features.MOTION, "behavioural"),
+)
+# (place, key) -> Hz
+RATES = {(s.place, s.key): s.rate for s in SENSORS}
+
+
+class Person(NamedTuple):
+    """The windows of one participant."""
+
+    subject: str
+    answers: wesad_quest.Questionnaire
+    condition: np.ndarray  # [N] index into answers.conditions
+    start: np.ndarray  # [N] seconds since the condition began
+    signals: dict[str, Windows]  # modality -> its features
+
+
+def load(root: str, settings: WesadConfig, cache: str = "") -> Recordings:
+    """All windows of the people in `root`.
+
+    One modality a signal, one token a window: signals[m] is [N, 1, F_m] with the features named in
+    `features.py`. A feature that a window does not support is NaN and lowers `quality`; where a window supports
+    none, the modality is absent. Trials are "S2/Medi 1", stimuli "Medi" for both meditations; `start` counts from
+    the begin of the condition. Windows in which no sensor says anything are left out. `cache` is a folder, "" =
+    that of the user. Raises DataFileError for files that can not be used and ConfigError for window lengths that
+    the signals do not allow.
+    """
+    _check_windows(settings)
+    folders = find_people(Path(root), settings.subjects)
+    store = disk.folder_for("wesad", cache)
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
+        people = list(pool.map(partial(_person, settings=settings, store=store), folders))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return check_recordings(_without_empty(_joined(people, settings)), root)
+
+
+def _check_windows(settings: WesadConfig) -> None:
+    for name in ("window_seconds", "step_seconds"):
+        value = getattr(settings, name)
+        if value * GRID != round(value * GRID):
+            raise ConfigError(f"config.data.wesad.{name} = {value}: must be a multiple of {1 / GRID} s")
+    if settings.window_seconds < LEAST_SECONDS:
+        raise ConfigError(
+            f"config.data.wesad.window_seconds = {settings.window_seconds}: must be >= {LEAST_SECONDS}; a "
+            "shorter window holds too few heart beats"
+        )
+
+
+def find_people(root: Path, wanted: tuple[str, ...]) -> list[Path]:
+    """The folders S2, S3, ... S17 of `root` in the order of their numbers, or those `wanted`."""
+    if not root.is_dir():
+        raise DataFileError(root, "is not a folder; give the folder that holds S2, S3, ...")
+    found = [path for path in root.iterdir() if re.fullmatch(r"S\d+", path.name) and path.is_dir()]
+    found.sort(key=lambda path: int(path.name[1:]))
+    if not found:
+        raise DataFileError(root, "holds no folder S2, S3, ...; give the folder that does")
+    names = [path.name for path in found]
+    for name in wanted:
+        if name not in names:
+            raise DataFileError(root, f"holds no folder {name}; found {', '.join(names)}")
+    return [path for path in found if not wanted or path.name in wanted]
+
+
+def _person(folder: Path, settings: WesadConfig, store: Path | None) -> Person:
+    """One participant: the answers from the text file, the features from the cache or the pickle."""
+    subject = folder.name
+    quest, pickle = folder / f"{subject}_quest.csv", folder / f"{subject}.pkl"
+    for path in (quest, pickle):
+        if not path.is_file():
+            raise DataFileError(path, "is missing; unpack the official archive again")
+    answers = wesad_quest.parse_questionnaire(safe_read.read_text(quest, max_bytes=2**16), str(quest))
+    if answers.subject != subject:
+        raise DataFileError(quest, f"belongs to {answers.subject!r}; wanted {subject!r}")
+    chosen = {
+        "devices": settings.devices,
+        "window_seconds": settings.window_seconds,
+        "step_seconds": settings.step_seconds,
+    }
+    key = sha256(f"{pickle.resolve()} {sorted(chosen.items())}".encode()).hexdigest()[:12]
+    compute = partial(safe_read.run_guarded, convert, str(pickle), subject, *chosen.values())
+    arrays = disk.through(store, f"{subject}-{key}", (pickle,), chosen | {"version": VERSION}, compute)
+    wanted = [CODES[name] for name in answers.conditions]
+    if list(arrays["codes"]) != wanted:
+        raise DataFileError(
+            pickle,
+            f"its conditions have the codes {[int(c) for c in arrays['codes']]}, but {quest.name} lists "
+            f"{', '.join(answers.conditions)} = {wanted}; the two files do not belong together",
+        )
+    signals = {
+        s.modality: Windows(*(arrays[f"{s.modality}/{name}"] for name in Windows._fields))
+        for s in _sensors(settings.devices)
+    }
+    return Person(subject, answers, arrays["condition"], arrays["start"], signals)
+
+
+def _sensors(devices: str) -> list[Sensor]:
+    return [sensor for sensor in SENSORS if devices == "both" or sensor.place == "wrist"]
+
+
+def convert(file: str, subject: str, devices: str, window_seconds: float, step_seconds: float) -> dict:
+    """Reads one pickle and reduces it to arrays: run this in a guarded child process only.
+
+    Returns "codes" [5] of the conditions in time order; "condition" and "start" [N] of the windows; and
+    "<modality>/values" [N, F], "<modality>/quality" [N], "<modality>/present" [N] for each signal.
+    Raises DataFileError.
+    """
+    data = parse_pickle(file)
+    label = _label(data, subject, file)
+    signals = {s.modality: _signal(data, s, len(label) // LABEL_RATE, file) for s in _sensors(devices)}
+    runs = label_runs(label, file)
+    condition, begins, since = [], [], []
+    size, step = round(window_seconds * GRID), round(step_seconds * GRID)
+    for index, (_, first, last) in enumerate(runs):
+        starts = np.arange(first, last - size + 1, step)
+        if len(starts) == 0:
+            raise DataFileError(
+                file,
+                f"condition {index + 1} lasts {(last - first) / GRID:g} s, less than one window; set "
+                f"config.data.wesad.window_seconds (now {window_seconds:g}) lower",
+            )
+        condition += [index] * len(starts)
+        begins += list(starts)
+        since += list((starts - first) / GRID)
+    arrays = {"codes": np.array([code for code, _, _ in runs])}
+    arrays |= {"condition": np.array(condition), "start": np.array(since)}
+    for sensor in _sensors(devices):
+        at = np.array(begins) * (sensor.rate // GRID)
+        x = signals[sensor.modality]
+        rows = describe(sensor.kind, x, sensor.rate, at, window_seconds, sensor.unit)
+        arrays |= {f"{sensor.modality}/{name}": values for name, values in rows._asdict().items()}
+    return arrays
+
+
+def _label(data, subject: str, file: str) -> np.ndarray:
+    """The code of the condition at every 1/700 s [700 T] of a pickle that belongs to `subject`."""
+    keys = sorted(data) if isinstance(data, dict) else []
+    if not {"signal", "label", "subject"} <= set(keys):
+        raise DataFileError(file, f"holds {keys or type(data).__name__}; wanted signal, label and subject")
+    if data["subject"] != subject:
+        raise DataFileError(file, f"belongs to {data['subject']!r}; wanted {subject!r}")
+    return check_label(data["label"], file, voted_seconds(data["signal"], RATES))
+
+
+def _signal(data, sensor: Sensor, seconds: int, file: str) -> np.ndarray:
+    """One signal of the pickle [n] or [n, 3], checked to be as long as the labels."""
+    where = f"signal[{sensor.place!r}]"
+    places = data["signal"] if isinstance(data["signal"], dict) else {sensor.place: None}
+    signals = places.get(sensor.place)
+    if not isinstance(signals, dict) or not signals:
+        what = "is empty" if sensor.place in places else "is missing"
+        fix = (
+            "set config.data.wesad.devices to 'wrist', or"
+            if sensor.place == "chest"
+            else "it is always needed:"
+        )
+        raise DataFileError(file, f"{where} {what}; {fix} unpack the official archive again")
+    x = signals.get(sensor.key)
+    wanted = (sensor.rate * seconds, sensor.axes)
+    if not isinstance(x, np.ndarray) or x.dtype.kind not in "fiu":
+        raise DataFileError(file, f"{where} has no numbers named {sensor.key!r}; found {sorted(signals)}")
+    if x.shape != wanted:
+        raise DataFileError(
+            file, f"{where}[{sensor.key!r}] has shape {x.shape}; {seconds} s of labels need {wanted}"
+        )
+    return x[:, 0] if sensor.axes == 1 else x
+
+
+def _joined(people: list[Person], settings: WesadConfig) -> Recordings:
+    emotions = wesad_quest.LABEL_SETS[settings.labels]
+    signals, present, quality = {}, {}, {}
+    sensors = _sensors(settings.devices)
+    for m in [s.modality for s in sensors]:
+        rows = np.concatenate([p.signals[m].values for p in people])
+        present[m] = np.concatenate([p.signals[m].present for p in people]) & ~np.isnan(rows).all(1)
+        signals[m] = np.where(present[m][:, None], rows, 0)[:, None, :].astype(np.float32)
+        quality[m] = np.concatenate([p.signals[m].quality for p in people]).astype(np.float32)
+    labels = [wesad_quest.distributions(p.answers.ratings, emotions)[p.condition] for p in people]
+    condition = np.concatenate([np.array(p.answers.conditions)[p.condition] for p in people])
+    subject = np.concatenate([np.full(len(p.start), p.subject) for p in people])
+    return Recordings(
+        name=f"WESAD {settings.devices} {settings.labels}",
+        emotions=emotions,
+        valence=tuple("positive" if e in wesad_quest.POSITIVE else "negative" for e in emotions),
+        groups={s.modality: s.group for s in sensors},
+        signals=signals,
+        present=present,
+        quality=quality,
+        labels=np.concatenate(labels).astype(np.float32),
+        subject=subject,
+        trial=np.array([f"{s}/{c}" for s, c in zip(subject, condition, strict=True)]),
+        stimulus=np.array([STIMULUS[c] for c in condition]),
+        start=np.concatenate([p.start for p in people]).astype(np.float64),
+        duration=float(settings.window_seconds),
+        notes=_notes(people, emotions),
+    )
+
+
+def _without_empty(recordings: Recordings) -> Recordings:
+    """Only the windows that have at least one modality; a note says how many were left out."""
+    some = np.stack(list(recordings.present.values())).any(0)
+    if some.all():
+        return recordings
+    note = f"{int((~some).sum())} windows left out: no sensor was worn"
+    return take(recordings, some)._replace(notes=(*recordings.notes, note))
+
+
+def _notes(people: list[Person], emotions: tuple[str, ...]) -> tuple[str, ...]:
+    """What a reader of results on these recordings has to know."""
+    used = [wesad_quest.ITEMS.index(name) for name in emotions]
+    lost = {p.subject: int(np.isnan(p.answers.ratings[:, used]).sum()) for p in people}
+    missing = ", ".join(f"{subject} {n}" for subject, n in lost.items() if n)
+    notes = [
+        f"{len(people)} people gave {5 * len(people)} reports; all windows of a condition share one label",
+        "both meditations count as one stimulus",
+        "WESAD may be used for scientific, non-commercial purposes, with credit to Schmidt et al. 2018",
+    ]
+    if missing:
+        notes.append(f"answers missing, replaced by the median of the same report: {missing}")
+    return tuple(notes)

@@ -1,0 +1,72 @@
+"""Further measures of agreement, for the CSV beside the six of `metrics.py`.
+
+Labels and predictions are [N, C], rows sum to 1, and have been checked (`metrics.scores`). Where a measure is not
+defined (no order in a flat prediction, no correlation of a constant) it takes the value of knowing nothing, as said.
+"""
+
+import numpy as np
+import scipy  # loads scipy.stats when it is asked for, which is after the training
+from scipy.special import rel_entr
+
+from mpcl_jax.evaluate.statistics import TIES, merge_ties
+from mpcl_jax.labels import evidence_of
+
+
+def jensen_shannon(labels, predicted) -> np.ndarray:
+    """½ KL(y ‖ m) + ½ KL(p ‖ m) with m = (y + p) / 2, in nats, [N] in [0, ln 2], lower is better; finite at 0."""
+    y, p = np.asarray(labels, np.float64), np.asarray(predicted, np.float64)
+    middle = (y + p) / 2
+    return (rel_entr(y, middle) + rel_entr(p, middle)).sum(1) / 2
+
+
+def rank_correlation(labels, predicted) -> np.ndarray:
+    """Spearman's correlation over the emotions of a window, [N] in [−1, 1], higher is better; 0 for a flat row.
+
+    Shares that are equal up to TIES of the largest share their mean rank.
+    """
+    ranks = [scipy.stats.rankdata(_tied(x), axis=1) for x in (labels, predicted)]
+    return (_standardised(ranks[0].T) * _standardised(ranks[1].T)).mean(0)
+
+
+def top_agreement(labels, predicted) -> np.ndarray:
+    """Is the emotion with the largest predicted share one of those reported most? [N] in [0, 1], higher is better.
+
+    Of several emotions that are predicted equally, the part that is: a flat prediction is right by chance.
+    """
+    y, p = _tied(labels), _tied(predicted)
+    said, reported = p == p.max(1, keepdims=True), y == y.max(1, keepdims=True)
+    return (said & reported).sum(1) / said.sum(1)
+
+
+def _tied(shares) -> np.ndarray:
+    """The same distributions [N, C] with shares that differ by rounding made equal."""
+    shares = np.asarray(shares, np.float64)
+    return merge_ties(shares, TIES * shares.max(1, keepdims=True))
+
+
+def emotion_error(labels, predicted) -> np.ndarray:
+    """|y_c − p_c| of every emotion, [N, C] in [0, 1], lower is better."""
+    return np.abs(np.asarray(labels, np.float64) - np.asarray(predicted, np.float64))
+
+
+def cooccurrence_error(labels, predicted) -> float:
+    """How far the correlations between emotions are off: Frobenius distance, in [0, 2 √(C (C − 1))], lower is better.
+
+    Correlations over windows of the evidence, each window's shares above their own floor; items that a person
+    never reports share one value, which correlates at 1 and is nobody's co-occurrence. 0 for a constant column.
+    """
+    of_labels, of_predicted = (_correlation(evidence_of(_tied(x))) for x in (labels, predicted))
+    return float(np.linalg.norm(of_labels - of_predicted))
+
+
+def _correlation(x: np.ndarray) -> np.ndarray:
+    z = _standardised(x)
+    return np.where(np.eye(x.shape[1], dtype=bool), 0.0, z.T @ z / len(z))
+
+
+def _standardised(x: np.ndarray) -> np.ndarray:
+    """Columns with mean 0 and standard deviation 1; zeros for a constant column (up to TIES)."""
+    centred = x - x.mean(0)
+    spread = np.sqrt((centred**2).mean(0))
+    constant = spread <= TIES * np.abs(x).max(initial=0)
+    return np.divide(centred, spread, where=~constant, out=np.zeros_like(centred))

@@ -1,0 +1,76 @@
+"""Finished pieces of a table as run folders, one a seed: for `verify` and whoever reads the files of runs."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+
+import numpy as np
+
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.evaluate import comparison
+from mpcl_jax.evaluate.experiment import predictions_csv
+from mpcl_jax.evaluate.jobs.piece_work import OF_A_FOLD
+from mpcl_jax.evaluate.jobs.table_run import Trained, fold_folder_of, predictions_of
+from mpcl_jax.system.storage import write_text, writing
+from mpcl_jax.train import run_folder
+from mpcl_jax.train.environment import environment
+from mpcl_jax.train.selection import NAME as SELECTION
+from mpcl_jax.train.selection import look, write_choices
+from mpcl_jax.train.sizes import with_sizes
+
+MARK = "collected.txt"  # in folders that may be made anew
+
+
+def collect_run(
+    row: Trained,
+    seed: int,
+    others: list[dict[str, np.ndarray]],
+    choices: dict[str, dict[str, dict]],
+    folder: pathlib.Path,
+    store: pathlib.Path,
+) -> str:
+    """Makes `folder` the run of one seed of a finished row, with the predictions of `others` beside it.
+
+    `others`: for each fold, method -> [P, C]; they stand where a run has its baselines · `choices`: method -> fold ->
+    what it chose. A folder of an earlier table is replaced; its looks at test measures still count. Returns what has
+    to be said of them. Raises ConfigError where `folder` is something else.
+    """
+    if folder.exists() and not (folder / MARK).exists():
+        raise ConfigError(f"{folder}: holds a run that no table has made; move it away")
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    config = with_sizes(dataclasses.replace(row.config, seed=seed), row.ground.whole)
+    run_folder.claim(partial, config, row.ground.recordings, row.ground.split)
+    lines = []
+    for place, number in enumerate(row.ground.numbers):
+        source, target = fold_folder_of(row, seed, number, store), run_folder.fold_folder(partial, place)
+        with writing(target, 0):
+            for name in OF_A_FOLD:
+                if (source / name).exists():
+                    shutil.copyfile(source / name, target / name)
+        comparison.save_fold(target / "baselines.npz", others[place])
+        lines += _metrics_of(source.parents[1] / "metrics.jsonl", place)
+    if (folder / SELECTION).exists():
+        with writing(partial / SELECTION, 0):
+            shutil.copyfile(folder / SELECTION, partial / SELECTION)
+    for method, of_folds in choices.items():
+        write_choices(partial, method, of_folds)
+    text = predictions_csv(row.ground.recordings, predictions_of(row, seed, store))
+    write_text(partial / "metrics.jsonl", "".join(lines))
+    write_text(partial / "predictions.csv", text)
+    write_text(partial / "environment.json", json.dumps(environment(), indent=1) + "\n")
+    write_text(partial / MARK, f"made from the pieces of a table in {store}\n")
+    shutil.rmtree(folder, ignore_errors=True)
+    with writing(folder, 0):
+        os.replace(partial, folder)
+    return look(folder)
+
+
+def _metrics_of(file: pathlib.Path, place: int) -> list[str]:
+    """The log of a piece, whose only fold has the number 0, as that of fold `place`."""
+    if not file.exists():
+        return []
+    entries = (json.loads(line) for line in file.read_text(encoding="utf-8").splitlines())
+    return [json.dumps(entry | {"fold": place}) + "\n" for entry in entries]

@@ -1,0 +1,103 @@
+"""A fold predicted from every non-empty subset of the modalities: MPCL that knows what is absent, baselines by means.
+
+A baseline gets the training mean for every feature of an absent modality, which is 0 after z-scoring, and is fitted
+once: its test rows are those of all subsets one below the other.
+"""
+
+import itertools
+import pathlib
+import shutil
+from typing import Any
+
+import numpy as np
+
+from mpcl_jax.baselines import registry as baselines
+from mpcl_jax.baselines.selection import Block, Known, Task
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.config.schema import Config
+from mpcl_jax.data.io.npz_reader import parse_npz
+from mpcl_jax.evaluate.comparison import task_of
+from mpcl_jax.evaluate.jobs.piece_work import FOLD, begin_piece, ground_in_this_process, run_of
+from mpcl_jax.system.storage import write_arrays
+from mpcl_jax.train.evaluate import predict_rows
+from mpcl_jax.train.folds import fold_arrays, stack
+from mpcl_jax.train.interrupt import StopRequest
+from mpcl_jax.train.lock import only_run_in
+from mpcl_jax.train.loop import train_group
+from mpcl_jax.train.run import Run, member_of
+
+SUBSETS = "subsets.npz"  # the result of such a piece
+MOST = 8  # modalities; 255 subsets
+
+
+def subsets_of(names: tuple[str, ...]) -> np.ndarray:
+    """Every non-empty subset of `names` [Q, M] bool, the larger ones first. Raises ConfigError for more than 8."""
+    if len(names) > MOST:
+        raise ConfigError(
+            f"config.data.modalities: {len(names)} modalities have too many subsets; name up to {MOST} of "
+            f"{', '.join(names)}"
+        )
+    masks = [np.array(mask) for mask in itertools.product((True, False), repeat=len(names)) if any(mask)]
+    return np.stack(sorted(masks, key=lambda mask: -mask.sum()))
+
+
+def train_on_all_predict_from_some(
+    config: Config, folder: pathlib.Path, key: dict[str, Any], stop: StopRequest
+) -> None:
+    """Trains the one fold of `config.protocol.only` and predicts its test rows from every subset."""
+    begin_piece(folder, key)
+    with only_run_in(folder):
+        run = run_of(config, folder)._replace(stop=stop)
+        member = member_of(run, 0)
+        arrays = stack(run.program, [fold_arrays(member.fold, member.norm, run.longest)])
+        training = train_group(run, [member], arrays)
+        subset = subsets_of(tuple(run.recordings.signals))
+        shares = [_predict_from(run, training, arrays, member.fold.test, kept) for kept in subset]
+        save(folder / SUBSETS, subset, np.stack(shares))
+        shutil.rmtree(folder / FOLD / "checkpoints", ignore_errors=True)
+
+
+def _predict_from(run: Run, training, arrays, test: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    here = {m: x & np.bool_(k) for (m, x), k in zip(run.rows.present.items(), kept, strict=True)}
+    rows = run.rows._replace(present=here)
+    return predict_rows(run.program, training, rows, arrays, [test], run.longest.test)[0].predicted
+
+
+def fit_on_all_predict_from_some(
+    name: str, config: Config, number: int, folder: pathlib.Path, key: dict[str, Any], stop: StopRequest
+) -> None:
+    """Fits the baseline `name` on fold `number` and predicts its test rows from every subset. (`stop`: no look.)"""
+    begin_piece(folder, key)
+    ground = ground_in_this_process(config)
+    task = task_of(ground.recordings, ground.whole.protocol, ground.whole.folds[number])
+    subset = subsets_of(tuple(ground.recordings.signals))
+    everything = Task(
+        task.train,
+        np.concatenate([without(task.x, task.blocks, kept) for kept in subset]),
+        task.of_train,
+        Known(*(np.tile(ids, len(subset)) for ids in task.of_test)),
+        task.blocks,
+    )
+    predicted = baselines.predict(name, everything, seed=config.seed, trials=config.benchmark.tries)
+    save(folder / SUBSETS, subset, predicted.reshape(len(subset), len(task.x), -1))
+
+
+def without(x: np.ndarray, blocks: tuple[Block, ...], kept: np.ndarray) -> np.ndarray:
+    """`x` [M, P] with 0, the training mean, for all columns of the modalities (`blocks`) that are not `kept`."""
+    x = x.copy()
+    for block, keep in zip(blocks, kept, strict=True):
+        if not keep:
+            x[:, list(block.columns)] = 0
+            if block.present is not None:
+                x[:, block.present] = 0
+    return x
+
+
+def save(file: pathlib.Path, subset: np.ndarray, predicted: np.ndarray) -> None:
+    """Writes subsets [Q, M] and what was predicted from each [Q, P, C]."""
+    write_arrays(file, {"subset": subset, "predicted": predicted.astype(np.float32)})
+
+
+def load(file: pathlib.Path) -> np.ndarray:
+    """The predictions [Q, P, C] of a finished piece, in the order of `subsets_of`."""
+    return parse_npz(file)["predicted"]

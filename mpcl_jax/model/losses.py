@@ -1,0 +1,89 @@
+"""The objective: `L = KL(y ‖ p) + ρ (λ_prd L_prd + λ_proto L_proto + λ_co L_co)`, each term named.
+
+Every term is a pure function that returns one value per sample; `loss_terms` weighs samples, `total_loss` terms.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from mpcl_jax.config.model import LossConfig, ModelConfig
+from mpcl_jax.labels import evidence_of
+from mpcl_jax.model.mpcl import MPCLOutput
+from mpcl_jax.model.prototypes import nearness
+from mpcl_jax.model.relation_distillation import relation_distillation
+from mpcl_jax.types import Batch
+
+
+def active_weights(weights: LossConfig, model: ModelConfig, groups: int) -> LossConfig:
+    """`weights` without the terms of what is absent: parts that are switched off, a second one of `groups`."""
+    if not model.memory.enabled:
+        return dataclasses.replace(weights, relation_distillation=0.0, prototype=0.0, cooccurrence=0.0)
+    if groups == 1:  # distillation relates one group to the other
+        weights = dataclasses.replace(weights, relation_distillation=0.0)
+    return weights if model.cooccurrence.enabled else dataclasses.replace(weights, cooccurrence=0.0)
+
+
+def auxiliary_share(weights: LossConfig, step):
+    """`ρ = min(1, (step + 1) / full_after)`: how much of the three auxiliary weights counts; `step` from 0 on.
+
+    Returns a scalar in (0, 1]; the number 1 itself where the weights are whole from the first batch.
+    """
+    return jnp.minimum(1.0, (step + 1) / weights.full_after) if weights.full_after else 1.0
+
+
+def kl_divergence(labels, log_probs):
+    """`Σ_c y_c (log y_c − log p_c)` over the last axis; an entry y = 0 contributes 0, with a finite gradient.
+
+    `labels` [..., C] rows sum to 1 · `log_probs` [..., C]. Returns [...].
+    """
+    safe = jnp.where(labels > 0, labels, 1.0)
+    return jnp.sum(jnp.where(labels > 0, labels * (jnp.log(safe) - log_probs), 0.0), axis=-1)
+
+
+def prototype_loss(weighed, evidence, present):
+    """`Σ_g − Σ_c e_c log softmax_c(logsumexp_k s'_g)`: a query lies nearest to the prototypes of its emotions.
+
+    `weighed` [B, G, C, K] · `evidence` [B, C] · `present` [B, G] bool: an absent side adds 0. Returns [B].
+    """
+    log_near = jax.nn.log_softmax(nearness(weighed), axis=-1)  # [B, G, C]
+    return jnp.sum(jnp.where(present, -jnp.einsum("bc,bgc->bg", evidence, log_near), 0.0), axis=1)
+
+
+def cooccurrence_loss(cooccurrence_map, evidence):
+    """`Σ_c e_c KL(e ‖ M_c)`: an emotion that is present must call up those present with it.
+
+    `cooccurrence_map` [B, C, C] rows sum to 1 · `evidence` [B, C] rows sum to 1, or to 0 for a flat label,
+    whose loss is 0. Returns [B].
+    """
+    log_map = jnp.log(jnp.maximum(cooccurrence_map, 1e-12))
+    return jnp.sum(evidence * kl_divergence(evidence[:, None], log_map), axis=-1)
+
+
+def loss_terms(output: MPCLOutput, batch: Batch, weights: LossConfig, evidence_kind: str) -> dict:
+    """Every term by name, without its weight: the mean over samples of weight 1. One of weight 0 is not computed."""
+    samples = jnp.maximum(batch.weight.sum(), 1.0)
+
+    def mean(per_sample):
+        return jnp.sum(batch.weight * per_sample) / samples
+
+    evidence = evidence_of(batch.labels, evidence_kind)
+    terms = {"distribution": mean(kl_divergence(batch.labels, output.log_probs))}
+    if weights.relation_distillation > 0:
+        terms["relation_distillation"] = mean(relation_distillation(output.weighed, output.present))
+    if weights.prototype > 0:
+        terms["prototype"] = mean(prototype_loss(output.weighed, evidence, output.present))
+    if weights.cooccurrence > 0:
+        terms["cooccurrence"] = mean(cooccurrence_loss(output.cooccurrence_map, evidence))
+    return terms
+
+
+def total_loss(terms: dict, weights: LossConfig, share=1.0):
+    """`L`, the weighted sum of `terms`; `share` [] is the `auxiliary_share` ρ of all but the distribution's."""
+    of_term = {
+        "relation_distillation": weights.relation_distillation,
+        "prototype": weights.prototype,
+        "cooccurrence": weights.cooccurrence,
+    }
+    return terms["distribution"] + share * sum(of_term[n] * x for n, x in terms.items() if n in of_term)

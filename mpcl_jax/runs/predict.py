@@ -1,0 +1,231 @@
+"""Emotion distributions for new recordings, from a finished run.
+
+    from mpcl_jax.runs.predict import open_model, predict
+
+    model = open_model("runs/dataset")
+    shares = predict(model, {"eeg": eeg, "video": video})  # [N, C], in the order of model.spec.emotions
+
+Any subset of the run's modalities will do; what is absent is recalled or left out (docs/method.md). A feature that
+is missing is NaN: it becomes the median of the training part. For a run that standardised each subject
+(`config.data.per_subject_standardise`) say whose window each row is:
+
+    shares = predict(model, {"eeg": eeg, "video": video}, subject=subject)  # [N] ids
+
+JAX settings of the calling program (x64, promotion, guards) neither change the predictions nor are changed.
+"""
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mpcl_jax.config.resolve import resolve
+from mpcl_jax.config.schema import Config
+from mpcl_jax.data.normalise import Normalisation, apply_normalisation, standardised
+from mpcl_jax.metrics import from_log_probs
+from mpcl_jax.model.mpcl import build
+from mpcl_jax.system.os_errors import reason_of
+from mpcl_jax.system.paths import user_path
+from mpcl_jax.train.checkpoint import newest_of_fold, read_chosen_model, read_normalisation
+from mpcl_jax.train.devices import compiled, keep_compiled_programs
+from mpcl_jax.train.state import variables
+from mpcl_jax.train.surroundings import pinned_settings
+from mpcl_jax.types import FARTHEST, Batch, DataFileError, DataSpec, beyond, groups_in
+
+LARGEST, BLOCK = 1024, 64  # rows of one call; with 1 the only sizes that are compiled
+# Windows of a subject without which its own mean and sd are not known: of 10 values the sd is off by about a quarter.
+LEAST_WINDOWS = 10
+
+
+class FinishedModel(NamedTuple):
+    """The model of one fold of a finished run, ready to predict."""
+
+    spec: DataSpec  # emotions, modalities and their shapes
+    notes: tuple[str, ...]  # of the recordings it was trained on
+    normalisation: Normalisation  # of its training part
+    variables: dict[str, Any]
+    # Compiled: (variables, signals, present) -> log-probabilities [B, C]; once per size of a call.
+    forward: Any
+    per_subject: bool  # each subject's features were standardised by that subject's own windows
+
+    def __repr__(self):
+        """One line; the arrays would be a hundred thousand characters."""
+        shapes = ", ".join(f"{m} {list(shape)}" for m, shape in self.spec.shapes.items())
+        return f"FinishedModel({len(self.spec.emotions)} emotions; {shapes}; per_subject={self.per_subject})"
+
+
+@pinned_settings()
+def open_model(run, fold: int = 0) -> FinishedModel:
+    """Reads what predictions of `fold` were made with: chosen parameters, memory, statistics of the training part.
+
+    Compiled programs are kept on disk as those of a run are (`train.devices.keep_compiled_programs`), unless the run
+    has `config.log.keep_compiled` off or JAX was given a folder. Raises DataFileError naming the file that is missing
+    or damaged.
+    """
+    run = user_path(run)
+    config, data = (_document(run / name) for name in ("config.json", "data.json"))
+    config = resolve(config)
+    if config.log.keep_compiled and jax.config.jax_compilation_cache_dir is None:
+        keep_compiled_programs()
+    shapes = {m: tuple(shape) for m, shape in data["shapes"].items()}
+    spec = DataSpec(tuple(data["emotions"]), tuple(data["valence"]), dict(data["groups"]), shapes)
+    checkpoint = newest_of_fold(run / "folds" / f"{fold:02d}")
+    normalisation, chosen = read_normalisation(checkpoint), read_chosen_model(checkpoint)
+    if chosen[1] is not None and len(chosen[1].bank) != len(groups_in(spec.groups)):
+        reason = "an older version trained it with a bank of a modality group that the data set does not have"
+        raise DataFileError(checkpoint, f"{reason}; train it again")
+    return finished_model(config, spec, normalisation, *chosen)._replace(notes=tuple(data["notes"]))
+
+
+@pinned_settings()
+def finished_model(config: Config, spec: DataSpec, norm: Normalisation, params, prototypes) -> FinishedModel:
+    """The same from what a training holds in memory."""
+    model = build(config.model, spec, config.train.precision)
+
+    def forward(state, signals, present):
+        rows = len(next(iter(present.values())))
+        batch = Batch(signals, present, jnp.zeros((rows, len(spec.emotions))), jnp.ones(rows))
+        return model.apply(state, batch, train=False).log_probs
+
+    state = jax.device_put(variables(params, prototypes))
+    return FinishedModel(spec, (), norm, state, compiled(forward), config.data.per_subject_standardise)
+
+
+@pinned_settings()
+def predict(model: FinishedModel, signals: dict, present: dict | None = None, subject=None) -> np.ndarray:
+    """The distribution over emotions of each window, [N, C] float32, rows sum to 1.
+
+    `signals` m -> [N, T_m, F_m], or [N, F_m] where T_m is 1, in the units of the features the run was trained on, NaN
+    where a feature is missing. A modality that is left out, or of which a window has only NaN, is absent. `present`
+    m -> [N] bool says in which windows a modality is there; default: in all. `subject` [N]: whose window each row is
+    (one text: all are of this subject), only for a run that standardised each subject. The subject's own windows of
+    this call are its statistics, so that at least 10 (`LEAST_WINDOWS`) are wanted of every modality that a subject
+    has, from all that it experienced. N may be 0.
+
+    Raises ValueError where `signals` or `present` is no dict; naming the modality where names or shapes are not those
+    of the run, where a number that is present is infinite, beyond 1e30 or more than 1e15 sds from the training mean;
+    where a window has nothing at all; where `subject` is missing, given to a run that has no use for it, or has too
+    few windows.
+    """
+    signals, present = _checked(model.spec, signals, {} if present is None else present)
+    signals = _of_subjects(model, signals, present, subject)
+    signals = apply_normalisation(signals, present, model.normalisation)
+    for m, x in signals.items():
+        _refuse(m, *beyond(x, FARTHEST, " standard deviations from the training mean"))
+    count = len(next(iter(present.values())))
+    shares = np.empty((count, len(model.spec.emotions)), np.float32)
+    first = 0
+    while first < count:
+        size = bucket(count - first)
+        part = slice(first, min(first + size, count))
+        padded = [{m: _padded(x[part], size) for m, x in tree.items()} for tree in (signals, present)]
+        log_probs = model.forward(model.variables, *padded)
+        shares[part] = from_log_probs(log_probs)[: part.stop - first]
+        first = part.stop
+    bad = np.flatnonzero(~np.isfinite(shares).all(axis=1))
+    if len(bad):
+        raise ValueError(f"window {bad[0]}: its prediction is not a number; look at its largest features")
+    return shares
+
+
+def bucket(left: int) -> int:
+    """The rows of the next call where `left` windows are left: one of three, so that few programs are compiled."""
+    return LARGEST if left >= LARGEST else 1 if left == 1 else BLOCK
+
+
+def _padded(x: np.ndarray, size: int) -> np.ndarray:
+    return x if len(x) == size else np.concatenate([x, np.zeros((size - len(x), *x.shape[1:]), x.dtype)])
+
+
+def _checked(spec: DataSpec, signals: dict, present: dict) -> tuple[dict, dict]:
+    """`signals` and `present` of all modalities, those that are absent with zeros."""
+    for name, given in (("signals", signals), ("present", present)):
+        if not isinstance(given, Mapping):
+            raise ValueError(
+                f"{name}: {type(given).__name__}; wanted a dict, modality -> array; "
+                f"the run has {', '.join(spec.shapes)}"
+            )
+    unknown = [m for m in (*signals, *present) if m not in spec.shapes]
+    if unknown or not signals:
+        which = f"unknown modality {unknown[0]!r}" if unknown else "no modality is given"
+        raise ValueError(f"{which}; the run has {', '.join(spec.shapes)}")
+    given = {m: _tokens(m, x, spec.shapes[m]) for m, x in signals.items()}
+    count = len(next(iter(given.values())))
+    all_of, there = {}, {}
+    for m, shape in spec.shapes.items():
+        x = given.get(m, np.zeros((count, *shape), np.float32))
+        here = _array(m, present.get(m, np.full(count, m in signals)), f"[{count}] booleans").astype(bool)
+        if x.shape != (count, *shape) or here.shape != (count,):
+            raise ValueError(
+                f"{m}: shapes {x.shape} and {here.shape}; wanted {(count, *shape)} and {(count,)}"
+            )
+        if m not in signals and here.any():
+            raise ValueError(f"{m}: present, but signals are not given")
+        all_of[m], there[m] = x, here & ~np.isnan(x).all((1, 2))
+        _refuse(m, *beyond(np.where(here[:, None, None], x, 0)))
+    nothing = np.flatnonzero(~np.stack(list(there.values())).any(axis=0))
+    if len(nothing):
+        raise ValueError(f"window {nothing[0]}: no modality is present")
+    return all_of, there
+
+
+def _tokens(m: str, x, shape: tuple[int, int]) -> np.ndarray:
+    """The signals of a modality as float32, [N, F] as one token."""
+    wanted = f"numbers [N, {shape[0]}, {shape[1]}]"
+    x = _array(m, x, wanted)
+    if x.dtype.kind not in "biuf" or x.ndim not in (2, 3):
+        raise ValueError(f"{m}: {x.dtype} of shape {x.shape}; wanted {wanted}")
+    with np.errstate(over="ignore"):  # what does not fit is refused as infinite
+        x = x.astype(np.float32)
+    return x[:, None] if x.ndim == 2 else x
+
+
+def _array(m: str, x, wanted: str) -> np.ndarray:
+    try:
+        return np.asarray(x)
+    except ValueError:  # lists in lists
+        raise ValueError(f"{m}: its lists have different lengths; wanted {wanted}") from None
+
+
+def _refuse(m: str, rows: np.ndarray, what: str) -> None:
+    if rows.any():
+        raise ValueError(f"{m}: window {rows.argmax()}, {what}")
+
+
+def _of_subjects(model: FinishedModel, signals: dict, present: dict, subject) -> dict:
+    """`signals` as the run had them: standardised by each subject's own windows where the run did that."""
+    if not model.per_subject:
+        if subject is not None:
+            raise ValueError("subject: this run did not standardise each subject; leave it out")
+        return signals
+    if subject is None:
+        raise ValueError(
+            "subject: this run standardised each subject by its own windows; give the features as they were measured "
+            f"and subject=[N] ids, with {LEAST_WINDOWS} or more windows of each subject"
+        )
+    subject = np.asarray(subject, str)
+    count = len(next(iter(present.values())))
+    if subject.ndim == 0:
+        subject = np.full(count, subject)
+    if subject.shape != (count,):
+        raise ValueError(f"subject: shape {subject.shape}; wanted {(count,)}, one id per window")
+    for m, here in present.items():
+        names, windows = np.unique(subject[here], return_counts=True)
+        if (windows < LEAST_WINDOWS).any():
+            name, few = next((n, k) for n, k in zip(names, windows, strict=True) if k < LEAST_WINDOWS)
+            raise ValueError(
+                f"{m}: subject {name} has {few} windows; wanted at least {LEAST_WINDOWS} to standardise them, or none"
+            )
+    return standardised(signals, present, subject)[0]
+
+
+def _document(file: pathlib.Path) -> dict:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = reason_of(error) if isinstance(error, OSError) else error  # the file is named already
+        raise DataFileError(file, f"cannot be read ({reason}); is this the folder of a run?") from error

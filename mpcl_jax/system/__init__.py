@@ -1,0 +1,1 @@
+"""Paths, files, errors and output: what a run meets outside of Python."""

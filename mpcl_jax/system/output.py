@@ -1,0 +1,79 @@
+"""The stdout and stderr of a command, whatever the shell, a notebook or a pipe made of them."""
+
+import contextlib
+import errno
+import io
+import os
+import sys
+
+from mpcl_jax.system.os_errors import reason_of
+
+
+@contextlib.contextmanager
+def any_output():
+    """Inside, printing never raises: a context, or the decorator of a command's `main`.
+
+    A character that the encoding lacks is replaced. A closed stream (`>&-`) takes everything and shows nothing. When
+    the reader of a pipe goes away (`| head -1`) or the disk under a log is full, the rest of the output is lost and
+    the command goes on, with its own exit code. Other streams (a notebook's, StringIO) are used as they are.
+    """
+    before = sys.stdout, sys.stderr
+    _open_closed_descriptors()
+    sys.stdout, sys.stderr = (_lasting(stream, number) for number, stream in enumerate(before, start=1))
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        sys.stdout, sys.stderr = before
+
+
+def _open_closed_descriptors() -> None:
+    """Opens those of 0, 1 and 2 that are closed: else the next file that is opened receives what is printed."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is `number`
+            os.set_inheritable(opened, True)
+
+
+def _lasting(stream, number: int):
+    """`stream`, or, where it is absent or writes to a descriptor, one that outlives its reader.
+
+    `number` of the descriptor that a stream that is absent would have.
+    """
+    encoding, lines = "utf-8", True
+    if stream is not None:
+        try:
+            # A subclass belongs to somebody who watches what is printed.
+            number = stream.fileno() if type(stream) is io.TextIOWrapper else None
+        except io.UnsupportedOperation:  # of a TextIOWrapper around bytes in memory
+            number = None
+        if number is None:
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")
+            return stream
+        stream.flush()
+        encoding, lines = stream.encoding, stream.line_buffering or stream.write_through
+    channel = io.BufferedWriter(_Channel(number, "w", closefd=False))
+    return io.TextIOWrapper(channel, encoding=encoding, errors="replace", line_buffering=lines)
+
+
+class _Channel(io.FileIO):
+    """A descriptor that is pointed at the null device for good when it cannot be written any more."""
+
+    def write(self, data) -> int:
+        """The number of bytes taken."""
+        try:
+            while (taken := super().write(data)) is None:  # full, and set not to wait
+                os.set_blocking(self.fileno(), True)
+            return taken
+        except OSError as error:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())  # also for libraries, and for processes that are started later
+            os.close(nowhere)
+            if error.errno != errno.EPIPE:  # a reader that goes away wants no more
+                lost = f"warning: output cannot be written ({reason_of(error)}); the rest of it is lost"
+                print(lost, file=sys.stderr, flush=True)
+            return len(data)

@@ -1,0 +1,88 @@
+"""Paths that a user types, and paths that are handed to libraries.
+
+A path is taken literally: no pattern, no URL, no text of a shell. Only `~` at its beginning has a meaning, the home
+folder, because a shell expands it in `--workdir ~/x` and not in `--workdir=~/x`.
+"""
+
+import contextlib
+import os
+import pathlib
+import re
+import shlex
+import tempfile
+
+from mpcl_jax.types import DataFileError, as_text, is_text
+
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+# What every library reads as itself. Orbax looks for its files with patterns, so brackets in the path of a checkpoint
+# make one that can never be opened again; tensorstore refuses a backslash, and etils takes `gs:` for a bucket.
+PLAIN = re.compile(r"[A-Za-z0-9_.,+=@ /-]*")
+
+
+def user_path(text: str | os.PathLike, option: str = "") -> pathlib.Path:
+    """The path that a user means by `text`, which was given as `option`, e.g. "--workdir". It need not exist.
+
+    A leading `~` or `~name` becomes the home folder; `./~` is a folder of that name. What would be taken for a home
+    folder or an option by whoever reads it next becomes absolute. Raises DataFileError, in one line, for a URL, an
+    unknown home folder, and a path that is no UTF-8 text, as it could not be written into a result.
+    """
+    given = os.fspath(text)
+    name = f"{option} {as_text(given)}".strip()
+    if SCHEME.match(given):
+        raise DataFileError(name, "is a URL; give a path of this machine, e.g. where the bucket is mounted")
+    if "\0" in given:
+        raise DataFileError(ascii(name), "holds a zero character, which no path can hold")
+    path = pathlib.Path(os.path.expanduser(given))
+    if given.startswith("~") and str(path).startswith("~"):
+        raise DataFileError(name, f"no such home folder is known; for a folder of this name give ./{given}")
+    if str(path).startswith(("~", "-")):  # pathlib drops "./"
+        path = path.absolute()
+    whole = os.path.abspath(path)
+    if not is_text(whole):
+        reason = f"{as_text(whole)} is no UTF-8 text; rename that file or folder"
+        raise DataFileError(name, reason)
+    return path
+
+
+def require_writable(folder: pathlib.Path) -> None:
+    """Makes `folder` and those above it. Raises OSError where nothing can be written into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        return
+
+
+@contextlib.contextmanager
+def plain_path(path: pathlib.Path):
+    """An absolute path to the same folder or file that no library can misread, while the block runs.
+
+    It is `path` itself where that holds plain characters only, else a symbolic link in a temporary folder.
+    """
+    whole = path.absolute()
+    if ".." not in whole.parts and PLAIN.fullmatch(str(whole)):  # tensorstore refuses ".."
+        yield whole
+        return
+    usual = tempfile.gettempdir()
+    place = usual if PLAIN.fullmatch(usual) else "/tmp"
+    with tempfile.TemporaryDirectory(prefix="mpcl_path_", dir=place) as folder:
+        link = pathlib.Path(folder, "link")
+        link.symlink_to(whole)
+        yield link
+
+
+def shell_command(words: list[str]) -> str:
+    """`words` as one line that a shell (bash, zsh) reads as these words again."""
+    return " ".join(_shell_word(word) for word in words)
+
+
+def as_code(command: str) -> str:
+    """`command` as code in Markdown, also where it holds backticks."""
+    longest = max(map(len, re.findall("`+", command)), default=0)
+    fence = "`" * (longest + 1)
+    return f"{fence} {command} {fence}" if longest else f"`{command}`"
+
+
+def _shell_word(word: str) -> str:
+    if not re.search(r"[\x00-\x1f\x7f]", word):
+        return shlex.quote(word)
+    quoted = re.sub(r"[\\']", r"\\\g<0>", word)
+    return "$'" + re.sub(r"[\x00-\x1f\x7f]", lambda found: f"\\x{ord(found[0]):02x}", quoted) + "'"

@@ -1,0 +1,52 @@
+"""What a fold's model looked up for its test windows, and which training windows its prototypes stand for.
+
+Written at the end of a fold as `folds/00/inspection.npz`, so that everything shown later needs neither the model nor
+the recordings.
+"""
+
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from mpcl_jax.data.io.npz_reader import parse_npz
+from mpcl_jax.system.storage import write_arrays
+from mpcl_jax.types import DataFileError
+
+
+class Inspection(NamedTuple):
+    """One fold; P test windows in the order of its predictions, Q sets of modalities, R nearest windows."""
+
+    rows: np.ndarray  # [P] int, rows of the recordings
+    modality: np.ndarray  # [M] str
+    scale: np.ndarray  # [S] float, inverse temperatures at the start of training
+    present: np.ndarray  # [P, M] bool
+    association: np.ndarray  # [P, S, M, M'] share of scale and of what M recalls of M' in the fusion; 1 per M
+    recalled: np.ndarray  # [P, G, C, K] weight of each prototype in what the emotions called up
+    without_modality: np.ndarray  # [P, M, C] prediction without it, NaN where it is absent or nothing is left
+    without_scale: np.ndarray  # [P, S, C] prediction without it; S = 0 with a single scale
+    subset: np.ndarray  # [Q, M] bool, the modalities that were left
+    subset_kl: np.ndarray  # [P, Q] KL with only those, NaN where none of them is present
+    near_id: np.ndarray  # [C, K, R] str, trial@start of the nearest training windows, one of a trial
+    near_subject: np.ndarray  # [C, K, R] str
+    near_cosine: np.ndarray  # [C, K, R] mean over the sides that are present, in [-1, 1]
+
+
+def save_inspection(path: pathlib.Path, inspection: Inspection) -> None:
+    """Writes `.npz`, whole or not at all. Raises StorageError where the disk does not take it."""
+    write_arrays(path, inspection._asdict())
+
+
+def load_inspection(path: pathlib.Path) -> Inspection | None:
+    """Reads what `save_inspection` wrote; None where there is no such file, as in runs of older versions.
+
+    Raises DataFileError naming the file where it is damaged or holds something else.
+    """
+    if not path.exists():
+        return None
+    saved = parse_npz(path)
+    if set(saved) != set(Inspection._fields):
+        raise DataFileError(
+            path, "does not hold what a fold looked up; delete it, the rest is shown without it"
+        )
+    return Inspection(**saved)
