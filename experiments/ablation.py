@@ -12,7 +12,7 @@ NAME.png: what switching off adds to the KL.
 import compared
 import table_command as command
 
-from mpcl_jax.evaluate.jobs.pieces import ground_of
+from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.train.interrupt import StopRequest
 
 # Name of the row -> settings; the switch table of docs/method.md, which a test holds against this.
@@ -26,14 +26,14 @@ SWITCHES = {
     "samples count by evidence": {"model.memory.evidence_power": 1.0},
     "raw-label evidence": {"model.memory.evidence": "raw"},
     "unpaired slots": {"model.memory.paired": False},
-    "all slots as loud": {"model.memory.weigh_slots": False},
+    "all slots as loud": {"model.memory.mixture_weights": False},
     "one prototype per emotion": {"model.memory.slots": 1},
     "start from noise": {"model.memory.start": "noise"},
     "no recall": {"model.memory.recall": False},
     "no distillation": {"loss.relation_distillation": 0.0},
     "no prototype loss": {"loss.prototype": 0.0},
     "no co-occurrence loss": {"loss.cooccurrence": 0.0},
-    "losses whole at once": {"loss.full_after": 0},
+    "losses whole at once": {"loss.aux_warmup_steps": 0},
     "no co-occurrence retrieval": {"model.cooccurrence.enabled": False},
     "no co-occurrence prior": {"model.cooccurrence.prior": False},
     "no valence level": {"model.head.hierarchy": "flat"},
@@ -42,12 +42,12 @@ SWITCHES = {
 }
 
 
-def make(asked: command.Asked, stop: StopRequest) -> None:
+def make(args: command.Options, stop: StopRequest) -> None:
     """The whole experiment."""
-    ground = ground_of(asked.config)
-    mpcl = compared.start(asked, ground)
-    variants = compared.variants_of(asked, mpcl, SWITCHES)
-    table = compared.compare(asked, mpcl, variants, compared.reference_of(mpcl), stop)
+    table_data = load_table_data(args.config)
+    mpcl = compared.start(args, table_data)
+    variants = compared.variants_of(args, mpcl, SWITCHES)
+    table = compared.compare(args, mpcl, variants, compared.reference_of(mpcl), stop)
     against = compared.against_mpcl(table)
     found = compared.by_cost({row.name: against[row.name] for row in variants})
     picture = compared.picture_of(
@@ -60,7 +60,7 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
     verdicts += [
         compared.difference_line(name, x, table.over, to="the full model") for name, x in found.items()
     ]
-    command.write_table(asked, table, ground, ": ablation", {"": picture}, more="\n".join(verdicts))
+    command.write_table(args, table, table_data, ": ablation", {"": picture}, more="\n".join(verdicts))
 
 
 if __name__ == "__main__":

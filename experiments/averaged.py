@@ -25,7 +25,7 @@ import series
 import table_command as command
 
 from mpcl_jax.evaluate.comparison import wanted
-from mpcl_jax.evaluate.jobs.pieces import Ground, ground_of
+from mpcl_jax.evaluate.jobs.keys import TableData, load_table_data
 from mpcl_jax.evaluate.jobs.table_run import Fitted, complete, shares_of
 from mpcl_jax.evaluate.leaderboard import CONSTANTS, METHOD, OF_IDS
 from mpcl_jax.evaluate.statistics import paired_comparison
@@ -37,17 +37,17 @@ ONE, SEEDS = "one window, one seed", "seeds averaged"
 SO_FAR, TRIAL, BOTH = "the trial so far", "the whole trial", "seeds and whole trial"
 
 
-def make(asked: command.Asked, stop: StopRequest) -> None:
+def make(args: command.Options, stop: StopRequest) -> None:
     """The whole experiment."""
-    ground = ground_of(asked.config)
-    mpcl = compared.start(asked, ground)
-    others = Fitted(wanted(asked.config.benchmark), asked.config, ground, mpcl.seeds)
-    complete([mpcl, others], asked.store, asked.workers, stop)
-    said = compared.said_by(others, asked.store)
-    said[METHOD] = shares_of(mpcl, asked.store)
+    table_data = load_table_data(args.config)
+    mpcl = compared.start(args, table_data)
+    others = Fitted(wanted(args.config.benchmark), args.config, table_data, mpcl.seeds)
+    complete([mpcl, others], args.cache_dir, args.workers, stop)
+    said = compared.said_by(others, args.cache_dir)
+    said[METHOD] = shares_of(mpcl, args.cache_dir)
     cases = [
-        series.Case(name, compared.table_of(ground, predicted, others))
-        for name, predicted in averaged(said, ground).items()
+        series.Case(name, compared.table_of(table_data, predicted, others))
+        for name, predicted in averaged(said, table_data).items()
     ]
     verdicts = []
     for case in cases:
@@ -58,20 +58,24 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
         compared.difference_line(f"{METHOD}, {case}", of_case[METHOD], cases[0].table.over, to=ONE)
         for case, of_case in found.items()
     ]
-    title = f"{ground.recordings.name}, {ground.split.protocol}: predictions averaged"
-    series.write(asked, cases, "averaged over", title, verdicts, picture(found))
+    title = f"{table_data.recordings.name}, {table_data.split.protocol}: predictions averaged"
+    series.write(args, cases, "averaged over", title, verdicts, picture(found))
 
 
-def averaged(said: dict[str, list[np.ndarray]], ground: Ground) -> dict[str, dict[str, list[np.ndarray]]]:
+def averaged(
+    said: dict[str, list[np.ndarray]], table_data: TableData
+) -> dict[str, dict[str, list[np.ndarray]]]:
     """Case -> method -> [N, C] of each seed, from what every method said [N, C] with each seed."""
     seeds = {name: [np.mean(of_seeds, axis=0)] for name, of_seeds in said.items()}
     cases = {ONE: said, SEEDS: seeds}
-    if not has_trials(ground.recordings):
+    if not has_trials(table_data.recordings):
         print("note   the files have no trials: nothing is averaged over windows")
         return cases
-    test = np.concatenate([fold.test for fold in ground.split.folds])
-    trial, start = ground.recordings.trial[test], ground.recordings.start[test]
-    fold = np.repeat(np.arange(len(ground.split.folds)), [len(one.test) for one in ground.split.folds])
+    test = np.concatenate([fold.test for fold in table_data.split.folds])
+    trial, start = table_data.recordings.trial[test], table_data.recordings.start[test]
+    fold = np.repeat(
+        np.arange(len(table_data.split.folds)), [len(one.test) for one in table_data.split.folds]
+    )
     groups = list(in_time(fold, trial, start))
     for case, of, average in ((SO_FAR, said, so_far), (TRIAL, said, whole), (BOTH, seeds, whole)):
         cases[case] = {name: [over(x, groups, average) for x in of_seeds] for name, of_seeds in of.items()}

@@ -110,15 +110,15 @@ def main(words: list[str]) -> None:
     )
     parser.add_argument("run", type=path, nargs="+", help="folders of finished runs, seeds of one table")
     parser.add_argument("--out", type=path, help="the .csv to write")
-    asked = parser.parse_args(words)
+    args = parser.parse_args(words)
     try:
-        rows = rows_of([measure(read_tested(folder)) for folder in asked.run])
+        rows = rows_of([measure(read_tested(folder)) for folder in args.run])
     except DataFileError as mistake:
         sys.exit(f"error: {mistake}")
     for row in rows:
         print("  ".join(f"{value:>17}" if name != "method" else f"{value:22}" for name, value in row.items()))
-    if asked.out:
-        with replacing(asked.out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    if args.out:
+        with replacing(args.out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             file.write(f"# python experiments/calibration.py {shell_command(words)} · {code_version()}\n")
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             writer.writeheader()

@@ -15,7 +15,7 @@ from mpcl_jax.config.schema import ORACLES, Config
 from mpcl_jax.data.splits.manifest import Fold, sign_split, write_manifest
 from mpcl_jax.evaluate.comparison import make_table_of
 from mpcl_jax.evaluate.jobs.collect import collect_run
-from mpcl_jax.evaluate.jobs.pieces import Ground
+from mpcl_jax.evaluate.jobs.keys import TableData
 from mpcl_jax.evaluate.jobs.table_run import Fitted, Trained, baselines_of, choices_of, complete, shares_of
 from mpcl_jax.evaluate.leaderboard import METHOD, REFERENCE, Result, Table
 from mpcl_jax.evaluate.statistics import (
@@ -45,30 +45,32 @@ def changed(config: Config, settings: dict[str, Any]) -> Config:
     return resolve(values)
 
 
-def with_folds(config: Config, ground: Ground, folds: Sequence[Fold], store: pathlib.Path) -> Config:
+def with_folds(
+    config: Config, table_data: TableData, folds: Sequence[Fold], cache_dir: pathlib.Path
+) -> Config:
     """The config with `folds` in place of those of its protocol, as a manifest that is written into `store`.
 
     `folds` are as many as the protocol has. Those that the table does not run count too: the longest of all training
     parts says how many batches an epoch has.
     """
-    split = sign_split(ground.recordings, ground.whole.protocol, folds, ground.recordings.name)
-    file = store / "manifests" / f"{split.sha256[:20]}.json"
+    split = sign_split(table_data.recordings, table_data.whole.protocol, folds, table_data.recordings.name)
+    file = cache_dir / "manifests" / f"{split.sha256[:20]}.json"
     make_folder(file.parent)
     with replacing(file) as temporary:
-        write_manifest(split, ground.recordings, temporary)
-    protocol = dataclasses.replace(config.protocol, manifest=str(file), only=ground.numbers)
+        write_manifest(split, table_data.recordings, temporary)
+    protocol = dataclasses.replace(config.protocol, manifest=str(file), only=table_data.numbers)
     return dataclasses.replace(config, protocol=protocol)
 
 
-def variants_of(asked: command.Asked, mpcl: Trained, changes: dict[str, dict[str, Any]]) -> list[Trained]:
+def variants_of(args: command.Options, mpcl: Trained, changes: dict[str, dict[str, Any]]) -> list[Trained]:
     """A row for each named change; those that the config has already are left out, and said so.
 
     Raises ConfigError for `asked.rows` that there are not.
     """
-    if unknown := [name for name in asked.rows if name not in changes]:
+    if unknown := [name for name in args.rows if name not in changes]:
         raise ConfigError(f"--rows {unknown[0]!r}: there is no such row; there are {', '.join(changes)}")
     rows = []
-    for name in asked.rows or changes:
+    for name in args.rows or changes:
         config = changed(mpcl.config, changes[name])
         if config == mpcl.config:
             print(f"note   {name}: is what the config says already; no row")
@@ -78,49 +80,49 @@ def variants_of(asked: command.Asked, mpcl: Trained, changes: dict[str, dict[str
 
 
 def compare(
-    asked: command.Asked, mpcl: Trained, variants: Sequence[Trained], others: Fitted, stop: StopRequest
+    args: command.Options, mpcl: Trained, variants: Sequence[Trained], others: Fitted, stop: StopRequest
 ) -> Table:
     """Completes all rows, keeps each seed as a run folder and makes the table of MPCL, variants and baselines."""
-    complete([mpcl, *variants, others], asked.store, asked.workers, stop)
-    ground = mpcl.ground
-    predicted = said_by(others, asked.store)
-    predicted |= {row.name: shares_of(row, asked.store) for row in (mpcl, *variants)}
-    ends = np.cumsum([len(fold.test) for fold in ground.split.folds])[:-1]
+    complete([mpcl, *variants, others], args.cache_dir, args.workers, stop)
+    table_data = mpcl.table_data
+    predicted = said_by(others, args.cache_dir)
+    predicted |= {row.name: shares_of(row, args.cache_dir) for row in (mpcl, *variants)}
+    ends = np.cumsum([len(fold.test) for fold in table_data.split.folds])[:-1]
     for place, seed in enumerate(mpcl.seeds):
         beside = {n: x[min(place, len(x) - 1)] for n, x in predicted.items() if n != METHOD}
         parts = {name: np.split(x, ends) for name, x in beside.items()}
-        folds = [{name: x[number] for name, x in parts.items()} for number in range(len(ground.numbers))]
-        choices = choices_of(mpcl, seed, asked.store)
+        folds = [{name: x[number] for name, x in parts.items()} for number in range(len(table_data.numbers))]
+        choices = choices_of(mpcl, seed, args.cache_dir)
         if seed in others.seeds:
-            choices |= choices_of(others, seed, asked.store)
-        note = collect_run(mpcl, seed, folds, choices, asked.runs / asked.name / f"seed_{seed}", asked.store)
+            choices |= choices_of(others, seed, args.cache_dir)
+        note = collect_run(mpcl, seed, folds, choices, args.runs / args.name / f"seed_{seed}", args.cache_dir)
         if note:
             print(f"note   seed {seed}: {note}")
-    return table_of(ground, predicted, others)
+    return table_of(table_data, predicted, others)
 
 
-def said_by(others: Fitted, store: pathlib.Path) -> dict[str, list[np.ndarray]]:
+def said_by(others: Fitted, cache_dir: pathlib.Path) -> dict[str, list[np.ndarray]]:
     """What finished baselines say: name -> [N, C] of all folds, one array a seed."""
-    fitted = [baselines_of(others, seed, store) for seed in others.seeds]
+    fitted = [baselines_of(others, seed, cache_dir) for seed in others.seeds]
     return {
         name: [np.concatenate([fold[name] for fold in of_seed]) for of_seed in fitted]
         for name in others.names
     }
 
 
-def table_of(ground: Ground, predicted: dict[str, list[np.ndarray]], others: Fitted) -> Table:
+def table_of(table_data: TableData, predicted: dict[str, list[np.ndarray]], others: Fitted) -> Table:
     """The table of `predicted`, method -> [N, C] of each seed; it shows the budget of the baselines `others`."""
     trials = others.config.benchmark.tries
     results = [
-        Result(name, of_seeds, ground.split.sha256, tried(name, trials) if name in others.names else None)
+        Result(name, of_seeds, table_data.split.sha256, tried(name, trials) if name in others.names else None)
         for name, of_seeds in predicted.items()
     ]
-    return make_table_of(ground.recordings, ground.split, results)
+    return make_table_of(table_data.recordings, table_data.split, results)
 
 
 def reference_of(mpcl: Trained) -> Fitted:
     """The train mean alone, without which a table has no skill."""
-    return Fitted((REFERENCE,), mpcl.config, mpcl.ground, mpcl.seeds)
+    return Fitted((REFERENCE,), mpcl.config, mpcl.table_data, mpcl.seeds)
 
 
 class Found(NamedTuple):
@@ -185,7 +187,7 @@ def difference_line(name: str, found: Found, over: str, *, to: str = METHOD) -> 
     return f"- {name}: {words} ({numbers}, {decision_words(comparison, decision, over)})"
 
 
-def start(asked: command.Asked, ground: Ground) -> Trained:
+def start(args: command.Options, table_data: TableData) -> Trained:
     """The row of MPCL itself."""
-    command.describe(ground)
-    return Trained(METHOD, asked.config, ground, range(asked.seeds))
+    command.describe(table_data)
+    return Trained(METHOD, args.config, table_data, range(args.seeds))

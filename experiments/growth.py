@@ -151,22 +151,22 @@ def main(words: list[str]) -> None:
     parser.add_argument("--points", type=int, default=4, help="of each axis, from the smallest; at least 2")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--out", type=path, default="experiments/results/growth.csv")
-    asked = parser.parse_args(words)
+    args = parser.parse_args(words)
     pin_settings()
-    axes = [axis.strip() for axis in asked.axes.split(",")]
+    axes = [axis.strip() for axis in args.axes.split(",")]
     if unknown := [axis for axis in axes if axis not in POINTS]:
         parser.error(f"--axes: unknown {unknown[0]!r}; known: {', '.join(POINTS)}")
-    if asked.points < 2 or asked.repeats < 1:
+    if args.points < 2 or args.repeats < 1:
         parser.error("--points must be at least 2 and --repeats at least 1")
     points = []
     for axis in axes:
-        for size in POINTS[axis][: asked.points]:
-            points.append(measure(axis, size, asked.repeats))
+        for size in POINTS[axis][: args.points]:
+            points.append(measure(axis, size, args.repeats))
             print(*points[-1], file=sys.stderr, flush=True)
     command = shlex.join(["python", "experiments/growth.py", *without(words, *PLACES)])
     note = f"{command} @ {code_version()} @ {jax.devices()[0].device_kind}, jax {jax.__version__}"
-    write_csv(points, note, asked.out)
-    print(f"{to_table(points)}\nwritten to {asked.out}")
+    write_csv(points, note, args.out)
+    print(f"{to_table(points)}\nwritten to {args.out}")
 
 
 if __name__ == "__main__":

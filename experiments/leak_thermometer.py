@@ -76,17 +76,17 @@ def main():
         "--honest", default="", choices=["", *HELD_OUT], help="default: the config's protocol"
     )
     parser.add_argument("--workdir", type=path, help="default: runs/thermometer/<name of the config>")
-    asked, overrides = parser.parse_known_args()
-    data = [f"--config.data.path={asked.data}"] if asked.data else []
+    args, overrides = parser.parse_known_args()
+    data = [f"--config.data.path={args.data}"] if args.data else []
     try:
-        config = from_command_line(asked.config, [*data, *overrides])
+        config = from_command_line(args.config, [*data, *overrides])
         settle()
-        kind = asked.honest or config.protocol.kind
+        kind = args.honest or config.protocol.kind
         if kind == LEAKY:
             raise ConfigError(
                 f"config.protocol.kind = {kind!r}: name an honest one, e.g. --honest trial_kfold"
             )
-        workdir = asked.workdir or pathlib.Path("runs/thermometer") / pathlib.Path(asked.config).stem
+        workdir = args.workdir or pathlib.Path("runs/thermometer") / pathlib.Path(args.config).stem
         keep_compiled_programs()
         leaky, honest = (table_on(config, which, workdir) for which in (LEAKY, kind))
     except (ConfigError, DataFileError, TrainingError) as mistake:

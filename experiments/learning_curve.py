@@ -23,7 +23,7 @@ import table_command as command
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.splits.manifest import Fold, in_order
 from mpcl_jax.evaluate.comparison import wanted
-from mpcl_jax.evaluate.jobs.pieces import Ground, ground_of, with_split
+from mpcl_jax.evaluate.jobs.keys import TableData, load_table_data, with_split
 from mpcl_jax.evaluate.jobs.table_run import Fitted, Trained, complete, shares_of
 from mpcl_jax.evaluate.leaderboard import METHOD, count_of
 from mpcl_jax.report.plots.comparisons import Curve, curves
@@ -42,23 +42,24 @@ class Units(NamedTuple):
     within: np.ndarray  # [N] str; one value = n in all
 
 
-def make(asked: command.Asked, stop: StopRequest) -> None:
+def make(args: command.Options, stop: StopRequest) -> None:
     """The whole experiment."""
-    ground = ground_of(asked.config)
-    command.describe(ground)
-    units = units_of(ground, asked.of)
+    table_data = load_table_data(args.config)
+    command.describe(table_data)
+    units = units_of(table_data, args.of)
     rows = {
         n: [
-            rows_of(smaller(asked.config, ground, units, n, seed, asked.store), ground, seed)
-            for seed in range(asked.seeds)
+            rows_of(smaller(args.config, table_data, units, n, seed, args.cache_dir), table_data, seed)
+            for seed in range(args.seeds)
         ]
-        for n in sizes(ground, units, 8 if asked.large else 4)
+        for n in sizes(table_data, units, 8 if args.large else 4)
     }
     complete(
-        [row for of_n in rows.values() for draw in of_n for row in draw], asked.store, asked.workers, stop
+        [row for of_n in rows.values() for draw in of_n for row in draw], args.cache_dir, args.workers, stop
     )
     cases = [
-        series.Case(named(n, units.what), table_of(ground, of_n, asked.store)) for n, of_n in rows.items()
+        series.Case(named(n, units.what), table_of(table_data, of_n, args.cache_dir))
+        for n, of_n in rows.items()
     ]
     verdicts = []
     for case in cases:
@@ -71,15 +72,15 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
         if name != "uniform"
     ]
     figure = curves(lines, across=f"training {units.what}", up=f"KL, 95 % over {cases[0].table.over}")
-    title = f"{ground.recordings.name}, {ground.split.protocol}: training {units.what}"
-    series.write(asked, cases, f"training {units.what}", title, verdicts, figure)
+    title = f"{table_data.recordings.name}, {table_data.split.protocol}: training {units.what}"
+    series.write(args, cases, f"training {units.what}", title, verdicts, figure)
 
 
-def units_of(ground: Ground, of: str) -> Units:
+def units_of(table_data: TableData, of: str) -> Units:
     """People or, `of` "trials", the trials of each; trials in all where a training part has few people."""
-    recordings = ground.recordings
+    recordings = table_data.recordings
     nobody = np.full(len(recordings.subject), "")
-    if min(len(set(recordings.subject[fold.train])) for fold in ground.split.folds) < FEWEST:
+    if min(len(set(recordings.subject[fold.train])) for fold in table_data.split.folds) < FEWEST:
         return Units(recordings.trial_name, recordings.trial, nobody)
     if of == TRIALS:
         return Units(f"{recordings.trial_name} a subject", recordings.trial, recordings.subject)
@@ -92,9 +93,11 @@ def named(n: int, what: str) -> str:
     return " a ".join([count_of(n, first), *rest])
 
 
-def sizes(ground: Ground, units: Units, count: int) -> list[int]:
+def sizes(table_data: TableData, units: Units, count: int) -> list[int]:
     """Up to `count` numbers of units, from 1 to what the smallest training part has, evenly on a log scale."""
-    most = min(len(set(ids)) for fold in ground.split.folds for ids in kept_apart(units, fold.train).values())
+    most = min(
+        len(set(ids)) for fold in table_data.split.folds for ids in kept_apart(units, fold.train).values()
+    )
     return sorted(set(np.geomspace(1, most, count).round().astype(int).tolist()))
 
 
@@ -104,38 +107,40 @@ def kept_apart(units: Units, rows: np.ndarray) -> dict[str, np.ndarray]:
     return {name: ids[within == name] for name in in_order(within)}
 
 
-def smaller(config: Config, ground: Ground, units: Units, n: int, draw: int, store: pathlib.Path) -> Config:
+def smaller(
+    config: Config, table_data: TableData, units: Units, n: int, draw: int, cache_dir: pathlib.Path
+) -> Config:
     """The config with a manifest whose training parts keep `n` units.
 
     So do the folds that are not run: an epoch has as many batches as the longest training part of the protocol needs.
     """
-    folds = list(ground.whole.folds)
+    folds = list(table_data.whole.folds)
     for number, fold in enumerate(folds):
         rng = np.random.default_rng([draw, number])
         parts = kept_apart(units, fold.train).values()
         drawn = np.concatenate([rng.permutation(in_order(ids))[:n] for ids in parts])
         train = fold.train[np.isin(units.ids[fold.train], drawn)]
         folds[number] = Fold(fold.name, "", train, fold.validation, fold.test)
-    return compared.with_folds(config, ground, folds, store)
+    return compared.with_folds(config, table_data, folds, cache_dir)
 
 
-def rows_of(config: Config, base: Ground, seed: int) -> tuple[Trained, Trained, Fitted]:
+def rows_of(config: Config, base: TableData, seed: int) -> tuple[Trained, Trained, Fitted]:
     """MPCL, the same without its memory, and all baselines on one draw."""
-    ground, seeds = with_split(base, config), range(seed, seed + 1)
-    mpcl = Trained(METHOD, config, ground, seeds)
+    table_data, seeds = with_split(base, config), range(seed, seed + 1)
+    mpcl = Trained(METHOD, config, table_data, seeds)
     without = mpcl._replace(name=WITHOUT, config=compared.changed(config, compared.NO_MEMORY))
-    return mpcl, without, Fitted(wanted(config.benchmark), config, ground, seeds)
+    return mpcl, without, Fitted(wanted(config.benchmark), config, table_data, seeds)
 
 
-def table_of(ground: Ground, draws: list[tuple[Trained, Trained, Fitted]], store: pathlib.Path):
+def table_of(table_data: TableData, draws: list[tuple[Trained, Trained, Fitted]], cache_dir: pathlib.Path):
     """The table of one size: every draw counts as a seed."""
     predicted: dict[str, list[np.ndarray]] = {}
     for *trained, others in draws:
-        for name, of_draw in compared.said_by(others, store).items():
+        for name, of_draw in compared.said_by(others, cache_dir).items():
             predicted.setdefault(name, []).extend(of_draw)
         for row in trained:
-            predicted.setdefault(row.name, []).extend(shares_of(row, store))
-    return compared.table_of(ground, predicted, draws[0][-1])
+            predicted.setdefault(row.name, []).extend(shares_of(row, cache_dir))
+    return compared.table_of(table_data, predicted, draws[0][-1])
 
 
 if __name__ == "__main__":

@@ -15,22 +15,22 @@ import compared
 import table_command as command
 
 from mpcl_jax.evaluate.comparison import wanted
-from mpcl_jax.evaluate.jobs.pieces import ground_of
+from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.evaluate.jobs.table_run import Fitted
 from mpcl_jax.evaluate.ranking import rank_methods
 from mpcl_jax.report.plots.ranking import critical_difference
 from mpcl_jax.train.interrupt import StopRequest
 
 
-def make(asked: command.Asked, stop: StopRequest) -> None:
+def make(args: command.Options, stop: StopRequest) -> None:
     """The whole table."""
-    ground = ground_of(asked.config)
-    mpcl = compared.start(asked, ground)
-    others = Fitted(wanted(asked.config.benchmark), asked.config, ground, range(asked.baseline_seeds))
-    table = compared.compare(asked, mpcl, [], others, stop)
+    table_data = load_table_data(args.config)
+    mpcl = compared.start(args, table_data)
+    others = Fitted(wanted(args.config.benchmark), args.config, table_data, range(args.baseline_seeds))
+    table = compared.compare(args, mpcl, [], others, stop)
     ranking = rank_methods(table)
     picture = critical_difference(ranking.methods, ranking.rank, ranking.groups)
-    command.write_table(asked, table, ground, "", {"_ranks": picture})
+    command.write_table(args, table, table_data, "", {"_ranks": picture})
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import table_command as command
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.splits.manifest import Fold
-from mpcl_jax.evaluate.jobs.pieces import Ground, ground_of, with_split
+from mpcl_jax.evaluate.jobs.keys import TableData, load_table_data, with_split
 from mpcl_jax.evaluate.statistics import BETTER, NOT_SIGNIFICANT, WORSE
 from mpcl_jax.evaluate.statistics_text import grid
 from mpcl_jax.evaluate.table_text import interval, short
@@ -57,7 +57,7 @@ HYPOTHESES = {
     "all slots as loud": Hypothesis(
         "a slot that holds nothing is noise, which no query is far from",
         WORSE,
-        {"model.memory.weigh_slots": False},
+        {"model.memory.mixture_weights": False},
     ),
     "start from noise": Hypothesis(
         "the first hundred steps read random rows", WORSE, {"model.memory.start": "noise"}
@@ -83,7 +83,7 @@ HYPOTHESES = {
     "losses whole at once": Hypothesis(
         "before features say anything, the memory's losses shape what it remembers of nothing",
         WORSE,
-        {"loss.full_after": 0},
+        {"loss.aux_warmup_steps": 0},
     ),
     "strong prototype loss": Hypothesis(
         "queries learn whose prototypes are near", BETTER, {"loss.prototype": 1.0}
@@ -91,15 +91,15 @@ HYPOTHESES = {
 }
 
 
-def make(asked: command.Asked, stop: StopRequest) -> None:
+def make(args: command.Options, stop: StopRequest) -> None:
     """The whole experiment."""
-    table_ground = ground_of(asked.config)
-    config = without_tested(asked.config, table_ground, asked.store)
-    asked = asked._replace(config=config)
-    ground = with_split(table_ground, config)
-    mpcl = compared.start(asked, ground)
-    variants = compared.variants_of(asked, mpcl, {name: h.settings for name, h in HYPOTHESES.items()})
-    table = compared.compare(asked, mpcl, variants, compared.reference_of(mpcl), stop)
+    tested_data = load_table_data(args.config)
+    config = without_tested(args.config, tested_data, args.cache_dir)
+    args = args._replace(config=config)
+    table_data = with_split(tested_data, config)
+    mpcl = compared.start(args, table_data)
+    variants = compared.variants_of(args, mpcl, {name: h.settings for name, h in HYPOTHESES.items()})
+    table = compared.compare(args, mpcl, variants, compared.reference_of(mpcl), stop)
     against = compared.against_mpcl(table)
     found = {row.name: against[row.name] for row in variants}
     label = "KL with this change minus KL of the default, 95 %; left of 0: the change helps"
@@ -109,8 +109,8 @@ def make(asked: command.Asked, stop: StopRequest) -> None:
     ]
     note = f"Changed, against the config; subjects of the development rows; p {compared.CORRECTED}:"
     more = "\n".join([note, "", *lines])
-    latex = compared.to_latex(found, f"{ground.recordings.name}: hypotheses of the study", table.over)
-    command.write_table(asked, table, ground, ": study", {"": picture}, more=more, latex=latex)
+    latex = compared.to_latex(found, f"{table_data.recordings.name}: hypotheses of the study", table.over)
+    command.write_table(args, table, table_data, ": study", {"": picture}, more=more, latex=latex)
 
 
 def line(name: str, found: compared.Found) -> list[str]:
@@ -136,12 +136,12 @@ def judged(predicted: str, verdict: str) -> str:
     return "as predicted" if verdict == predicted else f"refuted: {verdict}"
 
 
-def without_tested(config: Config, ground: Ground, store: pathlib.Path) -> Config:
+def without_tested(config: Config, table_data: TableData, cache_dir: pathlib.Path) -> Config:
     """The config with a manifest whose folds test what the next fold tests, and do without their own test rows.
 
     Raises ConfigError for a protocol of a single fold.
     """
-    folds = ground.whole.folds
+    folds = table_data.whole.folds
     if len(folds) < 2:
         raise ConfigError(
             f"config.protocol.kind = {config.protocol.kind!r} has one fold: the study tests what the next fold tests"
@@ -150,7 +150,7 @@ def without_tested(config: Config, ground: Ground, store: pathlib.Path) -> Confi
     for fold, following in zip(folds, [*folds[1:], folds[0]], strict=True):
         train, validation = (rows[~np.isin(rows, following.test)] for rows in (fold.train, fold.validation))
         moved.append(Fold(fold.name, "", train, validation, following.test))
-    return compared.with_folds(config, ground, moved, store)
+    return compared.with_folds(config, table_data, moved, cache_dir)
 
 
 if __name__ == "__main__":

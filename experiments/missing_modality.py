@@ -17,7 +17,7 @@ import series
 import table_command as command
 
 from mpcl_jax.evaluate.comparison import wanted
-from mpcl_jax.evaluate.jobs.pieces import ground_of
+from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.evaluate.jobs.subsets import subsets_of
 from mpcl_jax.evaluate.jobs.table_run import Fitted, complete, subsets_said
 from mpcl_jax.evaluate.leaderboard import METHOD
@@ -31,30 +31,32 @@ WITHOUT = {
 }
 
 
-def make(asked: command.Asked, stop: StopRequest) -> None:
+def make(args: command.Options, stop: StopRequest) -> None:
     """The whole experiment."""
-    if asked.config.train.drop_modality == 0 == asked.config.train.drop_group:
+    if args.config.train.drop_modality == 0 == args.config.train.drop_group:
         print("note   modality dropout is off in this config; here both are .1")
-        asked = asked._replace(
-            config=compared.changed(asked.config, {"train.drop_modality": 0.1, "train.drop_group": 0.1})
+        args = args._replace(
+            config=compared.changed(args.config, {"train.drop_modality": 0.1, "train.drop_group": 0.1})
         )
-    ground = ground_of(asked.config)
-    mpcl = compared.start(asked, ground)._replace(subsets=True)
-    rows = [mpcl, *compared.variants_of(asked, mpcl, WITHOUT)]
-    others = Fitted(wanted(asked.config.benchmark), asked.config, ground, range(asked.baseline_seeds), True)
-    complete([*rows, others], asked.store, asked.workers, stop)
-    said = {row.name: [subsets_said(row, row.name, seed, asked.store) for seed in row.seeds] for row in rows}
+    table_data = load_table_data(args.config)
+    mpcl = compared.start(args, table_data)._replace(subsets=True)
+    rows = [mpcl, *compared.variants_of(args, mpcl, WITHOUT)]
+    others = Fitted(wanted(args.config.benchmark), args.config, table_data, range(args.baseline_seeds), True)
+    complete([*rows, others], args.cache_dir, args.workers, stop)
+    said = {
+        row.name: [subsets_said(row, row.name, seed, args.cache_dir) for seed in row.seeds] for row in rows
+    }
     said |= {
-        name: [subsets_said(others, name, seed, asked.store) for seed in others.seeds]
+        name: [subsets_said(others, name, seed, args.cache_dir) for seed in others.seeds]
         for name in others.names
     }
-    subset = subsets_of(tuple(ground.recordings.signals))
+    subset = subsets_of(tuple(table_data.recordings.signals))
     cases = []
     for q, kept in enumerate(subset):
-        table = compared.table_of(ground, {n: [x[q] for x in of] for n, of in said.items()}, others)
-        cases.append(series.Case(name_of(kept, ground.recordings), table))
-    title = f"{ground.recordings.name}, {ground.split.protocol}: what is left of the modalities"
-    series.write(asked, cases, "left", title, verdicts_of(cases), picture(cases, subset))
+        table = compared.table_of(table_data, {n: [x[q] for x in of] for n, of in said.items()}, others)
+        cases.append(series.Case(name_of(kept, table_data.recordings), table))
+    title = f"{table_data.recordings.name}, {table_data.split.protocol}: what is left of the modalities"
+    series.write(args, cases, "left", title, verdicts_of(cases), picture(cases, subset))
 
 
 def name_of(kept: np.ndarray, recordings: Recordings) -> str:

@@ -25,7 +25,7 @@ from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data import pipeline
-from mpcl_jax.evaluate.jobs.pieces import ground_of
+from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.system.output import any_output
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import Run, prepare, with_other_folds
@@ -54,21 +54,21 @@ def of_fold(config: Config, seed: int, number: int) -> Config:
     )
 
 
-def together(config: Config, asked: list[tuple[int, int]], folder: pathlib.Path) -> None:
+def together(config: Config, args: list[tuple[int, int]], folder: pathlib.Path) -> None:
     """Every (seed, fold) of `asked` by one program."""
-    run: Run = prepare(of_fold(config, *asked[0]), folder / "first")
+    run: Run = prepare(of_fold(config, *args[0]), folder / "first")
     train_folds(run)
-    for seed, number in asked[1:]:
+    for seed, number in args[1:]:
         train_folds(with_other_folds(run, of_fold(config, seed, number), folder / f"{seed}_{number}"))
 
 
-def anew(config: Config, asked: list[tuple[int, int]], folder: pathlib.Path) -> None:
+def anew(config: Config, args: list[tuple[int, int]], folder: pathlib.Path) -> None:
     """Every (seed, fold) of `asked` by a program of its own."""
-    for seed, number in asked:
+    for seed, number in args:
         train_folds(prepare(of_fold(config, seed, number), folder / f"anew_{seed}_{number}"))
 
 
-def timed(make, config: Config, asked: list[tuple[int, int]]) -> Taken:
+def timed(make, config: Config, args: list[tuple[int, int]]) -> Taken:
     """Runs `make` on `asked` and counts."""
     seen: list[str] = []
 
@@ -80,10 +80,10 @@ def timed(make, config: Config, asked: list[tuple[int, int]]) -> Taken:
     jax.monitoring.register_event_duration_secs_listener(count)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        make(config, asked, pathlib.Path(folder))
+        make(config, args, pathlib.Path(folder))
         taken = time.perf_counter() - start
     jax.monitoring.unregister_event_duration_listener(count)
-    return Taken(len(asked), len(seen), taken)
+    return Taken(len(args), len(seen), taken)
 
 
 @any_output()
@@ -98,11 +98,11 @@ def main(words: list[str]) -> None:
     try:
         config = from_command_line(arguments.config, overrides)
         settle()
-        ground = ground_of(config)
-        asked = list(itertools.product(range(arguments.seeds), ground.numbers))
-        with mock.patch.object(pipeline, "load", lambda _: ground.recordings):
-            shared = timed(together, config, asked)
-            alone = timed(anew, config, asked[: arguments.anew or len(ground.numbers)])
+        table_data = load_table_data(config)
+        args = list(itertools.product(range(arguments.seeds), table_data.numbers))
+        with mock.patch.object(pipeline, "load", lambda _: table_data.recordings):
+            shared = timed(together, config, args)
+            alone = timed(anew, config, args[: arguments.anew or len(table_data.numbers)])
     except (ConfigError, DataFileError) as mistake:
         parser.error(str(mistake))
     for name, taken in (("one program", shared), ("a program a fold", alone)):

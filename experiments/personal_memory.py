@@ -25,7 +25,7 @@ from mpcl_jax.config.schema import Config
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.evaluate.comparison import task_of
-from mpcl_jax.evaluate.jobs.pieces import ground_of
+from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.evaluate.leaderboard import CONSTANTS, METHOD, OF_IDS
 from mpcl_jax.evaluate.statistics import paired_comparison, subject_interval
 from mpcl_jax.metrics import SMALLEST_SHARE, scores
@@ -70,10 +70,10 @@ def features_of(tested: Tested, config: Config) -> np.ndarray:
 
     Raises DataFileError where the recordings can not be read or lack a tested window.
     """
-    ground = ground_of(config)
-    names, found = np.array(row_ids(ground.recordings)), {}
-    for fold in ground.split.folds:
-        x = task_of(ground.recordings, ground.split.protocol, fold).x
+    table_data = load_table_data(config)
+    names, found = np.array(row_ids(table_data.recordings)), {}
+    for fold in table_data.split.folds:
+        x = task_of(table_data.recordings, table_data.split.protocol, fold).x
         found |= dict(zip(names[fold.test].tolist(), x, strict=True))
     if lacking := [name for name in tested.id.tolist() if name not in found]:
         raise DataFileError(tested.folder, f"{lacking[0]} was tested and is not in the recordings")
@@ -95,15 +95,15 @@ def after(run: Answers, predicted, written: int, most: int, query, beta: float) 
                 run.tested.folder, f"{person} has {len(trials)} trials: choose --most below that"
             )
         known = own[np.isin(run.tested.trial[own], trials[:written])]
-        asked = own[np.isin(run.tested.trial[own], trials[most:])]
-        answer = log_probs[asked]
+        args = own[np.isin(run.tested.trial[own], trials[most:])]
+        answer = log_probs[args]
         if written:
             memory = write_trials(
                 run.tested.trial[known], query[known], log_probs[known], run.tested.reported[known]
             )
-            answer = adapt(answer, query[asked], memory, beta)
+            answer = adapt(answer, query[args], memory, beta)
         shares = np.exp(answer)
-        found[person] = scores(run.tested.reported[asked], shares / shares.sum(1, keepdims=True))["kl"].mean()
+        found[person] = scores(run.tested.reported[args], shares / shares.sum(1, keepdims=True))["kl"].mean()
     return found
 
 
@@ -157,9 +157,9 @@ def main():
     parser.add_argument("--most", type=int, default=3, help="trials of a person that may be written")
     parser.add_argument("--features", action="store_true", help="baselines recall too, by their features")
     parser.add_argument("--out", type=path, help="the .csv to write")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     try:
-        of_runs = [measure(read_answers(folder, asked.features), asked.most) for folder in asked.run]
+        of_runs = [measure(read_answers(folder, args.features), args.most) for folder in args.run]
     except (ConfigError, DataFileError) as mistake:
         sys.exit(f"error: {mistake}")
     rows = report(mean_over_seeds(of_runs))
@@ -167,8 +167,8 @@ def main():
         print(
             "  ".join(f"{value!s:>8}" if name != "method" else f"{value:32}" for name, value in row.items())
         )
-    if asked.out:
-        with replacing(asked.out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    if args.out:
+        with replacing(args.out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             file.write(
                 f"# python experiments/personal_memory.py {shell_command(sys.argv[1:])} · {code_version()}\n"
             )

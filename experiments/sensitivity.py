@@ -15,7 +15,7 @@ import compared
 import table_command as command
 
 from mpcl_jax.config.schema import Config
-from mpcl_jax.evaluate.jobs.pieces import ground_of
+from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.evaluate.leaderboard import METHOD, Table
 from mpcl_jax.report.plots.comparisons import Curve, sweeps
 from mpcl_jax.train.interrupt import StopRequest
@@ -33,31 +33,31 @@ SWEEPS = (
 )
 
 
-def make(asked: command.Asked, stop: StopRequest) -> None:
+def make(args: command.Options, stop: StopRequest) -> None:
     """The whole experiment."""
-    ground = ground_of(asked.config)
-    mpcl = compared.start(asked, ground)
+    table_data = load_table_data(args.config)
+    mpcl = compared.start(args, table_data)
     changes = {
         row_name(key, value): {key: value}
         for _, key, values in SWEEPS
-        for value in tried(values, asked.large)
-        if value != in_use(asked.config, key)
+        for value in tried(values, args.large)
+        if value != in_use(args.config, key)
     }
-    variants = compared.variants_of(asked, mpcl, changes)
-    table = compared.compare(asked, mpcl, variants, compared.reference_of(mpcl), stop)
+    variants = compared.variants_of(args, mpcl, changes)
+    table = compared.compare(args, mpcl, variants, compared.reference_of(mpcl), stop)
     found = compared.against_mpcl(table)
     verdicts = [
         f"Changed, against the settings of the config (p {compared.CORRECTED}; intervals not corrected):",
         "",
     ]
     verdicts += [compared.difference_line(row.name, found[row.name], table.over) for row in variants]
-    panels = [panel(table, asked.config, *sweep) for sweep in SWEEPS]
+    panels = [panel(table, args.config, *sweep) for sweep in SWEEPS]
     panels = [one for one in panels if len(one[0].x) > 1]
     picture = sweeps(panels, up=f"KL, 95 % over {table.over}")
     shown = {row.name: found[row.name] for row in variants}
-    latex = compared.to_latex(shown, f"{ground.recordings.name}: one setting at a time", table.over)
+    latex = compared.to_latex(shown, f"{table_data.recordings.name}: one setting at a time", table.over)
     command.write_table(
-        asked, table, ground, ": sensitivity", {"": picture}, more="\n".join(verdicts), latex=latex
+        args, table, table_data, ": sensitivity", {"": picture}, more="\n".join(verdicts), latex=latex
     )
 
 

@@ -18,7 +18,7 @@ class Case(NamedTuple):
     table: Table
 
 
-def to_csv(cases: list[Case], head: str, asked: command.Asked) -> str:
+def to_csv(cases: list[Case], head: str, args: command.Options) -> str:
     """A line per case and method with all digits; `head`: what a case is."""
     heads = [head, "method", "kl", "kl_low", "kl_high", "kl_seed_sd", "skill", "seeds", "chebyshev", "cosine"]
     lines = [
@@ -39,7 +39,7 @@ def to_csv(cases: list[Case], head: str, asked: command.Asked) -> str:
         for case in cases
         for row in case.table.rows
     ]
-    return comment_csv([*heads, "interval_over", "split_sha256"], lines, **command.made_by(asked))
+    return comment_csv([*heads, "interval_over", "split_sha256"], lines, **command.made_by(args))
 
 
 def to_markdown(cases: list[Case], head: str, title: str, verdicts: list[str]) -> str:
@@ -77,16 +77,16 @@ def _cell(row: Row) -> str:
 
 
 def write(
-    asked: command.Asked, cases: list[Case], head: str, title: str, verdicts: list[str], figure
+    args: command.Options, cases: list[Case], head: str, title: str, verdicts: list[str], figure
 ) -> None:
     """Writes NAME.csv, .md, .tex and .png and prints the Markdown."""
-    markdown, by = to_markdown(cases, head, title, verdicts), command.made_by(asked)
+    markdown, by = to_markdown(cases, head, title, verdicts), command.made_by(args)
     texts = {
-        ".csv": to_csv(cases, head, asked),
+        ".csv": to_csv(cases, head, args),
         ".md": f"{markdown}\n`{by['command']}` at {by['commit']}\n",
         ".tex": f"% {by['command']} @ {by['commit']}\n{to_latex(cases, head, title)}",
     }
-    command.write_files(asked, texts, {"": figure})
+    command.write_files(args, texts, {"": figure})
     print(f"\n{markdown}")
 
 

@@ -15,7 +15,7 @@ from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.evaluate import statistics_text, table_text
-from mpcl_jax.evaluate.jobs.pieces import Ground
+from mpcl_jax.evaluate.jobs.keys import TableData
 from mpcl_jax.evaluate.leaderboard import Table
 from mpcl_jax.report.plots.style import Figure, styled
 from mpcl_jax.system.errors import DISK, NOT_FINITE, STOPPED, StorageError, TrainingError
@@ -33,7 +33,7 @@ RESULTS = pathlib.Path(__file__).resolve().parent / "results"
 EVERY_FOLD = "--config.protocol.only=()"
 
 
-class Asked(NamedTuple):
+class Options(NamedTuple):
     """What a user asked for."""
 
     name: str  # of the result files
@@ -41,7 +41,7 @@ class Asked(NamedTuple):
     seeds: int
     baseline_seeds: int
     workers: int  # 0 = as many as there are cores
-    store: pathlib.Path  # of finished pieces
+    cache_dir: pathlib.Path  # of finished pieces
     runs: pathlib.Path  # where each seed becomes a run folder
     out: pathlib.Path  # of the result files
     large: bool  # the larger sizes
@@ -87,7 +87,7 @@ def positive(text: str) -> int:
 @any_output()
 def run_command(
     text: str,
-    make: Callable[[Asked, StopRequest], None],
+    make: Callable[[Options, StopRequest], None],
     *,
     seeds: int = 5,
     settings: Sequence[str] = (),
@@ -100,27 +100,27 @@ def run_command(
     """
     parsed, overrides = options(text, seeds, of).parse_known_args()
     with ending():
-        asked = _asked(parsed, overrides, settings)
+        args = _options(parsed, overrides, settings)
         settle()
-        make_folder(asked.store)
-        with only_run_in(asked.store), listening() as stop:
-            make(asked, stop)
+        make_folder(args.cache_dir)
+        with only_run_in(args.cache_dir), listening() as stop:
+            make(args, stop)
 
 
-def _asked(parsed: argparse.Namespace, overrides: list[str], settings: Sequence[str]) -> Asked:
+def _options(parsed: argparse.Namespace, overrides: list[str], settings: Sequence[str]) -> Options:
     data = [f"--config.data.path={parsed.data}"] if parsed.data else []
     config = from_command_line(parsed.config, [EVERY_FOLD, *settings, *data, *overrides])
     words = [word for word in sys.argv[1:] if word not in overrides]
     words = without(words, "--data", "--pieces", "--runs", "--workers", *PLACES)  # change no number
     program = f"experiments/{pathlib.Path(sys.argv[0]).name}"
     command = shlex.join(["python", program, *words, *without(overrides, *PLACES)])
-    return Asked(
+    return Options(
         name=parsed.name,
         config=config,
         seeds=parsed.seeds,
         baseline_seeds=min(parsed.baseline_seeds, parsed.seeds),
         workers=parsed.workers,
-        store=user_path(parsed.pieces, "--pieces"),
+        cache_dir=user_path(parsed.jobs, "--pieces"),
         runs=user_path(parsed.runs, "--runs"),
         out=user_path(parsed.out, "--out"),
         large=parsed.large,
@@ -151,14 +151,14 @@ def _refuse(mistake: Exception, code: int) -> None:
     sys.exit(code)
 
 
-def made_by(asked: Asked) -> dict[str, str]:
+def made_by(args: Options) -> dict[str, str]:
     """Command, and commit with machine: the first line of every result file."""
-    return {"command": asked.command, "commit": f"{code_version()} @ {machine()}"}
+    return {"command": args.command, "commit": f"{code_version()} @ {machine()}"}
 
 
-def describe(ground: Ground) -> None:
+def describe(table_data: TableData) -> None:
     """Says what is compared on which rows."""
-    recordings, split = ground.recordings, ground.split
+    recordings, split = table_data.recordings, table_data.split
     print(
         f"data   {recordings.name}: {len(recordings.labels)} windows, {len(set(recordings.subject))} subjects"
     )
@@ -171,9 +171,9 @@ def describe(ground: Ground) -> None:
 
 
 def write_table(
-    asked: Asked,
+    args: Options,
     table: Table,
-    ground: Ground,
+    table_data: TableData,
     about: str,
     pictures: dict[str, Figure],
     *,
@@ -185,9 +185,9 @@ def write_table(
     `about` follows data and protocol in titles · `pictures`: what follows NAME in the name of the file -> a figure
     · `more`: text below the verdicts · `latex`: where pairs of changes mean nothing.
     """
-    title, by = f"{ground.recordings.name}, {ground.split.protocol}{about}", made_by(asked)
+    title, by = f"{table_data.recordings.name}, {table_data.split.protocol}{about}", made_by(args)
     markdown = table_text.to_markdown(table, title=title) + (f"\n{more}\n" if more else "")
-    notes = "".join(f"\n*{note}*\n" for note in ground.recordings.notes)
+    notes = "".join(f"\n*{note}*\n" for note in table_data.recordings.notes)
     texts = {
         ".md": f"{markdown}{notes}\n`{by['command']}` at {by['commit']}\n",
         ".csv": table_text.to_csv(table, **by),
@@ -197,19 +197,19 @@ def write_table(
     if latex:
         texts[".tex"] = f"% {by['command']} @ {by['commit']}\n{latex}"
     else:
-        statistics = statistics_text.files_of(table, ground.recordings.emotions, title=title, **by)
+        statistics = statistics_text.files_of(table, table_data.recordings.emotions, title=title, **by)
         texts |= {f"_{file}": text for file, text in statistics.items()}
         summary = statistics_text.summary(statistics["statistics.md"])
-    write_files(asked, texts, pictures)
+    write_files(args, texts, pictures)
     print(f"\n{markdown}\n{summary}")
 
 
-def write_files(asked: Asked, texts: dict[str, str], pictures: dict[str, Figure]) -> None:
+def write_files(args: Options, texts: dict[str, str], pictures: dict[str, Figure]) -> None:
     """Writes NAME + each key, texts and pictures, and says where."""
-    make_folder(asked.out)
+    make_folder(args.out)
     for ending_of_name, text in texts.items():
-        write_text(asked.out / f"{asked.name}{ending_of_name}", text)
+        write_text(args.out / f"{args.name}{ending_of_name}", text)
     for ending_of_name, figure in pictures.items():
-        with styled(), replacing(asked.out / f"{asked.name}{ending_of_name}.png") as temporary:
+        with styled(), replacing(args.out / f"{args.name}{ending_of_name}.png") as temporary:
             figure.savefig(temporary, dpi=110)
-    print(f"\nwritten to {os.path.relpath(asked.out)}/{asked.name}*", flush=True)
+    print(f"\nwritten to {os.path.relpath(args.out)}/{args.name}*", flush=True)

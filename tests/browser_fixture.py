@@ -32,9 +32,9 @@ def opened_without_complaint(browser, page: pathlib.Path) -> bool:
     browser.get(page.as_uri())
     time.sleep(0.3)
     assert browser.get_log("browser") == []
-    asked = requests_of(browser)
-    assert page.as_uri() in asked
-    assert [url for url in asked if url != page.as_uri() and not url.startswith("data:")] == []
+    args = requests_of(browser)
+    assert page.as_uri() in args
+    assert [url for url in args if url != page.as_uri() and not url.startswith("data:")] == []
     return True
 
 

@@ -9,16 +9,16 @@ import sys
 
 import numpy as np
 import pytest
-from planted_faults import CLEAN, KIND, PERSON, PLANTED, in_meta, in_pickle
+from planted_issues import CLEAN, KIND, PERSON, PLANTED, in_meta, in_pickle
 
 from mpcl_jax.cli import check_data
 from mpcl_jax.config.data import DataConfig, WesadConfig
 from mpcl_jax.data import pipeline
 from mpcl_jax.data.dmer import files as dmer_files
 from mpcl_jax.data.io.safe_read import run_guarded
+from mpcl_jax.data.issues import Summary, channel_issues
 from mpcl_jax.data.validate import dmer as check_dmer
 from mpcl_jax.data.validate import wesad as check_wesad
-from mpcl_jax.data.validate.issues import Summary, channel_faults
 from mpcl_jax.data.wesad import load as wesad
 from mpcl_jax.types import DataFileError
 
@@ -50,9 +50,9 @@ def clean(tmp_path_factory):
 
 def said_of(root: pathlib.Path, kind: str, file: str) -> list[str]:
     """The lines about `file`."""
-    faults = check_data.examine(str(root), kind).faults
-    assert all(fault.fix and "\n" not in "".join(fault) for fault in faults)
-    return [check_data._line(f) for f in faults if pathlib.Path(f.file) == root / file]
+    issues = check_data.examine(str(root), kind).issues
+    assert all(issue.fix and "\n" not in "".join(issue) for issue in issues)
+    return [check_data._line(f) for f in issues if pathlib.Path(f.file) == root / file]
 
 
 def test_at_least_forty_faults_are_planted():
@@ -72,7 +72,7 @@ def test_a_planted_fault_is_named(clean, tmp_path, name):
 @pytest.mark.parametrize("name", CLEAN)
 def test_nothing_is_said_of_clean_data(clean, name):
     examined = check_data.examine(str(clean[name]), KIND[name])
-    assert examined.faults == ()
+    assert examined.issues == ()
     people = {"folder": 3, "wesad": 2, "features": 2, "signals": 1, "split": 1}
     assert examined.summary.people == people[name] and examined.summary.windows > 0
 
@@ -83,7 +83,7 @@ def test_missing_values_are_no_issue_since_a_run_replaces_them(clean, tmp_path):
         arrays = dict(held)
     arrays["ecg"][5, 3:9] = np.nan
     np.savez(tmp_path / "data" / "ben.npz", **arrays)
-    assert not check_data.examine(str(tmp_path / "data"), "folder").faults
+    assert not check_data.examine(str(tmp_path / "data"), "folder").issues
 
 
 def test_every_fault_of_a_data_set_is_named_at_once(clean, tmp_path):
@@ -148,7 +148,7 @@ def test_a_hostile_pickle_is_one_fault_and_runs_nothing(clean, tmp_path, monkeyp
 
 def test_conditions_shorter_than_a_window_are_named_as_the_loader_does(clean):
     examined = check_wesad.examine(str(clean["wesad"]), WesadConfig())
-    assert any("condition 1 lasts 20 s, less than one window" in fault.what for fault in examined.faults)
+    assert any("condition 1 lasts 20 s, less than one window" in issue.what for issue in examined.issues)
 
 
 def test_a_run_refuses_one_person_under_two_names(clean, tmp_path):
@@ -200,7 +200,7 @@ def spoilt(clean, tmp_path, data, change) -> list:
     root = tmp_path / "data"
     shutil.copytree(clean[data], root)
     change(root)
-    return list(check_data.examine(str(root), KIND[data]).faults)
+    return list(check_data.examine(str(root), KIND[data]).issues)
 
 
 def clean_signals_of_odd_shape():
@@ -222,7 +222,7 @@ def clean_signals_of_odd_shape():
 @pytest.mark.parametrize("name", clean_signals_of_odd_shape())
 def test_nothing_is_said_of_a_clean_signal(name):
     x = clean_signals_of_odd_shape()[name]
-    assert channel_faults("file", "x", x[:, None], 8.0, 120.0) == []
+    assert channel_issues("file", "x", x[:, None], 8.0, 120.0) == []
 
 
 def test_what_the_run_refuses_is_named_and_copies_are_compared_as_the_run_does(clean, tmp_path):
@@ -231,7 +231,7 @@ def test_what_the_run_refuses_is_named_and_copies_are_compared_as_the_run_does(c
         np.savez(root / "ben.npz", **held | {m: held[m].astype("f4") for m in ("ecg", "face")})
 
     found = spoilt(clean, tmp_path, "folder", in_float32)
-    assert [fault.what for fault in found] == [f"holds the same signals as {tmp_path / 'data' / 'anna.npz'}"]
+    assert [issue.what for issue in found] == [f"holds the same signals as {tmp_path / 'data' / 'anna.npz'}"]
 
 
 def test_numbers_that_float32_makes_equal_are_rounding_and_not_one_subject(clean, tmp_path):
@@ -243,7 +243,7 @@ def test_numbers_that_float32_makes_equal_are_rounding_and_not_one_subject(clean
             np.savez(root / f"{name}.npz", **held | {"face": face, "ecg": ecg})
 
     found = spoilt(clean, tmp_path, "folder", seconds)
-    assert len(found) == 3 and all("rounding of float32" in fault.what for fault in found)
+    assert len(found) == 3 and all("rounding of float32" in issue.what for issue in found)
 
 
 def test_files_that_are_not_read_sessions_and_spellings_are_named(clean, tmp_path):
@@ -300,7 +300,7 @@ def test_the_command_ends_with_one_where_something_is_wrong(clean, tmp_path):
 @pytest.mark.skipif(not (SHARED / "dmer_feature_sample.mat").is_file(), reason="needs ../shared/data")
 def test_nothing_is_said_of_the_published_sample():
     examined = check_data.examine(str(SHARED / "dmer_feature_sample.mat"), "dmer")
-    assert examined.faults == () and examined.summary.windows == 875
+    assert examined.issues == () and examined.summary.windows == 875
 
 
 @pytest.mark.skipif(not (SHARED / "wesad_wrist.npz").is_file(), reason="needs ../shared/data")
@@ -311,7 +311,7 @@ def test_nothing_is_said_of_real_wrist_recordings(tmp_path):
     )
     assert made.returncode == 0, made.stderr
     examined = check_data.examine(str(tmp_path), "wesad")
-    assert examined.faults == () and examined.summary.people == 2
+    assert examined.issues == () and examined.summary.people == 2
 
 
 def test_a_value_far_outside_its_feature_is_named_and_refused_before_a_run(clean, tmp_path):
@@ -341,5 +341,5 @@ def test_the_notes_of_a_run_on_features_are_printed(clean, tmp_path):
         arrays["face"][:, 5] = 7.0
         np.savez(file, **arrays)
     examined = check_data.examine(str(tmp_path / "data"), "folder")
-    assert not examined.faults
+    assert not examined.issues
     assert "note        face: 1 of 7 features have one value" in check_data.to_text(examined)

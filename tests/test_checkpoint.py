@@ -20,7 +20,7 @@ from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.normalise import Normalisation
 from mpcl_jax.model.prototypes import Prototypes
 from mpcl_jax.runs.memory import open_memory
-from mpcl_jax.system import checksums as sums
+from mpcl_jax.system import checksums
 from mpcl_jax.system.errors import StorageError, TrainingError
 from mpcl_jax.train import checkpoint
 from mpcl_jax.train.checkpoint import open_checkpoints, restore, save, steps_in
@@ -282,7 +282,9 @@ def test_a_limit_of_the_account_is_told_alike(folder):
 def test_a_failed_save_surfaces_and_the_next_one_works(folder, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(
-            sums, "write_sums", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied"))
+            checksums,
+            "write_checksums",
+            lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")),
         )
         assert "Permission denied" in refused_by_the_disk(folder, training_of(5))
     with open_checkpoints(folder, ORIGIN) as saved:
@@ -348,7 +350,7 @@ def test_a_file_that_a_network_disk_keeps_hinders_no_save(folder, monkeypatch):
 # ---- while saving ----
 
 
-@pytest.mark.parametrize("stage", ["write_sums", "rename", "rmtree"])
+@pytest.mark.parametrize("stage", ["write_checksums", "rename", "rmtree"])
 def test_what_a_kill_leaves_is_never_taken_for_a_checkpoint(folder, monkeypatch, stage):
     """The process ends right before a stage of saving, or of deleting the oldest."""
 
@@ -363,7 +365,7 @@ def test_what_a_kill_leaves_is_never_taken_for_a_checkpoint(folder, monkeypatch,
         contextlib.suppress(Killed),
         monkeypatch.context() as patch,
     ):
-        patch.setattr({"write_sums": sums, "rename": os, "rmtree": shutil}[stage], stage, killed)
+        patch.setattr({"write_checksums": checksums, "rename": os, "rmtree": shutil}[stage], stage, killed)
         save(saved, 5, training_of(5), NORM, {})
     epoch, training = restored(folder)
     assert epoch == (5 if stage == "rmtree" else 4)
@@ -374,12 +376,12 @@ def test_what_a_kill_leaves_is_never_taken_for_a_checkpoint(folder, monkeypatch,
 POLL = """
 import json, pathlib, sys
 sys.path.insert(0, {root!r})
-from mpcl_jax.system import checksums as sums
+from mpcl_jax.system import checksums
 folder, polls, wanted = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 done, partial, seen = 0, 0, set()
 while done < polls or len(seen) < wanted:
     for step in [p for p in folder.glob("*") if p.name.isdigit()]:
-        damage = sums.damage_in(step, f"mpcl_jax checkpoint after epoch {{step.name}}")
+        damage = checksums.damage_in(step, f"mpcl_jax checkpoint after epoch {{step.name}}")
         partial += damage is not None and step.exists()
         seen.add(step.name)
     done += 1

@@ -15,7 +15,7 @@ from mpcl_jax.config.data import SimulateConfig
 from mpcl_jax.config.resolve import ConfigError, default, resolve
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.evaluate import table_text
-from mpcl_jax.evaluate.jobs.pieces import ground_of
+from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.evaluate.leaderboard import Result, make_table
 from mpcl_jax.evaluate.statistics import NOT_SIGNIFICANT, WORSE, Comparison, Decision
 
@@ -52,8 +52,8 @@ def test_a_table_tests_every_fold_also_of_a_config_that_runs_one(tmp_path, monke
     typed = ["tables", "--config", str(config_file(tmp_path, protocol__only=(0,))), *words]
     monkeypatch.setattr(sys, "argv", ["main_table.py", *typed])
     parsed, overrides = table_command.options("", 5, ()).parse_known_args(typed)
-    asked = table_command._asked(parsed, overrides, ())
-    assert asked.config.protocol.only == folds
+    args = table_command._options(parsed, overrides, ())
+    assert args.config.protocol.only == folds
 
 
 def results(folder: pathlib.Path, name: str) -> list[dict[str, str]]:
@@ -146,8 +146,8 @@ def people_of_tables(file: pathlib.Path) -> list[set[str]]:
     """Whom each fold of a config tests."""
     settings = runpy.run_path(str(file))["get_config"]()
     settings.protocol.only = ()
-    ground = ground_of(resolve(settings))
-    return [set(ground.recordings.subject[fold.test]) for fold in ground.split.folds]
+    table_data = load_table_data(resolve(settings))
+    return [set(table_data.recordings.subject[fold.test]) for fold in table_data.split.folds]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_what_a_verdict_says_of_a_prediction(predicted, verdict, says):
 def test_the_study_needs_a_second_fold(tmp_path):
     config = resolve(runpy.run_path(str(config_file(tmp_path, protocol__kind="window80")))["get_config"]())
     with pytest.raises(ConfigError, match="'window80' has one fold"):
-        method_study.without_tested(config, ground_of(config), tmp_path)
+        method_study.without_tested(config, load_table_data(config), tmp_path)
 
 
 def test_missing_modality_tries_every_subset(folder, config):

@@ -142,11 +142,11 @@ def doctor(file: pathlib.Path) -> None:
         case ".json":
             check_folder.examine(str(file.parent))
         case ".pkl":
-            check_wesad.read_pickle_faults(file, "S2")
+            check_wesad.read_pickle_issues(file, "S2")
         case ".mat":
             layout = LAYOUTS.get(file.name, Layout.FEATURES)
             place = file if layout in (Layout.SPLIT, Layout.MERGED) else file.parent
-            check_dmer.read_subject_faults(place, "1", str(layout), OPTIONS)
+            check_dmer.read_subject_issues(place, "1", str(layout), OPTIONS)
         case ".csv":
             home = file.parent / "S2"
             home.mkdir()

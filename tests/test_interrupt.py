@@ -26,7 +26,7 @@ def test_inside_it_waits_until_the_end():
     request, done = StopRequest(), []
     with pytest.raises(Stopped), request.deferred():
         request.ask(signal.SIGTERM, None)
-        assert request.asked
+        assert request.requested
         done.append("saved")
     assert done == ["saved"]
 
@@ -43,7 +43,7 @@ def test_signals_ask_as_long_as_somebody_listens(number):
     before = signal.getsignal(number)
     with pytest.raises(Stopped), listening() as request, request.deferred():
         os.kill(os.getpid(), number)
-        while not request.asked:
+        while not request.requested:
             time.sleep(0.01)
     assert signal.getsignal(number) is before
 

@@ -224,10 +224,10 @@ def test_the_kind_of_evidence_reaches_both_terms_that_use_it():
 
 def test_the_auxiliary_weights_rise_from_batch_to_batch():
     """Whole after four batches: 1/4, 2/4, 3/4, 4/4 and 1 from there on; the distribution's own term has no share."""
-    weights = LossConfig(0.5, 0.25, 2.0, full_after=4)
+    weights = LossConfig(0.5, 0.25, 2.0, aux_warmup_steps=4)
     shares = [float(auxiliary_share(weights, np.int32(step))) for step in range(6)]
     assert shares == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
-    assert auxiliary_share(dataclasses.replace(weights, full_after=0), np.int32(0)) == 1.0
+    assert auxiliary_share(dataclasses.replace(weights, aux_warmup_steps=0), np.int32(0)) == 1.0
 
     output, batch = case()
     whole, terms = total(weights)(output, batch)

@@ -12,7 +12,7 @@ TRAIN = Part(np.zeros((4, 1), np.float32), LABELS, np.array(["A", "A", "B", "B"]
 IDS = Known(np.array(["A", "A", "B", "B"]), np.array(["x", "y", "x", ""]), np.full(4, 3.0))
 
 
-def asked(subject, stimulus="", windows=3.0):
+def args(subject, stimulus="", windows=3.0):
     return Known(np.array([subject]), np.array([stimulus]), np.array([windows]))
 
 
@@ -25,13 +25,13 @@ def test_uniform_and_train_mean():
 @pytest.mark.parametrize(("who", "share"), [("A", 0.3), ("B", 0.7), ("C", 0.5)])
 def test_subject_mean_is_that_of_the_same_person_or_of_all(who, share):
     # A: (.2 + .4) / 2 = .3. B: (.9 + .5) / 2 = .7. C has no training row.
-    assert np.allclose(means.predict_subject_mean(TRAIN, IDS, asked(who)), [[share, 1 - share]])
+    assert np.allclose(means.predict_subject_mean(TRAIN, IDS, args(who)), [[share, 1 - share]])
 
 
 @pytest.mark.parametrize(("what", "share"), [("x", 0.55), ("y", 0.4), ("z", 0.5), ("", 0.5)])
 def test_stimulus_mean_is_that_of_the_same_stimulus_or_of_all(what, share):
     # x: (.2 + .9) / 2 = .55. y was seen by A alone. "" is no stimulus, although a training row has it too.
-    assert np.allclose(means.predict_stimulus_mean(TRAIN, IDS, asked("C", what)), [[share, 1 - share]])
+    assert np.allclose(means.predict_stimulus_mean(TRAIN, IDS, args("C", what)), [[share, 1 - share]])
 
 
 def by_length(windows, labels, people=4):
@@ -55,7 +55,7 @@ def test_duration_begins_with_ridge_and_alternates_with_neighbours():
     # One group, so the first candidate: ridge, alpha 100. Lengths ∓1 after scaling, shares ∓.3 about .5; four rows:
     # slope 4 · .3 / (4 + 100) = 1.2 / 104.
     train, known = by_length([2, 2, 6, 6], [[0.2, 0.8]] * 2 + [[0.8, 0.2]] * 2, people=1)
-    predicted = means.predict_duration_only(train, known, asked("N", windows=6.0), trials=6)
+    predicted = means.predict_duration_only(train, known, args("N", windows=6.0), trials=6)
     assert np.allclose(predicted, [[0.5 + 1.2 / 104, 0.5 - 1.2 / 104]])
     kinds = [method.__name__ for method, _ in means.DURATION_CANDIDATES]
     assert kinds == ["ridge", "knn"] * 3
@@ -63,9 +63,9 @@ def test_duration_begins_with_ridge_and_alternates_with_neighbours():
 
 def test_equal_and_unknown_durations_say_nothing():
     train, known = by_length([5, 5, 5, 5], LABELS)
-    assert np.allclose(means.predict_duration_only(train, known, asked("N", windows=5.0), trials=6), 0.5)
+    assert np.allclose(means.predict_duration_only(train, known, args("N", windows=5.0), trials=6), 0.5)
     train, known = by_length([np.nan] * 4, LABELS)
-    assert np.allclose(means.predict_duration_only(train, known, asked("N", windows=5.0), trials=6), 0.5)
+    assert np.allclose(means.predict_duration_only(train, known, args("N", windows=5.0), trials=6), 0.5)
     train, known = by_length([2, 2, 6, 6], LABELS)
     test = Known(np.array(["N", "N"]), np.array(["", ""]), np.array([np.nan, 6.0]))
     predicted = means.predict_duration_only(train, known, test, trials=1)

@@ -108,7 +108,7 @@ def test_without_recall_an_absent_side_says_nothing():
 
 
 def test_all_slots_are_as_loud_where_they_are_not_weighed():
-    model, values = tiny(changed(MODEL, memory={"weigh_slots": False}))
+    model, values = tiny(changed(MODEL, memory={"mixture_weights": False}))
     output = quick_jit(lambda v, b: model.apply(v, b, train=False))(values, partly())
     np.testing.assert_allclose(output.weighed, output.similarity + np.log(0.5), rtol=1e-5)
 

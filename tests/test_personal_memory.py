@@ -12,7 +12,7 @@ from table_fixture import ROOT, config_file
 from mpcl_jax.config.resolve import resolve
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.evaluate.comparison import task_of
-from mpcl_jax.evaluate.jobs.pieces import ground_of
+from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.model.personal_memory import PersonalMemory, adapt, write_trials
 from mpcl_jax.types import DataFileError
 
@@ -37,29 +37,29 @@ def windows(count, emotions=3):
 def test_golden_adaptation():
     query, log_half = np.ones((1, 2, 2)) / np.sqrt(2), np.log([[0.5, 0.5]])
     memory = write_trials(["a"], query, log_half, np.array([[0.8, 0.2]]))
-    np.testing.assert_allclose(memory.surprise, [[np.log(2), -np.log(2)]])
+    np.testing.assert_allclose(memory.residual, [[np.log(2), -np.log(2)]])
     np.testing.assert_allclose(np.exp(adapt(log_half, query, memory, beta=10.0)), [[2 / 3, 1 / 3]])
 
 
 def test_a_trial_is_one_entry_however_many_windows_it_has():
     query, log_probs, labels = windows(6)
     memory = write_trials(["b", "b", "a", "b", "a", "c"], query, log_probs, labels)
-    assert memory.query.shape == (3, 8) and memory.surprise.shape == (3, 3)
+    assert memory.query.shape == (3, 8) and memory.residual.shape == (3, 3)
     np.testing.assert_allclose(np.linalg.norm(memory.query, axis=1), 1.0)
-    np.testing.assert_allclose(memory.surprise.sum(1), 0.0, atol=1e-12)
-    surprise = np.log(labels) - log_probs
-    surprise -= surprise.mean(1, keepdims=True)
-    np.testing.assert_allclose(memory.surprise[0], surprise[[0, 1, 3]].mean(0))  # "b" came first
+    np.testing.assert_allclose(memory.residual.sum(1), 0.0, atol=1e-12)
+    residual = np.log(labels) - log_probs
+    residual -= residual.mean(1, keepdims=True)
+    np.testing.assert_allclose(memory.residual[0], residual[[0, 1, 3]].mean(0))  # "b" came first
 
 
 def test_a_sharp_retrieval_expects_the_surprise_of_the_nearest_trial_and_beta_0_the_mean():
     query, log_probs, labels = windows(3)
     memory = write_trials(["a", "b", "c"], query, log_probs, labels)
-    asked = log_softmax(RNG.normal(size=(3, 3)), 1)
-    near = adapt(asked, query, memory, beta=1e4)
-    np.testing.assert_allclose(near, log_softmax(asked + 0.75 * memory.surprise, axis=1), atol=1e-9)
-    flat = adapt(asked, query, memory, beta=0.0)
-    np.testing.assert_allclose(flat, log_softmax(asked + 0.75 * memory.surprise.mean(0), axis=1))
+    args = log_softmax(RNG.normal(size=(3, 3)), 1)
+    near = adapt(args, query, memory, beta=1e4)
+    np.testing.assert_allclose(near, log_softmax(args + 0.75 * memory.residual, axis=1), atol=1e-9)
+    flat = adapt(args, query, memory, beta=0.0)
+    np.testing.assert_allclose(flat, log_softmax(args + 0.75 * memory.residual.mean(0), axis=1))
 
 
 def test_what_was_expected_changes_nothing():
@@ -71,8 +71,8 @@ def test_what_was_expected_changes_nothing():
 def test_little_written_counts_little():
     query, log_probs, _ = windows(2)
     memory = PersonalMemory(np.eye(1, 8), np.array([[1.0, 0.0, -1.0]]))
-    much = adapt(log_probs, query, memory, beta=0.0, trust=1e-9)
-    little = adapt(log_probs, query, memory, beta=0.0, trust=1e9)
+    much = adapt(log_probs, query, memory, beta=0.0, kappa=1e-9)
+    little = adapt(log_probs, query, memory, beta=0.0, kappa=1e9)
     np.testing.assert_allclose(much, log_softmax(log_probs + [[1.0, 0.0, -1.0]], axis=1), atol=1e-6)
     np.testing.assert_allclose(little, log_probs, atol=1e-6)
 
@@ -80,7 +80,7 @@ def test_little_written_counts_little():
 def test_a_share_of_zero_is_a_finite_surprise():
     query, log_probs, _ = windows(1)
     memory = write_trials(["a"], query, log_probs, np.array([[1.0, 0.0, 0.0]]))
-    assert np.isfinite(memory.surprise).all()
+    assert np.isfinite(memory.residual).all()
 
 
 def test_rows_are_compared_with_recall_at_as_many_trials():
@@ -106,14 +106,14 @@ def test_features_are_what_the_baselines_of_the_fold_saw_of_each_tested_window(t
     """Found by the window's name, in whatever order windows are told; a window that is not there is named."""
     settings = runpy.run_path(str(config_file(tmp_path, protocol__only=())))["get_config"]()
     config = resolve(settings)
-    ground = ground_of(config)
-    names = np.array(row_ids(ground.recordings))
-    rows = np.concatenate([fold.test for fold in ground.split.folds])[::-1]
-    asked = SimpleNamespace(id=names[rows], folder=tmp_path)
+    table_data = load_table_data(config)
+    names = np.array(row_ids(table_data.recordings))
+    rows = np.concatenate([fold.test for fold in table_data.split.folds])[::-1]
+    args = SimpleNamespace(id=names[rows], folder=tmp_path)
     seen = np.concatenate(
-        [task_of(ground.recordings, ground.split.protocol, fold).x for fold in ground.split.folds]
+        [task_of(table_data.recordings, table_data.split.protocol, fold).x for fold in table_data.split.folds]
     )
-    found = personal_memory.features_of(asked, config)
+    found = personal_memory.features_of(args, config)
     assert found.shape == (len(rows), 1, seen.shape[1])
     np.testing.assert_array_equal(found[:, 0], seen[::-1])
     with pytest.raises(DataFileError, match="P99/clip01@0.000 was tested and is not in the recordings"):

@@ -45,7 +45,7 @@ def test_stopped_and_resumed_at_any_step_the_whole_state_is_the_same(single_step
     epoch = run.program.epoch
 
     def until(training, *rest):
-        run.stop.asked = int(training.state.step) == stopped - 1
+        run.stop.requested = int(training.state.step) == stopped - 1
         return epoch(training, *rest)
 
     until.lower = epoch.lower  # the start compiles it ahead

@@ -19,7 +19,7 @@ from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.splits.manifest import Fold, Split
 from mpcl_jax.evaluate.experiment import folds_tested
 from mpcl_jax.evaluate.jobs import collect as collected
-from mpcl_jax.evaluate.jobs.pieces import ground_of
+from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.evaluate.jobs.table_run import Trained
 from mpcl_jax.train.run import prepare
 from mpcl_jax.train.sizes import with_sizes
@@ -76,7 +76,7 @@ def test_a_run_writes_the_numbers_and_says_which_folds_it_tests(tmp_path):
 def test_a_run_made_of_the_pieces_of_a_table_holds_the_numbers(tmp_path, monkeypatch):
     config = tiny_config()
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=AUTO))
-    row = Trained("MPCL", config, ground_of(config)._replace(numbers=()), range(1))
+    row = Trained("MPCL", config, load_table_data(config)._replace(numbers=()), range(1))
     monkeypatch.setattr(collected, "predictions_csv", lambda *_: "")
     collected.collect_run(row, 0, [], {}, tmp_path / "run", tmp_path / "store")
     assert json.loads((tmp_path / "run" / "config.json").read_text())["train"]["epochs"] == 200

@@ -87,8 +87,8 @@ VARIANTS = {
     "one side": (
         changed(
             CONFIG,
-            model={"fusion": {"within_group": False}, "memory": {"weigh_slots": False}},
-            loss={"full_after": 3},
+            model={"fusion": {"within_group": False}, "memory": {"mixture_weights": False}},
+            loss={"aux_warmup_steps": 3},
             train={"drop_modality": 0.0, "drop_group": 0.0},
         ),
         ONE_SIDED,
@@ -366,7 +366,7 @@ def test_auxiliary_weights_that_rise_act_on_the_gradient_not_on_what_is_logged()
 
     whole = {"relation_distillation": 0.5, "prototype": 0.25}
     (rising, logged), (halved, _), (_, full) = (
-        stepped(**whole, full_after=2),
+        stepped(**whole, aux_warmup_steps=2),
         stepped(**{name: weight / 2 for name, weight in whole.items()}),
         stepped(**whole),
     )

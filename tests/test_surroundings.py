@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.evaluate.jobs.piece_work import begin_piece
+from mpcl_jax.evaluate.jobs.work import begin_job
 from mpcl_jax.train import surroundings
 from mpcl_jax.train.surroundings import PINNED, pinned_settings, settle
 
@@ -42,7 +42,7 @@ def test_pinned_are_the_defaults_of_jax():
     assert {name: jax.config.values[name] for name in known} | {"jax_transfer_guard": "allow"} == known
 
 
-@pytest.mark.parametrize("begin", [settle, lambda: begin_piece(pathlib.Path("piece"), {})])
+@pytest.mark.parametrize("begin", [settle, lambda: begin_job(pathlib.Path("piece"), {})])
 def test_a_command_and_its_workers_set_jax_for_themselves(odd_settings, tmp_path, monkeypatch, begin):
     assert odd_settings == ODD
     monkeypatch.chdir(tmp_path)

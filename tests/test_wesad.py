@@ -123,11 +123,11 @@ def test_the_second_load_reads_no_pickle(tmp_path, monkeypatch):
 
 def test_the_cache_defaults_to_the_folder_of_the_user(root, loaded, kept, tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "user_folder", lambda: tmp_path)
-    asked = []
-    monkeypatch.setattr(cache, "through", lambda folder, *rest: asked.append(folder) or {"codes": []})
+    args = []
+    monkeypatch.setattr(cache, "through", lambda folder, *rest: args.append(folder) or {"codes": []})
     with pytest.raises(DataFileError, match="do not belong together"):
         wesad.load(str(root), SMALL)
-    assert set(asked) == {tmp_path / "wesad"}
+    assert set(args) == {tmp_path / "wesad"}
 
 
 def test_both_devices(tmp_path):

@@ -12,20 +12,20 @@ import pytest
 import worker_functions as work
 
 from mpcl_jax.evaluate.jobs import workers
-from mpcl_jax.evaluate.jobs.workers import Failure, Piece, _Lines, _Queue, run_pieces, seconds_left
+from mpcl_jax.evaluate.jobs.workers import Failure, Job, _Lines, _Queue, run_jobs, seconds_left
 from mpcl_jax.train.interrupt import StopRequest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
-def pieces_of_all_kinds(folder) -> list[Piece]:
+def jobs_of_all_kinds(folder) -> list[Job]:
     """Two that work in one group, one that dies once, one that always dies, one that diverges."""
     return [
-        Piece("MPCL  seed 0  fold 1 of 2", "a", work.note, (folder / "one",)),
-        Piece("MPCL  seed 0  fold 2 of 2", "a", work.note, (folder / "two",)),
-        Piece("dies once", "b", work.die_once, (folder / "three",)),
-        Piece("dies", "c", work.die, ()),
-        Piece("diverges", "d", work.diverge, ()),
+        Job("MPCL  seed 0  fold 1 of 2", "a", work.note, (folder / "one",)),
+        Job("MPCL  seed 0  fold 2 of 2", "a", work.note, (folder / "two",)),
+        Job("dies once", "b", work.die_once, (folder / "three",)),
+        Job("dies", "c", work.die, ()),
+        Job("diverges", "d", work.diverge, ()),
     ]
 
 
@@ -35,7 +35,7 @@ def ended(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pieces")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=false")
-        return folder, run_pieces(pieces_of_all_kinds(folder), 2, StopRequest())
+        return folder, run_jobs(jobs_of_all_kinds(folder), 2, StopRequest())
 
 
 def test_every_piece_that_can_is_done_and_the_others_are_named(ended):
@@ -61,25 +61,25 @@ def test_a_worker_has_one_thread_keeps_flags_leaves_ctrl_c_to_its_parent_and_sta
 
 
 def test_every_line_bears_the_name_of_its_piece_once(tmp_path, capfd):
-    piece = Piece("MPCL  seed 0  fold 1 of 2", "a", work.note, (tmp_path / "one",))
-    run_pieces([piece], 1, StopRequest())
+    job = Job("MPCL  seed 0  fold 1 of 2", "a", work.note, (tmp_path / "one",))
+    run_jobs([job], 1, StopRequest())
     printed = capfd.readouterr().out
-    assert printed.startswith(f"{piece.name}  first line\n{piece.name}  second line\n[1/1] {piece.name}  ")
-    print("fold 1 of 2  epoch 3", file=_Lines(piece.name, sys.__stdout__))
-    assert capfd.readouterr().out == f"{piece.name}  epoch 3\n"
+    assert printed.startswith(f"{job.name}  first line\n{job.name}  second line\n[1/1] {job.name}  ")
+    print("fold 1 of 2  epoch 3", file=_Lines(job.name, sys.__stdout__))
+    assert capfd.readouterr().out == f"{job.name}  epoch 3\n"
 
 
 def test_a_mistake_in_the_program_is_raised():
     with pytest.raises(KeyError, match="a mistake in the program"):
-        run_pieces([Piece("wrong", "a", work.forget, ())], 1, StopRequest())
+        run_jobs([Job("wrong", "a", work.forget, ())], 1, StopRequest())
 
 
 def test_nothing_to_do_starts_nothing():
-    assert run_pieces([], 2, StopRequest()) == []
+    assert run_jobs([], 2, StopRequest()) == []
 
 
 def test_a_worker_keeps_to_its_group_then_takes_one_that_nobody_is_at():
-    queue = _Queue([Piece(name, name[0], work.die, ()) for name in ("a1", "a2", "b1", "b2", "a3")])
+    queue = _Queue([Job(name, name[0], work.die, ()) for name in ("a1", "a2", "b1", "b2", "a3")])
     first, _ = queue.take("")
     second, _ = queue.take("")
     assert (first.name, second.name) == ("a1", "b1")
@@ -106,7 +106,7 @@ def test_pieces_that_were_found_finished_do_not_count_as_work_of_no_time():
 def test_a_table_tells_how_long_it_takes(capsys, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(workers.time, "monotonic", lambda: now[0])
-    queue = _Queue([Piece(name, name[0], work.die, ()) for name in ("b1", "m1", "m2")], 2)
+    queue = _Queue([Job(name, name[0], work.die, ()) for name in ("b1", "m1", "m2")], 2)
     quick, slow = queue.take("")[0], queue.take("")[0]
     now[0] = 100.0
     queue.end(quick, 1, 0.0)

@@ -29,7 +29,7 @@ ONE_SIDED = SPEC._replace(
 )
 MODEL = ModelConfig(width=8, tokens=2, fusion=FusionConfig(heads=2), memory=MemoryConfig(slots=2))
 # Tests take a few steps: weights that rise over two hundred would hide what the losses do.
-CONFIG = Config(model=MODEL, loss=LossConfig(full_after=0), train=TrainConfig(warmup=0.0))
+CONFIG = Config(model=MODEL, loss=LossConfig(aux_warmup_steps=0), train=TrainConfig(warmup=0.0))
 
 
 def changed(settings, **parts):

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 
-from mpcl_jax.evaluate.jobs.workers import Piece, run_pieces
+from mpcl_jax.evaluate.jobs.workers import Job, run_jobs
 from mpcl_jax.system.errors import Stopped, TrainingError
 from mpcl_jax.train.interrupt import listening
 
@@ -45,7 +45,7 @@ def train(folder: pathlib.Path, seconds: float, stop) -> None:
     (folder / "begun").write_text(str(os.getpid()))
     with stop.deferred():
         end = time.monotonic() + seconds
-        while time.monotonic() < end and not stop.asked:
+        while time.monotonic() < end and not stop.requested:
             time.sleep(0.01)
         (folder / "saved").write_text("")
 
@@ -58,7 +58,7 @@ if __name__ == "__main__":  # a table of two pieces, for signals and kills
     for folder in folders:
         folder.mkdir()
     try:
-        with listening() as asked:
-            run_pieces([Piece(f.name, f.name, work, (f, 600.0)) for f in folders], 2, asked)
+        with listening() as args:
+            run_jobs([Job(f.name, f.name, work, (f, 600.0)) for f in folders], 2, args)
     except Stopped:
         sys.exit(75)

@@ -82,8 +82,8 @@ class HeLo(nn.Module):
 
         embedding = self.param("emotions", nn.initializers.uniform(1.0), (self.emotions, WIDTH))
         correlation = cosines(embedding)
-        asked = jnp.broadcast_to(embedding, (len(x), *embedding.shape))
-        answer = Attention(1, name="emotion_attention")(asked, fused, correlation)
+        args = jnp.broadcast_to(embedding, (len(x), *embedding.shape))
+        answer = Attention(1, name="emotion_attention")(args, fused, correlation)
         hidden = rearrange(answer, "b c d -> b (c d)")
         for name in ("first", "second"):
             hidden = nn.relu(nn.Dense(WIDTH, name=name)(hidden))

@@ -73,11 +73,11 @@ def _each_modality(part: Part, x: np.ndarray, blocks, alpha: float) -> tuple[np.
     predicted[:] = part.labels.mean(0)
     usable = np.zeros((len(blocks), len(x)), bool)
     for number, block in enumerate(blocks):
-        seen, asked = presence_of(block, part.x), presence_of(block, x)
-        if seen.any() and asked.any():
+        seen, args = presence_of(block, part.x), presence_of(block, x)
+        if seen.any() and args.any():
             own = rows_of(part, seen)._replace(x=features_of(block, part.x[seen]))
-            predicted[number, asked] = ridge(own, features_of(block, x[asked]), alpha)
-            usable[number] = asked
+            predicted[number, args] = ridge(own, features_of(block, x[args]), alpha)
+            usable[number] = args
     return predicted, usable
 
 

@@ -73,18 +73,18 @@ def predict_duration_only(train: Part, of_train: Known, of_test: Known, *, trial
 
     chosen = choose(part, DURATION_CANDIDATES[:trials], fit_predict)
     known = np.isfinite(of_test.windows)
-    asked = _column((of_test.windows[known] - counts.mean()) / counts.std())
+    args = _column((of_test.windows[known] - counts.mean()) / counts.std())
     if known.any():
-        mean[known] = fit_predict(part, asked, chosen)
+        mean[known] = fit_predict(part, args, chosen)
     return mean
 
 
-def _mean_by(labels: np.ndarray, ids: np.ndarray, asked: np.ndarray) -> np.ndarray:
+def _mean_by(labels: np.ndarray, ids: np.ndarray, args: np.ndarray) -> np.ndarray:
     """The mean of `labels` [N, C] over rows whose `ids` [N] are those `asked` [M] for; of all rows for "" or none."""
-    means = np.repeat(labels.mean(0, keepdims=True), len(asked), axis=0)
-    for name in np.intersect1d(ids, asked):
+    means = np.repeat(labels.mean(0, keepdims=True), len(args), axis=0)
+    for name in np.intersect1d(ids, args):
         if name:
-            means[asked == name] = labels[ids == name].mean(0)
+            means[args == name] = labels[ids == name].mean(0)
     return as_distributions(means)
 
 

@@ -32,18 +32,18 @@ def main() -> None:
     parser.add_argument("run", help="folder of a finished run")
     parser.add_argument("--data", default="", help="where its recordings are now; default: config.data.path")
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     try:
-        run = user_path(asked.run)
+        run = user_path(args.run)
         settings = read_settings(run).data
-        if asked.data:
-            settings = dataclasses.replace(settings, path=str(user_path(asked.data, "--data")))
+        if args.data:
+            settings = dataclasses.replace(settings, path=str(user_path(args.data, "--data")))
         found = audit(run, pipeline.load(settings))
         write_text(run / "audit.json", to_json(found))
     except (ConfigError, DataFileError, StorageError) as mistake:
         print("error:", " ".join(str(mistake).split()), file=sys.stderr)
         sys.exit(DISK if isinstance(mistake, StorageError) else 2)
-    print(to_json(found).rstrip() if asked.json else to_text(found))
+    print(to_json(found).rstrip() if args.json else to_text(found))
     sys.exit(1 if found.colour == RED else 0)
 
 

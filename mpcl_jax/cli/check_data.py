@@ -11,10 +11,10 @@ import sys
 
 from mpcl_jax.config.data import DmerConfig, WesadConfig
 from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.data.issues import Examined, Issue
 from mpcl_jax.data.validate import dmer as check_dmer
 from mpcl_jax.data.validate import folder as check_folder
 from mpcl_jax.data.validate import wesad as check_wesad
-from mpcl_jax.data.validate.issues import Examined, Fault
 from mpcl_jax.system.output import any_output
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.types import DataFileError
@@ -36,7 +36,7 @@ def examine(path: str, kind: str) -> Examined:
 def to_text(examined: Examined) -> str:
     """What a person reads."""
     held = examined.summary
-    lines = [_line(fault) for fault in examined.faults]
+    lines = [_line(issue) for issue in examined.issues]
     sides = ", ".join(f"{m} ({group})" for m, group in held.modalities.items()) or "none"
     lines += [""] if lines else []
     lines += [
@@ -47,20 +47,20 @@ def to_text(examined: Examined) -> str:
     ]
     lines += [f"missing     {text}" for text in held.missing]
     lines += [f"note        {text}" for text in held.notes]
-    count = len(examined.faults)
+    count = len(examined.issues)
     lines.append(f"{count} fault{'s' * (count != 1)} found" if count else "nothing wrong found")
     return "\n".join(" ".join(line.splitlines()) for line in lines)
 
 
-def _line(fault: Fault) -> str:
-    place = f": {fault.place}" if fault.place else ""
-    return f"{fault.file}{place}: {fault.what} → {fault.fix}"
+def _line(issue: Issue) -> str:
+    place = f": {issue.place}" if issue.place else ""
+    return f"{issue.file}{place}: {issue.what} → {issue.fix}"
 
 
 def to_json(examined: Examined) -> str:
     """The same for programs."""
-    faults = [fault._asdict() for fault in examined.faults]
-    return json.dumps({"faults": faults, "summary": examined.summary._asdict()}, indent=1)
+    issues = [issue._asdict() for issue in examined.issues]
+    return json.dumps({"faults": issues, "summary": examined.summary._asdict()}, indent=1)
 
 
 @any_output()
@@ -70,14 +70,14 @@ def main() -> None:
     parser.add_argument("path", help="the folder of the data set, or one DMER features file")
     parser.add_argument("--kind", required=True, choices=("dmer", "wesad", "folder"))
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     try:
-        examined = examine(asked.path, asked.kind)
+        examined = examine(args.path, args.kind)
     except DataFileError as mistake:
         print("error:", " ".join(str(mistake).split()), file=sys.stderr)
         sys.exit(2)
-    print((to_json if asked.json else to_text)(examined))
-    sys.exit(1 if examined.faults else 0)
+    print((to_json if args.json else to_text)(examined))
+    sys.exit(1 if examined.issues else 0)
 
 
 if __name__ == "__main__":

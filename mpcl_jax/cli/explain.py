@@ -49,10 +49,10 @@ def main() -> None:
         "--sample", required=True, metavar="ID", help="id of a test window, as in predictions.csv"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     try:
-        run = read_run(asked.run)
-        found = explain(run, row_of(run, asked.sample))
+        run = read_run(args.run)
+        found = explain(run, row_of(run, args.sample))
     except (DataFileError, KeyError) as mistake:
         print(
             "error:",
@@ -60,7 +60,7 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    if not asked.json:
+    if not args.json:
         print(to_text(found))
         return
     plain = {

@@ -177,13 +177,13 @@ def parse_arguments() -> argparse.Namespace:
 @any_output()
 def main() -> None:
     """Prints the memory; a folder without one ends in one line and exit code 2."""
-    asked = parse_arguments()
+    args = parse_arguments()
     try:
-        memory = open_memory(asked.run, fold=asked.fold, step=asked.step)
-        if asked.against or asked.against_step is not None:
-            other = open_memory(asked.against or asked.run, fold=asked.fold, step=asked.against_step)
+        memory = open_memory(args.run, fold=args.fold, step=args.step)
+        if args.against or args.against_step is not None:
+            other = open_memory(args.against or args.run, fold=args.fold, step=args.against_step)
             matching = match_slots(memory, other)
-            if asked.json:
+            if args.json:
                 print(json.dumps(comparison_document(memory, other, matching), indent=1))
             else:
                 print(comparison_text(memory, other, matching))
@@ -192,10 +192,10 @@ def main() -> None:
         print("error:", " ".join(str(mistake).split()), file=sys.stderr)
         sys.exit(2)
     slots = describe_slots(memory)
-    if asked.json:
+    if args.json:
         print(json.dumps(to_document(memory, slots), indent=1))
     else:
-        print(to_csv(slots).rstrip() if asked.csv else to_text(memory, slots))
+        print(to_csv(slots).rstrip() if args.csv else to_text(memory, slots))
 
 
 if __name__ == "__main__":

@@ -27,15 +27,15 @@ def main() -> None:
     parser.add_argument(
         "--prototypes", choices=METHODS, default="pca", help="how a run's prototypes are placed in the plane"
     )
-    asked = parser.parse_args()
-    several = len(asked.run) > 1
+    args = parser.parse_args()
+    several = len(args.run) > 1
     try:
-        usual = "comparison.html" if several else user_path(asked.run[0]) / "report.html"
-        file = user_path(asked.output or usual, "--output" if asked.output else "")
-        if asked.output and not file.parent.is_dir():
+        usual = "comparison.html" if several else user_path(args.run[0]) / "report.html"
+        file = user_path(args.output or usual, "--output" if args.output else "")
+        if args.output and not file.parent.is_dir():
             raise ConfigError(f"--output {file}: there is no folder {file.parent}; make it first")
-        runs = [read_run(folder) for folder in asked.run]
-        write_page(file, comparison_page(runs) if several else run_page(runs[0], asked.prototypes))
+        runs = [read_run(folder) for folder in args.run]
+        write_page(file, comparison_page(runs) if several else run_page(runs[0], args.prototypes))
     except (ConfigError, DataFileError, StorageError) as mistake:
         print("error:", " ".join(str(mistake).split()), file=sys.stderr)
         sys.exit(DISK if isinstance(mistake, StorageError) else 2)

@@ -140,18 +140,18 @@ def main() -> None:
         "--data", default="", help="where its recordings are, for tables that are not simulated"
     )
     parser.add_argument("--resume", action="store_true", help="go on with what an earlier call finished")
-    asked = parser.parse_args()
-    workdir = pathlib.Path("runs/reproduce") / asked.name
+    args = parser.parse_args()
+    workdir = pathlib.Path("runs/reproduce") / args.name
     try:
-        file = ROOT / "experiments" / "results" / f"{asked.name}.csv"
+        file = ROOT / "experiments" / "results" / f"{args.name}.csv"
         if not file.exists():
             there = sorted(p.stem for p in file.parent.glob("*.csv") if p.with_suffix(".md").exists())
-            raise DataFileError(asked.name, f"is no shipped table; there are {', '.join(there) or 'none'}")
+            raise DataFileError(args.name, f"is no shipped table; there are {', '.join(there) or 'none'}")
         stored, comment = read_csv(file)
         command = command_of(file, comment)
-        if not asked.resume:
+        if not args.resume:
             shutil.rmtree(workdir, ignore_errors=True)
-        cells = compare(stored, make_again(command, asked.name, workdir, asked.data))
+        cells = compare(stored, make_again(command, args.name, workdir, args.data))
     except (DataFileError, KeyError, ValueError, OSError) as mistake:
         print("error:", " ".join(str(mistake).split()), file=sys.stderr)
         sys.exit(2)

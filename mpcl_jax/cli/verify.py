@@ -30,12 +30,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__ and __doc__.splitlines()[0])
     parser.add_argument("what", help="folder of a finished run, or a .csv of experiments/results")
     parser.add_argument("--runs", help="folder of a shipped table's runs; default: runs/table/<name>")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     try:
-        what = user_path(asked.what)
+        what = user_path(args.what)
         if what.suffix == ".csv" and not what.is_dir():
             usual = pathlib.Path("runs/table") / what.stem
-            found = check_shipped(what, user_path(asked.runs, "--runs") if asked.runs else usual)
+            found = check_shipped(what, user_path(args.runs, "--runs") if args.runs else usual)
         else:
             found = check_run(what)
     except DataFileError as mistake:

@@ -65,7 +65,7 @@ class MemoryConfig:
     # A slot used less than this share of what its emotion's slots get on average is re-seeded. 0 = never.
     reseed_below: float = setting(0.02, below_one())
     # A slot speaks as loud as the share of its emotion's evidence that it holds. Off: all alike, empty ones too.
-    weigh_slots: bool = setting(True, SWITCH)
+    mixture_weights: bool = setting(True, SWITCH)
     # Ask the banks for the query of an absent side. Off: an absent side says nothing.
     recall: bool = setting(True, SWITCH)
 
@@ -122,4 +122,4 @@ class LossConfig:
     cooccurrence: float = setting(1.0, between(0.0, 1000.0))
     # Batches over which the three weights above rise from 0 to what they are; 0 = whole from the first one. Where few
     # people make few batches, the terms cost what they bring where there are many (docs/method_study.md).
-    full_after: int = setting(200, between(0, 10**9))
+    aux_warmup_steps: int = setting(200, between(0, 10**9))

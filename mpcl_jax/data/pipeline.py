@@ -8,10 +8,10 @@ from mpcl_jax.config.data import DataConfig
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.dmer import load as dmer
 from mpcl_jax.data.folder import load as folder
+from mpcl_jax.data.issues import print_of
 from mpcl_jax.data.normalise import far_values, notes_on, standardise_per_subject
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.data.splits.manifest import row_ids
-from mpcl_jax.data.validate.issues import print_of
 from mpcl_jax.data.wesad import load as wesad
 from mpcl_jax.system.paths import shell_command
 from mpcl_jax.types import DataFileError, Recordings, check_recordings, take, with_modalities

@@ -20,8 +20,8 @@ from mpcl_jax.types import DataFileError, Recordings, knows_trials, take
 
 def wanted(settings: BenchmarkConfig) -> tuple[str, ...]:
     """The baselines of a run in their fixed order; the train mean always runs, and "all" names every one."""
-    asked = BASELINES if "all" in settings.baselines else (*settings.baselines, REFERENCE)
-    return tuple(name for name in BASELINES if name in asked)
+    args = BASELINES if "all" in settings.baselines else (*settings.baselines, REFERENCE)
+    return tuple(name for name in BASELINES if name in args)
 
 
 def predict_fold(

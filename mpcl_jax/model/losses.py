@@ -26,11 +26,11 @@ def active_weights(weights: LossConfig, model: ModelConfig, groups: int) -> Loss
 
 
 def auxiliary_share(weights: LossConfig, step):
-    """`ρ = min(1, (step + 1) / full_after)`: how much of the three auxiliary weights counts; `step` from 0 on.
+    """`ρ = min(1, (step + 1) / aux_warmup_steps)`: how much of the three auxiliary weights counts; `step` from 0 on.
 
     Returns a scalar in (0, 1]; the number 1 itself where the weights are whole from the first batch.
     """
-    return jnp.minimum(1.0, (step + 1) / weights.full_after) if weights.full_after else 1.0
+    return jnp.minimum(1.0, (step + 1) / weights.aux_warmup_steps) if weights.aux_warmup_steps else 1.0
 
 
 def kl_divergence(labels, log_probs):

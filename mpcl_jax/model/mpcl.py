@@ -64,7 +64,9 @@ class MPCL(nn.Module):
         memory, query, similarity, weighed = None, fused.query, None, None
         if settings.memory.enabled:
             memory = self._memory()
-            log_share = log_shares(memory.mass if settings.memory.weigh_slots else jnp.ones_like(memory.mass))
+            log_share = log_shares(
+                memory.mass if settings.memory.mixture_weights else jnp.ones_like(memory.mass)
+            )
             temperature = settings.memory.temperature
             if settings.memory.recall and len(self.sides) == 2:
                 query = recall_absent(query, fused.present, memory.bank, log_share, temperature)

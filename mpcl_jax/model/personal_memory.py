@@ -12,14 +12,14 @@ from scipy.special import log_softmax, softmax
 
 from mpcl_jax.metrics import SMALLEST_SHARE
 
-TRUST = 1.0  # κ, trials that what was learned from everybody counts as much as
+KAPPA = 1.0  # κ, trials that what was learned from everybody counts as much as
 
 
 class PersonalMemory(NamedTuple):
     """n labelled trials of one person."""
 
     query: np.ndarray  # [n, G·D] unit rows
-    surprise: np.ndarray  # [n, C] log y − log p, mean over its windows; rows sum to 0
+    residual: np.ndarray  # [n, C] log y − log p, mean over its windows; rows sum to 0
 
 
 def write_trials(trial, query, log_probs, labels) -> PersonalMemory:
@@ -28,17 +28,17 @@ def write_trials(trial, query, log_probs, labels) -> PersonalMemory:
     `trial` [B] ids · `query` [B, G, D] unit rows, zeros where a side is absent · `log_probs` [B, C] as predicted ·
     `labels` [B, C] as reported, rows sum to 1.
     """
-    surprise = np.log(np.maximum(labels, SMALLEST_SHARE)) - log_probs
-    surprise = surprise - surprise.mean(axis=1, keepdims=True)
+    residual = np.log(np.maximum(labels, SMALLEST_SHARE)) - log_probs
+    residual = residual - residual.mean(axis=1, keepdims=True)
     trial, flat = np.asarray(trial), np.asarray(query).reshape(len(query), -1)
     windows = [trial == one for one in dict.fromkeys(trial.tolist())]
     return PersonalMemory(
         query=_unit(np.stack([flat[here].mean(axis=0) for here in windows])),
-        surprise=np.stack([surprise[here].mean(axis=0) for here in windows]),
+        residual=np.stack([residual[here].mean(axis=0) for here in windows]),
     )
 
 
-def adapt(log_probs, query, memory: PersonalMemory, beta: float, trust: float = TRUST) -> np.ndarray:
+def adapt(log_probs, query, memory: PersonalMemory, beta: float, kappa: float = KAPPA) -> np.ndarray:
     """`log_softmax( log p + n/(n + κ) · Σ_i softmax_i(β q·q_i) surprise_i )`, [B, C].
 
     `log_probs` [B, C] and `query` [B, G, D] of other windows of the person · `beta` >= 0, inverse temperature; 0 is
@@ -47,7 +47,7 @@ def adapt(log_probs, query, memory: PersonalMemory, beta: float, trust: float = 
     written = len(memory.query)
     state = _unit(np.asarray(query).reshape(len(query), -1))
     association = softmax(beta * state @ memory.query.T, axis=1)
-    return log_softmax(log_probs + written / (written + trust) * association @ memory.surprise, axis=1)
+    return log_softmax(log_probs + written / (written + kappa) * association @ memory.residual, axis=1)
 
 
 def _unit(rows):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mpcl_jax.system import checksums as sums
+from mpcl_jax.system import checksums
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.arrays import read_arrays
 from mpcl_jax.train.fold_inspection import load_inspection
@@ -67,7 +67,9 @@ def find_checkpoint(
     else:
         places = [folder / "folds" / f"{fold:02d}" / "checkpoints"]
     for place in places:
-        steps = [step for step in sums.steps_in(place)[::-1] if (place / str(step) / "prototypes").is_dir()]
+        steps = [
+            step for step in checksums.steps_in(place)[::-1] if (place / str(step) / "prototypes").is_dir()
+        ]
         if step in steps or (step is None and steps):
             return place / str(steps[-1] if step is None else step)
         if steps:
@@ -79,9 +81,9 @@ def find_checkpoint(
 
 def _require_whole(checkpoint: pathlib.Path) -> None:
     """Array files carry no sums of their own: a flipped bit would be read without a word."""
-    epoch = sums.epoch_of(checkpoint)
-    if epoch is not None and (checkpoint / sums.NAME).exists():
-        damage = sums.damage_in(checkpoint, sums.of_epoch(epoch))
+    epoch = checksums.epoch_of(checkpoint)
+    if epoch is not None and (checkpoint / checksums.NAME).exists():
+        damage = checksums.damage_in(checkpoint, checksums.of_epoch(epoch))
         if damage:
             raise DataFileError(damage.file, f"{damage.reason}; inspect another checkpoint")
 
@@ -122,9 +124,9 @@ def _data_files_above(checkpoint: pathlib.Path) -> list[dict]:
 def _near_windows(checkpoint: pathlib.Path, count: int, slots: int) -> dict[str, np.ndarray]:
     """The nearest training windows, which belong to the newest checkpoint of a fold and to no other."""
     fold = checkpoint.absolute().parents[1]
-    steps = sums.steps_in(checkpoint.absolute().parent)
+    steps = checksums.steps_in(checkpoint.absolute().parent)
     found = load_inspection(fold / "inspection.npz")
-    newest = steps and sums.epoch_of(checkpoint.absolute()) == steps[0]
+    newest = steps and checksums.epoch_of(checkpoint.absolute()) == steps[0]
     if found is None or not newest or found.near_id.shape[:2] != (count, slots):
         nothing = np.zeros((count, slots, 0))
         return {"near_id": nothing.astype(str), "near_subject": nothing.astype(str), "near_cosine": nothing}

@@ -39,7 +39,7 @@ class Damage(NamedTuple):
     reason: str
 
 
-def write_sums(folder: pathlib.Path, about: str) -> None:
+def write_checksums(folder: pathlib.Path, about: str) -> None:
     """Lists every file below `folder`, and brings all of them to the disk. `about`: what this folder is."""
     body = _body(about, {name: _digest(folder / name, sync=True) for name in _names(folder)})
     with (folder / NAME).open("w", encoding="utf-8") as file:

@@ -30,7 +30,7 @@ import orbax.checkpoint as ocp
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.normalise import Normalisation
 from mpcl_jax.model.prototypes import Prototypes
-from mpcl_jax.system import checksums as sums
+from mpcl_jax.system import checksums
 from mpcl_jax.system.checksums import epoch_of, steps_in
 from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.system.paths import plain_path
@@ -106,7 +106,7 @@ def save(saved: Checkpoints, epoch: int, training: Training, norm: Normalisation
 
 def _finish(folder: pathlib.Path, epoch: int) -> None:
     """Lists the sums of a checkpoint, gives it its number, and removes those that are too many."""
-    sums.write_sums(folder / UNFINISHED / str(epoch), sums.of_epoch(epoch))
+    checksums.write_checksums(folder / UNFINISHED / str(epoch), checksums.of_epoch(epoch))
     os.rename(folder / UNFINISHED / str(epoch), folder / str(epoch))
     for old in steps_in(folder)[KEPT:]:
         _remove(folder, old)
@@ -191,11 +191,11 @@ def _choose(saved: Checkpoints, until: int | None) -> int | None:
     return whole
 
 
-def _newest_whole(folder: pathlib.Path) -> tuple[int | None, list[tuple[int, sums.Damage]]]:
+def _newest_whole(folder: pathlib.Path) -> tuple[int | None, list[tuple[int, checksums.Damage]]]:
     """The newest checkpoint without damage, if any, and the newer ones with what is wrong with them."""
     damaged = []
     for epoch in steps_in(folder):
-        damage = sums.damage_in(folder / str(epoch), sums.of_epoch(epoch))
+        damage = checksums.damage_in(folder / str(epoch), checksums.of_epoch(epoch))
         if damage is None:
             return epoch, damaged
         if (folder / str(epoch)).exists():  # a run at work may have removed it since it was listed
@@ -236,7 +236,7 @@ def latest_checkpoint(folder: pathlib.Path) -> pathlib.Path:
     """
     folder = pathlib.Path(folder)
     if (epoch := epoch_of(folder)) is not None and (folder / "prototypes").is_dir():
-        if damage := sums.damage_in(folder, sums.of_epoch(epoch)):
+        if damage := checksums.damage_in(folder, checksums.of_epoch(epoch)):
             raise DataFileError(damage.file, f"{damage.reason}; choose another checkpoint")
         return folder
     for checkpoints in [folder / "checkpoints", *sorted(folder.glob("folds/*/checkpoints"))]:

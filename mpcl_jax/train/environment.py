@@ -63,7 +63,7 @@ def code_version() -> str:
     if not (here / ".git").exists():
         return f"mpcl_jax {__version__}"
     try:
-        asked = subprocess.run(
+        args = subprocess.run(
             ["git", "-C", str(here), "describe", "--always", "--dirty"],
             # Git sets GIT_DIR for its hooks; a run started there is not of that repository.
             env={name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
@@ -72,6 +72,6 @@ def code_version() -> str:
             errors="replace",
             check=False,
         )
-        return asked.stdout.strip() or f"mpcl_jax {__version__}"
+        return args.stdout.strip() or f"mpcl_jax {__version__}"
     except OSError:  # Git is not installed
         return f"mpcl_jax {__version__}"

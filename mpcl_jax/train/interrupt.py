@@ -19,7 +19,7 @@ class StopRequest:
 
     def __init__(self):
         """Nobody has."""
-        self.asked = False
+        self.requested = False
         self._deferred = False
 
     @contextlib.contextmanager
@@ -30,7 +30,7 @@ class StopRequest:
             yield
         finally:
             self._deferred = False
-        if self.asked:
+        if self.requested:
             raise Stopped
 
     def take_signals(self) -> dict:
@@ -39,7 +39,7 @@ class StopRequest:
 
     def ask(self, *_) -> None:
         """Asks the run to stop (the handler of both signals)."""
-        first, self.asked = not self.asked, True
+        first, self.requested = not self.requested, True
         if not self._deferred:
             raise Stopped
         if first:
@@ -66,9 +66,9 @@ def listening():
 
 def _leave_on_the_second(heard: int) -> None:
     """Ends the process on a Ctrl-C that is not the first request; returns when the pipe is closed."""
-    asked = False
+    requested = False
     while number := os.read(heard, 1):
-        if asked and number[0] == signal.SIGINT:
+        if requested and number[0] == signal.SIGINT:
             os._exit(AT_ONCE)
-        asked = asked or number[0] in (signal.SIGINT, signal.SIGTERM)
+        requested = requested or number[0] in (signal.SIGINT, signal.SIGTERM)
     os.close(heard)

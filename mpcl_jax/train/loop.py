@@ -137,7 +137,7 @@ def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays) -> Trai
                 reports = report_of_each(report, [len(member.fold.validation) > 0 for member in members])
                 if any(of_fold["skipped"] for of_fold in reports):
                     _tell_skips(run, members, epoch, training)
-                stopping = processes.anyone(run.stop.asked)
+                stopping = processes.anyone(run.stop.requested)
                 ticker.update(epoch, mean_report(reports))
                 for member, of_fold in zip(members, reports, strict=True):
                     _write_report(run, member, epoch, of_fold)
@@ -145,7 +145,7 @@ def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays) -> Trai
                 if epoch % settings.checkpoint_every == 0 or epoch == settings.epochs or stopping:
                     _save(run, members, saved, epoch, training)
                 if stopping:
-                    run.stop.asked = True
+                    run.stop.requested = True
                     break
         finally:
             ticker.close()

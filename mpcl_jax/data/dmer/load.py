@@ -54,8 +54,8 @@ def load(root: str, settings: DmerConfig, cache: str = "") -> Recordings:
     """
     found = find_subjects(Path(root), settings.subjects)
     layout = found[0].layout
-    store = disk.folder_for("dmer", cache)
-    parts = [part for one in found if (part := _kept(one, settings, store))]
+    cache_dir = disk.folder_for("dmer", cache)
+    parts = [part for one in found if (part := _kept(one, settings, cache_dir))]
     _require_rows(root, found, parts, settings)
     signals, present = _joined_signals(parts)
     recordings = Recordings(
@@ -88,13 +88,13 @@ def _require_rows(root: str, found: list[Found], parts: list[Part], settings: Dm
         raise DataFileError(root, f"{text}; choose others with config.data.dmer.subjects")
 
 
-def _kept(found: Found, settings: DmerConfig, store: Path | None) -> Part | None:
+def _kept(found: Found, settings: DmerConfig, cache_dir: Path | None) -> Part | None:
     """All windows of one subject from the cache or its files; None where no clip holds a window."""
     options = {name: value for name, value in dataclasses.asdict(settings).items() if name != "subjects"}
     key = hashlib.sha256(f"{found.path.resolve()} {found.layout} {sorted(options.items())}".encode())
     compute = partial(run_guarded, read_subject, found.path, found.subject, str(found.layout), options)
     arrays = disk.through(
-        store, key.hexdigest()[:20], source_files(found), options | {"version": VERSION}, compute
+        cache_dir, key.hexdigest()[:20], source_files(found), options | {"version": VERSION}, compute
     )
     return _part_of(found, arrays) if arrays else None
 

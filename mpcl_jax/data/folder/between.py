@@ -12,21 +12,21 @@ import numpy as np
 
 from mpcl_jax.data.folder.files import Files, alike, names_of, sessions_of
 from mpcl_jax.data.folder.meta import Meta
-from mpcl_jax.data.validate.issues import Fault
+from mpcl_jax.data.issues import Issue
 from mpcl_jax.types import DataFileError
 
 SAME = 1e-4  # relative; what is computed twice from one stimulus differs by rounding
 
 
-def between_faults(subjects: Sequence[Any], of_stimulus: tuple[str, ...]) -> list[Fault]:
+def between_issues(subjects: Sequence[Any], of_stimulus: tuple[str, ...]) -> list[Issue]:
     """Every issue of the checked files (`folder.Subject`) that one file alone does not show."""
-    faults = _spelling_faults("subject", [(s.file, [s.subject]) for s in subjects])
-    faults += _spelling_faults("stimulus", [(s.file, s.stimulus.tolist()) for s in subjects])
+    issues = _spelling_issues("subject", [(s.file, [s.subject]) for s in subjects])
+    issues += _spelling_issues("stimulus", [(s.file, s.stimulus.tolist()) for s in subjects])
     for s in subjects:
-        faults += _spelling_faults("trial", [(s.file, s.trial.tolist())])
+        issues += _spelling_issues("trial", [(s.file, s.trial.tolist())])
     for m in of_stimulus:
-        faults += _stimulus_faults(m, [s for s in subjects if m in s.signals])
-    return faults
+        issues += _stimulus_issues(m, [s for s in subjects if m in s.signals])
+    return issues
 
 
 def session_hint(stems: Iterable[str]) -> str:
@@ -41,25 +41,25 @@ def session_hint(stems: Iterable[str]) -> str:
     )
 
 
-def _spelling_faults(key: str, names: list[tuple[Path, list[str]]]) -> list[Fault]:
+def _spelling_issues(key: str, names: list[tuple[Path, list[str]]]) -> list[Issue]:
     file_of = {name: file for file, held in reversed(names) for name in held}
-    faults = []
+    issues = []
     for first, second in alike(name for _, held in names for name in held):
         here = "" if file_of[first] == file_of[second] else f" of {file_of[first].name}"
         what = f"{second!r} and {first!r}{here} differ in capital letters or blanks only"
-        faults.append(Fault(str(file_of[second]), key, what, f"write one name if they are the same {key}"))
-    return faults
+        issues.append(Issue(str(file_of[second]), key, what, f"write one name if they are the same {key}"))
+    return issues
 
 
-def _stimulus_faults(m: str, subjects: list[Any]) -> list[Fault]:
+def _stimulus_issues(m: str, subjects: list[Any]) -> list[Issue]:
     """Issues of a modality that meta.json says to be of the stimulus: its rows must not depend on the subject."""
-    faults, first = [], {}
+    issues, first = [], {}
     for s in subjects:
         rows = np.flatnonzero(s.present[m])
         unnamed = rows[s.stimulus[rows] == ""]
         if len(unnamed):
             what = f"describes the stimulus (meta.json), but {len(unnamed)} windows name no stimulus"
-            faults.append(Fault(str(s.file), m, what, "give `stimulus` in this file"))
+            issues.append(Issue(str(s.file), m, what, "give `stimulus` in this file"))
             continue
         for row, place in zip(rows.tolist(), _places(s, rows), strict=True):
             other = first.setdefault(place, (s.signals[m][row], s.file, row))
@@ -69,9 +69,9 @@ def _stimulus_faults(m: str, subjects: list[Any]) -> list[Fault]:
                     f"{place[1]}, but meta.json says that it describes the stimulus"
                 )
                 fix = f"correct it, give `start`, or remove 'of' from modalities.{m} of meta.json"
-                faults.append(Fault(str(s.file), f"{m}, row {row}", what, fix))
+                issues.append(Issue(str(s.file), f"{m}, row {row}", what, fix))
                 break
-    return faults
+    return issues
 
 
 def _places(subject: Any, rows: np.ndarray) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mpcl_jax.config.data import PROTOCOLS
-from mpcl_jax.data.folder.between import between_faults, notes_of, shapes_of
+from mpcl_jax.data.folder.between import between_issues, notes_of, shapes_of
 from mpcl_jax.data.folder.files import list_files, name_for_read, names_of
 from mpcl_jax.data.folder.meta import PRESENT, ROW_KEYS, Meta, read_meta, suggestion
 from mpcl_jax.data.folder.numbers import refuse_rounded
@@ -83,7 +83,7 @@ def load(path: str) -> Recordings:
         raise DataFileError(path, f"holds no .npz file; {lost or 'write one per subject with numpy.savez'}")
     subjects = [read_subject(file, meta) for file in files.read]
     joined = joined_of(subjects, meta, shapes_of(subjects, meta, folder), folder)
-    for issue in between_faults(subjects, meta.of_stimulus):
+    for issue in between_issues(subjects, meta.of_stimulus):
         raise DataFileError(issue.file, f"{issue.place}: {issue.what}; {issue.fix}")
     return check_recordings(joined._replace(notes=notes_of(subjects, files, folder)), path)
 

@@ -51,7 +51,7 @@ def read_meta(file: Path) -> Meta:
     )
 
 
-def find_faults(file: Path) -> list[DataFileError]:
+def find_issues(file: Path) -> list[DataFileError]:
     """Everything for which `read_meta` would refuse the file: each entry is judged by itself."""
     found: list[DataFileError] = []
 

@@ -8,14 +8,14 @@ import numpy as np
 from mpcl_jax.config.data import WesadConfig
 from mpcl_jax.data.io.pickle_reader import parse_pickle
 from mpcl_jax.data.io.safe_read import read_text, run_guarded
-from mpcl_jax.data.validate.issues import (
+from mpcl_jax.data.issues import (
     Examined,
-    Fault,
+    Issue,
     Summary,
     attempt,
-    channel_faults,
+    channel_issues,
     print_of,
-    twin_faults,
+    twin_issues,
 )
 from mpcl_jax.data.wesad import label as wesad_label
 from mpcl_jax.data.wesad import load as wesad
@@ -38,29 +38,29 @@ AGAIN = "unpack the official archive again"
 
 def examine(root: str, settings: WesadConfig) -> Examined:
     """Every fault below `root`, and what it holds. Reads each pickle once, in a guarded child."""
-    faults: list[Fault] = []
-    folders = attempt(faults, wesad.find_people, Path(root), settings.subjects) or []
+    issues: list[Issue] = []
+    folders = attempt(issues, wesad.find_people, Path(root), settings.subjects) or []
     recordings, reports, windows, chest = {}, {}, 0, 0
     for folder in folders:
         pickle, quest = folder / f"{folder.name}.pkl", folder / f"{folder.name}_quest.csv"
         for path in (pickle, quest):
             if not path.is_file():
-                faults.append(Fault(str(path), "", "is missing", AGAIN))
-        order = _check_quest(faults, quest, folder.name, reports) if quest.is_file() else None
+                issues.append(Issue(str(path), "", "is missing", AGAIN))
+        order = _check_quest(issues, quest, folder.name, reports) if quest.is_file() else None
         if pickle.is_file() and (
-            answer := attempt(faults, run_guarded, read_pickle_faults, pickle, folder.name)
+            answer := attempt(issues, run_guarded, read_pickle_issues, pickle, folder.name)
         ):
             found, digest, codes, seconds, has_chest = answer
-            faults += [Fault(*fault) for fault in found]
+            issues += [Issue(*issue) for issue in found]
             recordings[str(pickle)], chest = digest, chest + has_chest
             windows += sum(_windows(length, settings) for length in seconds)
-            faults += _length_faults(pickle, seconds, settings)
+            issues += _length_issues(pickle, seconds, settings)
             wanted = [wesad_label.CODES[name] for name in order or ()]
             if order and codes and list(codes) != wanted:
                 what = f"its conditions have the codes {list(codes)}, {quest.name} lists {wanted}"
-                faults.append(Fault(str(pickle), "label", what, "bring the files of one person together"))
-    faults += twin_faults(recordings, "holds the same signals", "keep one of them: one person may not be two")
-    faults += twin_faults(reports, "holds the same answers", "find the person's own questionnaire")
+                issues.append(Issue(str(pickle), "label", what, "bring the files of one person together"))
+    issues += twin_issues(recordings, "holds the same signals", "keep one of them: one person may not be two")
+    issues += twin_issues(reports, "holds the same answers", "find the person's own questionnaire")
     people = [folder.name for folder in folders]
     missing = [name for name in RELEASE if name not in people and not settings.subjects]
     notes = [f"people of the release: {', '.join(missing)}"] if missing else []
@@ -68,29 +68,29 @@ def examine(root: str, settings: WesadConfig) -> Examined:
     sensors = [s for s in wesad.SENSORS if chest or s.place == "wrist"]
     modalities = {s.modality: s.group for s in sensors} if recordings else {}
     emotions = wesad_quest.LABEL_SETS[settings.labels]
-    return Examined(tuple(faults), Summary(len(people), windows, modalities, emotions, tuple(notes)))
+    return Examined(tuple(issues), Summary(len(people), windows, modalities, emotions, tuple(notes)))
 
 
 def _windows(seconds: float, settings: WesadConfig) -> int:
     return max(0, int((seconds - settings.window_seconds) / settings.step_seconds) + 1)
 
 
-def _length_faults(file: Path, seconds: tuple[float, ...], settings: WesadConfig) -> list[Fault]:
-    faults = []
+def _length_issues(file: Path, seconds: tuple[float, ...], settings: WesadConfig) -> list[Issue]:
+    issues = []
     for number, length in enumerate(seconds, 1):
         if length < settings.window_seconds:
             what = f"condition {number} lasts {length:g} s, less than one window of {settings.window_seconds:g} s"
-            faults.append(Fault(str(file), "label", what, "set config.data.wesad.window_seconds lower"))
-    return faults
+            issues.append(Issue(str(file), "label", what, "set config.data.wesad.window_seconds lower"))
+    return issues
 
 
-def _check_quest(faults: list[Fault], file: Path, subject: str, reports: dict) -> tuple[str, ...] | None:
+def _check_quest(issues: list[Issue], file: Path, subject: str, reports: dict) -> tuple[str, ...] | None:
     """Adds the faults of a questionnaire; returns its conditions in time order."""
-    text = attempt(faults, read_text, file, 2**16)
+    text = attempt(issues, read_text, file, 2**16)
     if text is None:
         return None
-    errors = wesad_quest.find_faults(text, str(file), subject)
-    faults += [Fault(str(file), "", error.reason, AGAIN) for error in errors]
+    errors = wesad_quest.find_issues(text, str(file), subject)
+    issues += [Issue(str(file), "", error.reason, AGAIN) for error in errors]
     if errors:
         return None
     answers = wesad_quest.parse_questionnaire(text, str(file))
@@ -98,64 +98,64 @@ def _check_quest(faults: list[Fault], file: Path, subject: str, reports: dict) -
     return answers.conditions
 
 
-def read_pickle_faults(path: Path, subject: str) -> tuple:
+def read_pickle_issues(path: Path, subject: str) -> tuple:
     """For `run_guarded`: (faults, print of the signals, codes and seconds of the conditions, has a chest)."""
     data = parse_pickle(path)
     file = str(path)
     if not isinstance(data, dict):
         raise DataFileError(file, f"holds {type(data).__name__}; wanted signal, label and subject")
-    faults = [
-        Fault(file, key, "is missing", AGAIN) for key in ("signal", "label", "subject") if key not in data
+    issues = [
+        Issue(file, key, "is missing", AGAIN) for key in ("signal", "label", "subject") if key not in data
     ]
     if "subject" in data and data["subject"] != subject:
         what = f"belongs to {str(data['subject'])[:40]!r}, the folder to {subject!r}"
-        faults.append(Fault(file, "subject", what, "move the file into the folder of its person"))
+        issues.append(Issue(file, "subject", what, "move the file into the folder of its person"))
     label = data.get("label")
     total = voted = wesad_label.voted_seconds(data.get("signal"), wesad.RATES)
     codes, seconds = (), ()
     if "label" in data:
-        found = attempt(faults, wesad_label.check_label, label, file, voted)
+        found = attempt(issues, wesad_label.check_label, label, file, voted)
         if found is not None:
             total = voted or len(label) // wesad_label.LABEL_RATE
-            runs = attempt(faults, wesad_label.label_runs, label, file) or []
+            runs = attempt(issues, wesad_label.label_runs, label, file) or []
             codes = tuple(code for code, _, _ in runs)
             seconds = tuple((last - first) / wesad_label.GRID for _, first, last in runs)
     places = data.get("signal")
     prints, has_chest = [], False
     if "signal" in data and not isinstance(places, dict):
-        faults.append(Fault(file, "signal", f"is {type(places).__name__}, no dict", AGAIN))
+        issues.append(Issue(file, "signal", f"is {type(places).__name__}, no dict", AGAIN))
     elif "signal" in data:
         has_chest = bool(places.get("chest"))
         for sensor in wesad.SENSORS:
             if sensor.place == "wrist" or has_chest:
-                faults += _sensor_faults(places.get(sensor.place), sensor, total, file, prints)
-    return [tuple(f) for f in faults], print_of(prints) if prints else "", codes, seconds, has_chest
+                issues += _sensor_issues(places.get(sensor.place), sensor, total, file, prints)
+    return [tuple(f) for f in issues], print_of(prints) if prints else "", codes, seconds, has_chest
 
 
-def _sensor_faults(
+def _sensor_issues(
     signals: Any, sensor: wesad.Sensor, total: float | None, file: str, prints: list
-) -> list[Fault]:
+) -> list[Issue]:
     """Faults of one signal; its numbers are added to `prints`."""
     place = f"signal[{sensor.place!r}][{sensor.key!r}]"
     x = signals.get(sensor.key) if isinstance(signals, dict) else None
     if not isinstance(x, np.ndarray) or x.dtype.kind not in "fiu":
         what = "is missing" if x is None else f"is {type(x).__name__}, no numbers"
-        return [Fault(file, place, what, AGAIN)]
+        return [Issue(file, place, what, AGAIN)]
     if x.ndim != 2 or x.shape[1] != sensor.axes:
-        return [Fault(file, place, f"has shape {x.shape}, wanted [samples, {sensor.axes}]", AGAIN)]
+        return [Issue(file, place, f"has shape {x.shape}, wanted [samples, {sensor.axes}]", AGAIN)]
     prints.append(x)
-    faults = []
+    issues = []
     if total and len(x) != sensor.rate * total:
         what = f"has {len(x)} samples for {total:g} s = {len(x) / total:g} Hz, wanted {sensor.rate} Hz"
-        faults.append(Fault(file, place, what, f"resample it to {sensor.rate} Hz, or {AGAIN}"))
+        issues.append(Issue(file, place, what, f"resample it to {sensor.rate} Hz, or {AGAIN}"))
     longest = np.inf if sensor.key == "ACC" else STILL
-    faults += channel_faults(file, place, x, sensor.rate, longest)
+    issues += channel_issues(file, place, x, sensor.rate, longest)
     usual = USUAL.get((sensor.place, sensor.key))
     finite = x[np.isfinite(x).all(1)]
-    if usual and len(finite) and not any(f.place.startswith(place) for f in faults):
+    if usual and len(finite) and not any(f.place.startswith(place) for f in issues):
         low, high, unit = usual
         middle = float(np.median(np.linalg.norm(finite, axis=1) if sensor.axes > 1 else finite))
         if not low <= middle <= high:
             what = f"has the median {middle:.4g}, a worn sensor {low:g} to {high:g} {unit}"
-            faults.append(Fault(file, place, what, f"convert it to {unit}; if it was not worn, give NaN"))
-    return faults
+            issues.append(Issue(file, place, what, f"convert it to {unit}; if it was not worn, give NaN"))
+    return issues

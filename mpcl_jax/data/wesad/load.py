@@ -85,10 +85,10 @@ def load(root: str, settings: WesadConfig, cache: str = "") -> Recordings:
     """
     _check_windows(settings)
     folders = find_people(Path(root), settings.subjects)
-    store = disk.folder_for("wesad", cache)
+    cache_dir = disk.folder_for("wesad", cache)
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
-        people = list(pool.map(partial(_person, settings=settings, store=store), folders))
+        people = list(pool.map(partial(_person, settings=settings, cache_dir=cache_dir), folders))
     finally:
         pool.shutdown(cancel_futures=True)
     return check_recordings(_without_empty(_joined(people, settings)), root)
@@ -121,7 +121,7 @@ def find_people(root: Path, wanted: tuple[str, ...]) -> list[Path]:
     return [path for path in found if not wanted or path.name in wanted]
 
 
-def _person(folder: Path, settings: WesadConfig, store: Path | None) -> Person:
+def _person(folder: Path, settings: WesadConfig, cache_dir: Path | None) -> Person:
     """One participant: the answers from the text file, the features from the cache or the pickle."""
     subject = folder.name
     quest, pickle = folder / f"{subject}_quest.csv", folder / f"{subject}.pkl"
@@ -138,7 +138,7 @@ def _person(folder: Path, settings: WesadConfig, store: Path | None) -> Person:
     }
     key = sha256(f"{pickle.resolve()} {sorted(chosen.items())}".encode()).hexdigest()[:12]
     compute = partial(safe_read.run_guarded, convert, str(pickle), subject, *chosen.values())
-    arrays = disk.through(store, f"{subject}-{key}", (pickle,), chosen | {"version": VERSION}, compute)
+    arrays = disk.through(cache_dir, f"{subject}-{key}", (pickle,), chosen | {"version": VERSION}, compute)
     wanted = [CODES[name] for name in answers.conditions]
     if list(arrays["codes"]) != wanted:
         raise DataFileError(

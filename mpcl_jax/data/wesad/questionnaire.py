@@ -66,7 +66,7 @@ def _rows(text: str) -> dict[str, list[list[str]]]:
     return rows
 
 
-def find_faults(text: str, file: str, subject: str) -> list[DataFileError]:
+def find_issues(text: str, file: str, subject: str) -> list[DataFileError]:
     """Everything for which `parse_questionnaire` would refuse the file of `subject`, and not only the first."""
     found: list[DataFileError] = []
     rows = _rows(text)

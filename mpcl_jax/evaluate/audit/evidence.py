@@ -15,7 +15,7 @@ from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.data.normalise import Normalisation
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.runs.read_run import read_csv, read_json, read_lines
-from mpcl_jax.system import checksums as sums
+from mpcl_jax.system import checksums
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.arrays import array_names, read_arrays
 from mpcl_jax.types import DataFileError, Recordings
@@ -156,11 +156,11 @@ def _predictions(file: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def _checkpoint(folder: pathlib.Path) -> Checkpoint | None:
-    steps = sums.steps_in(folder)[::-1]
+    steps = checksums.steps_in(folder)[::-1]
     if not steps:
         return None
     place = folder / str(steps[-1])
-    if damage := sums.damage_in(place, sums.of_epoch(steps[-1])):
+    if damage := checksums.damage_in(place, checksums.of_epoch(steps[-1])):
         raise DataFileError(damage.file, f"{damage.reason}; start the run's command again, then audit it")
     origin, config = (read_json(place / part / "metadata") for part in ("origin", "config"))
     names = array_names(place / "normalisation")

@@ -228,12 +228,12 @@ def _some(rows: np.ndarray, most: int, rng) -> np.ndarray:
     return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
 
 
-def _nearest(x, trial, asked, among, *, other_trial: bool) -> tuple[np.ndarray, np.ndarray]:
+def _nearest(x, trial, args, among, *, other_trial: bool) -> tuple[np.ndarray, np.ndarray]:
     """The row of `among` nearest to each of `asked` (not itself, if asked of another trial) and its distance."""
-    nearest, distance = np.empty(len(asked), int), np.empty(len(asked))
+    nearest, distance = np.empty(len(args), int), np.empty(len(args))
     own = (x[among] ** 2).sum(1)
-    for first in range(0, len(asked), 256):
-        rows = asked[first : first + 256]
+    for first in range(0, len(args), 256):
+        rows = args[first : first + 256]
         squared = (x[rows] ** 2).sum(1)[:, None] + own - 2 * x[rows] @ x[among].T
         if other_trial:
             squared[trial[rows][:, None] == trial[among]] = np.inf

@@ -65,10 +65,10 @@ def check_manifest(evidence: Evidence) -> list[Finding]:
     if evidence.unknown:
         says = f"{len(evidence.unknown)} windows are known to the manifest or to the recordings alone"
         found.append(red("manifest", says, evidence.unknown))
-    asked = evidence.config.protocol
-    if not asked.manifest and asked.kind != manifest["protocol"].partition("(")[0]:
+    args = evidence.config.protocol
+    if not args.manifest and args.kind != manifest["protocol"].partition("(")[0]:
         found.append(
-            red("manifest", f"config.protocol.kind is {asked.kind!r}, it says {manifest['protocol']!r}")
+            red("manifest", f"config.protocol.kind is {args.kind!r}, it says {manifest['protocol']!r}")
         )
     if content_hash(evidence.recordings) != evidence.data.get("sha256"):
         found.append(amber("manifest", "the recordings are not those of the run: they were changed since"))

@@ -11,8 +11,8 @@ import numpy as np
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.evaluate import comparison
 from mpcl_jax.evaluate.experiment import predictions_csv
-from mpcl_jax.evaluate.jobs.piece_work import OF_A_FOLD
 from mpcl_jax.evaluate.jobs.table_run import Trained, fold_folder_of, predictions_of
+from mpcl_jax.evaluate.jobs.work import OF_A_FOLD
 from mpcl_jax.system.storage import write_text, writing
 from mpcl_jax.train import run_folder
 from mpcl_jax.train.environment import environment
@@ -29,7 +29,7 @@ def collect_run(
     others: list[dict[str, np.ndarray]],
     choices: dict[str, dict[str, dict]],
     folder: pathlib.Path,
-    store: pathlib.Path,
+    cache_dir: pathlib.Path,
 ) -> str:
     """Makes `folder` the run of one seed of a finished row, with the predictions of `others` beside it.
 
@@ -41,11 +41,11 @@ def collect_run(
         raise ConfigError(f"{folder}: holds a run that no table has made; move it away")
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    config = with_sizes(dataclasses.replace(row.config, seed=seed), row.ground.whole)
-    run_folder.claim(partial, config, row.ground.recordings, row.ground.split)
+    config = with_sizes(dataclasses.replace(row.config, seed=seed), row.table_data.whole)
+    run_folder.claim(partial, config, row.table_data.recordings, row.table_data.split)
     lines = []
-    for place, number in enumerate(row.ground.numbers):
-        source, target = fold_folder_of(row, seed, number, store), run_folder.fold_folder(partial, place)
+    for place, number in enumerate(row.table_data.numbers):
+        source, target = fold_folder_of(row, seed, number, cache_dir), run_folder.fold_folder(partial, place)
         with writing(target, 0):
             for name in OF_A_FOLD:
                 if (source / name).exists():
@@ -57,11 +57,11 @@ def collect_run(
             shutil.copyfile(folder / SELECTION, partial / SELECTION)
     for method, of_folds in choices.items():
         write_choices(partial, method, of_folds)
-    text = predictions_csv(row.ground.recordings, predictions_of(row, seed, store))
+    text = predictions_csv(row.table_data.recordings, predictions_of(row, seed, cache_dir))
     write_text(partial / "metrics.jsonl", "".join(lines))
     write_text(partial / "predictions.csv", text)
     write_text(partial / "environment.json", json.dumps(environment(), indent=1) + "\n")
-    write_text(partial / MARK, f"made from the pieces of a table in {store}\n")
+    write_text(partial / MARK, f"made from the pieces of a table in {cache_dir}\n")
     shutil.rmtree(folder, ignore_errors=True)
     with writing(folder, 0):
         os.replace(partial, folder)

@@ -17,7 +17,7 @@ from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.evaluate.comparison import task_of
-from mpcl_jax.evaluate.jobs.piece_work import FOLD, begin_piece, ground_in_this_process, run_of
+from mpcl_jax.evaluate.jobs.work import FOLD, begin_job, cached_table_data, run_of
 from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train.evaluate import predict_rows
 from mpcl_jax.train.folds import fold_arrays, stack
@@ -45,7 +45,7 @@ def train_on_all_predict_from_some(
     config: Config, folder: pathlib.Path, key: dict[str, Any], stop: StopRequest
 ) -> None:
     """Trains the one fold of `config.protocol.only` and predicts its test rows from every subset."""
-    begin_piece(folder, key)
+    begin_job(folder, key)
     with only_run_in(folder):
         run = run_of(config, folder)._replace(stop=stop)
         member = member_of(run, 0)
@@ -67,10 +67,10 @@ def fit_on_all_predict_from_some(
     name: str, config: Config, number: int, folder: pathlib.Path, key: dict[str, Any], stop: StopRequest
 ) -> None:
     """Fits the baseline `name` on fold `number` and predicts its test rows from every subset. (`stop`: no look.)"""
-    begin_piece(folder, key)
-    ground = ground_in_this_process(config)
-    task = task_of(ground.recordings, ground.whole.protocol, ground.whole.folds[number])
-    subset = subsets_of(tuple(ground.recordings.signals))
+    begin_job(folder, key)
+    table_data = cached_table_data(config)
+    task = task_of(table_data.recordings, table_data.whole.protocol, table_data.whole.folds[number])
+    subset = subsets_of(tuple(table_data.recordings.signals))
     everything = Task(
         task.train,
         np.concatenate([without(task.x, task.blocks, kept) for kept in subset]),

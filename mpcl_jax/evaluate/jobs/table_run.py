@@ -15,7 +15,14 @@ import numpy as np
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config, LogConfig
 from mpcl_jax.evaluate import comparison
-from mpcl_jax.evaluate.jobs.piece_work import (
+from mpcl_jax.evaluate.jobs.keys import TableData, baseline_key, code_hash, digest, fold_key
+from mpcl_jax.evaluate.jobs.subsets import (
+    SUBSETS,
+    fit_on_all_predict_from_some,
+    load,
+    train_on_all_predict_from_some,
+)
+from mpcl_jax.evaluate.jobs.work import (
     BASELINE,
     FOLD,
     PREDICTIONS,
@@ -23,14 +30,7 @@ from mpcl_jax.evaluate.jobs.piece_work import (
     train_fold,
     train_together,
 )
-from mpcl_jax.evaluate.jobs.pieces import Ground, baseline_key, code_hash, digest, fold_key
-from mpcl_jax.evaluate.jobs.subsets import (
-    SUBSETS,
-    fit_on_all_predict_from_some,
-    load,
-    train_on_all_predict_from_some,
-)
-from mpcl_jax.evaluate.jobs.workers import Failure, Piece, cores, run_pieces
+from mpcl_jax.evaluate.jobs.workers import Failure, Job, cores, run_jobs
 from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.train.evaluate import Predictions, load_predictions
 from mpcl_jax.train.interrupt import StopRequest
@@ -44,7 +44,7 @@ class Trained(NamedTuple):
 
     name: str  # "MPCL", or a variant's
     config: Config
-    ground: Ground
+    table_data: TableData
     seeds: range
     subsets: bool = False  # predict from every subset of the modalities instead
 
@@ -54,7 +54,7 @@ class Fitted(NamedTuple):
 
     names: tuple[str, ...]
     config: Config
-    ground: Ground
+    table_data: TableData
     seeds: range
     subsets: bool = False  # predict from every subset of the modalities instead
 
@@ -62,33 +62,35 @@ class Fitted(NamedTuple):
 class Part(NamedTuple):
     """A piece of a table and where its result is."""
 
-    piece: Piece
+    job: Job
     result: pathlib.Path  # the file that is there when the piece is finished
 
 
-def complete(rows: Sequence[Trained | Fitted], store: pathlib.Path, workers: int, stop: StopRequest) -> None:
+def complete(
+    rows: Sequence[Trained | Fitted], cache_dir: pathlib.Path, workers: int, stop: StopRequest
+) -> None:
     """Does whatever of `rows` is not in `store` yet. `workers` = 0: as many as there are cores.
 
     Raises TrainingError naming the pieces that failed when all others are finished, and what `run_pieces` raises.
     """
-    parts = {part.result: part for row in rows for part in parts_of(row, store)}
+    parts = {part.result: part for row in rows for part in parts_of(row, cache_dir)}
     missing = {result: part for result, part in parts.items() if not result.exists()}
     workers = workers or cores()
     print(
         f"{len(parts)} pieces, {len(parts) - len(missing)} of them finished before; "
-        f"{min(workers, max(len(missing), 1))} worker(s); kept in {store}",
+        f"{min(workers, max(len(missing), 1))} worker(s); kept in {cache_dir}",
         flush=True,
     )
     if jax.default_backend() != "cpu":
         for row in rows:
             if isinstance(row, Trained) and not row.subsets:
-                _train_at_once(row, store, stop)
+                _train_at_once(row, cache_dir, stop)
             elif isinstance(row, Trained):
-                for part in parts_of(row, store):
+                for part in parts_of(row, cache_dir):
                     if not part.result.exists():
-                        part.piece.work(*part.piece.arguments, stop)
+                        part.job.work(*part.job.arguments, stop)
         missing = {result: part for result, part in missing.items() if not result.exists()}
-    failures = run_pieces([part.piece for part in missing.values()], workers, stop)
+    failures = run_jobs([part.job for part in missing.values()], workers, stop)
     if failures:
         raise TrainingError(_told(failures))
 
@@ -99,40 +101,42 @@ def _told(failures: list[Failure]) -> str:
     return f"{len(failures)} piece(s) of the table failed, the same command tries them again: {shown}{more}"
 
 
-def parts_of(row: Trained | Fitted, store: pathlib.Path) -> list[Part]:
+def parts_of(row: Trained | Fitted, cache_dir: pathlib.Path) -> list[Part]:
     """Every piece of a row, seed by seed, fold by fold."""
     if isinstance(row, Trained):
         return [
-            _trained_part(row, seed, number, store) for seed in row.seeds for number in row.ground.numbers
+            _trained_part(row, seed, number, cache_dir)
+            for seed in row.seeds
+            for number in row.table_data.numbers
         ]
     return [
-        _fitted_part(row, name, seed, number, store)
+        _fitted_part(row, name, seed, number, cache_dir)
         for seed in row.seeds
         for name in row.names
-        for number in row.ground.numbers
+        for number in row.table_data.numbers
     ]
 
 
-def _trained_part(row: Trained, seed: int, number: int, store: pathlib.Path) -> Part:
-    config = _for_piece(row.config, seed, (number,))
-    key = fold_key(config, row.ground, number) | _of_subsets(row)
-    folder = store / digest(key)
-    name = f"{row.name}  seed {seed}  {row.ground.whole.folds[number].name}"
+def _trained_part(row: Trained, seed: int, number: int, cache_dir: pathlib.Path) -> Part:
+    config = _for_job(row.config, seed, (number,))
+    key = fold_key(config, row.table_data, number) | _of_subsets(row)
+    folder = cache_dir / digest(key)
+    name = f"{row.name}  seed {seed}  {row.table_data.whole.folds[number].name}"
     group = digest(key | {"seed": 0, "fold": ""})
     work = train_on_all_predict_from_some if row.subsets else train_fold
     return Part(
-        Piece(name, group, work, (config, folder, key)), folder / (SUBSETS if row.subsets else PREDICTIONS)
+        Job(name, group, work, (config, folder, key)), folder / (SUBSETS if row.subsets else PREDICTIONS)
     )
 
 
-def _fitted_part(row: Fitted, name: str, seed: int, number: int, store: pathlib.Path) -> Part:
+def _fitted_part(row: Fitted, name: str, seed: int, number: int, cache_dir: pathlib.Path) -> Part:
     config = dataclasses.replace(row.config, seed=seed)
-    key = baseline_key(name, config, row.ground, number) | _of_subsets(row)
-    folder = store / digest(key)
-    label = f"{name}  seed {seed}  {row.ground.whole.folds[number].name}"
+    key = baseline_key(name, config, row.table_data, number) | _of_subsets(row)
+    folder = cache_dir / digest(key)
+    label = f"{name}  seed {seed}  {row.table_data.whole.folds[number].name}"
     group = digest(key | {"seed": 0, "fold": "", "method": "baselines"})
     work, result = (fit_on_all_predict_from_some, SUBSETS) if row.subsets else (fit_baseline, BASELINE)
-    return Part(Piece(label, group, work, (name, config, number, folder, key)), folder / result)
+    return Part(Job(label, group, work, (name, config, number, folder, key)), folder / result)
 
 
 def _of_subsets(row: Trained | Fitted) -> dict[str, str]:
@@ -144,7 +148,7 @@ def _of_subsets(row: Trained | Fitted) -> dict[str, str]:
     )
 
 
-def _for_piece(config: Config, seed: int, only: tuple[int, ...]) -> Config:
+def _for_job(config: Config, seed: int, only: tuple[int, ...]) -> Config:
     """The settings of a run of some folds, without what changes none of their numbers."""
     return dataclasses.replace(
         config,
@@ -155,44 +159,44 @@ def _for_piece(config: Config, seed: int, only: tuple[int, ...]) -> Config:
     )
 
 
-def _train_at_once(row: Trained, store: pathlib.Path, stop: StopRequest) -> None:
+def _train_at_once(row: Trained, cache_dir: pathlib.Path, stop: StopRequest) -> None:
     """Trains the missing folds of each seed in one program, in this process."""
     for seed in row.seeds:
-        pieces, label = {}, f"{row.name}  seed {seed}"
-        for number in row.ground.numbers:
-            part = _trained_part(row, seed, number, store)
+        jobs, label = {}, f"{row.name}  seed {seed}"
+        for number in row.table_data.numbers:
+            part = _trained_part(row, seed, number, cache_dir)
             if not part.result.exists():
-                pieces[number] = part.piece.arguments[1:]
-        if not pieces:
+                jobs[number] = part.job.arguments[1:]
+        if not jobs:
             continue
-        config = _for_piece(row.config, seed, tuple(pieces))
+        config = _for_job(row.config, seed, tuple(jobs))
         if config.train.generator == "threefry2x32":  # with "rbg" a fold would get other numbers in company
-            train = dataclasses.replace(config.train, folds_at_once=len(pieces))
+            train = dataclasses.replace(config.train, folds_at_once=len(jobs))
             config = dataclasses.replace(config, train=train)
-        print(f"{label}  {len(pieces)} fold(s), {config.train.folds_at_once} at once", flush=True)
-        names = " ".join(folder.name for folder, _ in pieces.values())
-        train_together(config, store / f"together-{digest({'pieces': names})}", pieces, stop)
+        print(f"{label}  {len(jobs)} fold(s), {config.train.folds_at_once} at once", flush=True)
+        names = " ".join(folder.name for folder, _ in jobs.values())
+        train_together(config, cache_dir / f"together-{digest({'jobs': names})}", jobs, stop)
 
 
-def predictions_of(row: Trained, seed: int, store: pathlib.Path) -> list[Predictions]:
+def predictions_of(row: Trained, seed: int, cache_dir: pathlib.Path) -> list[Predictions]:
     """What a finished row says of every fold."""
-    numbers = row.ground.numbers
-    return [load_predictions(_trained_part(row, seed, number, store).result) for number in numbers]
+    numbers = row.table_data.numbers
+    return [load_predictions(_trained_part(row, seed, number, cache_dir).result) for number in numbers]
 
 
-def shares_of(row: Trained, store: pathlib.Path) -> list[np.ndarray]:
+def shares_of(row: Trained, cache_dir: pathlib.Path) -> list[np.ndarray]:
     """Predicted shares [N, C] of a finished row for all test rows of the table, one array a seed."""
-    return [np.concatenate([p.predicted for p in predictions_of(row, seed, store)]) for seed in row.seeds]
+    return [np.concatenate([p.predicted for p in predictions_of(row, seed, cache_dir)]) for seed in row.seeds]
 
 
-def baselines_of(row: Fitted, seed: int, store: pathlib.Path) -> list[dict[str, np.ndarray]]:
+def baselines_of(row: Fitted, seed: int, cache_dir: pathlib.Path) -> list[dict[str, np.ndarray]]:
     """What finished baselines say of every fold: name -> [P, C]."""
     found = []
-    for number in row.ground.numbers:
-        shape = (len(row.ground.whole.folds[number].test), len(row.ground.recordings.emotions))
+    for number in row.table_data.numbers:
+        shape = (len(row.table_data.whole.folds[number].test), len(row.table_data.recordings.emotions))
         of_fold = {}
         for name in row.names:
-            file = _fitted_part(row, name, seed, number, store).result
+            file = _fitted_part(row, name, seed, number, cache_dir).result
             loaded = comparison.load_fold(file, (name,), shape)
             if not loaded:
                 raise ConfigError(f"{file}: {name} is not finished; start the table's command again")
@@ -201,12 +205,12 @@ def baselines_of(row: Fitted, seed: int, store: pathlib.Path) -> list[dict[str, 
     return found
 
 
-def choices_of(row: Trained | Fitted, seed: int, store: pathlib.Path) -> dict[str, dict[str, dict]]:
+def choices_of(row: Trained | Fitted, seed: int, cache_dir: pathlib.Path) -> dict[str, dict[str, dict]]:
     """What the finished pieces of a seed chose before they predicted: method -> fold -> choice."""
     chosen: dict[str, dict[str, dict]] = {}
-    for part in parts_of(row._replace(seeds=range(seed, seed + 1)), store):
-        folder = store / part.result.relative_to(store).parts[0]
-        names = {row.ground.whole.folds[number].name for number in row.ground.numbers}
+    for part in parts_of(row._replace(seeds=range(seed, seed + 1)), cache_dir):
+        folder = cache_dir / part.result.relative_to(cache_dir).parts[0]
+        names = {row.table_data.whole.folds[number].name for number in row.table_data.numbers}
         for fold, methods in read_choices(folder).items():
             for method, choice in methods.items():
                 if fold in names:
@@ -214,18 +218,18 @@ def choices_of(row: Trained | Fitted, seed: int, store: pathlib.Path) -> dict[st
     return chosen
 
 
-def subsets_said(row: Trained | Fitted, name: str, seed: int, store: pathlib.Path) -> np.ndarray:
+def subsets_said(row: Trained | Fitted, name: str, seed: int, cache_dir: pathlib.Path) -> np.ndarray:
     """What `name` says of all test rows of the table from every subset of the modalities, [Q, N, C]."""
     said = []
-    for number in row.ground.numbers:
+    for number in row.table_data.numbers:
         if isinstance(row, Trained):
-            part = _trained_part(row, seed, number, store)
+            part = _trained_part(row, seed, number, cache_dir)
         else:
-            part = _fitted_part(row, name, seed, number, store)
+            part = _fitted_part(row, name, seed, number, cache_dir)
         said.append(load(part.result))
     return np.concatenate(said, axis=1)
 
 
-def fold_folder_of(row: Trained, seed: int, number: int, store: pathlib.Path) -> pathlib.Path:
+def fold_folder_of(row: Trained, seed: int, number: int, cache_dir: pathlib.Path) -> pathlib.Path:
     """Where the files of a finished fold are."""
-    return _trained_part(row, seed, number, store).result.parent.parent.parent / FOLD
+    return _trained_part(row, seed, number, cache_dir).result.parent.parent.parent / FOLD

@@ -36,7 +36,7 @@ ATTEMPTS = 2  # a piece whose worker died is tried once more
 LOOK = 0.2  # seconds between two looks at whether somebody asked to stop
 
 
-class Piece(NamedTuple):
+class Job(NamedTuple):
     """A part of a table that needs no other part."""
 
     name: str  # begins every line that it prints: "MPCL seed 2 fold 3 of 10"
@@ -59,44 +59,44 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def run_pieces(pieces: Sequence[Piece], workers: int, stop: StopRequest) -> list[Failure]:
+def run_jobs(jobs: Sequence[Job], workers: int, stop: StopRequest) -> list[Failure]:
     """Does all `pieces` in `workers` processes and returns those that failed, in their order.
 
     A piece fails that raises ConfigError, DataFileError, TrainingError or StorageError, or whose worker dies twice;
     the others are done all the same. Any other exception ends everything and is raised here. When `stop` is asked,
     workers stop behind their running epoch, with everything saved, and Stopped is raised.
     """
-    crew = [_Worker() for _ in range(min(workers, len(pieces)))]
-    queue = _Queue(pieces, max(len(crew), 1))
-    with stop.deferred(), ThreadPoolExecutor(max(len(crew), 1)) as threads:
-        serving = [threads.submit(_serve, worker, queue) for worker in crew]
+    workers_ = [_Worker() for _ in range(min(workers, len(jobs)))]
+    queue = _Queue(jobs, max(len(workers_), 1))
+    with stop.deferred(), ThreadPoolExecutor(max(len(workers_), 1)) as threads:
+        serving = [threads.submit(_serve, worker, queue) for worker in workers_]
         try:
             while not wait(serving, timeout=LOOK, return_when=FIRST_EXCEPTION).done >= set(serving):
-                if stop.asked or any(future.done() and future.exception() for future in serving):
+                if stop.requested or any(future.done() and future.exception() for future in serving):
                     break
         finally:
             queue.closed = True
-            for worker in crew:
+            for worker in workers_:
                 worker.ask_to_stop()
     for future in serving:
         future.result()
-    order = [piece.name for piece in pieces]
+    order = [job.name for job in jobs]
     return sorted(queue.failures, key=lambda failure: order.index(failure.name))
 
 
 class _Queue:
     """What is still to be done, handed out to several threads."""
 
-    def __init__(self, pieces: Sequence[Piece], workers: int = 1):
-        self._waiting = [(piece, 1) for piece in pieces]
-        self._running: list[tuple[Piece, float]] = []  # each with the time at which it began
+    def __init__(self, jobs: Sequence[Job], workers: int = 1):
+        self._waiting = [(job, 1) for job in jobs]
+        self._running: list[tuple[Job, float]] = []  # each with the time at which it began
         self._finished: dict[str, list[float]] = {}  # group -> seconds of each finished piece
         self._lock = threading.Lock()
-        self._all, self._done, self._workers = len(pieces), 0, workers
+        self._all, self._done, self._workers = len(jobs), 0, workers
         self.failures: list[Failure] = []
         self.closed = False  # nothing more is handed out
 
-    def take(self, last: str) -> tuple[Piece, int] | None:
+    def take(self, last: str) -> tuple[Job, int] | None:
         """The next piece and its attempt for a worker that was at the group `last`; None if there is none.
 
         Its own group, else one that nobody is at, so that no program is compiled twice at a time.
@@ -105,7 +105,7 @@ class _Queue:
             if self.closed or not self._waiting:
                 return None
 
-            served = {piece.group for piece, _ in self._running}
+            served = {job.group for job, _ in self._running}
 
             def cost(entry):
                 group = entry[0].group
@@ -116,26 +116,26 @@ class _Queue:
             self._running.append((taken[0], time.monotonic()))
             return taken
 
-    def end(self, piece: Piece, attempt: int, seconds: float, problem: str = "", again: bool = False) -> None:
+    def end(self, job: Job, attempt: int, seconds: float, problem: str = "", again: bool = False) -> None:
         """Tells of a piece that ended, well or with a `problem`; `again`: one that is worth another attempt."""
         with self._lock:
-            self._running.remove(next(entry for entry in self._running if entry[0] is piece))
+            self._running.remove(next(entry for entry in self._running if entry[0] is job))
             if problem and again and attempt < ATTEMPTS:
-                self._waiting.append((piece, attempt + 1))
-                print(f"{piece.name}  {problem}; it is tried once more", file=sys.stderr, flush=True)
+                self._waiting.append((job, attempt + 1))
+                print(f"{job.name}  {problem}; it is tried once more", file=sys.stderr, flush=True)
                 return
             self._done += 1
             count = f"[{self._done}/{self._all}]"
             if problem:
-                self.failures.append(Failure(piece.name, problem))
-                print(f"{count} {piece.name}  FAILED: {problem}", file=sys.stderr, flush=True)
+                self.failures.append(Failure(job.name, problem))
+                print(f"{count} {job.name}  FAILED: {problem}", file=sys.stderr, flush=True)
                 return
-            self._finished.setdefault(piece.group, []).append(seconds)
+            self._finished.setdefault(job.group, []).append(seconds)
             now = time.monotonic()
             running = [(other.group, now - begin) for other, begin in self._running]
             left = seconds_left([x.group for x, _ in self._waiting], running, self._finished, self._workers)
             told = f"{left / 60:.0f} min" if left >= 60 else f"{left:.0f} s"
-            print(f"{count} {piece.name}  {seconds:.0f} s, about {told} left in all", flush=True)
+            print(f"{count} {job.name}  {seconds:.0f} s, about {told} left in all", flush=True)
 
 
 def seconds_left(
@@ -170,7 +170,7 @@ class _Worker:
         self._pool: ProcessPoolExecutor | None = None
         self._pid, self._stopping = 0, False
 
-    def do(self, piece: Piece) -> None:
+    def do(self, job: Job) -> None:
         """Raises what the piece raises, and BrokenProcessPool if its process died."""
         if self._pool is None:
             # Not forked: JAX has threads, which a fork would cut off.
@@ -179,7 +179,7 @@ class _Worker:
             self._pid = self._pool.submit(os.getpid).result()
         if self._stopping:
             raise Stopped
-        self._pool.submit(_do, piece).result()
+        self._pool.submit(_do, job).result()
 
     def end(self) -> None:
         """Lets the process go."""
@@ -200,10 +200,10 @@ def _serve(worker: _Worker, queue: _Queue) -> None:
     last = ""
     try:
         while (taken := queue.take(last)) is not None:
-            piece, attempt = taken
+            job, attempt = taken
             begin, problem, died = time.monotonic(), "", False
             try:
-                worker.do(piece)
+                worker.do(job)
             except BrokenProcessPool:
                 if queue.closed:
                     return
@@ -211,8 +211,8 @@ def _serve(worker: _Worker, queue: _Queue) -> None:
                 worker.end()
             except (ConfigError, DataFileError, TrainingError, StorageError) as mistake:
                 problem = " ".join(str(mistake).split())
-            queue.end(piece, attempt, time.monotonic() - begin, problem, again=died)
-            last = piece.group
+            queue.end(job, attempt, time.monotonic() - begin, problem, again=died)
+            last = job.group
     except Stopped:
         return
     finally:
@@ -233,14 +233,14 @@ def _end_with_the_parent() -> None:
 
 
 @any_output()
-def _do(piece: Piece) -> None:
+def _do(job: Job) -> None:
     """Does a piece in this process; every line that it prints bears its name."""
     stop = StopRequest()
     signal.signal(signal.SIGTERM, stop.ask)
-    out, err = (_Lines(piece.name, stream) for stream in (sys.stdout, sys.stderr))
+    out, err = (_Lines(job.name, stream) for stream in (sys.stdout, sys.stderr))
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            piece.work(*piece.arguments, stop)
+            job.work(*job.arguments, stop)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

@@ -9,9 +9,7 @@ import pytest
 from run_fixture import tiny_config
 
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.evaluate.jobs import pieces
-from mpcl_jax.evaluate.jobs.piece_work import ground_in_this_process
-from mpcl_jax.evaluate.jobs.pieces import (
+from mpcl_jax.evaluate.jobs.keys import (
     BASELINES_START_AT,
     MPCL_STARTS_AT,
     NEUTRAL,
@@ -20,20 +18,21 @@ from mpcl_jax.evaluate.jobs.pieces import (
     code_hash,
     digest,
     fold_key,
-    ground_of,
     hash_of,
+    load_table_data,
     sources_of,
 )
+from mpcl_jax.evaluate.jobs.work import cached_table_data
 from mpcl_jax.types import DataFileError
 
 
 @pytest.fixture(scope="module")
-def ground():
-    return ground_of(tiny_config())
+def table_data():
+    return load_table_data(tiny_config())
 
 
-def name_of(ground, number=1, **changes) -> str:
-    return digest(fold_key(tiny_config(**changes), ground, number))
+def name_of(table_data, number=1, **changes) -> str:
+    return digest(fold_key(tiny_config(**changes), table_data, number))
 
 
 @pytest.mark.parametrize(
@@ -50,9 +49,9 @@ def name_of(ground, number=1, **changes) -> str:
     ],
     ids=str,
 )
-def test_what_changes_no_result_changes_no_key(ground, changes):
+def test_what_changes_no_result_changes_no_key(table_data, changes):
     generator = {"train__generator": "threefry2x32"} if "train__generator" in changes else {}
-    assert name_of(ground, **changes) == name_of(ground, **generator)
+    assert name_of(table_data, **changes) == name_of(table_data, **generator)
 
 
 @pytest.mark.parametrize(
@@ -67,43 +66,43 @@ def test_what_changes_no_result_changes_no_key(ground, changes):
     ],
     ids=str,
 )
-def test_what_changes_a_result_changes_the_key(ground, changes):
-    assert name_of(ground, **changes) != name_of(ground)
+def test_what_changes_a_result_changes_the_key(table_data, changes):
+    assert name_of(table_data, **changes) != name_of(table_data)
 
 
-def test_the_fold_the_recordings_and_the_split_are_in_the_key(ground):
-    assert name_of(ground, 0) != name_of(ground, 1)
+def test_the_fold_the_recordings_and_the_split_are_in_the_key(table_data):
+    assert name_of(table_data, 0) != name_of(table_data, 1)
     louder = tiny_config(data__simulate__noise=1.5)
-    assert name_of(ground_of(louder)) != name_of(ground)
-    another_split = ground_of(tiny_config(protocol__seed=1))
-    assert another_split.sha256 == ground.sha256
-    assert name_of(another_split) != name_of(ground)
-    other_valence = ground.recordings._replace(valence=ground.recordings.valence[::-1])
-    assert hash_of(other_valence) != hash_of(ground.recordings) == ground.sha256
+    assert name_of(load_table_data(louder)) != name_of(table_data)
+    another_split = load_table_data(tiny_config(protocol__seed=1))
+    assert another_split.sha256 == table_data.sha256
+    assert name_of(another_split) != name_of(table_data)
+    other_valence = table_data.recordings._replace(valence=table_data.recordings.valence[::-1])
+    assert hash_of(other_valence) != hash_of(table_data.recordings) == table_data.sha256
 
 
-def test_a_table_of_some_folds_shares_the_pieces_of_one_of_all(ground):
-    some = ground_of(tiny_config(protocol__only=(2, 1)))
-    assert some.numbers == (1, 2) and ground.numbers == (0, 1, 2)
-    assert some.split.sha256 != ground.split.sha256
-    assert name_of(some) == name_of(ground)
+def test_a_table_of_some_folds_shares_the_pieces_of_one_of_all(table_data):
+    some = load_table_data(tiny_config(protocol__only=(2, 1)))
+    assert some.numbers == (1, 2) and table_data.numbers == (0, 1, 2)
+    assert some.split.sha256 != table_data.split.sha256
+    assert name_of(some) == name_of(table_data)
 
 
-def test_a_modality_that_some_fold_cannot_train_is_refused_before_any_piece(ground, monkeypatch):
-    last = ground.whole.folds[-1]
-    name = next(iter(ground.recordings.present))
-    only_there = np.isin(np.arange(len(ground.recordings.labels)), last.test)
-    world = ground.recordings._replace(present=ground.recordings.present | {name: only_there})
-    monkeypatch.setattr(pieces, "load", lambda settings: world)
+def test_a_modality_that_some_fold_cannot_train_is_refused_before_any_piece(table_data, monkeypatch):
+    last = table_data.whole.folds[-1]
+    name = next(iter(table_data.recordings.present))
+    only_there = np.isin(np.arange(len(table_data.recordings.labels)), last.test)
+    world = table_data.recordings._replace(present=table_data.recordings.present | {name: only_there})
+    monkeypatch.setattr("mpcl_jax.evaluate.jobs.keys.load", lambda settings: world)
     with pytest.raises(DataFileError, match=f"{last.name}: no training window has '{name}'; leave it out"):
-        ground_of(tiny_config())
+        load_table_data(tiny_config())
     others = tiny_config(protocol__only=(0, 1))  # a table and its workers may leave that fold out
-    assert len(ground_of(others).split.folds) == len(ground_in_this_process(others).split.folds) == 2
+    assert len(load_table_data(others).split.folds) == len(cached_table_data(others).split.folds) == 2
 
 
-def test_of_the_settings_a_baseline_has_only_its_own(ground):
+def test_of_the_settings_a_baseline_has_only_its_own(table_data):
     def key(name="mlp", **changes):
-        return digest(baseline_key(name, tiny_config(**changes), ground, 1))
+        return digest(baseline_key(name, tiny_config(**changes), table_data, 1))
 
     assert key(model__dropout=0.3, train__epochs=4, benchmark__baselines=("mlp",)) == key()
     assert len({key(), key("ridge"), key(seed=1), key(benchmark__tries=2)}) == 4
@@ -143,4 +142,4 @@ def test_the_ground_refuses_folds_that_there_are_not():
     config = tiny_config()
     protocol = dataclasses.replace(config.protocol, only=(9,))
     with pytest.raises(ConfigError, match="only"):
-        ground_of(dataclasses.replace(config, protocol=protocol))
+        load_table_data(dataclasses.replace(config, protocol=protocol))

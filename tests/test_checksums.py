@@ -6,8 +6,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from mpcl_jax.system import checksums as sums
-from mpcl_jax.system.checksums import NAME, damage_in, write_sums
+from mpcl_jax.system import checksums
+from mpcl_jax.system.checksums import NAME, damage_in, write_checksums
 
 ABOUT = "checkpoint after epoch 3"
 
@@ -19,7 +19,7 @@ def folder(tmp_path):
     (made / "state" / "d").mkdir(parents=True)
     for name, size in (("state/d/a", 300), ("state/d/b", 300), ("state/_METADATA", 40), ("config", 0)):
         (made / name).write_bytes(rng.bytes(size))
-    write_sums(made, ABOUT)
+    write_checksums(made, ABOUT)
     return made
 
 
@@ -82,7 +82,7 @@ def test_files_that_were_not_listed_are_no_damage(folder):
         (folder / "state" / "d" / name).write_bytes(b"x")
     assert found(folder) is None
     (folder / "state" / ".nfs0002").write_bytes(b"open while the list was written")
-    write_sums(folder, ABOUT)
+    write_checksums(folder, ABOUT)
     (folder / "state" / ".nfs0002").unlink()
     assert found(folder) is None
 
@@ -92,7 +92,7 @@ def test_only_folders_named_by_a_number_are_checkpoints(tmp_path):
         (tmp_path / name).mkdir()
     for name in (*LEFT_BEHIND, "7"):
         (tmp_path / name).write_bytes(b"x")
-    assert sums.steps_in(tmp_path) == [12, 3]
+    assert checksums.steps_in(tmp_path) == [12, 3]
 
 
 def test_the_whole_folder_of_another_epoch_is_found(folder):
@@ -111,8 +111,8 @@ def test_a_list_that_is_no_text_is_named(folder):
 
 def test_a_file_that_goes_away_while_it_is_read_is_damage_and_no_error(folder, monkeypatch):
     """As where a run at work removes its oldest checkpoint under a reader."""
-    listed = sums._names(folder)
+    listed = checksums._names(folder)
     (folder / "state" / "d" / "b").unlink()
-    monkeypatch.setattr(sums, "_names", lambda _: listed)
+    monkeypatch.setattr(checksums, "_names", lambda _: listed)
     damage = damage_in(folder, ABOUT)
     assert damage.file == folder / "state" / "d" / "b" and "can not be read" in damage.reason

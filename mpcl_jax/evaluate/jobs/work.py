@@ -15,7 +15,7 @@ from absl import logging
 
 from mpcl_jax.config.schema import Config
 from mpcl_jax.evaluate import comparison
-from mpcl_jax.evaluate.jobs.pieces import Ground, ground_of
+from mpcl_jax.evaluate.jobs.keys import TableData, load_table_data
 from mpcl_jax.system.storage import make_folder, write_text, writing
 from mpcl_jax.train.devices import keep_compiled_programs
 from mpcl_jax.train.interrupt import StopRequest
@@ -36,7 +36,7 @@ OF_A_FOLD = (
 BASELINE = "baseline.npz"  # and the piece of a baseline when this one is
 
 _last_run: list[Run] = []  # of this process: at most one
-_last_ground: list[tuple[Config, Ground]] = []
+_last_table_data: list[tuple[Config, TableData]] = []
 
 
 def train_fold(config: Config, folder: pathlib.Path, key: dict[str, Any], stop: StopRequest) -> None:
@@ -44,24 +44,24 @@ def train_fold(config: Config, folder: pathlib.Path, key: dict[str, Any], stop: 
 
     Raises what `prepare` and `train_folds` raise.
     """
-    begin_piece(folder, key)
+    begin_job(folder, key)
     with only_run_in(folder):
         train_folds(run_of(config, folder)._replace(stop=stop))
         shutil.rmtree(folder / FOLD / "checkpoints", ignore_errors=True)
 
 
 def train_together(
-    config: Config, folder: pathlib.Path, pieces: dict[int, tuple[pathlib.Path, dict]], stop: StopRequest
+    config: Config, folder: pathlib.Path, jobs: dict[int, tuple[pathlib.Path, dict]], stop: StopRequest
 ) -> None:
     """Trains all folds of `config.protocol.only` at once and deals them out to the folders of their pieces.
 
     For accelerators. `pieces`: number of a fold -> folder and key of its piece, in the order of `only`.
     """
-    begin_piece(folder, {})
+    begin_job(folder, {})
     with only_run_in(folder):
         train_folds(run_of(config, folder)._replace(stop=stop))
-        for place, (target, key) in enumerate(pieces.values()):
-            begin_piece(target, key)
+        for place, (target, key) in enumerate(jobs.values()):
+            begin_job(target, key)
             source = folder / "folds" / f"{place:02d}"
             make_folder(target / FOLD)
             with writing(target, 0):
@@ -79,18 +79,18 @@ def fit_baseline(
 
     `stop` needs no look: nothing of a baseline is kept before its end.
     """
-    begin_piece(folder, key)
-    ground = ground_in_this_process(config)
-    fold = ground.whole.folds[number]
+    begin_job(folder, key)
+    table_data = cached_table_data(config)
+    fold = table_data.whole.folds[number]
     predicted, choices = comparison.predict_fold(
-        ground.recordings, ground.whole.protocol, fold, (name,), config.benchmark, config.seed
+        table_data.recordings, table_data.whole.protocol, fold, (name,), config.benchmark, config.seed
     )
     for method, choice in choices.items():
         write_choices(folder, method, {fold.name: choice})
     comparison.save_fold(folder / BASELINE, predicted)
 
 
-def begin_piece(folder: pathlib.Path, key: dict[str, Any]) -> None:
+def begin_job(folder: pathlib.Path, key: dict[str, Any]) -> None:
     """Makes the folder of a piece, which says what it is for, and settles this process."""
     logging.set_verbosity(logging.ERROR)  # Orbax tells of every file it writes
     pin_settings()
@@ -115,9 +115,9 @@ def _common(config: Config) -> Config:
     return dataclasses.replace(config, seed=0, protocol=dataclasses.replace(config.protocol, only=()))
 
 
-def ground_in_this_process(config: Config) -> Ground:
+def cached_table_data(config: Config) -> TableData:
     """The ground of a table with these settings, or that of the piece before."""
     settings = _common(config)
-    if not _last_ground or _last_ground[0][0] != settings:
-        _last_ground[:] = [(settings, ground_of(config))]
-    return _last_ground[0][1]
+    if not _last_table_data or _last_table_data[0][0] != settings:
+        _last_table_data[:] = [(settings, load_table_data(config))]
+    return _last_table_data[0][1]

@@ -28,7 +28,7 @@ LONG_STILL = 20  # times as long as its other still stretches: longer than the q
 CHECK_SENSOR = "look at the recording; mark these windows as absent if the sensor was off"
 
 
-class Fault(NamedTuple):
+class Issue(NamedTuple):
     """One thing that is wrong."""
 
     file: str
@@ -51,41 +51,41 @@ class Summary(NamedTuple):
 class Examined(NamedTuple):
     """What the doctor says of a data set."""
 
-    faults: tuple[Fault, ...]
+    issues: tuple[Issue, ...]
     summary: Summary
 
 
-def as_fault(error: DataFileError, fix: str = "correct the file or leave it out") -> Fault:
+def as_issue(error: DataFileError, fix: str = "correct the file or leave it out") -> Issue:
     """A loader's refusal, which ends in what to do after its last semicolon; `fix` where it does not."""
     what, _, advice = error.reason.rpartition("; ")
-    return Fault(error.file, "", what, advice) if what else Fault(error.file, "", error.reason, fix)
+    return Issue(error.file, "", what, advice) if what else Issue(error.file, "", error.reason, fix)
 
 
-def attempt(faults: list[Fault], function: Callable, *args: Any) -> Any:
+def attempt(issues: list[Issue], function: Callable, *args: Any) -> Any:
     """`function(*args)`; a refusal is added to `faults` and None returned."""
     try:
         return function(*args)
     except DataFileError as error:
-        faults.append(as_fault(error))
+        issues.append(as_issue(error))
         return None
 
 
-def row_fault(file: Any, key: str, bad: np.ndarray, what: str, fix: str) -> list[Fault]:
+def row_issue(file: Any, key: str, bad: np.ndarray, what: str, fix: str) -> list[Issue]:
     """One fault that names the rows where `bad` [N] is True; none if there are none."""
     rows = np.flatnonzero(bad)
     if not len(rows):
         return []
     shown = ", ".join(map(str, rows[:5])) + (f", … ({len(rows)} in all)" if len(rows) > 5 else "")
-    return [Fault(str(file), f"{key}, row{'s' * (len(rows) > 1)} {shown}", what, fix)]
+    return [Issue(str(file), f"{key}, row{'s' * (len(rows) > 1)} {shown}", what, fix)]
 
 
-def channel_faults(file: Any, key: str, x: np.ndarray, rate: float, longest_still: float) -> list[Fault]:
+def channel_issues(file: Any, key: str, x: np.ndarray, rate: float, longest_still: float) -> list[Issue]:
     """Faults of raw signals x [samples, channels] at `rate` per second: lost samples, off, stuck or clipped.
 
     `longest_still`: seconds for which a worn sensor may say the same; infinity where a subject may be still. Of fewer
     than FEWEST_SAMPLES samples only lost ones are named: a few samples say nothing about a sensor.
     """
-    faults = []
+    issues = []
     for channel in range(x.shape[1]):
         values = np.asarray(x[:, channel], np.float64)
         place = f"{key}, channel {channel}"
@@ -94,40 +94,40 @@ def channel_faults(file: Any, key: str, x: np.ndarray, rate: float, longest_stil
             first, last = np.flatnonzero(bad)[[0, -1]]
             place_of = f"{place}, samples {first} to {last}"
             what = f"{int(bad.sum()):,} of {len(values):,} are not finite"
-            faults.append(
-                Fault(str(file), place_of, what, "export the recording again, or cut these samples out")
+            issues.append(
+                Issue(str(file), place_of, what, "export the recording again, or cut these samples out")
             )
         values = values[~bad]
         if len(values):
-            faults += _shape_faults(str(file), place, values, rate, longest_still)
-    return faults
+            issues += _shape_issues(str(file), place, values, rate, longest_still)
+    return issues
 
 
-def still_fault(file: Any, key: str, x: np.ndarray) -> list[Fault]:
+def still_issue(file: Any, key: str, x: np.ndarray) -> list[Issue]:
     """One fault where all of at least FEWEST_WINDOWS windows x [n, ...] are the same, else none."""
     if len(x) < FEWEST_WINDOWS or np.ptp(x, axis=0).max() > 0:
         return []
-    return [Fault(str(file), key, "is the same in every window", CHECK_SENSOR)]
+    return [Issue(str(file), key, "is the same in every window", CHECK_SENSOR)]
 
 
-def _shape_faults(
+def _shape_issues(
     file: str, place: str, values: np.ndarray, rate: float, longest_still: float
-) -> list[Fault]:
+) -> list[Issue]:
     if len(values) < FEWEST_SAMPLES:
         return []
     if values.min() == values.max():
-        return [Fault(file, place, f"is {values[0]:g} throughout: the sensor may be off", CHECK_SENSOR)]
+        return [Issue(file, place, f"is {values[0]:g} throughout: the sensor may be off", CHECK_SENSOR)]
     edges = np.flatnonzero(np.r_[True, values[1:] != values[:-1], True])
     still = np.sort(np.diff(edges))
     if still[-1] > max(longest_still * rate, LONG_STILL * still[:-1].mean()):
         at = edges[np.diff(edges).argmax()]
         what = f"says {values[at]:g} for {still[-1] / rate:g} s from sample {at} on: the sensor may have been stuck"
-        return [Fault(file, place, what, CHECK_SENSOR)]
+        return [Issue(file, place, what, CHECK_SENSOR)]
     for end in _clipped_ends(values):
         what = (
             f"{(values == end).mean():.0%} of the samples lie at the end of its range, {end:g}: it is clipped"
         )
-        return [Fault(file, place, what, "look at the recording; if the sensor saturated, use a wider range")]
+        return [Issue(file, place, what, "look at the recording; if the sensor saturated, use a wider range")]
     return []
 
 
@@ -144,7 +144,7 @@ def _clipped_ends(values: np.ndarray) -> list[float]:
     ]
 
 
-def label_faults(file: Any, key: str, labels: np.ndarray, names: np.ndarray) -> list[Fault]:
+def label_issues(file: Any, key: str, labels: np.ndarray, names: np.ndarray) -> list[Issue]:
     """Rows of ratings or shares [n, C] that can not become a distribution; `names` [n] are those of the rows."""
     finite = np.isfinite(labels).all(1)
     clean = np.where(np.isfinite(labels), labels, 0)
@@ -154,12 +154,12 @@ def label_faults(file: Any, key: str, labels: np.ndarray, names: np.ndarray) -> 
         (negative, "hold a negative strength", "give strengths from 0 upwards"),
         (nothing, "hold no emotion above 0", "leave rows without a report out"),
     )
-    faults = []
+    issues = []
     for bad, what, fix in kinds:
         if bad.any():
             shown = ", ".join(names[bad][:5]) + (f", … ({int(bad.sum())} in all)" if bad.sum() > 5 else "")
-            faults.append(Fault(str(file), f"{key}, {shown}", what, fix))
-    return faults
+            issues.append(Issue(str(file), f"{key}, {shown}", what, fix))
+    return issues
 
 
 def print_of(arrays: Iterable[np.ndarray]) -> str:
@@ -171,13 +171,13 @@ def print_of(arrays: Iterable[np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def twin_faults(prints: dict[str, str], what: str, fix: str) -> list[Fault]:
+def twin_issues(prints: dict[str, str], what: str, fix: str) -> list[Issue]:
     """Files that hold the same: `prints` file -> `print_of` its numbers ("" = nothing to compare)."""
     first: dict[str, str] = {}
-    faults = []
+    issues = []
     for file, digest in prints.items():
         if digest and digest in first:
-            faults.append(Fault(file, "", f"{what} as {first[digest]}", fix))
+            issues.append(Issue(file, "", f"{what} as {first[digest]}", fix))
         elif digest:
             first[digest] = file
-    return faults
+    return issues

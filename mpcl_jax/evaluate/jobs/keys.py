@@ -36,7 +36,7 @@ NEUTRAL = (
     "config.data",
     "config.model",
     "data.io.cache",
-    "data.validate.issues",
+    "data.issues",
     "data.splits.manifest",
     "data.io.npz_reader",
     "data.pipeline",
@@ -68,7 +68,7 @@ NEUTRAL = (
 NO_RESULT = ("checkpoint_every", "folds_at_once", "skips_in_a_row", "stream_rows")
 
 
-class Ground(NamedTuple):
+class TableData(NamedTuple):
     """What all pieces of a table stand on."""
 
     recordings: Recordings
@@ -78,24 +78,24 @@ class Ground(NamedTuple):
     sha256: str  # of the recordings
 
 
-def ground_of(config: Config) -> Ground:
+def load_table_data(config: Config) -> TableData:
     """Loads the recordings and makes the split. Raises ConfigError and DataFileError."""
     recordings = load(config.data)
-    return _ground(recordings, hash_of(recordings), config)
+    return _table_data(recordings, hash_of(recordings), config)
 
 
-def with_split(ground: Ground, config: Config) -> Ground:
+def with_split(table_data: TableData, config: Config) -> TableData:
     """The same recordings, split as `config.protocol` says."""
-    return _ground(ground.recordings, ground.sha256, config)
+    return _table_data(table_data.recordings, table_data.sha256, config)
 
 
-def _ground(recordings: Recordings, sha256: str, config: Config) -> Ground:
+def _table_data(recordings: Recordings, sha256: str, config: Config) -> TableData:
     split = make_split(recordings, config.protocol)
     require_present(recordings, {fold.name: fold.train for fold in split.folds})
     whole = make_split(recordings, dataclasses.replace(config.protocol, only=()))
     names = [fold.name for fold in whole.folds]
     numbers = tuple(names.index(fold.name) for fold in split.folds)
-    return Ground(recordings, whole, split, numbers, sha256)
+    return TableData(recordings, whole, split, numbers, sha256)
 
 
 def hash_of(recordings: Recordings) -> str:
@@ -104,29 +104,29 @@ def hash_of(recordings: Recordings) -> str:
     return hashlib.sha256(f"{content_hash(recordings)} {contract}".encode()).hexdigest()
 
 
-def fold_key(config: Config, ground: Ground, number: int) -> dict[str, Any]:
+def fold_key(config: Config, table_data: TableData, number: int) -> dict[str, Any]:
     """The key of MPCL trained on fold `number` of the split."""
     settings = dataclasses.asdict(config)
     train = {name: value for name, value in settings["train"].items() if name not in NO_RESULT}
-    return _key("MPCL", config.seed, ground, number, MPCL_STARTS_AT) | {
+    return _key("MPCL", config.seed, table_data, number, MPCL_STARTS_AT) | {
         "settings": {"model": settings["model"], "loss": settings["loss"], "train": train}
     }
 
 
-def baseline_key(name: str, config: Config, ground: Ground, number: int) -> dict[str, Any]:
+def baseline_key(name: str, config: Config, table_data: TableData, number: int) -> dict[str, Any]:
     """The key of one baseline, chosen and fitted on fold `number` of the split."""
     settings = dataclasses.asdict(config.benchmark)
     del settings["baselines"]
-    return _key(name, config.seed, ground, number, BASELINES_START_AT) | {"settings": settings}
+    return _key(name, config.seed, table_data, number, BASELINES_START_AT) | {"settings": settings}
 
 
-def _key(method: str, seed: int, ground: Ground, number: int, start: str) -> dict[str, Any]:
+def _key(method: str, seed: int, table_data: TableData, number: int, start: str) -> dict[str, Any]:
     return {
         "method": method,
         "seed": seed,
-        "data": ground.sha256,
-        "split": ground.whole.sha256,
-        "fold": ground.whole.folds[number].name,
+        "data": table_data.sha256,
+        "split": table_data.whole.sha256,
+        "fold": table_data.whole.folds[number].name,
         "code": code_hash(start),
     }
 
