@@ -30,8 +30,8 @@ predict   samples: all rows of the data set in one call of the run's own program
 
 XLA's analysis counts the body of a loop once, however often it turns, so that of the compiled epoch is the cost
 of one step (and of one shuffle, which has hardly any FLOP). It counts elementwise operations too, those that fusion
-repeats included: about 1.2 times the FLOP of the matrix products (tests/test_throughput.py derives them). On
-several devices it is the part of one of them, as is the ceiling.
+repeats included: about 1.2 times the FLOP of the matrix products (tests/experiments/test_throughput.py derives them).
+On several devices it is the part of one of them, as is the ceiling.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Defects that somebody could make by accident: a file, what stands there, what then would, and the tests asked.
 
-Each is one change to one place. `tests/test_mutation.py` makes them one by one and asks whether a test fails.
+Each is one change to one place. `test_mutation.py` makes them one by one and asks whether a test fails.
 """
 
 from typing import NamedTuple
@@ -15,14 +15,14 @@ class Defect(NamedTuple):
     tests: str  # arguments of pytest
 
 
-STEP = "tests/test_step.py"
-AUGMENT = "tests/test_augment.py"
-PROTOTYPES = "tests/test_prototypes.py"
-RUN = "tests/test_run.py"
-PROTECTION = "tests/test_protection.py"
-EPOCH = "tests/test_folds.py"
-CHECKPOINT = "tests/test_checkpoint.py"
-SPLIT = "tests/test_protocols.py tests/test_manifest.py"
+STEP = "tests/train/test_step.py"
+AUGMENT = "tests/train/test_augment.py"
+PROTOTYPES = "tests/model/test_prototypes.py"
+RUN = "tests/train/test_run.py"
+PROTECTION = "tests/train/test_protection.py"
+EPOCH = "tests/train/test_folds.py"
+CHECKPOINT = "tests/train/test_checkpoint.py"
+SPLIT = "tests/data/test_protocols.py tests/data/test_manifest.py"
 
 STEPS = [
     Defect(
@@ -75,18 +75,21 @@ STATES = [
         "train/state.py",
         "if training.best is None else training.best",
         "if True else training.best",
-        "tests/test_state.py",
+        "tests/train/test_state.py",
     ),
-    Defect("train/state.py", "x.ndim >= 2", "x.ndim >= 0", "tests/test_state.py"),
-    Defect("train/state.py", "int(settings.warmup * steps)", "0", "tests/test_state.py"),
+    Defect("train/state.py", "x.ndim >= 2", "x.ndim >= 0", "tests/train/test_state.py"),
+    Defect("train/state.py", "int(settings.warmup * steps)", "0", "tests/train/test_state.py"),
     Defect(
         "train/state.py",
         "optax.clip_by_global_norm(settings.clip)",
         "optax.identity()",
-        "tests/test_state.py",
+        "tests/train/test_state.py",
     ),
     Defect(
-        "train/state.py", 'start_at_mean(made["params"], label_mean)', 'made["params"]', "tests/test_state.py"
+        "train/state.py",
+        'start_at_mean(made["params"], label_mean)',
+        'made["params"]',
+        "tests/train/test_state.py",
     ),
 ]
 LOOPS = [
@@ -152,10 +155,15 @@ CHECKPOINTS = [
         "return None",
         CHECKPOINT,
     ),
-    Defect("system/checksums.py", "if text != body + _seal(body):", "if False:", "tests/test_sums.py"),
-    Defect("system/checksums.py", "if name not in found:", "if False:", "tests/test_sums.py"),
     Defect(
-        "system/checksums.py", "if _digest(folder / name) != wanted[name]:", "if False:", "tests/test_sums.py"
+        "system/checksums.py", "if text != body + _seal(body):", "if False:", "tests/system/test_checksums.py"
+    ),
+    Defect("system/checksums.py", "if name not in found:", "if False:", "tests/system/test_checksums.py"),
+    Defect(
+        "system/checksums.py",
+        "if _digest(folder / name) != wanted[name]:",
+        "if False:",
+        "tests/system/test_checksums.py",
     ),
 ]
 MEMORIES = [
@@ -207,7 +215,7 @@ SPLITS = [
         "data/normalise.py",
         "return Normalisation(mean, std, median)",
         "return Normalisation({m: 0 * x for m, x in mean.items()}, std, median)",
-        "tests/test_normalise.py",
+        "tests/data/test_normalise.py",
     ),
 ]
 DEFECTS = [*STEPS, *FOLDS, *STATES, *LOOPS, *CHECKPOINTS, *MEMORIES, *SPLITS]

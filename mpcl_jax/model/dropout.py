@@ -31,7 +31,7 @@ def hashed_positions(seed, shape):
     """Uniform 32-bit numbers `shape`, a function of `seed` [2] uint32 and of the position.
 
     The finaliser of MurmurHash3 (Appleby, public domain), between the two words of the seed. Far from
-    cryptography and as good as uniform for masks (tests/test_dropout.py).
+    cryptography and as good as uniform for masks (tests/model/test_dropout.py).
     """
     position = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
     mixed = position * jnp.uint32(0x9E3779B9) + seed[0]

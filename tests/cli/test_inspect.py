@@ -1,0 +1,254 @@
+"""What the inspector says of a memory whose slots are known, and of a checkpoint on disk, without JAX."""
+
+import csv
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from memory_fixture import EMOTIONS, known_memory
+
+from mpcl_jax.cli.inspect import comparison_document, comparison_text, to_csv, to_document, to_text
+from mpcl_jax.report.compare import match_slots
+from mpcl_jax.report.slots import bank_agreement, describe_slots, lift
+from mpcl_jax.runs.memory import emotion_names, find_checkpoint, open_memory
+from mpcl_jax.types import DataFileError
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def rotation(seed=0):
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(8, 8)))[0]
+
+
+def random_memory(seed=0, **changes):
+    bank = np.random.default_rng(seed).normal(size=(2, 3, 2, 8))
+    bank /= np.linalg.norm(bank, axis=-1, keepdims=True)
+    return known_memory(f"run{seed}/checkpoints/1")._replace(bank=bank, **changes)
+
+
+def test_a_healthy_memory_is_not_flagged():
+    slots = describe_slots(known_memory())
+    assert [(s.emotion, s.slot) for s in slots] == [(e, k) for e in EMOTIONS for k in (0, 1)]
+    assert {s.flag for s in slots} == {""}
+    assert {s.usage for s in slots} == {0.5} and {s.twin for s in slots} == {0.0}
+
+
+def test_a_dead_slot_and_a_collapsed_pair_are_flagged():
+    planted = known_memory()
+    planted.usage[0] = (0.2, 0.001)  # share .005, below .02 of the average .5
+    planted.bank[:, 2, 1] = planted.bank[:, 2, 0]
+    flags = {(s.emotion, s.slot): s.flag for s in describe_slots(planted)}
+    assert {key for key, flag in flags.items() if flag == "dead"} == {("joy", 1)}
+    assert {key for key, flag in flags.items() if flag == "collapsed"} == {("fear", 0), ("fear", 1)}
+    assert "1 dead, 2 collapsed" in to_text(planted, describe_slots(planted))
+
+
+def test_slots_alike_on_one_side_only_are_no_collapse():
+    planted = known_memory()
+    planted.bank[0, 2, 1] = planted.bank[0, 2, 0]
+    assert all(s.flag == "" for s in describe_slots(planted))
+
+
+def test_a_slot_that_never_got_evidence_is_dead():
+    planted = known_memory()
+    planted.mass[:, 1, 0] = 0
+    assert [s.flag for s in describe_slots(planted)] == ["", "", "dead", "", "", ""]
+
+
+def test_an_emotion_without_evidence_was_never_reported():
+    planted = known_memory()
+    planted.mass[:, 1] = 0
+    planted.usage[1] = 0
+    planted.bank[:, 1, 1] = planted.bank[:, 1, 0]
+    slots = describe_slots(planted)
+    assert [s.flag for s in slots] == ["", "", "never reported", "never reported", "", ""]
+    assert "0 dead, 0 collapsed; never reported in training: calm\n" in to_text(planted, slots)
+    planted.mass[0, 1, 0] = 1.0  # one side once saw it, so it is about slots again
+    assert [s.flag for s in describe_slots(planted)][2:4] == ["dead", "dead"]
+
+
+def test_neighbours_in_the_own_and_in_the_other_bank():
+    planted = known_memory()
+    # joy 0 leans to fear 1 on the physiological side (cosine .6) and to calm 0 on the behavioural one (.8).
+    planted.bank[0, 0, 0] = 0.8 * np.eye(8)[0] + 0.6 * np.eye(8)[5]
+    planted.bank[1, 0, 0] = 0.6 * np.eye(8)[0] + 0.8 * np.eye(8)[2]
+    slot = describe_slots(planted)[0]
+    assert slot.own_bank["physiological"] == ("physiological", "fear", 1, pytest.approx(0.6))
+    assert slot.own_bank["behavioural"] == ("behavioural", "calm", 0, pytest.approx(0.8))
+    # Across: fear 1 of the behavioural bank (.6) beats the own pair (.8 · .6 = .48); and calm 0 (.8).
+    assert slot.other_bank["physiological"] == ("behavioural", "fear", 1, pytest.approx(0.6))
+    assert slot.other_bank["behavioural"] == ("physiological", "calm", 0, pytest.approx(0.8))
+
+
+def test_agreement_of_banks_knows_no_rotation():
+    memory = random_memory()
+    twin = memory._replace(bank=np.stack([memory.bank[0], memory.bank[0] @ rotation()]))
+    assert bank_agreement(twin.bank) == pytest.approx(1)
+    assert bank_agreement(memory.bank) < 0.9
+    assert [s.agreement for s in describe_slots(twin)] == pytest.approx([1.0] * 6)
+    # Slots 0, 1, 2 with cosines (1, 0, 0) on one side and (0, 0, 1) on the other: correlation -½.
+    one, two = [(1.0, 0.0), (1.0, 0.0), (0.0, 1.0)], [(1.0, 0.0), (0.0, 1.0), (0.0, 1.0)]
+    assert bank_agreement(np.array([one, two])[:, :, None]) == pytest.approx(-0.5)
+
+
+def test_lift_compares_with_independence():
+    # Shares .5 and .5; together .4 on the diagonal, .1 off it: .4 / .25 = 1.6 and .1 / .25 = .4.
+    assert lift(np.array([[0.4, 0.1], [0.1, 0.4]])) == pytest.approx(np.array([[1.6, 0.4], [0.4, 1.6]]))
+
+
+def test_one_slot_has_no_twin():
+    one = known_memory()
+    one = one._replace(
+        bank=one.bank[:, :, :1], mass=one.mass[:, :, :1], usage=one.usage[:, :1], near_id=one.near_id[:, :1]
+    )
+    slots = describe_slots(one)
+    assert all(np.isnan(s.twin) and s.flag == "" for s in slots)
+    assert json.loads(json.dumps(to_document(one, slots)))["slots"][0]["twin"] is None
+    assert "joy" in to_text(one, slots)
+
+
+def test_csv_has_a_line_per_slot_and_names_near_windows():
+    memory = known_memory(near=2)
+    rows = list(csv.DictReader(to_csv(describe_slots(memory)).splitlines()))
+    assert len(rows) == 6 and rows[0]["windows"] == "P01/clip01@0.000 P01/clip01@0.000"
+    assert (rows[1]["emotion"], rows[1]["slot"], rows[1]["usage"]) == ("joy", "1", "0.5")
+
+
+def test_two_steps_are_matched_by_cosine():
+    a = random_memory()
+    swapped = a.bank[:, :, ::-1].copy()
+    b = a._replace(checkpoint=a.checkpoint.with_name("2"), bank=swapped)
+    found = match_slots(a, b)
+    assert found.same_space and (found.partner == [1, 0]).all()
+    assert (
+        found.drift == pytest.approx(np.zeros((3, 2))) and found.cooccurrence == 0
+    )  # uniform: nothing varies
+    assert "joy     0 ->    1  0.000" in comparison_text(a, b, found)
+
+
+def test_two_runs_are_matched_whatever_their_rotation():
+    a = random_memory(0, cooccurrence=np.arange(9.0).reshape(3, 3))
+    turned = np.stack([a.bank[0] @ rotation(1), a.bank[1] @ rotation(2)])[:, :, ::-1]
+    b = a._replace(checkpoint=pathlib.Path("other/checkpoints/1"), bank=turned)
+    found = match_slots(a, b)
+    assert not found.same_space and (found.partner == [1, 0]).all()
+    assert found.drift == pytest.approx(np.zeros((3, 2)), abs=1e-9) and found.cooccurrence == pytest.approx(1)
+    stranger = match_slots(a, random_memory(5))
+    assert stranger.drift.mean() > 0.1
+
+
+def test_a_memory_with_fewer_slots_leaves_some_without_a_partner():
+    a = random_memory()
+    b = a._replace(checkpoint=pathlib.Path("other/checkpoints/1"), bank=a.bank[:, :, 1:])
+    document = json.loads(json.dumps(comparison_document(a, b, match_slots(a, b))))
+    assert sorted(map(str, document["partner"][0])) == ["0", "None"]
+    with pytest.raises(ValueError, match="the runs have different emotions: joy, calm, fear and a, b, c"):
+        match_slots(a, b._replace(emotions=("a", "b", "c")))
+
+
+def test_a_data_set_with_one_group_has_one_bank():
+    memory = random_memory()
+    memory = memory._replace(bank=memory.bank[:1], mass=memory.mass[:1], sides=("physiological",))
+    slots = describe_slots(memory)
+    assert {s.evidence for s in slots} == {10.0}  # not halved by a bank that does not exist
+    assert all(set(s.own_bank) == {"physiological"} and s.other_bank == {} for s in slots)
+    assert all(s.flag == "" and np.isnan(s.agreement) for s in slots)
+    text, document = to_text(memory, slots), json.loads(json.dumps(to_document(memory, slots)))
+    assert "behavioural" not in text + to_csv(slots) and "no other modality group" in text
+    assert "other bank" not in text
+    assert document["bank_agreement"] is None and document["slots"][0]["agreement"] is None
+    with pytest.raises(ValueError, match="different modality groups: physiological and physiological, beh"):
+        match_slots(memory, random_memory(1))
+
+
+def write_checkpoint(folder: pathlib.Path, memory) -> None:
+    """As `train/checkpoint.py` does it."""
+    arrays = {name: np.float32(memory._asdict()[name]) for name in ("bank", "mass", "usage", "cooccurrence")}
+    with ocp.StandardCheckpointer() as writer:
+        writer.save(folder / "prototypes", arrays)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inspected") / "run"
+    for step in (3, 12):
+        checkpoint = folder / "folds" / "00" / "checkpoints" / str(step)
+        checkpoint.mkdir(parents=True)
+        write_checkpoint(checkpoint, random_memory(step))
+    (folder / "data.json").write_text(json.dumps({"emotions": EMOTIONS, "valence": ["p", "p", "n"]}))
+    return folder
+
+
+def test_a_checkpoint_is_read_bit_by_bit(run):
+    memory = open_memory(run)
+    assert memory.checkpoint.name == "12" and memory.emotions == EMOTIONS
+    assert memory.bank.tobytes() == np.float32(random_memory(12).bank).tobytes()
+    assert open_memory(run, fold=0, step=3).bank.tobytes() == np.float32(random_memory(3).bank).tobytes()
+    assert find_checkpoint(memory.checkpoint) == memory.checkpoint
+    with pytest.raises(FileNotFoundError, match="no checkpoint of epoch 4; there are 3, 12"):
+        open_memory(run, step=4)
+    with pytest.raises(FileNotFoundError, match="fold 7: no checkpoint"):
+        open_memory(run, fold=7)
+
+
+def test_the_bank_of_a_group_that_the_data_set_does_not_have_is_not_opened(run, tmp_path):
+    older = tmp_path / "run"
+    shutil.copytree(run, older)
+    data = json.loads((older / "data.json").read_text())
+    (older / "data.json").write_text(json.dumps(data | {"groups": {"video": "behavioural"}}))
+    memory = open_memory(older)
+    assert memory.sides == ("behavioural",) and memory.mass.shape == (1, 3, 2)
+    assert memory.bank.tobytes() == np.float32(random_memory(12).bank[1:]).tobytes()
+    (older / "data.json").unlink()
+    assert open_memory(older).sides == ("physiological", "behavioural")
+
+
+def test_names_come_from_the_run_if_they_fit(run):
+    checkpoint = run / "folds" / "00" / "checkpoints" / "3"
+    assert emotion_names(checkpoint, 3) == (EMOTIONS, ("p", "p", "n"))
+    assert emotion_names(checkpoint, 2) == (("emotion 0", "emotion 1"), ("", ""))
+
+
+def test_a_damaged_checkpoint_is_named(run, tmp_path):
+    broken = tmp_path / "3"
+    shutil.copytree(run / "folds" / "00" / "checkpoints" / "3", broken)
+    for file in (broken / "prototypes").rglob("d/*"):
+        file.write_bytes(file.read_bytes()[:20])
+    with pytest.raises(DataFileError, match="prototypes: its array 'bank' can not be read"):
+        open_memory(broken)
+
+
+WITHOUT_JAX = """
+import runpy, sys
+sys.modules["jax"] = None  # importing it is an error from here on
+sys.argv = ["inspect_prototypes", *sys.argv[1:]]
+runpy.run_module("mpcl_jax.cli.inspect", run_name="__main__")
+"""
+
+
+def inspected(*arguments):
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_JAX, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_command_prints_json_with_jax_hidden(run):
+    ended = inspected(run, "--json")
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert len(found["slots"]) == 6 and found["slots"][0]["windows"] == []
+
+
+def test_a_folder_without_a_memory_is_one_line_and_exit_code_2(tmp_path):
+    ended = inspected(tmp_path)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("error: ") and ended.stderr.count("\n") == 1

@@ -1,0 +1,238 @@
+"""What a user types: overrides, config files with mistakes, and the real command, which answers before JAX."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import types
+
+import pytest
+
+from mpcl_jax.cli.train import claim_workdir
+from mpcl_jax.config.command_line import from_command_line, read_config_file, read_overrides
+from mpcl_jax.config.resolve import ConfigError
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DATASET = str(ROOT / "configs" / "dataset.py")
+
+
+def refusal(arguments: list[str]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        from_command_line(DATASET, arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "argument, hint",
+    [
+        ("--config.epochs=3", "did you mean config.train.epochs?"),  # of another group
+        ("--config.model.heads=3", "did you mean config.model.fusion.heads or config.model.head?"),
+        ("--config.train.optimizer.clip=1", "did you mean config.train.clip?"),
+        ("--config.seeds=1", "did you mean config.seed?"),
+        (
+            "--config.lr=1",
+            "known here: seed, data, protocol, model, loss, train, benchmark, distributed, log",
+        ),
+        ("--config.train.epochs.x=1", "known here: epochs, batch_size"),
+        ("--config.=1", "known here: seed, data"),
+        ("--epochs=3", "--epochs: unknown option; did you mean --config.train.epochs?"),
+        ("--confg.train.epochs=3", "did you mean --config.train.epochs?"),
+        ("--workdr=x", "--workdr: unknown option; did you mean --workdir?"),
+        ("--gpu", "--gpu: unknown option; known are --config, --workdir and --help"),
+        ("stray", "'stray' is not an option"),
+        ("--config.model={}", "config.model: a group of settings (width, tokens, dropout"),
+        ("--config.train.epochs", "config.train.epochs: needs a value"),
+    ],
+)
+def test_what_is_no_override_is_refused_with_a_hint(argument, hint):
+    assert hint in refusal([argument])
+
+
+@pytest.mark.parametrize(
+    "argument, key, value",
+    [
+        ("--config.train.epochs=3", "train.epochs", 3),
+        ("-config.train.epochs=3", "train.epochs", 3),
+        ("--config.train.learning_rate=3e-4", "train.learning_rate", 3e-4),
+        ("--config.train.learning_rate=1", "train.learning_rate", 1.0),
+        ("--config.log.tensorboard", "log.tensorboard", True),
+        ("--config.model.memory.paired=False", "model.memory.paired", False),
+        ("--config.protocol.only=()", "protocol.only", ()),
+        ("--config.protocol.only=2", "protocol.only", (2,)),
+        ("--config.protocol.only=0,2", "protocol.only", (0, 2)),
+        ("--config.data.modalities=eeg,gsr", "data.modalities", ("eeg", "gsr")),
+        ("--config.data.modalities=('eeg', 'gsr')", "data.modalities", ("eeg", "gsr")),
+        ("--config.data.modalities=eeg, gsr", "data.modalities", ("eeg", "gsr")),
+        ("--config.data.modalities=[eeg,gsr]", "data.modalities", ("eeg", "gsr")),
+        ("--config.data.modalities=( 'eeg', gsr )", "data.modalities", ("eeg", "gsr")),
+        ("--config.data.modalities=", "data.modalities", ()),
+        ("--config.data.path=a=b", "data.path", "a=b"),
+    ],
+)
+def test_values_are_read_by_the_type_of_their_setting(argument, key, value):
+    assert read_overrides([argument]) == {key: value}
+
+
+def test_a_value_may_follow_and_the_last_of_two_wins():
+    arguments = ["--config.train.epochs", "3", "--config.seed=1", "--config.train.epochs=4"]
+    config = from_command_line(DATASET, arguments)
+    assert (config.train.epochs, config.seed) == (4, 1)
+    assert "needs a value" in refusal(["--config.train.epochs", "--config.seed=1"])
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("import nothing_like_this\n", "mine.py, line 1: ModuleNotFoundError"),
+        ("def get_config(:\n", "mine.py, line 1: SyntaxError"),
+        ("def get_config():\n    return missing\n", "mine.py, line 2: NameError"),
+        (
+            "from mpcl_jax.config import default\ndef get_config():\n    c = default()\n"
+            "    c.train.epochs = 'ten'\n    return c\n",
+            "mine.py, line 4: TypeError",
+        ),
+        ("x = 1\n", "has no function get_config()"),
+        ("def get_config():\n    pass\n", "returns NoneType"),
+        ("def get_config():\n    return {'model': 3}\n", "config.model = 3"),
+        ("def get_config():\n    return {'trian': {'epochs': 3}}\n", "did you mean config.train?"),
+    ],
+)
+def test_mistakes_in_a_config_file_name_file_and_line(tmp_path, text, words):
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        from_command_line(str(file), ["--config.model.width=32"])
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_config_are_refused(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    for name, words in (
+        ("config.json", "must be a Python file"),
+        ("nope.py", "no such file"),
+        (".", "no such file"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            read_config_file(str(tmp_path / name))
+    with pytest.raises(ConfigError, match="did you mean .*dataset.py"):
+        read_config_file(str(ROOT / "configs" / "datset.py"))
+
+
+def start(folder: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess:
+    """The command, in a world in which importing JAX ends the program."""
+    (folder / "jax").mkdir(exist_ok=True)
+    (folder / "jax" / "__init__.py").write_text("raise SystemExit('JAX was imported')\n")
+    return subprocess.run(
+        [sys.executable, "-m", "mpcl_jax.main", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--config", DATASET, "--config.train.learning_rat=1"], "did you mean config.train.learning_rate?"),
+        (
+            ["--config", DATASET, "--config.train.learning_rate", "-1.0"],
+            "config.train.learning_rate = -1.0: must",
+        ),
+        (["--config.train.epochs=3"], "--config is missing"),
+        (["--config", DATASET, "--workdir"], "workdir"),
+        (["--config", DATASET, "--workdir", "gs://bucket/run"], "--workdir gs://bucket/run: is a URL"),
+        (["--config", "s3://bucket/mine.py"], "--config s3://bucket/mine.py: is a URL"),
+        (["--config", DATASET, "--workdir", os.fsdecode(b"o\xfc")], r"o\udcfc is no UTF-8 text"),
+        (["--config", DATASET, os.fsdecode(b"--config.data.modalities=b\xe4")], "is no UTF-8 text"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2_before_jax(tmp_path, arguments, words):
+    ended = start(tmp_path, *arguments)
+    assert (ended.returncode, ended.stdout) == (2, ""), ended.stderr
+    assert ended.stderr.startswith("error: ") and ended.stderr.count("\n") == 1, ended.stderr
+    assert words in ended.stderr
+    assert not (ROOT / "gs:").exists()
+
+
+def test_a_closed_stdout_changes_no_answer():
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "mpcl_jax.main"]
+    ended = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        "error: --config is missing, e.g. --config configs/dataset.py\n",
+    )
+
+
+def test_a_variable_that_jax_does_not_understand_is_one_line(tmp_path):
+    command = [sys.executable, "-m", "mpcl_jax.main", "--config", DATASET, "--workdir", str(tmp_path / "run")]
+    environment = os.environ | {"JAX_ENABLE_X64": "maybe"}
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == 2 and ended.stderr.count("\n") == 1, ended.stderr
+    assert "'JAX_ENABLE_X64'" in ended.stderr and "correct or unset it" in ended.stderr
+
+
+def test_help_shows_the_few_flags_without_jax(tmp_path):
+    ended = start(tmp_path, "--help")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "--config" in ended.stdout and "--workdir" in ended.stdout
+    assert "--verbosity" not in ended.stdout and len(ended.stdout.splitlines()) < 25
+
+
+def test_a_good_command_line_goes_on_to_jax(tmp_path):
+    # Shows that the trap works, without which the tests above would prove nothing.
+    ended = start(tmp_path, "--config", DATASET, "--workdir", str(tmp_path / "run"))
+    assert "JAX was imported" in ended.stderr
+
+
+def test_a_workdir_that_can_not_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    for workdir in (tmp_path / "file" / "run", tmp_path / ("x" * 300)):
+        with pytest.raises(ConfigError, match="--workdir .*: cannot be written"):
+            claim_workdir(workdir)
+    with pytest.raises(ConfigError, match="--workdir .*/file: is a file, not a folder; choose another path"):
+        claim_workdir(tmp_path / "file")
+    claim_workdir(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def project(folder: pathlib.Path, line: str, epochs: int) -> str:
+    """A config file in folder/configs that takes the number of epochs from its neighbour base.py by `line`."""
+    (folder / "configs").mkdir(parents=True)
+    (folder / "configs" / "base.py").write_text(f"EPOCHS = {epochs}\n")
+    (folder / "shared.py").write_text(f"SEED = {epochs}\n")
+    file = folder / "configs" / "mine.py"
+    file.write_text(
+        f"import shared\nfrom mpcl_jax.config import default\n{line}\n\n\ndef get_config():\n    c = default()\n"
+        "    c.train.epochs, c.seed = base.EPOCHS, shared.SEED\n    return c\n"
+    )
+    return str(file)
+
+
+@pytest.mark.parametrize("line", ["from configs import base", "import base", "import configs.base as base"])
+def test_the_neighbours_of_a_config_are_found_by_file(tmp_path, monkeypatch, line):
+    files = [project(tmp_path / str(epochs), line, epochs) for epochs in (3, 4)]
+    # The current folder holds a package of the same name, and modules of both names are imported already.
+    elsewhere = tmp_path / "elsewhere"
+    project(elsewhere, line, 5)
+    (elsewhere / "configs" / "__init__.py").write_text("")
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.syspath_prepend(str(elsewhere))
+    for name in ("configs", "base"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    before = list(sys.path), dict(sys.modules), list(sys.meta_path)
+    read = [from_command_line(file, []) for file in files]
+    assert [(config.train.epochs, config.seed) for config in read] == [(3, 3), (4, 4)]
+    assert (list(sys.path), dict(sys.modules), list(sys.meta_path)) == before
+
+
+def test_a_neighbour_with_the_name_of_a_library_replaces_nothing(tmp_path):
+    file = project(tmp_path, "import random, base", 3)
+    (tmp_path / "configs" / "random.py").write_text("raise SystemExit('the neighbour was imported')\n")
+    assert from_command_line(file, []).train.epochs == 3

@@ -1,0 +1,446 @@
+"""A user's own folder: what is read, and what is refused with file, key and row."""
+
+import json
+import math
+import pathlib
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.data.folder import load as own_data
+from mpcl_jax.data.folder.files import sessions_of
+from mpcl_jax.data.splits.protocols import make_split
+from mpcl_jax.types import DataFileError
+
+DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "own_data.md"
+META = {
+    "emotions": [{"name": "joy", "valence": "positive"}, {"name": "fear", "valence": "negative"}],
+    "modalities": {"ecg": {"group": "physiological"}, "face": {"group": "behavioural"}},
+}
+
+
+def subject(**changes) -> dict:
+    """Four windows: two clips of two windows. A change to None removes the key."""
+    rng = np.random.default_rng(0)
+    held = {
+        "labels": np.array([[1, 3], [1, 3], [2, 0], [2, 0]]),
+        "ecg": rng.normal(size=(4, 3)),
+        "face": rng.normal(size=(4, 5, 2)),
+        "trial": np.array([7, 7, 8, 8]),
+        "stimulus": np.array(["sea", "sea", "storm", "storm"]),
+        "start": np.array([0.0, 5.0, 0.0, 5.0]),
+    } | changes
+    return {key: x for key, x in held.items() if x is not None}
+
+
+def write(root, subjects: dict, meta=META):
+    root.mkdir(exist_ok=True)
+    (root / "meta.json").write_text(json.dumps(meta))
+    for name, held in subjects.items():
+        np.savez(root / f"{name}.npz", **held)
+    return str(root)
+
+
+def refusal(root) -> DataFileError:
+    with pytest.raises(DataFileError) as caught:
+        own_data.load(str(root))
+    return caught.value
+
+
+def refused_subject(tmp_path, **changes) -> str:
+    """The reason why a file with these changes is refused, beside a good one."""
+    error = refusal(write(tmp_path / "d", {"anna": subject(), "ben": subject(**changes)}))
+    assert error.file == str(tmp_path / "d" / "ben.npz")
+    return error.reason
+
+
+def refused_meta(tmp_path, **changes) -> str:
+    error = refusal(write(tmp_path / "d", {"anna": subject()}, META | changes))
+    assert error.file == str(tmp_path / "d" / "meta.json")
+    return error.reason
+
+
+# --- what is read -------------------------------------------------------------------------------------
+
+
+def test_a_whole_folder(tmp_path):
+    root = write(tmp_path / "my set", {"ben": subject(), "anna": subject()}, META | {"window_seconds": 5})
+    (tmp_path / "my set" / "notes.txt").write_text("not read")
+    (tmp_path / "my set" / "._anna.npz").write_text("what macOS leaves on foreign disks")
+    ours = own_data.load(root)
+    assert (ours.name, ours.emotions, ours.valence) == ("my set", ("joy", "fear"), ("positive", "negative"))
+    assert ours.groups == {"ecg": "physiological", "face": "behavioural"}
+    assert ours.signals["ecg"].shape == (8, 1, 3) and ours.signals["face"].shape == (8, 5, 2)
+    np.testing.assert_array_equal(ours.signals["ecg"][:4, 0], subject()["ecg"].astype(np.float32))
+    # Rows (1, 3) and (2, 0) divided by their sums 4 and 2.
+    np.testing.assert_array_equal(ours.labels[:4], np.float32([[0.25, 0.75]] * 2 + [[1, 0]] * 2))
+    assert ours.subject.tolist() == ["anna"] * 4 + ["ben"] * 4
+    assert ours.trial.tolist() == [f"{s}/{t}" for s in ("anna", "ben") for t in (7, 7, 8, 8)]
+    assert ours.stimulus.tolist() == ["sea", "sea", "storm", "storm"] * 2
+    assert ours.start.tolist() == [0, 5, 0, 5] * 2 and ours.duration == 5.0
+    assert ours.present["ecg"].all() and (ours.quality["face"] == 1).all()
+    assert ours.notes == () and ours.protocols == ()
+    dtypes = [
+        ours.labels.dtype,
+        ours.signals["ecg"].dtype,
+        ours.quality["ecg"].dtype,
+        ours.present["ecg"].dtype,
+    ]
+    assert dtypes == [np.float32, np.float32, np.float32, bool] and ours.start.dtype == np.float64
+
+
+def test_very_large_strengths(tmp_path):
+    """Their sum is beyond float64; their distribution is not."""
+    ours = own_data.load(write(tmp_path / "d", {"a": subject(labels=np.full((4, 2), 1.5e308))}))
+    np.testing.assert_array_equal(ours.labels, np.full((4, 2), np.float32(0.5)))
+
+
+def test_only_what_is_required(tmp_path):
+    held = subject(trial=None, stimulus=None, start=None)
+    ours = own_data.load(write(tmp_path / "d", {"a": held}, META | {"name": "Mine"}))
+    assert ours.name == "Mine" and math.isnan(ours.duration)
+    assert np.isnan(ours.start).all() and (ours.stimulus == "").all()
+
+
+def test_absent_modalities_are_zeros_and_not_read(tmp_path):
+    face = np.full((4, 5, 2), 3.0)
+    face[1] = np.nan
+    first = subject(face=face, present_face=np.array([1, 0, 1, 1]))
+    ours = own_data.load(write(tmp_path / "d", {"a": first, "b": subject(face=None)}))
+    assert ours.present["face"].tolist() == [True, False, True, True] + [False] * 4
+    assert ours.quality["face"].tolist() == [1, 0, 1, 1] + [0] * 4
+    assert (ours.signals["face"][~ours.present["face"]] == 0).all()
+    assert (ours.signals["face"][ours.present["face"]] == 3).all()
+    assert ours.present["ecg"].all()
+
+
+def test_a_missing_feature_leaves_the_others_and_a_window_without_any_is_absent(tmp_path):
+    face = np.full((4, 5, 2), 3.0)
+    face[1, 2, 0] = np.nan
+    face[2] = np.nan
+    ours = own_data.load(write(tmp_path / "d", {"a": subject(face=face)}))
+    assert ours.present["face"].tolist() == [True, True, False, True]
+    assert np.argwhere(np.isnan(ours.signals["face"])).tolist() == [[1, 2, 0]]
+    assert not ours.signals["face"][2].any() and ours.quality["face"].tolist() == [1, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "ids", [np.array([7, 7, 8, 8], "u1"), np.array(["7", "7", "8", "8"]), np.array([b"7", b"7", b"8", b"8"])]
+)
+def test_ids_may_be_numbers_or_text(tmp_path, ids):
+    ours = own_data.load(write(tmp_path / "d", {"a": subject(trial=ids, stimulus=ids)}))
+    assert ours.trial.tolist() == ["a/7", "a/7", "a/8", "a/8"] and ours.stimulus.tolist() == [
+        "7",
+        "7",
+        "8",
+        "8",
+    ]
+
+
+def test_without_trials_runs_of_equal_labels_and_stimulus_count(tmp_path):
+    labels = np.array([[1, 1], [2, 2], [1, 3], [1, 3], [1, 1]])  # rows 0 and 1 are the same distribution
+    stimulus = np.array(["x", "x", "x", "y", "y"])
+    held = {"labels": labels, "ecg": np.ones((5, 3)), "stimulus": stimulus}
+    ours = own_data.load(write(tmp_path / "d", {"a": held, "b": subject()}))
+    assert ours.trial.tolist()[:5] == ["a/0", "a/0", "a/1", "a/2", "a/3"]
+    assert "1 of 2 files name no trials (a.npz)" in ours.notes[0]
+    assert set(PROTOCOLS) - set(ours.protocols) == {"trial_kfold", "calibrated"}
+
+
+def test_without_trials_trials_can_not_be_held_out(tmp_path):
+    subjects = {name: subject(trial=None, start=None) for name in "abc"}
+    ours = own_data.load(write(tmp_path / "d", subjects))
+    assert len(make_split(ours, ProtocolConfig(kind="subject_kfold", folds=3)).folds) == 3
+    with pytest.raises(ConfigError, match="trial_kfold"):
+        make_split(ours, ProtocolConfig(kind="trial_kfold", folds=2))
+    ours = own_data.load(write(tmp_path / "d", {name: subject() for name in "abc"}))
+    assert len(make_split(ours, ProtocolConfig(kind="trial_kfold", folds=2)).folds) == 2
+
+
+def test_missing_stimuli_are_noted(tmp_path):
+    ours = own_data.load(write(tmp_path / "d", {"a": subject(), "b": subject(stimulus=None)}))
+    assert ours.notes == (
+        "not every window names its stimulus: protocols that hold out stimuli are not possible",
+    )
+
+
+def test_raw_signals_fit_their_rate(tmp_path):
+    meta = json.loads(json.dumps(META))
+    meta["modalities"]["face"]["rate"] = 2.4  # 2 s at 2.4 per second = 4.8 samples, of which 5 were kept
+    own_data.load(write(tmp_path / "d", {"a": subject()}, meta | {"window_seconds": 2}))
+    error = refusal(write(tmp_path / "d", {"a": subject()}, meta | {"window_seconds": 4}))
+    assert "'face' has 5 samples a window; meta.json says 2.4 per second for 4 s = 9.6" in error.reason
+
+
+# --- what is refused ----------------------------------------------------------------------------------
+
+
+def changed(key: str, at, value) -> dict:
+    x = subject()[key].astype(float)
+    x[at] = value
+    return {key: x}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"prsent_face": np.ones(4)}, "'prsent_face': unknown key; did you mean 'present_face'?"),
+        ({"lables": np.ones(4)}, "'lables': unknown key; did you mean 'labels'?"),
+        ({"zzz": np.ones(4)}, "'zzz': unknown key; allowed: labels, subject, trial, stimulus, start, ecg, face"),
+        ({"labels": None}, "'labels' is missing; it holds ecg, face"),
+        ({"labels": np.ones((4, 3))}, "'labels' has shape (4, 3); wanted [windows, 2]"),
+        ({"labels": np.ones(4)}, "'labels' has shape (4,)"),
+        ({"labels": np.ones((0, 2))}, "'labels' has shape (0, 2)"),
+        ({"labels": np.array([["a", "b"]] * 4)}, "'labels' holds <U1; wanted real numbers"),
+        (changed("labels", (2, 0), -1), "'labels', row 2: negative; wanted strengths >= 0 (1 row in all)"),
+        (changed("labels", 1, 0), "'labels', row 1: no emotion is above 0"),
+        (changed("labels", (3, 1), np.nan), "'labels', row 3: not finite"),
+        ({"ecg": np.ones((3, 3))}, "'ecg' has shape (3, 3); labels have 4 rows"),
+        ({"ecg": np.ones(())}, "'ecg' has shape (); labels have 4 rows"),
+        ({"ecg": np.ones(4)}, "'ecg' has shape (4,); wanted [windows, tokens, features]"),
+        ({"ecg": np.ones((4, 0))}, "'ecg' has shape (4, 0)"),
+        ({"ecg": np.ones((4, 1, 1, 1))}, "'ecg' has shape (4, 1, 1, 1)"),
+        ({"ecg": np.ones((4, 3), complex)}, "'ecg' holds complex128"),
+        (changed("face", (0, 1, 1), np.inf), "'face', row 0: token 1, feature 1 is inf; allowed"),
+        (changed("face", (0, 1, 1), 1e38), "feature 1 is 1e+38; allowed: up to ±1e+30, or NaN where the feature is"),
+        (changed("ecg", (1, 1), 1e39), "'ecg', row 1: feature 1 is inf; allowed"),
+        ({"present_ecg": np.array([0, 1, 2, 1])}, "'present_ecg': wanted one 0 or 1 per window"),
+        ({"present_ecg": np.ones((4, 1))}, "'present_ecg': wanted one 0 or 1"),
+        ({"present_face": np.ones(4), "face": None}, "'present_face': there is no 'face'"),
+        ({"present_ecg": np.zeros(4), "face": None}, "leave these windows out (4 rows in all)"),
+        ({"ecg": None, "face": None}, "leave these windows out (4 rows in all)"),
+        ({"trial": np.ones(4)}, "'trial' holds float64 of shape (4,); wanted one whole number or text"),
+        ({"trial": np.ones((4, 1), int)}, "'trial' holds int64 of shape (4, 1)"),
+        ({"trial": np.array(["a", "", "b", "b"])}, "'trial', row 1: empty"),
+        ({"trial": np.array(["a", "b\n", "b", "b"])}, "'trial', row 1: wanted at most 100"),
+        ({"stimulus": np.array([b"a", b"\xff", b"b", b"b"])}, "'stimulus', row 1: bytes"),
+        ({"stimulus": np.array(["x" * 101] * 4)}, "'stimulus', row 0"),
+        (changed("start", 1, np.inf), "'start', row 1: infinite"),
+        (changed("start", 1, 0.0001), "'start', row 1: row 0 of trial '7' starts at 0.000 s too"),
+        ({"start": np.ones((4, 1))}, "'start' has shape (4, 1)"),
+        ({"start": np.array(["0"] * 4)}, "'start' holds <U1"),
+        ({"ecg": np.array([[None]] * 4)}, "never unpickled"),
+        ({"ecg": np.ones((4, 7))}, "'ecg' has (1, 7) tokens and features"),
+    ],
+)  # fmt: skip
+def test_subjects_are_refused_by_file_key_and_row(tmp_path, changes, reason):
+    assert reason in refused_subject(tmp_path, **changes)
+
+
+def test_shapes_that_differ_name_both_files(tmp_path):
+    reason = refused_subject(tmp_path, face=np.ones((4, 5, 3)))
+    assert f"(5, 3) tokens and features, in {tmp_path / 'd' / 'anna.npz'} it has (5, 2)" in reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"emotion": []}, "emotion: unknown; did you mean 'emotions'?"),
+        ({"emotions": ["joy", "fear"]}, "emotions[0]: wanted an object with name, valence"),
+        ({"emotions": META["emotions"][:1]}, "emotions: wanted a list of at least two"),
+        ({"emotions": {"joy": "positive"}}, "emotions: wanted a list"),
+        ({"emotions": [{"name": "joy"}] * 2}, "emotions[0].valence: is missing"),
+        ({"emotions": [{"name": "", "valence": "x"}] * 2}, "emotions[0].name: wanted 1 to 100"),
+        ({"emotions": [{"name": "a", "valence": 1}] * 2}, "emotions[0].valence: wanted 1 to 100"),
+        ({"emotions": META["emotions"][:1] * 2}, "emotions[1].name: 'joy' is there twice"),
+        ({"emotions": [{"name": "a", "valence": "b", "vlence": 1}] * 2}, "emotions[0].vlence: unknown; did you mean"),
+        ({"modalities": {}}, "modalities: wanted"),
+        ({"modalities": ["ecg"]}, "modalities: wanted"),
+        ({"modalities": {"ecg": "physiological"}}, "modalities.ecg: wanted an object with group"),
+        ({"modalities": {"ecg": {"group": "heart"}}}, "modalities.ecg.group: 'heart'; allowed: physiological, behav"),
+        ({"modalities": {"ecg": {"group": []}}}, "modalities.ecg.group: []"),
+        ({"modalities": {"ecg": {"grp": ""}}}, "modalities.ecg.grp: unknown; did you mean 'group'?"),
+        ({"modalities": {"../x": {"group": "physiological"}}}, "modalities: '../x' is no name"),
+        ({"modalities": {"": {"group": "physiological"}}}, "modalities: '' is no name"),
+        ({"modalities": {"labels": {"group": "physiological"}}}, "'labels' has another meaning"),
+        ({"modalities": {"present_x": {"group": "physiological"}}}, "'present_x' has another meaning"),
+        ({"modalities": {"ecg": {"group": "physiological", "rate": -1}}}, "modalities.ecg.rate: wanted a number"),
+        ({"window_seconds": 0}, "window_seconds: wanted a number above 0, got 0"),
+        ({"window_seconds": True}, "window_seconds: wanted a number"),
+        ({"window_seconds": math.nan}, "window_seconds: wanted a number"),
+        ({"window_seconds": "5"}, "window_seconds: wanted a number"),
+        ({"name": "<b>\n"}, "name: wanted 1 to 100 printable"),
+    ],
+)  # fmt: skip
+def test_meta_is_refused_by_entry(tmp_path, changes, reason):
+    assert reason in refused_meta(tmp_path, **changes)
+
+
+def test_folders_that_are_none(tmp_path):
+    assert "not a folder" in refusal(tmp_path / "none").reason
+    assert refusal(tmp_path).file == str(tmp_path / "meta.json")
+    assert "holds no .npz file" in refusal(write(tmp_path / "d", {})).reason
+    (tmp_path / "d" / "meta.json").write_text("[]")
+    assert "the file: wanted an object" in refusal(tmp_path / "d").reason
+    (tmp_path / "d" / "meta.json").write_text("{")
+    assert "line 1" in refusal(tmp_path / "d").reason
+
+
+def test_a_modality_that_nobody_has(tmp_path):
+    error = refusal(write(tmp_path / "d", {"a": subject(face=None)}))
+    assert error.file == str(tmp_path / "d") and "no .npz file has 'face'" in error.reason
+
+
+# --- files, sessions and names ------------------------------------------------------------------------
+
+
+def test_npz_files_that_are_not_read_are_named(tmp_path):
+    root = tmp_path / "d"
+    write(root, {"anna": subject(), "ben": subject(), "carla": subject()})
+    (root / "ben.npz").rename(root / "ben.NPZ")
+    (root / "sub").mkdir()
+    (root / "carla.npz").rename(root / "sub" / "carla.npz")
+    (root / ".hidden.npz").write_bytes(b"")
+    loaded = own_data.load(str(root))
+    assert set(loaded.subject.tolist()) == {"anna"}
+    assert loaded.notes == ("not read: ben.NPZ, sub/carla.npz; only *.npz directly in the folder is",)
+    (root / "anna.npz").unlink()
+    assert "name it ben.npz" in refusal(root).reason
+
+
+@pytest.mark.parametrize(
+    ("stems", "groups"),
+    [
+        (("sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1"), ["sub-01"]),
+        (("sub-01_ses-1_ecg", "sub-01_ses-2_ecg"), ["sub-01"]),
+        (("10_20131130", "10_20131201", "11_20131130"), ["10"]),
+        (("anna_session1", "anna_session2"), ["anna"]),
+        (("S1_2020-01-02", "S1_2020-01-09", "S2_2020-01-02"), ["S1"]),
+        (("P_1", "P_2"), []),
+        (("D1_1_ID_1", "D1_1_ID_2", "D1_2_ID_1", "D1_2_ID_2"), []),
+        (("control_01", "control_02", "patient_01", "patient_02"), []),
+        (("10", "11", "20"), []),
+        (("S2", "S3", "S10"), []),
+    ],
+)
+def test_names_that_look_like_sessions(stems, groups):
+    assert list(sessions_of(stems)) == groups
+
+
+def test_sessions_are_pointed_out_and_can_be_given(tmp_path):
+    stems = ("sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1", "sub-02_ses-2")
+    root = write(tmp_path / "d", {stem: subject() for stem in stems})
+    loaded = own_data.load(root)
+    assert (
+        len(set(loaded.subject)) == 4 and "sub-01_ses-1, sub-01_ses-2 look like sessions" in loaded.notes[0]
+    )
+    ids = (np.array("sub-01"), np.full(4, " sub-01"), np.array(["sub-02"]), "sub-02")
+    write(tmp_path / "d", {stem: subject(subject=x) for stem, x in zip(stems, ids, strict=True)})
+    loaded = own_data.load(root)
+    assert loaded.notes == () and dict(Counter(loaded.subject.tolist())) == {"sub-01": 8, "sub-02": 8}
+    assert len(set(loaded.trial)) == 8  # trial 7 of one session is not that of another
+    split = make_split(loaded, ProtocolConfig(kind="loso"))
+    assert [set(loaded.subject[fold.test].tolist()) for fold in split.folds] == [{"sub-01"}, {"sub-02"}]
+    wanted = "'subject' holds float64; wanted one whole number or text for the whole file"
+    assert refused_subject(tmp_path, subject=1.0) == wanted
+    assert "wanted one id" in refused_subject(tmp_path, subject=np.array(["a", "a", "b", "b"]))
+
+
+def test_a_file_joined_by_its_name_alone_is_noted(tmp_path):
+    loaded = own_data.load(write(tmp_path / "d", {"anna": subject(), "ben": subject(subject="anna")}))
+    assert set(loaded.subject) == {"anna"}
+    assert loaded.notes == (
+        "anna.npz names no subject and counts as 'anna' by its name; ben.npz names the same subject: rename the "
+        "first if it is of another subject",
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (
+            {"ben": {"stimulus": np.array(["Sea", "Sea", "storm", "storm"])}},
+            "stimulus: 'Sea' and 'sea' of anna.npz",
+        ),
+        (
+            {"ben": {"stimulus": np.array(["sea ", "sea ", "storm", "storm"])}},
+            "stimulus: 'sea ' and 'sea' of",
+        ),
+        ({"Anna": {}}, "subject: 'anna' and 'Anna' of Anna.npz"),
+        ({"ben": {"trial": np.array(["a", "a", "A", "A"])}}, "trial: 'ben/A' and 'ben/a' differ in capital"),
+    ],
+)
+def test_names_that_differ_in_case_or_blanks_only(tmp_path, files, words):
+    write(tmp_path / "d", {"anna": subject()} | {name: subject(**held) for name, held in files.items()})
+    assert words in refusal(tmp_path / "d").reason
+
+
+# --- a modality of the stimulus -----------------------------------------------------------------------
+
+OF_STIMULUS = META | {
+    "modalities": META["modalities"] | {"audio": {"group": "behavioural", "of": "stimulus"}},
+    "window_seconds": 5,
+}
+OTHER_ORDER = np.array(["storm", "storm", "sea", "sea"])
+AUDIO = np.random.default_rng(1).normal(size=(4, 6))
+
+
+def test_a_modality_of_the_stimulus_is_equal_for_every_subject(tmp_path):
+    held = {"anna": subject(audio=AUDIO), "ben": subject(audio=AUDIO[[2, 3, 0, 1]], stimulus=OTHER_ORDER)}
+    loaded = own_data.load(write(tmp_path / "d", held, OF_STIMULUS))
+    assert loaded.of_stimulus == ("audio",)
+    own = subject(audio=AUDIO + [[0], [0], [1e-2], [0]])
+    error = refusal(write(tmp_path / "d", {"anna": subject(audio=AUDIO), "ben": own}, OF_STIMULUS))
+    assert (
+        "audio, row 2: differs from row 2 of anna.npz" in error.reason
+        and "'storm' at 0.000 s" in error.reason
+    )
+    nameless = {"anna": subject(audio=AUDIO, stimulus=None)}
+    assert "give `stimulus`" in refusal(write(tmp_path / "e", nameless, OF_STIMULUS)).reason
+
+
+# --- numbers that float32 cannot tell apart -----------------------------------------------------------
+
+
+def test_features_that_float32_makes_equal_are_refused_as_rounding(tmp_path):
+    seconds = 1.7e9 + np.arange(12.0).reshape(4, 3)
+    reason = refused_subject(tmp_path, ecg=seconds)
+    assert "'ecg', feature 0 (of 3 such features)" in reason and "rounding of float32 (128)" in reason
+    constant = np.full((4, 3), 0.1) * [[1], [1 + 1e-16], [1], [1 - 1e-16]]  # equal but for float64
+    own_data.load(write(tmp_path / "e", {"anna": subject(ecg=constant)}))
+
+
+def test_odd_names_of_files_stay_labels(tmp_path):
+    """Ids come from file names; the ones that could garble a report are refused, the rest never opened as paths."""
+    names = ["..", "<script>", "a b", "é", "S 1; rm -rf"]
+    root = write(tmp_path / "d", {f"x{name}": subject() for name in names})
+    before = sorted(tmp_path.rglob("*"))
+    assert set(own_data.load(root).subject.tolist()) == {f"x{name}" for name in names}
+    assert sorted(tmp_path.rglob("*")) == before
+    (tmp_path / "d" / "a\nb.npz").write_bytes((tmp_path / "d" / "xé.npz").read_bytes())
+    assert "no name for a subject" in refusal(root).reason
+
+
+def test_the_example_of_the_documentation_runs(tmp_path, monkeypatch, capsys):
+    """Both code blocks of docs/own_data.md, as a reader would paste them."""
+    blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    monkeypatch.chdir(tmp_path)
+    for block in blocks:
+        exec(compile(block, str(DOCS), "exec"), {})
+    assert "Six people, eight clips (240, 4)" in capsys.readouterr().out
+    ours = own_data.load("my_data")
+    assert ours.signals["eda"].shape == (240, 40, 1) and not ours.present["face"].all()
+    assert ours.notes == () and ours.protocols == ()
+
+
+def test_the_documentation_names_every_key():
+    page = DOCS.read_text(encoding="utf-8")
+    for key in (
+        "labels",
+        "trial",
+        "stimulus",
+        "start",
+        "emotions",
+        "modalities",
+        "name",
+        "window_seconds",
+        "subject",
+        '"rate"',
+        '"of"',
+    ):
+        assert f"`{key}" in page

@@ -1,0 +1,401 @@
+"""The data-only pickle reader: equal to `pickle.loads` on data, and nothing else gets through."""
+
+import math
+import pathlib
+import pickle
+import runpy
+import struct
+import time
+
+import numpy as np
+import pytest
+from mutate import mutated
+
+from mpcl_jax.data.io import pickle_reader, pickle_values
+from mpcl_jax.data.io.pickle_reader import parse_pickle
+from mpcl_jax.types import DataFileError
+
+SHARED = pathlib.Path(__file__).resolve().parents[2].parent / "shared"
+DTYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")
+
+# What Python 2.7 with NumPy 1.13 writes for {'label': np.array([[1., -2.]]), 'subject': 'S2'}, protocol 2:
+# text as SHORT_BINSTRING "U", the array as _reconstruct + BUILD, its 16 bytes as SHORT_BINSTRING too.
+PYTHON2 = (
+    b"\x80\x02}q\x01(U\x05labelq\x02cnumpy.core.multiarray\n_reconstruct\nq\x03cnumpy\nndarray\nq\x04K\x00\x85q\x05"
+    b"U\x01bq\x06\x87q\x07Rq\x08(K\x01K\x01K\x02\x86q\tcnumpy\ndtype\nq\nU\x02f8q\x0bK\x00K\x01\x87q\x0cRq\r"
+    b"(K\x03U\x01<q\x0eNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tq\x0fb\x89U\x10"
+    + struct.pack("<dd", 1.0, -2.0)
+    + b"q\x10tq\x11bU\x07subjectq\x12U\x02S2q\x13u."
+)
+
+
+def parsed(tmp_path, content: bytes):
+    path = tmp_path / "x.pkl"
+    path.write_bytes(content)
+    return parse_pickle(path)
+
+
+def refusal(tmp_path, content: bytes) -> str:
+    with pytest.raises(DataFileError) as caught:
+        parsed(tmp_path, content)
+    assert caught.value.file == str(tmp_path / "x.pkl")
+    return caught.value.reason
+
+
+def assert_same(ours, wanted):
+    """Equal values, types, dtypes and shapes, however nested."""
+    assert type(ours) is type(wanted)
+    if isinstance(wanted, dict):
+        assert list(ours) == list(wanted)
+        for key in wanted:
+            assert_same(ours[key], wanted[key])
+    elif isinstance(wanted, list | tuple):
+        assert len(ours) == len(wanted)
+        for x, y in zip(ours, wanted, strict=True):
+            assert_same(x, y)
+    elif isinstance(wanted, np.ndarray | np.generic):
+        assert ours.dtype == wanted.dtype and ours.shape == wanted.shape
+        np.testing.assert_array_equal(ours, wanted)
+    else:
+        assert ours == wanted
+
+
+def wesad_like(rng, seconds=2):
+    """The nesting, types and rates of a WESAD pickle, plus kinds of values that its users add."""
+    wrist = {"ACC": rng.normal(size=(32 * seconds, 3)), "EDA": rng.normal(size=(4 * seconds, 1))}
+    chest = {"Temp": rng.normal(size=(700 * seconds, 1)).astype("f4"), "ACC": np.asfortranarray(wrist["ACC"])}
+    more = [
+        None,
+        True,
+        False,
+        -1,
+        255,
+        256,
+        70_000,
+        -(2**40),
+        2**200,
+        1.5,
+        "é",
+        "",
+        b"\x00\xff",
+        b"",
+        (),
+        (1,),
+    ]
+    more += [
+        (1, 2),
+        (1, 2, 3),
+        (1, 2, 3, 4),
+        [],
+        {},
+        [[]],
+        {"a": {1: {2.5: None}}},
+        np.float32(3),
+        np.int8(-3),
+    ]
+    label = rng.integers(0, 8, 700 * seconds).astype(np.int32)
+    return {"signal": {"chest": chest, "wrist": wrist}, "label": label, "subject": "S2", "more": more}
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_reads_what_pickle_reads(tmp_path, protocol):
+    content = pickle.dumps(wesad_like(np.random.default_rng(0)), protocol=protocol)
+    assert_same(parsed(tmp_path, content), pickle.loads(content, encoding="latin1"))
+
+
+def test_reads_python_2(tmp_path):
+    ours = parsed(tmp_path, PYTHON2)
+    assert_same(ours, {"label": np.array([[1.0, -2.0]]), "subject": "S2"})
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+@pytest.mark.parametrize("dtype", [order + d for d in DTYPES for order in "<>"])
+def test_reads_every_type_of_number(tmp_path, dtype, protocol):
+    x = np.random.default_rng(0).integers(0, 100, (3, 4, 5)).astype(dtype)
+    for y in (x, np.asfortranarray(x), x[:0], x[0, 0, 0], x[:1, 0, 0].reshape(()), x[::2, ::-1]):
+        ours = parsed(tmp_path, pickle.dumps(y, protocol=protocol))
+        np.testing.assert_array_equal(ours, y)
+        assert ours.shape == y.shape and ours.dtype == y.dtype.newbyteorder("=") and ours.dtype.isnative
+
+
+def test_reads_numbers_of_python_2(tmp_path):
+    assert parsed(tmp_path, b"\x80\x02(I123456789012\nI-7\nI01\nI00\nt.") == (123456789012, -7, True, False)
+
+
+def test_a_container_held_twice_is_copied(tmp_path):
+    x = [1, 2]
+    a, b = parsed(tmp_path, pickle.dumps([x, x]))
+    assert a == b == [1, 2] and a is not b
+
+
+def test_large_arrays_are_views_of_the_file_and_large_texts_are_refused(tmp_path):
+    x = np.zeros(pickle_values.MAX_TEXT, np.float64)
+    ours = parsed(tmp_path, pickle.dumps(x, protocol=4))
+    assert not ours.flags.owndata and not ours.flags.writeable
+    np.testing.assert_array_equal(ours, x)
+    text = b"x" * (pickle_values.MAX_TEXT + 1)
+    assert "not the content of an array" in refusal(tmp_path, pickle.dumps(text, protocol=4))
+
+
+def test_reads_the_pickles_of_the_shared_writer(tmp_path):
+    tool = SHARED / "tools" / "write_wesad.py"
+    if not tool.exists():
+        pytest.skip("needs ../shared/tools/write_wesad.py")
+    writer = runpy.run_path(str(tool))["Py2Pickler"]
+    data = wesad_like(np.random.default_rng(1))
+    data["more"] = [x for x in data["more"] if not isinstance(x, bytes | np.generic) and x != "é"]
+    with open(tmp_path / "x.pkl", "wb") as file:
+        writer(file, protocol=2).dump(data)
+    content = (tmp_path / "x.pkl").read_bytes()
+    assert_same(parse_pickle(tmp_path / "x.pkl"), pickle.loads(content, encoding="latin1"))
+
+
+def text(value: str) -> bytes:
+    return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
+
+
+def call(module: str, name: str, *args: bytes) -> bytes:
+    """Instructions that leave the result of module.name(*args) on the stack."""
+    return f"c{module}\n{name}\n".encode() + b"(" + b"".join(args) + b"tR"
+
+
+def by_stack(module: str, name: str, *args: bytes) -> bytes:
+    return text(module) + text(name) + b"\x93(" + b"".join(args) + b"tR"
+
+
+def hostile(canary: pathlib.Path) -> dict[str, bytes]:
+    """Pickles that would create the file `canary` or reach code that could."""
+    shell = text(f"touch {canary}")
+    code = text(f"open({str(canary)!r}, 'w')")
+    path = text(str(canary))
+    os_system = call("builtins", "getattr", call("importlib", "import_module", text("os")), text("system"))
+    object_array = call(
+        "numpy.core.multiarray", "_reconstruct", b"cnumpy\nndarray\n", b"K\x00\x85", b"C\x01b"
+    )
+    object_type = call("numpy", "dtype", text("O8"), b"K\x00", b"K\x01")
+    inner = b"\x80\x02" + call("os", "system", shell) + b"."
+    programs = {
+        "os.system": call("os", "system", shell),
+        "posix.system": call("posix", "system", shell),
+        "nt.system": call("nt", "system", shell),
+        "subprocess.call": call("subprocess", "call", b"(" + text("touch") + path + b"t"),
+        "subprocess.Popen": call("subprocess", "Popen", b"(" + text("touch") + path + b"t"),
+        "builtins.eval": call("builtins", "eval", code),
+        "__builtin__.eval": call("__builtin__", "eval", code),
+        "builtins.exec": call("builtins", "exec", code),
+        "builtins.open": call("builtins", "open", path, text("w")),
+        "builtins.bytes with an argument": call("builtins", "bytes", b"J\xff\xff\xff\x7f"),
+        "getattr chain": os_system + b"(" + shell + b"tR",
+        "getattr of an allowed name": call("builtins", "getattr", b"cnumpy\nndarray\n", text("tofile")),
+        "stack global": by_stack("os", "system", shell),
+        "dotted stack global": by_stack("numpy", "os.system", shell),
+        "dotted allowed name": by_stack("numpy", "dtype.__class__.__base__.__subclasses__"),
+        "dotted allowed module": call("numpy.core.multiarray", "scalar.__self__"),
+        "module of an allowed name": by_stack("numpy.core", "multiarray._reconstruct"),
+        "global whose name is no text": b"]K\x01\x93(" + shell + b"tR",
+        "global with a line feed": b"cnumpy\ndtype\rsystem\n(" + shell + b"tR",
+        "similar letters": "cnumpу\ndtype\n".encode() + b"(" + shell + b"tR",
+        "ext1": b"\x82\x01(" + shell + b"tR",
+        "ext2": b"\x83\x01\x00(" + shell + b"tR",
+        "ext4": b"\x84\x01\x00\x00\x00(" + shell + b"tR",
+        "persid": b"Pos.system\n",
+        "binpersid": shell + b"Q",
+        "inst": b"(" + shell + b"ios\nsystem\n",
+        "obj": b"(cos\nsystem\n" + shell + b"o",
+        "newobj": b"cos\nsystem\n" + shell + b"\x85\x81",
+        "newobj_ex": b"cos\nsystem\n" + shell + b"\x85}\x92",
+        "newobj of an allowed name": b"cnumpy\nndarray\nK\x03\x85\x81",
+        "build of a dict": b"}" + b"}" + text("__class__") + shell + b"sb",
+        "build of an allowed name": b"cnumpy\nndarray\n}" + text("__reduce__") + shell + b"sb",
+        "call of data": shell + b"(" + shell + b"tR",
+        "nested pickle": call("pickle", "loads", b"B" + struct.pack("<I", len(inner)) + inner),
+        "_pickle": call("_pickle", "loads", b"B" + struct.pack("<I", len(inner)) + inner),
+        "importlib": call("importlib", "import_module", text("antigravity")),
+        "__import__": call("builtins", "__import__", text("antigravity")),
+        "runpy": call("runpy", "run_path", path),
+        "shutil": call("shutil", "copy", text("/etc/passwd"), path),
+        "marshal": call("marshal", "loads", b"C\x01N"),
+        "ctypes": call("ctypes", "CDLL", text("libc.so.6")),
+        "socket": call("socket", "create_connection", text("127.0.0.1"), b"K\x50"),
+        "webbrowser": call("webbrowser", "open", text("http://localhost")),
+        "timeit": call("timeit", "timeit", code),
+        "codecs of another kind": call("_codecs", "encode", text("x"), text("rot13")),
+        "_codecs.lookup": call("_codecs", "lookup", text("x")),
+        "copyreg": call("copyreg", "_reconstructor", b"cos\nsystem\n", b"cbuiltins\nobject\n", b"N"),
+        "functools.partial": call("functools", "partial", b"cos\nsystem\n", shell),
+        "operator.methodcaller": call("operator", "methodcaller", text("system"), shell),
+        "numpy.f2py": call("numpy.f2py.crackfortran", "getlincoef", code, b"}"),
+        "numpy.testing": call("numpy.testing._private.utils", "runstring", code, b"}"),
+        "numpy.fromfile": call("numpy", "fromfile", text("/etc/passwd")),
+        "numpy.load": call("numpy", "load", path, b"N", b"\x88"),
+        "object type": object_type,
+        "object scalar": call(
+            "numpy.core.multiarray", "scalar", object_type, b"C" + bytes([8]) + b"12345678"
+        ),
+        "object array": object_array + b"(K\x01K\x01\x85" + object_type + b"\x89](" + shell + b"etb",
+        "subclass of array": call("numpy.core.multiarray", "_reconstruct", b"cnumpy\nmemmap\n", b"K\x00\x85"),
+        "buffer out of band": b"\x97",
+        "newer protocol": b"\x80\x06N",
+    }
+    return {name: b"\x80\x02" + program + b"." for name, program in programs.items()}
+
+
+HOSTILE = sorted(hostile(pathlib.Path("x")))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_pickles_are_refused_and_run_nothing(tmp_path, name):
+    canary = tmp_path / "canary"
+    reason = refusal(tmp_path, hostile(canary)[name])
+    assert "at byte" in reason
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["x.pkl"]
+
+
+def test_the_canary_sings(tmp_path):
+    """Unpickled for real, payloads of the list above do create the file: the test before can fail."""
+    for name in ("os.system", "builtins.eval", "stack global", "inst", "nested pickle", "getattr chain"):
+        canary = tmp_path / name.replace(" ", "_")
+        pickle.loads(hostile(canary)[name])
+        deadline = time.monotonic() + 5
+        while not canary.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert canary.exists(), name
+
+
+def test_the_reason_names_what_was_asked_for(tmp_path):
+    assert "'os.system'" in refusal(tmp_path, b"\x80\x02cos\nsystem\n.")
+    assert "NEWOBJ" in refusal(tmp_path, b"\x80\x02)\x81.")
+    assert "at byte 2" in refusal(tmp_path, b"\x80\x02Pos\n.")
+    assert "'O8'" in refusal(
+        tmp_path, b"\x80\x02" + call("numpy", "dtype", text("O8"), b"K\x00", b"K\x01") + b"."
+    )
+
+
+def array_with(
+    shape: bytes, content: bytes, code=b"f8", state=b"K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00"
+):
+    kind = b"cnumpy\ndtype\nU\x02" + code + b"K\x00K\x01\x87R(" + state + b"tb"
+    head = b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+    return head + b"(K\x01(" + shape + b"t" + kind + b"\x89" + content + b"tb."
+
+
+def test_arrays_whose_sizes_disagree_are_refused(tmp_path):
+    assert parsed(tmp_path, array_with(b"K\x01", b"U\x08" + bytes(8))).shape == (1,)
+    for shape, content in (
+        (b"K\x02", b"U\x08" + bytes(8)),  # more than there is
+        (b"K\x00", b"U\x08" + bytes(8)),  # less
+        (b"J\xff\xff\xff\xffJ\xff\xff\xff\xff", b"U\x08" + bytes(8)),  # (-1) * (-1) = 1
+        (b"\x8a\x05\x00\x00\x00\x00\x10K\x00", b"U\x00"),  # 2**36 * 0
+        (b"\x8a\x08" + b"\xff" * 7 + b"\x7fK\x00", b"U\x00"),  # 2**63 * 0 overflows NumPy's own check
+        (b"K\x01" * 65, b"U\x08" + bytes(8)),  # more axes than NumPy has
+        (b"\x88", b"U\x08" + bytes(8)),  # a truth value as a length
+        (b"G" + struct.pack(">d", 1.0), b"U\x08" + bytes(8)),
+        (b"K\x01", b"]"),
+        (b"K\x01", b"N"),
+    ):
+        if shape.startswith(b"\x8a\x05"):
+            assert parsed(tmp_path, array_with(shape, content)).shape == (2**36, 0)
+        else:
+            assert "array" in refusal(tmp_path, array_with(shape, content))
+
+
+def test_types_with_anything_inside_are_refused(tmp_path):
+    ends = b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00"
+    for state in (
+        b"K\x03U\x01<(K\x01tNN" + ends,  # subarray
+        b"K\x03U\x01<N(U\x01at}" + ends,  # fields
+        b"K\x03U\x01!NNN" + ends,  # unknown byte order
+        b"K\x03U\x01<NNN" + ends + b"}U\x01aK\x01s",  # metadata
+        b"K\x09U\x01<NNN" + ends,  # unknown version
+    ):
+        assert "NumPy" in refusal(tmp_path, array_with(b"K\x01", b"U\x08" + bytes(8), state=state))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x04\x8e" + struct.pack("<Q", 10**12) + b"x",  # BINBYTES8
+        b"\x80\x04\x8e" + b"\xff" * 8 + b"x",
+        b"\x80\x02T" + struct.pack("<i", 2**31 - 1) + b"x",  # BINSTRING
+        b"\x80\x02T" + struct.pack("<i", -1) + b"x",
+        b"\x80\x02X" + struct.pack("<I", 2**32 - 1) + b"x",  # BINUNICODE
+        b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"x",  # LONG4
+        b"\x80\x02\x8b"
+        + struct.pack("<i", 10**6)
+        + bytes(10**6)
+        + b".",  # LONG4 of a million bytes that are there
+        b"\x80\x02I" + b"9" * 10**6 + b"\n.",  # INT of a million digits
+        b"\x80\x02" + b"]" * 10**5 + b"a" * (10**5 - 1) + b".",  # lists nested 100,000 deep
+        b"\x80\x02)" + b"\x85" * 10**5 + b".",  # tuples nested 100,000 deep
+        b"\x80\x02}" + b")" + b"\x85" * 10**5 + b"K\x01s.",  # the same as a key
+        b"\x80\x02]q\x00h\x00a.",  # a list that holds itself
+        b"\x80\x02}q\x00K\x01h\x00s.",  # a dict that holds itself
+        b"\x80\x02(K\x01" + b"lq\x00"[1:] + b"h\x00e.",
+        # 20 lists, each of which holds the one before it 100 times
+        b"\x80\x02(]q\x00" + b"".join(b"](" + b"h\x00" * 100 + b"eq\x00" for _ in range(20)) + b"t.",
+        b"\x80\x02r\xff\xff\xff\xff.",  # PUT of nothing
+        b"\x80\x02j\xff\xff\xff\xff.",  # GET of nothing
+        b"",
+        b".",
+        b"\x80\x02N",
+        b"\x80\x02NN.",
+        b"\x80\x02(.",
+        b"\x80\x02t.",
+        b"\x80\x02(K\x01u.",
+        b"\x80\x02}(K\x01u.",
+        b"\x80\x02}]K\x01s.",
+        b"\x80\x02X\x02\x00\x00\x00\xff\xff.",
+        b"\x80",
+        b"c",
+        b"cnumpy\n",
+    ],
+)
+def test_bombs_and_broken_programs_are_refused_quickly(tmp_path, content):
+    begin = time.process_time()
+    refusal(tmp_path, content)
+    assert time.process_time() - begin < 5
+
+
+def test_arrays_that_share_their_bytes_are_counted_each_time(tmp_path, monkeypatch):
+    x = np.zeros(1000)
+    content = pickle.dumps([x] * 10)
+    monkeypatch.setattr(pickle_values, "MAX_BYTES", 80_000)
+    assert len(parsed(tmp_path, content)) == 10
+    monkeypatch.setattr(pickle_values, "MAX_BYTES", 79_999)
+    assert "expands" in refusal(tmp_path, content)
+
+
+def test_programs_without_end_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(pickle_reader, "MAX_STEPS", 100)
+    assert "100 instructions" in refusal(tmp_path, b"\x80\x02" + b"]" * 200 + b".")
+
+
+def test_mutated_pickles_are_read_or_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    small = {
+        "signal": {"wrist": {"ACC": np.ones((4, 3))}},
+        "label": np.arange(3, dtype=np.int32),
+        "subject": "S2",
+    }
+    sources = [PYTHON2] + [pickle.dumps(small, protocol=p) for p in (2, 3, 4, 5)]
+    count = {"read": 0, "refused": 0}
+    for i in range(600):
+        content = mutated(rng, sources[i % len(sources)])
+        try:
+            parsed(tmp_path, content)
+            count["read"] += 1
+        except DataFileError as error:
+            assert error.file == str(tmp_path / "x.pkl") and len(str(error)) < 1000
+            count["refused"] += 1
+    # Both happen: a change inside the numbers of an array is no error, one in the program mostly is.
+    assert count["read"] > 50 and count["refused"] > 200
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(DataFileError, match="can not be opened"):
+        parse_pickle(tmp_path / "none.pkl")
+
+
+def test_numbers_that_are_not_finite(tmp_path):
+    ours = parsed(tmp_path, pickle.dumps([math.inf, math.nan, np.array([math.nan])]))
+    assert ours[0] == math.inf and math.isnan(ours[1]) and np.isnan(ours[2]).all()

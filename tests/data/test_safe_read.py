@@ -1,0 +1,365 @@
+"""The guard: whatever a file does to the child, the parent gets data or one DataFileError."""
+
+import json
+import os
+import pathlib
+import pickle
+import signal
+import subprocess
+import sys
+import time
+
+import guarded_functions
+import numpy as np
+import pytest
+import scipy.io
+from mutate import mutated
+
+from mpcl_jax.data.io import safe_read
+from mpcl_jax.data.io.safe_read import (
+    Limits,
+    read_json,
+    read_mat,
+    read_npz,
+    read_pickle,
+    read_text,
+    run_guarded,
+)
+from mpcl_jax.data.io.tree_file import read_tree, write_tree
+from mpcl_jax.types import DataFileError
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def refusal(function, *args, **settings) -> DataFileError:
+    with pytest.raises(DataFileError) as caught:
+        function(*args, **settings)
+    return caught.value
+
+
+# --- what travels -------------------------------------------------------------------------------------
+
+
+def test_arguments_and_results_keep_their_values_and_types(tmp_path):
+    things = [
+        None,
+        True,
+        1,
+        -(2**70),
+        1.5,
+        float("inf"),
+        1 + 2j,
+        "é\udc80\n",
+        b"\x00\xff",
+        tmp_path,
+        (1, (2,)),
+        [[]],
+    ]
+    things += [{"a": 1, 2: "b", (3, "c"): None}, np.float32(2.5), np.arange(6, dtype="i2").reshape(2, 3)]
+    things += [np.asfortranarray(np.ones((2, 3))), np.zeros((0, 3)), np.array(["a", "bc"]), np.array(True)]
+    ours = run_guarded(guarded_functions.echo, tmp_path, *things)
+    for x, y in zip(ours, (tmp_path, *things), strict=True):
+        assert type(x) is type(y)
+        if isinstance(y, np.ndarray | np.generic):
+            assert x.dtype == y.dtype and x.shape == y.shape
+            np.testing.assert_array_equal(x, y)
+        else:
+            assert x == y
+
+
+def test_a_named_tuple_becomes_a_tuple(tmp_path):
+    assert run_guarded(guarded_functions.echo, tmp_path, Limits(1, 2.0, 3))[1] == (1, 2.0, 3)
+
+
+@pytest.mark.parametrize(
+    "thing", [object(), {1, 2}, np.array([None]), np.zeros(1, "f4,f4"), np.datetime64(0, "s"), len]
+)
+def test_other_things_do_not_travel(tmp_path, thing):
+    with pytest.raises(TypeError, match="guarded process"):
+        run_guarded(guarded_functions.echo, tmp_path, thing)
+
+
+def test_functions_the_child_can_not_import_are_refused(tmp_path):
+    def inner(path):
+        return path
+
+    for function in (inner, lambda path: path, guarded_functions.Canary.__reduce__):
+        with pytest.raises(ValueError, match="top level of a module"):
+            run_guarded(function, tmp_path)
+
+
+def test_results_that_are_no_data_are_a_mistake_of_ours(tmp_path):
+    with pytest.raises(RuntimeError, match="a object can not leave"):
+        run_guarded(guarded_functions.no_data, tmp_path)
+    with pytest.raises(RuntimeError, match="nested deeper"):
+        run_guarded(guarded_functions.deep, tmp_path)
+
+
+def test_a_forged_answer_runs_nothing(tmp_path):
+    error = refusal(run_guarded, guarded_functions.forge, tmp_path)
+    assert error.file == str(tmp_path) and "never unpickled" in error.reason
+    assert not (tmp_path / "canary").exists()
+
+
+def tree_of(path, text: str):
+    np.savez(path, tree=np.frombuffer(text.encode(), np.uint8), a0=np.ones(2))
+    return path
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", '{"array": 7}', '{"array": "0/../1"}', '{"call": "os"}', '{"dict": [[[], 1]]}', '{"dict": 3}', "{}"]
+    + ['{"path": 3}', '{"bytes": "\\u0100"}', '{"bytes": 1}', '{"complex": ["a", 1]}', "[" * 100_000]
+    + ['{"tuple": null}', '{"dict": [[1]]}', '{"array": 0, "tuple": []}', "9" * 5000],
+)
+def test_forged_trees_are_refused(tmp_path, text):
+    assert "tree of plain data" in str(refusal(read_tree, tree_of(tmp_path / "x.npz", text), 10**6))
+
+
+def test_trees_respect_their_limit(tmp_path):
+    write_tree(tmp_path / "x.npz", np.zeros(1000))
+    assert "more than the 7,999 allowed" in str(refusal(read_tree, tmp_path / "x.npz", 7_999))
+
+
+# --- how it can end -----------------------------------------------------------------------------------
+
+
+def test_errors_of_the_reader_come_back_as_themselves(tmp_path):
+    error = refusal(run_guarded, guarded_functions.refuse, tmp_path)
+    assert (error.file, error.reason) == (str(tmp_path / "inner.csv"), "line 3: no number")
+
+
+def test_unforeseen_errors_name_the_file_the_error_and_the_line(tmp_path):
+    error = refusal(run_guarded, guarded_functions.fail, tmp_path)
+    assert error.file == str(tmp_path)
+    assert "KeyError: 'chest' (guarded_functions.py, line" in error.reason
+    assert "Traceback" not in str(error) and "Traceback" in error.__notes__[0]
+
+
+def test_time_limit_of_the_clock(tmp_path):
+    begin = time.monotonic()
+    error = refusal(run_guarded, guarded_functions.sleep, tmp_path, 60, limits=Limits(seconds=1.0))
+    assert error.reason == "could not be read within 1 s"
+    assert time.monotonic() - begin < 10
+
+
+def test_time_limit_of_the_processor_outlives_the_parent(tmp_path, monkeypatch):
+    """Without the parent's clock, the child still ends."""
+    run = subprocess.run
+    monkeypatch.setattr(safe_read.subprocess, "run", lambda *a, timeout, **k: run(*a, timeout=60, **k))
+    error = refusal(run_guarded, guarded_functions.compute, tmp_path, limits=Limits(seconds=1.0))
+    assert error.reason == "could not be read within 1 s of processor time"
+
+
+def test_memory_limit(tmp_path):
+    small = Limits(memory_bytes=2**29)
+    assert run_guarded(guarded_functions.allocate, tmp_path, 2**20, limits=small) == 2**20
+    error = refusal(run_guarded, guarded_functions.allocate, tmp_path, 2**30, limits=small)
+    assert (error.file, error.reason) == (
+        str(tmp_path),
+        "needs more than 536,870,912 bytes of memory to be read",
+    )
+
+
+def test_crashes(tmp_path):
+    error = refusal(run_guarded, guarded_functions.crash, tmp_path, int(signal.SIGSEGV))
+    assert error.file == str(tmp_path) and "crashed (SIGSEGV)" in error.reason
+    error = refusal(run_guarded, guarded_functions.crash, tmp_path, int(signal.SIGKILL))
+    assert "ran out of memory" in error.reason
+
+
+def test_a_child_without_an_answer(tmp_path):
+    error = refusal(run_guarded, guarded_functions.vanish, tmp_path)
+    assert error.file == str(tmp_path) and "no usable answer" in error.reason
+    with pytest.raises(RuntimeError, match="guarded reader failed while reading"):
+        run_guarded(guarded_functions.give_up, tmp_path)
+
+
+def test_the_child_can_not_fill_the_disk(tmp_path):
+    error = refusal(run_guarded, guarded_functions.fill_the_disk, tmp_path, 2**29, limits=Limits(2**29))
+    assert "File too large" in error.reason
+    assert (tmp_path / "large").stat().st_size <= 2**29
+
+
+def test_no_folder_for_temporary_files_is_one_line(tmp_path, monkeypatch):
+    def nowhere():
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(safe_read.tempfile, "gettempdir", nowhere)
+    error = refusal(run_guarded, guarded_functions.allocate, tmp_path, 1)
+    assert error.file == str(tmp_path) and "set TMPDIR" in error.reason
+
+
+def test_a_search_path_may_hold_the_current_folder_though_it_is_deleted(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    monkeypatch.syspath_prepend("")
+    (tmp_path / "gone").rmdir()
+    assert run_guarded(guarded_functions.allocate, tmp_path, 2**10) == 2**10
+
+
+def test_nothing_is_left_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(safe_read.tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    run_guarded(guarded_functions.echo, tmp_path)
+    refusal(run_guarded, guarded_functions.crash, tmp_path, int(signal.SIGSEGV))
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+# --- where it runs ------------------------------------------------------------------------------------
+
+
+def test_the_child_is_another_process_without_jax(tmp_path):
+    loaded = run_guarded(guarded_functions.modules, tmp_path)
+    assert {"numpy", "mpcl_jax.data.io.guarded_child", "guarded_functions"} <= {
+        *loaded,
+        "mpcl_jax.data.io.guarded_child",
+    }
+    assert not {"jax", "flax", "pytest", "scipy"} & set(loaded)
+
+
+def test_the_child_leaves_the_keyboard_alone_and_dumps_no_core(tmp_path):
+    ours, (read, write) = os.dup(0), os.pipe()
+    try:
+        os.write(write, b"typed")
+        os.close(write)
+        os.dup2(read, 0)
+        state = run_guarded(guarded_functions.environment, tmp_path)
+    finally:
+        os.dup2(ours, 0)
+        os.close(ours)
+        os.close(read)
+    assert state["pid"] != os.getpid()
+    assert {key: state[key] for key in ("threads", "stdin", "core")} == {
+        "threads": "1",
+        "stdin": "",
+        "core": 0,
+    }
+
+
+def test_a_script_without_a_main_guard_runs_once(tmp_path):
+    """`multiprocessing` with spawn would run such a script again in the child."""
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"a": np.arange(3)}))
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from mpcl_jax.data.io.safe_read import read_pickle\n"
+        "print('started', flush=True)\n"
+        f"print(read_pickle({str(tmp_path / 'x.pkl')!r})['a'].tolist())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "started\n[0, 1, 2]\n", done.stderr
+
+
+def test_runs_beside_threads_of_jax(tmp_path):
+    jax = pytest.importorskip("jax")
+    assert float(jax.jit(lambda x: x + 1)(1.0)) == 2.0
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps([1]))
+    assert read_pickle(tmp_path / "x.pkl") == [1]
+
+
+def test_modules_in_the_current_folder_are_not_imported(tmp_path, monkeypatch):
+    """A data folder may hold a `numpy.py`."""
+    (tmp_path / "numpy.py").write_text("raise SystemExit('imported from the data folder')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [x for x in sys.path if x not in ("", ".")])
+    assert run_guarded(guarded_functions.echo, tmp_path) == (tmp_path,)
+
+
+# --- files --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("read", [read_pickle, read_mat, read_npz, read_text, read_json])
+def test_files_that_are_none(tmp_path, read):
+    assert "No such file" in refusal(read, tmp_path / "none").reason
+    assert refusal(read, tmp_path).file == str(tmp_path)
+    assert "null" in refusal(read, "a\0b").reason
+    os.mkfifo(tmp_path / "pipe")
+    assert "neither a file nor a folder" in refusal(read, tmp_path / "pipe").reason
+    assert "neither a file nor a folder" in refusal(read, "/dev/zero").reason
+
+
+@pytest.mark.parametrize("read", [read_pickle, read_mat, read_npz])
+def test_files_above_the_limit_are_not_opened(tmp_path, read):
+    (tmp_path / "x").write_bytes(bytes(1001))
+    error = refusal(read, tmp_path / "x", limits=Limits(file_bytes=1000))
+    assert error.reason == "has 1,001 bytes, more than the 1,000 allowed"
+
+
+def test_read_pickle(tmp_path):
+    data = {"signal": {"wrist": {"ACC": np.random.default_rng(0).normal(size=(64, 3))}}, "subject": "S2"}
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(data, protocol=2))
+    ours = read_pickle(tmp_path / "x.pkl")
+    np.testing.assert_equal(ours, data)
+    assert ours["signal"]["wrist"]["ACC"].flags.writeable
+    (tmp_path / "x.pkl").write_bytes(b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.")
+    assert "'os.system'" in refusal(read_pickle, tmp_path / "x.pkl").reason
+
+
+def test_read_mat(tmp_path):
+    scipy.io.savemat(tmp_path / "x.mat", {"a": np.eye(3), "b": {"field": 1}})
+    np.testing.assert_array_equal(read_mat(tmp_path / "x.mat", ("a",))["a"], np.eye(3))
+    error = refusal(read_mat, tmp_path / "x.mat")
+    assert error.file == str(tmp_path / "x.mat") and "'b' is a struct" in error.reason
+
+
+def test_read_npz(tmp_path):
+    np.savez(tmp_path / "x.npz", a=np.eye(3))
+    np.testing.assert_array_equal(read_npz(tmp_path / "x.npz")["a"], np.eye(3))
+    claim = refusal(read_npz, tmp_path / "x.npz", limits=Limits(memory_bytes=100)).reason
+    assert claim == "claims 200 bytes, more than the 100 allowed"  # 9 doubles and NumPy's header of 128
+
+
+def test_mutated_files_through_the_guard(tmp_path):
+    """The readers' own tests mutate hundreds; here the whole way is walked for a few."""
+    rng = np.random.default_rng(0)
+    scipy.io.savemat(tmp_path / "x.mat", {"a": np.eye(3)})
+    sources = {read_pickle: pickle.dumps({"a": np.eye(3)}), read_mat: (tmp_path / "x.mat").read_bytes()}
+    ends = []
+    for read, content in sources.items():
+        for _ in range(5):
+            (tmp_path / "x").write_bytes(mutated(rng, content))
+            try:
+                ends.append(type(read(tmp_path / "x")))
+            except DataFileError as error:
+                assert error.file == str(tmp_path / "x")
+                ends.append(DataFileError)
+    assert set(ends) == {dict, DataFileError}
+
+
+def test_read_text(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"\xef\xbb\xbfa,\xc3\xa9\r\nb\n")
+    assert read_text(path) == "a,é\r\nb\n"
+    path.write_bytes(b"\xe9")
+    assert "byte 0" in refusal(read_text, path).reason
+    assert read_text(path, encoding="latin1") == "é"
+    path.write_bytes(b"12345")
+    assert read_text(path, max_bytes=5) == "12345"
+    assert "5 bytes, more than the 4" in refusal(read_text, path, max_bytes=4).reason
+
+
+def test_an_error_without_a_text_of_the_system_is_told_in_its_own_words(tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise OSError("the drive does not answer")
+
+    (tmp_path / "x.csv").write_text("a")
+    monkeypatch.setattr("builtins.open", fails)
+    reason = refusal(read_text, tmp_path / "x.csv").reason
+    assert reason == "can not be opened (the drive does not answer)"
+
+
+def test_read_json(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({"a": [1, 2.5, None]}))
+    assert read_json(path) == {"a": [1, 2.5, None]}
+    path.write_text('{\n "a": }')
+    assert "line 2, column 7" in refusal(read_json, path).reason
+    for text in ("[" * 100_000, "9" * 5000):
+        path.write_text(text)
+        assert "no usable JSON" in refusal(read_json, path).reason

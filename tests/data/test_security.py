@@ -1,0 +1,274 @@
+"""Files from strangers: nothing in them runs, nothing fills the memory, nothing is written where they say."""
+
+import io
+import json
+import os
+import pathlib
+import socket
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+from hostile_functions import open_all
+from scipy.io import savemat
+from test_pickle_reader import call, hostile, text
+
+from mpcl_jax.config.data import ProtocolConfig
+from mpcl_jax.config.schema import Config
+from mpcl_jax.data.folder import load as folder
+from mpcl_jax.data.io.safe_read import Limits, run_guarded
+from mpcl_jax.data.splits import manifest
+from mpcl_jax.data.splits.protocols import make_split
+from mpcl_jax.evaluate.experiment import predictions_csv
+from mpcl_jax.train.evaluate import Predictions
+from mpcl_jax.train.run_folder import claim
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LIMITS = Limits(memory_bytes=2 * 2**30, seconds=600.0)
+
+
+# ---- hostile pickles ----
+
+
+def payloads(canary: pathlib.Path, port: int) -> dict[str, bytes]:
+    """Pickles that would create `canary`, connect to `port`, or reach code that could."""
+    shell = text(f"touch {canary}")
+    address = b"(" + text("127.0.0.1") + b"M" + struct.pack("<H", port) + b"t"
+    more = {
+        "connect": call("socket", "create_connection", address),
+        "socket object": call("socket", "socket"),
+        "http": call("urllib.request", "urlopen", text(f"http://127.0.0.1:{port}/")),
+        "asyncio": call("asyncio", "run", call("asyncio", "sleep", b"K\x01")),
+        "multiprocessing": call("multiprocessing.connection", "Client", address),
+        "pty": call("pty", "spawn", b"(" + text("touch") + text(str(canary)) + b"t"),
+        "os.popen": call("os", "popen", shell),
+        "os.execv": call("os", "execv", text("/bin/touch"), b"(" + text("touch") + text(str(canary)) + b"t"),
+        "pathlib": call("pathlib", "Path", text(str(canary))),
+        "tempfile": call("tempfile", "mkstemp"),
+        "logging": call("logging", "FileHandler", text(str(canary))),
+        "sqlite": call("sqlite3", "connect", text(str(canary))),
+        "zipfile": call("zipfile", "ZipFile", text(str(canary)), text("w")),
+        "numpy.save": call("numpy", "save", text(str(canary)), b"K\x01"),
+        "types.FunctionType": call("types", "FunctionType", b"N", b"}"),
+        "our own child": call("mpcl_jax.data.io.guarded_child", "main", text(str(canary))),
+    }
+    return hostile(canary) | {name: b"\x80\x02" + program + b"." for name, program in more.items()}
+
+
+@pytest.fixture
+def trap():
+    """A listening socket and a function that says whether anybody knocked."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+
+        def knocked() -> bool:
+            try:
+                server.accept()[0].close()
+                return True
+            except BlockingIOError:
+                return False
+
+        yield server.getsockname()[1], knocked
+
+
+def test_hostile_pickles_run_nothing(tmp_path, trap):
+    port, knocked = trap
+    (tmp_path / "files").mkdir()
+    programs = payloads(tmp_path / "canary", port)
+    for number, content in enumerate(programs.values()):
+        (tmp_path / "files" / f"{number:03d}.pkl").write_bytes(content)
+    said, _ = run_guarded(open_all, tmp_path / "files", limits=LIMITS)
+    assert len(said) == len(programs) >= 60
+    assert all("no plain data pickle" in words for words, _ in said.values())
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["files"] and not knocked()
+    with socket.create_connection(("127.0.0.1", port)):
+        assert knocked(), "the trap does not work"
+    print(f"{len(said)} hostile pickles, 0 executed")
+
+
+# ---- bombs ----
+
+
+def npy_claiming(shape: tuple, content: bytes = b"") -> bytes:
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + content
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def mat_of_zeros(megabytes: int) -> bytes:
+    """A packed variable a thousandth of its size on disk."""
+    out = io.BytesIO()
+    savemat(out, {"x": np.zeros((megabytes, 2**17))}, do_compression=True)
+    return out.getvalue()
+
+
+def mat_claiming(size: int) -> bytes:
+    flags = struct.pack("<IIII", 6, 8, 6, 0)
+    dims = struct.pack("<IIii", 5, 8, 2**30, 2**30)
+    body = flags + dims + struct.pack("<HH4s", 1, 1, b"x") + struct.pack("<II", 9, size) + bytes(8)
+    packed = zlib.compress(struct.pack("<II", 14, size) + body)
+    head = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H", 0x100) + b"IM"
+    return head + struct.pack("<II", 15, len(packed)) + packed
+
+
+def bombs() -> dict[str, bytes]:
+    million = npy_claiming((10**6,), bytes(8 * 10**6))
+    return {
+        "mat_1000x.mat": mat_of_zeros(200),
+        "mat_claim.mat": mat_claiming(2**32 - 16),
+        "npz_terabytes.npz": zipped({"x.npy": npy_claiming((10**12,))}),
+        "npz_1000x.npz": zipped({f"{i}.npy": million for i in range(40)}),
+        "npz_in_npz.npz": zipped({"inner.npz": zipped({"x.npy": million})}),
+        "npz_axes.npz": zipped({"x.npy": npy_claiming((2,) * 60)}),
+        "long4.pkl": b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"x",
+        "binbytes8.pkl": b"\x80\x04\x8e" + struct.pack("<Q", 10**12) + b"x",
+        "nested.pkl": b"\x80\x02" + b"]" * 10**6 + b"a" * (10**6 - 1) + b".",
+        "laughs.pkl": b"\x80\x02(]q\x00" + b"](" .join([b"h\x00" * 100 + b"eq\x00"] * 20) + b"t.",
+        "endless.pkl": b"\x80\x02" + b"N0" * 10**6,
+        "nested.json": b"[" * 10**6,
+        "number.json": b"9" * 10**6,
+        "large.json": b" " * (17 * 2**20),
+        "large.csv": b"1;" * (9 * 2**20),
+    }  # fmt: skip
+
+
+def test_bombs_are_refused_soon_and_small(tmp_path):
+    for name, content in bombs().items():
+        (tmp_path / name).write_bytes(content)
+    said, memory = run_guarded(open_all, tmp_path, limits=LIMITS)
+    assert len(said) == len(bombs())
+    for name, (words, seconds) in said.items():
+        assert words and "\n" not in words, name
+        assert seconds < 5, name
+    assert memory < 2**30
+    for name, claim_of in (
+        ("npz_1000x.npz", "320,005,120 bytes"),
+        ("binbytes8.pkl", "1,000,000,000,000 bytes"),
+    ):
+        assert claim_of in said[name][0], said[name]
+    slowest = max(seconds for _, seconds in said.values())
+    print(f"{len(said)} bombs, slowest {slowest:.1f} s, child {memory / 2**20:.0f} MiB")
+
+
+# ---- names that would be paths ----
+
+TRAPS = (
+    "../../outside",
+    "/tmp/outside",
+    "..",
+    "a/b",
+    "C:\\outside",
+    "~/outside",
+    "<b>",
+    "$(touch x)",
+    "%2e%2e",
+)
+
+
+def hostile_folder(root: pathlib.Path) -> pathlib.Path:
+    root.mkdir()
+    meta = {
+        "name": "../../outside",
+        "emotions": [{"name": name, "valence": "../v"} for name in TRAPS[:3]],
+        "modalities": {"ecg": {"group": "physiological"}},
+    }
+    (root / "meta.json").write_text(json.dumps(meta))
+    for subject in ("..  outside", "$(touch x)", "<b>"):
+        np.savez(
+            root / f"{subject}.npz",
+            labels=np.ones((len(TRAPS), 3)),
+            ecg=np.random.default_rng(len(subject)).normal(size=(len(TRAPS), 2)),
+            trial=np.array(TRAPS),
+            stimulus=np.array(TRAPS[::-1]),
+        )
+    return root
+
+
+def test_no_name_in_the_data_becomes_a_path(tmp_path):
+    recordings = folder.load(str(hostile_folder(tmp_path / "data")))
+    split = make_split(recordings, ProtocolConfig(kind="loso"))
+    before = set(tmp_path.rglob("*"))
+    work = tmp_path / "work"
+    claim(work, Config(), recordings, split)
+    rows = np.arange(len(recordings.labels))
+    empty = np.zeros((len(rows), 1))
+    csv = predictions_csv(recordings, [Predictions(rows, recordings.labels, empty, empty, empty)])
+    assert len(csv.splitlines()) == len(rows) + 1
+    written = set(tmp_path.rglob("*")) - before
+    assert work / "manifest.json" in written
+    assert all(path == work or path.parent == work for path in written)
+    back = manifest.read_manifest(work / "manifest.json", recordings)
+    assert back.sha256 == split.sha256
+
+
+@pytest.mark.parametrize("name", ["../outside.npy", "/outside.npy", "a/../../outside.npy", "x\x00y.npy"])
+def test_members_of_an_archive_are_never_unpacked_to_disk(tmp_path, name):
+    inside = tmp_path / "a" / "b"
+    inside.mkdir(parents=True)
+    (inside / "x.npz").write_bytes(zipped({name: npy_claiming((1,), bytes(8))}))
+    said, _ = open_all(inside)
+    assert sorted(x.name for x in tmp_path.rglob("*")) == ["a", "b", "x.npz"]
+    assert not pathlib.Path("/outside.npy").exists()
+
+
+# ---- what importing does ----
+
+WATCH = """
+import os, pathlib, sys, tempfile
+tempfile.gettempdir()  # chex asks for it; Python then tries the folder with a file that it removes
+seen = []
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+LIGHT = ("data", "allowed", "batch", "settings", "config", "command_line", "main", "check_data")
+EVENTS = ("os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.mkdir", "os.remove",
+    "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod")
+def watch(event, args):
+    if event.split(".")[0] in ("socket", "subprocess", "shutil", "tempfile", "urllib", "http", "ftplib", "smtplib"):
+        seen.append((event, str(args)))
+    if event in EVENTS:
+        seen.append((event, str(args)))
+    if event == "open" and isinstance(args[2], int) and args[2] & WRITES:
+        seen.append((event, str(args)))
+sys.addaudithook(watch)
+import mpcl_jax
+assert not seen, seen
+root = pathlib.Path(mpcl_jax.__path__[0])
+files = sorted(file for file in root.rglob("*.py") if file.name not in ("__init__.py", "__main__.py"))
+names = ["mpcl_jax." + ".".join(file.relative_to(root).with_suffix("").parts) for file in files]
+for name in names:
+    if name.split(".")[1] in LIGHT:
+        __import__(name)
+assert "jax" not in sys.modules
+assert not seen, seen
+for name in names:
+    __import__(name)
+assert {"jax", "mpcl_jax.evaluate.experiment", "mpcl_jax.train.checkpoint"} <= sys.modules.keys()
+# Matplotlib, which draws reports, makes its own two folders.
+seen = [(event, args) for event, args in seen if not (event == "os.mkdir" and "matplotlib" in args)]
+assert not seen, seen
+open(os.devnull, "w").close()
+assert len(seen) == 1, "the watch sees nothing"
+"""
+
+
+def test_importing_opens_no_socket_starts_no_process_writes_no_file():
+    ended = subprocess.run(
+        [sys.executable, "-B", "-c", WATCH],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr

@@ -1,0 +1,210 @@
+"""The command as a user starts it: a table and files, the same table again, and a run that survives kill -9."""
+
+import contextlib
+import csv
+import hashlib
+import json
+import math
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from browser_fixture import opened_without_complaint
+
+from mpcl_jax.config.schema import ORACLES, QUICK_BASELINES
+from mpcl_jax.evaluate import verification
+from mpcl_jax.system.errors import STOPPED
+from mpcl_jax.train.checkpoint import read_prototypes
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": str(ROOT),
+    # A third of the time to compile; numbers of such programs are compared among themselves only.
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    # What users leave in their shells, and what must not reach a run.
+    "JAX_ENABLE_X64": "1",
+    "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+    "JAX_TRANSFER_GUARD": "disallow",
+    "MPLBACKEND": "nothing_like_this",
+}
+
+
+def command(workdir: pathlib.Path) -> list[str]:
+    return [
+        *(sys.executable, "-m", "mpcl_jax.main"),
+        *("--config", "configs/smoke.py", "--workdir", str(workdir)),
+    ]
+
+
+def started(workdir: pathlib.Path, **environment: str) -> tuple[str, float]:
+    """What the command printed, and the seconds it took."""
+    begin = time.monotonic()
+    ended = subprocess.run(
+        command(workdir),
+        cwd=ROOT,
+        env=ENVIRONMENT | environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return ended.stdout, time.monotonic() - begin
+
+
+def table_in(printed: str) -> str:
+    return printed[printed.index("\n## ") : printed.index("written to")]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run without a break: its folder and what it printed."""
+    workdir = tmp_path_factory.mktemp("smoke") / "whole"
+    return workdir, started(workdir)[0]
+
+
+def test_the_run_says_what_it_does_and_prints_the_table(whole):
+    _, printed = whole
+    assert "data   simulated: 72 windows, 6 subjects, 10 emotions" in printed
+    assert "split  subject_kfold: people held out" in printed
+    for number in (1, 2, 3):
+        assert f"fold {number} of 3  held out: 2 subjects" in printed
+        assert f"fold {number} of 3  epoch 12/12  loss " in printed
+    rows = [line.split("|")[1].strip() for line in table_in(printed).splitlines() if line.startswith("| ")]
+    assert rows[0] == "method" and rows[-2:] == ["MPCL", "stimulus mean"]  # the oracle stands apart
+    baselines = [name for name in QUICK_BASELINES if name not in ORACLES]
+    assert rows[2:-2] == [name.replace("_", " ") for name in baselines]
+
+
+def test_the_run_leaves_its_files(whole):
+    workdir, printed = whole
+    files = {
+        str(p.relative_to(workdir))
+        for p in workdir.rglob("*")
+        if p.is_file() and "checkpoints" not in p.parts
+    }
+    documents = {"config.json", "data.json", "made_with.json", "manifest.json", "metrics.jsonl", ".lock"}
+    documents |= {"environment.json", "audit.json", "selection.json"}
+    tables = {"table.md", "table.csv", "subjects.csv", "predictions.csv", "report.html"}
+    tables |= {"statistics.md", "statistics.csv", "statistics.tex", "pairs.csv"}
+    of_folds = {
+        f"folds/0{k}/{name}.npz" for k in range(3) for name in ("predictions", "baselines", "inspection")
+    }
+    of_folds |= {f"folds/0{k}/memory.jsonl" for k in range(3)}
+    assert files == documents | tables | of_folds
+    assert "python -m mpcl_jax.main --config configs/smoke.py" in (workdir / "table.md").read_text()
+    written = (workdir / "table.md").read_text() + (workdir / "statistics.md").read_text()
+    assert set(table_in(printed).splitlines()) <= set(written.splitlines())
+    assert "audit  green: 15 checks, no leak found" in printed
+    assert verification.check_run(workdir).differences == ()
+    for name in ("config.json", "data.json", "manifest.json"):
+        json.loads((workdir / name).read_text())
+    assert len((workdir / "metrics.jsonl").read_text().splitlines()) == 3 * 12
+    with (workdir / "predictions.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 72
+
+
+def test_a_browser_opens_the_page_of_the_run_and_it_answers(whole, browser):
+    workdir, printed = whole
+    assert opened_without_complaint(browser, workdir / "report.html")
+    with (workdir / "predictions.csv").open(newline="") as file:
+        windows = list(csv.DictReader(file))
+    people = list(dict.fromkeys(window["subject"] for window in windows))
+    choice = browser.find_elements("css selector", "#subject option")
+    assert [option.text for option in choice] == people
+    kl = browser.find_element("id", "kl")
+    first = kl.text
+    choice[-1].click()
+    shown = browser.find_elements("css selector", "#window option")
+    mine = [window for window in windows if window["subject"] == people[-1]]
+    assert [x.text.partition(" · KL ")[0] for x in shown] == [window["id"] for window in mine]
+    shares = {
+        kind: [float(x) for name, x in mine[1].items() if name.startswith(kind)] for kind in ("rep", "pre")
+    }
+    shown[1].click()
+    expected = sum(y * math.log(y / p) for y, p in zip(shares["rep"], shares["pre"], strict=True) if y > 0)
+    assert first != kl.text and float(kl.text.removeprefix("KL ")) == pytest.approx(expected, abs=2e-4)
+    assert len(browser.find_elements("css selector", "#map rect")) == 10 * 10
+    verdicts = [line.removeprefix("- ") for line in table_in(printed).splitlines() if line.startswith("- ")]
+    assert [x.text for x in browser.find_elements("css selector", ".verdict")] == verdicts
+    assert browser.get_log("browser") == []
+
+
+def test_started_again_a_finished_run_shows_the_same_table_in_seconds(whole):
+    workdir, printed = whole
+    before = (workdir / "metrics.jsonl").read_bytes()
+    again, seconds = started(workdir)
+    assert again.count("finished before") == 3 and "epoch " not in again
+    assert table_in(again) == table_in(printed)
+    assert (workdir / "metrics.jsonl").read_bytes() == before
+    assert seconds < 120  # five on a quiet machine
+
+
+@contextlib.contextmanager
+def running(workdir: pathlib.Path, *, until: str):
+    """A run that has just written `until` to its metrics."""
+    with subprocess.Popen(
+        command(workdir),
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        metrics, deadline = workdir / "metrics.jsonl", time.monotonic() + 600
+        while not (metrics.exists() and until in metrics.read_text()):
+            assert run.poll() is None and time.monotonic() < deadline
+            time.sleep(0.002)
+        yield run
+
+
+def killed_in_the_second_fold(workdir: pathlib.Path) -> bool:
+    """Starts a run and kills it behind epoch 5 of 12; False where it was faster."""
+    with running(workdir, until='{"fold": 1, "epoch": 5') as run:
+        run.send_signal(signal.SIGKILL)
+    return not (workdir / "folds" / "01" / "predictions.npz").exists()
+
+
+def asked_to_stop_in_the_third_fold(workdir: pathlib.Path) -> None:
+    """Goes on from the kill, refuses company, and stops behind the epoch in which it is asked."""
+    with running(workdir, until='{"fold": 2, "epoch": 2') as run:
+        second = subprocess.run(
+            command(workdir), cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False
+        )
+        if run.poll() is None:
+            assert second.returncode == 2
+            assert f"another run works in it (process {run.pid} on " in second.stderr
+        run.send_signal(signal.SIGTERM)
+        said = run.stderr.read()
+    if run.returncode != 0:  # it may have been faster
+        assert run.returncode == STOPPED
+        assert "stopping behind this epoch" in said and "the same command goes on" in said
+        last = json.loads((workdir / "metrics.jsonl").read_text().splitlines()[-1])
+        assert (workdir / "folds" / "02" / "checkpoints" / str(last["epoch"])).is_dir()
+
+
+def test_a_run_that_is_killed_and_then_stopped_ends_in_the_same_bits(whole, tmp_path):
+    workdir = next(
+        x for x in (tmp_path / "a", tmp_path / "b", tmp_path / "c") if killed_in_the_second_fold(x)
+    )
+    asked_to_stop_in_the_third_fold(workdir)
+
+    printed, _ = started(workdir, PYTHONIOENCODING="ascii")  # in a terminal that has no arrows
+
+    assert "fold 1 of 3  finished before" in printed
+    assert "fold 2 of 3  finished before" in printed
+    assert "fold 3 of 3" in printed
+    assert table_in(printed) == table_in(whole[1]).encode("ascii", "replace").decode()
+    assert (workdir / "metrics.jsonl").read_bytes() == (whole[0] / "metrics.jsonl").read_bytes()
+    for number in range(3):
+        name = f"folds/0{number}/predictions.npz"
+        digests = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for folder in (workdir, whole[0])]
+        assert digests[0] == digests[1], name
+        memories = [read_prototypes(folder / "folds" / f"0{number}") for folder in (workdir, whole[0])]
+        assert all(np.array_equal(a, b) for a, b in zip(*memories, strict=True))
+    assert (workdir / "predictions.csv").read_bytes() == (whole[0] / "predictions.csv").read_bytes()

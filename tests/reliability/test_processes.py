@@ -1,0 +1,241 @@
+"""Several processes train as one: the same result, one of them killed, who is late or different is named."""
+
+import json
+import os
+import pathlib
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import pytest
+from run_fixture import (
+    forty_epochs,
+    last_training,
+    quickly_prepared,
+    sharding_config,
+    table_config,
+    tiny_config,
+)
+
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.train import loop, processes
+from mpcl_jax.train.evaluate import load_predictions
+from mpcl_jax.train.fold_inspection import load_inspection
+from mpcl_jax.train.run import prepare
+
+HERE = pathlib.Path(__file__).resolve().parents[1]
+PROMISED = 120  # seconds within which all end when one is gone
+PATIENT = 2400  # for whole trainings on a crowded machine, compilation included
+# By JAX; where process 0 is gone, to which all others report; by us.
+SAID = "tasks are unhealthy|another task died|ProcessError: another process is gone"
+
+
+class Two(NamedTuple):
+    """What two processes left that were started twice."""
+
+    folder: pathlib.Path
+    codes: list[int]  # of the killed one and of the other
+    message: str  # of the other
+    told: list[dict[str, str]]  # answers of both, started again
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+def launch(folder: pathlib.Path, count: int, task: str) -> list[subprocess.Popen]:
+    """Starts `count` processes of processes_child.py, each of which writes to FOLDER/process_ID.txt."""
+    port = free_port()
+    environment = os.environ | {
+        "PYTHONPATH": str(HERE.parent),
+        "TEST_COMPILED": jax.config.jax_compilation_cache_dir or "",
+    }
+    command = [sys.executable, str(HERE / "processes_child.py"), str(folder), str(port), str(count)]
+    folder.mkdir(exist_ok=True)
+    return [
+        subprocess.Popen(
+            [*command, str(number), task],
+            cwd=HERE.parent,
+            env=environment,
+            stdout=(folder / f"out_{number}.txt").open("w"),
+            stderr=(folder / f"err_{number}.txt").open("w"),
+        )
+        for number in range(count)
+    ]
+
+
+def ends(started: list[subprocess.Popen], seconds: float) -> list[int]:
+    """Exit codes of processes that all end within `seconds`; those that do not are killed and named."""
+    deadline = time.monotonic() + seconds
+    try:
+        return [process.wait(max(deadline - time.monotonic(), 0.1)) for process in started]
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """Two processes, of which the second was killed after an epoch, and both started again to the end."""
+    folder = tmp_path_factory.mktemp("two")
+    first, second = launch(folder, 2, "dies")
+    codes = [second.wait(PATIENT), *ends([first], PROMISED)]
+    message = (folder / "err_0.txt").read_text()
+    assert ends(launch(folder, 2, "all"), PATIENT) == [0, 0], (folder / "err_0.txt").read_text()[-3000:]
+    told = [json.loads((folder / f"answers_{number}.json").read_text()) for number in (0, 1)]
+    return Two(folder, codes, message, told)
+
+
+def test_the_others_end_with_a_message_when_one_is_killed(two):
+    gone, other = two.codes
+    assert gone == -signal.SIGKILL
+    assert other not in (0, 2)
+    assert re.search(SAID, two.message)
+
+
+def test_started_again_the_run_continues_and_only_the_first_process_talks(two):
+    assert "resumed after epoch 1" in (two.folder / "out_0.txt").read_text()
+    assert (two.folder / "out_1.txt").read_text() == ""
+    log = [json.loads(line) for line in (two.folder / "training" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in log] == [1, 2]
+
+
+def test_two_processes_train_like_one(two, tmp_path):
+    run = quickly_prepared(sharding_config(), tmp_path)
+    (one,) = loop.train_folds(run)
+    both = load_predictions(two.folder / "training" / "folds" / "00" / "predictions.npz")
+    np.testing.assert_array_equal(one.rows, both.rows)
+    np.testing.assert_allclose(one.predicted, both.predicted, atol=1e-5)
+    states = [last_training(r)[1].state for r in (run, run._replace(workdir=two.folder / "training"))]
+    assert int(states[0].step) == int(states[1].step) == 10
+    for field in states[0].prototypes._fields:
+        memories = [getattr(state.prototypes, field) for state in states]
+        # The sharp assignment to slots magnifies what summing in another order leaves.
+        np.testing.assert_allclose(*memories, rtol=1e-4, atol=1e-3, err_msg=field)
+
+
+def test_a_table_of_folds_side_by_side_is_that_of_folds_one_by_one(two, tmp_path):
+    run = quickly_prepared(table_config(), tmp_path)
+    alone = loop.train_folds(run)
+    assert len(alone) == 3
+    for number, one in enumerate(alone):
+        fold = f"folds/{number:02d}"
+        together = load_predictions(two.folder / "table" / fold / "predictions.npz")
+        np.testing.assert_array_equal(one.rows, together.rows)
+        np.testing.assert_allclose(one.predicted, together.predicted, atol=1e-5)
+        looked_up = [load_inspection(x / fold / "inspection.npz") for x in (tmp_path, two.folder / "table")]
+        for name, mine, theirs in zip(looked_up[0]._fields, *looked_up, strict=True):
+            assert mine.size and mine.shape == theirs.shape, name
+            if mine.dtype.kind == "U":
+                assert (mine == theirs).mean() > 0.95, name  # rounding may decide between two near windows
+            else:
+                np.testing.assert_allclose(mine, theirs, atol=1e-3, err_msg=name)
+    logs = [
+        sorted((x["fold"], x["epoch"], x["loss"], x["validation_kl"]) for x in map(json.loads, file.open()))
+        for file in (tmp_path / "metrics.jsonl", two.folder / "table" / "metrics.jsonl")
+    ]
+    np.testing.assert_allclose(*logs, rtol=1e-4)
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_who_has_other_settings_is_named_to_all(two, process):
+    expected = "ProcessError: process 1 has other settings than process 0"
+    assert two.told[process]["other seed"].startswith(expected)
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_what_the_first_process_refuses_is_refused_by_all(two, process):
+    words = two.told[process]["other folder"]
+    assert words.startswith("ConfigError: ") and "config.model.dropout was 0.2, is 0.3" in words
+
+
+def test_whatever_the_first_process_raises_ends_all_alike(two):
+    refused = ["DataFileError: manifest.json: is damaged", "StorageError: no room"]
+    assert two.told[0]["mistakes"] == [*refused, "KeyError: 'x'"]
+    assert two.told[1]["mistakes"] == [*refused, "RuntimeError: process 0: KeyError: 'x'"]
+
+
+def test_who_is_late_is_named(two):
+    expected = "ProcessError: the end: process 1 did not come within 5 s; start all processes again"
+    assert two.told[0]["late"].startswith(expected)
+
+
+def test_one_process_waits_for_nobody():
+    settings = sharding_config().distributed
+    assert processes.is_first()
+    processes.start(settings)
+    processes.meet("here", settings)
+    processes.require_same("settings", "x")
+    processes.finish()
+    assert processes.by_first(lambda: 3) == 3
+    assert [processes.anyone(x) for x in (True, False)] == [True, False]
+
+
+def test_folds_and_devices_that_do_not_fit_are_refused(tmp_path):
+    many = {"train__generator": "threefry2x32", "train__folds_at_once": 4}
+    with pytest.raises(ConfigError, match="config.train.folds_at_once = 4: this run has 3 fold"):
+        prepare(tiny_config(**many), tmp_path)
+    with pytest.raises(ConfigError, match="fold_axis = 2: must divide the number of devices, 1"):
+        prepare(tiny_config(**many, distributed__fold_axis=2), tmp_path)
+
+
+# ---- the full figures ----
+
+
+@pytest.fixture(scope="module")
+def longer(tmp_path_factory):
+    """Predictions of one process after sixteen epochs."""
+    return loop.train_folds(quickly_prepared(forty_epochs(16), tmp_path_factory.mktemp("longer")))[0]
+
+
+@pytest.mark.long
+def test_four_processes_are_like_one(two, tmp_path):
+    assert ends(launch(tmp_path, 4, "all"), PATIENT) == [0] * 4, (tmp_path / "err_0.txt").read_text()[-3000:]
+    for file in (two.folder / "training", two.folder / "table"):
+        for fold in sorted(file.glob("folds/*/predictions.npz")):
+            of_four = load_predictions(tmp_path / fold.relative_to(two.folder))
+            np.testing.assert_allclose(load_predictions(fold).predicted, of_four.predicted, atol=1e-5)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("trial", range(20))
+def test_whoever_is_killed_or_stopped_all_end_and_a_restart_resumes(trial, longer, tmp_path):
+    rng = random.Random(trial)
+    count, how = rng.choice((2, 4)), rng.choice((signal.SIGKILL, signal.SIGSTOP))
+    started, log = launch(tmp_path, count, "longer"), tmp_path / "training" / "metrics.jsonl"
+    victim, epoch = rng.choice(started), rng.randrange(1, 14)
+    while not log.exists() or log.read_text().count("\n") < epoch:
+        time.sleep(0.05)
+        assert all(process.poll() is None for process in started)
+    victim.send_signal(how)
+    begin = time.monotonic()
+    try:
+        codes = ends([process for process in started if process is not victim], PROMISED)
+    finally:
+        victim.kill()
+    took = time.monotonic() - begin
+    for number, process in enumerate(started):
+        if process is not victim:
+            assert process.returncode not in (0, 2)
+            assert re.search(SAID, (tmp_path / f"err_{number}.txt").read_text())
+    assert ends(launch(tmp_path, count, "longer"), PATIENT) == [0] * count
+    found = re.search(r"resumed after epoch (\d+)", (tmp_path / "out_0.txt").read_text())
+    resumed = int(found[1]) if found else 0  # hit before the first checkpoint was complete
+    assert resumed >= epoch - 1
+    again = load_predictions(tmp_path / "training" / "folds" / "00" / "predictions.npz")
+    apart = np.abs(again.predicted - longer.predicted).max()
+    print(
+        f"trial {trial}: process {started.index(victim)} of {count}, {how.name} after epoch {epoch}; others ended "
+        f"in {took:.0f} s with {sorted(set(codes))}; resumed after {resumed}; predictions {apart:.1e} apart"
+    )
+    assert apart < 1e-4

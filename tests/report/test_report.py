@@ -1,0 +1,355 @@
+"""The page of a run: what it says, that hostile names are inert, that a browser shows it without an error."""
+
+import html
+import html.parser
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+import zipfile
+
+import numpy as np
+import pytest
+from browser_fixture import opened_without_complaint
+from finished_run import HOSTILE, write_run
+
+from configs import dataset
+from mpcl_jax.cli.explain import to_text
+from mpcl_jax.cli.report import main
+from mpcl_jax.config.resolve import resolve
+from mpcl_jax.data.pipeline import load
+from mpcl_jax.data.splits.protocols import make_split, row_ids
+from mpcl_jax.evaluate import experiment, table_text
+from mpcl_jax.report import page
+from mpcl_jax.report.content import audit, flagged_slots, interactive, table_rows
+from mpcl_jax.report.explanation import explain, row_of
+from mpcl_jax.report.page import comparison_page, run_page, write_page
+from mpcl_jax.report.pictures import best_typical_worst, methods_of
+from mpcl_jax.report.plots import results
+from mpcl_jax.report.plots.browser_svg import to_svg
+from mpcl_jax.report.plots.results import subject_dots
+from mpcl_jax.runs.read_run import read_run
+from mpcl_jax.types import DataFileError
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def test_templates_are_resources_of_the_package_wherever_it_lies(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "package.zip", "w") as package:
+        package.write(ROOT / "mpcl_jax" / "report" / "run.html", "mpcl_jax/report/run.html")
+    inside = page._asset("run.html")
+    monkeypatch.setattr(page, "ASSETS", zipfile.Path(package.filename, "mpcl_jax/report/"))
+    assert page._asset("run.html") == inside
+
+
+class Page(html.parser.HTMLParser):
+    """Elements, attributes and text of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *pair) for pair in attrs]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """A run whose every name is an attack, 24 emotions, leaky, with a dead slot and a collapsed pair."""
+    folder = tmp_path_factory.mktemp("report") / "run<b>&"
+    write_run(folder, emotions=24, hostile=True, leaky=True, dead=True)
+    page = run_page(read_run(folder))
+    write_page(folder / "report.html", page)
+    return folder, page
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report") / "healthy"
+    arrays = write_run(folder)
+    return folder, arrays
+
+
+def test_a_page_does_not_name_a_group_that_the_data_set_does_not_have(tmp_path):
+    write_run(tmp_path)
+    data = json.loads((tmp_path / "data.json").read_text())
+    data["groups"] = dict.fromkeys(data["groups"], "physiological")
+    (tmp_path / "data.json").write_text(json.dumps(data))
+    run = read_run(tmp_path)
+    assert run.similarity.shape[1] == run.inspection.recalled.shape[1] == len(run.memory.bank) == 1
+    assert {x.side for x in explain(run, 0).recalled} == {"physiological"}
+    assert json.loads(interactive(run))["sides"] == ["physiological"]
+    page = run_page(run)
+    assert "behavioural" not in page and "agreement" not in page
+
+
+def test_the_page_is_one_small_file_that_fetches_nothing(hostile):
+    _, text = hostile
+    page = Page(text)
+    assert len(text.encode()) < 5e6
+    assert page.tags.count("script") == 2 and "iframe" not in page.tags and "img" not in page.tags
+    fetched = [value for _, name, value in page.attributes if name in ("src", "href", "xlink:href", "action")]
+    assert fetched and all(value.startswith(("#", "data:")) for value in fetched)
+    policy = next(value for _, name, value in page.attributes if value and value.startswith("default-src"))
+    assert policy.startswith("default-src 'none'; script-src 'sha256-") and "unsafe-eval" not in policy
+    assert "url(http" not in text and "@import" not in text
+
+
+def test_hostile_names_are_text(hostile):
+    _, text = hostile
+    page = Page(text)
+    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+    assert HOSTILE in page.text and "{{7*7}}" in page.text
+    assert "<script>window.hacked" not in text and 'onerror="window' not in text
+
+
+def test_a_page_of_a_hundred_emotions_stays_small(tmp_path):
+    write_run(tmp_path / "run", emotions=100, windows=8)
+    text = run_page(read_run(tmp_path / "run"))
+    assert len(text.encode()) < 2e6
+    assert text.count("Only the 40 most reported of 100 emotions are drawn.</figcaption>") == 5
+
+
+def test_names_of_every_script_are_text_of_the_browser_with_room_for_it():
+    # The last looks like a colour that the page replaces. DejaVu Sans has no Chinese, Japanese, Korean, Hindi.
+    names = ["平静的心情很平静", "たのしい", "행복하다", "प्रसन्नता", "سعادة", "😀", "<b>&", "#0072b2"]
+    shares = np.full(len(names), 1 / len(names))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib's, of glyphs that its font lacks
+        svg = to_svg(results.distribution_bars([results.Sample("one", shares, shares)], names, ["a"] * 8))
+    texts = re.findall(r'<text [^>]*x="([\d.]+)"[^>]*>([^<]*)</text>', svg)
+    found = {html.unescape(text): float(x) for x, text in texts}
+    assert set(names) <= set(found)
+    assert found[names[0]] >= 8 * len(
+        names[0]
+    )  # labels end at x; an ideograph is as wide as the font's 8 points
+    assert "var(--picture)" in svg and "DejaVu" not in svg
+
+
+def test_hollow_marks_and_gaps_take_the_colour_of_the_page():
+    method = results.Method("ridge", np.zeros(1), 0.2, 0.1, 0.3)
+    svg = to_svg(results.run_comparison(["one"], [[method]]))
+    assert "fill: var(--card)" in svg and "#fefefe" not in svg and "#ffffff" not in svg
+
+
+def test_an_oracle_stands_apart_and_is_never_the_best(healthy):
+    run = read_run(healthy[0])
+    oracle = run.table[-1] | {"method": "stimulus_mean", "kl": "0.0001"}
+    told = run._replace(table=(*run.table, oracle), subjects=run.subjects)
+    assert [row["method"] for row in table_rows(told) if row["best"]] == ["MPCL"]
+    assert [row["method"] for row in table_rows(told) if row["oracle"]] == ["stimulus mean"]
+    drawn = subject_dots(methods_of(told))
+    labels = [x.get_text() for x in drawn.axes[0].get_yticklabels()]
+    assert labels == ["uniform", "train mean", "MPCL", "stimulus mean (oracle)"]
+    solid, dashed = drawn.axes[0].collections[-2:]  # the intervals of MPCL and of the oracle
+    assert solid.get_linestyle() == [(0, None)] and dashed.get_linestyle() != [(0, None)]
+    caption = "stimulus mean: an oracle, given the true stimulus of each window; an upper bound."
+    page = run_page(told._replace(caption=caption))
+    assert page.count("true stimulus") == 1 and "oracles aside" in page  # explained once, by the table
+    assert "One value per subject" in page and "A dot is one subject (n = 6)" in page
+
+
+def test_the_page_says_all_that_the_table_says(healthy, tmp_path):
+    folder = shutil.copytree(healthy[0], tmp_path / "run")
+    table = folder / "table.md"
+    table.write_text(table.read_text() + "\nYes: p below .05, corrected by Holm.\n\n*note*\n\n`command`\n")
+    caption = read_run(folder).caption
+    assert "Split abc. " in caption and table_text.RULE in caption
+    assert caption.endswith("Yes: p below .05, corrected by Holm.")
+
+
+def test_every_number_below_zero_has_the_same_minus_sign(healthy):
+    run = read_run(healthy[0])
+    page = re.sub("<script.*?</script>", "", run_page(run), flags=re.S)
+    said = Page(page).text + to_text(explain(run, int(best_typical_worst(run)["worst"])))
+    assert re.search(r" −\d+\.\d points", said) and not re.search(r"(^|[ (\[])-\d*\.\d", said)
+
+
+def test_the_page_names_what_is_wrong(hostile):
+    folder, text = hostile
+    assert "LEAKY" in Page(text).text
+    found = flagged_slots(read_run(folder))
+    assert (found["dead"], found["collapsed"]) == (1, 2)
+    assert "1 dead" in Page(text).text and "2 collapsed" in Page(text).text
+    worst, *others = audit(read_run(folder))
+    assert (worst["what"], worst["colour"], worst["ids"][0]) == ("groups", "red", f"P0{HOSTILE}/clip@0.000")
+    assert {x["colour"] for x in others} == {"green"}
+    assert f"groupsred trials{HOSTILE} P0{HOSTILE}/clip@0.000, P0" in Page(text).text
+
+
+def test_a_healthy_run_has_nothing_flagged(healthy):
+    run = read_run(healthy[0])
+    found = flagged_slots(run)
+    assert (found["dead"], found["collapsed"], found["flagged"]) == (0, 0, [])
+    assert {check["colour"] for check in audit(run)} == {"green"}
+    text = Page(run_page(run)).text
+    assert "LEAKY" not in text and "Never reported" not in text and run.verdict[0] in text
+
+
+def test_a_red_audit_stands_at_the_top_and_none_is_said(healthy):
+    run = read_run(healthy[0])
+    assert "LEAK" not in Page(run_page(run)).text
+    text = Page(run_page(run._replace(audit=run.audit | {"colour": "red"}))).text
+    assert "LEAK The audit of this run is red" in text[: text.index("Results")]
+    assert "not audited yet: python -m mpcl_jax.cli.audit" in Page(run_page(run._replace(audit={}))).text
+
+
+def test_an_emotion_that_nobody_reported_is_named(healthy):
+    run = read_run(healthy[0])
+    mass = run.memory.mass.copy()
+    mass[:, 2] = 0
+    unseen = run._replace(memory=run.memory._replace(mass=mass))
+    found = flagged_slots(unseen)
+    assert (found["dead"], found["collapsed"], found["never"]) == (0, 0, ["emotion 2"])
+    assert (
+        "Never reported in training, so nothing is remembered of: emotion 2." in Page(run_page(unseen)).text
+    )
+
+
+def test_what_the_script_gets_is_what_the_run_says(healthy):
+    folder, (reported, predicted) = healthy
+    data = json.loads(interactive(read_run(folder)))
+    assert data["total"] == len(data["samples"]) == 24
+    np.testing.assert_allclose([s["reported"] for s in data["samples"]], reported, atol=6e-4)
+    np.testing.assert_allclose([s["predicted"] for s in data["samples"]], predicted, atol=6e-4)
+    assert "<" not in interactive(read_run(folder))
+
+
+def test_a_sample_is_explained(healthy):
+    folder, (reported, predicted) = healthy
+    run = read_run(folder)
+    found = explain(run, row_of(run, "P0/clip@10.000"))
+    y, p = reported[1], predicted[1]
+    assert found.kl == pytest.approx(float((y * np.log(y / p)).sum()), rel=1e-4)
+    assert [x.name for x in found.modalities] == ["eeg", "video"]
+    # Without eeg the prediction stays as it is; without video it is uniform, here worse.
+    assert found.modalities[0].gain == pytest.approx(0, abs=1e-6)
+    assert found.modalities[1].gain == pytest.approx(float((y * np.log(y * 3)).sum()) - found.kl, abs=1e-4)
+    heaviest = run.inspection.recalled[1].max()
+    assert found.recalled[0].weight == pytest.approx(heaviest)
+    with pytest.raises(KeyError, match="no test window 'P0/clip@11'; there are P0/clip@0.000"):
+        row_of(run, "P0/clip@11")
+    with pytest.raises(KeyError, match="there are P5/clip@30.000, .* predictions.csv has all 24 windows"):
+        row_of(run, "P7/clip@30.000")
+
+
+def test_the_example_of_the_readme_is_a_window_that_the_default_run_tests():
+    readme = (ROOT / "README.md").read_text()
+    sample = re.search(r'mpcl_jax.cli.explain runs/dataset --sample "([^"]*)"', readme)[1]
+    config = resolve(dataset.get_config())
+    recordings = load(config.data)
+    ids, folds = row_ids(recordings), make_split(recordings, config.protocol).folds
+    tested = [ids[row] for fold in folds for row in fold.test]
+    assert sample in tested, f"{sample} is not among {tested[:3]}, …"
+
+
+WITHOUT_JAX = """
+import json, runpy, sys
+sys.modules["jax"] = None  # importing it is an error from here on
+for sys.argv in json.loads(sys.argv[1]):
+    runpy.run_module(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_the_commands_work_with_jax_hidden(healthy, tmp_path):
+    folder, file = str(healthy[0]), tmp_path / "two.html"
+    commands = [
+        ["mpcl_jax.cli.explain", folder, "--sample", "P0/clip@10.000"],
+        ["mpcl_jax.cli.report", folder, folder, "--output", str(file)],
+    ]
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT_JAX, json.dumps(commands)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "prototypes recalled" in ended.stdout and ended.stdout.endswith(f"{file}\n")
+    assert "All runs were tested on the same split." in Page(file.read_text()).text
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["nowhere"], "nowhere/data.json: does not exist: no run, or not finished; start its command again"),
+        (
+            ["gs://bucket/run"],
+            "gs://bucket/run: is a URL; give a path of this machine, e.g. where the bucket is mounted",
+        ),
+        (
+            ["healthy", "--output", "gone/x.html"],
+            "--output gone/x.html: there is no folder gone; make it first",
+        ),
+        (["healthy", "--prototypes", "umap"], "method = 'umap': needs `pip install mpcl-jax[umap]`"),
+    ],
+)
+def test_a_page_that_can_not_be_drawn_is_one_line(healthy, arguments, said, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    monkeypatch.chdir(healthy[0].parent)
+    monkeypatch.setattr(sys, "argv", ["report", *arguments])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert capsys.readouterr().err == f"error: {said}\n"
+
+
+def test_a_run_without_memory_and_an_unfinished_one(tmp_path):
+    write_run(tmp_path / "none", memory=False)
+    run = read_run(tmp_path / "none")
+    assert "This run has no memory" in run_page(run)
+    (tmp_path / "none" / "table.csv").unlink()
+    with pytest.raises(DataFileError, match="table.csv: does not exist"):
+        read_run(tmp_path / "none")
+
+
+def test_runs_on_other_splits_are_not_called_comparable(healthy, hostile):
+    text = Page(comparison_page([read_run(healthy[0]), read_run(hostile[0])])).text
+    assert "LEAKY" in text and "Settings that differ" in text
+
+
+def test_a_report_that_fails_costs_the_run_nothing(tmp_path, capsys):
+    experiment.draw_report(tmp_path)
+    printed = capsys.readouterr().out
+    assert printed.startswith("no report (error: ") and "the results are written" in printed
+
+
+def test_a_browser_shows_the_page_and_answers(hostile, browser):
+    folder, _ = hostile
+    assert opened_without_complaint(browser, folder / "report.html")
+    assert browser.execute_script("return window.hacked") is None
+    kl = browser.find_element("id", "kl")
+    first = kl.text
+    assert re.fullmatch(r"KL \d\.\d{4}", first)
+    choice = browser.find_elements("css selector", "#subject option")
+    assert [option.text for option in choice][1] == " ".join(f"P1{HOSTILE}".split())
+    choice[1].click()
+    assert kl.text != first
+    assert len(browser.find_elements("css selector", "#map rect")) == 24 * 24
+    assert len(browser.find_elements("css selector", "#bars .bar")) == 24
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("width", [1280, 390, 360])
+def test_nothing_sticks_out_of_the_page(hostile, browser, width):
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+    browser.get((hostile[0] / "report.html").as_uri())
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    # What is wider than the page scrolls in its own box, which shows a shadow and takes the focus.
+    wide = browser.execute_script(
+        "return [...document.querySelectorAll('main *')].filter(x => x.scrollWidth > x.clientWidth + 1 && "
+        "getComputedStyle(x).overflowX === 'auto').map(x => [x.tabIndex, x.ariaLabel, "
+        "getComputedStyle(x).backgroundImage.split('gradient').length])"
+    )
+    assert wide or width > 500
+    assert all(focus == 0 and label and layers == 5 for focus, label, layers in wide)

@@ -1,0 +1,114 @@
+"""One device or eight: the same training, and a checkpoint of the one goes on with the other."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+from run_fixture import last_training, quickly_prepared, sharding_config
+
+from mpcl_jax.runs.memory import open_memory
+from mpcl_jax.train import loop
+from mpcl_jax.train.evaluate import load_predictions
+
+HERE = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory):
+    """The folder that eight virtual devices left, and what they said."""
+    folder = tmp_path_factory.mktemp("eight")
+    ended = subprocess.run(
+        [sys.executable, str(HERE / "sharding_child.py"), str(folder)],
+        cwd=HERE.parent,
+        env=os.environ
+        | {"PYTHONPATH": str(HERE.parent), "TEST_COMPILED": jax.config.jax_compilation_cache_dir or ""},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return folder, json.loads((folder / "answers.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def resumed(eight, tmp_path_factory):
+    """The run that eight devices began, finished on this process's single device."""
+    assert jax.device_count() == 1
+    folder = tmp_path_factory.mktemp("one") / "run"
+    shutil.copytree(eight[0] / "eight", folder)
+    run = quickly_prepared(sharding_config(), folder)
+    return run, loop.train_folds(run)[0]
+
+
+def test_the_state_keeps_shapes_types_and_copies(eight):
+    answers = eight[1]
+    assert (answers["devices"], answers["steps"]) == (8, 5)
+    assert answers["before"] == answers["after"] == answers["restored"]
+    assert all(x.endswith("weak=False copies=8") for x in answers["after"]), answers["after"]
+    assert answers["compiled"] == 1  # the first epoch, and one from a checkpoint
+
+
+def test_a_bad_sample_on_one_device_skips_the_step_on_all_and_no_bit_changes(eight):
+    bad = eight[1]["bad samples"]
+    assert bad["skipped"] == 5 and bad["in a row"] == [[1, 2, 3, 4, 5]] * 8
+    assert bad["copies"] == [8] and bad["changed"] == []
+
+
+def test_a_batch_that_can_not_be_dealt_out_is_refused(eight):
+    expected = "config.train.batch_size = 12: must be a multiple of the number of devices, 8"
+    assert eight[1]["refused"] == expected
+
+
+def test_a_memory_written_on_eight_devices_is_read_on_one(eight):
+    memory = open_memory(eight[0] / "eight")
+    with np.load(eight[0] / "memory.npz") as written:
+        for name in ("bank", "mass", "usage", "cooccurrence"):
+            values = memory._asdict()[name]
+            assert type(values) is np.ndarray
+            assert values.tobytes() == written[name].tobytes(), name
+
+
+def test_one_device_begins_with_the_same_bits(eight, resumed):
+    run, _ = resumed
+    key = jax.random.fold_in(jax.random.key(run.config.seed, impl="rbg"), 1)
+    mean = run.recordings.labels[run.split.folds[0].train].mean(axis=0)
+    state = run.program.create(key, mean).state
+    with np.load(eight[0] / "start.npz") as start:
+        assert np.array_equal(start["params"], ravel_pytree(state.params)[0])
+        assert np.array_equal(start["bank"], state.prototypes.bank)
+
+
+def test_five_steps_on_one_device_and_on_eight_agree(eight, resumed):
+    run, predictions = resumed
+    epochs, one = last_training(run)
+    assert epochs == 2
+    other = last_training(run._replace(workdir=eight[0] / "whole"))[1]
+    states = one.state, other.state
+    assert int(states[0].step) == int(states[1].step) == 10
+    assert int(states[0].opt_state[0][1].count) == int(states[1].opt_state[0][1].count) == 10
+    # Adam divides a gradient by its own size. Where it is mathematically 0 (a bias behind which a softmax
+    # stands), rounding decides the step, so those parameters are only bounded by the steps they made.
+    gradient = np.sqrt(np.asarray(states[0].opt_state[0][1].nu) / (1 - 0.999**10))
+    real = gradient > 1e-6
+    apart = np.abs(np.subtract(*(ravel_pytree(state.params)[0] for state in states)))
+    assert 0.8 < real.mean() < 1
+    assert apart[real].max() < 1e-6
+    assert apart[~real].max() < 5 * run.config.train.learning_rate
+    for field in states[0].prototypes._fields:
+        memories = [getattr(state.prototypes, field) for state in states]
+        np.testing.assert_allclose(*memories, rtol=1e-5, atol=1e-6, err_msg=field)
+    of_eight = load_predictions(eight[0] / "whole" / "folds" / "00" / "predictions.npz")
+    np.testing.assert_allclose(predictions.predicted, of_eight.predicted, atol=1e-6)
+    logs = [
+        (folder / "metrics.jsonl").read_text().splitlines() for folder in (run.workdir, eight[0] / "whole")
+    ]
+    for line, of_eight in zip(*logs, strict=True):
+        assert json.loads(line) == pytest.approx(json.loads(of_eight), rel=1e-5)
