@@ -4,7 +4,8 @@
 
 The same command on every host; docs/pods.md has the lines for a TPU pod slice, a multi-GPU host and SLURM. As it
 stands it also runs on one device, where all folds share it. A batch of 1024 over more chips than 64 pays nothing
-(estimate of experiments/scaling.py): from there on raise config.distributed.fold_axis, up to the number of folds.
+(estimate of experiments/speed/scaling.py): from there on raise config.distributed.fold_axis, up to the number of
+folds.
 """
 
 from configs import dataset

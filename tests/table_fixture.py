@@ -26,9 +26,17 @@ def config_file(folder: pathlib.Path, **changes) -> pathlib.Path:
 
 def command(experiment: str, config: pathlib.Path, folder: pathlib.Path, *words: str) -> list[str]:
     """The command line of `experiment` that keeps everything in `folder`."""
-    places = [f"--pieces={folder / 'jobs'}", f"--runs={folder / 'table'}", f"--out={folder / 'results'}"]
-    program = str(ROOT / "experiments" / f"{experiment}.py")
-    return [sys.executable, program, experiment, "--config", str(config), *places, *words]
+    places = [f"--cache={folder / 'jobs'}", f"--runs={folder / 'table'}", f"--out={folder / 'results'}"]
+    return [
+        sys.executable,
+        "-m",
+        f"experiments.tables.{experiment}",
+        experiment,
+        "--config",
+        str(config),
+        *places,
+        *words,
+    ]
 
 
 def environment() -> dict[str, str]:

@@ -96,20 +96,22 @@ def _status(stored: float, again: float, tolerance: float) -> str:
 def command_of(file: pathlib.Path, comment: str) -> list[str]:
     """The words of the command in the first line of a shipped table. Raises DataFileError if it is none of ours."""
     words = shlex.split(comment.partition(" @ ")[0])
-    if len(words) < 3 or words[0] != "python" or not re.fullmatch(r"experiments/\w+\.py", words[1]):
-        raise DataFileError(file, "its first line names no `python experiments/… NAME` that makes it")
+    if words[:2] != ["python", "-m"] or not re.fullmatch(r"experiments\.tables\.\w+", " ".join(words[2:3])):
+        raise DataFileError(
+            file, "its first line names no `python -m experiments.tables.… NAME` that makes it"
+        )
     return [sys.executable, *words[1:]]
 
 
 def make_again(command: list[str], name: str, workdir: pathlib.Path, data: str) -> list[dict[str, str]]:
     """Runs `command` with everything it keeps and writes below `workdir`, and reads the table."""
-    places = {"--out": workdir / "results", "--pieces": workdir / "pieces", "--runs": workdir / "runs"}
+    places = {"--out": workdir / "results", "--cache": workdir / "jobs", "--runs": workdir / "runs"}
     words = [str(word) for option, place in places.items() for word in (option, place.absolute())]
     words += ["--data", str(user_path(data, "--data").absolute())] if data else []
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     ended = subprocess.run([*command, *words], cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, check=False)
     if ended.returncode:
-        raise DataFileError(command[1], f"ended with {ended.returncode}; what it said stands above")
+        raise DataFileError(command[2], f"ended with {ended.returncode}; what it said stands above")
     rows, _ = read_csv(workdir / "results" / f"{name}.csv")
     return rows
 

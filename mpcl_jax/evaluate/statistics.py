@@ -89,8 +89,8 @@ def paired_comparison(a, b, *, weight=None, level: float = 0.95, seed: int = 0) 
     it calls 8 % "better" with 10 units, nominal 2.5 %; studentising changes nothing, since t is monotone in the mean
     when signs flip. `p_skewed` is made for them: the t statistic against twice its lower tail under exponential
     differences with mean 0, where the long tail that could cancel the difference is the one that few units miss. It
-    holds its level for skewness up to 2 (experiments/null_calibration.py; 4 to 7 % instead of 2.5 % for log-normal
-    differences) at the price of power: with 10 units t must reach 4.2 where Student's test asks for 2.3.
+    holds its level for skewness up to 2 (experiments/tables/null_calibration.py; 4 to 7 % instead of 2.5 % for
+    log-normal differences) at the price of power: with 10 units t must reach 4.2 where Student's test asks for 2.3.
 
     Values a and b that are equal up to TIES of the largest value differ by 0. Raises ValueError for different lengths
     and for values that are not finite.

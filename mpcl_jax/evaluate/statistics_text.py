@@ -11,7 +11,7 @@ HOW = """\
 **How.** KL is averaged over windows within a subject. *sd*: over {units}. *sd seeds*, *rest*: variance
 components of seeds, and of one seed on one of the {units}; seeds never count as more {units}. *95 %*: BCa
 bootstrap of the mean, 9,999 resamples of {units}, not corrected; over few of them it is too narrow
-(experiments/null_calibration.py), so nothing is called better by it alone. *p*: exchanging the two
+(experiments/tables/null_calibration.py), so nothing is called better by it alone. *p*: exchanging the two
 methods within {units} (sign flips), all 2ⁿ ways up to n = 13, else 9,999 drawn; exact for equal methods. *Holm*:
 *p* corrected for the {few} pairs of {focus}; groups of ranks are corrected for all {many} pairs. *skewed*: p of
 the t statistic under exponentially distributed differences with mean 0, whose long tail few {units} miss; not

@@ -68,13 +68,15 @@ def test_a_method_too_few_or_too_many_fails():
 
 
 @pytest.mark.parametrize(
-    "line", ["rm -rf x @ 1", "python -c x @ 1", "python experiments/../x.py a @ 1", "x", ""]
+    "line",
+    ["rm -rf x @ 1", "python -c x @ 1", "python -m x.y a @ 1", "python experiments/a.py a @ 1", "x", ""],
 )
 def test_only_commands_of_experiments_are_run(line):
-    with pytest.raises(DataFileError, match="names no `python experiments"):
+    with pytest.raises(DataFileError, match="names no `python -m experiments.tables"):
         command_of("t.csv", line)
-    assert command_of("t.csv", "python experiments/a.py t --seeds 2 @ 1")[1:] == [
-        "experiments/a.py",
+    assert command_of("t.csv", "python -m experiments.tables.a t --seeds 2 @ 1")[1:] == [
+        "-m",
+        "experiments.tables.a",
         "t",
         "--seeds",
         "2",
@@ -99,10 +101,11 @@ def shipped(tmp_path, monkeypatch):
     results.mkdir(parents=True)
     rows = [",".join(MEAN), *(",".join(each.values()) for each in (MEAN, MPCL))]
     (results / "t.csv").write_text(
-        "\n".join(["# python experiments/fake.py t --seeds 2 @ 123", *rows]) + "\n"
+        "\n".join(["# python -m experiments.tables.fake t --seeds 2 @ 123", *rows]) + "\n"
     )
     (results / "t.md").write_text("")
-    (tmp_path / "experiments" / "fake.py").write_text(SCRIPT)
+    (tmp_path / "experiments" / "tables").mkdir()
+    (tmp_path / "experiments" / "tables" / "fake.py").write_text(SCRIPT)
     monkeypatch.setattr(reproduce, "ROOT", tmp_path)
     monkeypatch.chdir(tmp_path)
     return results
@@ -132,4 +135,6 @@ def test_what_can_not_be_made_again_is_one_line(shipped, monkeypatch, capsys):
     assert capsys.readouterr().err == "error: u: is no shipped table; there are t\n"
     (shipped / "t.csv").write_text((shipped / "t.csv").read_text().replace("--seeds 2", "--seeds 3"))
     assert started(monkeypatch, "t") == 2
-    assert capsys.readouterr().err == "error: experiments/fake.py: ended with 3; what it said stands above\n"
+    assert (
+        capsys.readouterr().err == "error: experiments.tables.fake: ended with 3; what it said stands above\n"
+    )

@@ -1,14 +1,10 @@
-"""experiments/calibration.py: what a prediction claims and what of it comes true."""
-
-import pathlib
-import sys
+"""experiments/tables/calibration.py: what a prediction claims and what of it comes true."""
 
 import numpy as np
 import pytest
 from finished_run import write_run
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "experiments"))
-import calibration
+from experiments.tables import calibration
 
 MEAN = np.array([[0.5, 0.3, 0.2]])
 
@@ -49,7 +45,7 @@ def test_the_command_reads_seeds_of_a_run_and_writes_a_row_per_method(tmp_path, 
     out = tmp_path / "found.csv"
     calibration.main([str(tmp_path / "seed_0"), str(tmp_path / "seed_1"), "--out", str(out)])
     lines = out.read_text().splitlines()
-    assert lines[0].startswith("# python experiments/calibration.py")
+    assert lines[0].startswith("# python -m experiments.tables.calibration")
     rows = {line.split(",")[0]: line for line in lines[2:]}
     assert [line.split(",")[0] for line in lines[2:4]] == ["MPCL", '"MPCL']
     assert "uniform" in rows and "train_mean" not in rows

@@ -1,26 +1,11 @@
-"""experiments/chip_estimate.py: what it reads off a compiled program, and its estimate by hand."""
-
-import importlib.util
-import pathlib
-import sys
+"""experiments/shared/chip_estimate.py: what it reads off a compiled program, and its estimate by hand."""
 
 import jax
 import jax.numpy as jnp
 import pytest
 from run_fixture import quick_options
 
-FILE = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "chip_estimate.py"
-
-
-@pytest.fixture(scope="module")
-def chips():
-    """The program as a module; `experiments` is no package."""
-    spec = importlib.util.spec_from_file_location("chip_estimate", FILE)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its NamedTuples look for themselves there
-    spec.loader.exec_module(module)
-    return module
-
+from experiments.shared import chip_estimate as chips
 
 # A loop with an all-reduce of 10 + 2·3 numbers and one of a pair of scalars; the report's, outside, is no step's.
 PROGRAM = """HloModule jit_epoch
@@ -48,12 +33,12 @@ ENTRY %main (p: f32[10]) -> f32[10] {
 """
 
 
-def test_what_a_step_exchanges_is_read_off_the_program(chips):
+def test_what_a_step_exchanges_is_read_off_the_program():
     assert chips.exchanges(PROGRAM) == [(64, "all-reduce"), (6, "all-reduce")]
     assert chips.kernels_in(PROGRAM) == 3  # the fusion and both exchanges
 
 
-def test_a_program_of_this_jax_can_be_read(chips):
+def test_a_program_of_this_jax_can_be_read():
     def epoch(x):
         return jax.lax.scan(lambda x, _: (jnp.sin(x @ x), None), x, length=3)[0]
 
@@ -65,7 +50,7 @@ def test_a_program_of_this_jax_can_be_read(chips):
 # A thousand rows of a million FLOP at a tenth of 10 TFLOP/s take 1 ms, ten kernels 20 µs. On 8 chips an eighth of
 # the 1 ms, and 2 · 7/8 · 1 MB at 100 GB/s = 17.5 µs with 2 · 3 hops of 1 µs. Twice the chips make a step faster by
 # 1.91 (to 2), 1.84, 1.72, 1.55 (to 16) and 1.36 (to 32).
-def test_the_estimate_by_hand(chips):
+def test_the_estimate_by_hand():
     step = chips.Step(flop=(0.0, 1e6), bytes=(0.0, 1e3), kernels=10, gradient=10**6, along_folds=0)
     chip = chips.Chip("chip", flop=1e13, memory=1e12, link=1e11, far=1e10, near=8)
     assert chips.seconds_of(step, chip, 1000, 1) == (pytest.approx(1.02e-3), 0.0)
@@ -79,7 +64,7 @@ def test_the_estimate_by_hand(chips):
     assert chips.worth(step._replace(flop=(0.0, 1.0)), near, 1000) == 1
 
 
-def test_the_memory_is_the_limit_where_it_is_slower(chips):
+def test_the_memory_is_the_limit_where_it_is_slower():
     step = chips.Step(flop=(0.0, 1.0), bytes=(1e6, 1e6), kernels=0, gradient=0, along_folds=0)
     chip = chips.Chip("chip", flop=1e13, memory=1e12, link=1e11, far=1e11, near=8)
     assert chips.seconds_of(step, chip, 99, 1)[0] == pytest.approx(1e-4)

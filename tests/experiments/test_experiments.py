@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from table_fixture import ROOT, config_file, made
 
+from experiments.shared import compared, series, table_command
+from experiments.tables import ablation, averaged, method_study, missing_modality, sensitivity
 from mpcl_jax.config.data import SimulateConfig
 from mpcl_jax.config.resolve import ConfigError, default, resolve
 from mpcl_jax.data.simulate import simulate
@@ -18,16 +20,6 @@ from mpcl_jax.evaluate import table_text
 from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.evaluate.leaderboard import Result, make_table
 from mpcl_jax.evaluate.statistics import NOT_SIGNIFICANT, WORSE, Comparison, Decision
-
-sys.path.insert(0, str(ROOT / "experiments"))
-import ablation
-import averaged
-import compared
-import method_study
-import missing_modality
-import sensitivity
-import series
-import table_command
 
 FILES = {"ablation": ("_statistics.tex", "_pairs.csv"), "sensitivity": (".tex",), "learning_curve": (".tex",)}
 FILES |= {"method_study": (".tex",), "averaged": (".tex",), "missing_modality": (".tex",)}
@@ -62,7 +54,9 @@ def results(folder: pathlib.Path, name: str) -> list[dict[str, str]]:
     for ending in (".md", ".csv", ".png", *FILES.get(name, ())):
         assert (place / f"{name}{ending}").stat().st_size > 200, ending
     with (place / f"{name}.csv").open() as file:
-        assert re.match(rf"# python experiments/{name}\.py {name} .* @ .* @ \d+ x .*, jax ", file.readline())
+        assert re.match(
+            rf"# python -m experiments\.tables\.{name} {name} .* @ .* @ \d+ x .*, jax ", file.readline()
+        )
         return list(csv.DictReader(file))
 
 
@@ -88,7 +82,7 @@ def test_learning_curve_keeps_the_test_rows_and_draws_nested_people(folder):
     assert len({row["split_sha256"] for row in rows}) == 1  # the same test rows in every line
     assert "- 3 subjects: MPCL against the train mean" in printed
     kept = []
-    for file in (folder / "pieces" / "manifests").iterdir():
+    for file in (folder / "jobs" / "manifests").iterdir():
         manifest = json.loads(file.read_text())
         trained = [
             set(manifest["rows"]) - {name for part in ("test", "unused") for name in fold[part]}
@@ -109,7 +103,7 @@ def test_learning_curve_counts_the_labelled_trials_of_each_person(folder):
     assert sizes[:2] == ["1 trial a subject", "2 trials a subject"]
     assert len({row["split_sha256"] for row in rows}) == 1
     of_size = {}
-    for file in (folder / "trials" / "pieces" / "manifests").iterdir():
+    for file in (folder / "trials" / "jobs" / "manifests").iterdir():
         manifest = json.loads(file.read_text())
         fold = manifest["folds"][0]
         trained = set(manifest["rows"]) - {name for part in ("test", "unused") for name in fold[part]}
@@ -128,7 +122,7 @@ def test_the_study_tests_people_whom_no_table_tests(folder):
     assert methods == ["train_mean", "MPCL", "strong prototype loss", "one prototype"]
     found = r"(as predicted|not significant|refuted: (better|worse))"
     assert re.search(rf"\| one prototype +\|.*\| +worse \| [+−]?\.\d.* \| +{found} \|", printed)
-    (manifest,) = (folder / "study" / "pieces" / "manifests").iterdir()
+    (manifest,) = (folder / "study" / "jobs" / "manifests").iterdir()
     folds = json.loads(manifest.read_text())["folds"]
     of_tables = people_of_tables(everybody)
     # All of them, not only the two that are run: the longest training part says how many batches an epoch has.

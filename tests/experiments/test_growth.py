@@ -1,15 +1,12 @@
-"""experiments/growth.py: that it runs, and that its exponents are those of known costs."""
+"""experiments/speed/growth.py: that it runs, and that its exponents are those of known costs."""
 
 import csv
-import pathlib
-import sys
 
 import jax
 import pytest
 from run_fixture import quick_options
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "experiments"))
-import growth
+from experiments.speed import growth
 
 
 def quickly(function, *, once=False):
@@ -29,7 +26,7 @@ def test_measures_an_axis_and_writes_it_down(tmp_path, monkeypatch, capsys):
     out = tmp_path / "new" / "growth.csv"
     growth.main(["--axes", "prototypes", "--points", "2", "--repeats", "1", "--out", str(out)])
     lines = out.read_text(encoding="utf-8").splitlines()
-    assert lines[0].startswith("# python experiments/growth.py --axes prototypes")
+    assert lines[0].startswith("# python -m experiments.speed.growth --axes prototypes")
     rows = list(csv.DictReader(lines[1:]))
     assert [(r["axis"], r["size"]) for r in rows] == [("prototypes", "2"), ("prototypes", "4")]
     assert all(float(r[what]) > 0 for r in rows for what in ("flop", "memory", "time"))

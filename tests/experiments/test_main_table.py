@@ -72,9 +72,10 @@ def test_results_name_command_commit_and_machine_and_no_path(killed_and_resumed)
         first = file.readline()
         rows = list(csv.DictReader(file))
     assert (
-        first.startswith("# python experiments/main_table.py main_table --config ") and "--seeds=2" in first
+        first.startswith("# python -m experiments.tables.main_table main_table --config ")
+        and "--seeds=2" in first
     )
-    assert " cores, jax " in first and str(folder / "pieces") not in first
+    assert " cores, jax " in first and str(folder / "jobs") not in first
     assert {row["method"]: row["seeds"] for row in rows} == {"train_mean": "1", "knn": "1", "MPCL": "2"}
     names = {file.name.removeprefix("main_table") for file in (folder / "results").iterdir()}
     assert {
@@ -90,9 +91,9 @@ def test_results_name_command_commit_and_machine_and_no_path(killed_and_resumed)
 
 def test_a_piece_says_what_it_is_and_keeps_no_checkpoints(killed_and_resumed):
     folder, _, _, _ = killed_and_resumed
-    keys = [json.loads(file.read_text()) for file in (folder / "pieces").glob("*/piece.json")]
+    keys = [json.loads(file.read_text()) for file in (folder / "jobs").glob("*/piece.json")]
     assert {key["method"] for key in keys} == {"MPCL", "train_mean", "knn"}
-    assert len(keys) == 12 and not list((folder / "pieces").glob("*/folds/00/checkpoints"))
+    assert len(keys) == 12 and not list((folder / "jobs").glob("*/folds/00/checkpoints"))
 
 
 def test_a_users_mistake_is_one_line(tmp_path):

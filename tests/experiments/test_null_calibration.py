@@ -1,36 +1,22 @@
-"""experiments/null_calibration.py: noise is noise, the harness says so, and it does find what is planted."""
+"""experiments/tables/null_calibration.py: noise is noise, the harness says so, and it does find what is planted."""
 
 import collections
-import importlib.util
-import pathlib
-import sys
 
 import numpy as np
 import pytest
 
+from experiments.tables import null_calibration as null
 from mpcl_jax.evaluate.statistics import BETTER, NOT_SIGNIFICANT, WORSE
 
-FILE = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "null_calibration.py"
 
-
-@pytest.fixture(scope="module")
-def null():
-    """The program as a module; `experiments` is no package."""
-    spec = importlib.util.spec_from_file_location("null_calibration", FILE)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_a_null_world_has_the_labels_of_one_world_and_the_signals_of_another(null):
+def test_a_null_world_has_the_labels_of_one_world_and_the_signals_of_another():
     noise, planted = null.world(3, null=True), null.world(3, null=False)
     np.testing.assert_array_equal(noise.labels, planted.labels)
     assert noise.trial.tolist() == planted.trial.tolist()
     assert all(not np.array_equal(noise.signals[m], planted.signals[m]) for m in noise.signals)
 
 
-def test_a_slice_of_the_calibration(null):
+def test_a_slice_of_the_calibration():
     # The whole of it stands in experiments/results. 12 answers on noise: one "better" has a chance of 5 %² · 66.
     noise = null.count_verdicts(6, null=True)
     assert set(noise) == {"knn", "ridge"}
@@ -38,7 +24,7 @@ def test_a_slice_of_the_calibration(null):
     assert sum(counts[BETTER] for counts in null.count_verdicts(3, null=False).values()) >= 2
 
 
-def test_equal_methods_and_draws_without_a_difference(null):
+def test_equal_methods_and_draws_without_a_difference():
     # The whole of it stands in experiments/results; two equal methods on 4 worlds: 8 answers, nominal 5 % of them.
     equal = null.count_equal(4)
     assert all(counts.total() == 4 and counts[BETTER] + counts[WORSE] <= 1 for counts in equal.values())
@@ -46,7 +32,7 @@ def test_equal_methods_and_draws_without_a_difference(null):
         assert better <= 0.12 and worse <= 0.12 and 0.6 < held <= 1
 
 
-def test_what_is_allowed_and_what_is_written(null):
+def test_what_is_allowed_and_what_is_written():
     # 2.5 % + 2 · √(.025 · .975 / 200) = 4.71 %.
     assert null.most_allowed(200) == pytest.approx(0.0471, abs=1e-4)
     counted = {"knn": collections.Counter({BETTER: 4, WORSE: 96, NOT_SIGNIFICANT: 100})}

@@ -1,4 +1,4 @@
-"""experiments/one_program.py: all folds by one program, and each by its own."""
+"""experiments/speed/one_program.py: all folds by one program, and each by its own."""
 
 import re
 import subprocess
@@ -9,7 +9,15 @@ from table_fixture import ROOT, config_file, environment
 
 def test_folds_and_seeds_share_what_the_loop_compiles_again(tmp_path):
     config = config_file(tmp_path)  # all three folds
-    command = [sys.executable, "experiments/one_program.py", "--config", str(config), "--seeds=2", "--anew=2"]
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.speed.one_program",
+        "--config",
+        str(config),
+        "--seeds=2",
+        "--anew=2",
+    ]
     ended = subprocess.run(
         command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600, check=False
     )

@@ -1,18 +1,15 @@
-"""experiments/throughput.py: that it runs and what it counts. How fast anything is, no test can say."""
+"""experiments/speed/throughput.py: that it runs and what it counts. How fast anything is, no test can say."""
 
 import csv
 import pathlib
-import sys
 
 import jax
 import numpy as np
 import pytest
 from run_fixture import quick_options, quickly_prepared
 
+from experiments.speed import throughput
 from mpcl_jax.config.command_line import from_command_line
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "experiments"))
-import throughput
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONFIG = str(ROOT / "configs" / "dataset.py")
@@ -74,7 +71,7 @@ def measured(tmp_path_factory):
     """The lines of a quick run with the small model and batches of 128: five to an epoch of 576 rows."""
     out = tmp_path_factory.mktemp("throughput") / "new" / "out.csv"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("measured.prepare", quickly_prepared)
+        patch.setattr("experiments.shared.measured.prepare", quickly_prepared)
         flags = [f"--{name}={str(value).lower()}" for name, value in quick_options().items()]
         patch.setenv("XLA_FLAGS", " ".join(flags))  # of the processes whose start is timed
         throughput.main(["--quick", "--config", CONFIG, "--batches", "128", "--out", str(out), *SMALL])
@@ -90,7 +87,7 @@ def numbers(lines):
 
 
 def test_the_file_says_how_it_was_made_and_names_its_columns(measured):
-    assert measured[0].startswith("# python experiments/throughput.py --quick --config ")
+    assert measured[0].startswith("# python -m experiments.speed.throughput --quick --config ")
     assert len(measured[0].split(" @ ")) == 3  # command, commit, machine
     assert measured[1] == "part,batch,what,value,unit,low,high"
 
@@ -98,7 +95,7 @@ def test_the_file_says_how_it_was_made_and_names_its_columns(measured):
 def test_places_on_this_machine_stay_out_of_the_file(measured):
     assert "--out" not in measured[0] and "out.csv" not in measured[0]
     words = ["--out", "a.csv", "--quick", "--config.data.path=/data", "--batches", "8", "--out=b.csv"]
-    assert throughput.without(words, *throughput.PLACES) == ["--quick", "--batches", "8"]
+    assert throughput.shown_command("a.b", words) == "python -m a.b --quick --batches 8"
 
 
 def test_everything_is_measured_once(measured):

@@ -1,23 +1,20 @@
 """A memory of one person: golden values, what an empty or a far entry does, and trials as units."""
 
 import runpy
-import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.special import log_softmax
-from table_fixture import ROOT, config_file
+from table_fixture import config_file
 
+from experiments.tables import personal_memory
 from mpcl_jax.config.resolve import resolve
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.evaluate.comparison import task_of
 from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.model.personal_memory import PersonalMemory, adapt, write_trials
 from mpcl_jax.types import DataFileError
-
-sys.path.insert(0, str(ROOT / "experiments"))
-import personal_memory
 
 RNG = np.random.default_rng(0)
 

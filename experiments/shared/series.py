@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-import table_command as command
-
+from experiments.shared import table_command as command
 from mpcl_jax.config.schema import ORACLES
 from mpcl_jax.evaluate import table_text
 from mpcl_jax.evaluate.leaderboard import Row, Table

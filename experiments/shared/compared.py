@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import table_command as command
 from ml_collections import ConfigDict
 
+from experiments.shared import table_command as command
 from mpcl_jax.baselines.budget import tried
 from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.config.schema import ORACLES, Config

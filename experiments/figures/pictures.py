@@ -1,7 +1,7 @@
 """The picture of the README, from a finished run of the embedded default.
 
     python -m mpcl_jax.main --config configs/dataset.py
-    python experiments/pictures.py runs/dataset
+    python -m experiments.figures.pictures runs/dataset
 
 Writes docs/pictures/cooccurrence.png.
 """
@@ -15,7 +15,7 @@ from mpcl_jax.report.plots.style import styled
 from mpcl_jax.runs.read_run import read_run
 from mpcl_jax.system.output import any_output
 
-PICTURES = pathlib.Path(__file__).resolve().parent.parent / "docs" / "pictures"
+PICTURES = pathlib.Path(__file__).resolve().parents[2] / "docs" / "pictures"
 
 
 @any_output()

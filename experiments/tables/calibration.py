@@ -1,7 +1,7 @@
 """Do predictions claim as much as they know? Of finished runs, for MPCL and every baseline.
 
-    python experiments/calibration.py runs/wesad
-    python experiments/calibration.py runs/table/wesad_loso/seed_* --out experiments/results/calibration_wesad.csv
+    python -m experiments.tables.calibration runs/wesad
+    python -m experiments.tables.calibration runs/table/wesad_loso/seed_* --out calibration_wesad.csv
 
 A model that knows nothing says the train mean m; what it claims is how far its prediction p lies from there.
 
@@ -22,9 +22,9 @@ import csv
 import sys
 
 import numpy as np
-from command_words import path
 from scipy.special import logsumexp, rel_entr
 
+from experiments.shared.command_words import path
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.evaluate.leaderboard import METHOD, REFERENCE
 from mpcl_jax.evaluate.statistics import subject_interval
@@ -119,7 +119,9 @@ def main(words: list[str]) -> None:
         print("  ".join(f"{value:>17}" if name != "method" else f"{value:22}" for name, value in row.items()))
     if args.out:
         with replacing(args.out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            file.write(f"# python experiments/calibration.py {shell_command(words)} · {code_version()}\n")
+            file.write(
+                f"# python -m experiments.tables.calibration {shell_command(words)} · {code_version()}\n"
+            )
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)

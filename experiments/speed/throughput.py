@@ -1,7 +1,7 @@
 """How fast this machine trains and predicts, how far that is from what it can do, and how long a start takes.
 
-    python experiments/throughput.py
-    python experiments/throughput.py --config configs/wesad.py --batches 64,256 --config.data.path=WESAD
+    python -m experiments.speed.throughput
+    python -m experiments.speed.throughput --config configs/wesad.py --batches 64,256 --config.data.path=WESAD
 
 Everything is measured in one run, on the devices and threads that JAX finds. Settings are changed as in
 `mpcl_jax.cli.train`; --batches replaces `config.train.batch_size`. --quick measures a few times only: it shows that
@@ -41,7 +41,6 @@ import json
 import os
 import pathlib
 import resource
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -50,9 +49,19 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-from command_words import PLACES, path, without
-from measured import FULL, QUICK, Effort, Measured, Ready, make_ready, repeat, to_csv, to_table
 
+from experiments.shared.command_words import path, shown_command
+from experiments.shared.measured import (
+    FULL,
+    QUICK,
+    Effort,
+    Measured,
+    Ready,
+    make_ready,
+    repeat,
+    to_csv,
+    to_table,
+)
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
@@ -199,7 +208,7 @@ def measure_starts(words: list[str]) -> list[Measured]:
         # The limit of mpcl_jax/train/devices.py; the folder is not the user's.
         cache = {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5"}
         for part in ("start cold", "start warm"):
-            command = [sys.executable, __file__, *words, "--started", str(time.time())]
+            command = [sys.executable, "-m", __spec__.name, *words, "--started", str(time.time())]
             environment = os.environ | cache
             ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
             for what, value in json.loads(ended.stdout.splitlines()[-1]).items():
@@ -259,7 +268,7 @@ def main(words: list[str]) -> None:
         parser.error(str(mistake))
     except subprocess.CalledProcessError as failed:  # it has said why
         sys.exit(failed.returncode)
-    command = shlex.join(["python", "experiments/throughput.py", *without(words, *PLACES)])
+    command = shown_command(__spec__.name, words)
     text = to_csv(measured, f"{command} @ {code_version()} @ {machine()}")
     make_folder(arguments.out.parent)
     write_text(arguments.out, text)

@@ -1,7 +1,7 @@
 """What labelled trials of a new person are worth: n are written into a memory of that person, others predicted.
 
-    python experiments/personal_memory.py runs/wesad
-    python experiments/personal_memory.py runs/table/wesad_loso/seed_* --most 3 --features
+    python -m experiments.tables.personal_memory runs/wesad
+    python -m experiments.tables.personal_memory runs/table/wesad_loso/seed_* --most 3 --features
 
 Of finished runs that hold people out; no method is trained. The first n trials of each person, in the order of the
 recording, are written (`mpcl_jax/model/personal_memory.py`); the trials behind the first --most are predicted, for
@@ -18,8 +18,8 @@ import sys
 from typing import NamedTuple
 
 import numpy as np
-from command_words import path
 
+from experiments.shared.command_words import path
 from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.io.npz_reader import parse_npz
@@ -170,7 +170,7 @@ def main():
     if args.out:
         with replacing(args.out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             file.write(
-                f"# python experiments/personal_memory.py {shell_command(sys.argv[1:])} · {code_version()}\n"
+                f"# python -m experiments.tables.personal_memory {shell_command(sys.argv[1:])} · {code_version()}\n"
             )
             writer = csv.DictWriter(
                 file,

@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import shlex
 from collections.abc import Sequence
 
 from mpcl_jax.system.paths import user_path
@@ -16,6 +17,11 @@ def path(text: str) -> pathlib.Path:
         return user_path(text)
     except DataFileError as mistake:
         raise argparse.ArgumentTypeError(str(mistake)) from mistake
+
+
+def shown_command(module: str, words: Sequence[str]) -> str:
+    """The command for the first line of a result file, without places on this machine."""
+    return shlex.join(["python", "-m", module, *without(words, *PLACES)])
 
 
 def without(words: Sequence[str], *options: str) -> list[str]:

@@ -1,7 +1,7 @@
 """How training grows with devices: measured on virtual ones, and estimated for 8, 64 and 512 chips.
 
-    python experiments/scaling.py
-    python experiments/scaling.py --config configs/smoke.py --quick
+    python -m experiments.speed.scaling
+    python -m experiments.speed.scaling --config configs/smoke.py --quick
 
 Measured, on 1, 2, 4 and 8 virtual devices of this machine, an epoch at a time:
 
@@ -24,7 +24,6 @@ import csv
 import dataclasses
 import io
 import pathlib
-import shlex
 import sys
 import tempfile
 import time
@@ -32,11 +31,20 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from chip_estimate import ENOUGH, HOP, LAUNCH, REACH, Step, estimates, exchanges, kernels_in
-from command_words import PLACES, path, without
 from jax.sharding import AxisType, Mesh
-from measured import FULL, QUICK, Effort
 
+from experiments.shared.chip_estimate import (
+    ENOUGH,
+    HOP,
+    LAUNCH,
+    REACH,
+    Step,
+    estimates,
+    exchanges,
+    kernels_in,
+)
+from experiments.shared.command_words import path, shown_command
+from experiments.shared.measured import FULL, QUICK, Effort
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
@@ -239,7 +247,7 @@ def main(words: list[str]) -> None:
         measured, step = scale(config, devices, QUICK if arguments.quick else FULL)
     except (ConfigError, DataFileError) as mistake:
         parser.error(str(mistake))
-    command = shlex.join(["python", "experiments/scaling.py", *without(words, *PLACES)])
+    command = shown_command(__spec__.name, words)
     note = f"{command} @ {code_version()} @ {machine()}"
     make_folder(arguments.out.parent)
     write_text(arguments.out, to_csv(measured, step, note))

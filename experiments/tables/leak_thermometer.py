@@ -1,7 +1,7 @@
 """Leak thermometer: the same model on random windows and on an honest split, and what the difference is.
 
-    python experiments/leak_thermometer.py --config configs/smoke.py
-    python experiments/leak_thermometer.py --config configs/dmer_groups.py --data dmer_feature_sample.mat
+    python -m experiments.tables.leak_thermometer --config configs/smoke.py
+    python -m experiments.tables.leak_thermometer --config configs/dmer_groups.py --data dmer_feature_sample.mat
 
 The config's own protocol is the honest one (--honest names another); everything else, seeds included, stays as it is.
 Each split is a run below runs/thermometer, so a stopped thermometer goes on where it was. Baselines run beside it: a
@@ -13,8 +13,7 @@ import dataclasses
 import pathlib
 import sys
 
-from command_words import path
-
+from experiments.shared.command_words import path
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config

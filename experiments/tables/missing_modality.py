@@ -1,8 +1,8 @@
 """What is left when sensors are missing: every non-empty subset of the modalities, and of the two groups.
 
-    python experiments/missing_modality.py missing_simulated --config configs/dataset.py
-    python experiments/missing_modality.py missing_wesad --config configs/wesad.py --data WESAD
-    python experiments/missing_modality.py missing_dmer --config configs/dmer_groups.py --data SAMPLE.mat
+    python -m experiments.tables.missing_modality missing_simulated --config configs/dataset.py
+    python -m experiments.tables.missing_modality missing_wesad --config configs/wesad.py --data WESAD
+    python -m experiments.tables.missing_modality missing_dmer --config configs/dmer_groups.py --data SAMPLE.mat
 
 Trained once with everything (3 seeds), tested on the same windows from each subset. MPCL recalls the query of an
 absent group from its prototypes; MPCL without recall reads only the side that is there, MPCL without memory has no
@@ -11,11 +11,10 @@ config's, or .1 where it has none. Every fold.
 Writes experiments/results/NAME.csv, .md, .tex and NAME.png.
 """
 
-import compared
 import numpy as np
-import series
-import table_command as command
 
+from experiments.shared import compared, series
+from experiments.shared import table_command as command
 from mpcl_jax.evaluate.comparison import wanted
 from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.evaluate.jobs.subsets import subsets_of
@@ -97,4 +96,4 @@ def picture(cases: list[series.Case], subset: np.ndarray):
 
 
 if __name__ == "__main__":
-    command.run_command(__doc__, make, seeds=3)
+    command.run_command(__spec__.name, __doc__, make, seeds=3)

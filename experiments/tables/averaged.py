@@ -1,8 +1,8 @@
 """What averaging predictions is worth: over seeds (a small ensemble), over the windows of one trial, for all methods.
 
-    python experiments/averaged.py averaged_simulated --config configs/dataset.py
-    python experiments/averaged.py averaged_wesad --config configs/wesad.py --data WESAD
-    python experiments/averaged.py averaged_window80 --config configs/dmer.py --data SAMPLE.mat
+    python -m experiments.tables.averaged averaged_simulated --config configs/dataset.py
+    python -m experiments.tables.averaged averaged_wesad --config configs/wesad.py --data WESAD
+    python -m experiments.tables.averaged averaged_window80 --config configs/dmer.py --data SAMPLE.mat
 
 The pieces are those of main_table.py with --baseline-seeds as many as --seeds (default 5): after it nothing is
 trained. Averaged are predicted distributions, those of every method in the same way:
@@ -19,11 +19,10 @@ trials where the files have no trials. Writes experiments/results/NAME.csv, .md,
 
 from collections.abc import Iterable
 
-import compared
 import numpy as np
-import series
-import table_command as command
 
+from experiments.shared import compared, series
+from experiments.shared import table_command as command
 from mpcl_jax.evaluate.comparison import wanted
 from mpcl_jax.evaluate.jobs.keys import TableData, load_table_data
 from mpcl_jax.evaluate.jobs.table_run import Fitted, complete, shares_of
@@ -150,4 +149,4 @@ def picture(found: dict[str, dict[str, compared.Found]]):
 
 
 if __name__ == "__main__":
-    command.run_command(__doc__, make)
+    command.run_command(__spec__.name, __doc__, make)

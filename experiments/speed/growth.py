@@ -1,7 +1,7 @@
 """How the cost of a training step grows with each size of the problem.
 
-    python experiments/growth.py
-    python experiments/growth.py --axes emotions,prototypes
+    python -m experiments.speed.growth
+    python -m experiments.speed.growth --axes emotions,prototypes
 
 One size is doubled or more while the others stay as in BASE; random data, one step per measurement. Per point: FLOP
 of the compiled step (XLA's cost analysis), its temporary memory (XLA's plan, which no other process can disturb)
@@ -22,15 +22,14 @@ import argparse
 import csv
 import dataclasses
 import pathlib
-import shlex
 import sys
 import time
 from typing import NamedTuple
 
 import jax
 import numpy as np
-from command_words import PLACES, path, without
 
+from experiments.shared.command_words import path, shown_command
 from mpcl_jax.config.schema import Config
 from mpcl_jax.model.mpcl import build
 from mpcl_jax.system.output import any_output
@@ -163,7 +162,7 @@ def main(words: list[str]) -> None:
         for size in POINTS[axis][: args.points]:
             points.append(measure(axis, size, args.repeats))
             print(*points[-1], file=sys.stderr, flush=True)
-    command = shlex.join(["python", "experiments/growth.py", *without(words, *PLACES)])
+    command = shown_command(__spec__.name, words)
     note = f"{command} @ {code_version()} @ {jax.devices()[0].device_kind}, jax {jax.__version__}"
     write_csv(points, note, args.out)
     print(f"{to_table(points)}\nwritten to {args.out}")

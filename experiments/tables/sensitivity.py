@@ -1,8 +1,8 @@
 """How much the settings matter: one changed at a time, all others as the config has them.
 
-    python experiments/sensitivity.py sensitivity_simulated --config configs/dataset.py
-    python experiments/sensitivity.py sensitivity_wesad --config configs/wesad.py --data WESAD
-    python experiments/sensitivity.py sensitivity_dmer --config configs/dmer_groups.py --data SAMPLE.mat
+    python -m experiments.tables.sensitivity sensitivity_simulated --config configs/dataset.py
+    python -m experiments.tables.sensitivity sensitivity_wesad --config configs/wesad.py --data WESAD
+    python -m experiments.tables.sensitivity sensitivity_dmer --config configs/dmer_groups.py --data SAMPLE.mat
 
 Three values of each and 3 seeds by default, five values with --large; every fold. The values are fixed in advance
 and the test subjects choose nothing: this only shows hyper-parameter sensitivity. Writes
@@ -11,9 +11,8 @@ experiments/results/NAME.csv, .md, .tex and NAME.png, a panel a setting.
 
 import dataclasses
 
-import compared
-import table_command as command
-
+from experiments.shared import compared
+from experiments.shared import table_command as command
 from mpcl_jax.config.schema import Config
 from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.evaluate.leaderboard import METHOD, Table
@@ -89,4 +88,4 @@ def panel(table: Table, config: Config, title: str, key: str, values: tuple) -> 
 
 
 if __name__ == "__main__":
-    command.run_command(__doc__, make, seeds=3)
+    command.run_command(__spec__.name, __doc__, make, seeds=3)

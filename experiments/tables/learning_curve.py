@@ -1,9 +1,9 @@
 """How error falls with the number of training people, or of the labelled trials of each: all methods.
 
-    python experiments/learning_curve.py curve_simulated --config configs/dataset.py
-    python experiments/learning_curve.py curve_wesad --config configs/wesad.py --data WESAD
-    python experiments/learning_curve.py labels_wesad --of trials --config configs/wesad.py --data WESAD
-    python experiments/learning_curve.py curve_dmer --config configs/dmer_groups.py --data SAMPLE.mat
+    python -m experiments.tables.learning_curve curve_simulated --config configs/dataset.py
+    python -m experiments.tables.learning_curve curve_wesad --config configs/wesad.py --data WESAD
+    python -m experiments.tables.learning_curve labels_wesad --of trials --config configs/wesad.py --data WESAD
+    python -m experiments.tables.learning_curve curve_dmer --config configs/dmer_groups.py --data SAMPLE.mat
 
 MPCL with and without its memory, beside all baselines. The test rows of every fold stay as they are; of its training
 part only n people are kept, or n trials of every person; with fewer than three people, n trials in all. They are
@@ -15,11 +15,10 @@ Writes experiments/results/NAME.csv, .md, .tex and NAME.png.
 import pathlib
 from typing import NamedTuple
 
-import compared
 import numpy as np
-import series
-import table_command as command
 
+from experiments.shared import compared, series
+from experiments.shared import table_command as command
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.splits.manifest import Fold, in_order
 from mpcl_jax.evaluate.comparison import wanted
@@ -144,4 +143,4 @@ def table_of(table_data: TableData, draws: list[tuple[Trained, Trained, Fitted]]
 
 
 if __name__ == "__main__":
-    command.run_command(__doc__, make, seeds=3, of=(PEOPLE, TRIALS))
+    command.run_command(__spec__.name, __doc__, make, seeds=3, of=(PEOPLE, TRIALS))

@@ -1,7 +1,7 @@
 """How much of a simulated world a finished run has found: co-occurrence and prototypes against the truth.
 
     python -m mpcl_jax.main --config configs/dataset.py
-    python experiments/planted_truth.py runs/dataset
+    python -m experiments.tables.planted_truth runs/dataset
 
 Retrieved map: the mean over test windows of e_c · M_c, row c of each window's map weighted with the evidence
 for c, against the mean of e eᵀ of the reported test labels; Pearson correlation over all pairs of different
@@ -20,8 +20,8 @@ import json
 import pathlib
 
 import numpy as np
-from command_words import path
 
+from experiments.shared.command_words import path
 from mpcl_jax.config.resolve import resolve
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.labels import cooccurrence_of

@@ -1,17 +1,16 @@
 """What each part of MPCL is worth: a row per switch of docs/method.md, paired against the full model.
 
-    python experiments/ablation.py ablation_simulated --config configs/dataset.py
-    python experiments/ablation.py ablation_wesad --config configs/wesad.py --data WESAD
-    python experiments/ablation.py ablation_dmer --config configs/dmer_groups.py --data dmer_feature_sample.mat
+    python -m experiments.tables.ablation ablation_simulated --config configs/dataset.py
+    python -m experiments.tables.ablation ablation_wesad --config configs/wesad.py --data WESAD
+    python -m experiments.tables.ablation ablation_dmer --config configs/dmer_groups.py --data dmer_feature_sample.mat
 
 The same seeds (default 5) and every fold of the protocol for all rows; differences are taken subject by subject,
 intervals are over subjects. Writes experiments/results/NAME.csv, .md, .tex and so on, and
 NAME.png: what switching off adds to the KL.
 """
 
-import compared
-import table_command as command
-
+from experiments.shared import compared
+from experiments.shared import table_command as command
 from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.train.interrupt import StopRequest
 
@@ -64,4 +63,4 @@ def make(args: command.Options, stop: StopRequest) -> None:
 
 
 if __name__ == "__main__":
-    command.run_command(__doc__, make)
+    command.run_command(__spec__.name, __doc__, make)

@@ -1,7 +1,7 @@
 """What it is worth that all folds and seeds share one compiled program: against a loop that compiles each anew.
 
-    python experiments/one_program.py
-    python experiments/one_program.py --config configs/wesad.py --seeds 5 --config.data.path=WESAD
+    python -m experiments.speed.one_program
+    python -m experiments.speed.one_program --config configs/wesad.py --seeds 5 --config.data.path=WESAD
 
 Trained and tested is every fold of the config, once for each seed, in one process and without the compilation cache
 on the disk: first all of them as the tables do it, then the first --anew of them (default: the folds of one seed) as

@@ -4,13 +4,11 @@ import argparse
 import contextlib
 import os
 import pathlib
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from command_words import PLACES, without
-
+from experiments.shared.command_words import shown_command, without
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
@@ -28,7 +26,7 @@ from mpcl_jax.train.lock import only_run_in
 from mpcl_jax.train.surroundings import settle
 from mpcl_jax.types import DataFileError
 
-RESULTS = pathlib.Path(__file__).resolve().parent / "results"
+RESULTS = pathlib.Path(__file__).resolve().parents[1] / "results"
 # A config may run one fold of several, for speed; a table tests all subjects, unless the command line says otherwise.
 EVERY_FOLD = "--config.protocol.only=()"
 
@@ -63,7 +61,7 @@ def options(text: str, seeds: int, of: Sequence[str]) -> argparse.ArgumentParser
     parser.add_argument("--seeds", type=positive, default=seeds)
     parser.add_argument("--baseline-seeds", type=positive, default=1)
     parser.add_argument("--workers", type=positive, default=0, help="processes; default: one a core")
-    parser.add_argument("--pieces", default="runs/pieces", help="finished pieces of all tables")
+    parser.add_argument("--cache", default="runs/jobs", help="results of finished jobs, shared by all tables")
     parser.add_argument("--runs", default="runs/table", help="a run folder a seed")
     parser.add_argument("--out", default=RESULTS, help="folder of the result files")
     parser.add_argument("--large", action="store_true", help="the larger sizes; hours on two cores")
@@ -86,6 +84,7 @@ def positive(text: str) -> int:
 
 @any_output()
 def run_command(
+    module: str,
     text: str,
     make: Callable[[Options, StopRequest], None],
     *,
@@ -100,27 +99,28 @@ def run_command(
     """
     parsed, overrides = options(text, seeds, of).parse_known_args()
     with ending():
-        args = _options(parsed, overrides, settings)
+        args = _options(module, parsed, overrides, settings)
         settle()
         make_folder(args.cache_dir)
         with only_run_in(args.cache_dir), listening() as stop:
             make(args, stop)
 
 
-def _options(parsed: argparse.Namespace, overrides: list[str], settings: Sequence[str]) -> Options:
+def _options(
+    module: str, parsed: argparse.Namespace, overrides: list[str], settings: Sequence[str]
+) -> Options:
     data = [f"--config.data.path={parsed.data}"] if parsed.data else []
     config = from_command_line(parsed.config, [EVERY_FOLD, *settings, *data, *overrides])
     words = [word for word in sys.argv[1:] if word not in overrides]
-    words = without(words, "--data", "--pieces", "--runs", "--workers", *PLACES)  # change no number
-    program = f"experiments/{pathlib.Path(sys.argv[0]).name}"
-    command = shlex.join(["python", program, *words, *without(overrides, *PLACES)])
+    words = without(words, "--data", "--cache", "--runs", "--workers")  # change no number
+    command = shown_command(module, [*words, *overrides])
     return Options(
         name=parsed.name,
         config=config,
         seeds=parsed.seeds,
         baseline_seeds=min(parsed.baseline_seeds, parsed.seeds),
         workers=parsed.workers,
-        cache_dir=user_path(parsed.jobs, "--pieces"),
+        cache_dir=user_path(parsed.cache, "--cache"),
         runs=user_path(parsed.runs, "--runs"),
         out=user_path(parsed.out, "--out"),
         large=parsed.large,

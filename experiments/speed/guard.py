@@ -1,7 +1,7 @@
 """What the guard of a training step costs: epochs with it and without it, in turn.
 
-    python experiments/guard.py
-    python experiments/guard.py --config configs/wesad.py --config.data.path=WESAD
+    python -m experiments.speed.guard
+    python -m experiments.speed.guard --config configs/wesad.py --config.data.path=WESAD
 
 The guard looks whether loss, gradient and memory are finite, and chooses between old and new state. Measured is the
 processor time of all threads, which other programs on the machine hardly change; printed is the median over pairs
@@ -18,8 +18,8 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 import numpy as np
-from measured import Ready, make_ready
 
+from experiments.shared.measured import Ready, make_ready
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.system.output import any_output

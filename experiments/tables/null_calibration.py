@@ -1,7 +1,7 @@
 """How often the rule of the tables says "better" where there is nothing to find.
 
-    python experiments/null_calibration.py
-    python experiments/null_calibration.py --worlds 20 --mpcl 2 --draws 50 --name null_smoke
+    python -m experiments.tables.null_calibration
+    python -m experiments.tables.null_calibration --worlds 20 --mpcl 2 --draws 50 --name null_smoke
 
 A null data set takes the labels of one simulated world and the signals of another, so signals tell subjects and
 trials apart but know nothing of the labels. Split, baselines with their searches, table and verdict are those of
@@ -44,7 +44,7 @@ from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.surroundings import pin_settings
 from mpcl_jax.types import Recordings
 
-RESULTS = pathlib.Path(__file__).parent / "results"
+RESULTS = pathlib.Path(__file__).parents[1] / "results"
 WORLD = SimulateConfig(subjects=10, clips=6, windows=2, emotions=6)
 PROTOCOL = ProtocolConfig(kind="subject_kfold", folds=5)
 CHEAP = BenchmarkConfig(baselines=("train_mean", "knn", "ridge"))
@@ -251,8 +251,8 @@ def main():
     args = parser.parse_args()
     pin_settings()
     command = (
-        f"python experiments/null_calibration.py --worlds {args.worlds} --mpcl {args.mpcl} --planted {args.planted} "
-        f"--draws {args.draws}"
+        f"python -m experiments.tables.null_calibration --worlds {args.worlds} --mpcl {args.mpcl} "
+        f"--planted {args.planted} --draws {args.draws}"
     )
     made_by = f"{command} @ {code_version()}, {platform.machine()}, Python {platform.python_version()}"
     few = {n: few_subjects(n, args.draws) for n in SUBJECTS} if args.draws else {}

@@ -1,7 +1,7 @@
 """Every open choice of the method as a hypothesis, written down before it was tried, on people no table tests.
 
-    python experiments/method_study.py study_simulated --config configs/dataset.py
-    python experiments/method_study.py study_wesad --config configs/wesad.py --data WESAD
+    python -m experiments.tables.method_study study_simulated --config configs/dataset.py
+    python -m experiments.tables.method_study study_wesad --config configs/wesad.py --data WESAD
 
 In every fold the people whom the tables test stay out altogether; tested are those of the next fold, whom the model
 has not seen either. So a choice that is made here has not looked at the test rows of the fold it is used in. Same
@@ -12,10 +12,10 @@ docs/method_study.md says what followed. Writes experiments/results/NAME.csv, .m
 import pathlib
 from typing import Any, NamedTuple
 
-import compared
 import numpy as np
-import table_command as command
 
+from experiments.shared import compared
+from experiments.shared import table_command as command
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.splits.manifest import Fold
@@ -154,4 +154,4 @@ def without_tested(config: Config, table_data: TableData, cache_dir: pathlib.Pat
 
 
 if __name__ == "__main__":
-    command.run_command(__doc__, make)
+    command.run_command(__spec__.name, __doc__, make)

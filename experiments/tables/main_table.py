@@ -1,9 +1,9 @@
 """The tables of the README: MPCL over several seeds and every baseline on the same manifest.
 
-    python experiments/main_table.py simulated --config configs/dataset.py
-    python experiments/main_table.py wesad --config configs/wesad.py --data WESAD
-    python experiments/main_table.py dmer_window80 --config configs/dmer.py --data dmer_feature_sample.mat
-    python experiments/main_table.py dmer_label_groups --config configs/dmer_groups.py --data dmer_feature_sample.mat
+    python -m experiments.tables.main_table simulated --config configs/dataset.py
+    python -m experiments.tables.main_table wesad --config configs/wesad.py --data WESAD
+    python -m experiments.tables.main_table dmer_window80 --config configs/dmer.py --data SAMPLE.mat
+    python -m experiments.tables.main_table dmer_label_groups --config configs/dmer_groups.py --data SAMPLE.mat
 
 MPCL gets --seeds seeds, all baselines the first --baseline-seeds of them; the table shows means over seeds and
 their spread. Folds, seeds and baselines are pieces that run on all cores; a killed table loses the running ones at
@@ -11,9 +11,8 @@ most. Writes experiments/results/NAME.csv, .md, _subjects.csv, the statistics of
 ranks, and each seed as a run folder runs/table/NAME/seed_N, which `python -m mpcl_jax.cli.verify` checks.
 """
 
-import compared
-import table_command as command
-
+from experiments.shared import compared
+from experiments.shared import table_command as command
 from mpcl_jax.evaluate.comparison import wanted
 from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.evaluate.jobs.table_run import Fitted
@@ -34,4 +33,4 @@ def make(args: command.Options, stop: StopRequest) -> None:
 
 
 if __name__ == "__main__":
-    command.run_command(__doc__, make, settings=("--config.benchmark.baselines=all",))
+    command.run_command(__spec__.name, __doc__, make, settings=("--config.benchmark.baselines=all",))

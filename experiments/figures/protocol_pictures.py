@@ -1,6 +1,6 @@
 """The pictures of docs/protocols.md: each protocol's first folds on recordings that are ids and nothing else.
 
-    python experiments/protocol_pictures.py
+    python -m experiments.figures.protocol_pictures
 
 Writes docs/pictures/protocol_NAME.png.
 """
@@ -17,7 +17,7 @@ from mpcl_jax.report.plots.style import styled
 from mpcl_jax.system.output import any_output
 from mpcl_jax.types import Recordings
 
-PICTURES = pathlib.Path(__file__).resolve().parent.parent / "docs" / "pictures"
+PICTURES = pathlib.Path(__file__).resolve().parents[2] / "docs" / "pictures"
 
 
 def dmer_ids() -> Recordings:
