@@ -10,7 +10,7 @@ import pytest
 
 from mpcl_jax.config.resolve import default, resolve
 from mpcl_jax.config.schema import Config
-from mpcl_jax.train import checkpoint, folds, stream
+from mpcl_jax.train import checkpoint, folds
 from mpcl_jax.train.progress import MetricsLog
 from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.state import Training
@@ -97,7 +97,6 @@ def quickly_prepared(config: Config, workdir: pathlib.Path) -> Run:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folds, "compiled", quickly)
-        patch.setattr(stream, "compiled", quickly)
         return prepare(config, workdir)
 
 

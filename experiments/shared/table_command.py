@@ -21,8 +21,7 @@ from mpcl_jax.system.output import any_output
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.system.storage import make_folder, replacing, write_text
 from mpcl_jax.train.environment import code_version, machine
-from mpcl_jax.train.interrupt import StopRequest, listening
-from mpcl_jax.train.lock import only_run_in
+from mpcl_jax.train.interrupt import StopRequest, listening, only_run_in
 from mpcl_jax.train.surroundings import settle
 from mpcl_jax.types import DataFileError
 

@@ -69,7 +69,7 @@ from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.runs.predict import LARGEST, finished_model, predict
 from mpcl_jax.system.output import any_output
 from mpcl_jax.system.storage import make_folder, write_text
-from mpcl_jax.train.ahead import compiled_meanwhile
+from mpcl_jax.train.devices import compiled_meanwhile
 from mpcl_jax.train.environment import code_version, machine
 from mpcl_jax.train.epoch import EVALUATION_BLOCK, padded_length
 from mpcl_jax.train.state import chosen_model

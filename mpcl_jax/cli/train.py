@@ -23,8 +23,7 @@ from mpcl_jax.system.errors import ALONE, DISK, NOT_FINITE, STOPPED, StorageErro
 from mpcl_jax.system.os_errors import explained
 from mpcl_jax.system.output import any_output
 from mpcl_jax.system.paths import require_writable, shell_command, user_path
-from mpcl_jax.train.interrupt import listening
-from mpcl_jax.train.lock import only_run_in
+from mpcl_jax.train.interrupt import listening, only_run_in
 from mpcl_jax.types import DataFileError
 
 CONFIG = flags.DEFINE_string("config", None, "The experiment, a Python file, e.g. configs/dataset.py.")

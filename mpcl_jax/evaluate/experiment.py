@@ -24,8 +24,7 @@ from mpcl_jax.train import processes
 from mpcl_jax.train.devices import keep_compiled_programs
 from mpcl_jax.train.environment import code_version, environment
 from mpcl_jax.train.evaluate import Predictions
-from mpcl_jax.train.interrupt import StopRequest
-from mpcl_jax.train.lock import only_run_in
+from mpcl_jax.train.interrupt import StopRequest, only_run_in
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.progress import warn
 from mpcl_jax.train.run import Run, prepare

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 
-from mpcl_jax.model.dense import Dense
+from mpcl_jax.model.layers import Dense
 
 
 def associate(similarity, stored_present=None):

@@ -7,8 +7,8 @@ from einops import rearrange
 
 from mpcl_jax.config.model import CooccurrenceConfig
 from mpcl_jax.model.associative_memory import associate
-from mpcl_jax.model.dense import Dense
 from mpcl_jax.model.fusion import unit
+from mpcl_jax.model.layers import Dense
 from mpcl_jax.model.prototypes import nearness
 
 RARE = 1e-3  # a pair never seen stays possible, at about one in a thousand

@@ -7,8 +7,7 @@ import numpy as np
 from einops import rearrange
 
 from mpcl_jax.config.model import HeadConfig
-from mpcl_jax.model.dense import Dense
-from mpcl_jax.model.dropout import Dropout
+from mpcl_jax.model.layers import Dense, Dropout
 
 
 class ValenceCompression(nn.Module):

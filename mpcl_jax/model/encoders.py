@@ -4,8 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from einops import rearrange
 
-from mpcl_jax.model.dense import Dense
-from mpcl_jax.model.dropout import Dropout
+from mpcl_jax.model.layers import Dense, Dropout
 
 
 class ModalityEncoder(nn.Module):

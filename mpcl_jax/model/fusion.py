@@ -9,8 +9,7 @@ from einops import rearrange
 
 from mpcl_jax.config.model import FusionConfig
 from mpcl_jax.model.associative_memory import MultiScaleRetrieval
-from mpcl_jax.model.dense import Dense
-from mpcl_jax.model.dropout import Dropout
+from mpcl_jax.model.layers import Dense, Dropout
 from mpcl_jax.types import GROUPS
 
 

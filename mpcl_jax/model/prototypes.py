@@ -16,9 +16,8 @@ from einops import rearrange
 
 from mpcl_jax.config.model import MemoryConfig
 from mpcl_jax.labels import evidence_of
-from mpcl_jax.model.dense import Dense
-from mpcl_jax.model.dropout import Dropout
 from mpcl_jax.model.fusion import unit
+from mpcl_jax.model.layers import Dense, Dropout
 
 EMPTY = 1e-3  # samples of evidence, what a slot without any counts as
 HIGHEST = jax.lax.Precision.HIGHEST  # sums that accumulate over a whole training never run in TF32 or bf16

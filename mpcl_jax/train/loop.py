@@ -17,7 +17,7 @@ from mpcl_jax.data.normalise import notes_on_fold
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.train import checkpoint, processes, run_folder
-from mpcl_jax.train.ahead import compiled_meanwhile
+from mpcl_jax.train.devices import compiled_meanwhile
 from mpcl_jax.train.evaluate import Predictions, load_predictions, predict_rows, save_predictions
 from mpcl_jax.train.examine import Trained, examine_group
 from mpcl_jax.train.fold_inspection import save_inspection

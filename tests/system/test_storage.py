@@ -18,7 +18,7 @@ from mpcl_jax.system.os_errors import NO_LOCKS, REMEDIES, UNKNOWN, remedy_of
 from mpcl_jax.system.storage import make_folder, replacing, unwritten, write_text
 from mpcl_jax.train.evaluate import Predictions, save_predictions
 from mpcl_jax.train.fold_inspection import Inspection, save_inspection
-from mpcl_jax.train.lock import MARKER, only_run_in
+from mpcl_jax.train.interrupt import MARKER, only_run_in
 from mpcl_jax.train.progress import MetricsLog
 from mpcl_jax.train.selection import write_choices
 

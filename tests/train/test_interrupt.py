@@ -11,8 +11,7 @@ import pytest
 
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.system.errors import AT_ONCE, Stopped
-from mpcl_jax.train.interrupt import StopRequest, listening
-from mpcl_jax.train.lock import only_run_in
+from mpcl_jax.train.interrupt import StopRequest, listening, only_run_in
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -90,7 +89,7 @@ def test_a_second_sigterm_is_no_second_ctrl_c():
 
 HOLD = """
 import pathlib, sys, time
-from mpcl_jax.train.lock import only_run_in
+from mpcl_jax.train.interrupt import only_run_in
 with only_run_in(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)

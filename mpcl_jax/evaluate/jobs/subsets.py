@@ -21,8 +21,7 @@ from mpcl_jax.evaluate.jobs.work import FOLD, begin_job, cached_table_data, run_
 from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train.evaluate import predict_rows
 from mpcl_jax.train.folds import fold_arrays, stack
-from mpcl_jax.train.interrupt import StopRequest
-from mpcl_jax.train.lock import only_run_in
+from mpcl_jax.train.interrupt import StopRequest, only_run_in
 from mpcl_jax.train.loop import train_group
 from mpcl_jax.train.run import Run, member_of
 

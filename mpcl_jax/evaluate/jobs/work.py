@@ -18,8 +18,7 @@ from mpcl_jax.evaluate import comparison
 from mpcl_jax.evaluate.jobs.keys import TableData, load_table_data
 from mpcl_jax.system.storage import make_folder, write_text, writing
 from mpcl_jax.train.devices import keep_compiled_programs
-from mpcl_jax.train.interrupt import StopRequest
-from mpcl_jax.train.lock import only_run_in
+from mpcl_jax.train.interrupt import StopRequest, only_run_in
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import Run, prepare, with_other_folds
 from mpcl_jax.train.selection import NAME as SELECTION
