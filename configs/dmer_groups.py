@@ -5,11 +5,11 @@
 Nothing is shown to beat the train mean here, MPCL included; that is the point of the table (README.md).
 """
 
-from configs import dmer
+from mpcl_jax.config import preset
 
 
 def get_config():
-    config = dmer.get_config()
+    config = preset("dmer")
     config.protocol.kind = "trial_kfold"
     config.protocol.folds = 5
     # A model that should know when it knows nothing: held back, and stopped on label groups of the training part.

@@ -11,11 +11,11 @@ To leave out one subject at a time: --config.protocol.kind=loso. For stimuli tha
 --config.protocol.kind=subject_x_stimulus. The command line or a copy of this file changes any other setting.
 """
 
-from configs import dataset
+from mpcl_jax.config import preset
 
 
 def get_config():
-    config = dataset.get_config()
+    config = preset("dataset")
     config.data.kind = "folder"
 
     config.protocol.kind = "subject_kfold"

@@ -8,11 +8,11 @@ stands it also runs on one device, where all folds share it. A batch of 1024 ove
 folds.
 """
 
-from configs import dataset
+from mpcl_jax.config import preset
 
 
 def get_config():
-    config = dataset.get_config()
+    config = preset("dataset")
     # 960 people, 69,120 windows.
     config.data.simulate.subjects = 960
     config.protocol.only = ()

@@ -3,11 +3,11 @@
 python -m mpcl_jax.main --config configs/smoke.py
 """
 
-from configs import dataset
+from mpcl_jax.config import preset
 
 
 def get_config():
-    config = dataset.get_config()
+    config = preset("dataset")
 
     config.data.simulate.subjects = 6
     config.data.simulate.clips = 6

@@ -10,11 +10,11 @@ features that had been chosen by the KL of ridge on these ten subjects, tested o
 ExtraTrees 0.0607, ridge 0.0611 with the same seed. The settings below were chosen on validation subjects of four
 folds, each of whom is tested in another fold: they are not independent of the table."""
 
-from configs import dataset
+from mpcl_jax.config import preset
 
 
 def get_config():
-    config = dataset.get_config()
+    config = preset("dataset")
     config.data.kind = "wesad"
     # Subjects differ more from one another than their conditions do.
     config.data.per_subject_standardise = True

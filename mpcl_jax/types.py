@@ -176,7 +176,7 @@ def check_recordings(recordings: Recordings, file: Any) -> Recordings:
     for field, text in _texts_of(recordings):
         if not is_text(text):
             refuse(
-                f"{field}: '{as_text(text)}' is no UTF-8 text and could not be written into a result; rename it"
+                f"{field}: '{as_text(text)}' is not UTF-8 text and could not be written into a result; rename it"
             )
     labels = recordings.labels
     require_rows("labels", ~np.isfinite(labels).all(1), "not finite")

@@ -51,7 +51,7 @@ STEPS = [
     Defect(
         "train/augment.py",
         "bernoulli(drop_key, drop_group",
-        "bernoulli(drop_key, settings.drop_modality",
+        "bernoulli(drop_key, settings.modality_dropout",
         AUGMENT,
     ),
     Defect("train/augment.py", "labels=mixed(batch.labels)", "labels=batch.labels", AUGMENT),

@@ -54,7 +54,7 @@ def answers(folder: pathlib.Path, config: Config, run: Run) -> dict[str, str]:
     process = config.distributed.process_id
     other_seed = sharding_config(seed=process)
     other_dropout = sharding_config(model__dropout=0.3)
-    impatient = sharding_config(distributed__patience=5).distributed
+    impatient = sharding_config(distributed__timeout=5).distributed
 
     def comes_late():
         time.sleep(7 * process)
@@ -84,7 +84,7 @@ def main(folder: pathlib.Path, port: str, count: str, number: str, task: str):
         "distributed__process_count": int(count),
         "distributed__process_id": int(number),
         "distributed__heartbeat": 20,
-        "distributed__patience": 1200,
+        "distributed__timeout": 1200,
     }
     config = forty_epochs(16, **where) if task == "longer" else sharding_config(**where)
     processes.start(config.distributed)

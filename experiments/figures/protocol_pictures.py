@@ -35,7 +35,7 @@ def main():
     PICTURES.mkdir(parents=True, exist_ok=True)
     for kind in PROTOCOLS:
         recordings = dmer_ids() if kind == "fixed_48_12_13" else made
-        settings = ProtocolConfig(kind=kind, folds=4, validation=0.2, calibration=2, calibration_most=3)
+        settings = ProtocolConfig(kind=kind, folds=4, validation=0.2, calibration=2, calibration_pool=3)
         figure = split_grid(recordings, make_split(recordings, settings))
         file = PICTURES / f"protocol_{kind}.png"
         with styled():

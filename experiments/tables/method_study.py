@@ -46,7 +46,7 @@ HYPOTHESES = {
     "no modality dropout": Hypothesis(
         "hiding sensors costs where none is missing",
         BETTER,
-        {"train.drop_modality": 0.0, "train.drop_group": 0.0},
+        {"train.modality_dropout": 0.0, "train.group_dropout": 0.0},
     ),
     "weight decay 10": Hypothesis("few people", SAME, {"train.weight_decay": 10.0}),
     "one token a modality": Hypothesis("fusion needs something to choose from", WORSE, {"model.tokens": 1}),

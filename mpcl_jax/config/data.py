@@ -1,97 +1,13 @@
-"""Settings of the recordings and of what is held out (what settings are: `mpcl_jax/config/schema.py`)."""
+"""Settings of the recordings and of what is held out (all settings: `config/schema.py`)."""
 
-import dataclasses
+from typing import Annotated, Literal, get_args
 
-from mpcl_jax.config.fields import (
-    PATH,
-    SEED,
-    SWITCH,
-    WORD,
-    above,
-    below_one,
-    between,
-    each,
-    one_of,
-    part,
-    setting,
-)
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic.dataclasses import dataclass
 
+from mpcl_jax.config.fields import STRICT, LocalPath, Name, Options, Seconds, Seed, Share
 
-@dataclasses.dataclass(frozen=True)
-class SimulateConfig:
-    """Simulated recordings with planted prototypes, valence groups and co-occurrence (`data/simulate.py`)."""
-
-    # People. Rows = subjects · clips · windows.
-    subjects: int = setting(24, between(2, 10_000))
-    # Clips that each person watches.
-    clips: int = setting(24, between(2, 10_000))
-    # Windows cut from each clip.
-    windows: int = setting(3, between(1, 10_000))
-    # Half of the emotions are positive, half negative.
-    emotions: int = setting(10, between(2, 100))
-    # Planted prototypes per emotion and side.
-    prototypes: int = setting(2, between(1, 100))
-    # Standard deviation of the noise on every feature; 1 = as large as the signal.
-    noise: float = setting(1.0, between(0.0, 1000.0))
-    # Standard deviation of a person's own offset on every feature, in the same unit.
-    subject_effect: float = setting(0.5, between(0.0, 1000.0))
-    # Probability that a modality is absent from a window. At least one always stays.
-    missing: float = setting(0.0, below_one())
-    # Seed of the world; independent of the seed of training.
-    seed: int = setting(0, SEED)
-
-
-@dataclasses.dataclass(frozen=True)
-class DmerConfig:
-    """DMER (Yang et al. 2024), any of its four layouts (`data/dmer/load.py`)."""
-
-    # Subjects to use by their number; () = all found.
-    subjects: tuple[int, ...] = setting((), each(between(1, 10_000)))
-    # Peripheral features are complex numbers in the release; "real" drops the imaginary part of FFT columns.
-    complex_part: str = setting("real", one_of("real", "magnitude"))
-    # Layout A only: length of a window of the aligned signals.
-    window_seconds: float = setting(5.0, above(0.0, 3600.0))
-    # Layout A only: seconds from the start of a window to the start of the next.
-    step_seconds: float = setting(1.0, above(0.0, 3600.0))
-
-
-@dataclasses.dataclass(frozen=True)
-class WesadConfig:
-    """WESAD (Schmidt et al. 2018), the official folders (`data/wesad/load.py`)."""
-
-    # Subjects to use by their name, e.g. ("S2", "S3"); () = all found.
-    subjects: tuple[str, ...] = setting((), each(WORD))
-    # Items of the questionnaire that make the distribution.
-    labels: str = setting("panas24", one_of("panas24", "panas23", "dmer9"))
-    # "wrist" = Empatica E4 only; "both" = RespiBAN chest strap and wrist.
-    devices: str = setting("wrist", one_of("wrist", "both"))
-    # Length of a window. Windows never cross the border of a condition.
-    window_seconds: float = setting(60.0, above(0.0, 3600.0))
-    # Seconds from the start of a window to the start of the next.
-    step_seconds: float = setting(30.0, above(0.0, 3600.0))
-
-
-@dataclasses.dataclass(frozen=True)
-class DataConfig:
-    """Which recordings, and how they are prepared."""
-
-    # "simulated" = made up here, needs no files; "dmer", "wesad" = as published; "folder" = your own.
-    kind: str = setting("simulated", one_of("simulated", "dmer", "wesad", "folder"))
-    # Folder or file on disk; unused by "simulated".
-    path: str = setting("", PATH)
-    # Modalities to use; () = all of the data set.
-    modalities: tuple[str, ...] = setting((), each(WORD))
-    # Standardise each person's features with that person's whole recording, no labels; every output names it.
-    per_subject_standardise: bool = setting(False, SWITCH)
-    # Where converted recordings are kept; "" = the user's cache folder. Where it cannot be written they are
-    # computed anew in each run.
-    cache: str = setting("", PATH)
-    simulate: SimulateConfig = part(SimulateConfig)
-    dmer: DmerConfig = part(DmerConfig)
-    wesad: WesadConfig = part(WesadConfig)
-
-
-PROTOCOLS = (
+Protocol = Literal[
     "loso",
     "subject_kfold",
     "fixed_48_12_13",
@@ -100,26 +16,102 @@ PROTOCOLS = (
     "stimulus_kfold",
     "subject_x_stimulus",
     "window80",
-)
+]
+PROTOCOLS = get_args(Protocol)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
+class SimulateConfig:
+    """Simulated recordings with planted prototypes, valence groups and co-occurrence (`data/simulate.py`)."""
+
+    subjects: StrictInt = Field(24, ge=2, le=10_000)
+    """Number of subjects. The data set has subjects × clips × windows rows."""
+    clips: StrictInt = Field(24, ge=2, le=10_000)
+    """Number of stimuli (clips); every subject watches all of them."""
+    windows: StrictInt = Field(3, ge=1, le=10_000)
+    """Number of windows cut from each trial."""
+    emotions: StrictInt = Field(10, ge=2, le=100)
+    """Number of emotions; half of them are positive, half negative."""
+    prototypes: StrictInt = Field(2, ge=1, le=100)
+    """Planted prototypes per emotion and modality group."""
+    noise: StrictFloat = Field(1.0, ge=0, le=1000)
+    """Standard deviation of the noise on every feature; 1 = as large as the signal."""
+    subject_effect: StrictFloat = Field(0.5, ge=0, le=1000)
+    """Standard deviation of the offset of a subject on every feature, in the same unit."""
+    missing: Share = 0.0
+    """Probability that a modality is absent from a window; at least one modality stays."""
+    seed: Seed = 0
+    """Seed of the simulated data; independent of the seed of training."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class DmerConfig:
+    """DMER (Yang et al. 2024), any of its four layouts (`data/dmer/load.py`)."""
+
+    subjects: tuple[Annotated[StrictInt, Field(ge=1, le=10_000)], ...] = ()
+    """Numbers of the subjects to use; () = all that are found."""
+    complex_part: Literal["real", "magnitude"] = "real"
+    """The published peripheral features are complex; "real" drops the imaginary part of the FFT columns."""
+    window_seconds: Seconds = 5.0
+    """Length of a window of the aligned signals; layout A only."""
+    step_seconds: Seconds = 1.0
+    """Seconds from the start of a window to the start of the next; layout A only."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class WesadConfig:
+    """WESAD (Schmidt et al. 2018), the official folders (`data/wesad/load.py`)."""
+
+    subjects: tuple[StrictStr, ...] = ()
+    """Names of the subjects to use, e.g. ("S2", "S3"); () = all that are found."""
+    labels: Literal["panas24", "panas23", "dmer9"] = "panas24"
+    """Items of the questionnaire that make the distribution."""
+    devices: Literal["wrist", "both"] = "wrist"
+    """ "wrist" = Empatica E4 only; "both" = RespiBAN chest strap and wrist."""
+    window_seconds: Seconds = 60.0
+    """Length of a window. Windows never cross the border of a condition."""
+    step_seconds: Seconds = 30.0
+    """Seconds from the start of a window to the start of the next."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class DataConfig:
+    """The recordings, and how they are prepared."""
+
+    kind: Name = "simulated"
+    """Data set: "simulated" (needs no files), "dmer", "wesad", "folder" (own recordings), or a registered name."""
+    path: LocalPath = ""
+    """Folder or file of the data set; unused by "simulated"."""
+    modalities: tuple[StrictStr, ...] = ()
+    """Modalities to use; () = all of the data set."""
+    per_subject_standardise: StrictBool = False
+    """Standardise the features of each subject by all windows of that subject, without labels; outputs name it."""
+    cache: LocalPath = ""
+    """Folder for converted recordings; "" = the cache folder of the user. If it is read-only, nothing is kept."""
+    options: Options = ()
+    """Options of a registered data set by name, e.g. --config.data.options.window=5."""
+    simulate: SimulateConfig = SimulateConfig()
+    dmer: DmerConfig = DmerConfig()
+    wesad: WesadConfig = WesadConfig()
+
+
+@dataclass(frozen=True, config=STRICT)
 class ProtocolConfig:
-    """What is held out (`data/splits/protocols.py`, pictures: docs/protocols.md)."""
+    """What is held out (`data/splits/protocols.py`; pictures in the docs)."""
 
-    # Whose or which windows a model has never seen when it is tested; "window80" leaks.
-    kind: str = setting("subject_kfold", one_of(*PROTOCOLS))
-    # Number of folds of the k-fold protocols (subject_x_stimulus: folds of people and of stimuli).
-    folds: int = setting(5, between(2, 10_000))
-    # Run only these folds, counted from 0; () = all.
-    only: tuple[int, ...] = setting((), each(between(0, 9_999)))
-    # "calibrated": labelled trials of the tested person that are trained on; 0 = loso on the same test rows.
-    calibration: int = setting(1, between(0, 1000))
-    # "calibrated": trials of each person that are kept for calibration and never tested, so that all n compare.
-    calibration_most: int = setting(3, between(1, 1000))
-    # Share of the groups of a training part that become validation rows; 0 = none. "fixed_48_12_13" has its own.
-    validation: float = setting(0.0, below_one())
-    # Seed of the shuffled groups; independent of the seed of training.
-    seed: int = setting(0, SEED)
-    # Use the folds of this manifest file instead of making them; "" = make them.
-    manifest: str = setting("", PATH)
+    kind: Protocol = "subject_kfold"
+    """Protocol: which subjects, trials, stimuli or windows are unseen at test time; "window80" leaks."""
+    folds: StrictInt = Field(5, ge=2, le=10_000)
+    """Number of folds of the k-fold protocols (subject_x_stimulus: folds of subjects and of stimuli)."""
+    only: tuple[Annotated[StrictInt, Field(ge=0, le=9_999)], ...] = ()
+    """Run only these folds, counted from 0; () = all."""
+    calibration: StrictInt = Field(1, ge=0, le=1000)
+    """Protocol "calibrated": labelled trials of a test subject used for training; 0 = loso on the same test rows."""
+    calibration_pool: StrictInt = Field(3, ge=1, le=1000)
+    """Protocol "calibrated": trials per subject that are reserved for calibration and never tested."""
+    validation: Share = 0.0
+    """Share of the groups of a training part used for validation; 0 = none. "fixed_48_12_13" has its own."""
+    seed: Seed = 0
+    """Seed of the shuffled groups; independent of the seed of training."""
+    manifest: LocalPath = ""
+    """Manifest file whose folds are used; "" = the folds are drawn."""

@@ -1,64 +1,49 @@
-"""What values a setting may take, in words for people and as a test; the vocabulary of all settings."""
+"""Types that several settings share; pydantic reads the allowed values from them."""
 
-import dataclasses
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated
 
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    StringConstraints,
+)
 
-class Allowed(NamedTuple):
-    """The values a field may take, in words and as a test."""
+from mpcl_jax.system.paths import user_path
+from mpcl_jax.types import DataFileError
 
-    text: str
-    holds: Callable[[Any], bool]
-    auto: bool = False  # whether AUTO is allowed too
+# The sentence below a setting is its description; a name that is not a setting is an error.
+STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-
-def above(low, high) -> Allowed:
-    """Numbers in (low, high]."""
-    return Allowed(f"> {low} and <= {high}", lambda x: low < x <= high)
-
-
-def between(low, high) -> Allowed:
-    """Numbers in [low, high]."""
-    return Allowed(f"in [{low}, {high}]", lambda x: low <= x <= high)
-
-
-def below_one() -> Allowed:
-    """Numbers in [0, 1)."""
-    return Allowed("in [0, 1)", lambda x: 0 <= x < 1)
+AUTO = "auto"  # the value of a setting that follows the number of training windows (train/sizes.py)
 
 
-def one_of(*names) -> Allowed:
-    """One of a few words."""
-    return Allowed("one of " + ", ".join(map(repr, names)), lambda x: x in names)
+def _local_path(text: str) -> str:
+    """`text` with the home folder in place of `~`. Raises ValueError for what is not a path of this machine."""
+    try:
+        return str(user_path(text)) if text else text
+    except DataFileError as error:
+        raise ValueError(error.reason) from error
 
 
-def each(rule: Allowed, least: int = 0) -> Allowed:
-    """Tuples with at least `least` entries, each of which `rule` allows."""
-    text = f"a tuple of {f'at least {least} ' if least else ''}values, each {rule.text}"
-    return Allowed(text, lambda xs: len(xs) >= least and all(rule.holds(x) for x in xs))
+def _sorted_pairs(options):
+    return tuple(sorted(options.items())) if isinstance(options, dict) else options
 
 
-AUTO = "auto"  # of a setting that follows the number of training windows (train/sizes.py)
-
-
-def or_auto(rule: Allowed) -> Allowed:
-    """What `rule` allows, or AUTO, which a run replaces before it begins."""
-    return Allowed(f"{rule.text}, or {AUTO!r}", rule.holds, auto=True)
-
-
-SWITCH = Allowed("true or false", lambda x: isinstance(x, bool))
-WORD = Allowed("text", lambda x: isinstance(x, str))
-# Read by `paths.user_path` when settings are resolved; "" = not given.
-PATH = Allowed("text, the path of a file or folder", lambda x: isinstance(x, str))
-SEED = between(0, 2**32 - 1)
-
-
-def setting(default, allowed: Allowed):
-    """A field with a default and the values it may take."""
-    return dataclasses.field(default=default, metadata={"allowed": allowed})
-
-
-def part(cls):
-    """A nested group of settings."""
-    return dataclasses.field(default_factory=cls)
+Seed = Annotated[StrictInt, Field(ge=0, le=2**32 - 1)]
+Share = Annotated[StrictFloat, Field(ge=0, lt=1)]
+Weight = Annotated[StrictFloat, Field(ge=0, le=1000)]
+Fraction = Annotated[StrictFloat, Field(ge=0, le=1)]
+Positive = Annotated[StrictFloat, Field(gt=0, le=1e6)]
+Seconds = Annotated[StrictFloat, Field(gt=0, le=3600)]
+LocalPath = Annotated[StrictStr, AfterValidator(_local_path)]
+# A name in a registry: a data set, a baseline. The registry refuses the names that it does not have.
+Name = Annotated[StrictStr, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
+# A dict as sorted pairs, which are hashable; `dict(settings.options)` in a loader.
+Options = Annotated[tuple[tuple[Name, Scalar], ...], BeforeValidator(_sorted_pairs)]

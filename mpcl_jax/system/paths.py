@@ -24,7 +24,7 @@ def user_path(text: str | os.PathLike, option: str = "") -> pathlib.Path:
 
     A leading `~` or `~name` becomes the home folder; `./~` is a folder of that name. What would be taken for a home
     folder or an option by whoever reads it next becomes absolute. Raises DataFileError, in one line, for a URL, an
-    unknown home folder, and a path that is no UTF-8 text, as it could not be written into a result.
+    unknown home folder, and a path that is not UTF-8 text, as it could not be written into a result.
     """
     given = os.fspath(text)
     name = f"{option} {as_text(given)}".strip()
@@ -39,7 +39,7 @@ def user_path(text: str | os.PathLike, option: str = "") -> pathlib.Path:
         path = path.absolute()
     whole = os.path.abspath(path)
     if not is_text(whole):
-        reason = f"{as_text(whole)} is no UTF-8 text; rename that file or folder"
+        reason = f"{as_text(whole)} is not UTF-8 text; rename that file or folder"
         raise DataFileError(name, reason)
     return path
 

@@ -46,16 +46,16 @@ def mixing_shares(key, alpha: float, size: int):
 def hide_modalities(key, batch: Batch, groups: dict[str, str], settings: TrainConfig) -> Batch:
     """Modality dropout: hides single modalities and whole groups from samples, as if they were never recorded.
 
-    Each present modality is hidden with probability `drop_modality`; then, with probability `drop_group`, one
+    Each present modality is hidden with probability `modality_dropout`; then, with probability `group_dropout`, one
     of the two groups, drawn by a fair coin; a data set with one group keeps it. A sample that would lose
     everything keeps all it had.
     """
-    if settings.drop_modality == 0 and settings.drop_group == 0:
+    if settings.modality_dropout == 0 and settings.group_dropout == 0:
         return batch
     modality_key, drop_key, which_key = jax.random.split(key, 3)
     size = batch.weight.shape[0]
-    kept = jax.random.bernoulli(modality_key, 1.0 - settings.drop_modality, (len(groups), size))
-    drop_group = settings.drop_group if len(groups_in(groups)) == 2 else 0.0
+    kept = jax.random.bernoulli(modality_key, 1.0 - settings.modality_dropout, (len(groups), size))
+    drop_group = settings.group_dropout if len(groups_in(groups)) == 2 else 0.0
     drop = jax.random.bernoulli(drop_key, drop_group, (size,))
     which = jax.random.randint(which_key, (size,), 0, len(GROUPS))
     present = {

@@ -84,7 +84,7 @@ def parts_of_an_epoch(config: Config, model: MPCL, longest: int, mesh) -> Parts:
     by_sample = NamedSharding(mesh, PartitionSpec("data"))
 
     def make_steps(state: TrainState, guard: Guard, rows: Rows, fold: FoldArrays, chosen, numbers, key):
-        most = _most(guard, config.train.spike)
+        most = _most(guard, config.train.spike_threshold)
 
         def one(state, step):
             of_batch, number = step

@@ -208,7 +208,7 @@ def _tell_skips(run: Run, members: Sequence[Member], epoch: int, training: Train
             warn(
                 f"{where}: {len(skips)} of {run.program.steps_per_epoch} steps were skipped, see skipped.jsonl"
             )
-        require_fewer(skips, run.config.train.skips_in_a_row, where)
+        require_fewer(skips, run.config.train.max_consecutive_skips, where)
 
 
 def _require_best(run: Run, members: Sequence[Member], training: Training) -> None:

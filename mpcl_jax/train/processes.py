@@ -2,7 +2,7 @@
 
 With one process everything here is a call of a function or nothing at all. Only process 0 talks and writes; all
 of them load, train and take part in checkpoints. Every wait is bounded: where processes meet, by
-`config.distributed.patience`; inside a computation by JAX's heartbeats, which end the process (SIGABRT, exit
+`config.distributed.timeout`; inside a computation by JAX's heartbeats, which end the process (SIGABRT, exit
 code 134) with a message naming those that fell silent.
 """
 
@@ -51,7 +51,7 @@ def start(settings: DistributedConfig) -> None:
     try:
         jax.distributed.initialize(
             **who,
-            initialization_timeout=settings.patience,
+            initialization_timeout=settings.timeout,
             heartbeat_timeout_seconds=settings.heartbeat,
             shutdown_timeout_seconds=settings.heartbeat,
         )
@@ -76,7 +76,7 @@ def is_first() -> bool:
 def meet(where: str, settings: DistributedConfig) -> None:
     """Waits until every process is at `where`, a name used once. Raises ProcessError naming those that are not."""
     try:
-        multihost.get_barrier_sync_fn()(key=where, timeout_ms=1000 * settings.patience)
+        multihost.get_barrier_sync_fn()(key=where, timeout_ms=1000 * settings.timeout)
     except jax.errors.JaxRuntimeError as error:
         raise ProcessError(f"{where}: {_reason(error, settings)}; {AGAIN}") from error
 
@@ -86,7 +86,7 @@ def _reason(error: Exception, settings: DistributedConfig) -> str:
     late = re.search(r"timed out task names:\s*((?:\S*\d+\s)+)", str(error))
     if late:
         names = ", ".join(sorted(set(re.findall(r"(\d+)\s", late[1]))))
-        return f"process {names} did not come within {settings.patience} s"
+        return f"process {names} did not come within {settings.timeout} s"
     return " ".join(str(error).split())[:300]
 
 

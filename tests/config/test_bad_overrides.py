@@ -4,10 +4,11 @@ import random
 
 import pytest
 from test_command_line import DATASET, start
-from test_config import allowed_of, bad_values, misspelt
+from test_config import SETTINGS, bad_values, misspelt
 
 from mpcl_jax.config.command_line import from_command_line
-from mpcl_jax.config.resolve import LEAVES, ConfigError
+from mpcl_jax.config.names import NAMES
+from mpcl_jax.config.resolve import ConfigError
 
 CONTRADICTIONS = {
     "--config.model.width=30": "must be a multiple of its heads",
@@ -22,7 +23,7 @@ CONTRADICTIONS = {
 def slips(count: int) -> list[tuple[str, str]]:
     """(argument, what a helpful answer holds): half misspelt keys, the rest values and contradictions."""
     rng = random.Random(1)
-    keys = sorted(LEAVES)
+    keys = sorted(NAMES)
     found = list(CONTRADICTIONS.items())
     while len(found) < count // 2:
         key = rng.choice(keys)
@@ -30,9 +31,9 @@ def slips(count: int) -> list[tuple[str, str]]:
         i = rng.randrange(len(parts))
         parts[i] = misspelt(parts[i], rng)
         wrong = ".".join(parts)
-        if parts[i] and wrong not in LEAVES:
+        if parts[i] and wrong not in NAMES:
             found.append((f"--config.{wrong}=1", f"config.{key}"))
-    values = [(f"--config.{key}={text}", allowed_of(key).text) for key in keys for text in bad_values(key)]
+    values = [(f"--config.{key}={text}", SETTINGS[key].allowed) for key in keys for text in bad_values(key)]
     return found + rng.sample(values, count - len(found))
 
 

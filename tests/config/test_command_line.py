@@ -9,7 +9,8 @@ import types
 import pytest
 
 from mpcl_jax.cli.train import claim_workdir
-from mpcl_jax.config.command_line import from_command_line, read_config_file, read_overrides
+from mpcl_jax.config.command_line import from_command_line, read_overrides
+from mpcl_jax.config.config_file import read_config_file
 from mpcl_jax.config.resolve import ConfigError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -39,7 +40,7 @@ def refusal(arguments: list[str]) -> str:
         ("--epochs=3", "--epochs: unknown option; did you mean --config.train.epochs?"),
         ("--confg.train.epochs=3", "did you mean --config.train.epochs?"),
         ("--workdr=x", "--workdr: unknown option; did you mean --workdir?"),
-        ("--gpu", "--gpu: unknown option; known are --config, --workdir and --help"),
+        ("--gpu", "--gpu: unknown option; known are --config, --workdir, --dry-run and --help"),
         ("stray", "'stray' is not an option"),
         ("--config.model={}", "config.model: a group of settings (width, tokens, dropout"),
         ("--config.train.epochs", "config.train.epochs: needs a value"),
@@ -111,8 +112,8 @@ def test_files_that_are_no_config_are_refused(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     for name, words in (
         ("config.json", "must be a Python file"),
-        ("nope.py", "no such file"),
-        (".", "no such file"),
+        ("nope.py", "no such file or preset"),
+        (".", "no such file or preset"),
     ):
         with pytest.raises(ConfigError, match=words):
             read_config_file(str(tmp_path / name))
@@ -147,8 +148,8 @@ def start(folder: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess:
         (["--config", DATASET, "--workdir"], "workdir"),
         (["--config", DATASET, "--workdir", "gs://bucket/run"], "--workdir gs://bucket/run: is a URL"),
         (["--config", "s3://bucket/mine.py"], "--config s3://bucket/mine.py: is a URL"),
-        (["--config", DATASET, "--workdir", os.fsdecode(b"o\xfc")], r"o\udcfc is no UTF-8 text"),
-        (["--config", DATASET, os.fsdecode(b"--config.data.modalities=b\xe4")], "is no UTF-8 text"),
+        (["--config", DATASET, "--workdir", os.fsdecode(b"o\xfc")], r"o\udcfc is not UTF-8 text"),
+        (["--config", DATASET, os.fsdecode(b"--config.data.modalities=b\xe4")], "is not UTF-8 text"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2_before_jax(tmp_path, arguments, words):

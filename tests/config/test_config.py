@@ -6,7 +6,6 @@ is meant, write them again and look at the diff:
     PYTHONPATH=. python tests/config/test_config.py
 """
 
-import ast
 import dataclasses
 import functools
 import json
@@ -16,9 +15,11 @@ import random
 
 import pytest
 
-from mpcl_jax.config.command_line import from_command_line, read_config_file
-from mpcl_jax.config.fields import PATH, WORD
-from mpcl_jax.config.resolve import LEAVES, ConfigError, default, plain, resolve
+from mpcl_jax.config.command_line import from_command_line
+from mpcl_jax.config.config_file import read_config_file
+from mpcl_jax.config.describe import settings
+from mpcl_jax.config.names import NAMES, RENAMED
+from mpcl_jax.config.resolve import ConfigError, check_each, default, plain, resolve
 from mpcl_jax.config.schema import Config
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -26,19 +27,11 @@ CONFIGS = sorted((ROOT / "configs").glob("*.py"))
 DATASET = str(ROOT / "configs" / "dataset.py")
 
 
-@pytest.fixture(autouse=True)
-def _configs_can_be_imported(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT))
-
-
 def value_of(config, key: str):
     return functools.reduce(getattr, key.split("."), config)
 
 
-def allowed_of(key: str):
-    *groups, name = key.split(".")
-    part = functools.reduce(getattr, groups, Config())
-    return next(f for f in dataclasses.fields(part) if f.name == name).metadata["allowed"]
+SETTINGS = {setting.name: setting for setting in settings()}
 
 
 def with_setting(key: str, value) -> dict:
@@ -77,13 +70,13 @@ def misspelt(name: str, rng: random.Random) -> str:
 
 def test_misspelt_keys_are_refused_and_the_right_one_is_suggested():
     rng, tried, right = random.Random(0), 0, 0
-    for key in LEAVES:
+    for key in NAMES:
         for _ in range(4):
             parts = key.split(".")
             i = rng.randrange(len(parts))
             parts[i] = misspelt(parts[i], rng)
             wrong = ".".join(parts)
-            if wrong in LEAVES or not parts[i]:
+            if wrong in NAMES or not parts[i]:
                 continue
             text = refusal([f"--config.{wrong}=1"])
             assert text.startswith(f"config.{wrong}: unknown setting; ")
@@ -104,18 +97,36 @@ SENSELESS = {int: ("-1", "0", str(10**30)), float: ("-1", "0", "nan", "inf", "-i
 
 
 TUPLES = {
-    tuple[int, ...]: {"a": ("a",), "(1.5,)": (1.5,), "-1": (-1,), "(True,)": (True,), "((1,),)": ((1,),)},
-    tuple[float, ...]: {"()": (), "0": (0,), "(1.0, -1.0)": (1.0, -1.0), "1e999": (math.inf,), "x": ("x",)},
-    tuple[str, ...]: {"1,2": (1, 2), "('a', 3)": ("a", 3)},
+    "whole": {"a": ("a",), "(1.5,)": (1.5,), "-1": (-1,), "(True,)": (True,), "((1,),)": ((1,),)},
+    "number": {"()": (), "0": (0,), "(1.0, -1.0)": (1.0, -1.0), "1e999": (math.inf,), "x": ("x",)},
+    "text": {"1,2": (1, 2), "('a', 3)": ("a", 3)},
+    "name": {"a b": ("a b",), "ridge,4": ("ridge", "4")},
 }
+
+
+def in_range(setting, x) -> bool:
+    try:
+        resolve_one(setting.name, x)
+    except ConfigError:
+        return False
+    return True
+
+
+def resolve_one(key: str, value):
+    check_each(with_setting(key, value))
 
 
 def bad_values(key: str) -> dict[str, object]:
     """Texts that may not follow --config.<key>= and what each is understood as."""
-    kind, rule = LEAVES[key], allowed_of(key)
-    bad = {text: text for text in WRONG_TEXT.get(kind, ())} | TUPLES.get(kind, {})
-    bad |= {x: kind(x) for x in SENSELESS.get(kind, ()) if not rule.holds(kind(x))}
-    if kind is str and rule not in (WORD, PATH):
+    setting = SETTINGS[key]
+    kind = type(setting.default)
+    bad = {text: text for text in WRONG_TEXT.get(kind, ())}
+    bad |= {x: kind(x) for x in SENSELESS.get(kind, ()) if not in_range(setting, kind(x))}
+    if kind is tuple and key != "data.options":
+        bad |= next(
+            bad for word, bad in TUPLES.items() if f"each a {word}" in setting.allowed or word == "text"
+        )
+    if setting.allowed.startswith("one of"):
         bad |= {text: text for text in ("nonsense", "", "Raw", "simulated ")}
     return bad
 
@@ -124,20 +135,20 @@ def test_paths_are_those_that_the_user_means(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     config = resolve({"data": {"kind": "folder", "path": "~/d", "cache": "c [1]"}})
     assert (config.data.path, config.data.cache) == ("/home/me/d", "c [1]")
-    with pytest.raises(ConfigError, match="^config.data.path = gs://b: is a URL"):
+    with pytest.raises(ConfigError, match="^config.data.path = 'gs://b': is a URL"):
         resolve({"data": {"kind": "folder", "path": "gs://b"}})
 
 
 def test_enough_bad_values_are_tried():
-    assert sum(len(bad_values(key)) for key in LEAVES) > 300
+    assert sum(len(bad_values(key)) for key in NAMES) > 300
 
 
-@pytest.mark.parametrize("key", LEAVES)
+@pytest.mark.parametrize("key", NAMES)
 def test_bad_values_are_refused_naming_key_value_and_range(key):
     for text, understood in bad_values(key).items():
         words = refusal([f"--config.{key}={text}"])
         assert words.startswith(f"config.{key} = {understood!r}: must be ")
-        assert words.endswith(allowed_of(key).text)
+        assert words.endswith(SETTINGS[key].allowed)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +225,9 @@ def test_config_files_may_not_hold_other_types(key, value):
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(arguments, words):
-    assert words in refusal(arguments)
+    with pytest.raises(ConfigError) as caught:
+        from_command_line(DATASET, arguments)
+    assert any(words in line for line in str(caught.value).splitlines())
 
 
 def test_a_manifest_brings_its_own_folds_and_validation_rows():
@@ -232,7 +245,7 @@ def meaning_of(path: pathlib.Path) -> dict:
     """Every setting that a config file ends in, by its full name; files on disk are the user's to name."""
     needs_files = plain(read_config_file(str(path)))["data"]["kind"] != "simulated"
     config = from_command_line(str(path), ["--config.data.path=somewhere"] if needs_files else [])
-    return {key: json.loads(json.dumps(value_of(config, key))) for key in LEAVES}
+    return {key: json.loads(json.dumps(value_of(config, key))) for key in NAMES}
 
 
 REFRESH = "if this is meant: PYTHONPATH=. python tests/config/test_config.py"
@@ -259,25 +272,45 @@ def test_defaults_resolve_and_survive_json():
     assert resolve(json.loads(json.dumps(dataclasses.asdict(Config())))) == Config()
 
 
-def test_every_default_keeps_its_own_range():
-    for key, kind in LEAVES.items():
-        assert allowed_of(key).holds(value_of(Config(), key)), key
-        assert kind in (bool, int, float, str) or kind.__origin__ is tuple, key
+@pytest.mark.parametrize("setting", settings(), ids=lambda setting: setting.name)
+def test_every_setting_is_described_and_its_default_is_allowed(setting):
+    assert len(setting.meaning) > 10 and setting.meaning.endswith("."), "needs a sentence below it"
+    assert setting.allowed and value_of(Config(), setting.name) == setting.default
+    check_each(with_setting(setting.name, setting.default))
 
 
-def test_every_setting_has_a_comment_above_it():
-    fields = 0
-    for file in [ROOT / "mpcl_jax" / "config" / f"{name}.py" for name in ("schema", "data", "model")]:
-        lines = file.read_text().splitlines()
-        for node in ast.walk(ast.parse(file.read_text())):
-            for field in node.body if isinstance(node, ast.ClassDef) else ():
-                if isinstance(field, ast.AnnAssign) and field.value.func.id == "setting":
-                    fields += 1
-                    above = lines[field.lineno - 2].strip()
-                    assert above.startswith("# ") and len(above) > 15, (
-                        f"{node.name}.{field.target.id}: no comment"
-                    )
-    assert fields == len(LEAVES)
+@pytest.mark.parametrize("old", RENAMED)
+def test_renamed_settings_are_refused_with_the_new_name(old):
+    assert RENAMED[old] in NAMES and old not in NAMES
+    assert refusal([f"--config.{old}=1"]) == f"config.{old}: was renamed to config.{RENAMED[old]}"
+    with pytest.raises(ConfigError, match=f"config.{old}: was renamed to config.{RENAMED[old]}$"):
+        resolve(with_setting(old, 1))
+
+
+def test_several_mistakes_are_one_line_each():
+    with pytest.raises(ConfigError) as caught:
+        from_command_line(DATASET, ["--config.train.epochs=0", "--config.seed=-1", "--config.model.width=x"])
+    lines = str(caught.value).splitlines()
+    assert [line.partition(" = ")[0] for line in lines] == [
+        "config.model.width",
+        "config.seed",
+        "config.train.epochs",
+    ]
+    with pytest.raises(ConfigError) as caught:
+        from_command_line(DATASET, ["--config.train.epoch=0", "--config.model.width=30", "--sed=1"])
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_options_of_a_registered_data_set_are_read_and_hashable():
+    arguments = [
+        "--config.data.kind=mine",
+        "--config.data.options.window=5",
+        "--config.data.options.part=left",
+    ]
+    data = from_command_line(DATASET, arguments).data
+    assert data.kind == "mine" and dict(data.options) == {"window": 5, "part": "left"}
+    assert hash(data) == hash(resolve(json.loads(json.dumps({"data": dataclasses.asdict(data)}))).data)
+    assert "must be names with a number" in refusal(["--config.data.options.window=(1, 2)"])
 
 
 if __name__ == "__main__":

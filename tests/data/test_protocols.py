@@ -200,11 +200,11 @@ def test_hash_is_the_same_on_every_machine():
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_calibrated_trains_on_n_trials_of_the_person_and_tests_the_same_rows_for_every_n(count):
-    split = split_of("calibrated", calibration=count, calibration_most=3)
+    split = split_of("calibrated", calibration=count, calibration_pool=3)
     assert split.protocol == f"calibrated({count})"
     assert f"but for {count} labelled trial" in split.sentence
     loso = split_of("loso", validation=0.3)
-    most = split_of("calibrated", calibration=3, calibration_most=3)
+    most = split_of("calibrated", calibration=3, calibration_pool=3)
     for fold, whole, of_most in zip(split.folds, loso.folds, most.folds, strict=True):
         known = calibration_trials(FAKE, fold.train, fold.test)
         assert len(known) == count
@@ -308,8 +308,8 @@ def test_row_ids_refuses_two_windows_with_one_start():
         ),
         (
             FAKE,
-            {"kind": "calibrated", "calibration_most": 10},
-            "calibration_most = 10: subject S2 has 10 trials, so none is left",
+            {"kind": "calibrated", "calibration_pool": 10},
+            "calibration_pool = 10: subject S2 has 10 trials, so none is left",
         ),
         (fake_recordings(people=1), {"kind": "calibrated"}, "'calibrated': fake holds a single subject"),
         (FAKE, {"kind": "loso", "only": (6,)}, r"only = \(6,\): .* from 0 to 5"),

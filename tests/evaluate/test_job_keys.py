@@ -43,7 +43,7 @@ def name_of(table_data, number=1, **changes) -> str:
         {"train__folds_at_once": 3, "train__generator": "threefry2x32"},
         {"train__stream_rows": 20},
         {"log__report": False},
-        {"distributed__patience": 50},
+        {"distributed__timeout": 50},
         {"benchmark__tries": 2},
         {"protocol__only": (1,)},
     ],

@@ -58,9 +58,9 @@ SMALL = [f"--config.{name}=False" for name in PARTS_OFF]
 SMALL += [
     "--config.model.head.hierarchy=mean",
     "--config.model.dropout=0.0",
-    "--config.train.drop_modality=0.0",
+    "--config.train.modality_dropout=0.0",
 ]
-SMALL += ["--config.train.drop_group=0.0", "--config.data.simulate.subjects=10"]
+SMALL += ["--config.train.group_dropout=0.0", "--config.data.simulate.subjects=10"]
 # Its products: no query, because nothing reads it; the head joins an emotion's token with the mean of all.
 SMALL_PRODUCTS = [*ENCODERS, (1, 12 * 64, 128), (1, 4 * 64, 128), (2, 128, 64), (1, 128, 64)]
 SMALL_PRODUCTS += [(10, 2 * 64, 64), (10, 64, 1), (1, 256 + 64, 10)]

@@ -64,7 +64,7 @@ def test_a_url_is_refused(url):
 
 
 def test_a_name_that_is_no_text_is_refused_in_words_that_can_be_printed():
-    with pytest.raises(DataFileError, match="no UTF-8 text; rename") as caught:
+    with pytest.raises(DataFileError, match="not UTF-8 text; rename") as caught:
         user_path(os.fsdecode(b"b\xe4se"), "config.data.path =")
     assert str(caught.value).isprintable()
     with pytest.raises(DataFileError, match="zero character"):
@@ -78,7 +78,7 @@ def test_recordings_with_a_name_that_is_no_text_are_refused_when_they_are_loaded
     changed = {"name": odd, "notes": (odd,), "groups": {odd: "physiological"}}.get(field)
     if changed is None:
         changed = [odd, *getattr(recordings, field)[1:]]
-    with pytest.raises(DataFileError, match=r"b\\udce4se' is no UTF-8 text .* rename it"):
+    with pytest.raises(DataFileError, match=r"b\\udce4se' is not UTF-8 text .* rename it"):
         check_recordings(recordings._replace(**{field: changed}), "folder")
 
 

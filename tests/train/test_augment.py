@@ -37,7 +37,7 @@ def test_how_often_modalities_are_hidden():
     With p = .3, q = .4, two physiological and one behavioural modality, all is lost with probability
     (1 − q) p³ + q/2 · p + q/2 · p² = .0162 + .06 + .018 = .0942.
     """
-    there = hidden(TrainConfig(drop_modality=0.3, drop_group=0.4), many())
+    there = hidden(TrainConfig(modality_dropout=0.3, group_dropout=0.4), many())
     for m in GROUPS:
         np.testing.assert_allclose(there[m].mean(), 0.7 * 0.8 + 0.0942, atol=0.01)
     assert np.stack(list(there.values())).any(axis=0).all()
@@ -46,7 +46,7 @@ def test_how_often_modalities_are_hidden():
 
 
 def test_groups_are_hidden_whole_by_a_fair_coin():
-    there = hidden(TrainConfig(drop_modality=0.0, drop_group=0.4), many())
+    there = hidden(TrainConfig(modality_dropout=0.0, group_dropout=0.4), many())
     assert (there["eda"] == there["bvp"]).all()
     assert (there["eda"] | there["face"]).all()
     np.testing.assert_allclose([1 - there["eda"].mean(), 1 - there["face"].mean()], 0.2, atol=0.01)
@@ -54,7 +54,7 @@ def test_groups_are_hidden_whole_by_a_fair_coin():
 
 def test_a_sample_never_loses_everything_and_what_is_absent_stays_absent():
     away = {"eda": np.zeros(SIZE, bool), "face": np.arange(SIZE) % 2 == 0}
-    there = hidden(TrainConfig(drop_modality=0.9, drop_group=0.9), many(**away))
+    there = hidden(TrainConfig(modality_dropout=0.9, group_dropout=0.9), many(**away))
     assert not there["eda"].any() and not there["face"][1::2].any()
     assert there["bvp"][1::2].all()  # all that these samples have
     assert (there["bvp"] | there["face"]).all()
@@ -62,14 +62,14 @@ def test_a_sample_never_loses_everything_and_what_is_absent_stays_absent():
 
 
 def test_nothing_is_hidden_at_probability_zero():
-    never = TrainConfig(drop_modality=0.0, drop_group=0.0)
+    never = TrainConfig(modality_dropout=0.0, group_dropout=0.0)
     assert all(x.all() for x in hidden(never, many()).values())
 
 
 # A sample hidden under one key is kept under another as often as any: .7 + .3³, and 1 − .4 / 2.
 @pytest.mark.parametrize("modality, group, kept", [(0.3, 0.0, 0.727), (0.0, 0.4, 0.8)])
 def test_what_is_hidden_is_drawn_anew_with_each_key(modality, group, kept):
-    settings = TrainConfig(drop_modality=modality, drop_group=group)
+    settings = TrainConfig(modality_dropout=modality, group_dropout=group)
     one, two = hidden(settings, many()), hidden(settings, many(), key=jax.random.key(1, impl="rbg"))
     assert same_bits(one, hidden(settings, many()))
     for m in GROUPS:
@@ -150,6 +150,7 @@ def test_group_dropout_leaves_a_data_set_with_one_group_alone():
     one = {"eda": "physiological", "bvp": "physiological"}
     batch = many()._replace(present={m: np.ones(SIZE, bool) for m in one})
     found, without = (
-        hidden(TrainConfig(drop_modality=0.5, drop_group=share), batch, groups=one) for share in (0.9, 0.0)
+        hidden(TrainConfig(modality_dropout=0.5, group_dropout=share), batch, groups=one)
+        for share in (0.9, 0.0)
     )
     assert same_bits(found, without)

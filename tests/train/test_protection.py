@@ -56,7 +56,7 @@ def lines_of(run, name):
 
 
 def test_a_bad_sample_costs_its_steps_and_is_named(whole, tmp_path, capsys):
-    run = moved(whole[0], tmp_path, slice(1), skips_in_a_row=1000)
+    run = moved(whole[0], tmp_path, slice(1), max_consecutive_skips=1000)
     row = int(run.split.folds[0].train[5])
     train_folds(with_bad_rows(run, [row]))
     skips, sample = lines_of(run, "skipped.jsonl"), row_ids(run.recordings)[row]
@@ -82,7 +82,7 @@ def arrays_of(run):
 
 @pytest.mark.parametrize("value", [-np.inf, np.inf])
 def test_too_many_bad_steps_in_a_row_end_the_training(whole, tmp_path, value):
-    run = moved(whole[0], tmp_path, slice(1), skips_in_a_row=5)
+    run = moved(whole[0], tmp_path, slice(1), max_consecutive_skips=5)
     rows = run.split.folds[0].train
     with pytest.raises(TrainingError) as caught:
         train_folds(with_bad_rows(run, rows, value))

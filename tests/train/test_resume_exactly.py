@@ -31,7 +31,9 @@ def single_steps(tmp_path_factory):
     }
     run = quickly_prepared(tiny_config(protocol__only=(0,), **settings), tmp_path_factory.mktemp("whole"))
     assert (
-        run.program.steps_per_epoch == 1 and run.config.model.dropout > 0 and run.config.train.drop_group > 0
+        run.program.steps_per_epoch == 1
+        and run.config.model.dropout > 0
+        and run.config.train.group_dropout > 0
     )
     return run, train_folds(run)[0]
 

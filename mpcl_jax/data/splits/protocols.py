@@ -153,7 +153,7 @@ def _held_out(recordings: Recordings, settings: ProtocolConfig) -> list[_Masks]:
 
 
 def _calibrated(recordings: Recordings, person: str, settings: ProtocolConfig) -> _Masks:
-    """All others and the first n of a person's trials in a drawn order; tested: those behind `calibration_most`.
+    """All others and the first n of a person's trials in a drawn order; tested: those behind `calibration_pool`.
 
     Drawn, because ids do not tell what came first: DMER numbers its clips by valence. The order of a person does
     not depend on the other people. Validation never takes the tested person's few trials.
@@ -161,10 +161,10 @@ def _calibrated(recordings: Recordings, person: str, settings: ProtocolConfig) -
     own = recordings.subject == person
     rng = np.random.default_rng([settings.seed, zlib.crc32(person.encode())])
     order = rng.permutation(np.unique(recordings.trial[own]))
-    most = settings.calibration_most
+    most = settings.calibration_pool
     if len(order) <= most:
         raise ConfigError(
-            f"config.protocol.calibration_most = {most}: subject {person} has {len(order)} trials, so none is "
+            f"config.protocol.calibration_pool = {most}: subject {person} has {len(order)} trials, so none is "
             "left to test"
         )
     known = np.isin(recordings.trial, order[: settings.calibration])

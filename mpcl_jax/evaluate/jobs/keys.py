@@ -65,7 +65,7 @@ NEUTRAL = (
     "evaluate.table_text",
 )
 # Settings of `config.train` with which the same training runs another way.
-NO_RESULT = ("checkpoint_every", "folds_at_once", "skips_in_a_row", "stream_rows")
+NO_RESULT = ("checkpoint_every", "folds_at_once", "max_consecutive_skips", "stream_rows")
 
 
 class TableData(NamedTuple):
