@@ -11,11 +11,20 @@ from mpcl_jax.data.dmer import features as dmer_features
 from mpcl_jax.data.dmer import files as dmer_files
 from mpcl_jax.data.dmer import signals as dmer_signals
 from mpcl_jax.data.io.pickle_reader import parse_pickle
+from mpcl_jax.data.validate import dmer as validate_dmer
+from mpcl_jax.data.validate import wesad as validate_wesad
 from mpcl_jax.data.wesad import load as wesad
 from mpcl_jax.types import DataFileError
 
+OPTIONS = {"complex_part": "real", "window_seconds": 2.0, "step_seconds": 1.0}
+LAYOUTS = {
+    "datas_all_fea_1.mat": dmer_files.Layout.SPLIT,
+    "1.mat": dmer_files.Layout.MERGED,
+    "datas.mat": dmer_files.Layout.SIGNALS,
+}
 
-def read_guarded(file: pathlib.Path) -> None:
+
+def load(file: pathlib.Path) -> None:
     """What the program does with a file of this name. Its folder holds nothing else."""
     match file.name:
         case "plain.pkl":
@@ -36,23 +45,34 @@ def read_guarded(file: pathlib.Path) -> None:
             raise ValueError(other)
 
 
+def validate(file: pathlib.Path) -> None:
+    """What the validator does with a file of this name."""
+    if file.suffix == ".pkl":
+        validate_wesad.read_pickle_issues(file, "S2")
+    else:
+        layout = LAYOUTS.get(file.name, dmer_files.Layout.FEATURES)
+        one_file = layout in (dmer_files.Layout.SPLIT, dmer_files.Layout.MERGED)
+        validate_dmer.read_subject_issues(file if one_file else file.parent, "1", str(layout), OPTIONS)
+
+
+READ = {"load": load, "validate": validate}
+
+
 def outcome(file: pathlib.Path, read: Callable) -> tuple[str, str, float]:
     """("ok" | "refused" | "bug", words, seconds)."""
     begin = time.process_time()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # NumPy speaks of the infinities that were planted
+        warnings.simplefilter("ignore")  # NumPy warns of the infinities that were planted
         try:
             read(file)
             return "ok", "", time.process_time() - begin
-        except DataFileError as error:
-            return "refused", str(error), time.process_time() - begin
-        except MemoryError:
-            raise
+        except (DataFileError, MemoryError) as error:
+            return "refused", str(error) or "memory", time.process_time() - begin
         except Exception as error:  # what a user must never see; the test counts these
             return "bug", f"{type(error).__name__}: {error}", time.process_time() - begin
 
 
-def outcomes(root: pathlib.Path, files: list[str]) -> tuple[dict[str, tuple], int]:
+def outcomes(root: str, files: list[str], how: str) -> tuple[dict[str, tuple], int]:
     """The outcome of each of `files` below `root`, and the largest memory of this process in bytes."""
-    found = {name: outcome(pathlib.Path(root) / name, read_guarded) for name in files}
+    found = {name: outcome(pathlib.Path(root) / name, READ[how]) for name in files}
     return found, peak_memory()

@@ -12,7 +12,7 @@ from mpcl_jax.types import DataFileError
 
 
 def echo(path, *args):
-    return (path, *args)
+    return [path, *args]
 
 
 def modules(path):
@@ -69,17 +69,10 @@ def no_data(path):
     return object()
 
 
-def deep(path):
-    tree = []
-    for _ in range(200):
-        tree = [tree]
-    return tree
-
-
 def forge(path):
     """Leaves an answer of its own making, as a child that was taken over would."""
     folder = pathlib.Path(sys.argv[1])
-    np.savez(folder / "answer.npz", tree=np.array([Canary(str(path))], dtype=object))
+    np.savez(folder / "answer.npz", message=np.array([Canary(str(path))], dtype=object))
     os._exit(0)
 
 

@@ -287,6 +287,6 @@ PLANTED = {
     ),
     "split rows lost": Planted("split", SPLIT, "test_gsr: has", in_mat(SPLIT, test_gsr=lambda x: x[:-1])),
     "no MATLAB file": Planted(
-        "split", SPLIT, "no MATLAB 5 file", lambda root: (root / SPLIT).write_bytes(b"x" * 500)
+        "split", SPLIT, "no readable MATLAB file", lambda root: (root / SPLIT).write_bytes(b"x" * 500)
     ),
 }

@@ -223,7 +223,7 @@ def changed(key: str, at, value) -> dict:
         (changed("start", 1, 0.0001), "'start', row 1: row 0 of trial '7' starts at 0.000 s too"),
         ({"start": np.ones((4, 1))}, "'start' has shape (4, 1)"),
         ({"start": np.array(["0"] * 4)}, "'start' holds <U1"),
-        ({"ecg": np.array([[None]] * 4)}, "never unpickled"),
+        ({"ecg": np.array([[None]] * 4)}, "save numbers, truth values or text"),
         ({"ecg": np.ones((4, 7))}, "'ecg' has (1, 7) tokens and features"),
     ],
 )  # fmt: skip

@@ -9,15 +9,13 @@ import time
 import numpy as np
 import pytest
 from fuzz_corpus import META, damaged, good_files, manifest_recordings
-from fuzz_functions import outcome, outcomes, read_guarded
+from fuzz_functions import load, outcome, outcomes
 
 from mpcl_jax.config.data import WesadConfig
-from mpcl_jax.data.dmer.files import Layout
 from mpcl_jax.data.folder.load import read_subject
 from mpcl_jax.data.folder.meta import read_meta
 from mpcl_jax.data.io.safe_read import Limits, read_text, run_guarded
 from mpcl_jax.data.splits.manifest import read_manifest
-from mpcl_jax.data.validate import dmer as check_dmer
 from mpcl_jax.data.validate import folder as check_folder
 from mpcl_jax.data.validate import wesad as check_wesad
 from mpcl_jax.data.wesad.questionnaire import parse_questionnaire
@@ -61,15 +59,23 @@ def written(root: pathlib.Path, ending: str, numbers: range) -> list[str]:
     return names
 
 
-def guarded_outcomes(root: pathlib.Path, names: list[str]) -> tuple[dict[str, tuple], int]:
-    """Outcomes in a guarded child. Where it dies, each file gets a child of its own, as in the program."""
+def guarded_outcomes(root: pathlib.Path, names: list[str], how: str) -> tuple[dict[str, tuple], int]:
+    """Outcomes in a guarded child. Where a file ends the child, each half of the files gets one of its own."""
     try:
-        return run_guarded(outcomes, root, names, limits=LIMITS)
+        return run_guarded(outcomes, root, names, how, limits=LIMITS)
     except DataFileError as error:
         if len(names) == 1:
             return {names[0]: ("refused", str(error), 0.0)}, 0
-        parts = [guarded_outcomes(root, [name]) for name in names]
+        middle = len(names) // 2
+        parts = [guarded_outcomes(root, part, how) for part in (names[:middle], names[middle:])]
         return {k: x for found, _ in parts for k, x in found.items()}, max(memory for _, memory in parts)
+
+
+def ends_of(root: pathlib.Path, names: list[str], how: str, here) -> tuple[dict[str, tuple], int]:
+    """Outcomes of files of one kind, in the process in which the program reads it, and the memory of a child."""
+    if names[0].endswith((".pkl", ".mat")):
+        return guarded_outcomes(root, names, how)
+    return {name: outcome(root / name, here) for name in names}, 0
 
 
 def fuzz(root: pathlib.Path, ending: str, count: int) -> tuple[collections.Counter, float, int]:
@@ -77,15 +83,12 @@ def fuzz(root: pathlib.Path, ending: str, count: int) -> tuple[collections.Count
     ends, slowest, memory = collections.Counter(), 0.0, 0
     for first in range(0, count, BATCH):
         names = written(root, ending, range(first, min(first + BATCH, count)))
-        if ending in GUARDED:
-            found, held = guarded_outcomes(root, names)
-        else:
-            found, held = {name: outcome(root / name, read_here) for name in names}, 0
+        found, held = ends_of(root, names, "load", read_here)
         for name, (end, words, seconds) in found.items():
             assert end in ("ok", "refused"), f"{name}: {words}"
             assert "\n" not in words and len(words) < 1000, f"{name}: {words[:2000]}"
             assert (end == "ok") == (words == "")
-            ends[end] += 1
+            ends["crash" if "crashed" in words else end] += 1
             slowest = max(slowest, seconds)
         memory = max(memory, held)
         for name in names:
@@ -99,7 +102,7 @@ def test_the_undamaged_files_are_read(tmp_path):
             file = tmp_path / f"{ending}{number}" / name
             file.parent.mkdir()
             file.write_bytes(content)
-            end, words, _ = outcome(file, read_guarded if ending in GUARDED else read_here)
+            end, words, _ = outcome(file, load if ending in GUARDED else read_here)
             assert end == "ok", f"{ending} {number} {name}: {words}"
 
 
@@ -117,45 +120,36 @@ def test_ten_thousand_damaged_files_are_read_or_refused(tmp_path, ending):
     ends, slowest, memory = fuzz(tmp_path, ending, FILES[ending])
     assert sum(ends.values()) == FILES[ending] and slowest < 10 and memory < LIMITS.memory_bytes
     print(
-        f"{ending}: {FILES[ending]} files, {ends['ok']} read, {ends['refused']} refused; slowest "
+        f"{ending}: {FILES[ending]} files, {ends['ok']} read, {ends['refused']} refused, {ends['crash']} crashes "
+        f"of the child, each one line; slowest "
         f"{slowest:.1f} s, largest child {memory / 2**20:.0f} MiB, {time.monotonic() - begin:.0f} s"
     )
 
 
-# ---- the data doctor sees them too ----
-
-OPTIONS = {"complex_part": "real", "window_seconds": 2.0, "step_seconds": 1.0}
-LAYOUTS = {"datas_all_fea_1.mat": Layout.SPLIT, "1.mat": Layout.MERGED, "datas.mat": Layout.SIGNALS}
+# ---- the validator reads them too ----
 
 
-def doctor(file: pathlib.Path) -> None:
-    """What the data doctor does with a file of this name; in this process, where no child hides a bug."""
-    match file.suffix:
-        case ".npz":
-            meta = {
-                "emotions": [{"name": name, "valence": "v"} for name in META.emotions],
-                "modalities": {"ecg": {"group": "physiological", "rate": 4}},
-                "window_seconds": 1.0,
-            }
-            (file.parent / "meta.json").write_text(json.dumps(meta))
-            check_folder.examine(str(file.parent))
-        case ".json":
-            check_folder.examine(str(file.parent))
-        case ".pkl":
-            check_wesad.read_pickle_issues(file, "S2")
-        case ".mat":
-            layout = LAYOUTS.get(file.name, Layout.FEATURES)
-            place = file if layout in (Layout.SPLIT, Layout.MERGED) else file.parent
-            check_dmer.read_subject_issues(place, "1", str(layout), OPTIONS)
-        case ".csv":
-            home = file.parent / "S2"
-            home.mkdir()
-            file.rename(home / file.name)
-            check_wesad.examine(str(file.parent), WesadConfig())
+def validate_here(file: pathlib.Path) -> None:
+    """What the validator does in its own process with a file of this name."""
+    if file.suffix == ".csv":
+        home = file.parent / "S2"
+        home.mkdir()
+        file.rename(home / file.name)
+        check_wesad.examine(str(file.parent), WesadConfig())
+        return
+    if file.suffix == ".npz":
+        meta = {
+            "emotions": [{"name": name, "valence": "v"} for name in META.emotions],
+            "modalities": {"ecg": {"group": "physiological", "rate": 4}},
+            "window_seconds": 1.0,
+        }
+        (file.parent / "meta.json").write_text(json.dumps(meta))
+    check_folder.examine(str(file.parent))
 
 
 @pytest.mark.parametrize("ending", FILES)
-def test_the_doctor_survives_damaged_files(tmp_path, ending):
-    for name in written(tmp_path, ending, range(1000, 1000 + FILES[ending] // 50)):
-        end, words, _ = outcome(tmp_path / name, doctor)
+def test_the_validator_survives_damaged_files(tmp_path, ending):
+    names = written(tmp_path, ending, range(1000, 1000 + FILES[ending] // 50))
+    ends = ends_of(tmp_path, names, "validate", validate_here)[0]
+    for name, (end, words, _) in ends.items():
         assert end in ("ok", "refused"), f"{name}: {words}"

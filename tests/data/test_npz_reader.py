@@ -7,7 +7,8 @@ import zipfile
 
 import numpy as np
 import pytest
-from mutate import mutated
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mpcl_jax.data.io import npz_reader
 from mpcl_jax.data.io.npz_reader import parse_npz
@@ -18,20 +19,20 @@ def refusal(path, **settings) -> str:
     with pytest.raises(DataFileError) as caught:
         parse_npz(path, **settings)
     assert caught.value.file == str(path)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
     return caught.value.reason
 
 
-def npy(header: str, values: bytes = b"", version=1) -> bytes:
-    length = struct.pack("<H" if version == 1 else "<I", len(header))
-    return b"\x93NUMPY" + bytes([version, 0]) + length + header.encode("latin1") + values
+def npy(header: str, values: bytes = b"") -> bytes:
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode("latin1") + values
 
 
 def head(shape="(2,)", descr="'<f8'", order="False") -> str:
     return f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}\n"
 
 
-def zipped(path, members: dict[str, bytes], packing=zipfile.ZIP_STORED):
-    with zipfile.ZipFile(path, "w", packing) as archive:
+def zipped(path, members: dict[str, bytes]):
+    with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
     return path
@@ -42,12 +43,7 @@ def test_reads_what_numpy_writes(tmp_path, save):
     rng = np.random.default_rng(0)
     data = {f"x{i}": rng.integers(0, 2, (3, 4)).astype(k) for i, k in enumerate("?bBhHiIqQefdFD")}
     data |= {"columns": np.asfortranarray(rng.normal(size=(3, 4))), "big": np.arange(3, dtype=">f8")}
-    data |= {
-        "none": np.zeros((3, 0)),
-        "point": np.float64(2),
-        "text": np.array(["a", "bcd"]),
-        "s": np.array([b"a"]),
-    }
+    data |= {"none": np.zeros((3, 0)), "point": np.float64(2), "text": np.array(["a", "bcd"])}
     save(tmp_path / "x.npz", **data)
     ours = parse_npz(tmp_path / "x.npz")
     assert list(ours) == list(data)
@@ -63,97 +59,74 @@ def test_objects_are_never_unpickled(tmp_path):
             return (open, (str(tmp_path / "canary"), "w"))
 
     np.savez(tmp_path / "x.npz", x=np.array([Canary()], dtype=object))
-    assert "never unpickled" in refusal(tmp_path / "x.npz")
+    assert "allow_pickle=False" in refusal(tmp_path / "x.npz")
     assert not (tmp_path / "canary").exists()
-    np.load(tmp_path / "x.npz", allow_pickle=True)["x"]  # the canary does sing
+    np.load(tmp_path / "x.npz", allow_pickle=True)["x"]  # unpickled for real, it does create the file
     assert (tmp_path / "canary").exists()
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        npy(head("(1000000000000,)")),
-        npy(head("(1000000000000,)"), bytes(16)),
+        npy(head("(1000000000000000,)"), bytes(16)),
         npy(head("(4294967296, 4294967296)"), bytes(16)),
         npy(head("(4294967296, 4294967296, 0)")),
         npy(head("(-2, -1)"), bytes(16)),
-        npy(head("(True, 2)"), bytes(16)),
         npy(head("(2.0,)"), bytes(16)),
-        npy(head("2"), bytes(16)),
         npy(head(str((1,) * 65)), bytes(8)),
         npy(head("(3,)"), bytes(16)),
-        npy(head("(1,)"), bytes(16)),
         npy(head(descr="'|O'"), bytes(16)),
         npy(head(descr="'<M8[s]'"), bytes(16)),
         npy(head(descr="'<f8,<f8'"), bytes(32)),
-        npy(head(descr="'(2,)<f8'"), bytes(32)),
         npy(head(descr="[('a', '<f8')]"), bytes(16)),
         npy(head(descr="'spam'"), bytes(16)),
-        npy(head(descr="'<U1000000000'"), bytes(16)),
         npy(head(descr="__import__('os').system('true')"), bytes(16)),
         npy("(" * 4000, bytes(16)),
-        npy("{" + "[" * 4000 + "}", bytes(16)),
         npy("-" * 4000 + "1", bytes(16)),
         npy("{'descr': '<f8'}", bytes(16)),
-        npy(head() + " " * 5000, bytes(16)),
-        npy("x" * 100_000, version=2),
-        npy(head(), bytes(16), version=3),
+        npy("x" * 20_000),
         b"\x93NUMPY",
-        b"\x93NUMPY\x01\x00\xff",
         b"",
         b"\x80\x04N.",
     ],
 )
 def test_dishonest_headers_are_refused(tmp_path, content):
     begin = time.process_time()
-    assert "'x.npy'" in refusal(zipped(tmp_path / "x.npz", {"x.npy": content}))
+    assert "'x'" in refusal(zipped(tmp_path / "x.npz", {"x.npy": content}))
     assert time.process_time() - begin < 2
-
-
-def test_headers_of_format_2_are_read(tmp_path):
-    zipped(tmp_path / "x.npz", {"x.npy": npy(head(), struct.pack("<dd", 1, 2), version=2)})
-    np.testing.assert_array_equal(parse_npz(tmp_path / "x.npz")["x"], [1, 2])
 
 
 def test_archives_that_claim_too_much_are_refused_before_they_are_unpacked(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "x.npz", a=np.zeros(2**19), b=np.zeros(2**19))  # 2 * 4 MiB of zeros
     parse_npz(tmp_path / "x.npz")
-    monkeypatch.setattr(npz_reader, "_member", None)  # would raise a TypeError
+    monkeypatch.setattr(npz_reader.np, "load", None)  # would raise a TypeError
     claimed = 2 * (8 * 2**19 + 128)  # NumPy pads its header to 128 bytes
     assert f"claims {claimed:,} bytes" in refusal(tmp_path / "x.npz", max_bytes=claimed - 1)
     monkeypatch.setattr(npz_reader, "FREE_BYTES", claimed - 1)
     assert "not np.savez_compressed" in refusal(tmp_path / "x.npz")
 
 
-def test_other_archives_are_refused(tmp_path):
-    x = npy(head(), bytes(16))
-    assert "no array" in refusal(zipped(tmp_path / "a.npz", {"../../x.txt": b"x"}))
-    assert "np.savez does not use" in refusal(zipped(tmp_path / "b.npz", {"x.npy": x}, zipfile.ZIP_LZMA))
-    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(tmp_path / "c.npz", "w") as archive:
-        archive.writestr("x.npy", x)
-        archive.writestr("x.npy", x)
-    assert "two arrays" in refusal(tmp_path / "c.npz")
-    (tmp_path / "d.npz").write_bytes(b"no zip")
-    assert "write it with np.savez" in refusal(tmp_path / "d.npz")
+def test_other_files_are_refused(tmp_path):
+    assert "is no array" in refusal(zipped(tmp_path / "a.npz", {"../../x.txt": b"x"}))
+    np.save(tmp_path / "b.npy", np.ones(2))
+    (tmp_path / "c.npz").write_bytes(b"no zip")
+    for name in ("b.npy", "c.npz", ""):
+        assert "write it with np.savez" in refusal(tmp_path / name)
     assert "does not exist" in refusal(tmp_path / "e.npz")
-    assert "not a readable" in refusal(tmp_path)
 
 
-def test_mutated_archives_are_read_or_refused(tmp_path):
-    rng, path = np.random.default_rng(0), tmp_path / "x.npz"
+@pytest.fixture(scope="module")
+def whole() -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, a=np.ones((2, 3)), t=np.array(["x", "yy"]))
-    whole, member = buffer.getvalue(), npy(head(), bytes(16))
-    count = {"read": 0, "refused": 0}
-    for i in range(600):
-        if i % 2:
-            path.write_bytes(mutated(rng, whole))
-        else:
-            zipped(path, {"a.npy": mutated(rng, member)})
-        try:
-            parse_npz(path)
-            count["read"] += 1
-        except DataFileError as error:
-            assert error.file == str(path) and len(str(error)) < 1000
-            count["refused"] += 1
-    assert count["read"] > 50 and count["refused"] > 200
+    return buffer.getvalue()
+
+
+@given(at=st.integers(0, 700), cut=st.integers(0, 40), put=st.binary(max_size=8))
+def test_damaged_archives_are_read_or_refused(tmp_path_factory, whole, at, cut, put):
+    path = tmp_path_factory.getbasetemp() / "damaged.npz"
+    path.write_bytes(whole[:at] + put + whole[at + cut :])
+    try:
+        parse_npz(path)
+    except DataFileError as error:
+        assert error.file == str(path) and "\n" not in str(error)

@@ -13,19 +13,18 @@ import guarded_functions
 import numpy as np
 import pytest
 import scipy.io
-from mutate import mutated
 
 from mpcl_jax.data.io import safe_read
+from mpcl_jax.data.io.message import read_message, write_message
+from mpcl_jax.data.io.pickle_reader import parse_pickle
 from mpcl_jax.data.io.safe_read import (
     Limits,
     read_json,
     read_mat,
     read_npz,
-    read_pickle,
     read_text,
     run_guarded,
 )
-from mpcl_jax.data.io.tree_file import read_tree, write_tree
 from mpcl_jax.types import DataFileError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -40,46 +39,23 @@ def refusal(function, *args, **settings) -> DataFileError:
 # --- what travels -------------------------------------------------------------------------------------
 
 
-def test_arguments_and_results_keep_their_values_and_types(tmp_path):
-    things = [
-        None,
-        True,
-        1,
-        -(2**70),
-        1.5,
-        float("inf"),
-        1 + 2j,
-        "é\udc80\n",
-        b"\x00\xff",
-        tmp_path,
-        (1, (2,)),
-        [[]],
-    ]
-    things += [{"a": 1, 2: "b", (3, "c"): None}, np.float32(2.5), np.arange(6, dtype="i2").reshape(2, 3)]
-    things += [np.asfortranarray(np.ones((2, 3))), np.zeros((0, 3)), np.array(["a", "bc"]), np.array(True)]
+def test_arguments_and_results_keep_their_values(tmp_path):
+    things = [None, True, 1, -(2**70), 1.5, float("inf"), "é\udc80\n", [[]], {"a": 1, "b": {"c": None}}]
+    things += [np.arange(6, dtype="i2").reshape(2, 3), np.asfortranarray(np.ones((2, 3))), np.zeros((0, 3))]
+    things += [np.array(["a", "bc"]), np.array(True), {"x": [np.ones(2)]}]
     ours = run_guarded(guarded_functions.echo, tmp_path, *things)
-    for x, y in zip(ours, (tmp_path, *things), strict=True):
-        assert type(x) is type(y)
-        if isinstance(y, np.ndarray | np.generic):
-            assert x.dtype == y.dtype and x.shape == y.shape
-            np.testing.assert_array_equal(x, y)
-        else:
-            assert x == y
+    np.testing.assert_equal(ours, [str(tmp_path), *things])
+    assert ours[10].dtype == np.int16
+    assert run_guarded(guarded_functions.echo, tmp_path, (1, (2,)))[1] == [1, [2]]
 
 
-def test_a_named_tuple_becomes_a_tuple(tmp_path):
-    assert run_guarded(guarded_functions.echo, tmp_path, Limits(1, 2.0, 3))[1] == (1, 2.0, 3)
-
-
-@pytest.mark.parametrize(
-    "thing", [object(), {1, 2}, np.array([None]), np.zeros(1, "f4,f4"), np.datetime64(0, "s"), len]
-)
+@pytest.mark.parametrize("thing", [object(), {1, 2}, b"x", np.array([None]), np.datetime64(0, "s"), len])
 def test_other_things_do_not_travel(tmp_path, thing):
     with pytest.raises(TypeError, match="guarded process"):
         run_guarded(guarded_functions.echo, tmp_path, thing)
 
 
-def test_functions_the_child_can_not_import_are_refused(tmp_path):
+def test_functions_the_child_cannot_import_are_refused(tmp_path):
     def inner(path):
         return path
 
@@ -88,37 +64,29 @@ def test_functions_the_child_can_not_import_are_refused(tmp_path):
             run_guarded(function, tmp_path)
 
 
-def test_results_that_are_no_data_are_a_mistake_of_ours(tmp_path):
-    with pytest.raises(RuntimeError, match="a object can not leave"):
+def test_results_that_are_no_data_are_an_error_of_the_package(tmp_path):
+    with pytest.raises(RuntimeError, match="a object cannot enter or leave"):
         run_guarded(guarded_functions.no_data, tmp_path)
-    with pytest.raises(RuntimeError, match="nested deeper"):
-        run_guarded(guarded_functions.deep, tmp_path)
 
 
 def test_a_forged_answer_runs_nothing(tmp_path):
     error = refusal(run_guarded, guarded_functions.forge, tmp_path)
-    assert error.file == str(tmp_path) and "never unpickled" in error.reason
+    assert error.file == str(tmp_path) and "no usable answer" in error.reason
     assert not (tmp_path / "canary").exists()
 
 
-def tree_of(path, text: str):
-    np.savez(path, tree=np.frombuffer(text.encode(), np.uint8), a0=np.ones(2))
-    return path
-
-
 @pytest.mark.parametrize(
-    "text",
-    ["{", '{"array": 7}', '{"array": "0/../1"}', '{"call": "os"}', '{"dict": [[[], 1]]}', '{"dict": 3}', "{}"]
-    + ['{"path": 3}', '{"bytes": "\\u0100"}', '{"bytes": 1}', '{"complex": ["a", 1]}', "[" * 100_000]
-    + ['{"tuple": null}', '{"dict": [[1]]}', '{"array": 0, "tuple": []}', "9" * 5000],
+    "text", ["{", '{"__array__": 7}', '{"__array__": [0]}', "[" * 100_000, "9" * 5000, '"\udc80']
 )
-def test_forged_trees_are_refused(tmp_path, text):
-    assert "tree of plain data" in str(refusal(read_tree, tree_of(tmp_path / "x.npz", text), 10**6))
+def test_forged_messages_are_refused(tmp_path, text):
+    path = tmp_path / "x.npz"
+    np.savez(path, message=np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8), a0=np.ones(2))
+    assert "message of plain data" in str(refusal(read_message, path, 10**6))
 
 
-def test_trees_respect_their_limit(tmp_path):
-    write_tree(tmp_path / "x.npz", np.zeros(1000))
-    assert "more than the 7,999 allowed" in str(refusal(read_tree, tmp_path / "x.npz", 7_999))
+def test_messages_respect_their_limit(tmp_path):
+    write_message(tmp_path / "x.npz", np.zeros(1000))
+    assert "more than the 7,999 allowed" in str(refusal(read_message, tmp_path / "x.npz", 7_999))
 
 
 # --- how it can end -----------------------------------------------------------------------------------
@@ -175,7 +143,7 @@ def test_a_child_without_an_answer(tmp_path):
         run_guarded(guarded_functions.give_up, tmp_path)
 
 
-def test_the_child_can_not_fill_the_disk(tmp_path):
+def test_the_child_cannot_fill_the_disk(tmp_path):
     error = refusal(run_guarded, guarded_functions.fill_the_disk, tmp_path, 2**29, limits=Limits(2**29))
     assert "File too large" in error.reason
     assert (tmp_path / "large").stat().st_size <= 2**29
@@ -242,9 +210,10 @@ def test_a_script_without_a_main_guard_runs_once(tmp_path):
     (tmp_path / "x.pkl").write_bytes(pickle.dumps({"a": np.arange(3)}))
     script = tmp_path / "script.py"
     script.write_text(
-        "from mpcl_jax.data.io.safe_read import read_pickle\n"
+        "from mpcl_jax.data.io.pickle_reader import parse_pickle\n"
+        "from mpcl_jax.data.io.safe_read import run_guarded\n"
         "print('started', flush=True)\n"
-        f"print(read_pickle({str(tmp_path / 'x.pkl')!r})['a'].tolist())\n"
+        f"print(run_guarded(parse_pickle, {str(tmp_path / 'x.pkl')!r})['a'].tolist())\n"
     )
     done = subprocess.run(
         [sys.executable, str(script)],
@@ -260,7 +229,7 @@ def test_runs_beside_threads_of_jax(tmp_path):
     jax = pytest.importorskip("jax")
     assert float(jax.jit(lambda x: x + 1)(1.0)) == 2.0
     (tmp_path / "x.pkl").write_bytes(pickle.dumps([1]))
-    assert read_pickle(tmp_path / "x.pkl") == [1]
+    assert run_guarded(parse_pickle, tmp_path / "x.pkl") == [1]
 
 
 def test_modules_in_the_current_folder_are_not_imported(tmp_path, monkeypatch):
@@ -268,13 +237,13 @@ def test_modules_in_the_current_folder_are_not_imported(tmp_path, monkeypatch):
     (tmp_path / "numpy.py").write_text("raise SystemExit('imported from the data folder')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [x for x in sys.path if x not in ("", ".")])
-    assert run_guarded(guarded_functions.echo, tmp_path) == (tmp_path,)
+    assert run_guarded(guarded_functions.echo, tmp_path) == [str(tmp_path)]
 
 
 # --- files --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("read", [read_pickle, read_mat, read_npz, read_text, read_json])
+@pytest.mark.parametrize("read", [read_mat, read_npz, read_text, read_json])
 def test_files_that_are_none(tmp_path, read):
     assert "No such file" in refusal(read, tmp_path / "none").reason
     assert refusal(read, tmp_path).file == str(tmp_path)
@@ -284,21 +253,11 @@ def test_files_that_are_none(tmp_path, read):
     assert "neither a file nor a folder" in refusal(read, "/dev/zero").reason
 
 
-@pytest.mark.parametrize("read", [read_pickle, read_mat, read_npz])
+@pytest.mark.parametrize("read", [read_mat, read_npz])
 def test_files_above_the_limit_are_not_opened(tmp_path, read):
     (tmp_path / "x").write_bytes(bytes(1001))
     error = refusal(read, tmp_path / "x", limits=Limits(file_bytes=1000))
     assert error.reason == "has 1,001 bytes, more than the 1,000 allowed"
-
-
-def test_read_pickle(tmp_path):
-    data = {"signal": {"wrist": {"ACC": np.random.default_rng(0).normal(size=(64, 3))}}, "subject": "S2"}
-    (tmp_path / "x.pkl").write_bytes(pickle.dumps(data, protocol=2))
-    ours = read_pickle(tmp_path / "x.pkl")
-    np.testing.assert_equal(ours, data)
-    assert ours["signal"]["wrist"]["ACC"].flags.writeable
-    (tmp_path / "x.pkl").write_bytes(b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.")
-    assert "'os.system'" in refusal(read_pickle, tmp_path / "x.pkl").reason
 
 
 def test_read_mat(tmp_path):
@@ -313,23 +272,6 @@ def test_read_npz(tmp_path):
     np.testing.assert_array_equal(read_npz(tmp_path / "x.npz")["a"], np.eye(3))
     claim = refusal(read_npz, tmp_path / "x.npz", limits=Limits(memory_bytes=100)).reason
     assert claim == "claims 200 bytes, more than the 100 allowed"  # 9 doubles and NumPy's header of 128
-
-
-def test_mutated_files_through_the_guard(tmp_path):
-    """The readers' own tests mutate hundreds; here the whole way is walked for a few."""
-    rng = np.random.default_rng(0)
-    scipy.io.savemat(tmp_path / "x.mat", {"a": np.eye(3)})
-    sources = {read_pickle: pickle.dumps({"a": np.eye(3)}), read_mat: (tmp_path / "x.mat").read_bytes()}
-    ends = []
-    for read, content in sources.items():
-        for _ in range(5):
-            (tmp_path / "x").write_bytes(mutated(rng, content))
-            try:
-                ends.append(type(read(tmp_path / "x")))
-            except DataFileError as error:
-                assert error.file == str(tmp_path / "x")
-                ends.append(DataFileError)
-    assert set(ends) == {dict, DataFileError}
 
 
 def test_read_text(tmp_path):
@@ -351,7 +293,7 @@ def test_an_error_without_a_text_of_the_system_is_told_in_its_own_words(tmp_path
     (tmp_path / "x.csv").write_text("a")
     monkeypatch.setattr("builtins.open", fails)
     reason = refusal(read_text, tmp_path / "x.csv").reason
-    assert reason == "can not be opened (the drive does not answer)"
+    assert reason == "cannot be opened (the drive does not answer)"
 
 
 def test_read_json(tmp_path):

@@ -108,22 +108,24 @@ def _part_of(found: Found, arrays: dict[str, np.ndarray]) -> Part:
     return Part(found.path, found.subject, **of, **ids, published_test=arrays.get("published_test"))
 
 
-def read_subject(path: Path, subject: str, layout: str, settings: dict) -> dict[str, np.ndarray]:
+def read_subject(path: Path | str, subject: str, layout: str, settings: dict) -> dict[str, np.ndarray]:
     """The windows of one subject, clip by clip: for `run_guarded`, hence plain data in and out.
 
     Returns "signals/<modality>" [n, T_m, F_m], NaN where a clip lacks the modality, "quality/<modality>" [n] and
     the fields of `Part` from labels on; nothing at all where no clip is long enough for a window.
     """
-    found = Found(subject, Layout(layout), path)
+    found = Found(subject, Layout(layout), Path(path))
     match found.layout:
         case Layout.SPLIT:
-            return _arrays_of([dmer_features.read_split(path, found.subject)])
+            return _arrays_of([dmer_features.read_split(found.path, found.subject)])
         case Layout.MERGED:
-            clips = dmer_features.read_merged(path, settings["complex_part"])
+            clips = dmer_features.read_merged(found.path, settings["complex_part"])
         case Layout.FEATURES:
-            clips = dmer_features.read_folder(path, settings["complex_part"])
+            clips = dmer_features.read_folder(found.path, settings["complex_part"])
         case Layout.SIGNALS:
-            clips = dmer_signals.read_signals(path, settings["window_seconds"], settings["step_seconds"])
+            clips = dmer_signals.read_signals(
+                found.path, settings["window_seconds"], settings["step_seconds"]
+            )
     return _arrays_of(_labelled(found, clips)) if clips else {}
 
 

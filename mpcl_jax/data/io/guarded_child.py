@@ -12,20 +12,20 @@ import sys
 import traceback
 from typing import Any
 
-from mpcl_jax.data.io.tree_file import read_tree, write_tree
+from mpcl_jax.data.io.message import read_message, write_message
 from mpcl_jax.types import DataFileError
 
 
 def main(folder: pathlib.Path) -> None:
     """Answers one request: ("result", value), ("refused", file, reason), ("memory",) or ("bug", text, trace)."""
-    module, name, args, memory_bytes, seconds = read_tree(folder / "request.npz", max_bytes=2**32)
+    module, name, args, memory_bytes, seconds = read_message(folder / "request.npz", max_bytes=2**32)
     limit_resources(memory_bytes, seconds)
     # The parent is trusted and names the function; the data file never gets to name one.
     function = vars(importlib.import_module(module))[name]
     try:
-        write_tree(folder / "answer.npz", answer(function, args))
+        write_message(folder / "answer.npz", answer(function, args))
     except MemoryError:
-        write_tree(folder / "answer.npz", ("memory",))
+        write_message(folder / "answer.npz", ("memory",))
 
 
 def answer(function: Any, args: tuple) -> tuple:

@@ -1,211 +1,148 @@
-"""Reads plain data out of Python pickles without unpickling.
+"""Reads WESAD's pickles, in the guarded child: containers, text, numbers and NumPy arrays of numbers.
 
-A pickle is a program for a small stack machine, and two of its instructions import and call any function the
-file names. `parse_pickle` runs the data half of that machine only: containers, text, numbers and the few
-fixed patterns by which NumPy writes arrays. The names in those patterns are compared as text; nothing is ever
-imported or called, so a hostile file has nothing to reach. WESAD's `S2.pkl` (Python 2, protocol 2) and what
-Python 3 writes of such data with protocols 2 to 5 is understood.
-
-Instruction set: the comments of `pickletools.py` in the Python standard library.
+A pickle is a program that may import and call any function it names. Here `find_class` knows the few names by
+which NumPy writes arrays, and gives functions of this module for them: nothing a file names is imported, and neither
+NumPy's `__setstate__`, which a forged state can crash, nor object arrays are reached.
 """
 
-import mmap
-import struct
+import itertools
+import math
+import pickle
+from collections.abc import Iterator
 from typing import Any
 
-from mpcl_jax.data.io import pickle_values as values
-from mpcl_jax.data.io.pickle_values import Cell, Refused
-from mpcl_jax.types import DataFileError
+import numpy as np
 
-MAX_STEPS = 1_000_000  # instructions of a file; WESAD has a few hundred
+from mpcl_jax.data.io.refusals import refusing
 
-CONSTANTS = {b"N": None, b"\x88": True, b"\x89": False, b")": ()}
-NUMBERS = {b"K": "<B", b"M": "<H", b"J": "<i", b"G": ">d"}
-LATIN1 = {b"U": "<B", b"T": "<i"}  # text of Python 2, and the content of its arrays
-UTF8 = {b"\x8c": "<B", b"X": "<I", b"\x8d": "<Q"}
-BYTES = {b"C": "<B", b"B": "<I", b"\x8e": "<Q", b"\x96": "<Q"}
-INTEGERS = {b"\x8a": "<B", b"\x8b": "<i"}
-TUPLES = {b"\x85": 1, b"\x86": 2, b"\x87": 3}
-PUTS = {b"q": "<B", b"r": "<I"}
-GETS = {b"h": "<B", b"j": "<I"}
-REFUSED = {  # for the message only: whatever is not understood is refused
-    **{b"i": "INST", b"o": "OBJ", b"\x81": "NEWOBJ", b"\x92": "NEWOBJ_EX", b"P": "PERSID", b"Q": "BINPERSID"},
-    **{b"\x82": "EXT1", b"\x83": "EXT2", b"\x84": "EXT4", b"\x97": "NEXT_BUFFER", b"\x98": "READONLY_BUFFER"},
-    **{b"\x8f": "EMPTY_SET", b"\x90": "ADDITEMS", b"\x91": "FROZENSET", b"0": "POP", b"1": "POP_MARK"},
-    **{b"2": "DUP", b"p": "PUT", b"g": "GET", b"S": "STRING", b"V": "UNICODE", b"L": "LONG", b"F": "FLOAT"},
-    **{b"l": "LIST", b"d": "DICT"},
-}
+MAX_DEPTH = 64  # containers inside one another
+MAX_VALUES = 1_000_000  # entries of all containers together
 
-
-class Mark:
-    """What MARK puts on the stack."""
-
-
-MARK = Mark()
+DTYPES = frozenset(["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"])
+ORDERS = {"<": "<", ">": ">", "|": "=", "=": "="}
 
 
 def parse_pickle(path: Any) -> Any:
-    """The plain data in the pickle at `path`: dict, list, tuple, str, bytes, numbers, None and NumPy arrays.
+    """The plain data in the pickle at `path`: dict, list, tuple, str, numbers, None and NumPy arrays.
 
-    Text of Python 2 becomes `str` (latin-1), as with `pickle.load(encoding="latin1")`. Arrays are views of the
-    mapped file, so they can not be written to and cost no memory until they are read. Floats, integers and
-    truth values only. The result holds no container twice, hence no cycles.
-
-    Raises DataFileError naming the file, the instruction and its place for everything else.
+    Bytes become text (latin-1): Python 2, which wrote WESAD, does not tell them apart. Arrays cannot be written to.
+    Raises DataFileError for everything else. MemoryError, and a crash of the interpreter, are for the guarded child.
     """
-    try:
-        with open(path, "rb") as file:
-            content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except (OSError, ValueError) as error:
-        raise DataFileError(path, f"can not be opened ({error})") from error
-    machine = Machine(content)
-    try:
-        return values.Plain().of(machine.run())
-    except Refused as error:
-        place = f"instruction {machine.opcode!r} at byte {machine.start:,}"
-        raise DataFileError(path, f"no plain data pickle: {error} ({place})") from error
+    with refusing(path, "is no plain data pickle", pickle.UnpicklingError), open(path, "rb") as file:
+        # "bytes" instead of "latin1": as text, each array would be in memory once more.
+        value = _DataUnpickler(file, encoding="bytes").load()
+        return _plain(value, 0, itertools.count())
 
 
-class Machine:
-    """The stack machine: bytes in, one value out. Raises Refused."""
+class _DataUnpickler(pickle.Unpickler):
+    """Finds the names by which NumPy writes arrays, and no others."""
 
-    def __init__(self, content: memoryview):
-        """`content`: the whole file."""
-        self.content, self.at, self.start, self.opcode = content, 0, 0, b""
-        self.stack: list[Any] = []
-        self.memo: dict[int, Any] = {}
+    def find_class(self, module: str, name: str) -> Any:
+        """A function of this module for an allowed name. Raises ValueError for every other name."""
+        full = f"{module}.{name}".replace("numpy.core.", "numpy._core.", 1)
+        if full not in NAMES:
+            raise ValueError(
+                f"asks for {f'{module}.{name}'[:100]!r}; only data and NumPy arrays of numbers are read"
+            )
+        return NAMES[full]
 
-    def run(self) -> Any:
-        """Executes up to STOP and returns the one value left."""
-        for _ in range(MAX_STEPS):
-            self.start = self.at
-            self.opcode = bytes(self.take(1))
-            if self.opcode == b".":
-                value = self.pop()
-                if self.stack:
-                    raise Refused("more than one value")
-                return value
-            self.step(self.opcode)
-        raise Refused(f"more than {MAX_STEPS:,} instructions")
 
-    def take(self, count: int) -> memoryview:
-        """The next `count` bytes; a claimed length is compared with the file before anything is made of it."""
-        if not 0 <= count <= len(self.content) - self.at:
-            left = len(self.content) - self.at
-            raise Refused(f"claims {count:,} bytes where the file has {left:,} left")
-        self.at += count
-        return self.content[self.at - count : self.at]
+class _Dtype:
+    """A NumPy type; its byte order comes with the state."""
 
-    def number(self, form: str) -> Any:
-        """The next number, in a format of `struct`."""
-        return struct.unpack(form, self.take(struct.calcsize(form)))[0]
+    def __init__(self, code: Any, align: Any, copy: Any):
+        self.dtype = np.dtype(_one_of(_text(code), DTYPES, "array type"))
 
-    def line(self) -> str:
-        """Text up to the next line feed."""
-        text, feed, _ = bytes(self.content[self.at : self.at + 256]).partition(b"\n")
-        if not feed:
-            raise Refused("a line of more than 255 characters, or one without end")
-        self.at += len(text) + 1
-        return text.decode("latin1")
+    def __setstate__(self, state: tuple) -> None:
+        """`state`: version, byte order, subarray, field names, fields, item size, alignment, flags."""
+        if len(state) != 8 or any(x is not None for x in state[2:5]):
+            raise ValueError("a structured NumPy type")
+        self.dtype = self.dtype.newbyteorder(ORDERS[_one_of(_text(state[1]), ORDERS, "byte order")])
 
-    def pop(self) -> Any:
-        """The top of the stack, taken off."""
-        if not self.stack or self.stack[-1] is MARK:
-            raise Refused("takes a value from an empty stack")
-        return self.stack.pop()
 
-    def pop_to_mark(self) -> list[Any]:
-        """Everything above the last mark, taken off with the mark."""
-        for i in range(len(self.stack) - 1, -1, -1):
-            if self.stack[i] is MARK:
-                items = self.stack[i + 1 :]
-                del self.stack[i:]
-                return items
-        raise Refused("no mark on the stack")
+class _Array:
+    """An array, made by `_reconstruct(numpy.ndarray, (0,), "b")`; its content comes with the state."""
 
-    def top(self, kind: type) -> Any:
-        """The top of the stack, which has to be of `kind`."""
-        if not self.stack or not isinstance(self.stack[-1], kind):
-            raise Refused(f"no {kind.__name__} on the stack")
-        return self.stack[-1]
+    def __init__(self, kind: Any, shape: Any, code: Any):
+        _one_of(kind, (NAMES["numpy.ndarray"],), "kind of array")
+        self.value = None
 
-    def put(self, place: int) -> None:
-        """Remembers the top of the stack."""
-        if not self.stack or self.stack[-1] is MARK:
-            raise Refused("remembers a value of an empty stack")
-        self.memo[place] = self.stack[-1]
+    def __setstate__(self, state: tuple) -> None:
+        """`state`: version, shape, type, whether columns come first, content."""
+        _, shape, dtype, fortran, data = state
+        self.value = _array_of(data, dtype, shape, bool(fortran))
 
-    def get(self, place: int) -> None:
-        """Puts a remembered value on the stack."""
-        if place not in self.memo:
-            raise Refused("recalls a value that was never remembered")
-        self.stack.append(self.memo[place])
 
-    def step(self, op: bytes) -> None:
-        """Executes one instruction."""
-        if op in CONSTANTS:
-            self.stack.append(CONSTANTS[op])
-        elif op in NUMBERS:
-            self.stack.append(self.number(NUMBERS[op]))
-        elif op in LATIN1:
-            self.stack.append(values.payload(self.take(self.number(LATIN1[op])), text=True))
-        elif op in UTF8:
-            self.stack.append(values.unicode_text(self.take(self.number(UTF8[op]))))
-        elif op in BYTES:
-            self.stack.append(values.payload(self.take(self.number(BYTES[op])), text=False))
-        elif op in INTEGERS:
-            self.stack.append(values.integer(self.take(self.number(INTEGERS[op]))))
-        elif op in PUTS:
-            self.put(self.number(PUTS[op]))
-        elif op in GETS:
-            self.get(self.number(GETS[op]))
-        elif op in TUPLES:
-            self.stack.append(tuple([self.pop() for _ in range(TUPLES[op])][::-1]))
-        else:
-            self.rare_step(op)
+def _array_of(data: Any, dtype: Any, shape: Any, fortran: bool) -> np.ndarray:
+    """An array over `data` (no copy), if its size is what type and shape ask for."""
+    if isinstance(data, str):
+        data = data.encode("latin1")
+    if not isinstance(data, bytes | bytearray) or not isinstance(dtype, _Dtype):
+        raise ValueError("an array without numbers")
+    if not isinstance(shape, tuple) or any(type(n) is not int or not 0 <= n < 2**40 for n in shape):
+        raise ValueError("an array of impossible shape")
+    if (wanted := math.prod(shape) * dtype.dtype.itemsize) != len(data):
+        raise ValueError(f"an array that claims {wanted:,} bytes and has {len(data):,}")
+    array = np.frombuffer(data, dtype.dtype) if data else np.zeros(0, dtype.dtype)
+    array = array.reshape(shape, order="F" if fortran else "C")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
-    def rare_step(self, op: bytes) -> None:
-        """The instructions that stand alone."""
-        match op:
-            case b"\x80":
-                if self.number("<B") > 5:
-                    raise Refused("a pickle protocol newer than 5")
-            case b"\x95":
-                self.number("<Q")  # the length of a frame is a hint for readers of streams
-            case b"\x94":
-                self.put(len(self.memo))
-            case b"(":
-                self.stack.append(MARK)
-            case b"}":
-                self.stack.append({})
-            case b"]":
-                self.stack.append([])
-            case b"t":
-                self.stack.append(tuple(self.pop_to_mark()))
-            case b"I":
-                self.stack.append(values.decimal(self.line()))
-            case b"a":
-                item = self.pop()
-                self.top(list).append(item)
-            case b"e":
-                items = self.pop_to_mark()
-                self.top(list).extend(items)
-            case b"s":
-                value, key = self.pop(), self.pop()
-                values.fill(self.top(dict), [key, value])
-            case b"u":
-                items = self.pop_to_mark()
-                values.fill(self.top(dict), items)
-            case b"c":
-                self.stack.append(values.global_name(self.line(), self.line()))
-            case b"\x93":
-                text, module = self.pop(), self.pop()
-                self.stack.append(values.global_name(module, text))
-            case b"R":
-                args, function = self.pop(), self.pop()
-                self.stack.append(values.reduced(function, args))
-            case b"b":
-                state = self.pop()
-                values.build(self.top(Cell), state)
-            case _:
-                raise Refused(f"{REFUSED.get(op, 'an unknown instruction')} is not used for plain data")
+
+def _scalar(dtype: Any, data: Any) -> np.generic:
+    return _array_of(data, dtype, (), False)[()]
+
+
+def _frombuffer(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
+    return _array_of(data, dtype, shape, order == "F")
+
+
+def _empty() -> bytes:
+    """What Python 3 writes for bytes of length 0 in protocol 2."""
+    return b""
+
+
+def _encode(text: str, coding: str) -> bytes:
+    """Bytes, which Python 3 writes as text in protocol 2."""
+    return text.encode(_one_of(coding, ("latin1",), "text coding"))
+
+
+NAMES = {
+    "numpy.dtype": _Dtype,
+    "numpy.ndarray": "numpy.ndarray",
+    "numpy._core.multiarray._reconstruct": _Array,
+    "numpy._core.multiarray.scalar": _scalar,
+    "numpy._core.numeric._frombuffer": _frombuffer,
+    "_codecs.encode": _encode,
+    "__builtin__.bytes": _empty,
+    "builtins.bytes": _empty,
+}
+
+
+def _text(value: Any) -> Any:
+    return value.decode("latin1") if isinstance(value, bytes) else value
+
+
+def _one_of(value: Any, allowed: Any, what: str) -> Any:
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"the {what} {str(value)[:40]!r} is not read")
+    return value
+
+
+def _plain(value: Any, depth: int, count: Iterator[int]) -> Any:
+    """A copy with arrays and text. Values held in many places, or in themselves, are counted each time."""
+    if depth > MAX_DEPTH or next(count) > MAX_VALUES:
+        raise ValueError(f"more than {MAX_VALUES:,} values or {MAX_DEPTH} containers in each other")
+    match value:
+        case dict():
+            return {_plain(k, depth + 1, count): _plain(x, depth + 1, count) for k, x in value.items()}
+        case list():
+            return [_plain(x, depth + 1, count) for x in value]
+        case tuple():
+            return tuple([_plain(x, depth + 1, count) for x in value])
+        case bytes():
+            return _text(value)
+        case _Array(value=np.ndarray() as array):
+            return array
+        case None | bool() | int() | float() | str() | np.generic() | np.ndarray():
+            return value
+    raise ValueError(f"a {type(value).__name__}")

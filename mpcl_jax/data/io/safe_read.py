@@ -1,8 +1,8 @@
 """Reads data files from strangers: in a child process with limits, and as data only.
 
-`run_guarded` runs a function of ours in a process of its own, so that a file which crashes a library, fills
-the memory or never ends costs one clear `DataFileError`. What the readers understand is data only: no pickle
-is ever unpickled (`pickle_reader`), `.mat` files are read by `mat_reader`, `.npz` by `npz_reader`.
+`run_guarded` runs a function of this package in a process of its own, so that a file which crashes a library, fills
+the memory or never ends costs one clear `DataFileError`. Pickles (`pickle_reader`) and `.mat` files (`mat_reader`)
+are read only there; `.npz` files (`npz_reader`) hold no program and are read in this process.
 
 Functions that reduce a large file to a few features should run inside the child as a whole and call
 `parse_pickle` or `parse_mat` there: then only the features travel back.
@@ -23,9 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mpcl_jax.data.io.mat_reader import parse_mat
+from mpcl_jax.data.io.message import read_message, write_message
 from mpcl_jax.data.io.npz_reader import parse_npz
-from mpcl_jax.data.io.pickle_reader import parse_pickle
-from mpcl_jax.data.io.tree_file import read_tree, write_tree
 from mpcl_jax.system.os_errors import reason_of
 from mpcl_jax.types import DataFileError
 
@@ -46,18 +45,18 @@ def run_guarded(function: Callable, *args: Any, limits: Limits = DEFAULT_LIMITS)
 
     `function` is a function at the top level of an importable module; the module should import little (no
     jax), because the child imports it. `args[0]` is the file or folder that is read. Arguments and result are
-    plain data (see `tree_file`): None, numbers, text, bytes, paths, lists, tuples, dicts, arrays; a named
-    tuple comes back as a tuple.
+    plain data (`message`): None, numbers, text, paths, lists, dicts with text as keys, arrays; a tuple
+    arrives as a list, a path as text.
 
     Raises DataFileError as the function raised it, or naming `args[0]` when the function raised anything else,
-    crashed, ran out of time or of memory. ValueError for functions the child can not import.
+    crashed, ran out of time or of memory. ValueError for functions that the child cannot import.
     """
     if function.__module__ == "__main__" or "." in function.__qualname__ or "<" in function.__qualname__:
         raise ValueError(f"{function.__qualname__} has to stand at the top level of a module to run guarded")
     check_file(args[0], limits.file_bytes)
     with tempfile.TemporaryDirectory(prefix="mpcl_read_", dir=_temporary(args[0])) as folder:
         request = (function.__module__, function.__qualname__, args, limits.memory_bytes, limits.seconds)
-        write_tree(pathlib.Path(folder, "request.npz"), request)
+        write_message(pathlib.Path(folder, "request.npz"), request)
         return _outcome(args[0], _run_child(args[0], folder, limits), folder, limits)
 
 
@@ -69,7 +68,7 @@ def check_file(path: Any, max_bytes: int) -> None:
     try:
         state = os.stat(path)
     except (OSError, ValueError) as error:
-        raise DataFileError(path, f"can not be opened ({error})") from error
+        raise DataFileError(path, f"cannot be opened ({error})") from error
     if stat.S_ISDIR(state.st_mode):
         return
     if not stat.S_ISREG(state.st_mode):
@@ -97,6 +96,7 @@ def _run_child(path: Any, folder: str, limits: Limits) -> subprocess.CompletedPr
     environment["PYTHONPATH"] = os.pathsep.join(places)
     # One thread: a file is read by one, and every further one costs address space of the limit.
     environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    environment["HDF5_PLUGIN_PRELOAD"] = "::"  # no file may ask for a plug-in of HDF5
     command = [sys.executable, "-P", "-m", "mpcl_jax.data.io.guarded_child", folder]
     try:
         return subprocess.run(
@@ -119,18 +119,18 @@ def _outcome(path: Any, child: subprocess.CompletedProcess, folder: str, limits:
     if child.returncode > 0:
         raise RuntimeError(f"the guarded reader failed while reading {path}:\n{trace}")
     try:
-        answer = read_tree(pathlib.Path(folder, "answer.npz"), limits.memory_bytes)
+        answer = read_message(pathlib.Path(folder, "answer.npz"), limits.memory_bytes)
     except DataFileError as error:  # names a temporary file that the user never saw
         reason = f"could not be read: the guarded reader left no usable answer ({error.reason})"
         raise DataFileError(path, reason) from error
     match answer:
-        case ("result", value):
+        case ["result", value]:
             return value
-        case ("refused", str(file), str(reason)):
+        case ["refused", str(file), str(reason)]:
             raise DataFileError(file, reason)
-        case ("memory",):
+        case ["memory"]:
             raise DataFileError(path, f"needs more than {limits.memory_bytes:,} bytes of memory to be read")
-        case ("bug", str(text), str(trace)):
+        case ["bug", str(text), str(trace)]:
             raise _error(path, f"could not be understood: {text}", trace)
     raise DataFileError(path, "could not be read: the guarded reader left no usable answer")
 
@@ -150,11 +150,6 @@ def _error(path: Any, reason: str, trace: str) -> DataFileError:
     return error
 
 
-def read_pickle(path: Any, limits: Limits = DEFAULT_LIMITS) -> Any:
-    """`parse_pickle` in the guarded child."""
-    return run_guarded(parse_pickle, path, limits=limits)
-
-
 def read_mat(
     path: Any, names: tuple[str, ...] | None = None, limits: Limits = DEFAULT_LIMITS
 ) -> dict[str, np.ndarray]:
@@ -163,7 +158,7 @@ def read_mat(
 
 
 def read_npz(path: Any, limits: Limits = DEFAULT_LIMITS) -> dict[str, np.ndarray]:
-    """`parse_npz` after a check of the file. In this process: no library of C parses it."""
+    """`parse_npz` after a check of the file; in this process, as a `.npz` file holds no program."""
     check_file(path, limits.file_bytes)
     return parse_npz(path, min(limits.file_bytes, limits.memory_bytes))
 
@@ -179,7 +174,7 @@ def read_text(path: Any, max_bytes: int = 16 * 2**20, encoding: str = "utf-8-sig
             content = file.read(max_bytes + 1)
         return content.decode(encoding)
     except OSError as error:
-        raise DataFileError(path, f"can not be opened ({reason_of(error)})") from error
+        raise DataFileError(path, f"cannot be opened ({reason_of(error)})") from error
     except UnicodeDecodeError as error:
         raise DataFileError(path, f"is no {encoding} text (byte {error.start:,})") from error
 

@@ -1,0 +1,30 @@
+"""Turns what a library raises on a damaged file into one clear line."""
+
+import contextlib
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+from mpcl_jax.types import DataFileError
+
+# What NumPy, SciPy, h5py and zipfile raise on damaged files.
+LIBRARY_ERRORS = (
+    ArithmeticError, AttributeError, EOFError, ImportError, LookupError, OSError, RuntimeError, TypeError,
+    ValueError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def refusing(path: Any, what: str, *more: type[Exception]) -> Iterator[None]:
+    """Raises DataFileError "`path`: `what` (words of the library)" for LIBRARY_ERRORS, and `more`, within."""
+    try:
+        yield
+    except (*LIBRARY_ERRORS, *more) as error:
+        raise DataFileError(path, f"{what} ({words_of(error)})") from error
+
+
+def words_of(error: Exception) -> str:
+    """What a library says, which may hold names from the file: one line of printable characters, not too long."""
+    text = str(error) or type(error).__name__
+    return " ".join(text.encode("ascii", "backslashreplace").decode().split())[:200]
