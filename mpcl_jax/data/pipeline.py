@@ -1,4 +1,4 @@
-"""From settings to recordings: which loader, which modalities, whose standardisation, which bytes."""
+"""From settings to recordings: the data set, its modalities, checks, standardisation per subject, content hash."""
 
 import hashlib
 
@@ -6,13 +6,10 @@ import numpy as np
 
 from mpcl_jax.config.data import DataConfig
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.data.dmer import load as dmer
-from mpcl_jax.data.folder import load as folder
 from mpcl_jax.data.issues import print_of
 from mpcl_jax.data.normalise import far_values, notes_on, standardise_per_subject
-from mpcl_jax.data.simulate import simulate
+from mpcl_jax.data.registry import find_dataset
 from mpcl_jax.data.splits.manifest import row_ids
-from mpcl_jax.data.wesad import load as wesad
 from mpcl_jax.system.paths import shell_command
 from mpcl_jax.types import DataFileError, Recordings, check_recordings, take, with_modalities
 
@@ -20,22 +17,17 @@ from mpcl_jax.types import DataFileError, Recordings, check_recordings, take, wi
 def load(settings: DataConfig) -> Recordings:
     """The recordings that a run uses, checked against the contract of `types.py`.
 
-    Raises DataFileError naming file and reason, or ConfigError for a modality that the data set lacks.
+    Raises DataFileError naming file and reason, or ConfigError for an unknown data set, or a modality that it lacks.
     """
-    match settings.kind:
-        case "simulated":
-            recordings = simulate(settings.simulate)[0]
-        case "dmer":
-            recordings = dmer.load(settings.path, settings.dmer, cache=settings.cache)
-        case "wesad":
-            recordings = wesad.load(settings.path, settings.wesad, cache=settings.cache)
-        case "folder":
-            recordings = folder.load(settings.path)
-    recordings = check_recordings(
-        _keep_modalities(recordings, settings.modalities), settings.path or settings.kind
-    )
+    source = settings.path or settings.kind
+    recordings = find_dataset(settings.kind)(settings)
+    if not isinstance(recordings, Recordings):
+        raise DataFileError(
+            source, f"data set {settings.kind!r} returned {type(recordings).__name__}; wanted Recordings"
+        )
+    recordings = check_recordings(_keep_modalities(recordings, settings.modalities), source)
     if settings.kind != "simulated":
-        refuse_twins(recordings, settings)
+        refuse_duplicates(recordings, settings)
     refuse_far_values(recordings, settings)
     recordings = recordings._replace(notes=(*recordings.notes, *notes_on(recordings)))
     if settings.per_subject_standardise:
@@ -53,7 +45,7 @@ def refuse_far_values(recordings: Recordings, settings: DataConfig) -> None:
         )
 
 
-def refuse_twins(recordings: Recordings, settings: DataConfig) -> None:
+def refuse_duplicates(recordings: Recordings, settings: DataConfig) -> None:
     """Raises DataFileError where two subjects have the same signals: held out, one would still be trained on."""
     seen: dict[str, str] = {}
     for subject in dict.fromkeys(recordings.subject.tolist()):
@@ -61,13 +53,20 @@ def refuse_twins(recordings: Recordings, settings: DataConfig) -> None:
         own = [x[rows] for m, x in recordings.signals.items() if m not in recordings.of_stimulus]
         digest = print_of(own)
         if own and digest in seen:
-            command = ["python", "-m", "mpcl_jax.cli.check_data", settings.path, "--kind", settings.kind]
             raise DataFileError(
-                settings.path,
-                f"subjects {seen[digest]} and {subject} have the same signals; remove one of them "
-                f"({shell_command(command)} lists every issue)",
+                settings.path or settings.kind,
+                f"subjects {seen[digest]} and {subject} have the same signals; remove one of them"
+                + validator_hint(settings),
             )
         seen[digest] = subject
+
+
+def validator_hint(settings: DataConfig) -> str:
+    """The command that lists every issue, for the data sets that have a validator."""
+    if settings.kind not in ("dmer", "wesad", "folder"):
+        return ""
+    command = ["python", "-m", "mpcl_jax.cli.check_data", settings.path, "--kind", settings.kind]
+    return f" ({shell_command(command)} lists every issue)"
 
 
 def _keep_modalities(recordings: Recordings, names: tuple[str, ...]) -> Recordings:
