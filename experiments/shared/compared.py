@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.shared import table_command as command
-from mpcl_jax.baselines.budget import tried
+from mpcl_jax.baselines.registry import tried
 from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.config.schema import ORACLES, Config
 from mpcl_jax.data.splits.manifest import Fold, sign_split, write_manifest

@@ -1,29 +1,25 @@
 """EmotionDict (Liu et al., Emotion Dictionary Learning With Modality Attentions, IEEE TAFFC 2024), in Flax.
 
-A mixed emotion is a weighted sum of learned basic elements: a transformer reads the tokens of all modalities and
-gives the weights of K dictionary elements, the weighted sum of the elements is the embedding, and a gated
-perceptron turns the embedding into the distribution. Auxiliary tasks: each modality, by its own transformer and
-with the same dictionary and perceptron, has to predict the distribution too, and to weigh the elements as the
-whole does.
+A mixed emotion is a weighted sum of learned basic elements: a transformer maps the tokens of all modalities to the
+weights of K dictionary elements, the weighted sum of the elements is the embedding, and a gated perceptron maps the
+embedding to the distribution. Auxiliary tasks: each modality, with its own transformer and the shared dictionary and
+perceptron, predicts the distribution too, and its element weights follow those of the whole.
 
-Written anew from the abstract and from what the released code does; not a port. Differences to that code:
+Written anew from the abstract and the behaviour of the released code; not a port. Differences to that code:
 
-- Loss. There: cross-entropy to a softmax of the one-hot largest emotion, plus a KL divergence handed
-  probabilities where log-probabilities belong, plus a KL divergence between embeddings, which are no
-  distributions. Here: KL to the label, plus KL from the whole's element weights (a softmax of them, no gradient
-  into it) to each modality's, weight .1 as there.
-- The predictions of single modalities are computed there and used nowhere, and their branches share with the
-  whole nothing but the dictionary. Here they are an auxiliary loss, weight .1, and share the tokens as well.
-- Tokens. There: slices of four numbers with one common projection, read from the last token. Here: two tokens of
-  a modality's whole vector (docs/method.md, Input, says why) with a learned place, read from their mean.
-- Dictionary. There: 128 × 32, orthonormal by a QR decomposition at every call. Here: 64 × 32, elements of length
-  1: the dense layer behind them makes up for the angles, and a QR costs more than the rest of a step.
-- Sizes. There: three layers of width 24 and, for single modalities, 12; no regularisation but dropout. Here: one
-  layer of width 32 for both, and the search of `network.py` (dropout, decay, learning rate, epochs), which stops
-  early on people or trials held out instead of training 300 epochs.
-- LayerNorm for BatchNorm, so that a prediction does not depend on other rows. The output starts at the mean
-  label.
-- There: random windows of one person are tested. Here: whatever the manifest holds out.
+- Loss. There: cross-entropy to a softmax of the one-hot largest emotion, plus a KL divergence of probabilities
+  passed as log-probabilities, plus a KL divergence between embeddings, which are not distributions. Here: KL to the
+  label, plus KL from the whole's element weights (a softmax, no gradient) to each modality's, weight 0.1 as there.
+- Predictions of single modalities. There: computed and not used; their branches share only the dictionary with the
+  whole. Here: an auxiliary loss, weight 0.1, and shared tokens.
+- Tokens. There: slices of four numbers with one common projection, read from the last token. Here: two tokens of a
+  modality's whole vector (docs/method.md, Input) with a learned place, read from their mean.
+- Dictionary. There: 128 × 32, orthonormal by a QR decomposition at every call. Here: 64 × 32, elements of length 1;
+  the dense layer after them makes up for the angles, and a QR costs more than the rest of a step.
+- Sizes. There: three layers of width 24 and, for single modalities, 12; dropout only; 300 epochs. Here: one layer of
+  width 32 for both, and the search of `network.py` with early stopping on held-out groups.
+- LayerNorm for BatchNorm, so that a prediction does not depend on other rows. The output starts at the mean label.
+- Test rows. There: random windows of one subject. Here: those of the manifest.
 """
 
 import functools
@@ -31,11 +27,11 @@ import functools
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from mpcl_jax.baselines import network
-from mpcl_jax.baselines.network import Candidate, Network, Problem
-from mpcl_jax.baselines.selection import Block, Part
+from mpcl_jax.baselines import transformer
+from mpcl_jax.baselines.network import Network
+from mpcl_jax.baselines.registry import register_baseline
+from mpcl_jax.baselines.selection import Block, Predicted, Task
 from mpcl_jax.baselines.transformer import (
     HEADS,
     HIDDEN,
@@ -43,7 +39,6 @@ from mpcl_jax.baselines.transformer import (
     WIDTH,
     ModalityTokens,
     TransformerLayer,
-    draw_candidates,
     dropped,
     key_of,
 )
@@ -52,12 +47,9 @@ ELEMENT_WIDTH, ELEMENTS = 64, 32
 AUXILIARY = 0.1  # weight of each auxiliary loss
 
 
-def fit_predict(
-    train: Part, x: np.ndarray, blocks: tuple[Block, ...], *, seed: int, trials: int
-) -> np.ndarray:
-    """Searches `trials` >= 1 settings, refits and predicts the test rows `x` [M, P]: [M, C], as `network.py` says."""
-    candidates = draw_candidates(seed, trials)
-    return network.fit_predict(network_of(blocks, train.labels.shape[1]), candidates, train, x, seed=seed)
+def predict(task: Task, seed: int, tries: int) -> Predicted:
+    """Searches `tries` >= 1 settings, refits and predicts the test rows, as `network.py` describes."""
+    return transformer.fit_predict(network_of(task.blocks, task.train.labels.shape[1]), task, seed, tries)
 
 
 class EmotionDict(nn.Module):
@@ -121,19 +113,9 @@ def loss_of(log_probs, weights, labels):
 @functools.cache
 def network_of(blocks: tuple[Block, ...], emotions: int) -> Network:
     """The pure functions of the network for data of this shape; the same object for the same shape."""
-    module = EmotionDict(blocks, emotions)
-    start = jax.jit(lambda key, x: module.init(key, x)["params"])
+    return transformer.network_of(
+        EmotionDict(blocks, emotions), loss_of, lambda outputs: outputs[0][:, 0], ("head", "output")
+    )
 
-    def init(problem: Problem, _: Candidate, draw: np.random.Generator):
-        params = start(jax.random.key(int(draw.integers(2**31))), problem.x[:1])
-        output = params["head"]["output"]
-        output = {"kernel": 0.1 * output["kernel"], "bias": jnp.asarray(problem.log_mean)}
-        return params | {"head": params["head"] | {"output": output}}
 
-    def loss(params, features, labels, dropout, key):
-        return loss_of(*module.apply({"params": params}, features, dropout, key), labels)
-
-    def log_probs(params, x):
-        return module.apply({"params": params}, x)[0][:, 0]
-
-    return Network(init, loss, log_probs)
+register_baseline("emotion_dict", predict=predict, settings=None)

@@ -1,30 +1,29 @@
 """HeLo (Zheng et al., Heterogeneous Multi-Modal Fusion with Label Correlation, ACM MM 2025, 2507.06821), in Flax.
 
-Cross-attention fuses the physiological modalities: the first one asks, each other one answers. Optimal transport
-then matches physiological to behavioural tokens by what is near to what within each side (Gromov-Wasserstein),
-the physiological tokens are moved to their partners, and one transformer layer reads both sides. Learned
-embeddings of the emotions, whose cosines have to equal those of the emotions in the labels, ask the fused
-tokens; their cosines are added to that attention (label correlation-driven cross-attention), and a perceptron
-turns what comes back into the distribution.
+Cross-attention fuses the physiological modalities: the first one is the query, each other one key and value. Optimal
+transport matches physiological to behavioural tokens by the similarities within each side (Gromov-Wasserstein), moves
+the physiological tokens to their partners, and one transformer layer reads both sides. Learned embeddings of the
+emotions, whose cosines follow those of the emotions in the labels, are the queries of an attention over the fused
+tokens; their cosines are added to its scores (label correlation-driven cross-attention), and a perceptron maps the
+result to the distribution.
 
-Written anew from the abstract and from what the released code does; not a port. Differences to that code:
+Written anew from the abstract and the behaviour of the released code; not a port. Differences to that code:
 
-- Emotion embeddings. There: new random numbers at every call, for every row, also at test time, never trained,
-  so that a prediction is random. Here: parameters, one row per emotion.
-- Correlations. There: cosines over the wrong axis, against the outer product of each single label. Here: cosines
-  of the embeddings against cosines of the label columns of the batch; both have ones on the diagonal. The
-  squared error has weight 1 beside the mean KL; there it stands beside the sum of the KL over the batch.
-- Attention there loses half of its scores at random, also at test time. Here dropout acts on tokens and
-  perceptrons, in training only.
-- Transport. There: a plan over 36 × 36 tokens by 5 × 20 proximal steps, used transposed and left at the scale
-  1/36, and a cosine cost that is computed and not used. Here: a few tokens a side, 5 × 5 Sinkhorn steps, the
-  transpose put right, each moved token a weighted mean. No gradient goes through the plan, as there.
-- Sizes. There: width 128, 18 tokens a modality, 300 epochs. Here: width 32, 2 tokens, and the search of
-  `network.py`, which stops early on people or trials held out. The output starts at the mean label.
-- Any number of modalities; without a behavioural (or physiological) side there is nothing to transport, and the
-  other side is read alone. A single physiological modality asks itself.
-- There: six measures of the first row of each batch of a random fifth of one person's windows. Here: whatever
-  the manifest holds out, all of it.
+- Emotion embeddings. There: new random numbers at every call, for every row, also at test time, never trained, so
+  that a prediction is random. Here: parameters, one row per emotion.
+- Correlations. There: cosines over the wrong axis, against the outer product of each single label. Here: cosines of
+  the embeddings against cosines of the label columns of the batch. The squared error has weight 1 beside the mean KL;
+  there it is added to the sum of the KL over the batch.
+- Dropout. There: half of the attention scores, also at test time. Here: tokens and perceptrons, in training only.
+- Transport. There: a plan over 36 × 36 tokens by 5 × 20 proximal steps, used transposed and left at the scale 1/36,
+  and a cosine cost that is computed and not used. Here: a few tokens a side, 5 × 5 Sinkhorn steps, the right
+  transpose, each moved token a weighted mean. No gradient goes through the plan, as there.
+- Sizes. There: width 128, 18 tokens a modality, 300 epochs. Here: width 32, 2 tokens, and the search of `network.py`
+  with early stopping on held-out groups. The output starts at the mean label.
+- Any number of modalities: without a behavioural (or physiological) side there is no transport, and the other side is
+  read alone. A single physiological modality attends to itself.
+- Test. There: six measures of the first row of each batch of a random fifth of one subject's windows. Here: all rows
+  of the manifest.
 """
 
 import functools
@@ -32,12 +31,12 @@ import functools
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from einops import rearrange
 
-from mpcl_jax.baselines import network
-from mpcl_jax.baselines.network import Candidate, Network, Problem
-from mpcl_jax.baselines.selection import Block, Part
+from mpcl_jax.baselines import transformer
+from mpcl_jax.baselines.network import Network
+from mpcl_jax.baselines.registry import register_baseline
+from mpcl_jax.baselines.selection import Block, Predicted, Task
 from mpcl_jax.baselines.transformer import (
     HEADS,
     HIDDEN,
@@ -46,7 +45,6 @@ from mpcl_jax.baselines.transformer import (
     Attention,
     ModalityTokens,
     TransformerLayer,
-    draw_candidates,
     dropped,
     key_of,
 )
@@ -56,12 +54,9 @@ SHARPNESS = 0.1  # entropic regularisation of the transport
 CORRELATION = 1.0  # weight of the alignment of correlations
 
 
-def fit_predict(
-    train: Part, x: np.ndarray, blocks: tuple[Block, ...], *, seed: int, trials: int
-) -> np.ndarray:
-    """Searches `trials` >= 1 settings, refits and predicts the test rows `x` [M, P]: [M, C], as `network.py` says."""
-    candidates = draw_candidates(seed, trials)
-    return network.fit_predict(network_of(blocks, train.labels.shape[1]), candidates, train, x, seed=seed)
+def predict(task: Task, seed: int, tries: int) -> Predicted:
+    """Searches `tries` >= 1 settings, refits and predicts the test rows, as `network.py` describes."""
+    return transformer.fit_predict(network_of(task.blocks, task.train.labels.shape[1]), task, seed, tries)
 
 
 class HeLo(nn.Module):
@@ -82,9 +77,9 @@ class HeLo(nn.Module):
 
         embedding = self.param("emotions", nn.initializers.uniform(1.0), (self.emotions, WIDTH))
         correlation = cosines(embedding)
-        args = jnp.broadcast_to(embedding, (len(x), *embedding.shape))
-        answer = Attention(1, name="emotion_attention")(args, fused, correlation)
-        hidden = rearrange(answer, "b c d -> b (c d)")
+        query = jnp.broadcast_to(embedding, (len(x), *embedding.shape))
+        recalled = Attention(1, name="emotion_attention")(query, fused, correlation)
+        hidden = rearrange(recalled, "b c d -> b (c d)")
         for name in ("first", "second"):
             hidden = nn.relu(nn.Dense(WIDTH, name=name)(hidden))
         return jax.nn.log_softmax(nn.Dense(self.emotions, name="output")(hidden)), correlation
@@ -95,12 +90,12 @@ class HeLo(nn.Module):
             group: [tokens[:, i] for i, block in enumerate(self.blocks) if block.group == group]
             for group in ("physiological", "behavioural")
         }
-        asking, *others = groups["physiological"] or [None]
-        if asking is None:
+        query, *others = groups["physiological"] or [None]
+        if query is None:
             return [jnp.concatenate(groups["behavioural"], axis=1)]
-        ask = Attention(HEADS, name="physiological_attention")
-        answers = [ask(asking, other) for other in others or [asking]]
-        physiological = nn.Dense(tokens.shape[-1], name="project")(jnp.concatenate(answers, axis=1))
+        attend = Attention(HEADS, name="physiological_attention")
+        fused = [attend(query, other) for other in others or [query]]
+        physiological = nn.Dense(tokens.shape[-1], name="project")(jnp.concatenate(fused, axis=1))
         if not groups["behavioural"]:
             return [physiological]
         behavioural = jnp.concatenate(groups["behavioural"], axis=1)
@@ -148,18 +143,7 @@ def loss_of(log_probs, correlation, labels):
 @functools.cache
 def network_of(blocks: tuple[Block, ...], emotions: int) -> Network:
     """The pure functions of the network for data of this shape; the same object for the same shape."""
-    module = HeLo(blocks, emotions)
-    start = jax.jit(lambda key, x: module.init(key, x)["params"])
+    return transformer.network_of(HeLo(blocks, emotions), loss_of, lambda outputs: outputs[0], ("output",))
 
-    def init(problem: Problem, _: Candidate, draw: np.random.Generator):
-        params = start(jax.random.key(int(draw.integers(2**31))), problem.x[:1])
-        output = {"kernel": 0.1 * params["output"]["kernel"], "bias": jnp.asarray(problem.log_mean)}
-        return params | {"output": output}
 
-    def loss(params, features, labels, dropout, key):
-        return loss_of(*module.apply({"params": params}, features, dropout, key), labels)
-
-    def log_probs(params, x):
-        return module.apply({"params": params}, x)[0]
-
-    return Network(init, loss, log_probs)
+register_baseline("helo", predict=predict, settings=None)

@@ -1,48 +1,52 @@
-"""Late fusion: one ridge regression per modality, their distributions mixed.
+"""Late fusion: one ridge regression per modality, and a mixture of their distributions.
 
-The mixture is a plain average or weighted: weights >= 0 that sum to 1 with the lowest KL on predictions for
-inner grouped folds, as in stacked regression (Breiman 1996). Which of the two and which penalty is chosen within
-the budget. A modality that a row lacks has no say in it; the weights of the others then sum to 1.
+The mixture is a plain average or weighted: weights >= 0 that sum to 1 with the lowest KL on predictions for inner
+grouped folds, as in stacked regression (Breiman 1996). Kind of mixture and penalty are chosen within the budget. A
+modality that is absent from a row has weight 0 there, and the weights of the others then sum to 1.
 """
 
 import numpy as np
 from scipy.optimize import minimize
 
-from mpcl_jax.baselines.regressors import RIDGE_ALPHAS, ridge
+from mpcl_jax.baselines import ridge
+from mpcl_jax.baselines.registry import register_baseline
 from mpcl_jax.baselines.selection import (
     Block,
     Part,
+    Predicted,
+    Task,
     choose,
-    features_of,
+    fit_predict,
     inner_folds,
-    presence_of,
     rows_of,
 )
 from mpcl_jax.metrics import as_distributions
 
 AVERAGED, STACKED = "averaged", "stacked"
-# An average first: the only one of the two that a single group allows.
-CANDIDATES = tuple((alpha, how) for alpha in RIDGE_ALPHAS[:3] for how in (AVERAGED, STACKED))
+# Averages first: stacking needs inner folds, which a single group does not allow.
+CANDIDATES = tuple((alpha, mixing) for alpha in ridge.ALPHAS[:3] for mixing in (AVERAGED, STACKED))
 
 
-def predict_late_fusion(train: Part, x: np.ndarray, blocks: tuple[Block, ...], *, trials: int) -> np.ndarray:
-    """One ridge per modality of `blocks`, mixed; penalty and kind of mixture chosen, [M, C]."""
+def predict(task: Task, seed: int, tries: int) -> Predicted:
+    """One ridge per modality, mixed; penalty and kind of mixture are chosen."""
+    blocks = task.blocks
 
-    def fit_predict(part, x_new, candidate):
-        alpha, how = candidate
-        weight = _stacking_weights(part, blocks, alpha) if how == STACKED else np.ones(len(blocks))
-        return mixture(*_each_modality(part, x_new, blocks, alpha), weight, part.labels.mean(0))
+    def shares_of(part, x, candidate):
+        alpha, mixing = candidate
+        weight = _stacking_weights(part, blocks, alpha) if mixing == STACKED else np.ones(len(blocks))
+        return mixture(*_of_each_modality(part, x, blocks, alpha), weight, part.labels.mean(0))
 
-    return fit_predict(train, x, choose(train, CANDIDATES[:trials], fit_predict))
+    alpha, mixing = chosen = choose(task.train, CANDIDATES[:tries], shares_of)
+    return Predicted(shares_of(task.train, task.x, chosen), f"alpha={alpha}, {mixing}")
 
 
 def mixture(
     predicted: np.ndarray, present: np.ndarray, weight: np.ndarray, otherwise: np.ndarray
 ) -> np.ndarray:
-    """Σ_m w_m p_m over what is present, [M, C].
+    """Σ_m w_m p_m over the modalities that are present, [M, C].
 
     `predicted` [E, M, C] of E modalities · `present` [E, M] bool · `weight` [E] >= 0 · `otherwise` [C]: for rows in
-    which nothing with a weight above 0 is present.
+    which no modality with a weight above 0 is present.
     """
     share = weight[:, None] * present
     total = share.sum(0)
@@ -64,30 +68,39 @@ def mixing_weights(predicted: np.ndarray, present: np.ndarray, labels: np.ndarra
     return np.maximum(found.x, 0) / np.maximum(found.x, 0).sum()
 
 
-def _each_modality(part: Part, x: np.ndarray, blocks, alpha: float) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions [E, M, C] of every modality's own regression, and which are to be used, [E, M] bool.
+def _of_each_modality(
+    part: Part, x: np.ndarray, blocks: tuple[Block, ...], alpha: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions [E, M, C] of the regression of every modality, and where they are used, [E, M] bool.
 
-    A modality that no row of `part` has predicts the mean label and is not used.
+    A modality without rows in `part` predicts the mean label and is not used.
     """
     predicted = np.empty((len(blocks), len(x), part.labels.shape[1]))
     predicted[:] = part.labels.mean(0)
     usable = np.zeros((len(blocks), len(x)), bool)
     for number, block in enumerate(blocks):
-        seen, args = presence_of(block, part.x), presence_of(block, x)
-        if seen.any() and args.any():
-            own = rows_of(part, seen)._replace(x=features_of(block, part.x[seen]))
-            predicted[number, args] = ridge(own, features_of(block, x[args]), alpha)
-            usable[number] = args
+        columns, fitted, wanted = list(block.columns), _present(block, part.x), _present(block, x)
+        if fitted.any() and wanted.any():
+            own = rows_of(part, fitted)._replace(x=part.x[fitted][:, columns])
+            predicted[number, wanted] = fit_predict(ridge.make(0, alpha), own, x[wanted][:, columns])
+            usable[number] = wanted
     return predicted, usable
 
 
-def _stacking_weights(part: Part, blocks, alpha: float) -> np.ndarray:
-    """Weights found on inner folds of `part`, every row predicted by regressions that have not seen its group."""
+def _present(block: Block, x: np.ndarray) -> np.ndarray:
+    """Rows of `x` [M, P] in which the modality is present, [M] bool."""
+    return np.ones(len(x), bool) if block.present is None else x[:, block.present] > 0
+
+
+def _stacking_weights(part: Part, blocks: tuple[Block, ...], alpha: float) -> np.ndarray:
+    """Weights [E] from inner folds of `part`: no regression was fitted on the group that it predicts."""
     folds = inner_folds(part.group)
     if not folds:
         return np.ones(len(blocks))
-    parts = [_each_modality(rows_of(part, fold.fit), part.x[fold.held], blocks, alpha) for fold in folds]
+    parts = [_of_each_modality(rows_of(part, fold.fit), part.x[fold.held], blocks, alpha) for fold in folds]
     held = np.concatenate([fold.held for fold in folds])
-    predicted = np.concatenate([predicted for predicted, _ in parts], axis=1)
-    usable = np.concatenate([usable for _, usable in parts], axis=1)
+    predicted, usable = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))
     return mixing_weights(predicted, usable, part.labels[held])
+
+
+register_baseline("late_fusion", predict=predict, settings=len(CANDIDATES))

@@ -1,20 +1,18 @@
-"""The opponent: a tuned multi-layer perceptron on the concatenated features, in plain JAX.
-
-A method with banks and retrieval is worth having only where it beats this. Search and training: `network.py`.
-"""
+"""A tuned multi-layer perceptron on the concatenated features, in plain JAX. Search and training: `network.py`."""
 
 import jax
 import numpy as np
 
 from mpcl_jax.baselines import network
 from mpcl_jax.baselines.network import Candidate, Network, Problem, keep
-from mpcl_jax.baselines.selection import Part
+from mpcl_jax.baselines.registry import register_baseline
+from mpcl_jax.baselines.selection import Predicted, Task
 
 WIDTHS, DEPTHS = (64, 128, 256), (1, 2)
 
-# Every search begins with these: the setting of docs/method.md, then one for signals that say little about the
-# labels (people held out: more than a few careful epochs is overfitting), one for signals that say much, and one for
-# many noisy features that say it together, without and with mixup.
+# Every search begins with these: the setting of docs/method.md, then one for weakly informative signals (unseen
+# subjects: more than a few small epochs overfit), one for strongly informative ones, and one for many noisy features
+# that are informative together, without and with mixup.
 FIRST = (
     Candidate(128, 2, dropout=0.5, input_dropout=0.0, decay=0.1, learning_rate=1e-3, epochs=60),
     Candidate(128, 2, dropout=0.5, input_dropout=0.0, decay=0.1, learning_rate=2e-4, epochs=40),
@@ -24,10 +22,10 @@ FIRST = (
 )
 
 
-def fit_predict(train: Part, x: np.ndarray, *, seed: int, trials: int) -> np.ndarray:
-    """Searches `trials` >= 1 settings, refits and predicts the test rows `x` [M, P]: [M, C], as `network.py` says."""
-    candidates = network.draw_candidates(FIRST, WIDTHS, DEPTHS, seed=seed, trials=trials)
-    return network.fit_predict(NETWORK, candidates, train, x, seed=seed)
+def predict(task: Task, seed: int, tries: int) -> Predicted:
+    """Searches `tries` >= 1 settings, refits and predicts the test rows."""
+    candidates = network.draw_candidates(FIRST, WIDTHS, DEPTHS, seed=seed, tries=tries)
+    return network.fit_predict(NETWORK, candidates, task.train, task.x, seed=seed)
 
 
 def _init(problem: Problem, candidate: Candidate, draw: np.random.Generator):
@@ -48,7 +46,7 @@ def _loss(params, features, labels, dropout, key):
 
 
 def _log_probs(params, x, hidden=None):
-    """[B, P] -> [B, C]; `hidden` [depth, B, width] is what dropout multiplies the hidden units with."""
+    """[B, P] -> [B, C]; `hidden` [depth, B, width] are the factors of dropout for the hidden units."""
     for i, (matrix, bias) in enumerate(params[:-1]):
         x = jax.nn.gelu(x @ matrix + bias[None])
         x = x if hidden is None else x * hidden[i]
@@ -57,3 +55,5 @@ def _log_probs(params, x, hidden=None):
 
 
 NETWORK = Network(_init, _loss, _log_probs)
+
+register_baseline("mlp", predict=predict, settings=None)

@@ -1,12 +1,11 @@
-"""How every network of the benchmark is searched and trained: one budget, one schedule, one program.
+"""The search and the training of all neural baselines: one budget, one schedule, one compiled program.
 
 Candidates come from a random search that begins with settings known to be good; each is trained on inner grouped
 splits of the training part, and the setting and the epoch with the lowest held-out KL are used to fit all of its
-rows. Which network that is, three pure functions say (`Network`); `mlp.py`, `emotion_dict.py` and `helo.py` hold
-them.
+rows. Three pure functions define a network (`Network`): `mlp.py`, `emotion_dict.py` and `helo.py`.
 
 One compiled program per network and shape serves every candidate, inner split, refit and fold: both dropouts,
-decay, learning rate and lengths are traced, and which rows are used is an array of indices.
+decay, learning rate and lengths are traced, and the rows in use are an array of indices.
 """
 
 import functools
@@ -19,8 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from mpcl_jax.baselines.choices import note
-from mpcl_jax.baselines.selection import InnerFold, Part, check_part, inner_folds
+from mpcl_jax.baselines.selection import InnerFold, Part, Predicted, inner_folds
 from mpcl_jax.metrics import as_distributions
 from mpcl_jax.train.augment import mixing_shares
 
@@ -63,9 +61,9 @@ class Plan(NamedTuple):
 
 
 class Network(NamedTuple):
-    """What makes a network: pure functions. Equal networks share a compiled program."""
+    """Pure functions that define a network. Equal networks share a compiled program."""
 
-    # (problem, candidate, draw) -> parameters; draws nothing but from `draw`.
+    # (problem, candidate, draw) -> parameters; random numbers come from `draw` alone.
     init: Callable[[Problem, Candidate, np.random.Generator], Any]
     # (parameters, features [B, P], labels [B, C], dropout, key) -> loss, a mean over the batch.
     loss: Callable[..., jax.Array]
@@ -75,21 +73,19 @@ class Network(NamedTuple):
 
 def fit_predict(
     network: Network, candidates: Sequence[Candidate], train: Part, x: np.ndarray, *, seed: int
-) -> np.ndarray:
-    """Searches `candidates`, refits and predicts the test rows `x` [M, P].
+) -> Predicted:
+    """Searches `candidates`, refits the best one and predicts the test rows `x` [M, P]; the same for the same `seed`.
 
-    Returns [M, C] float64, rows > 0 that sum to 1, the same for the same `seed`. With a single group there is
-    nothing to choose by: the first candidate, trained to its end.
+    With a single group no inner split exists: the first candidate is trained for all its epochs.
     """
-    check_part(train, x)
     problem = make_problem(train)
     candidate, epochs = search(network, problem, inner_folds(train.group, INNER_FOLDS), candidates, seed)
-    note(f"{candidate._replace(epochs=epochs)} of {candidate.epochs} epochs")
     everything = InnerFold(fit=np.arange(len(train.x)), held=np.arange(0))
     params, _ = train_network(network, problem, everything, candidate, epochs, seed)
     padded = jnp.asarray(_pad(x, _round_up(len(x)), 0.0))
     log_probs = np.asarray(_predict_program(network, params, padded), np.float64)[: len(x)]
-    return as_distributions(np.exp(log_probs))
+    setting = f"{candidate._replace(epochs=epochs)} of {candidate.epochs} epochs"
+    return Predicted(as_distributions(np.exp(log_probs)), setting)
 
 
 def draw_candidates(
@@ -98,10 +94,10 @@ def draw_candidates(
     depths: Sequence[int],
     *,
     seed: int,
-    trials: int,
+    tries: int,
     most_epochs: int = MOST_EPOCHS,
 ) -> list[Candidate]:
-    """`first`, then random settings; a smaller budget tries the first ones of a larger one."""
+    """`first`, then random settings, `tries` in all; a smaller budget tries the first ones of a larger one."""
     draw = np.random.default_rng(seed)
     drawn = [
         Candidate(
@@ -114,9 +110,9 @@ def draw_candidates(
             epochs=int(draw.integers(40, most_epochs + 1)),
             mixup=bool(draw.integers(2)),
         )
-        for _ in range(trials - len(first))
+        for _ in range(tries - len(first))
     ]
-    return [*first, *drawn][:trials]
+    return [*first, *drawn][:tries]
 
 
 def search(
@@ -134,7 +130,7 @@ def search(
         curve = np.where(np.isfinite(curve), curve, np.inf)
         return curve.min(), int(curve.argmin()) + 1
 
-    # XLA keeps one core busy with programs of this size; two at a time halve the wait on any laptop.
+    # XLA uses one core for programs of this size.
     with ThreadPoolExecutor(WORKERS) as pool:
         found = list(pool.map(lowest, candidates))
     (_, epochs), candidate = min(zip(found, candidates, strict=True), key=lambda pair: pair[0][0])
@@ -203,19 +199,13 @@ def _is_matrix(params):
 
 
 def mixed(key, x, labels, mixup):
-    """Mixup of a batch, `x` [B, P] and `labels` [B, C], with the sample behind; left alone where `mixup` is false.
-
-    Rows are in random order, so the sample behind is as good a partner as any.
-    """
+    """If `mixup`: each row of `x` [B, P] and `labels` [B, C] mixed with the row before it; the order is random."""
     share = jnp.where(mixup, mixing_shares(key, MIXUP, len(x)), 1.0)[:, None]
     return tuple(share * rows + (1 - share) * jnp.roll(rows, 1, axis=0) for rows in (x, labels))
 
 
 def keep(key, dropout, shape):
-    """What dropout multiplies with: 0 with probability `dropout`, else its inverse.
-
-    In steps of 1/256, because 8 random bits are cheap.
-    """
+    """Factors of dropout: 0 with probability `dropout`, in steps of 1/256 (8 random bits), else 1 / (1 - dropout)."""
     share = jnp.round(256 * (1 - dropout))
     return jnp.where(jax.random.bits(key, shape, jnp.uint8) < share, 256 / share, 0.0)
 

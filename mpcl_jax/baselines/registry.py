@@ -1,58 +1,175 @@
-"""The rows that share a table with MPCL, by name. What each is and where it comes from: docs/baselines.md.
+"""The baselines by name. A new baseline is one file: in this folder, in an installed package, or the config file.
 
-Each sees the rows of one training part, chooses its own setting there by grouped inner cross-validation
-(`selection.py`), and never sees a test label. "Same budget": nobody may try more than `trials` candidates.
+    from mpcl_jax.baselines.registry import register_baseline
+
+    def make(seed, alpha=1.0):
+        return sklearn.linear_model.Lasso(alpha)
+
+    register_baseline("lasso", make, grid={"alpha": (0.01, 0.1, 1.0)})
+
+All files of this folder are imported. An installed package names its module, or a function that registers, in the
+entry-point group `mpcl_jax.baselines`. docs/baselines.md describes the built-in ones.
 """
+
+import difflib
+import functools
+import importlib
+import importlib.metadata
+import itertools
+import pkgutil
+import re
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from mpcl_jax.baselines import emotion_dict, helo, late_fusion, maximum_entropy, means, mlp, regressors
-from mpcl_jax.baselines.selection import Task, check_task
+from mpcl_jax.baselines.selection import Part, Predicted, Task, choose
+from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import BASELINES
+from mpcl_jax.metrics import as_distributions
+
+GROUP = "mpcl_jax.baselines"  # of entry points, and the package of the built-in ones
 
 
-def predict(name: str, task: Task, *, seed: int, trials: int) -> np.ndarray:
+class Baseline(NamedTuple):
+    """One row of a table."""
+
+    name: str
+    predict: Callable[[Task, int, int], Predicted]  # (task, seed, largest number of settings to try)
+    settings: int | None  # hyper-parameter settings to choose among; None: as many as allowed
+    origin: Callable  # the function that was registered; its source is part of the key of results
+
+
+# Registration is an action of the process, like an import; this is the only thing that it changes.
+_registered: dict[str, Baseline] = {}
+
+
+def register_baseline(
+    name: str,
+    make: Callable[..., Any] | None = None,
+    *,
+    grid: Mapping[str, Sequence] | None = None,
+    search: Mapping[str, Any] | None = None,
+    predict: Callable[[Task, int, int], Predicted] | None = None,
+    settings: int | None = 0,
+) -> None:
+    """Makes `name` a value of `config.benchmark.baselines`. The same name again replaces the earlier one.
+
+    Args:
+        name: letters, digits and "_".
+        make: `make(seed, **setting)` returns an estimator with `fit(X, Y)` and `predict(X)`; X [N, P] float32 are the
+            z-scored features of all modalities side by side (0 where one is absent), Y [N, C] the reported
+            distributions. Predictions [M, C] may be any finite numbers: they are clipped at 1e-6 and renormalised.
+        grid: hyper-parameter -> values. The combinations, in this order, are compared by their KL on inner grouped
+            splits of the training part; not more than `config.benchmark.tries` of them, so the safest come first.
+        search: further arguments of `make` during this search, e.g. fewer trees.
+        predict: instead of `make`, for a method that needs more than features: `predict(task, seed, tries)` chooses
+            its own hyper-parameters among `settings` (None: any number) and returns `Predicted`.
+
+    Raises ConfigError for a name that is not allowed or belongs to a built-in baseline.
+    """
+    origin = make or predict
+    built_in = getattr(origin, "__module__", "").startswith(f"{GROUP}.")
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name in ("all", "MPCL"):
+        raise ConfigError(f"register_baseline({name!r}): use letters, digits and _, and not 'all' or 'MPCL'")
+    if name in BASELINES and not built_in:
+        raise ConfigError(f"register_baseline({name!r}): a built-in baseline has this name; choose another")
+    if make is not None:
+        values = (grid or {}).values()
+        candidates = [dict(zip(grid or (), chosen, strict=True)) for chosen in itertools.product(*values)]
+        predict = functools.partial(_predict_by_estimator, name, make, candidates, dict(search or {}))
+        settings = len(candidates) if grid else 0
+    _registered[name] = Baseline(name, predict, settings, origin)
+
+
+def names() -> tuple[str, ...]:
+    """The names of all baselines in the order of the rows of a table; those of users come last."""
+    _load()
+    return tuple(sorted(_registered, key=lambda name: (*BASELINES, name).index(name)))
+
+
+def get(name: str) -> Baseline:
+    """The baseline `name`. Raises ConfigError, with the nearest name, where it is not registered."""
+    if name not in names():
+        near = difflib.get_close_matches(name, (*names(), "all"), n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(
+            f"config.benchmark.baselines = {name!r}: unknown baseline; {hint}known: {', '.join(names())}, all"
+        )
+    return _registered[name]
+
+
+def tried(name: str, tries: int) -> int:
+    """How many settings the baseline `name` compares in each fold if `tries` are allowed; 0: it has no choice."""
+    settings = get(name).settings
+    return tries if settings is None else min(settings, tries)
+
+
+def predict(name: str, task: Task, *, seed: int, tries: int) -> Predicted:
     """Fits the baseline `name` on the training part of `task` and predicts its test rows.
 
-    `trials` >= 1 candidates are tried at most. Returns [M, C] float64, rows >= 0 that sum to 1; the same for
-    the same `seed`. Raises ValueError for an unknown name, no trials and shapes that do not fit together.
+    At most `tries` >= 1 hyper-parameter settings are compared. The same `seed` gives the same bits. Raises
+    ConfigError for an unknown name and an estimator that fails.
     """
-    check_task(task)
-    if trials < 1:
-        raise ValueError(f"trials = {trials}: a search needs at least one candidate")
     # Matrices of this size are many times slower on several BLAS threads than on one.
     with threadpool_limits(1):
-        return _predict(name, task, seed, trials)
+        return get(name).predict(task, seed, tries)
 
 
-def _predict(name: str, task: Task, seed: int, trials: int) -> np.ndarray:
-    train, x, ids = task.train, task.x, (task.of_train, task.of_test)
-    match name:
-        case "uniform":
-            return means.predict_uniform(train, x)
-        case "train_mean":
-            return means.predict_train_mean(train, x)
-        case "subject_mean":
-            return means.predict_subject_mean(train, *ids)
-        case "stimulus_mean":
-            return means.predict_stimulus_mean(train, *ids)
-        case "duration_only":
-            return means.predict_duration_only(train, *ids, trials=trials)
-        case "knn":
-            return regressors.predict_knn(train, x, trials=trials)
-        case "ridge":
-            return regressors.predict_ridge(train, x, trials=trials)
-        case "sa_bfgs":
-            return maximum_entropy.predict_sa_bfgs(train, x, trials=trials)
-        case "late_fusion":
-            return late_fusion.predict_late_fusion(train, x, task.blocks, trials=trials)
-        case "extra_trees":
-            return regressors.predict_extra_trees(train, x, seed=seed, trials=trials)
-        case "mlp":
-            return mlp.fit_predict(train, x, seed=seed, trials=trials)
-        case "emotion_dict":
-            return emotion_dict.fit_predict(train, x, task.blocks, seed=seed, trials=trials)
-        case "helo":
-            return helo.fit_predict(train, x, task.blocks, seed=seed, trials=trials)
-    raise ValueError(f"baseline {name!r}: unknown; known here: {', '.join(BASELINES)}")
+def registered() -> tuple[Baseline, ...]:
+    """The baselines that users registered, for `restore` in a worker process."""
+    return tuple(baseline for name, baseline in _registered.items() if not _is_built_in(baseline))
+
+
+def restore(baselines: Iterable[Baseline]) -> None:
+    """Registers what `registered` returned in another process."""
+    _registered.update({baseline.name: baseline for baseline in baselines})
+
+
+def _is_built_in(baseline: Baseline) -> bool:
+    return getattr(baseline.origin, "__module__", "").startswith(f"{GROUP}.")
+
+
+@functools.cache
+def _load() -> None:
+    """Imports the built-in baselines and those of installed packages, once a process."""
+    for module in pkgutil.iter_modules(importlib.import_module(GROUP).__path__):
+        importlib.import_module(f"{GROUP}.{module.name}")
+    for entry in importlib.metadata.entry_points(group=GROUP):
+        try:
+            loaded = entry.load()
+            if callable(loaded):
+                loaded()
+        except Exception as error:  # the code of another package, which can raise anything
+            raise ConfigError(f"entry point {entry.name!r} of {GROUP}: {_described(error)}") from error
+
+
+def _predict_by_estimator(
+    name: str, make: Callable, candidates: list[dict], search: dict, task: Task, seed: int, tries: int
+) -> Predicted:
+    def fit_predict(part: Part, x: np.ndarray, setting: dict) -> np.ndarray:
+        try:
+            model = make(seed, **setting)
+            model.fit(part.x, part.labels)
+            shares = np.asarray(model.predict(x), np.float64)
+        except Exception as error:  # code of users, which can raise anything
+            raise ConfigError(f"baseline {name!r}: {_described(error)}") from error
+        wanted = (len(x), part.labels.shape[1])
+        if shares.shape != wanted or not np.isfinite(shares).all():
+            raise ConfigError(
+                f"baseline {name!r}: predict() returned {shares.shape}; wanted {wanted}, all finite"
+            )
+        return as_distributions(shares)
+
+    chosen = choose(task.train, candidates[:tries], lambda part, x, s: fit_predict(part, x, s | search))
+    setting = ", ".join(f"{key}={value}" for key, value in chosen.items())
+    return Predicted(fit_predict(task.train, task.x, chosen), setting)
+
+
+def _described(error: Exception) -> str:
+    """ "file.py, line 12: ValueError: …"."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    reason = " ".join(str(error).split())
+    return f"{place.filename}, line {place.lineno}: {type(error).__name__}: {reason}"

@@ -1,7 +1,7 @@
-"""What all baselines share: what they are given, inner splits that keep groups whole, the choice by KL.
+"""What all baselines share: their input, inner splits that keep groups whole, and the choice of hyper-parameters.
 
-Hyper-parameters are chosen on the training part alone. An inner split never separates rows of one group, so
-what is chosen is chosen for the question that the protocol asks (new people, new trials, ...).
+Hyper-parameters are chosen on the training part alone. An inner split never separates rows of one group, so the
+choice answers the same question as the protocol (unseen subjects, unseen trials, …).
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,6 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from mpcl_jax import metrics
-from mpcl_jax.baselines.choices import note
 
 Candidate = TypeVar("Candidate")
 
@@ -20,15 +19,15 @@ class Part(NamedTuple):
 
     x: np.ndarray  # [N, P] float32, z-scored with statistics of these rows
     labels: np.ndarray  # [N, C], >= 0, rows sum to 1
-    group: np.ndarray  # [N] str, the ids that the protocol holds out (people, trials, ...)
+    group: np.ndarray  # [N] str, the ids that the protocol holds out (subjects, trials, …)
 
 
-class Known(NamedTuple):
-    """What is known of rows beside their features. Never a label, so test rows have it too."""
+class RowInfo(NamedTuple):
+    """Properties of rows other than features and labels, so test rows have them too."""
 
     subject: np.ndarray  # [N] str
     stimulus: np.ndarray  # [N] str, "" where it is not known
-    windows: np.ndarray  # [N] float64, how many windows the row's trial has; NaN where trials are not known
+    windows: np.ndarray  # [N] float64, number of windows of the row's trial; NaN where trials are not known
 
 
 class Block(NamedTuple):
@@ -41,13 +40,20 @@ class Block(NamedTuple):
 
 
 class Task(NamedTuple):
-    """One fold as the baselines see it: everything but the test labels."""
+    """The input of a baseline: one fold without its test labels."""
 
     train: Part
     x: np.ndarray  # [M, P] float32, test rows, z-scored with statistics of the training rows
-    of_train: Known
-    of_test: Known
+    train_info: RowInfo  # of the N training rows
+    test_info: RowInfo  # of the M test rows
     blocks: tuple[Block, ...]  # one per modality, in the order of the recordings
+
+
+class Predicted(NamedTuple):
+    """The output of a baseline."""
+
+    shares: np.ndarray  # [M, C] float64, rows >= 0 that sum to 1
+    setting: str = ""  # the selected hyper-parameters; "" where there are none
 
 
 class InnerFold(NamedTuple):
@@ -62,44 +68,15 @@ def rows_of(train: Part, rows: np.ndarray) -> Part:
     return Part(train.x[rows], train.labels[rows], train.group[rows])
 
 
-def check_part(train: Part, x: np.ndarray) -> None:
-    """Raises ValueError, naming the shapes, unless `train` and the test rows `x` [M, P] belong together."""
-    n = len(train.x)
-    if n == 0 or len(train.labels) != n or len(train.group) != n:
-        raise ValueError(
-            f"training part: {n} rows of x, {len(train.labels)} of labels, {len(train.group)} of group; "
-            "wanted equal numbers above 0"
-        )
-    if train.x.ndim != 2 or x.ndim != 2 or x.shape[1] != train.x.shape[1]:
-        raise ValueError(f"training x {train.x.shape}, test x {x.shape}: wanted [N, P] and [M, P]")
-
-
-def check_task(task: Task) -> None:
-    """Raises ValueError, naming the shapes, unless all parts of `task` belong together."""
-    check_part(task.train, task.x)
-    for side, known, rows in (("train", task.of_train, task.train.x), ("test", task.of_test, task.x)):
-        lengths = {name: len(ids) for name, ids in known._asdict().items()}
-        if set(lengths.values()) != {len(rows)}:
-            raise ValueError(f"{side} rows: {len(rows)} of x, {lengths}; wanted equal numbers")
-    of_blocks = [column for block in task.blocks for column in _all_columns(block)]
-    if sorted(of_blocks) != list(range(task.x.shape[1])):
-        raise ValueError(
-            f"blocks name {len(of_blocks)} columns, x has {task.x.shape[1]}: wanted each column exactly once"
-        )
-
-
-def _all_columns(block: Block) -> tuple[int, ...]:
+def columns_of(block: Block) -> tuple[int, ...]:
+    """All columns of a modality: its features, then the one that marks its presence if there is one."""
     return block.columns if block.present is None else (*block.columns, block.present)
 
 
-def features_of(block: Block, x: np.ndarray) -> np.ndarray:
-    """The columns of one modality, [M, P] -> [M, P_m]."""
-    return x[:, list(block.columns)]
-
-
-def presence_of(block: Block, x: np.ndarray) -> np.ndarray:
-    """Rows of `x` [M, P] in which the modality is present, [M] bool."""
-    return np.ones(len(x), bool) if block.present is None else x[:, block.present] > 0
+def fit_predict(model, part: Part, x: np.ndarray) -> np.ndarray:
+    """Distributions [M, C] that `model`, a regressor of scikit-learn's kind, predicts for `x` [M, P] after `part`."""
+    model.fit(part.x, part.labels)
+    return metrics.as_distributions(model.predict(x))
 
 
 def inner_folds(group: np.ndarray, most: int = 3) -> list[InnerFold]:
@@ -107,7 +84,7 @@ def inner_folds(group: np.ndarray, most: int = 3) -> list[InnerFold]:
     splits = min(most, len(np.unique(group)))
     if splits < 2:
         return []
-    from sklearn.model_selection import GroupKFold  # here: see registry.py
+    from sklearn.model_selection import GroupKFold  # takes a second to import
 
     return [InnerFold(*rows) for rows in GroupKFold(splits).split(group, groups=group)]
 
@@ -119,15 +96,9 @@ def choose(
 ) -> Candidate:
     """The candidate with the lowest mean KL over the inner folds of `train`; the first one of equals.
 
-    `fit_predict(part, x, candidate)` returns distributions [len(x), C]. With a single group nothing can be
-    held out, and the first candidate is taken: put the safest one there.
+    `fit_predict(part, x, candidate)` returns distributions [len(x), C]. With a single group no inner split exists,
+    and the first candidate is taken: the safest one should be the first.
     """
-    best = _lowest(train, candidates, fit_predict)
-    note(str(best))
-    return best
-
-
-def _lowest(train: Part, candidates, fit_predict):
     folds = inner_folds(train.group)
     if not folds or len(candidates) == 1:
         return candidates[0]

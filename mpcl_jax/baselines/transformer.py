@@ -1,6 +1,6 @@
-"""What EmotionDict and HeLo share: sizes and search, modalities into tokens, attention, one transformer layer.
+"""Shared by EmotionDict and HeLo: sizes and search, modalities into tokens, attention, one transformer layer.
 
-Dropout rates are traced, so that all candidates of a search share one program; Flax's own Dropout wants a number.
+Dropout rates are traced, so that all candidates of a search share one program; Flax's own Dropout needs a number.
 """
 
 import flax.linen as nn
@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from einops import rearrange
 
 from mpcl_jax.baselines import network
-from mpcl_jax.baselines.network import Candidate, keep
-from mpcl_jax.baselines.selection import Block
+from mpcl_jax.baselines.network import Candidate, Network, Problem, keep
+from mpcl_jax.baselines.selection import Block, Predicted, Task, columns_of
 
 TOKENS, WIDTH, HEADS, HIDDEN = 2, 32, 4, 64
 EPOCHS = 60
-# Signals that say little, some and much about the labels.
+# For weakly informative signals, strongly informative ones, and a slow one.
 FIRST = (
     Candidate(WIDTH, 1, dropout=0.4, input_dropout=0.4, decay=0.1, learning_rate=1e-3, epochs=40),
     Candidate(WIDTH, 1, dropout=0.2, input_dropout=0.0, decay=0.1, learning_rate=2e-3, epochs=60),
@@ -22,9 +22,44 @@ FIRST = (
 )
 
 
-def draw_candidates(seed: int, trials: int) -> list[Candidate]:
-    """`trials` >= 1 settings, those of `FIRST` first; one layer of one width each."""
-    return network.draw_candidates(FIRST, (WIDTH,), (1,), seed=seed, trials=trials, most_epochs=EPOCHS)
+def draw_candidates(seed: int, tries: int) -> list[Candidate]:
+    """`tries` >= 1 settings, those of `FIRST` first; one layer of one width each."""
+    return network.draw_candidates(FIRST, (WIDTH,), (1,), seed=seed, tries=tries, most_epochs=EPOCHS)
+
+
+def fit_predict(net: Network, task: Task, seed: int, tries: int) -> Predicted:
+    """Searches `tries` >= 1 settings, refits and predicts the test rows."""
+    return network.fit_predict(net, draw_candidates(seed, tries), task.train, task.x, seed=seed)
+
+
+def network_of(module: nn.Module, loss_of, log_probs_of, output: tuple[str, ...]) -> Network:
+    """The pure functions of `module`, whose last layer, at the path `output`, starts near the mean label.
+
+    `loss_of(*outputs, labels)` is the loss of a batch · `log_probs_of(outputs)` the log-probabilities [B, C].
+    """
+    start = jax.jit(lambda key, x: module.init(key, x)["params"])
+
+    def init(problem: Problem, _: Candidate, draw):
+        params = start(jax.random.key(int(draw.integers(2**31))), problem.x[:1])
+        return _with_output(params, output, jnp.asarray(problem.log_mean))
+
+    def loss(params, features, labels, dropout, key):
+        return loss_of(*module.apply({"params": params}, features, dropout, key), labels)
+
+    def log_probs(params, x):
+        return log_probs_of(module.apply({"params": params}, x))
+
+    return Network(init, loss, log_probs)
+
+
+def _with_output(params: dict, path: tuple[str, ...], bias) -> dict:
+    name, *rest = path
+    layer = (
+        _with_output(params[name], rest, bias)
+        if rest
+        else {"kernel": 0.1 * params[name]["kernel"], "bias": bias}
+    )
+    return params | {name: layer}
 
 
 def dropped(x, dropout, key):
@@ -49,14 +84,14 @@ class ModalityTokens(nn.Module):
         """`x` [B, P], where an absent modality holds zeros. Returns [B, M, T, D] of M modalities."""
         each = []
         for block in self.blocks:
-            columns = block.columns if block.present is None else (*block.columns, block.present)
-            flat = nn.Dense(self.tokens * self.width, name=block.modality)(x[:, jnp.array(columns)])
+            features = x[:, jnp.array(columns_of(block))]
+            flat = nn.Dense(self.tokens * self.width, name=block.modality)(features)
             each.append(rearrange(flat, "b (t d) -> b t d", d=self.width))
         return jnp.stack(each, axis=1)
 
 
 class Attention(nn.Module):
-    """Scaled dot-product attention by several heads, added to the state and normalised behind that."""
+    """Scaled dot-product attention by several heads, added to the state, then normalised."""
 
     heads: int
 
@@ -82,7 +117,7 @@ class Attention(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention and a two-layer perceptron, each added to its input and normalised behind that."""
+    """Self-attention and a two-layer perceptron, each added to its input, then normalised."""
 
     heads: int
     hidden: int  # width of the perceptron

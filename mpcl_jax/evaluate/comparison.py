@@ -5,10 +5,9 @@ import pathlib
 import numpy as np
 
 from mpcl_jax.baselines import registry as baselines
-from mpcl_jax.baselines.budget import tried
-from mpcl_jax.baselines.choices import noting
-from mpcl_jax.baselines.selection import Block, Known, Part, Task
-from mpcl_jax.config.schema import BASELINES, BenchmarkConfig
+from mpcl_jax.baselines.registry import tried
+from mpcl_jax.baselines.selection import Block, Part, RowInfo, Task
+from mpcl_jax.config.schema import BenchmarkConfig
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.data.normalise import columns_of, design_matrix, fit_normalisation
 from mpcl_jax.data.splits.manifest import held_apart, row_ids
@@ -19,9 +18,16 @@ from mpcl_jax.types import DataFileError, Recordings, knows_trials, take
 
 
 def wanted(settings: BenchmarkConfig) -> tuple[str, ...]:
-    """The baselines of a run in their fixed order; the train mean always runs, and "all" names every one."""
-    args = BASELINES if "all" in settings.baselines else (*settings.baselines, REFERENCE)
-    return tuple(name for name in BASELINES if name in args)
+    """The baselines of a run in the order of the rows of a table; the train mean always runs, "all" names every one.
+
+    Raises ConfigError for a name that is not registered.
+    """
+    for name in settings.baselines:
+        if name != "all":
+            baselines.get(name)
+    names = baselines.names()
+    chosen = names if "all" in settings.baselines else (*settings.baselines, REFERENCE)
+    return tuple(name for name in names if name in chosen)
 
 
 def predict_fold(
@@ -32,44 +38,43 @@ def predict_fold(
     settings: BenchmarkConfig,
     seed: int,
 ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, str]]]:
-    """Predictions [P, C] of the baselines `names` for the test rows of one fold, and the setting each has chosen."""
+    """Predictions [P, C] of the baselines `names` for the test rows of one fold, and the selected settings."""
     task, predicted, choices = task_of(recordings, protocol, fold), {}, {}
     for name in names:
-        with noting() as heard:
-            predicted[name] = baselines.predict(name, task, seed=seed, trials=settings.tries)
-        if heard:
-            choices[name] = {"setting": "; ".join(heard)}
+        predicted[name], setting = baselines.predict(name, task, seed=seed, tries=settings.tries)
+        if setting:
+            choices[name] = {"setting": setting}
     return predicted, choices
 
 
 def task_of(recordings: Recordings, protocol: str, fold: Fold) -> Task:
-    """One fold as the baselines see it.
+    """The input of the baselines in one fold.
 
-    A baseline has no use for validation rows of its own, so it is fitted on training and validation rows
-    together, and chooses its setting by inner splits of them that keep the protocol's groups apart.
+    Training and validation rows are one training part: a baseline selects its hyper-parameters on inner splits of it,
+    which keep the groups of the protocol whole.
     """
     rows = np.sort(np.concatenate([fold.train, fold.validation]))
     x = design_matrix(recordings, fit_normalisation(take(recordings, rows)))
-    apart = held_apart(recordings, protocol)
-    group = next(iter(apart.values())) if apart else np.array(row_ids(recordings))
-    known = known_of(recordings)
-    of_train, of_test = (Known(*(ids[side] for ids in known)) for side in (rows, fold.test))
+    held_out = held_apart(recordings, protocol)
+    group = next(iter(held_out.values())) if held_out else np.array(row_ids(recordings))
+    info = row_info(recordings)
+    train_info, test_info = (RowInfo(*(values[part] for values in info)) for part in (rows, fold.test))
     blocks = [Block(m, recordings.groups[m], *columns) for m, columns in columns_of(recordings).items()]
     train = Part(x[rows], recordings.labels[rows].astype(np.float64), group[rows])
-    return Task(train, x[fold.test], of_train, of_test, tuple(blocks))
+    return Task(train, x[fold.test], train_info, test_info, tuple(blocks))
 
 
-def known_of(recordings: Recordings) -> Known:
-    """What is known of all rows beside their features.
+def row_info(recordings: Recordings) -> RowInfo:
+    """Subject, stimulus and number of windows of the trial, of all rows.
 
-    Where `trial` and `stimulus` are no clips but label groups, they and the sizes of the groups are known only to
-    those who know the labels: no stimulus and no number of windows is told.
+    Where `trial` and `stimulus` are label groups instead of clips, they derive from the labels: stimulus and number
+    of windows are left unknown.
     """
     if not knows_trials(recordings):
-        nothing = np.full(len(recordings.trial), "")
-        return Known(recordings.subject, nothing, np.full(len(recordings.trial), np.nan))
+        unknown = np.full(len(recordings.trial), "")
+        return RowInfo(recordings.subject, unknown, np.full(len(recordings.trial), np.nan))
     _, index, counts = np.unique(recordings.trial, return_inverse=True, return_counts=True)
-    return Known(recordings.subject, recordings.stimulus, counts[index].astype(np.float64))
+    return RowInfo(recordings.subject, recordings.stimulus, counts[index].astype(np.float64))
 
 
 def load_fold(file: pathlib.Path, names: tuple[str, ...], shape: tuple[int, int]) -> dict[str, np.ndarray]:

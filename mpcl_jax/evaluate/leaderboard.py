@@ -106,7 +106,7 @@ def make_table(
     method named twice, predictions that are no distributions or have an infinite KL, and if "train_mean",
     without which there is no skill, is missing.
     """
-    results = sorted(results, key=lambda result: _place(result.method))
+    results = sorted(results, key=_place)
     _check_results(results, len(labels), split_sha256)
     units = _units(np.asarray(subject), np.asarray(unit), unit_name)
     rows = [_row(result, labels, np.asarray(subject), units, seed) for result in results]
@@ -135,11 +135,18 @@ def focus_of(rows: Sequence[Row]) -> str:
     return METHOD if METHOD in (row.method for row in rows) else REFERENCE
 
 
-def _place(method: str) -> int:
-    order = (*BASELINES, METHOD)
-    if method in ORACLES:
-        return len(order) + 1
-    return order.index(method) if method in order else len(order)
+def _place(result: Result) -> int:
+    """Built-in baselines, registered baselines, MPCL, variants, oracles."""
+    order = (*BASELINES, "registered", METHOD, "variants", *ORACLES)
+    if result.method in ORACLES:
+        return len(order)
+    other = "registered" if is_baseline(result) else "variants"
+    return order.index(result.method if result.method in order else other)
+
+
+def is_baseline(row: Result | Row) -> bool:
+    """Whether the method is a baseline: a built-in one, or one with a budget of hyper-parameter settings."""
+    return row.method in BASELINES or row.tried is not None
 
 
 def _check_results(results: list[Result], rows: int, split_sha256: str) -> None:
@@ -233,7 +240,7 @@ def _verdicts(rows: list[Row], units: _Units, seed: int) -> list[Verdict]:
     focus, best = focus_of(rows), ""
     fair = [row for row in rows if row.method not in ORACLES]
     if focus == METHOD:
-        best = min((row for row in fair if row.method in BASELINES), key=lambda row: row.mean["kl"]).method
+        best = min((row for row in fair if is_baseline(row)), key=lambda row: row.mean["kl"]).method
     named = {row.method: row for row in fair}
     others = [name for name in named if name != focus]
     pairs = [(focus, name) if focus == METHOD else (name, focus) for name in others]

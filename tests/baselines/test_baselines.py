@@ -1,14 +1,12 @@
-"""Golden values of the classical regressors, what every baseline keeps to, and how settings are chosen."""
+"""Golden values of the classical regressors, properties of every baseline, and the choice of hyper-parameters."""
 
 import numpy as np
 import pytest
 
 from mpcl_jax import metrics
-from mpcl_jax.baselines import registry as baselines
-from mpcl_jax.baselines import regressors
-from mpcl_jax.baselines.budget import tried
-from mpcl_jax.baselines.means import predict_train_mean
-from mpcl_jax.baselines.selection import Block, Known, Part, Task
+from mpcl_jax.baselines import extra_trees, registry
+from mpcl_jax.baselines.means import train_mean
+from mpcl_jax.baselines.selection import Block, Part, RowInfo, Task, fit_predict
 from mpcl_jax.config.schema import BASELINES
 
 NETWORKS = ("mlp", "emotion_dict", "helo")
@@ -21,31 +19,35 @@ BLOCKS = (
 )
 
 
-def planted(rows=240, people=8, features=6, emotions=4, seed=0):
-    """Labels are a softmax of a linear map of the features: something to learn for everybody."""
+def planted(rows=240, subjects=8, features=6, emotions=4, seed=0):
+    """Labels are a softmax of a linear map of the features: every baseline can learn something."""
     draw = np.random.default_rng(seed)
     x = draw.normal(size=(rows, features)).astype(np.float32)
     logits = x @ np.random.default_rng(99).normal(size=(features, emotions))
     labels = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    return Part(x, labels, np.array([f"S{i % people}" for i in range(rows)]))
+    return Part(x, labels, np.array([f"S{i % subjects}" for i in range(rows)]))
 
 
-def known(part):
-    """Ids of the rows of `part`: its people, three clips, of which the second is twice as long."""
+def info(part):
+    """Subjects of the rows of `part`, and three clips, of which the second is twice as long."""
     clip = np.arange(len(part.x)) % 3
-    return Known(part.group, np.array(["a", "b", ""])[clip], np.array([4.0, 8.0, 4.0])[clip])
+    return RowInfo(part.group, np.array(["a", "b", ""])[clip], np.array([4.0, 8.0, 4.0])[clip])
 
 
 def task_of(train, test):
-    return Task(train, test.x, known(train), known(test), BLOCKS)
+    return Task(train, test.x, info(train), info(test), BLOCKS)
+
+
+def predicted_by(name, train, x, *, tries=6):
+    """Predictions of a baseline that uses features alone."""
+    return registry.predict(name, Task(train, x, None, None, ()), seed=0, tries=tries).shares
 
 
 @pytest.fixture(scope="module")
 def small():
-    """A task, its test labels, and what every baseline says with a budget of one."""
-    train, test = planted(rows=120), planted(rows=30, seed=1)
-    task = task_of(train, test)
-    return task, {name: baselines.predict(name, task, seed=0, trials=1) for name in LISTED}
+    """A task, and the predictions of every baseline with a budget of one."""
+    task = task_of(planted(rows=120), planted(rows=30, seed=1))
+    return task, {name: registry.predict(name, task, seed=0, tries=1).shares for name in LISTED}
 
 
 def one_group(x, labels):
@@ -58,43 +60,43 @@ def test_every_baseline_predicts_distributions_and_repeats_itself(small, name):
     assert predicted[name].shape == (30, 4)
     assert (predicted[name] >= 0).all()
     assert np.allclose(predicted[name].sum(1), 1, atol=1e-9)
-    assert (baselines.predict(name, task, seed=0, trials=1) == predicted[name]).all()
+    assert (registry.predict(name, task, seed=0, tries=1).shares == predicted[name]).all()
 
 
 @pytest.mark.parametrize("name", LISTED)
-def test_a_row_is_predicted_the_same_in_any_company(small, name):
+def test_the_prediction_of_a_row_does_not_depend_on_other_test_rows(small, name):
     task, predicted = small
-    ids = Known(*(values[:3] for values in task.of_test))
-    alone = baselines.predict(name, task._replace(x=task.x[:3], of_test=ids), seed=0, trials=1)
+    first = task._replace(x=task.x[:3], test_info=RowInfo(*(values[:3] for values in task.test_info)))
+    alone = registry.predict(name, first, seed=0, tries=1).shares
     assert np.allclose(alone, predicted[name][:3], atol=1e-9)
 
 
 @pytest.mark.parametrize("name", OF_SIGNALS)
-def test_what_can_be_learned_is_learned(name):
+def test_baselines_of_signals_learn_what_can_be_learned(name):
     train, test = planted(), planted(rows=60, seed=1)
-    constant = metrics.kl(test.labels, predict_train_mean(train, test.x)).mean()
-    predicted = baselines.predict(name, task_of(train, test), seed=0, trials=6)
+    constant = metrics.kl(test.labels, train_mean(train, len(test.x))).mean()
+    predicted, setting = registry.predict(name, task_of(train, test), seed=0, tries=6)
     assert metrics.kl(test.labels, predicted).mean() < 0.6 * constant
+    assert "=" in setting
 
 
 def test_knn_is_the_mean_label_of_the_nearest():
     # One group: the first candidate, 15 neighbours, which are all rows but the one far away.
     x = np.r_[np.zeros(15), 100.0][:, None]
     labels = np.r_[[[0.0, 1.0]] * 10, [[0.6, 0.4]] * 5, [[1.0, 0.0]]]
-    predicted = regressors.predict_knn(one_group(x, labels), np.array([[1.0]], np.float32), trials=6)
     # 5 · .6 / 15 = .2
-    assert np.allclose(predicted, [[0.2, 0.8]])
+    assert np.allclose(predicted_by("knn", one_group(x, labels), np.array([[1.0]], np.float32)), [[0.2, 0.8]])
 
 
-def test_knn_asks_no_more_neighbours_than_there_are():
+def test_knn_takes_all_rows_where_there_are_fewer():
     train = one_group([[0], [1]], [[0.2, 0.8], [0.4, 0.6]])
-    assert np.allclose(regressors.predict_knn(train, train.x[:1], trials=1), [[0.3, 0.7]])
+    assert np.allclose(predicted_by("knn", train, train.x[:1]), [[0.3, 0.7]])
 
 
 def test_ridge_is_the_closed_form():
     # Centred x ∓10, centred first share ∓.3: slope (10·.3 + 10·.3) / (200 + alpha 100) = .02, mean .5.
     train = one_group([[-10], [10]], [[0.2, 0.8], [0.8, 0.2]])
-    predicted = regressors.predict_ridge(train, np.array([[10.0], [100.0]], np.float32), trials=6)
+    predicted = predicted_by("ridge", train, np.array([[10.0], [100.0]], np.float32))
     assert np.allclose(predicted[0], [0.7, 0.3])
     # At 100 the line gives 2.5 and −1.5; −1.5 becomes 1e-6, and 2.5 + 1e-6 is divided out.
     assert np.allclose(predicted[1], [2.5 / 2.500001, 1e-6 / 2.500001], rtol=1e-9)
@@ -102,7 +104,7 @@ def test_ridge_is_the_closed_form():
 
 def test_extra_trees_depend_on_the_seed_alone():
     train, test = planted(rows=80), planted(rows=20, seed=1)
-    first, again, other = (regressors.predict_extra_trees(train, test.x, seed=s, trials=1) for s in (0, 0, 1))
+    first, again, other = (fit_predict(extra_trees.make(seed, trees=20), train, test.x) for seed in (0, 0, 1))
     assert (first == again).all()
     assert (first != other).any()
 
@@ -112,30 +114,28 @@ def test_the_budget_limits_the_search():
     draw = np.random.default_rng(0)
     x, labels = draw.normal(size=(60, 3)).astype(np.float32), draw.dirichlet(np.ones(3), 60)
     train = Part(np.r_[x, x], np.r_[labels, labels], np.repeat(["a", "b", "c", "d"], 30))
-    full = metrics.kl(labels, regressors.predict_knn(train, x, trials=6)).mean()
-    small = metrics.kl(labels, regressors.predict_knn(train, x, trials=1)).mean()
-    assert full < 1e-9
-    assert small > 0.05
+    assert metrics.kl(labels, predicted_by("knn", train, x)).mean() < 1e-9
+    assert metrics.kl(labels, predicted_by("knn", train, x, tries=1)).mean() > 0.05
 
 
 def test_settings_are_chosen_for_new_groups_not_for_new_rows():
-    # Each person repeats one label in one corner of the space. Among rows one neighbour looks perfect, among
-    # people it is worthless; the search must see the second and average over many neighbours.
+    # Each subject repeats one label in one corner of the space. Between rows one neighbour looks perfect, between
+    # subjects it is worthless; the search must see the second and average over many neighbours.
     draw = np.random.default_rng(0)
-    who = np.repeat(np.arange(30), 12)
+    subject = np.repeat(np.arange(30), 12)
     corner, report = draw.normal(size=(30, 5)), draw.dirichlet(np.full(4, 3.0), 30)
-    x = (corner[who] + 0.01 * draw.normal(size=(360, 5))).astype(np.float32)
-    train = Part(x, report[who], who.astype(str))
+    x = (corner[subject] + 0.01 * draw.normal(size=(360, 5))).astype(np.float32)
+    train = Part(x, report[subject], subject.astype(str))
     new = draw.normal(size=(50, 5)).astype(np.float32)
-    chosen = regressors.predict_knn(train, new, trials=6)
-    by_rows = regressors.predict_knn(train._replace(group=np.arange(360).astype(str)), new, trials=6)
+    chosen = predicted_by("knn", train, new)
+    by_rows = predicted_by("knn", train._replace(group=np.arange(360).astype(str)), new)
     mean = report.mean(0)
-    # An average over at least 100 rows (9 people) lies much closer to the common mean than one person's report.
+    # An average over at least 100 rows (9 subjects) lies much closer to the common mean than one subject's report.
     assert np.abs(chosen - mean).mean() < 0.5 * np.abs(by_rows - mean).mean()
 
 
 @pytest.mark.parametrize(
-    ("name", "trials", "count"),
+    ("name", "tries", "count"),
     [
         ("uniform", 6, 0),
         ("stimulus_mean", 6, 0),
@@ -145,20 +145,5 @@ def test_settings_are_chosen_for_new_groups_not_for_new_rows():
         ("helo", 9, 9),
     ],
 )
-def test_how_many_settings_each_tries(name, trials, count):
-    assert tried(name, trials) == count
-
-
-def test_mistakes_are_named():
-    train = planted(rows=20)
-    task = task_of(train, train)
-    with pytest.raises(ValueError, match="baseline 'svm': unknown; known here: uniform"):
-        baselines.predict("svm", task, seed=0, trials=1)
-    with pytest.raises(ValueError, match="trials = 0"):
-        baselines.predict("knn", task, seed=0, trials=0)
-    with pytest.raises(ValueError, match="wanted \\[N, P\\] and \\[M, P\\]"):
-        baselines.predict("ridge", task._replace(x=train.x[:, :2]), seed=0, trials=1)
-    with pytest.raises(ValueError, match="test rows: 3 of x, .*'subject': 20"):
-        baselines.predict("ridge", task._replace(x=train.x[:3]), seed=0, trials=1)
-    with pytest.raises(ValueError, match="blocks name 4 columns, x has 6"):
-        baselines.predict("late_fusion", task._replace(blocks=BLOCKS[:2]), seed=0, trials=1)
+def test_the_number_of_settings_that_each_baseline_tries(name, tries, count):
+    assert registry.tried(name, tries) == count

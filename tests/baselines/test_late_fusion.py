@@ -1,10 +1,10 @@
-"""Late fusion: the mixture, its weights, and modalities that are not there."""
+"""Late fusion: the mixture, its weights, and absent modalities."""
 
 import numpy as np
 
-from mpcl_jax.baselines.late_fusion import mixing_weights, mixture, predict_late_fusion
-from mpcl_jax.baselines.regressors import ridge
-from mpcl_jax.baselines.selection import Block, Part
+from mpcl_jax.baselines import ridge
+from mpcl_jax.baselines.late_fusion import mixing_weights, mixture, predict
+from mpcl_jax.baselines.selection import Block, Part, Task, fit_predict
 
 OTHERWISE = np.array([0.5, 0.5])
 TWO = np.array([[[0.8, 0.2]], [[0.2, 0.8]]])  # two modalities, one row
@@ -28,7 +28,7 @@ def test_weights_are_those_of_the_mixture_that_made_the_labels():
 
 
 def signal_and_noise(rows=300, seed=0):
-    """Column 0 carries the labels, column 1 nothing; column 2 says whether column 1 was measured."""
+    """Column 0 carries the labels, column 1 is noise; column 2 marks where column 1 was measured."""
     draw = np.random.default_rng(seed)
     x = draw.normal(size=(rows, 3)).astype(np.float32)
     x[:, 2] = np.arange(rows) % 4 > 0
@@ -40,10 +40,14 @@ def signal_and_noise(rows=300, seed=0):
 BLOCKS = (Block("good", "physiological", (0,), None), Block("bad", "behavioural", (1,), 2))
 
 
-def test_stacking_leaves_out_what_says_nothing():
+def fused(train, x, blocks, *, tries):
+    return predict(Task(train, x, None, None, blocks), 0, tries).shares
+
+
+def test_stacking_gives_no_weight_to_noise():
     train, test = signal_and_noise(), signal_and_noise(seed=1)
-    both = predict_late_fusion(train, test.x, BLOCKS, trials=6)
-    averaged = predict_late_fusion(train, test.x, BLOCKS, trials=1)
+    both = fused(train, test.x, BLOCKS, tries=6)
+    averaged = fused(train, test.x, BLOCKS, tries=1)
     error, error_averaged = (np.abs(p - test.labels)[:, 0] for p in (both, averaged))
     measured = test.x[:, 2] > 0
     assert error[measured].mean() < 0.3 * error_averaged[measured].mean()
@@ -53,8 +57,8 @@ def test_stacking_leaves_out_what_says_nothing():
 
 def test_one_modality_is_its_ridge():
     train, test = signal_and_noise(), signal_and_noise(seed=1)
-    alone = predict_late_fusion(train, test.x, BLOCKS[:1], trials=1)
-    expected = ridge(train._replace(x=train.x[:, :1]), test.x[:, :1], 100.0)
+    alone = fused(train, test.x, BLOCKS[:1], tries=1)
+    expected = fit_predict(ridge.make(0, 100.0), train._replace(x=train.x[:, :1]), test.x[:, :1])
     assert np.allclose(alone, expected)
 
 
@@ -64,8 +68,8 @@ def test_rows_without_the_modality_do_not_fit_it():
     spoiled[train.x[:, 2] == 0] = [0.01, 0.99]
     only_bad = (BLOCKS[1],)
     measured = test.x[:, 2] > 0
-    clean = predict_late_fusion(train, test.x, only_bad, trials=1)
-    other = predict_late_fusion(train._replace(labels=spoiled), test.x, only_bad, trials=1)
+    clean = fused(train, test.x, only_bad, tries=1)
+    other = fused(train._replace(labels=spoiled), test.x, only_bad, tries=1)
     assert np.allclose(clean[measured], other[measured])
     # Where it is missing too, the mean label of all training rows is left.
     assert np.allclose(clean[~measured], train.labels.mean(0))

@@ -9,8 +9,8 @@ import scipy.io
 
 from mpcl_jax import metrics
 from mpcl_jax.baselines import mlp, network
-from mpcl_jax.baselines.means import predict_train_mean
-from mpcl_jax.baselines.selection import InnerFold, Part, inner_folds
+from mpcl_jax.baselines.means import train_mean
+from mpcl_jax.baselines.selection import InnerFold, Part, Task, inner_folds
 
 DMER_SAMPLE = pathlib.Path(__file__).resolve().parents[2].parent / "shared/data/dmer_feature_sample.mat"
 
@@ -41,8 +41,8 @@ def planted(rows=200, people=8, signal=1.0, seed=0):
     return Part(x, labels, np.array([f"S{i % people}" for i in range(rows)]))
 
 
-def drawn(*, seed, trials):
-    return network.draw_candidates(mlp.FIRST, mlp.WIDTHS, mlp.DEPTHS, seed=seed, trials=trials)
+def drawn(*, seed, tries):
+    return network.draw_candidates(mlp.FIRST, mlp.WIDTHS, mlp.DEPTHS, seed=seed, tries=tries)
 
 
 def trained(problem, fold, candidate, epochs, seed):
@@ -51,6 +51,11 @@ def trained(problem, fold, candidate, epochs, seed):
 
 def searched(problem, folds, candidates, seed):
     return network.search(mlp.NETWORK, problem, folds, candidates, seed)
+
+
+def fitted(train, x, *, seed=0, tries=1):
+    """Predictions of the MLP, which uses features alone."""
+    return mlp.predict(Task(train, x, None, None, ()), seed, tries).shares
 
 
 def everything(train):
@@ -70,42 +75,13 @@ def test_mixup_mixes_features_and_labels_of_neighbours_with_the_same_shares():
 
 
 def test_the_search_begins_with_the_documented_setting():
-    first = drawn(seed=0, trials=1)
+    first = drawn(seed=0, tries=1)
     assert first == [network.Candidate(128, 2, 0.5, 0.0, 0.1, 1e-3, 60)]
-    eight = drawn(seed=0, trials=8)
+    eight = drawn(seed=0, tries=8)
     assert eight[0] == first[0]
-    assert eight[:5] == drawn(seed=0, trials=5)
+    assert eight[:5] == drawn(seed=0, tries=5)
     assert len(set(eight)) == 8
-    assert eight[4:] != drawn(seed=1, trials=8)[4:]
-
-
-def test_drawn_settings_stay_in_their_ranges():
-    for each in drawn(seed=3, trials=200):
-        assert each.width in (64, 128, 256)
-        assert each.depth in (1, 2)
-        assert 0.1 <= each.dropout <= 0.5
-        assert each.input_dropout in (0.0, 0.2, 0.4)
-        assert 1e-3 <= each.decay <= 0.3
-        assert 2e-4 <= each.learning_rate <= 5e-3
-        assert 40 <= each.epochs <= network.MOST_EPOCHS
-
-
-def test_a_plan_visits_every_row_each_epoch_in_a_new_order():
-    fold = InnerFold(fit=np.arange(50, 250), held=np.arange(40))
-    plan = network.make_plan(fold, 256, np.random.default_rng(0))
-    order = np.asarray(plan.order)
-    assert (int(plan.steps), int(plan.held_count)) == (2, 40)  # 200 rows in batches of 128
-    for epoch in (0, 1, network.MOST_EPOCHS - 1):
-        assert sorted(order[epoch, :200]) == list(range(50, 250))
-        assert (order[epoch, 200:256] == order[epoch, :56]).all()  # the last batch is filled up
-    assert (order[0] != order[1]).any()
-    assert (np.asarray(plan.held)[:40] == np.arange(40)).all()
-
-
-def test_few_rows_fill_a_batch_by_repetition():
-    plan = network.make_plan(InnerFold(np.array([3, 5]), np.arange(0)), 128, np.random.default_rng(0))
-    assert int(plan.steps) == 1
-    assert np.bincount(np.asarray(plan.order)[0]).tolist() == [0, 0, 0, 64, 0, 64]
+    assert eight[4:] != drawn(seed=1, tries=8)[4:]
 
 
 def test_before_training_it_predicts_the_mean_label_and_scores_its_cross_entropy():
@@ -125,49 +101,24 @@ def test_before_training_it_predicts_the_mean_label_and_scores_its_cross_entropy
     )
 
 
-@pytest.mark.parametrize(("dropout", "values"), [(0.0, [1]), (0.25, [0, 4 / 3]), (0.5, [0, 2])])
-def test_dropout_keeps_the_expectation(dropout, values):
-    keep = np.asarray(network.keep(jax.random.key(0), dropout, (2, network.BATCH, 64)))
-    assert keep.shape == (2, network.BATCH, 64)
-    assert np.allclose(np.unique(keep), values)
-    assert abs(keep.mean() - 1) < 4 * np.sqrt(dropout / (1 - dropout) / keep.size) + 1e-6
-
-
-def test_features_are_dropped_only_while_it_trains():
-    """With every feature dropped nothing but the mean can be learned; prediction sees the features."""
-    train = planted()
-    blind = SMALL._replace(input_dropout=255 / 256, epochs=20)
-    params, _ = trained(network.make_problem(train), everything(train), blind, 20, 0)
-    seeing, _ = trained(network.make_problem(train), everything(train), SMALL, 20, 0)
-    spread = [np.exp(mlp._log_probs(p, train.x)).std(axis=0).mean() for p in (params, seeing)]
-    assert 0 < spread[0] < 0.5 * spread[1]
-
-
-def test_dropped_units_say_nothing():
-    params, _ = trained(network.make_problem(planted()), everything(planted()), SMALL, 0, 0)
-    x = planted().x[: network.BATCH]
-    nothing = np.zeros((1, network.BATCH, 64), np.float32)
-    assert np.allclose(mlp._log_probs(params, x, nothing), params[-1][1][None], atol=1e-6)
-
-
 def test_it_learns_what_is_not_linear(one_candidate):
     train, test = planted(rows=250), planted(rows=100, seed=1)
-    predicted = mlp.fit_predict(train, test.x, seed=0, trials=1)
-    constant = metrics.kl(test.labels, predict_train_mean(train, test.x)).mean()
+    predicted = fitted(train, test.x, seed=0, tries=1)
+    constant = metrics.kl(test.labels, train_mean(train, len(test.x))).mean()
     assert metrics.kl(test.labels, predicted).mean() < 0.5 * constant  # ridge: 1.00
 
 
 def test_a_seed_repeats_and_another_differs(one_candidate):
     train, test = planted(), planted(rows=20, seed=1)
-    first, again, other = (mlp.fit_predict(train, test.x, seed=s, trials=1) for s in (0, 0, 1))
+    first, again, other = (fitted(train, test.x, seed=s, tries=1) for s in (0, 0, 1))
     assert (first == again).all()
     assert np.abs(first - other).max() > 1e-4
 
 
 def test_the_other_test_rows_do_not_matter(one_candidate):
     train, test = planted(), planted(rows=140, seed=1)
-    together = mlp.fit_predict(train, test.x, seed=0, trials=1)
-    alone = mlp.fit_predict(train, test.x[:3], seed=0, trials=1)
+    together = fitted(train, test.x, seed=0, tries=1)
+    alone = fitted(train, test.x[:3], seed=0, tries=1)
     assert np.allclose(together[:3], alone, atol=1e-6)
 
 
@@ -182,14 +133,6 @@ def test_padding_and_held_out_rows_do_not_touch_the_parameters():
     assert all((a == b).all() for a, b in zip(jax.tree.leaves(clean), jax.tree.leaves(same), strict=True))
     touched, _ = trained(spoiled, everything(train), SMALL, 5, 0)
     assert (touched[0][0] != clean[0][0]).any()
-
-
-def test_stopping_early_equals_the_beginning_of_the_whole_schedule():
-    problem, fold = network.make_problem(planted()), InnerFold(np.arange(150), np.arange(150, 200))
-    _, whole = trained(problem, fold, SMALL, 40, 0)
-    _, short = trained(problem, fold, SMALL, 7, 0)
-    assert (np.asarray(whole)[:7] == np.asarray(short)[:7]).all()
-    assert not np.asarray(short)[7:].any()
 
 
 def test_noise_stops_early_and_signal_does_not():
@@ -221,11 +164,6 @@ def test_the_curve_is_a_mean_over_rows_not_over_folds(monkeypatch):
     assert searched(None, folds, [SMALL._replace(epochs=2)], 0)[1] == 2
 
 
-def test_a_single_group_takes_the_first_candidate_to_its_end():
-    found = searched(network.make_problem(planted()), [], [SMALL, SMALL._replace(decay=0.2)], 0)
-    assert found == (SMALL, 40)
-
-
 def test_candidates_folds_and_refits_share_one_program():
     a, b = planted(rows=130), planted(rows=250)  # both are padded to 256 rows
     trained(network.make_problem(a), everything(a), SMALL, 2, 0)
@@ -243,7 +181,7 @@ def test_dmer_sample_with_the_published_leaky_split():
     mean, std = x.mean(0), x.std(0)
     train = Part((x - mean) / std, sample["train_label"], np.arange(len(x)).astype(str))
     x_test = (x_test - mean) / std
-    predicted = mlp.fit_predict(train, x_test, seed=0, trials=3)
-    constant = predict_train_mean(train, x_test)
+    predicted = fitted(train, x_test, seed=0, tries=3)
+    constant = train_mean(train, len(x_test))
     assert round(metrics.kl(sample["test_label"], constant).mean(), 4) == 0.0622
     assert metrics.kl(sample["test_label"], predicted).mean() < 0.0135

@@ -10,9 +10,7 @@ from run_fixture import tiny_config
 
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.evaluate.jobs.keys import (
-    BASELINES_START_AT,
     MPCL_STARTS_AT,
-    NEUTRAL,
     PACKAGE,
     baseline_key,
     code_hash,
@@ -20,7 +18,6 @@ from mpcl_jax.evaluate.jobs.keys import (
     fold_key,
     hash_of,
     load_table_data,
-    sources_of,
 )
 from mpcl_jax.evaluate.jobs.work import cached_table_data
 from mpcl_jax.types import DataFileError
@@ -106,18 +103,6 @@ def test_of_the_settings_a_baseline_has_only_its_own(table_data):
 
     assert key(model__dropout=0.3, train__epochs=4, benchmark__baselines=("mlp",)) == key()
     assert len({key(), key("ridge"), key(seed=1), key(benchmark__tries=2)}) == 4
-
-
-def test_the_code_of_a_result_is_the_model_the_training_and_nothing_that_only_tells_or_keeps():
-    mpcl, baselines = sources_of(MPCL_STARTS_AT), sources_of(BASELINES_START_AT)
-    layers = {
-        f"model.{name}" for name in ("mpcl", "fusion", "prototypes", "cooccurrence", "distribution_head")
-    }
-    assert layers | {"model.losses", "train.step", "train.folds", "data.normalise"} <= mpcl
-    assert {"baselines.registry", "baselines.mlp", "baselines.selection", "data.normalise"} <= baselines
-    assert not layers & baselines
-    for name in NEUTRAL:  # a module that has moved would count again, silently
-        assert (PACKAGE / f"{name.replace('.', '/')}.py").exists(), name
 
 
 def test_an_edit_counts_only_where_results_come_from(tmp_path):

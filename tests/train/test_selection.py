@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpcl_jax.baselines.selection import Part, check_part, choose, inner_folds, rows_of
+from mpcl_jax.baselines.selection import Part, choose, inner_folds, rows_of
 
 
 def part(groups, rows_each=4, emotions=3):
@@ -72,13 +72,3 @@ def test_rows_of_takes_the_same_rows_of_every_field():
     assert (taken.x == train.x[rows]).all()
     assert (taken.labels == train.labels[rows]).all()
     assert list(taken.group) == ["S1", "S0"]
-
-
-def test_parts_that_do_not_fit_are_refused():
-    train = part(groups=2)
-    with pytest.raises(ValueError, match="8 rows of x, 8 of labels, 7 of group"):
-        check_part(train._replace(group=train.group[1:]), train.x)
-    with pytest.raises(ValueError, match=r"training x \(8, 2\), test x \(8, 1\)"):
-        check_part(train, train.x[:, :1])
-    with pytest.raises(ValueError, match="0 rows of x"):
-        check_part(rows_of(train, np.arange(0)), train.x)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mpcl_jax.baselines import registry as baselines
-from mpcl_jax.baselines.selection import Block, Known, Task
+from mpcl_jax.baselines.selection import Block, RowInfo, Task
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.io.npz_reader import parse_npz
@@ -73,11 +73,11 @@ def fit_on_all_predict_from_some(
     everything = Task(
         task.train,
         np.concatenate([without(task.x, task.blocks, kept) for kept in subset]),
-        task.of_train,
-        Known(*(np.tile(ids, len(subset)) for ids in task.of_test)),
+        task.train_info,
+        RowInfo(*(np.tile(values, len(subset)) for values in task.test_info)),
         task.blocks,
     )
-    predicted = baselines.predict(name, everything, seed=config.seed, trials=config.benchmark.tries)
+    predicted = baselines.predict(name, everything, seed=config.seed, tries=config.benchmark.tries).shares
     save(folder / SUBSETS, subset, predicted.reshape(len(subset), len(task.x), -1))
 
 

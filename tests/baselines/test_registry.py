@@ -1,0 +1,126 @@
+"""Baselines of users: registered, found, refused, and passed on to other processes."""
+
+import subprocess
+import sys
+
+import cloudpickle
+import numpy as np
+import pytest
+from test_baselines import planted
+
+from mpcl_jax.baselines import registry
+from mpcl_jax.baselines.registry import register_baseline
+from mpcl_jax.baselines.selection import Task
+from mpcl_jax.config.resolve import ConfigError
+
+
+class Constant:
+    """Predicts (`first`, 1, 1, 1) before renormalisation, whatever it is fitted on."""
+
+    def __init__(self, first, shape=None):
+        self._first, self._shape = first, shape
+
+    def fit(self, x, labels):
+        if self._first == "bad":
+            raise ValueError("cannot be fitted")
+        return self
+
+    def predict(self, x):
+        return np.tile([self._first, 1.0, 1.0, 1.0], (len(x), 1))[self._shape or slice(None)]
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch):
+    """Each test registers into a registry of its own."""
+    registry.names()
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+
+
+def predicted(name, tries=6):
+    train = planted(rows=40)
+    return registry.predict(name, Task(train, train.x[:5], None, None, ()), seed=3, tries=tries)
+
+
+def test_an_estimator_is_a_baseline_and_its_predictions_become_distributions():
+    seeds = []
+    register_baseline("toy", lambda seed: seeds.append(seed) or Constant(-2.0))
+    assert registry.names()[-1] == "toy" and registry.tried("toy", 6) == 0
+    shares, setting = predicted("toy")
+    assert np.allclose(shares, np.array([1e-6, 1, 1, 1]) / 3.000001) and setting == ""
+    assert seeds == [3]
+
+
+def test_the_grid_is_searched_within_the_budget_and_with_the_arguments_of_the_search():
+    made = []
+
+    def make(seed, first, size=200):
+        made.append((first, size))
+        return Constant(first)
+
+    register_baseline("toy", make, grid={"first": (1e3, 1.0, 1e6)}, search={"size": 2})
+    assert registry.tried("toy", 2) == 2 and registry.tried("toy", 9) == 3
+    assert predicted("toy", tries=2).setting == "first=1.0"
+    assert {size for _, size in made[:-1]} == {2} and made[-1] == (1.0, 200)
+    assert {first for first, _ in made} == {1e3, 1.0}
+
+
+@pytest.mark.parametrize(
+    ("first", "shape", "message"),
+    [
+        ("bad", None, r"baseline 'toy': .*test_registry.py, line \d+: ValueError: cannot be fitted"),
+        (np.nan, None, r"baseline 'toy': predict\(\) returned \(5, 4\); wanted \(5, 4\), all finite"),
+        (1.0, np.s_[:, :3], r"baseline 'toy': predict\(\) returned \(5, 3\); wanted \(5, 4\), all finite"),
+    ],
+)
+def test_an_estimator_that_fails_is_named(first, shape, message):
+    register_baseline("toy", lambda seed: Constant(first, shape))
+    with pytest.raises(ConfigError, match=message):
+        predicted("toy")
+
+
+@pytest.mark.parametrize("name", ["ridge", "all", "MPCL", "my baseline"])
+def test_names_that_are_taken_or_cannot_be_used_are_refused(name):
+    with pytest.raises(ConfigError, match=f"register_baseline\\('{name}'\\)"):
+        register_baseline(name, lambda seed: Constant(1.0))
+
+
+def test_other_processes_get_the_registered_baselines_alone(tmp_path):
+    register_baseline("toy", lambda seed: Constant(7.0))
+    (baseline,) = registry.registered()
+    assert baseline.name == "toy"
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    (tmp_path / "registered").write_bytes(cloudpickle.dumps(registry.registered()))
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+    code = (
+        "import sys, pickle; from mpcl_jax.baselines import registry\n"
+        "registry.restore(pickle.load(open(sys.argv[1], 'rb'))); print(registry.get('toy').origin(0)._first)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "registered"], capture_output=True, text=True, check=False
+    )
+    assert ended.stdout == "7.0\n", ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "found"), [("register_baseline('from_package', float)", True), ("1 / 0", False)]
+)
+def test_installed_packages_register_through_their_entry_point(tmp_path, monkeypatch, body, found):
+    line = "from mpcl_jax.baselines.registry import register_baseline"
+    (tmp_path / "toy_package.py").write_text(f"{line}\n{body}\n")
+    info = tmp_path / "toy_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-package\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mpcl_jax.baselines]\ntoy = toy_package\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry._load.cache_clear()
+    try:
+        if found:
+            assert "from_package" in registry.names()
+        else:
+            with pytest.raises(
+                ConfigError, match="entry point 'toy' of mpcl_jax.baselines: .*ZeroDivisionError"
+            ):
+                registry.names()
+    finally:
+        sys.modules.pop("toy_package", None)
+        registry._load.cache_clear()
