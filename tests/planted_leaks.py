@@ -25,7 +25,7 @@ from mpcl_jax.labels import evidence_of
 from mpcl_jax.model.prototypes import Prototypes
 from mpcl_jax.train import checkpoint, run_folder
 from mpcl_jax.train.evaluate import Predictions, save_predictions
-from mpcl_jax.train.selection import look, write_choices
+from mpcl_jax.train.selection import record_test_access, write_choices
 from mpcl_jax.train.state import Best, Guard, Training, TrainState
 from mpcl_jax.types import Recordings, take
 
@@ -51,7 +51,7 @@ def write_run(
     folder: pathlib.Path, recordings: Recordings, config: Config, split: Split, habits: Habits
 ) -> None:
     """The folder of a run, as `main` leaves it but for the table."""
-    origin = run_folder.claim(folder, config, recordings, split)
+    origin = run_folder.register_run(folder, config, recordings, split)
     log, predictions = [], []
     for k, fold in enumerate(split.folds):
         own = run_folder.fold_folder(folder, k)
@@ -67,7 +67,7 @@ def write_run(
             log.append(line | habits.more_logged(split, k))
         epoch = habits.chosen(split, k) if len(fold.validation) else habits.epochs(split, k)
         write_choices(folder, "MPCL", {fold.name: {"epoch": epoch}})
-    look(folder)
+    record_test_access(folder)
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
     (folder / "predictions.csv").write_text(predictions_csv(recordings, predictions))
 

@@ -11,7 +11,6 @@ import pytest
 from mpcl_jax.config.resolve import default, resolve
 from mpcl_jax.config.schema import Config
 from mpcl_jax.train import checkpoint, folds
-from mpcl_jax.train.progress import MetricsLog
 from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.state import Training
 
@@ -106,8 +105,6 @@ def moved(run: Run, workdir: pathlib.Path, folds: slice = slice(None), **train) 
     settings = dataclasses.replace(run.config.train, **train)
     return run._replace(
         workdir=workdir,
-        log=MetricsLog(workdir / "metrics.jsonl"),
-        skips=MetricsLog(workdir / "skipped.jsonl"),
         split=run.split._replace(folds=run.split.folds[folds]),
         config=dataclasses.replace(run.config, train=settings),
         board=None,

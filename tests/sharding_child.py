@@ -23,7 +23,6 @@ from run_fixture import PowerCut, last_training, quickly_prepared, sharding_conf
 from mpcl_jax.config.resolve import ConfigError  # noqa: E402
 from mpcl_jax.data.normalise import fit_normalisation  # noqa: E402
 from mpcl_jax.train import folds, loop  # noqa: E402
-from mpcl_jax.train.progress import MetricsLog  # noqa: E402
 from mpcl_jax.train.run import Run, prepare  # noqa: E402
 from mpcl_jax.types import take  # noqa: E402
 
@@ -108,7 +107,7 @@ def main(folder: pathlib.Path):
     np.savez(folder / "memory.npz", **eight.state.prototypes._asdict())
 
     shutil.copytree(folder / "eight", folder / "whole")
-    whole = run._replace(workdir=folder / "whole", log=MetricsLog(folder / "whole" / "metrics.jsonl"))
+    whole = run._replace(workdir=folder / "whole")
     loop.train_folds(whole)
     restored = jax.tree.map(described, last_training(whole)[1])
 

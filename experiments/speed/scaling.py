@@ -49,7 +49,6 @@ from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import fit_normalisation
-from mpcl_jax.model.mpcl import build
 from mpcl_jax.system.output import any_output
 from mpcl_jax.system.storage import make_folder, write_text
 from mpcl_jax.train.devices import keep_compiled_programs
@@ -57,11 +56,10 @@ from mpcl_jax.train.environment import code_version, machine
 from mpcl_jax.train.folds import (
     device_rows,
     fold_arrays,
-    make_program,
     stack,
     stack_keys,
 )
-from mpcl_jax.train.run import Run, prepare
+from mpcl_jax.train.run import Run, prepare, program_of
 from mpcl_jax.train.surroundings import settle
 from mpcl_jax.types import DataFileError, spec_of, take
 
@@ -96,7 +94,7 @@ def compiled(run: Run, batch: int, folds: int, data: int) -> Ready:
     config = dataclasses.replace(run.config, train=train)
     mesh, fold = mesh_of(folds, data), run.split.folds[0]
     spec = spec_of(run.recordings)
-    program = make_program(config, build(config.model, spec), spec, run.longest.train, mesh)
+    program = program_of(config, spec, run.longest.train, mesh)
     part = take(run.recordings, fold.train)
     arrays = stack(program, [fold_arrays(fold, fit_normalisation(part), run.longest)] * folds)
     keys = stack_keys(program, [jax.random.key(i, impl="threefry2x32") for i in range(folds)])

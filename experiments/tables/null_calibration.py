@@ -39,7 +39,6 @@ from mpcl_jax.system.storage import make_folder, write_text
 from mpcl_jax.train.environment import code_version
 from mpcl_jax.train.folds import device_rows
 from mpcl_jax.train.loop import train_folds
-from mpcl_jax.train.progress import MetricsLog
 from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.surroundings import pin_settings
 from mpcl_jax.types import Recordings
@@ -84,8 +83,7 @@ def predict_mpcl(run: Run, recordings: Recordings, folder: pathlib.Path) -> np.n
     """Test predictions of all folds, in the order of the manifest, [P, C]."""
     folder.mkdir()
     rows = device_rows(recordings, run.program.replicated)
-    logs = {name: MetricsLog(folder / f"{name}.jsonl") for name in ("log", "skips")}
-    own = run._replace(recordings=recordings, rows=rows, workdir=folder, **logs)
+    own = run._replace(recordings=recordings, rows=rows, workdir=folder)
     return np.concatenate([fold.predicted for fold in train_folds(own)])
 
 

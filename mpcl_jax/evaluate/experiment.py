@@ -29,7 +29,7 @@ from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.progress import warn
 from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.run_folder import fold_folder
-from mpcl_jax.train.selection import look, write_choices
+from mpcl_jax.train.selection import record_test_access, write_choices
 from mpcl_jax.train.surroundings import settle
 from mpcl_jax.types import DataFileError, Recordings
 
@@ -62,7 +62,9 @@ def _experiment(config: Config, workdir: pathlib.Path, command: str, stop: StopR
     if not processes.is_first():
         return None
     of_baselines = run_baselines(run)
-    looked_before = look(workdir)  # every choice is written; from here on test measures are computed
+    looked_before = record_test_access(
+        workdir
+    )  # every choice is written; from here on test measures are computed
     table = comparison.make_run_table(
         run.recordings,
         run.split,

@@ -10,13 +10,12 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
-from mpcl_jax.config.schema import Config
+from mpcl_jax.config.schema import TrainConfig
 from mpcl_jax.model.losses import kl_divergence
 from mpcl_jax.model.mpcl import MPCL, MPCLOutput
+from mpcl_jax.model.prototypes import Prototypes
 from mpcl_jax.model.recall import Recall, read_recall
-from mpcl_jax.train.slots import slot_report
-from mpcl_jax.train.state import Best, Guard, Training, TrainState, make_optimizer, variables
-from mpcl_jax.train.step import make_train_step
+from mpcl_jax.train.state import Best, Guard, Training, TrainState, variables
 from mpcl_jax.types import Batch
 
 EVALUATION_BLOCK = 64  # rows per block of a prediction; lists of rows are padded to a multiple of it
@@ -47,6 +46,13 @@ class FoldArrays(NamedTuple):
     median: dict[str, Any]  # m -> [T_m, F_m], of the training part; stands in for NaN
 
 
+class SlotReport(NamedTuple):
+    """The prototypes over one epoch; for a group of folds with one more axis in front."""
+
+    drift: Any  # [C, K] 1 - cosine to the row of the slot an epoch ago, mean of both banks
+    usage: Any  # [C, K] share of the recent evidence of the emotion
+
+
 class Parts(NamedTuple):
     """The parts of an epoch and of a prediction of one fold; B rows a batch, n batches, P rows to predict."""
 
@@ -72,19 +78,17 @@ def gather(rows: Rows, fold: FoldArrays, chosen, weight) -> Batch:
     )
 
 
-def parts_of_an_epoch(config: Config, model: MPCL, longest: int, mesh) -> Parts:
-    """The functions of one fold; `longest` is the largest number of training rows of a fold.
+def parts_of_an_epoch(settings: TrainConfig, model: MPCL, train_step, steps: int, mesh) -> Parts:
+    """The functions of one fold around `train_step` (`step.make_train_step`); `steps` of an epoch.
 
     The batch axis is sharded over the mesh's axis `data`; everything else is replicated. Sums over the batch
     are global by themselves, so the same functions serve one device and many.
     """
-    size = config.train.batch_size
-    steps = -(-longest // size)
-    train_step = make_train_step(model, make_optimizer(config.train, steps * config.train.epochs), config)
+    size = settings.batch_size
     by_sample = NamedSharding(mesh, PartitionSpec("data"))
 
     def make_steps(state: TrainState, guard: Guard, rows: Rows, fold: FoldArrays, chosen, numbers, key):
-        most = _most(guard, config.train.spike_threshold)
+        most = _most(guard, settings.spike_threshold)
 
         def one(state, step):
             of_batch, number = step
@@ -130,6 +134,15 @@ def whole_epoch(parts: Parts):
         return parts.end(training, training.state.prototypes, state, reports, kl)
 
     return epoch
+
+
+def slot_report(before: Prototypes | None, after: Prototypes | None) -> SlotReport | None:
+    """The report of an epoch from the memory before and after it; None without a memory."""
+    if before is None or after is None:
+        return None
+    cosine = jnp.sum(before.bank * after.bank, axis=-1).mean(axis=0)
+    total = after.usage.sum(axis=1, keepdims=True)
+    return SlotReport(1.0 - cosine, after.usage / jnp.maximum(total, 1e-12))
 
 
 def validation_kl(labels, log_probs, count):

@@ -1,17 +1,18 @@
-"""Predictions for every test window once, with what the model says beside them."""
+"""Predictions for every test window once, with the similarities and the co-occurrence map behind them."""
 
 import pathlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.metrics import floored, from_log_probs
 from mpcl_jax.model.mpcl import MPCLOutput
+from mpcl_jax.model.recall import Recall
 from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train.folds import FoldArrays, Program, Rows, padded_length, stack, unstack
-from mpcl_jax.train.state import Training, chosen_model
 from mpcl_jax.types import DataFileError
 
 
@@ -20,41 +21,49 @@ class Predictions(NamedTuple):
 
     rows: np.ndarray  # [P] int, rows of the recordings
     predicted: np.ndarray  # [P, C] float32, rows sum to 1, no share below the floor (metrics.py)
-    cooccurrence_map: np.ndarray  # [P, C, C] float32, what each emotion called up
+    cooccurrence_map: np.ndarray  # [P, C, C] float32, what each emotion retrieved
     query: np.ndarray  # [P, G, D] float32, unit rows
     similarity: np.ndarray  # [P, G, C, K] float32, to every prototype
 
 
-def predict_rows(
-    program: Program, training: Training, rows: Rows, folds: FoldArrays, chosen: Sequence, longest: int
-) -> list[Predictions]:
-    """Predicts, for each fold of a group, its windows `chosen` [P] with the chosen model of its training.
+class Trained(NamedTuple):
+    """A group of folds with their chosen models and everything that predictions need."""
 
-    A list is padded to whole blocks that hold `longest` >= P windows, the same for all folds so that they share
-    one executable; the padding is thrown away, so every window counts once.
+    program: Program
+    params: Any
+    prototypes: Any  # None without a memory
+    rows: Rows
+    arrays: FoldArrays
+    longest: int  # rows of the longest test part of the protocol
+
+
+def predict(trained: Trained, chosen: Sequence) -> list[tuple[MPCLOutput, Recall]]:
+    """Predicts, for each fold of the group, its windows `chosen` [P]; arrays on the host.
+
+    All calls have the same number of rows, enough for the longest test part, so that they share one executable. The
+    padding is thrown away, so every window counts once.
     """
-    params, prototypes = chosen_model(training)
-    padded = np.zeros((len(chosen), padded_length(longest)), np.int32)
+    program, size = trained.program, padded_length(trained.longest)
+    calls = -(-max(map(len, chosen)) // size)
+    padded = np.zeros((len(chosen), calls * size), np.int32)
     for number, of_fold in enumerate(chosen):
         padded[number, : len(of_fold)] = of_fold
-    output, _ = program.predict(params, prototypes, rows, folds, stack(program, padded))
-    return [
-        _without_padding(of_fold, one)
-        for of_fold, one in zip(chosen, unstack(program, output, len(chosen)), strict=True)
-    ]
+    parts = []
+    for call in range(calls):
+        part = stack(program, padded[:, call * size : (call + 1) * size])
+        found = program.predict(trained.params, trained.prototypes, trained.rows, trained.arrays, part)
+        parts.append(jax.device_get(unstack(program, found, len(chosen))))
+
+    def joined(number: int, count: int):
+        return jax.tree.map(lambda *x: np.concatenate(x)[:count], *(part[number] for part in parts))
+
+    return [joined(number, len(of_fold)) for number, of_fold in enumerate(chosen)]
 
 
-def _without_padding(chosen, output: MPCLOutput) -> Predictions:
-    def real(x):
-        return np.asarray(x)[: len(chosen)]
-
-    return Predictions(
-        np.asarray(chosen),
-        from_log_probs(real(output.log_probs)),
-        real(output.cooccurrence_map),
-        real(output.query),
-        real(output.similarity),
-    )
+def predictions_of(chosen, output: MPCLOutput) -> Predictions:
+    """The predictions of the windows `chosen` [P] from the `output` for them."""
+    shares = from_log_probs(output.log_probs)
+    return Predictions(np.asarray(chosen), shares, output.cooccurrence_map, output.query, output.similarity)
 
 
 def save_predictions(path: pathlib.Path, predictions: Predictions) -> None:
@@ -71,7 +80,7 @@ def load_predictions(path: pathlib.Path) -> Predictions:
     try:
         saved = parse_npz(path)
     except DataFileError as error:
-        raise DataFileError(path, f"can not be read; {remedy} ({error.reason})") from error
+        raise DataFileError(path, f"cannot be read; {remedy} ({error.reason})") from error
     if set(saved) != set(Predictions._fields) or len({len(x) for x in saved.values()}) != 1:
         raise DataFileError(path, f"does not hold the predictions of a fold; {remedy}")
     if saved["predicted"].ndim != 2 or saved["predicted"].dtype.kind != "f":

@@ -5,9 +5,8 @@ Only the compiled `predict` of the run is called, with its own shapes, so that n
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -16,24 +15,14 @@ from mpcl_jax.config.schema import Config
 from mpcl_jax.data.splits.protocols import Fold, row_ids
 from mpcl_jax.model.mpcl import MPCLOutput
 from mpcl_jax.model.recall import Recall
+from mpcl_jax.train.evaluate import Trained, predict
 from mpcl_jax.train.fold_inspection import Inspection
-from mpcl_jax.train.folds import FoldArrays, Program, Rows, padded_length, stack, unstack
+from mpcl_jax.train.folds import Rows
 from mpcl_jax.types import Recordings
 
 NEAREST = 3  # training windows that stand for a prototype, each of another trial
 SUBSETS = 6  # sets of modalities that are tried, of every size
 HIDDEN = -1e9  # the gate of a scale that is left out: its share becomes exactly 0
-
-
-class Trained(NamedTuple):
-    """A group of folds with their chosen models and everything that predictions need."""
-
-    program: Program
-    params: Any
-    prototypes: Any  # None without a memory
-    rows: Rows
-    arrays: FoldArrays
-    longest: int  # rows of the longest test part of the protocol
 
 
 class _Changed(NamedTuple):
@@ -44,18 +33,20 @@ class _Changed(NamedTuple):
 
 
 def examine_group(
-    trained: Trained, folds: Sequence[Fold], recordings: Recordings, config: Config
+    trained: Trained, recalls: Sequence[Recall], folds: Sequence[Fold], recordings: Recordings, config: Config
 ) -> list[Inspection]:
-    """Predicts the test windows as they are and with parts left out, and the training windows once."""
+    """Predicts the test windows with parts left out, and the training windows once.
+
+    `recalls`: of the test windows of each fold, as they are.
+    """
     tests, names = [fold.test for fold in folds], list(recordings.groups)
-    recalls = [recall for _, recall in _predict(trained, tests)]
     subset = subsets_of(len(names))
     by_subset = [_shares(trained._replace(rows=_only(trained.rows, kept)), tests) for kept in subset]
     by_scale = [_shares(one, tests) for one in _with_a_gate_closed(trained, config)]
     trains = [fold.train for fold in folds]
     outputs = [None] * len(folds)
     if trained.prototypes is not None:
-        outputs = [output for output, _ in _predict(trained, trains)]
+        outputs = [output for output, _ in predict(trained, trains)]
     inspections = []
     for i, fold in enumerate(folds):
         changed = _Changed([shares[i] for shares in by_subset], [shares[i] for shares in by_scale])
@@ -104,30 +95,8 @@ def subsets_of(count: int) -> np.ndarray:
     return np.stack(sets)
 
 
-def _predict(trained: Trained, chosen: Sequence) -> list[tuple[MPCLOutput, Recall]]:
-    """Of each fold's windows `chosen` [P], in calls of one size; arrays on the host."""
-    size = padded_length(trained.longest)
-    calls = -(-max(map(len, chosen)) // size)
-    padded = np.zeros((len(chosen), calls * size), np.int32)
-    for number, of_fold in enumerate(chosen):
-        padded[number, : len(of_fold)] = of_fold
-    parts = []
-    for call in range(calls):
-        part = stack(trained.program, padded[:, call * size : (call + 1) * size])
-        found = trained.program.predict(
-            trained.params, trained.prototypes, trained.rows, trained.arrays, part
-        )
-        parts.append(jax.device_get(unstack(trained.program, found, len(chosen))))
-
-    def whole(number):
-        of_fold = [part[number] for part in parts]
-        return jax.tree.map(lambda *x: np.concatenate(x)[: len(chosen[number])], *of_fold)
-
-    return [whole(number) for number in range(len(chosen))]
-
-
 def _shares(trained: Trained, chosen: Sequence) -> list[np.ndarray]:
-    return [metrics.from_log_probs(output.log_probs) for output, _ in _predict(trained, chosen)]
+    return [metrics.from_log_probs(output.log_probs) for output, _ in predict(trained, chosen)]
 
 
 def _only(rows: Rows, kept: np.ndarray) -> Rows:

@@ -30,7 +30,7 @@ from mpcl_jax.train.epoch import (
     validation_kl,
     whole_epoch,
 )
-from mpcl_jax.train.state import Training, create_training, make_optimizer
+from mpcl_jax.train.state import Training, create_training
 from mpcl_jax.types import DataSpec, Recordings
 
 
@@ -109,18 +109,19 @@ def fold_arrays(fold: Fold, norm: Normalisation, longest: Longest) -> FoldArrays
     )
 
 
-def make_program(config: Config, model: MPCL, spec: DataSpec, longest: int, mesh) -> Program:
-    """Compiles nothing yet; `longest` is the largest number of training rows of a fold.
+def make_program(
+    config: Config, model: MPCL, spec: DataSpec, optimizer, train_step, steps: int, mesh
+) -> Program:
+    """The functions of a run with `steps` training steps an epoch; compiles nothing yet.
 
-    In a group no fold hears of another, so nothing is sent along the mesh's axis `fold`; only reports and
-    predictions are collected.
+    In a group each fold is independent of the others, so nothing is sent along the mesh's axis `fold`; only reports
+    and predictions are collected.
     """
-    settings, parts = config.train, parts_of_an_epoch(config, model, longest, mesh)
+    settings, parts = config.train, parts_of_an_epoch(config.train, model, train_step, steps, mesh)
     group, replicated = settings.folds_at_once, NamedSharding(mesh, PartitionSpec())
-    optimizer = make_optimizer(settings, parts.steps * settings.epochs)
 
     def create(key, label_mean):
-        return create_training(key, label_mean, model, spec, optimizer, settings.select, parts.steps)
+        return create_training(key, label_mean, model, spec, optimizer, settings.select, steps)
 
     epoch, predict, by_fold = whole_epoch(parts), parts.predict, replicated
     if group > 1:
@@ -140,7 +141,7 @@ def make_program(config: Config, model: MPCL, spec: DataSpec, longest: int, mesh
         predict=predict,
         batches=compiled(parts.batches),
         collect=compiled(lambda tree: tree, out_shardings=replicated),
-        steps_per_epoch=parts.steps,
+        steps_per_epoch=steps,
         replicated=replicated,
         by_fold=by_fold,
         group=group,

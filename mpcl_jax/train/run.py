@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from mpcl_jax.config.data import ProtocolConfig
+from mpcl_jax.config.fields import AUTO
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data import pipeline
@@ -19,19 +21,18 @@ from mpcl_jax.data.splits.protocols import Fold, Split, make_split
 from mpcl_jax.model.mpcl import build
 from mpcl_jax.train import processes, run_folder
 from mpcl_jax.train.devices import make_mesh
-from mpcl_jax.train.folds import (
-    Longest,
-    Program,
-    Rows,
-    device_rows,
-    host_rows,
-    longest_of,
-    make_program,
-)
+from mpcl_jax.train.folds import Longest, Program, Rows, device_rows, host_rows, longest_of, make_program
 from mpcl_jax.train.interrupt import StopRequest
-from mpcl_jax.train.progress import MetricsLog
-from mpcl_jax.train.sizes import with_sizes
-from mpcl_jax.types import Recordings, spec_of, take
+from mpcl_jax.train.state import make_optimizer
+from mpcl_jax.train.step import make_train_step
+from mpcl_jax.types import DataSpec, Recordings, spec_of, take
+
+# What "auto" means, by the number of training windows. Epochs fall with it so that the number of gradient steps stays
+# about the same; dropout falls with its square root.
+FEW = 400  # training windows up to which the strongest regularisation applies
+DROPOUT = (0.1, 0.4)  # for many windows, for few
+EPOCHS = (20, 200)  # for many windows, for few
+SEEN = 60_000  # windows of a whole training, over all epochs
 
 
 class Run(NamedTuple):
@@ -44,11 +45,9 @@ class Run(NamedTuple):
     program: Program
     longest: Longest  # of all folds of the protocol, also of those that are not run
     rows: Rows  # on the device, or on the host if config.train.stream_rows
-    log: MetricsLog
-    skips: MetricsLog  # of steps that changed nothing
     origin: dict[str, str]  # sha256 of data and split, kept in every checkpoint
     board: Any = None  # a TensorBoard writer
-    stop: StopRequest = StopRequest()  # asked by signals in `cli/train.py`
+    stop: StopRequest = StopRequest()  # requested by signals (`cli/train.py`)
 
 
 class Member(NamedTuple):
@@ -64,7 +63,7 @@ class Member(NamedTuple):
 def prepare(
     config: Config, workdir: pathlib.Path, describe: Callable[[Recordings], None] = lambda _: None
 ) -> Run:
-    """Loads the recordings, makes the split and claims the folder; compiles nothing.
+    """Loads the recordings, makes the split and registers the folder; compiles nothing.
 
     `describe` is called with the recordings before the split is made: their notes may say why it is refused.
 
@@ -89,13 +88,20 @@ def prepare(
     processes.meet("data loaded", config.distributed)
     processes.require_same("settings", _common_settings(config))
     processes.require_same("data or split", pipeline.content_hash(recordings) + split.sha256)
-    origin = processes.by_first(lambda: run_folder.claim(workdir, config, recordings, split))
-    spec = spec_of(recordings)
-    model = build(config.model, spec, config.train.precision)
-    program = make_program(config, model, spec, longest.train, mesh)
+    origin = processes.by_first(lambda: run_folder.register_run(workdir, config, recordings, split))
+    program = program_of(config, spec_of(recordings), longest.train, mesh)
     stays = config.train.stream_rows > 0
     rows = host_rows(recordings) if stays else device_rows(recordings, program.replicated)
-    return Run(config, workdir, recordings, split, program, longest, rows, *_logs(workdir), origin)
+    return Run(config, workdir, recordings, split, program, longest, rows, origin)
+
+
+def program_of(config: Config, spec: DataSpec, longest: int, mesh: Mesh) -> Program:
+    """The functions of a run around its training step; `longest` is the largest number of training rows of a fold."""
+    model = build(config.model, spec, config.train.precision)
+    steps = -(-longest // config.train.batch_size)  # of an epoch
+    optimizer = make_optimizer(config.train, steps * config.train.epochs)
+    train_step = make_train_step(model, optimizer, config)
+    return make_program(config, model, spec, optimizer, train_step, steps, mesh)
 
 
 def with_other_folds(run: Run, config: Config, workdir: pathlib.Path) -> Run:
@@ -106,14 +112,24 @@ def with_other_folds(run: Run, config: Config, workdir: pathlib.Path) -> Run:
     split = make_split(run.recordings, config.protocol)
     require_present(run.recordings, {fold.name: fold.train for fold in split.folds})
     config = with_sizes(config, _whole(run.recordings, split, config.protocol))
-    origin = run_folder.claim(workdir, config, run.recordings, split)
-    log, skips = _logs(workdir)
-    return run._replace(config=config, workdir=workdir, split=split, log=log, skips=skips, origin=origin)
+    origin = run_folder.register_run(workdir, config, run.recordings, split)
+    return run._replace(config=config, workdir=workdir, split=split, origin=origin)
 
 
-def _logs(workdir: pathlib.Path) -> tuple[MetricsLog, MetricsLog]:
-    names = ("metrics.jsonl", "skipped.jsonl")
-    return tuple(MetricsLog(workdir / name if processes.is_first() else None) for name in names)
+def with_sizes(config: Config, whole: Split) -> Config:
+    """`config` with numbers for every "auto", by the smallest training part of `whole`, which has all folds.
+
+    A config file is read before the recordings, so it cannot compute from them. No label and no signal takes part.
+    """
+    windows = min(len(fold.train) for fold in whole.folds)
+    model, train = config.model, config.train
+    if model.dropout == AUTO:
+        share = (FEW / max(windows, FEW)) ** 0.5
+        model = dataclasses.replace(model, dropout=round(max(DROPOUT[0], DROPOUT[1] * share), 3))
+    if train.epochs == AUTO:
+        epochs = min(max(round(SEEN / windows), EPOCHS[0]), EPOCHS[1])
+        train = dataclasses.replace(train, epochs=epochs)
+    return dataclasses.replace(config, model=model, train=train)
 
 
 def _common_settings(config: Config) -> str:

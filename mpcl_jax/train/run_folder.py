@@ -1,14 +1,14 @@
 """A run is a folder; everything shown later can be computed again from what lies in it.
 
-config.json      the resolved settings            manifest.json    who was held out, ids and sha256
+config.json      the resolved settings            manifest.json    the held-out subjects, ids and sha256
 data.json        emotions, modalities, sha256     metrics.jsonl    a line per fold and epoch
-made_with.json   versions and devices             .lock, .running  who works in it now
+made_with.json   versions and devices             .lock, .running  the process that works in it now
 environment.json all versions, system, commit; no paths, no names of hosts
 selection.json   what was chosen in every fold, written before test measures are computed
-folds/00/        checkpoints, predictions.npz, baselines.npz, inspection.npz (what it looked up),
+folds/00/        checkpoints, predictions.npz, baselines.npz, inspection.npz (what was retrieved),
                  memory.jsonl (drift and usage of every prototype, a line per epoch)
-predictions.csv  every test window, reported and predicted, with all digits: the tables follow from it (verify.py)
-table.md .csv    the result with its baselines     audit.json       leaks that were looked for, and found
+predictions.csv  every test window, reported and predicted, with all digits: the tables follow from it
+table.md .csv    the result with its baselines     audit.json       leaks that were searched for, and found
 statistics.md    ranks, Friedman, every pair with Holm's correction; .csv and .tex (methods), pairs.csv
 """
 
@@ -19,21 +19,36 @@ import pathlib
 import jax
 
 from mpcl_jax import __version__
-from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.config.resolve import ConfigError, default, plain
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.pipeline import content_hash
 from mpcl_jax.data.splits.protocols import Split, read_manifest, write_manifest
 from mpcl_jax.system.storage import make_folder, replacing, write_text
-from mpcl_jax.train.changes import REFUSED, WARNED, Change, changes_between
 from mpcl_jax.train.progress import warn
 from mpcl_jax.types import Recordings, spec_of
 
+# What a run may change when it goes on. All other settings, the data and the split may not: two different experiments
+# never mix in one folder.
+HARMLESS = (  # no number of the training depends on these
+    "config.log.",
+    "config.distributed.",
+    "config.train.checkpoint_every",
+    "config.train.stream_rows",
+    "config.data.path",
+    "config.data.cache",
+    "config.protocol.manifest",  # the place of the split; the split itself is in data.json
+    "config.benchmark.baselines",
+)
+WARNED = ("made_with.",)  # versions and devices: the same numbers up to rounding
 
-def claim(workdir: pathlib.Path, config: Config, recordings: Recordings, split: Split) -> dict[str, str]:
+
+def register_run(
+    workdir: pathlib.Path, config: Config, recordings: Recordings, split: Split
+) -> dict[str, str]:
     """Makes `workdir` the folder of this run, new or continued. Returns what all its checkpoints belong to.
 
-    Raises ConfigError where it holds a run with other settings, other data or another split: results of two
-    different runs never mix. Differences that do no harm are told, and written down.
+    Raises ConfigError where it holds a run with other settings, other data or another split. Differences that do no
+    harm are printed, and the files get the new values.
     """
     origin = {"data": content_hash(recordings), "split": split.sha256}
     data = spec_of(recordings)._asdict() | {
@@ -46,48 +61,53 @@ def claim(workdir: pathlib.Path, config: Config, recordings: Recordings, split: 
     }
     if recordings.of_stimulus:  # named only where there are any: runs of earlier versions go on
         data["of_stimulus"] = recordings.of_stimulus
-    documents = {"config": dataclasses.asdict(config), "data": data, "made_with": _made_with()}
+    made_with = {  # what the last bits of a result depend on besides settings and data
+        "mpcl_jax": __version__,
+        "jax": jax.__version__,
+        "platform": jax.default_backend(),
+        "devices": jax.device_count(),
+    }
+    documents = {"config": dataclasses.asdict(config), "data": data, "made_with": made_with}
     documents = json.loads(json.dumps(documents))
     make_folder(workdir)
     for name, document in documents.items():
-        file = workdir / f"{name}.json"
-        if file.exists():
-            _require_same(file, changes_between(name, _read_json(file), document))
+        if (workdir / f"{name}.json").exists():
+            _require_same(workdir / f"{name}.json", name, document)
     for name, document in documents.items():
         write_text(workdir / f"{name}.json", json.dumps(document, indent=1) + "\n")
     _keep_manifest(workdir / "manifest.json", split, recordings)
     return origin
 
 
-def _made_with() -> dict:
-    """What the last bits of a result depend on besides settings and data."""
-    return {
-        "mpcl_jax": __version__,
-        "jax": jax.__version__,
-        "platform": jax.default_backend(),
-        "devices": jax.device_count(),
-    }
-
-
-def _read_json(file: pathlib.Path) -> dict:
+def _require_same(file: pathlib.Path, name: str, now: dict) -> None:
+    """Compares a document of the folder, `name` "config", "data" or "made_with", with that of this start."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        before = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ConfigError(f"{file}: is no JSON ({error}); choose another --workdir") from error
-
-
-def _require_same(file: pathlib.Path, changes: list[Change]) -> None:
-    refused = [str(change) for change in changes if change.kind == REFUSED]
-    if refused:
+    # A setting that the version of `before` did not know had what is now its default.
+    known = plain(default()) if name == "config" else {}
+    changes = dict(_differences(name, before, now, known))
+    if refused := [text for key, text in changes.items() if not key.startswith((*HARMLESS, *WARNED))]:
         raise ConfigError(
             f"{file} belongs to another run ({'; '.join(refused[:4])}); "
             "continue with its settings or choose another --workdir"
         )
-    for change in changes:
-        if change.kind == WARNED:
-            warn(f"{change}: the rest of this run equals its beginning only up to rounding")
+    for key, text in changes.items():
+        if key.startswith(WARNED):
+            warn(f"{text}: the rest of this run equals its beginning only up to rounding")
         else:
-            print(f"note   {change}; no number of the training depends on it", flush=True)
+            print(f"note   {text}; no number of the training depends on it", flush=True)
+
+
+def _differences(key: str, before, now, known):
+    """("config.train.epochs", "config.train.epochs was 60, is 80") of every value that differs."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in sorted(before.keys() | now.keys()):
+            unset = known.get(name) if isinstance(known, dict) else None
+            yield from _differences(f"{key}.{name}", before.get(name, unset), now.get(name), unset)
+    elif before != now and not (isinstance(before, tuple) and list(before) == now):
+        yield key, f"{key} was {before!r}, is {now!r}"
 
 
 def _keep_manifest(file: pathlib.Path, split: Split, recordings: Recordings) -> None:

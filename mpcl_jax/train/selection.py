@@ -1,8 +1,8 @@
-"""The sealed test: what was chosen is written down before any test measure is computed, and looks are counted.
+"""The sealed test: every choice is recorded before any test measure is computed, and test accesses are counted.
 
-selection.json holds, per fold and method, the chosen epoch or setting with the time of the choice and of the first
-look at test measures behind it. A choice that changes after a look is a second look at the same test rows: it is
-counted, kept beside the choice that it replaces, and said wherever the results stand.
+selection.json holds, per fold and method, the chosen epoch or setting ("choice") with the time of the choice
+("chosen") and of the first test access after it ("looked"). A choice that changes after a test access makes the next
+access a second one: it is counted, kept beside the choice that it replaces ("earlier"), and shown with the results.
 """
 
 import datetime
@@ -17,7 +17,7 @@ NAME = "selection.json"
 
 
 def write_choices(workdir: pathlib.Path, method: str, choices: dict[str, dict[str, Any]]) -> None:
-    """Writes what `method` chose, by the name of the fold; an equal choice keeps its time and its look.
+    """Records the choices of `method`, by the name of the fold; an equal choice keeps its times.
 
     Raises StorageError where the disk does not take it, DataFileError where the file is damaged.
     """
@@ -35,8 +35,8 @@ def write_choices(workdir: pathlib.Path, method: str, choices: dict[str, dict[st
     _write(workdir, document)
 
 
-def look(workdir: pathlib.Path) -> str:
-    """Notes that test measures are computed now. Returns "" for a first look, else what was looked at before."""
+def record_test_access(workdir: pathlib.Path) -> str:
+    """Records that test measures are computed now. Returns "" for a first access, else a sentence on earlier ones."""
     document, again = _read(workdir), []
     for fold, methods in document.items():
         for method, entry in methods.items():
@@ -46,16 +46,16 @@ def look(workdir: pathlib.Path) -> str:
     _write(workdir, document)
     if not again:
         return ""
-    looks, method, fold = max(again)
+    number, method, fold = max(again)
     others = f" and {len(again) - 1} more" if len(again) > 1 else ""
     return (
-        f"Look {looks} at these test rows: {method} in {fold}{others} was chosen anew after test measures had been "
-        "computed (selection.json)."
+        f"Test access {number}: {method} in {fold}{others} was chosen again after test measures had been computed "
+        "(selection.json)."
     )
 
 
 def read_choices(workdir: pathlib.Path) -> dict[str, dict[str, Any]]:
-    """What is chosen now: fold -> method -> choice; {} where nothing was."""
+    """The present choices: fold -> method -> choice; {} where there are none."""
     return {fold: {m: entry["choice"] for m, entry in of.items()} for fold, of in _read(workdir).items()}
 
 
@@ -65,14 +65,10 @@ def _read(workdir: pathlib.Path) -> dict[str, dict[str, dict[str, Any]]]:
         return {}
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
-        good = all(
-            set(entry) == {"choice", "chosen", "looked", "earlier"}
-            for methods in document.values()
-            for entry in methods.values()
-        )
+        entries = [set(entry) for methods in document.values() for entry in methods.values()]
     except (ValueError, AttributeError, TypeError) as error:
         raise DataFileError(file, f"is no record of choices ({error}); use another --workdir") from error
-    if not good:
+    if any(names != {"choice", "chosen", "looked", "earlier"} for names in entries):
         raise DataFileError(file, "is no record of choices; use another --workdir")
     return document
 

@@ -26,7 +26,7 @@ from mpcl_jax.data.splits import manifest
 from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.evaluate.experiment import predictions_csv
 from mpcl_jax.train.evaluate import Predictions
-from mpcl_jax.train.run_folder import claim
+from mpcl_jax.train.run_folder import register_run
 from mpcl_jax.types import DataFileError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -197,7 +197,7 @@ def test_no_name_in_the_data_becomes_a_path(tmp_path):
     split = make_split(recordings, ProtocolConfig(kind="loso"))
     before = set(tmp_path.rglob("*"))
     work = tmp_path / "work"
-    claim(work, Config(), recordings, split)
+    register_run(work, Config(), recordings, split)
     rows = np.arange(len(recordings.labels))
     empty = np.zeros((len(rows), 1))
     csv = predictions_csv(recordings, [Predictions(rows, recordings.labels, empty, empty, empty)])

@@ -19,8 +19,8 @@ from mpcl_jax.system.storage import make_folder, replacing, unwritten, write_tex
 from mpcl_jax.train.evaluate import Predictions, save_predictions
 from mpcl_jax.train.fold_inspection import Inspection, save_inspection
 from mpcl_jax.train.interrupt import MARKER, only_run_in
-from mpcl_jax.train.progress import MetricsLog
 from mpcl_jax.train.selection import write_choices
+from mpcl_jax.train.writer import append
 
 SOME = np.arange(4.0)
 WRITERS = {
@@ -28,7 +28,7 @@ WRITERS = {
     "predictions.npz": lambda file: save_predictions(file, Predictions(*[SOME] * len(Predictions._fields))),
     "report.html": lambda file: write_page(file, "page"),
     "table.md": lambda file: write_text(file, "text"),
-    "metrics.jsonl": lambda file: MetricsLog(file).write({"epoch": 1}),
+    "metrics.jsonl": lambda file: append(file, {"epoch": 1}),
     "selection.json": lambda file: write_choices(file.parent, "MPCL", {"fold 1": {"epoch": 3}}),
 }
 

@@ -13,10 +13,11 @@ from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.normalise import Normalisation, apply_normalisation, fit_normalisation, notes_on_fold
 from mpcl_jax.data.splits.protocols import Fold
 from mpcl_jax.train import epoch as epoch_module
-from mpcl_jax.train import folds, loop
+from mpcl_jax.train import folds
 from mpcl_jax.train.devices import make_mesh
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.state import Guard, Training, TrainState
+from mpcl_jax.train.writer import RunWriter
 from mpcl_jax.types import Recordings
 
 ROWS = 20
@@ -35,22 +36,17 @@ KEY = jax.random.key(0, impl="rbg")
 def epoch():
     """The compiled epoch around a step that writes down what it is given: rows of its batch, a draw of its key."""
 
-    def make_step(*_):
-        def step(state, batch, key, most):
-            seen = {
-                "row": state.params["row"].at[state.step].set(batch.signals["eda"][:, 0, 0]),
-                "draw": state.params["draw"].at[state.step].set(jax.random.uniform(key)),
-                "weight": state.params["weight"].at[state.step].set(batch.weight),
-            }
-            report = {"loss": jnp.float32(0), "skipped": jnp.float32(0)}
-            return TrainState(state.step + 1, seen, None, None), report
+    def step(state, batch, key, most):
+        seen = {
+            "row": state.params["row"].at[state.step].set(batch.signals["eda"][:, 0, 0]),
+            "draw": state.params["draw"].at[state.step].set(jax.random.uniform(key)),
+            "weight": state.params["weight"].at[state.step].set(batch.weight),
+        }
+        report = {"loss": jnp.float32(0), "skipped": jnp.float32(0)}
+        return TrainState(state.step + 1, seen, None, None), report
 
-        return step
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(epoch_module, "make_train_step", make_step)
-        config = tiny_config(train__batch_size=4, train__select="last")
-        program = folds.make_program(config, tiny()[0], SPEC, LONGEST.train, make_mesh(config))
+    config = tiny_config(train__batch_size=4, train__select="last")
+    program = folds.make_program(config, tiny()[0], SPEC, None, step, 3, make_mesh(config))
     # Feature 0 of row i is i, in the unit of the recordings.
     signals = {m: np.tile(np.arange(ROWS)[:, None, None], (1, *s)) for m, s in SPEC.shapes.items()}
     labels = np.full((ROWS, len(SPEC.emotions)), 0.25, np.float32)
@@ -120,7 +116,8 @@ def test_what_is_constant_in_a_training_part_alone_is_said_there(capsys):
     constant = NORM._replace(std={m: np.full_like(x, np.inf) for m, x in NORM.std.items()})
     notes = notes_on_fold(constant)
     run = SimpleNamespace(recordings=SimpleNamespace(notes=notes[1:]))  # the others are constant everywhere
-    loop._tell_constant(run, [SimpleNamespace(fold=SimpleNamespace(name="fold 1 of 2"), norm=constant)])
+    member = SimpleNamespace(fold=SimpleNamespace(name="fold 1 of 2"), norm=constant)
+    RunWriter._print_constant(SimpleNamespace(_run=run), member)
     assert len(notes) == len(SPEC.shapes)
     assert capsys.readouterr().out == f"note   fold 1 of 2, training part: {notes[0]}\n"
 
@@ -145,13 +142,13 @@ def streamed(tmp_path_factory):
         moved.append(len(chosen))
         return to_device(rows, chosen, sharding)
 
-    def cut(_, members, saved, epoch, training, save=loop._save):
-        save(run, members, saved, epoch, training)
+    def cut(writer, epoch, training, save=RunWriter.checkpoint):
+        save(writer, epoch, training)
         raise PowerCut
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(PowerCut):
         patch.setattr(folds, "_to_device", watched)
-        patch.setattr(loop, "_save", cut)
+        patch.setattr(RunWriter, "checkpoint", cut)
         train_folds(run)
     return run, train_folds(run), moved
 

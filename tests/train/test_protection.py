@@ -14,10 +14,10 @@ from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.system.errors import Stopped, TrainingError
 from mpcl_jax.train import checkpoint, folds
 from mpcl_jax.train import epoch as epoch_module
-from mpcl_jax.train.evaluate import predict_rows
+from mpcl_jax.train.evaluate import Trained, predict, predictions_of
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.loop import train_folds
-from mpcl_jax.train.state import Best, Guard, Training, TrainState
+from mpcl_jax.train.state import Best, Guard, Training, TrainState, chosen_model
 from mpcl_jax.types import take
 
 
@@ -156,8 +156,8 @@ def test_the_validation_kl_is_the_mean_over_real_validation_rows(whole):
     run, fold = whole[0], whole[0].split.folds[0]
     assert len(fold.validation) < len(arrays_of(run).validation)  # the rest is padding
     last = last_training(run)[1]._replace(best=None)
-    chosen = [fold.validation]
-    (predicted,) = predict_rows(run.program, last, run.rows, arrays_of(run), chosen, run.longest.validation)
+    trained = Trained(run.program, *chosen_model(last), run.rows, arrays_of(run), run.longest.validation)
+    predicted = predictions_of(fold.validation, predict(trained, [fold.validation])[0][0])
     labels = run.recordings.labels[fold.validation]
     expected = np.sum(np.where(labels > 0, labels * np.log(labels / predicted.predicted), 0.0), axis=1).mean()
     assert lines_of(run, "metrics.jsonl")[-1]["validation_kl"] == pytest.approx(expected, rel=1e-4)

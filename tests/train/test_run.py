@@ -20,13 +20,21 @@ from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.data.splits.manifest import read_manifest, row_ids, write_manifest
 from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.evaluate import comparison, experiment
-from mpcl_jax.train import checkpoint, folds, loop, run_folder
+from mpcl_jax.train import checkpoint, folds, loop, run_folder, writer
 from mpcl_jax.train import epoch as epoch_module
-from mpcl_jax.train.evaluate import Predictions, load_predictions, predict_rows, save_predictions
+from mpcl_jax.train.evaluate import (
+    Predictions,
+    Trained,
+    load_predictions,
+    predict,
+    predictions_of,
+    save_predictions,
+)
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.loop import train_folds
-from mpcl_jax.train.progress import LINES_PER_FOLD, MetricsLog, Ticker, announce
+from mpcl_jax.train.progress import LINES_PER_FOLD, Ticker
 from mpcl_jax.train.run import Run, _own_number, prepare
+from mpcl_jax.train.state import chosen_model
 from mpcl_jax.types import DataFileError, take
 
 
@@ -73,6 +81,12 @@ def same_predictions(one: Predictions, other: Predictions) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+def predicted_rows(run: Run, training, arrays, chosen) -> Predictions:
+    """The windows `chosen`, predicted with the chosen model of a training."""
+    trained = Trained(run.program, *chosen_model(training), run.rows, arrays, run.longest.test)
+    return predictions_of(chosen, predict(trained, [chosen])[0][0])
+
+
 # ---- resuming ----
 
 
@@ -89,7 +103,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(finished, tmp_path, mon
         patch.setattr(
             checkpoint, "save", lambda m, e, *rest: save(m, e, *rest) if e <= last_saved else fails()
         )
-        patch.setattr(loop, "save_predictions", fails)
+        patch.setattr(writer, "save_predictions", fails)
         train_folds(run)
     # The metrics are ahead of the checkpoint, and their last line was cut short.
     assert len(metrics_of(tmp_path)) == min(last_saved + 1, 3)
@@ -184,7 +198,7 @@ def test_another_split_is_refused(finished, tmp_path):
 
 def test_what_changes_no_number_of_the_training_is_allowed_and_told(finished, tmp_path, capsys):
     run = finished[0]
-    run_folder.claim(tmp_path, run.config, run.recordings, run.split)
+    run_folder.register_run(tmp_path, run.config, run.recordings, run.split)
     assert not capsys.readouterr().out
     config = tiny_config(
         train__checkpoint_every=7,
@@ -192,7 +206,7 @@ def test_what_changes_no_number_of_the_training_is_allowed_and_told(finished, tm
         data__cache="elsewhere",
         benchmark__baselines=("uniform", "knn"),
     )
-    run_folder.claim(tmp_path, config, run.recordings, run.split)
+    run_folder.register_run(tmp_path, config, run.recordings, run.split)
     told = capsys.readouterr().out.splitlines()
     assert len(told) == 4 and all(line.startswith("note   config.") for line in told)
     assert "config.train.checkpoint_every was 1, is 7; no number of the training" in "\n".join(told)
@@ -201,41 +215,41 @@ def test_what_changes_no_number_of_the_training_is_allowed_and_told(finished, tm
 
 def test_a_setting_that_an_older_version_did_not_know_had_its_default(finished, tmp_path):
     run = finished[0]
-    run_folder.claim(tmp_path, run.config, run.recordings, run.split)
+    run_folder.register_run(tmp_path, run.config, run.recordings, run.split)
     old = json.loads((tmp_path / "config.json").read_text())
     del old["train"]["precision"], old["log"]
     (tmp_path / "config.json").write_text(json.dumps(old))
-    run_folder.claim(tmp_path, run.config, run.recordings, run.split)
+    run_folder.register_run(tmp_path, run.config, run.recordings, run.split)
     (tmp_path / "config.json").write_text(json.dumps(old))
     with pytest.raises(ConfigError, match=r"config.train.precision was 'float32', is 'bfloat16'"):
-        run_folder.claim(tmp_path, tiny_config(train__precision="bfloat16"), run.recordings, run.split)
+        run_folder.register_run(tmp_path, tiny_config(train__precision="bfloat16"), run.recordings, run.split)
 
 
 def test_other_versions_and_devices_are_a_warning(finished, tmp_path, capsys):
     run = finished[0]
-    run_folder.claim(tmp_path, run.config, run.recordings, run.split)
+    run_folder.register_run(tmp_path, run.config, run.recordings, run.split)
     made_with = json.loads((tmp_path / "made_with.json").read_text())
     (tmp_path / "made_with.json").write_text(json.dumps(made_with | {"devices": 8}))
-    run_folder.claim(tmp_path, run.config, run.recordings, run.split)
+    run_folder.register_run(tmp_path, run.config, run.recordings, run.split)
     assert "warning: made_with.devices was 8, is 1: the rest of this run" in capsys.readouterr().err
-    run_folder.claim(tmp_path, run.config, run.recordings, run.split)
+    run_folder.register_run(tmp_path, run.config, run.recordings, run.split)
     assert not capsys.readouterr().err
 
 
 def test_a_manifest_that_was_changed_is_refused(finished, tmp_path):
     run = finished[0]
-    run_folder.claim(tmp_path, run.config, run.recordings, run.split)
+    run_folder.register_run(tmp_path, run.config, run.recordings, run.split)
     other = make_split(run.recordings, dataclasses.replace(run.config.protocol, seed=1))
     write_manifest(other, run.recordings, tmp_path / "manifest.json")
     with pytest.raises(ConfigError, match=r"manifest.json: holds another split"):
-        run_folder.claim(tmp_path, run.config, run.recordings, run.split)
+        run_folder.register_run(tmp_path, run.config, run.recordings, run.split)
 
 
 def test_a_damaged_config_of_the_folder_is_named(finished, tmp_path):
     run = finished[0]
     (tmp_path / "config.json").write_text('{"seed": ')
     with pytest.raises(ConfigError, match=r"config.json: is no JSON"):
-        run_folder.claim(tmp_path, run.config, run.recordings, run.split)
+        run_folder.register_run(tmp_path, run.config, run.recordings, run.split)
 
 
 def test_folds_of_a_manifest_may_have_any_name_and_train_alike(finished):
@@ -297,7 +311,7 @@ def test_the_best_epoch_by_validation_is_kept_parameters_and_prototypes(finished
         norm = fit_normalisation(take(run.recordings, fold.train))
         arrays = jax.device_put(folds.fold_arrays(fold, norm, run.longest), run.program.replicated)
         training = jax.device_put(of_fold[best]._replace(best=None), run.program.replicated)
-        (again,) = predict_rows(run.program, training, run.rows, arrays, [fold.test], run.longest.test)
+        again = predicted_rows(run, training, arrays, fold.test)
         assert same_predictions(again, predictions[number])
     assert set(best_epochs) - {epochs}, "no fold in which the best epoch is not the last: nothing was tested"
 
@@ -341,7 +355,7 @@ def test_a_window_is_predicted_alike_in_any_company(finished):
     norm = fit_normalisation(take(run.recordings, fold.train))
     arrays = jax.device_put(folds.fold_arrays(fold, norm, run.longest), run.program.replicated)
     few = fold.test[[7, 3, 0]]
-    (again,) = predict_rows(run.program, last_training(run)[1], run.rows, arrays, [few], run.longest.test)
+    again = predicted_rows(run, last_training(run)[1], arrays, few)
     np.testing.assert_allclose(again.predicted, predictions[0].predicted[[7, 3, 0]], rtol=1e-5)
 
 
@@ -508,14 +522,14 @@ def test_tables_call_trials_what_the_recordings_call_them(finished):
 
 
 def test_the_log_forgets_what_a_resumed_fold_writes_again(tmp_path):
-    log = MetricsLog(tmp_path / "metrics.jsonl")
-    log.drop_after(0, 0)
+    file = tmp_path / "metrics.jsonl"
+    assert writer.forget_after(file, 0, 0) == 0
     entries = [{"fold": f, "epoch": e, "loss": 0.1 * e} for f in (0, 1) for e in (1, 2, 3)]
     for entry in entries:
-        log.write(entry)
-    log.drop_after(1, 2)
+        writer.append(file, entry)
+    assert writer.forget_after(file, 1, 2) == 1
     assert metrics_of(tmp_path) == entries[:5]
-    log.drop_after(1, 0)
+    writer.forget_after(file, 1, 0)
     assert metrics_of(tmp_path) == entries[:3]
 
 
@@ -554,7 +568,7 @@ def test_tensorboard_files_lie_in_the_run(tmp_path):
     ],
 )
 def test_a_fold_says_where_it_begins(done, again, says, capsys):
-    announce("fold 1 of 2", "P01", done, again)
+    writer._announce("fold 1 of 2", "P01", done, again)
     assert capsys.readouterr().out == says
 
 

@@ -13,7 +13,7 @@ from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.evaluate import comparison
 from mpcl_jax.train.folds import device_rows
 from mpcl_jax.train.loop import train_folds
-from mpcl_jax.train.selection import look, write_choices
+from mpcl_jax.train.selection import record_test_access, write_choices
 from mpcl_jax.types import DataFileError, Recordings
 
 SMALL = SimulateConfig(subjects=6, clips=4, windows=2, emotions=4)
@@ -26,7 +26,7 @@ def entry(workdir, fold="fold 1 of 2", method="ridge"):
 def test_a_first_look_is_noted_with_its_time_behind_the_choice(tmp_path):
     write_choices(tmp_path, "ridge", {"fold 1 of 2": {"setting": "100.0"}})
     assert entry(tmp_path)["looked"] is None
-    assert look(tmp_path) == ""
+    assert record_test_access(tmp_path) == ""
     found = entry(tmp_path)
     assert found["choice"] == {"setting": "100.0"} and found["chosen"] <= found["looked"]
 
@@ -35,36 +35,38 @@ def test_the_same_choice_again_is_no_second_look(tmp_path):
     for _ in range(3):
         write_choices(tmp_path, "ridge", {"fold 1 of 2": {"setting": "100.0"}})
         before = entry(tmp_path)["chosen"]
-        assert look(tmp_path) == ""
+        assert record_test_access(tmp_path) == ""
     assert entry(tmp_path)["chosen"] == before and entry(tmp_path)["earlier"] == []
 
 
 def test_another_choice_after_a_look_is_counted_and_kept(tmp_path):
     write_choices(tmp_path, "MPCL", {f"fold {k} of 2": {"epoch": 3} for k in (1, 2)})
-    look(tmp_path)
+    record_test_access(tmp_path)
     write_choices(tmp_path, "MPCL", {f"fold {k} of 2": {"epoch": 4} for k in (1, 2)})
-    assert look(tmp_path).startswith(
-        "Look 2 at these test rows: MPCL in fold 2 of 2 and 1 more was chosen anew"
+    assert record_test_access(tmp_path).startswith(
+        "Test access 2: MPCL in fold 2 of 2 and 1 more was chosen again"
     )
     write_choices(tmp_path, "MPCL", {"fold 1 of 2": {"epoch": 5}})
-    assert look(tmp_path).startswith("Look 3 at these test rows: MPCL in fold 1 of 2")
+    assert record_test_access(tmp_path).startswith("Test access 3: MPCL in fold 1 of 2")
     assert [x["choice"]["epoch"] for x in entry(tmp_path, method="MPCL")["earlier"]] == [3, 4]
-    assert look(tmp_path).startswith("Look 3")  # the same selection once more: nothing new
+    assert record_test_access(tmp_path).startswith(
+        "Test access 3:"
+    )  # the same selection once more: nothing new
 
 
-def test_a_choice_that_nobody_has_looked_behind_may_change_and_methods_may_join(tmp_path):
+def test_a_choice_without_a_test_access_may_change_and_methods_may_join(tmp_path):
     write_choices(tmp_path, "ridge", {"fold 1 of 2": {"setting": "1"}})
     write_choices(tmp_path, "ridge", {"fold 1 of 2": {"setting": "2"}})
-    assert look(tmp_path) == ""
+    assert record_test_access(tmp_path) == ""
     write_choices(tmp_path, "knn", {"fold 1 of 2": {"setting": "5"}})
-    assert look(tmp_path) == ""
+    assert record_test_access(tmp_path) == ""
 
 
 @pytest.mark.parametrize("text", ["", "[1]", '{"fold": {"ridge": {}}}', '{"fold": 3}'])
 def test_a_damaged_record_is_refused(tmp_path, text):
     (tmp_path / "selection.json").write_text(text)
     with pytest.raises(DataFileError, match=r"selection.json: is no record of choices"):
-        look(tmp_path)
+        record_test_access(tmp_path)
 
 
 def with_other_labels(recordings: Recordings, rows: np.ndarray, seed: int) -> Recordings:
@@ -145,7 +147,7 @@ def test_the_choice_is_written_before_the_test_rows_are_predicted(prepared, tmp_
         seen.append(entry(tmp_path / "run", prepared.split.folds[0].name, "MPCL")["choice"])
         raise RuntimeError("not further")
 
-    monkeypatch.setattr("mpcl_jax.train.loop.predict_rows", predict)
+    monkeypatch.setattr("mpcl_jax.train.loop.predict", predict)
     with pytest.raises(RuntimeError, match="not further"):
         train_folds(moved(prepared, tmp_path / "run"))
     assert seen[0]["epoch"] >= 1

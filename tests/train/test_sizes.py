@@ -21,8 +21,7 @@ from mpcl_jax.evaluate.experiment import folds_tested
 from mpcl_jax.evaluate.jobs import collect as collected
 from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.evaluate.jobs.table_run import Trained
-from mpcl_jax.train.run import prepare
-from mpcl_jax.train.sizes import with_sizes
+from mpcl_jax.train.run import prepare, with_sizes
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PRESET = str(ROOT / "configs" / "folder.py")

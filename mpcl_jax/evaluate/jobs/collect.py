@@ -16,9 +16,9 @@ from mpcl_jax.evaluate.jobs.work import OF_A_FOLD
 from mpcl_jax.system.storage import write_text, writing
 from mpcl_jax.train import run_folder
 from mpcl_jax.train.environment import environment
+from mpcl_jax.train.run import with_sizes
 from mpcl_jax.train.selection import NAME as SELECTION
-from mpcl_jax.train.selection import look, write_choices
-from mpcl_jax.train.sizes import with_sizes
+from mpcl_jax.train.selection import record_test_access, write_choices
 
 MARK = "collected.txt"  # in folders that may be made anew
 
@@ -42,7 +42,7 @@ def collect_run(
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     config = with_sizes(dataclasses.replace(row.config, seed=seed), row.table_data.whole)
-    run_folder.claim(partial, config, row.table_data.recordings, row.table_data.split)
+    run_folder.register_run(partial, config, row.table_data.recordings, row.table_data.split)
     lines = []
     for place, number in enumerate(row.table_data.numbers):
         source, target = fold_folder_of(row, seed, number, cache_dir), run_folder.fold_folder(partial, place)
@@ -65,7 +65,7 @@ def collect_run(
     shutil.rmtree(folder, ignore_errors=True)
     with writing(folder, 0):
         os.replace(partial, folder)
-    return look(folder)
+    return record_test_access(folder)
 
 
 def _metrics_of(file: pathlib.Path, place: int) -> list[str]:

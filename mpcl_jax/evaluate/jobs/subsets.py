@@ -19,11 +19,13 @@ from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.evaluate.comparison import task_of
 from mpcl_jax.evaluate.jobs.work import FOLD, begin_job, cached_table_data, run_of
 from mpcl_jax.system.storage import write_arrays
-from mpcl_jax.train.evaluate import predict_rows
+from mpcl_jax.train.evaluate import Trained, predict, predictions_of
 from mpcl_jax.train.folds import fold_arrays, stack
 from mpcl_jax.train.interrupt import StopRequest, only_run_in
 from mpcl_jax.train.loop import train_group
-from mpcl_jax.train.run import Run, member_of
+from mpcl_jax.train.run import member_of
+from mpcl_jax.train.state import chosen_model
+from mpcl_jax.train.writer import RunWriter
 
 SUBSETS = "subsets.npz"  # the result of such a piece
 MOST = 8  # modalities; 255 subsets
@@ -49,17 +51,18 @@ def train_on_all_predict_from_some(
         run = run_of(config, folder)._replace(stop=stop)
         member = member_of(run, 0)
         arrays = stack(run.program, [fold_arrays(member.fold, member.norm, run.longest)])
-        training = train_group(run, [member], arrays)
+        training = train_group(run, [member], arrays, RunWriter(run, [member]))
+        trained = Trained(run.program, *chosen_model(training), run.rows, arrays, run.longest.test)
         subset = subsets_of(tuple(run.recordings.signals))
-        shares = [_predict_from(run, training, arrays, member.fold.test, kept) for kept in subset]
+        shares = [_predict_from(trained, member.fold.test, kept) for kept in subset]
         save(folder / SUBSETS, subset, np.stack(shares))
         shutil.rmtree(folder / FOLD / "checkpoints", ignore_errors=True)
 
 
-def _predict_from(run: Run, training, arrays, test: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    here = {m: x & np.bool_(k) for (m, x), k in zip(run.rows.present.items(), kept, strict=True)}
-    rows = run.rows._replace(present=here)
-    return predict_rows(run.program, training, rows, arrays, [test], run.longest.test)[0].predicted
+def _predict_from(trained: Trained, test: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    here = {m: x & np.bool_(k) for (m, x), k in zip(trained.rows.present.items(), kept, strict=True)}
+    ((output, _),) = predict(trained._replace(rows=trained.rows._replace(present=here)), [test])
+    return predictions_of(test, output).predicted
 
 
 def fit_on_all_predict_from_some(
