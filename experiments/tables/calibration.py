@@ -28,8 +28,7 @@ from experiments.shared.command_words import path
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.evaluate.leaderboard import METHOD, REFERENCE
 from mpcl_jax.evaluate.statistics import subject_interval
-from mpcl_jax.runs.read_run import join_folds, read_json
-from mpcl_jax.runs.read_tested import Tested, read_tested
+from mpcl_jax.runs.read_run import Tested, join_folds, read_json, read_tested
 from mpcl_jax.system.output import any_output
 from mpcl_jax.system.paths import shell_command
 from mpcl_jax.system.storage import replacing

@@ -30,8 +30,7 @@ from mpcl_jax.evaluate.leaderboard import CONSTANTS, METHOD, OF_IDS
 from mpcl_jax.evaluate.statistics import paired_comparison, subject_interval
 from mpcl_jax.metrics import SMALLEST_SHARE, scores
 from mpcl_jax.model.personal_memory import adapt, write_trials
-from mpcl_jax.runs.read_run import join_folds, read_json
-from mpcl_jax.runs.read_tested import Tested, read_tested
+from mpcl_jax.runs.read_run import Tested, join_folds, read_json, read_tested
 from mpcl_jax.system.output import any_output
 from mpcl_jax.system.paths import shell_command
 from mpcl_jax.system.storage import replacing

@@ -25,8 +25,8 @@ from experiments.shared.command_words import path
 from mpcl_jax.config.resolve import resolve
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.labels import cooccurrence_of
+from mpcl_jax.runs.memory import open_memory
 from mpcl_jax.system.output import any_output
-from mpcl_jax.train.checkpoint import read_prototypes
 from mpcl_jax.train.evaluate import load_predictions
 
 CLEAR = 0.5
@@ -74,7 +74,7 @@ def measure(run: pathlib.Path) -> dict:
     evidence = truth.evidence[predictions.rows]
     reported = cooccurrence_of(evidence)
     retrieved = np.einsum("bc,bcd->cd", evidence, predictions.cooccurrence_map)
-    remembered = read_prototypes(run).cooccurrence
+    remembered = open_memory(run).cooccurrence
     share, chance, recovered, possible = prototypes_found(
         predictions.similarity, evidence, truth.slot[predictions.rows], np.random.default_rng(0)
     )

@@ -17,8 +17,7 @@ from scipy.special import xlogy
 
 from mpcl_jax.evaluate import statistics_text, table_text
 from mpcl_jax.evaluate.leaderboard import METHOD, REFERENCE, Result, Table, make_table
-from mpcl_jax.runs.read_run import read_csv, read_text
-from mpcl_jax.runs.read_tested import AGAIN, Tested, read_tested
+from mpcl_jax.runs.read_run import AGAIN, Tested, read_csv, read_tested, read_text
 from mpcl_jax.types import DataFileError
 
 # Sums in another order, on another machine.

@@ -10,18 +10,19 @@ from mpcl_jax.system import checksums
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.arrays import read_arrays
 from mpcl_jax.train.fold_inspection import load_inspection
+from mpcl_jax.train.progress import warn
 from mpcl_jax.types import GROUPS, DataFileError, groups_in
 
 
 class Memory(NamedTuple):
-    """What a checkpoint remembers; G modality groups, C emotions, K slots of each, R near windows."""
+    """The prototypes of a checkpoint; G modality groups, C emotions, K slots of each, R near windows."""
 
     checkpoint: pathlib.Path
     emotions: tuple[str, ...]  # C names; numbers where the checkpoint lies in no run folder
     valence: tuple[str, ...]  # C valence groups; "" where they are not known
     bank: np.ndarray  # [G, C, K, D] unit rows
     mass: np.ndarray  # [G, C, K] evidence collected over the whole training, in samples
-    usage: np.ndarray  # [C, K] recent evidence per sample that went to a slot
+    usage: np.ndarray  # [C, K] recent evidence per sample that was assigned to a slot
     cooccurrence: np.ndarray  # [C, C] recent mean of e eᵀ, sums to 1
     near_id: np.ndarray  # [C, K, R] nearest training windows, trial@seconds; R = 0 where the run has none
     near_subject: np.ndarray  # [C, K, R]
@@ -30,20 +31,21 @@ class Memory(NamedTuple):
 
 
 def open_memory(path, *, fold: int | None = None, step: int | None = None) -> Memory:
-    """The memory of a run (its first fold or `fold`, its newest checkpoint or `step`), of a fold or a checkpoint.
+    """The memory of a run (its first fold or `fold`, its newest whole checkpoint or `step`), a fold or a checkpoint.
 
-    Raises FileNotFoundError naming the folder where there is no such checkpoint, DataFileError where it is damaged.
+    Warns of newer checkpoints that are damaged. Raises FileNotFoundError naming the folder where there is no such
+    checkpoint, DataFileError where the named one, or every one, is damaged.
     """
     checkpoint = find_checkpoint(user_path(path), fold=fold, step=step)
-    _require_whole(checkpoint)
     arrays = read_arrays(checkpoint / "prototypes", ("bank", "mass", "usage", "cooccurrence"))
     _check_shapes(checkpoint, arrays)
-    _, c, slots, _ = arrays["bank"].shape
-    emotions, valence = emotion_names(checkpoint, c)
-    sides = _side_names(checkpoint, arrays["bank"])
+    _, count, slots, _ = arrays["bank"].shape
+    emotions, valence = emotion_names(checkpoint, count)
+    sides = _group_names(checkpoint, arrays["bank"])
     arrays |= {name: without_absent(arrays[name], sides, axis=0) for name in ("bank", "mass")}
-    near = _near_windows(checkpoint, c, slots)
-    return Memory(checkpoint, emotions, valence, **arrays, **near, sides=sides)
+    return Memory(
+        checkpoint, emotions, valence, **arrays, **_near_windows(checkpoint, count, slots), sides=sides
+    )
 
 
 def without_absent(x: np.ndarray, sides: tuple[str, ...], axis: int) -> np.ndarray:
@@ -56,36 +58,40 @@ def without_absent(x: np.ndarray, sides: tuple[str, ...], axis: int) -> np.ndarr
 def find_checkpoint(
     folder: pathlib.Path, *, fold: int | None = None, step: int | None = None
 ) -> pathlib.Path:
-    """The newest finished checkpoint with prototypes below `folder`, or that of `fold` and `step` (epochs).
+    """The newest whole checkpoint with prototypes below `folder`, or that of `fold` and `step` (epochs).
 
-    Raises FileNotFoundError naming the folder and what is there.
+    Raises as `open_memory` does.
     """
-    if (folder / "prototypes").is_dir():
-        return folder
-    if fold is None:
-        places = [folder / "checkpoints", *sorted(folder.glob("folds/*/checkpoints"))]
-    else:
+    places = [folder / "checkpoints", *sorted(folder.glob("folds/*/checkpoints"))]
+    if fold is not None:
         places = [folder / "folds" / f"{fold:02d}" / "checkpoints"]
-    for place in places:
-        steps = [
-            step for step in checksums.steps_in(place)[::-1] if (place / str(step) / "prototypes").is_dir()
-        ]
-        if step in steps or (step is None and steps):
-            return place / str(steps[-1] if step is None else step)
+    damaged, candidates = [], [folder] if (folder / "prototypes").is_dir() else []
+    for place in () if candidates else places:
+        steps = [n for n in checksums.steps_in(place) if (place / str(n) / "prototypes").is_dir()]
+        candidates = [place / str(n) for n in steps if step in (None, n)]
+        if candidates:
+            break
         if steps:
-            kept = ", ".join(map(str, steps))
+            kept = ", ".join(map(str, steps[::-1]))
             raise FileNotFoundError(f"{place}: no checkpoint of epoch {step}; there are {kept}")
+    for checkpoint in candidates:
+        if (damage := _damage(checkpoint)) is None:
+            for newer in damaged:
+                warn(f"{newer.file} {newer.reason}; an earlier checkpoint is read")
+            return checkpoint
+        damaged.append(damage)
+    if damaged:
+        raise DataFileError(damaged[0].file, f"{damaged[0].reason}; no whole checkpoint is left to read")
     where = folder if fold is None else f"{folder}, fold {fold}"
     raise FileNotFoundError(f"{where}: no checkpoint with prototypes in it")
 
 
-def _require_whole(checkpoint: pathlib.Path) -> None:
-    """Array files carry no sums of their own: a flipped bit would be read without a word."""
+def _damage(checkpoint: pathlib.Path) -> checksums.Damage | None:
+    """What is wrong with a checkpoint, by its checksums; None for a copy without them."""
     epoch = checksums.epoch_of(checkpoint)
-    if epoch is not None and (checkpoint / checksums.NAME).exists():
-        damage = checksums.damage_in(checkpoint, checksums.of_epoch(epoch))
-        if damage:
-            raise DataFileError(damage.file, f"{damage.reason}; inspect another checkpoint")
+    if epoch is None or not (checkpoint / checksums.NAME).exists():
+        return None
+    return checksums.damage_in(checkpoint, checksums.of_epoch(epoch))
 
 
 def _check_shapes(checkpoint: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
@@ -96,7 +102,7 @@ def _check_shapes(checkpoint: pathlib.Path, arrays: dict[str, np.ndarray]) -> No
         if all(arrays[name].shape == shape for name, shape in wanted.items()):
             return
     shapes = ", ".join(f"{name} {x.shape}" for name, x in arrays.items())
-    raise DataFileError(checkpoint, f"its arrays do not fit together ({shapes}); inspect another checkpoint")
+    raise DataFileError(checkpoint, f"its arrays do not fit together ({shapes}); choose another checkpoint")
 
 
 def emotion_names(checkpoint: pathlib.Path, count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -107,8 +113,8 @@ def emotion_names(checkpoint: pathlib.Path, count: int) -> tuple[tuple[str, ...]
     return tuple(f"emotion {c}" for c in range(count)), ("",) * count
 
 
-def _side_names(checkpoint: pathlib.Path, bank: np.ndarray) -> tuple[str, ...]:
-    """The modality groups that a bank [G, C, K, D] is of, from the same file; all that there can be without one."""
+def _group_names(checkpoint: pathlib.Path, bank: np.ndarray) -> tuple[str, ...]:
+    """The modality groups of a bank [G, C, K, D], from the same file; all possible ones without it."""
     for data in _data_files_above(checkpoint):
         sides = groups_in(data.get("groups", {}))
         if len(data["emotions"]) == bank.shape[1] and 0 < len(sides) <= len(bank):
@@ -123,11 +129,13 @@ def _data_files_above(checkpoint: pathlib.Path) -> list[dict]:
 
 def _near_windows(checkpoint: pathlib.Path, count: int, slots: int) -> dict[str, np.ndarray]:
     """The nearest training windows, which belong to the newest checkpoint of a fold and to no other."""
-    fold = checkpoint.absolute().parents[1]
-    steps = checksums.steps_in(checkpoint.absolute().parent)
-    found = load_inspection(fold / "inspection.npz")
-    newest = steps and checksums.epoch_of(checkpoint.absolute()) == steps[0]
+    checkpoint = checkpoint.absolute()
+    found, steps = (
+        load_inspection(checkpoint.parents[1] / "inspection.npz"),
+        checksums.steps_in(checkpoint.parent),
+    )
+    newest = steps and checksums.epoch_of(checkpoint) == steps[0]
     if found is None or not newest or found.near_id.shape[:2] != (count, slots):
         nothing = np.zeros((count, slots, 0))
         return {"near_id": nothing.astype(str), "near_subject": nothing.astype(str), "near_cosine": nothing}
-    return {name: found._asdict()[name] for name in ("near_id", "near_subject", "near_cosine")}
+    return {name: getattr(found, name) for name in ("near_id", "near_subject", "near_cosine")}

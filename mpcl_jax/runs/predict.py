@@ -1,21 +1,12 @@
 """Emotion distributions for new recordings, from a finished run.
 
-    from mpcl_jax.runs.predict import open_model, predict
-
     model = open_model("runs/dataset")
     shares = predict(model, {"eeg": eeg, "video": video})  # [N, C], in the order of model.spec.emotions
 
-Any subset of the run's modalities will do; what is absent is recalled or left out (docs/method.md). A feature that
-is missing is NaN: it becomes the median of the training part. For a run that standardised each subject
-(`config.data.per_subject_standardise`) say whose window each row is:
-
-    shares = predict(model, {"eeg": eeg, "video": video}, subject=subject)  # [N] ids
-
+Any subset of the modalities of the run works. A missing feature is NaN: it becomes the median of the training part.
 JAX settings of the calling program (x64, promotion, guards) neither change the predictions nor are changed.
 """
 
-import json
-import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -28,16 +19,17 @@ from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import Normalisation, apply_normalisation, standardised
 from mpcl_jax.metrics import from_log_probs
 from mpcl_jax.model.mpcl import build
-from mpcl_jax.system.os_errors import reason_of
+from mpcl_jax.model.prototypes import Prototypes
+from mpcl_jax.runs.read_run import read_json
 from mpcl_jax.system.paths import user_path
-from mpcl_jax.train.checkpoint import newest_of_fold, read_chosen_model, read_normalisation
+from mpcl_jax.train.arrays import newest_whole, read_tree
 from mpcl_jax.train.devices import compiled, keep_compiled_programs
 from mpcl_jax.train.state import variables
 from mpcl_jax.train.surroundings import pinned_settings
-from mpcl_jax.types import FARTHEST, Batch, DataFileError, DataSpec, beyond, groups_in
+from mpcl_jax.types import FARTHEST, Batch, DataFileError, DataSpec, beyond
 
 LARGEST, BLOCK = 1024, 64  # rows of one call; with 1 the only sizes that are compiled
-# Windows of a subject without which its own mean and sd are not known: of 10 values the sd is off by about a quarter.
+# Windows of a subject that its own mean and sd need; the sd of 10 values is off by about a quarter.
 LEAST_WINDOWS = 10
 
 
@@ -53,32 +45,35 @@ class FinishedModel(NamedTuple):
     per_subject: bool  # each subject's features were standardised by that subject's own windows
 
     def __repr__(self):
-        """One line; the arrays would be a hundred thousand characters."""
+        """One line, without the arrays."""
         shapes = ", ".join(f"{m} {list(shape)}" for m, shape in self.spec.shapes.items())
         return f"FinishedModel({len(self.spec.emotions)} emotions; {shapes}; per_subject={self.per_subject})"
 
 
 @pinned_settings()
 def open_model(run, fold: int = 0) -> FinishedModel:
-    """Reads what predictions of `fold` were made with: chosen parameters, memory, statistics of the training part.
+    """Reads the chosen parameters, the memory and the training statistics of `fold`.
 
-    Compiled programs are kept on disk as those of a run are (`train.devices.keep_compiled_programs`), unless the run
-    has `config.log.keep_compiled` off or JAX was given a folder. Raises DataFileError naming the file that is missing
-    or damaged.
+    Compiled programs are kept on disk (`train.devices.keep_compiled_programs`), unless the run has
+    `config.log.keep_compiled` off or JAX has a folder already. Raises DataFileError naming the file that is
+    missing or damaged.
     """
     run = user_path(run)
-    config, data = (_document(run / name) for name in ("config.json", "data.json"))
-    config = resolve(config)
+    config, data = resolve(read_json(run / "config.json")), read_json(run / "data.json")
     if config.log.keep_compiled and jax.config.jax_compilation_cache_dir is None:
         keep_compiled_programs()
     shapes = {m: tuple(shape) for m, shape in data["shapes"].items()}
     spec = DataSpec(tuple(data["emotions"]), tuple(data["valence"]), dict(data["groups"]), shapes)
-    checkpoint = newest_of_fold(run / "folds" / f"{fold:02d}")
-    normalisation, chosen = read_normalisation(checkpoint), read_chosen_model(checkpoint)
-    if chosen[1] is not None and len(chosen[1].bank) != len(groups_in(spec.groups)):
-        reason = "an older version trained it with a bank of a modality group that the data set does not have"
-        raise DataFileError(checkpoint, f"{reason}; train it again")
-    return finished_model(config, spec, normalisation, *chosen)._replace(notes=tuple(data["notes"]))
+    folder = run / "folds" / f"{fold:02d}" / "checkpoints"
+    epoch, _ = newest_whole(folder)
+    if epoch is None:
+        raise DataFileError(folder, "holds no whole checkpoint; train this fold first")
+    normalisation = Normalisation(**read_tree(folder / str(epoch) / "normalisation"))
+    training = read_tree(folder / str(epoch) / "state")
+    chosen = training.get("best", training["state"])
+    memory = Prototypes(**chosen["prototypes"]) if "prototypes" in chosen else None
+    model = finished_model(config, spec, normalisation, chosen["params"], memory)
+    return model._replace(notes=tuple(data["notes"]))
 
 
 @pinned_settings()
@@ -97,19 +92,17 @@ def finished_model(config: Config, spec: DataSpec, norm: Normalisation, params, 
 
 @pinned_settings()
 def predict(model: FinishedModel, signals: dict, present: dict | None = None, subject=None) -> np.ndarray:
-    """The distribution over emotions of each window, [N, C] float32, rows sum to 1.
+    """The distribution over emotions of each window, [N, C] float32, rows sum to 1; N may be 0.
 
     `signals` m -> [N, T_m, F_m], or [N, F_m] where T_m is 1, in the units of the features the run was trained on, NaN
     where a feature is missing. A modality that is left out, or of which a window has only NaN, is absent. `present`
-    m -> [N] bool says in which windows a modality is there; default: in all. `subject` [N]: whose window each row is
-    (one text: all are of this subject), only for a run that standardised each subject. The subject's own windows of
-    this call are its statistics, so that at least 10 (`LEAST_WINDOWS`) are wanted of every modality that a subject
-    has, from all that it experienced. N may be 0.
+    m -> [N] bool, the windows that have a modality; default: all. `subject` [N] ids (or one id for all), only for a
+    run that standardised each subject (`config.data.per_subject_standardise`): mean and sd are those of the windows
+    of the subject in this call, so each modality needs at least 10 (`LEAST_WINDOWS`) of them, over all conditions.
 
-    Raises ValueError where `signals` or `present` is no dict; naming the modality where names or shapes are not those
-    of the run, where a number that is present is infinite, beyond 1e30 or more than 1e15 sds from the training mean;
-    where a window has nothing at all; where `subject` is missing, given to a run that has no use for it, or has too
-    few windows.
+    Raises ValueError that names modality and window: where names, types or shapes are not those of the run; where a
+    number is infinite, beyond 1e30 or more than 1e15 sds from the training mean; where a window has no modality;
+    where `subject` is missing, is not wanted, or has too few windows.
     """
     signals, present = _checked(model.spec, signals, {} if present is None else present)
     signals = _of_subjects(model, signals, present, subject)
@@ -221,11 +214,3 @@ def _of_subjects(model: FinishedModel, signals: dict, present: dict, subject) ->
                 f"{m}: subject {name} has {few} windows; wanted at least {LEAST_WINDOWS} to standardise them, or none"
             )
     return standardised(signals, present, subject)[0]
-
-
-def _document(file: pathlib.Path) -> dict:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = reason_of(error) if isinstance(error, OSError) else error  # the file is named already
-        raise DataFileError(file, f"cannot be read ({reason}); is this the folder of a run?") from error

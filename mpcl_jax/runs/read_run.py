@@ -8,21 +8,44 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mpcl_jax.data.io.npz_reader import parse_npz
+from mpcl_jax.metrics import floored
 from mpcl_jax.runs.memory import Memory, open_memory, without_absent
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.fold_inspection import Inspection, load_inspection
 from mpcl_jax.types import DataFileError, groups_in
 
+AGAIN = "start the run's command again: what is finished is kept, the tables are written anew"
 COLOURS = ("red", "amber", "green")  # of the audit, the worst first
 PER_WINDOW = ("rows", "present", "association", "recalled", "without_modality", "without_scale", "subset_kl")
+
+
+class Tested(NamedTuple):
+    """P tested windows of all folds in the order of predictions.csv, C emotions."""
+
+    folder: pathlib.Path
+    data: dict[str, Any]  # data.json
+    manifest: dict[str, Any]  # manifest.json
+    id: np.ndarray  # [P] str, trial@start in seconds
+    fold: np.ndarray  # [P] int
+    subject: np.ndarray  # [P] str
+    trial: np.ndarray  # [P] str
+    reported: np.ndarray  # [P, C] float32
+    predicted: np.ndarray  # [P, C] float32, as predictions.csv has it
+    saved: np.ndarray  # [P, C] float32, as folds/*/predictions.npz has it, with the floor of metrics.py
+    baselines: dict[str, np.ndarray]  # method -> [P, C]
+
+    @property
+    def emotions(self) -> list[str]:
+        """C names."""
+        return self.data["emotions"]
 
 
 class SlotHistory(NamedTuple):
     """Of the first fold, epoch by epoch."""
 
     epoch: np.ndarray  # [E] int
-    drift: np.ndarray  # [E, C, K] 1 - cosine to where the slot was an epoch before
-    usage: np.ndarray  # [E, C, K] share of its emotion's recent evidence
+    drift: np.ndarray  # [E, C, K] 1 - cosine to the row of the slot an epoch before
+    usage: np.ndarray  # [E, C, K] share of the recent evidence of its emotion
 
 
 class RunFiles(NamedTuple):
@@ -33,13 +56,13 @@ class RunFiles(NamedTuple):
     data: dict[str, Any]  # emotions, modalities, counts, notes, sha256
     split: dict[
         str, Any
-    ]  # protocol, sentence, sha256, folds [{name, sentence, test, validation, unused}], rows
-    environment: dict[str, Any]  # versions, system, commit; {} in runs of older versions
+    ]  # protocol, sentence, sha256, rows, folds [{name, sentence, test, validation, unused}]
+    environment: dict[str, Any]  # versions, system, commit
     command: str  # that made the run, with the version of the code
     verdict: tuple[str, ...]  # the lines below the table
     caption: str  # what the table's values are, and the rule of the verdicts
     table: tuple[dict[str, str], ...]  # a row per method, the columns of table.csv
-    ranking: tuple[dict[str, str], ...]  # a row per method, the columns of statistics.csv; () in older runs
+    ranking: tuple[dict[str, str], ...]  # a row per method, the columns of statistics.csv
     subjects: tuple[dict[str, str], ...]  # a row per method and subject, the columns of subjects.csv
     id: np.ndarray  # [P] str, trial@start in seconds
     fold: np.ndarray  # [P] int
@@ -48,7 +71,7 @@ class RunFiles(NamedTuple):
     reported: np.ndarray  # [P, C] rows sum to 1
     predicted: np.ndarray  # [P, C] rows sum to 1
     baselines: dict[str, np.ndarray]  # method -> [P, C]
-    cooccurrence_map: np.ndarray  # [P, C, C] what each emotion called up, rows sum to 1
+    cooccurrence_map: np.ndarray  # [P, C, C] what each emotion retrieved, rows sum to 1
     similarity: np.ndarray  # [P, G, C, K] to every prototype, over the temperature
     inspection: Inspection | None  # of all folds; nearest windows of the first one; None in older runs
     memory: Memory | None  # of the first fold; None without a memory
@@ -80,34 +103,30 @@ class RunFiles(NamedTuple):
 def read_run(folder) -> RunFiles:
     """Reads a finished run. Raises DataFileError naming the file that is missing, damaged or of another run."""
     folder = user_path(folder)
-    data, table, command = read_json(folder / "data.json"), *read_csv(folder / "table.csv")
-    rows, _ = read_csv(folder / "predictions.csv", commented=False)
-    shares = {kind: read_shares(folder, rows, kind, data["emotions"]) for kind in ("reported", "predicted")}
-    folds = fold_folders(folder, rows)
-    predictions = [_npz(f / "predictions.npz", ("cooccurrence_map", "similarity")) for f in folds]
-    baselines = [parse_npz(f / "baselines.npz") for f in folds if (f / "baselines.npz").exists()]
-    joined, sides = join_folds(folder, predictions, len(rows)), groups_in(data["groups"])
+    data, table, command = read_json(folder / "data.json", emotions=list), *read_csv(folder / "table.csv")
+    windows, folds = _windows(folder, data["emotions"])
+    count, sides = len(windows["id"]), groups_in(data["groups"])
+    predictions = [_npz(f / "predictions.npz", "cooccurrence_map", "similarity") for f in folds]
+    joined = join_folds(folder, predictions, count, ("cooccurrence_map", "similarity"))
     joined["similarity"] = without_absent(joined["similarity"], sides, axis=1)
+    baselines = [parse_npz(f / "baselines.npz") for f in folds if (f / "baselines.npz").exists()]
     verdict, caption = _words(folder / "table.md")
-    text = {name: np.array([row[name] for row in rows]) for name in ("id", "subject", "trial")}
     return RunFiles(
         folder=folder,
         config=read_json(folder / "config.json"),
         data=data,
         split=read_json(folder / "manifest.json"),
-        environment=_environment(folder),
+        environment=read_json(folder / "environment.json"),
         command=command,
         verdict=verdict,
         caption=caption,
         table=tuple(table),
-        ranking=_ranking(folder / "statistics.csv"),
+        ranking=tuple(read_csv(folder / "statistics.csv")[0]),
         subjects=tuple(read_csv(folder / "subjects.csv")[0]),
-        **text,
-        fold=np.array([int(row["fold"]) for row in rows]),
-        **shares,
-        baselines=join_folds(folder, baselines, len(rows)) if len(baselines) == len(folds) else {},
+        **windows,
+        baselines=join_folds(folder, baselines, count) if len(baselines) == len(folds) else {},
         **joined,
-        inspection=_inspections(folder, folds, len(rows), sides),
+        inspection=_inspections(folder, folds, count, sides),
         memory=_memory(folder),
         metrics=tuple(read_lines(folder / "metrics.jsonl")),
         history=_history(folds[0] / "memory.jsonl"),
@@ -115,51 +134,92 @@ def read_run(folder) -> RunFiles:
     )
 
 
-def _ranking(file: pathlib.Path) -> tuple[dict[str, str], ...]:
-    return tuple(read_csv(file)[0]) if file.exists() else ()
+def read_tested(folder) -> Tested:
+    """Reads a run whose predictions are written. Raises DataFileError naming the file that is missing or damaged."""
+    folder = user_path(folder)
+    data = read_json(folder / "data.json", emotions=list, name=str)
+    manifest = read_json(folder / "manifest.json", protocol=str, rows=list, folds=list, sha256=str)
+    windows, folds = _windows(folder, data["emotions"])
+    count, shape = len(windows["id"]), windows["reported"].shape
+    shares = {kind: windows.pop(kind).astype(np.float32) for kind in ("reported", "predicted")}
+    saved = join_folds(
+        folder, [_npz(f / "predictions.npz", "predicted") for f in folds], count, ("predicted",)
+    )
+    baselines = [_npz(f / "baselines.npz", "train_mean") for f in folds]
+    if len({tuple(sorted(of_fold)) for of_fold in baselines}) > 1:
+        raise DataFileError(folder / "folds", f"folds hold different baselines; {AGAIN}")
+    baselines = join_folds(folder, baselines, count)
+    for name, x in (("predictions", saved["predicted"]), *baselines.items()):
+        if x.shape != shape or x.dtype.kind != "f":
+            raise DataFileError(folder / "folds", f"{name} has shape {x.shape}, not {shape}; {AGAIN}")
+    if (np.diff(windows["fold"]) < 0).any():
+        raise DataFileError(folder / "predictions.csv", f"its folds are not in order; {AGAIN}")
+    tested = Tested(
+        folder, data, manifest, **windows, **shares, saved=floored(saved["predicted"]), baselines=baselines
+    )
+    _require_all_digits(tested)
+    return tested
 
 
-def _environment(folder: pathlib.Path) -> dict[str, Any]:
-    """Of the newest file that there is: runs of older versions have one or none of them."""
-    files = [folder / name for name in ("environment.json", "made_with.json") if (folder / name).exists()]
-    return read_json(files[0]) if files else {}
+def _windows(folder: pathlib.Path, emotions: list[str]) -> tuple[dict[str, np.ndarray], list[pathlib.Path]]:
+    """The columns of predictions.csv as arrays [P], reported and predicted [P, C]; and the folders of its folds."""
+    file = folder / "predictions.csv"
+    rows, _ = read_csv(file, commented=False)
+    if missing := {"id", "subject", "trial", "fold"} - set(rows[0]):
+        raise DataFileError(file, f"lacks the column {min(missing)!r}; {AGAIN}")
+    if wrong := sorted({row["fold"] for row in rows if not row["fold"].isdecimal()}):
+        raise DataFileError(file, f"fold {wrong[0]!r} is no number; {AGAIN}")
+    found = {name: np.array([row[name] for row in rows]) for name in ("id", "subject", "trial")}
+    found["fold"] = np.array([int(row["fold"]) for row in rows])
+    try:
+        for kind in ("reported", "predicted"):
+            found[kind] = np.array([[float(row[f"{kind}_{name}"]) for name in emotions] for row in rows])
+    except (KeyError, ValueError) as error:
+        raise DataFileError(file, f"does not fit data.json ({error}); {AGAIN}") from error
+    return found, [folder / "folds" / f"{number:02d}" for number in np.unique(found["fold"])]
+
+
+def _require_all_digits(tested: Tested) -> None:
+    """Refuses six decimals, as older versions wrote them, from which no table follows to its last digit."""
+    apart = np.abs(tested.predicted.astype(np.float64) - tested.saved)
+    if apart.any() and apart.max() < 6e-7:
+        raise DataFileError(tested.folder / "predictions.csv", f"was rounded by an older version; {AGAIN}")
 
 
 def _audit(file: pathlib.Path) -> dict[str, Any]:
-    if not file.exists():
-        return {}
-    found = read_json(file)
-    findings = found.get("findings")
+    found = read_json(file) if file.exists() else {}
+    findings = found.get("findings", [])
     named = isinstance(findings, list) and all(
         isinstance(x, dict) and {"check", "says", "ids"} <= set(x) and x.get("colour") in COLOURS
         for x in findings
     )
-    if not named or found.get("colour") not in COLOURS:
+    if found and (not named or found.get("colour") not in COLOURS):
         raise DataFileError(file, "is no audit; write it again with python -m mpcl_jax.cli.audit")
     return found
 
 
-def read_json(file: pathlib.Path) -> dict:
-    """A JSON document of a run. Raises DataFileError naming the file."""
+def read_json(file: pathlib.Path, **wanted: type) -> dict:
+    """A JSON document of a run that has the keys `wanted`, of these types. Raises DataFileError naming the file."""
     try:
         document = json.loads(read_text(file))
     except ValueError as error:
         raise DataFileError(file, f"is no JSON ({error}); start the run again in another folder") from error
     if not isinstance(document, dict):
         raise DataFileError(file, "is no document of a run; start the run again in another folder")
+    for name, kind in wanted.items():
+        if not isinstance(document.get(name), kind):
+            raise DataFileError(file, f"lacks {name!r}: no finished run; {AGAIN}")
     return document
 
 
 def read_text(file: pathlib.Path) -> str:
     """A text of a run. Raises DataFileError naming the file and what to do."""
+    if not file.exists():
+        raise DataFileError(file, "does not exist: no run, or not finished; start its command again")
     try:
         return file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise DataFileError(
-            file, "does not exist: no run, or not finished; start its command again"
-        ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise DataFileError(file, f"can not be read ({error})") from error
+        raise DataFileError(file, f"cannot be read ({error})") from error
 
 
 def read_csv(file: pathlib.Path, commented: bool = True) -> tuple[list[dict[str, str]], str]:
@@ -173,42 +233,33 @@ def read_csv(file: pathlib.Path, commented: bool = True) -> tuple[list[dict[str,
     return rows, comment.removeprefix("# ")
 
 
-def read_shares(folder, rows, kind: str, emotions: list[str]) -> np.ndarray:
-    """The shares [P, C] that predictions.csv holds of a `kind`: "reported" or "predicted"."""
+def read_lines(file: pathlib.Path) -> list[dict]:
+    """The entries of a log; a last line that a kill cut short is left out."""
     try:
-        return np.array([[float(row[f"{kind}_{name}"]) for name in emotions] for row in rows])
-    except (KeyError, ValueError) as error:
-        file = folder / "predictions.csv"
-        raise DataFileError(
-            file, f"does not fit data.json ({error}); start the run's command again"
-        ) from error
+        return [json.loads(line) for line in read_text(file).splitlines() if line.endswith("}")]
+    except ValueError as error:
+        raise DataFileError(file, f"is damaged ({error}); start the run again in another folder") from error
 
 
-def fold_folders(folder: pathlib.Path, rows: list[dict]) -> list[pathlib.Path]:
-    """The folders of the folds that the rows of predictions.csv name, in their order."""
-    numbers = {row.get("fold", "") for row in rows}
-    if wrong := sorted(number for number in numbers if not number.isdecimal()):
-        raise DataFileError(
-            folder / "predictions.csv", f"fold {wrong[0]!r} is no number; start the run's command again"
-        )
-    return [folder / "folds" / f"{number:02d}" for number in sorted(map(int, numbers))]
-
-
-def _npz(file: pathlib.Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _npz(file: pathlib.Path, *names: str) -> dict[str, np.ndarray]:
+    """The arrays of a file of a fold, among them `names`."""
+    if not file.exists():
+        raise DataFileError(file, f"does not exist: the fold is not finished; {AGAIN}")
     found = parse_npz(file)
-    if not set(names) <= set(found):
-        raise DataFileError(file, "does not hold the predictions of a fold; start the run's command again")
-    return {name: found[name] for name in names}
+    if missing := [name for name in names if name not in found]:
+        raise DataFileError(file, f"lacks {missing[0]!r}; {AGAIN}")
+    return found
 
 
-def join_folds(folder, of_folds: list[dict[str, np.ndarray]], count: int) -> dict[str, np.ndarray]:
-    """Arrays of all folds behind one another; DataFileError unless each has `count` rows."""
-    joined = {name: np.concatenate([fold[name] for fold in of_folds]) for name in of_folds[0]}
+def join_folds(
+    folder, of_folds: list[dict[str, np.ndarray]], count: int, names: tuple[str, ...] = ()
+) -> dict[str, np.ndarray]:
+    """Arrays `names` (default: all) of the folds, concatenated; DataFileError unless each has `count` rows."""
+    joined = {name: np.concatenate([fold[name] for fold in of_folds]) for name in names or of_folds[0]}
     for name, values in joined.items():
         if len(values) != count:
-            raise DataFileError(
-                folder / "folds", f"{len(values)} rows of {name}, predictions.csv has {count}"
-            )
+            reason = f"{len(values)} rows of {name}, predictions.csv has {count}"
+            raise DataFileError(folder / "folds", reason)
     return joined
 
 
@@ -216,7 +267,7 @@ def _inspections(folder, folds: list[pathlib.Path], count: int, sides) -> Inspec
     found = [load_inspection(fold / "inspection.npz") for fold in folds]
     if None in found:
         return None
-    joined = join_folds(folder, [{name: x._asdict()[name] for name in PER_WINDOW} for x in found], count)
+    joined = join_folds(folder, [x._asdict() for x in found], count, PER_WINDOW)
     joined["recalled"] = without_absent(joined["recalled"], sides, axis=1)
     return found[0]._replace(**joined)
 
@@ -236,16 +287,7 @@ def _words(file: pathlib.Path) -> tuple[tuple[str, ...], str]:
     return tuple(line[2:] for line in lines if line.startswith("- ")), caption
 
 
-def read_lines(file: pathlib.Path) -> list[dict]:
-    """The entries of a log; a last line that a kill cut short is left out."""
-    try:
-        return [json.loads(line) for line in read_text(file).splitlines() if line.endswith("}")]
-    except ValueError as error:
-        raise DataFileError(file, f"is damaged ({error}); start the run again in another folder") from error
-
-
 def _history(file: pathlib.Path) -> SlotHistory | None:
     entries = read_lines(file) if file.exists() else []
-    if not entries:
-        return None
-    return SlotHistory(*(np.array([entry[name] for entry in entries]) for name in SlotHistory._fields))
+    arrays = (np.array([entry[name] for entry in entries]) for name in SlotHistory._fields)
+    return SlotHistory(*arrays) if entries else None

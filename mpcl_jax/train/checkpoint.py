@@ -21,7 +21,7 @@ import pathlib
 import re
 import shutil
 import tempfile
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -29,18 +29,16 @@ import orbax.checkpoint as ocp
 
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.normalise import Normalisation
-from mpcl_jax.model.prototypes import Prototypes
 from mpcl_jax.system import checksums
-from mpcl_jax.system.checksums import epoch_of, steps_in
+from mpcl_jax.system.checksums import steps_in
 from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.system.paths import plain_path
 from mpcl_jax.system.storage import make_folder, unwritten, writing
 from mpcl_jax.train import processes
-from mpcl_jax.train.arrays import array_names, read_arrays
+from mpcl_jax.train.arrays import newest_whole
 from mpcl_jax.train.progress import warn
 from mpcl_jax.train.read_back import require_read_back
 from mpcl_jax.train.state import Training, chosen_model
-from mpcl_jax.types import DataFileError
 
 KEPT = 2  # the newest ones
 UNFINISHED, TRASH = ".unfinished", ".trash"  # what a kill leaves in them is thrown away at the next start
@@ -156,22 +154,9 @@ def restore(
     whole = processes.by_first(lambda: _choose(saved, until))
     if whole is None:
         return None
-    _require_same_groups(saved.folder / str(whole), chosen_model(like)[1])
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), like)
     wanted = ocp.args.Composite(state=ocp.args.StandardRestore(target))
     return whole, saved.writer.restore(saved.plain / str(whole), args=wanted)["state"]
-
-
-def _require_same_groups(step: pathlib.Path, memory: Prototypes | None) -> None:
-    """Older versions kept a bank for a modality group that the data set does not have, and read it."""
-    if memory is None:
-        return
-    found = len(read_arrays(step / "prototypes", ("bank",))["bank"])
-    if found != len(memory.bank):
-        raise ConfigError(
-            f"{step}: its memory has {found} banks, this data set has {len(memory.bank)} modality group(s): an older "
-            "version trained it. Train it again in another folder (--workdir)"
-        )
 
 
 def _choose(saved: Checkpoints, until: int | None) -> int | None:
@@ -179,7 +164,7 @@ def _choose(saved: Checkpoints, until: int | None) -> int | None:
     for epoch in steps_in(saved.folder):
         if until is not None and epoch > until:
             _remove(saved.folder, epoch)
-    whole, damaged = _newest_whole(saved.folder)
+    whole, damaged = newest_whole(saved.folder)
     if whole is None:
         if damaged:
             raise ConfigError(_all_damaged(saved.folder, damaged))
@@ -189,18 +174,6 @@ def _choose(saved: Checkpoints, until: int | None) -> int | None:
         warn(f"{damage.file} {damage.reason}; going on from epoch {whole}")
         _put_aside(saved.folder, epoch)
     return whole
-
-
-def _newest_whole(folder: pathlib.Path) -> tuple[int | None, list[tuple[int, checksums.Damage]]]:
-    """The newest checkpoint without damage, if any, and the newer ones with what is wrong with them."""
-    damaged = []
-    for epoch in steps_in(folder):
-        damage = checksums.damage_in(folder / str(epoch), checksums.of_epoch(epoch))
-        if damage is None:
-            return epoch, damaged
-        if (folder / str(epoch)).exists():  # a run at work may have removed it since it was listed
-            damaged.append((epoch, damage))
-    return None, damaged
 
 
 def _all_damaged(folder: pathlib.Path, damaged) -> str:
@@ -226,65 +199,3 @@ def _put_aside(folder: pathlib.Path, epoch: int) -> None:
     with writing(place, 0):
         shutil.rmtree(place, ignore_errors=True)
         os.rename(folder / str(epoch), place)
-
-
-def latest_checkpoint(folder: pathlib.Path) -> pathlib.Path:
-    """The newest whole checkpoint below `folder`: a checkpoint, a fold, or a run (its first fold).
-
-    Warns of newer ones that are damaged. Raises FileNotFoundError naming the folder where there is none, and
-    DataFileError where all are damaged.
-    """
-    folder = pathlib.Path(folder)
-    if (epoch := epoch_of(folder)) is not None and (folder / "prototypes").is_dir():
-        if damage := checksums.damage_in(folder, checksums.of_epoch(epoch)):
-            raise DataFileError(damage.file, f"{damage.reason}; choose another checkpoint")
-        return folder
-    for checkpoints in [folder / "checkpoints", *sorted(folder.glob("folds/*/checkpoints"))]:
-        whole, damaged = _newest_whole(checkpoints)
-        for _, damage in damaged:
-            warn(f"{damage.file} {damage.reason}; an earlier checkpoint is read")
-        if whole is None and damaged:
-            raise DataFileError(checkpoints, "no whole checkpoint is left")
-        if whole is not None and (checkpoints / str(whole) / "prototypes").is_dir():
-            return checkpoints / str(whole)
-    raise FileNotFoundError(f"{folder}: no checkpoint with prototypes in it")
-
-
-def newest_of_fold(fold: pathlib.Path) -> pathlib.Path:
-    """The newest whole checkpoint of a fold, with or without a memory. Raises DataFileError where there is none."""
-    whole, _ = _newest_whole(fold / "checkpoints")
-    if whole is None:
-        raise DataFileError(fold / "checkpoints", "holds no whole checkpoint; train this fold first")
-    return fold / "checkpoints" / str(whole)
-
-
-def read_chosen_model(checkpoint: pathlib.Path) -> tuple[dict[str, Any], Prototypes | None]:
-    """The parameters and prototypes that predictions are made with, as NumPy arrays, without the model."""
-    training = _read_numpy(checkpoint / "state")
-    source = training.get("best", training["state"])
-    memory = source.get("prototypes")
-    return source["params"], None if memory is None else Prototypes(**memory)
-
-
-def read_prototypes(folder: pathlib.Path) -> Prototypes:
-    """The memory of a checkpoint as NumPy arrays, without the model and on any number of devices."""
-    return Prototypes(**_read_numpy(latest_checkpoint(folder) / "prototypes"))
-
-
-def read_normalisation(folder: pathlib.Path) -> Normalisation:
-    """The normalisation of a checkpoint as NumPy arrays."""
-    whole = folder if (folder / "normalisation").is_dir() else latest_checkpoint(folder)
-    kept = _read_numpy(whole / "normalisation")
-    return Normalisation(**({"median": kept["mean"]} | kept))  # earlier versions kept no median
-
-
-def _read_numpy(part: pathlib.Path) -> dict[str, Any]:
-    """The arrays of a part in nested dicts, without Orbax, which warns of files that parts do not have."""
-    tree: dict[str, Any] = {}
-    for name, x in read_arrays(part, tuple(array_names(part))).items():
-        *outer, last = name.split(".")
-        node = tree
-        for key in outer:
-            node = node.setdefault(key, {})
-        node[last] = x
-    return tree

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from mpcl_jax.data.io.npz_reader import parse_npz
-from mpcl_jax.metrics import floored, from_log_probs
+from mpcl_jax.metrics import from_log_probs
 from mpcl_jax.model.mpcl import MPCLOutput
 from mpcl_jax.model.recall import Recall
 from mpcl_jax.system.storage import write_arrays
@@ -72,7 +72,7 @@ def save_predictions(path: pathlib.Path, predictions: Predictions) -> None:
 
 
 def load_predictions(path: pathlib.Path) -> Predictions:
-    """Reads what `save_predictions` wrote; what an older version wrote gets the floor now.
+    """Reads what `save_predictions` wrote.
 
     Raises DataFileError naming the file where it is damaged or holds something else.
     """
@@ -85,4 +85,4 @@ def load_predictions(path: pathlib.Path) -> Predictions:
         raise DataFileError(path, f"does not hold the predictions of a fold; {remedy}")
     if saved["predicted"].ndim != 2 or saved["predicted"].dtype.kind != "f":
         raise DataFileError(path, f"holds no distributions under 'predicted'; {remedy}")
-    return Predictions(**saved | {"predicted": floored(saved["predicted"])})
+    return Predictions(**saved)

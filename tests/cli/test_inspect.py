@@ -219,7 +219,7 @@ def test_a_damaged_checkpoint_is_named(run, tmp_path):
     shutil.copytree(run / "folds" / "00" / "checkpoints" / "3", broken)
     for file in (broken / "prototypes").rglob("d/*"):
         file.write_bytes(file.read_bytes()[:20])
-    with pytest.raises(DataFileError, match="prototypes: its array 'bank' can not be read"):
+    with pytest.raises(DataFileError, match="prototypes: its array 'bank' cannot be read"):
         open_memory(broken)
 
 

@@ -18,8 +18,8 @@ from browser_fixture import opened_without_complaint
 
 from mpcl_jax.config.schema import ORACLES, QUICK_BASELINES
 from mpcl_jax.evaluate import verification
+from mpcl_jax.runs.memory import open_memory
 from mpcl_jax.system.errors import STOPPED
-from mpcl_jax.train.checkpoint import read_prototypes
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ENVIRONMENT = os.environ | {
@@ -205,6 +205,6 @@ def test_a_run_that_is_killed_and_then_stopped_ends_in_the_same_bits(whole, tmp_
         name = f"folds/0{number}/predictions.npz"
         digests = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for folder in (workdir, whole[0])]
         assert digests[0] == digests[1], name
-        memories = [read_prototypes(folder / "folds" / f"0{number}") for folder in (workdir, whole[0])]
-        assert all(np.array_equal(a, b) for a, b in zip(*memories, strict=True))
+        memories = [open_memory(folder / "folds" / f"0{number}") for folder in (workdir, whole[0])]
+        assert all(np.array_equal(a, b) for a, b in zip(*(memory[3:7] for memory in memories), strict=True))
     assert (workdir / "predictions.csv").read_bytes() == (whole[0] / "predictions.csv").read_bytes()

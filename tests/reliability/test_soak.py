@@ -15,7 +15,7 @@ import orbax.checkpoint as ocp
 import pytest
 from run_fixture import moved, quickly_prepared, tiny_config
 
-from mpcl_jax.train.checkpoint import _read_numpy
+from mpcl_jax.train.arrays import read_tree
 from mpcl_jax.train.loop import train_folds
 
 COMPILED = []
@@ -34,7 +34,7 @@ def resident() -> int:
 def kept_by_orbax(checkpoint: pathlib.Path, folder: pathlib.Path, saves: int) -> float:
     """Bytes that stay in memory for each of `saves` saves of the parts of a checkpoint, by Orbax alone."""
     names = ("state", "normalisation", "prototypes")
-    trees = {name: jax.device_put(_read_numpy(checkpoint / name)) for name in names}
+    trees = {name: jax.device_put(read_tree(checkpoint / name)) for name in names}
     parts = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
 
     def save(number: int):

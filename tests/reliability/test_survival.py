@@ -20,7 +20,8 @@ import numpy as np
 import pytest
 
 from mpcl_jax.system.errors import STOPPED
-from mpcl_jax.train.checkpoint import _read_numpy, steps_in
+from mpcl_jax.train.arrays import read_tree
+from mpcl_jax.train.checkpoint import steps_in
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDS, EPOCHS, EVERY = 3, 12, 2
@@ -105,7 +106,7 @@ def digest(workdir: pathlib.Path) -> str:
     for name in ("metrics.jsonl", "predictions.csv", *(f"folds/0{k}/predictions.npz" for k in range(FOLDS))):
         whole.update((workdir / name).read_bytes())
     for k in range(FOLDS):
-        state = _read_numpy(fold(workdir, k) / "checkpoints" / str(EPOCHS) / "state")
+        state = read_tree(fold(workdir, k) / "checkpoints" / str(EPOCHS) / "state")
         for path, leaf in sorted((str(p), x) for p, x in leaves_of(state)):
             whole.update(f"{path} {leaf.dtype} {leaf.shape}".encode() + np.asarray(leaf).tobytes())
     return whole.hexdigest()

@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 from run_fixture import PowerCut, bits, last_training, moved, quickly_prepared, tiny_config
 
-from mpcl_jax import metrics
 from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.data import pipeline
 from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.data.splits.manifest import read_manifest, row_ids, write_manifest
 from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.evaluate import comparison, experiment
+from mpcl_jax.runs.memory import open_memory
 from mpcl_jax.train import checkpoint, folds, loop, run_folder, writer
 from mpcl_jax.train import epoch as epoch_module
+from mpcl_jax.train.arrays import read_tree
 from mpcl_jax.train.evaluate import (
     Predictions,
     Trained,
@@ -391,27 +392,21 @@ def test_documents_of_a_run_can_be_read_again(finished):
     assert not list(run.workdir.rglob("*partial*"))
 
 
-def test_the_memory_is_read_as_numpy_without_the_model(finished):
+def test_the_memory_and_the_normalisation_are_read_without_the_model(finished):
     run, _, seen = finished
-    prototypes = checkpoint.read_prototypes(run.workdir)
-    assert all(type(x) is np.ndarray for x in prototypes)
-    assert bits(prototypes) == bits(seen[2][1].best.prototypes)
-    fold = run.workdir / "folds" / "01"
-    assert bits(checkpoint.read_prototypes(fold)) == bits(seen[5][1].best.prototypes)
-    step = fold / "checkpoints" / "2"
-    assert checkpoint.latest_checkpoint(step) == step
-    assert bits(checkpoint.read_prototypes(step)) == bits(seen[4][1].best.prototypes)
+    for folder, expected in (
+        (run.workdir, seen[2]),
+        (run.workdir / "folds" / "01", seen[5]),
+        (run.workdir / "folds" / "01" / "checkpoints" / "2", seen[4]),
+    ):
+        assert bits(open_memory(folder).bank) == bits(expected[1].best.prototypes.bank)
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
-        checkpoint.read_prototypes(run.workdir / "nowhere")
-
-
-def test_the_normalisation_of_the_training_part_is_kept(finished):
-    run = finished[0]
-    kept = checkpoint.read_normalisation(run.workdir)
+        open_memory(run.workdir / "nowhere")
+    kept = read_tree(run.workdir / "folds" / "00" / "checkpoints" / "3" / "normalisation")
     expected = fit_normalisation(take(run.recordings, run.split.folds[0].train))
     for m in expected.mean:
-        np.testing.assert_allclose(kept.mean[m], expected.mean[m], rtol=1e-6, atol=1e-7)
-        np.testing.assert_allclose(kept.std[m], expected.std[m], rtol=1e-6)
+        np.testing.assert_allclose(kept["mean"][m], expected.mean[m], rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(kept["std"][m], expected.std[m], rtol=1e-6)
 
 
 def test_only_the_newest_two_checkpoints_are_kept(finished):
@@ -468,16 +463,6 @@ def test_damaged_predictions_are_named_with_the_way_out(finished, tmp_path, dama
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(DataFileError, match=f"{file}.*delete it and start the run again"):
         load_predictions(file)
-
-
-def test_predictions_that_an_older_version_saved_get_the_floor(finished, tmp_path):
-    file, saved = tmp_path / "predictions.npz", finished[1][0]
-    certain = np.eye(saved.predicted.shape[1], dtype=np.float32)[np.zeros(len(saved.rows), int)]
-    save_predictions(file, saved._replace(predicted=certain))
-    loaded = load_predictions(file)
-    assert np.isfinite(metrics.kl(finished[0].recordings.labels[saved.rows], loaded.predicted)).all()
-    save_predictions(file, loaded)
-    assert same_predictions(load_predictions(file), loaded)
 
 
 @pytest.mark.parametrize(
