@@ -1,4 +1,4 @@
-"""Writes one page a table from the CSV files of experiments/results; the pages are made at build time and not committed.
+"""Writes one page per table from the CSV files of experiments/results, at build time; pages are not committed.
 
 A table is `NAME.csv`. `NAME_statistics.csv` and `NAME_pairs.csv` are shown on its page, `NAME_subjects.csv` is named
 there, and so is the picture `NAME.png` or `NAME_ranks.png`.
@@ -103,17 +103,24 @@ def as_markdown(frame: pd.DataFrame) -> str:
     best = {}
     if "method" in frame:
         own = frame[~frame["method"].isin(ORACLES)]
-        best = {c: own[c].min() for c in LOWER if c in frame} | {c: own[c].max() for c in HIGHER if c in frame}
+        best = {c: own[c].min() for c in LOWER if c in frame} | {
+            c: own[c].max() for c in HIGHER if c in frame
+        }
     shown = [column for column in frame if column not in HIDDEN]
     if "kl_low" in frame:
         shown.insert(shown.index("kl") + 1, "95 % interval of KL")
     text = [c for c in shown if c in frame and pd.to_numeric(frame[c], errors="coerce").isna().any()]
-    lines = ["| " + " | ".join(shown) + " |", "|" + "|".join(" --- " if c in text else " --: " for c in shown) + "|"]
+    lines = [
+        "| " + " | ".join(shown) + " |",
+        "|" + "|".join(" --- " if c in text else " --: " for c in shown) + "|",
+    ]
     for row in frame.to_dict("records"):
         cells = []
         for column in shown:
             if column not in frame:
-                cells.append(f"[{row['kl_low']:.4f}, {row['kl_high']:.4f}]" if pd.notna(row["kl_low"]) else "")
+                cells.append(
+                    f"[{row['kl_low']:.4f}, {row['kl_high']:.4f}]" if pd.notna(row["kl_low"]) else ""
+                )
                 continue
             cell = number(row[column], column)
             bold = column in best and row["method"] not in ORACLES and cell == number(best[column], column)

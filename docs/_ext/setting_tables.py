@@ -10,7 +10,8 @@ except ImportError:  # until the settings describe themselves
 PAGE = pathlib.Path(__file__).resolve().parents[1] / "settings.md"
 HEAD = """# Settings
 
-`--config.NAME=VALUE` changes a setting on the command line; a config file changes it in Python. `mpcl train --help` prints the same list.
+`--config.NAME=VALUE` changes a setting on the command line; a config file changes it in Python.
+`mpcl train --help` prints the same list.
 """
 
 

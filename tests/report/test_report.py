@@ -243,7 +243,7 @@ def test_a_sample_is_explained(healthy):
 
 def test_the_example_of_the_readme_is_a_window_that_the_default_run_tests():
     readme = (ROOT / "README.md").read_text()
-    sample = re.search(r'mpcl_jax.cli.explain runs/dataset --sample "([^"]*)"', readme)[1]
+    sample = re.search(r'explain runs/dataset --sample "([^"]*)"', readme)[1]
     config = resolve(dataset.get_config())
     recordings = load(config.data)
     ids, folds = row_ids(recordings), make_split(recordings, config.protocol).folds

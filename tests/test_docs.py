@@ -1,0 +1,193 @@
+"""README and docs: every Python block runs, every command is parsed by its parser, and what they name exists."""
+
+import argparse
+import functools
+import importlib
+import importlib.util
+import pathlib
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+import tomllib
+import unittest
+
+import pytest
+from sybil import Sybil
+from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
+
+from mpcl_jax.config.command_line import from_command_line
+from mpcl_jax.config.resolve import resolve
+from mpcl_jax.config.schema import Config
+from mpcl_jax.data.simulate import simulate
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+PAGES = [*ROOT.glob("*.md"), *(p for p in sorted((ROOT / "docs").glob("*.md")) if p.name != "settings.md")]
+# Programs of others, whose options are not ours to check, and words of the shell.
+OUTSIDE = {"cd", "gcloud", "lint-imports", "pip", "pip-audit", "ruff", "sphinx-build", "uv", "wait"}
+GROUPS = "data|protocol|model|loss|train|benchmark|distributed|log"
+# `--config.train.epochs`, `config.train.epochs`, `train.epochs=3`; not `data.json`.
+SETTING = re.compile(rf"(?:--config\.|`(?:config\.)?)((?:{GROUPS})\.(?!json)[a-z_.]*[a-z_])\b")
+
+
+class Parsed(BaseException):
+    """The arguments of a command are accepted; it goes no further."""
+
+
+@pytest.fixture
+def parsing(monkeypatch):
+    """Commands end as soon as their arguments are parsed; those that no parser knows are errors."""
+    parse_known_args = argparse.ArgumentParser.parse_known_args
+
+    def parse(parser, args=None, namespace=None):
+        extras = parse_known_args(parser, args, namespace)[1]
+        if any(not word.startswith("--config.") for word in extras):
+            parser.error(f"unknown arguments {extras}")
+        raise Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse)
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", parse)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with `runs/dataset`, a run of one fold and one epoch, as the documents assume it."""
+    folder = tmp_path_factory.mktemp("docs")
+    command = [sys.executable, "-m", "mpcl_jax.main", "--config", str(ROOT / "configs" / "smoke.py")]
+    command += [
+        "--config.benchmark.baselines=train_mean",
+        "--config.protocol.only=0",
+        "--workdir",
+        "runs/dataset",
+    ]
+    command += ["--config.train.epochs=1", "--config.log.report=False"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def commands_in(block: str) -> list[list[str]]:
+    """The simple commands of a bash block, as lists of words, without variables, loops and comments."""
+    found = []
+    for line in block.replace("\\\n", " ").splitlines():
+        words = shlex.shlex(re.sub(r"\$\w+", "1", line), posix=True, punctuation_chars=True)
+        words.whitespace_split = True
+        command: list[str] = []
+        for word in [*words, ";"]:
+            if word in ("do", "done", "&&", ";", "&", "|"):
+                found += [command] * (bool(command) and command[0] != "for")
+                command = []
+            elif command or not re.fullmatch(r"\w+=.*", word):
+                command.append(word)
+    return found
+
+
+def check_command(words: list[str]) -> None:
+    """Raises where a command line of the documents would be refused for its words."""
+    if words[0] in OUTSIDE or words[0].startswith(".ci/"):
+        return
+    if words[:3] == ["python", "-m", "pytest"]:
+        assert all((ROOT / word).exists() for word in words if word.startswith("tests/")), words
+        return
+    if "--config" in words:
+        config = words[words.index("--config") + 1]
+        from_command_line(
+            str(ROOT / config) if config.endswith(".py") else config,
+            [word for word in words if word.startswith("--config.")],
+        )
+    if words[0] == "mpcl":
+        run = functools.partial(run_mpcl, ["mpcl", *words[1:]])
+        if words[1] == "train":
+            assert (
+                not {w for w in words[2:] if w.startswith("--")}
+                - {"--config", "--workdir"}
+                - overrides(words)
+            )
+            return
+    else:
+        assert words[:2] == ["python", "-m"], f"{shlex.join(words)}: cannot be checked"
+        if words[2] == "mpcl_jax.main":
+            return
+        run = functools.partial(run_module, words[2:])
+    with pytest.raises((Parsed, SystemExit)) as ended:
+        run()
+    if isinstance(ended.value, SystemExit):
+        assert ended.value.code == 0, f"{shlex.join(words)}: refused"
+
+
+def overrides(words: list[str]) -> set[str]:
+    """The words that change a setting."""
+    return {word for word in words if word.startswith("--config.")}
+
+
+def run_mpcl(words: list[str]) -> None:
+    """Calls the function behind the command `mpcl`."""
+    module, _, function = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"][
+        "mpcl"
+    ].partition(":")
+    sys.argv = words
+    getattr(importlib.import_module(module), function)()
+
+
+def run_module(words: list[str]) -> None:
+    """python -m, in this process."""
+    sys.argv = words
+    runpy.run_module(words[0], run_name="__main__")
+
+
+def check_bash(example) -> None:
+    """Every command of a bash block."""
+    for words in commands_in(example.parsed):
+        check_command(words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_code_block_works(page, workplace, monkeypatch, parsing):
+    monkeypatch.chdir(workplace)
+    monkeypatch.syspath_prepend(str(ROOT))
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    sybil = Sybil([PythonCodeBlockParser(), CodeBlockParser("bash", check_bash), SkipParser()])
+    document = sybil.parse(page)
+    signals = simulate(Config().data.simulate)[0].signals
+    document.namespace.update(eeg=signals["eeg"][:3], video=signals["video"][:3])
+    for example in document.examples():
+        try:
+            example.evaluate()
+        except unittest.SkipTest:
+            continue
+
+
+def test_the_readme_is_short_and_begins_with_what_to_do():
+    lines = README.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 150
+    first = {
+        mark: next(i for i, line in enumerate(lines, 1) if mark in line) for mark in ("pip install", "mpcl ")
+    }
+    assert first["pip install"] <= 30 and first["mpcl "] <= 45
+    assert any("the equations are ours" in line for line in lines[:25])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_files_modules_and_settings_exist(page):
+    text = page.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+        assert re.match(r"[a-z]+:", link) or (page.parent / link).exists(), link
+    for file in re.findall(
+        r"\b(?:tests|mpcl_jax|experiments|configs|docs)/[\w/]+\.(?:py|md|csv|txt)\b", text
+    ):
+        assert (ROOT / file).exists(), file
+    for module in re.findall(r"python -m ((?:experiments|mpcl_jax)[\w.]*)", text):
+        assert importlib.util.find_spec(module), module
+    for setting in SETTING.findall(text):
+        assert setting_exists(setting), f"config.{setting}"
+
+
+def setting_exists(name: str) -> bool:
+    """Whether `name`, "train.epochs", is a setting or a group of settings."""
+    value = resolve({})
+    for part in name.split("."):
+        if not hasattr(value, part):
+            return False
+        value = getattr(value, part)
+    return True
