@@ -20,9 +20,12 @@ def pins() -> list[Requirement]:
 
 
 def wanted() -> list[Requirement]:
+    """What `.[test]` installs; `test` names the extra `docs` of this package."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    texts = project["project"]["dependencies"] + project["project"]["optional-dependencies"]["test"]
-    return [Requirement(text) for text in texts + project["build-system"]["requires"]]
+    extras = project["project"]["optional-dependencies"]
+    texts = project["project"]["dependencies"] + project["build-system"]["requires"]
+    found = [Requirement(text) for text in texts + extras["test"] + extras["docs"]]
+    return [need for need in found if need.name != project["project"]["name"]]
 
 
 def key(name: str) -> str:
