@@ -29,7 +29,7 @@ PAGES = [*ROOT.glob("*.md"), *(p for p in sorted((ROOT / "docs").glob("*.md")) i
 OUTSIDE = {"cd", "gcloud", "lint-imports", "pip", "pip-audit", "ruff", "sphinx-build", "uv", "wait"}
 GROUPS = "data|protocol|model|loss|train|benchmark|distributed|log"
 # `--config.train.epochs`, `config.train.epochs`, `train.epochs=3`; not `data.json`.
-SETTING = re.compile(rf"(?:--config\.|`(?:config\.)?)((?:{GROUPS})\.(?!json)[a-z_.]*[a-z_])\b")
+SETTING = re.compile(rf"(?:--config\.|`(?:config\.)?)((?:{GROUPS})\.(?!json|py\b)[a-z_.]*[a-z_])\b")
 
 
 class Parsed(BaseException):
@@ -92,9 +92,9 @@ def check_command(words: list[str]) -> None:
         return
     if "--config" in words:
         config = words[words.index("--config") + 1]
+        path = ["--config.data.path=" + words[words.index("--data") + 1]] if "--data" in words else []
         from_command_line(
-            str(ROOT / config) if config.endswith(".py") else config,
-            [word for word in words if word.startswith("--config.")],
+            str(ROOT / config) if config.endswith(".py") else config, path + sorted(overrides(words))
         )
     if words[0] == "mpcl":
         run = functools.partial(run_mpcl, ["mpcl", *words[1:]])
@@ -150,7 +150,7 @@ def test_every_code_block_works(page, workplace, monkeypatch, parsing):
     sybil = Sybil([PythonCodeBlockParser(), CodeBlockParser("bash", check_bash), SkipParser()])
     document = sybil.parse(page)
     signals = simulate(Config().data.simulate)[0].signals
-    document.namespace.update(eeg=signals["eeg"][:3], video=signals["video"][:3])
+    document.namespace.update(__name__="docs", eeg=signals["eeg"][:3], video=signals["video"][:3])
     for example in document.examples():
         try:
             example.evaluate()
