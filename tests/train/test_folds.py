@@ -1,7 +1,5 @@
 """An epoch takes every training row of its fold once, normalised; streamed rows give the same bits."""
 
-from types import SimpleNamespace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +8,7 @@ from run_fixture import PowerCut, bits, last_training, quickly_prepared, shardin
 from tiny_model import SPEC, tiny
 
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.data.normalise import Normalisation, apply_normalisation, fit_normalisation, notes_on_fold
+from mpcl_jax.data.normalise import Normalisation, apply_normalisation, fit_normalisation
 from mpcl_jax.data.splits.protocols import Fold
 from mpcl_jax.train import epoch as epoch_module
 from mpcl_jax.train import folds
@@ -112,16 +110,6 @@ def test_the_device_normalises_as_the_host_does():
     )
 
 
-def test_what_is_constant_in_a_training_part_alone_is_said_there(capsys):
-    constant = NORM._replace(std={m: np.full_like(x, np.inf) for m, x in NORM.std.items()})
-    notes = notes_on_fold(constant)
-    run = SimpleNamespace(recordings=SimpleNamespace(notes=notes[1:]))  # the others are constant everywhere
-    member = SimpleNamespace(fold=SimpleNamespace(name="fold 1 of 2"), norm=constant)
-    RunWriter._print_constant(SimpleNamespace(_run=run), member)
-    assert len(notes) == len(SPEC.shapes)
-    assert capsys.readouterr().out == f"note   fold 1 of 2, training part: {notes[0]}\n"
-
-
 # 72 training rows in 6 batches of 12: streamed two batches at a time.
 RESIDENT = {"train__batch_size": 12}
 STREAMED = {**RESIDENT, "train__stream_rows": 24}
@@ -167,11 +155,6 @@ def test_streamed_stopped_and_resumed_the_bits_are_those_of_the_resident_run(res
         np.testing.assert_array_equal(a, b)
     logs = [(run.workdir / "metrics.jsonl").read_text() for run in (one, other)]
     assert logs[0] == logs[1] and "validation_kl" in logs[0]
-
-
-@pytest.mark.parametrize(("steps", "limit", "at_once"), [(12, 5, 4), (12, 12, 12), (7, 5, 1), (3, 100, 3)])
-def test_parts_are_of_one_size(steps, limit, at_once):
-    assert folds._largest_divisor(steps, limit) == at_once
 
 
 def test_folds_side_by_side_can_not_be_streamed():

@@ -1,23 +1,21 @@
 """A run protects itself: bad steps are named and end it, bad epochs are never the best, a request to stop saves."""
 
 import json
-import signal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from run_fixture import bits, last_training, moved, quickly_prepared, tiny_config
+from run_fixture import last_training, moved, quickly_prepared, tiny_config
 
 from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.data.splits.manifest import row_ids
-from mpcl_jax.system.errors import Stopped, TrainingError
+from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.train import checkpoint, folds
 from mpcl_jax.train import epoch as epoch_module
 from mpcl_jax.train.evaluate import Trained, predict, predictions_of
-from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.loop import train_folds
-from mpcl_jax.train.state import Best, Guard, Training, TrainState, chosen_model
+from mpcl_jax.train.state import Guard, chosen_model
 from mpcl_jax.types import take
 
 
@@ -97,18 +95,6 @@ def test_too_many_bad_steps_in_a_row_end_the_training(whole, tmp_path, value):
     )
 
 
-def test_steps_in_a_row_are_counted_across_epochs():
-    guard = Guard(jnp.int32([0, 1, 2]), jnp.float32(0.5))
-    reports = {"skipped": jnp.float32([1, 0, 1]), "loss": jnp.float32([jnp.nan, 2.0, 9.0])}
-    report = epoch_module._mean_of_made(reports)
-    assert (float(report["loss"]), float(report["skipped"])) == (2.0, 2.0)
-    after = epoch_module._watch(guard, reports, report)
-    assert after.skipped.tolist() == [3, 0, 1] and float(after.usual_loss) == 2.0
-    nothing = {name: jnp.float32([1, 1, 1]) for name in reports}
-    after = epoch_module._watch(after, nothing, epoch_module._mean_of_made(nothing))
-    assert after.skipped.tolist() == [2, 3, 4] and float(after.usual_loss) == 2.0
-
-
 def test_what_counts_as_a_spike():
     guard = Guard(jnp.int32([0]), jnp.float32(0.5))
     assert epoch_module._most(guard, 4.0) == 2.0
@@ -128,20 +114,6 @@ def test_without_a_finite_validation_nothing_is_the_best(whole, tmp_path, capsys
     assert said.count("the validation KL is not finite; this epoch is not the best") == 3
     assert "fold 1 of 3, epoch 2: the validation KL" in said
     assert not (run.workdir / "folds" / "00" / "predictions.npz").exists()
-
-
-def test_an_epoch_with_a_bad_validation_is_never_the_best():
-    state = TrainState(jnp.int32(6), {"a": jnp.float32(1.0)}, None, None)
-    best = Best(jnp.float32(jnp.inf), jnp.int32(0), {"a": jnp.float32(0.0)}, None)
-    training = Training(state, best, None)
-    for bad in (jnp.nan, jnp.inf, -jnp.inf):
-        assert bits(epoch_module._keep_best(training, jnp.float32(bad), 3)) == bits(training)
-    good = epoch_module._keep_best(training, jnp.float32(0.5), 3)
-    assert (float(good.best.validation_kl), int(good.best.epoch), float(good.best.params["a"])) == (
-        0.5,
-        2,
-        1.0,
-    )
 
 
 def test_predictions_that_are_not_finite_are_refused_by_name(whole, tmp_path):
@@ -172,26 +144,6 @@ def test_a_fold_without_validation_rows_reports_no_validation(whole, tmp_path):
 
 
 # ---- a request to stop ----
-
-
-def test_a_request_to_stop_saves_the_running_epoch_and_nothing_is_lost(whole, tmp_path):
-    run = moved(whole[0], tmp_path, slice(1), checkpoint_every=3)._replace(stop=StopRequest())
-    epoch = run.program.epoch
-
-    def asked_in_the_second(training, *rest):
-        if int(training.state.step) >= run.program.steps_per_epoch:
-            run.stop.ask(signal.SIGTERM, None)
-        return epoch(training, *rest)
-
-    asked_in_the_second.lower = epoch.lower  # the start compiles it ahead
-    with pytest.raises(Stopped):
-        train_folds(run._replace(program=run.program._replace(epoch=asked_in_the_second)))
-    assert last_training(run)[0] == 2 == len(lines_of(run, "metrics.jsonl"))
-
-    predictions = train_folds(run._replace(stop=StopRequest()))[0]
-    assert bits(last_training(run)) == bits(last_training(whole[0]))
-    assert bits(predictions) == bits(whole[1])
-    assert lines_of(run, "metrics.jsonl") == lines_of(whole[0], "metrics.jsonl")
 
 
 def test_a_good_training_skips_nothing_and_remembers_its_loss(whole):

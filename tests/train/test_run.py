@@ -34,7 +34,7 @@ from mpcl_jax.train.evaluate import (
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.progress import LINES_PER_FOLD, Ticker
-from mpcl_jax.train.run import Run, _own_number, prepare
+from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.state import chosen_model
 from mpcl_jax.types import DataFileError, take
 
@@ -253,13 +253,6 @@ def test_a_damaged_config_of_the_folder_is_named(finished, tmp_path):
         run_folder.register_run(tmp_path, run.config, run.recordings, run.split)
 
 
-def test_folds_of_a_manifest_may_have_any_name_and_train_alike(finished):
-    fold = finished[0].split.folds[0]
-    numbers = [_own_number(fold._replace(name=name)) for name in ("fold 3 of 10", "anna", "", "fold x of 3")]
-    assert numbers[0] == 3
-    assert len(set(numbers)) == 4 and all(0 <= x < 2**32 for x in numbers)
-
-
 def test_selection_needs_validation_rows_in_every_fold_of_a_manifest(finished, tmp_path):
     run = finished[0]
     split = make_split(run.recordings, dataclasses.replace(run.config.protocol, validation=0.0))
@@ -350,16 +343,6 @@ def test_every_test_row_is_predicted_once(finished):
     assert np.array_equal(np.sort(everyone), np.arange(len(run.recordings.labels)))
 
 
-def test_a_window_is_predicted_alike_in_any_company(finished):
-    run, predictions, _ = finished
-    fold = run.split.folds[0]
-    norm = fit_normalisation(take(run.recordings, fold.train))
-    arrays = jax.device_put(folds.fold_arrays(fold, norm, run.longest), run.program.replicated)
-    few = fold.test[[7, 3, 0]]
-    again = predicted_rows(run, last_training(run)[1], arrays, few)
-    np.testing.assert_allclose(again.predicted, predictions[0].predicted[[7, 3, 0]], rtol=1e-5)
-
-
 # ---- files ----
 
 
@@ -407,13 +390,6 @@ def test_the_memory_and_the_normalisation_are_read_without_the_model(finished):
     for m in expected.mean:
         np.testing.assert_allclose(kept["mean"][m], expected.mean[m], rtol=1e-6, atol=1e-7)
         np.testing.assert_allclose(kept["std"][m], expected.std[m], rtol=1e-6)
-
-
-def test_only_the_newest_two_checkpoints_are_kept(finished):
-    steps = {
-        p.name for p in (finished[0].workdir / "folds" / "00" / "checkpoints").iterdir() if p.name.isdigit()
-    }
-    assert steps == {"2", "3"}
 
 
 def test_results_are_written_and_every_prediction_sums_to_one(finished, tmp_path, monkeypatch, capsys):
@@ -506,18 +482,6 @@ def test_tables_call_trials_what_the_recordings_call_them(finished):
     )
 
 
-def test_the_log_forgets_what_a_resumed_fold_writes_again(tmp_path):
-    file = tmp_path / "metrics.jsonl"
-    assert writer.forget_after(file, 0, 0) == 0
-    entries = [{"fold": f, "epoch": e, "loss": 0.1 * e} for f in (0, 1) for e in (1, 2, 3)]
-    for entry in entries:
-        writer.append(file, entry)
-    assert writer.forget_after(file, 1, 2) == 1
-    assert metrics_of(tmp_path) == entries[:5]
-    writer.forget_after(file, 1, 0)
-    assert metrics_of(tmp_path) == entries[:3]
-
-
 def test_without_a_terminal_progress_is_a_few_lines(capsys):
     ticker = Ticker("fold 1 of 2", epochs=40, done=0, samples_per_epoch=100)
     for epoch in range(1, 41):
@@ -543,27 +507,7 @@ def test_tensorboard_files_lie_in_the_run(tmp_path):
     assert list((tmp_path / "tensorboard").glob("events*"))
 
 
-@pytest.mark.parametrize(
-    "done, again, says",
-    [
-        (0, 0, "fold 1 of 2  P01\n"),
-        (4, 0, "fold 1 of 2  P01  resumed after epoch 4\n"),
-        (4, 1, "fold 1 of 2  P01  resumed after epoch 4 (1 epoch was not saved)\n"),
-        (0, 2, "fold 1 of 2  P01  begins again (2 epochs were not saved)\n"),
-    ],
-)
-def test_a_fold_says_where_it_begins(done, again, says, capsys):
-    writer._announce("fold 1 of 2", "P01", done, again)
-    assert capsys.readouterr().out == says
-
-
 @pytest.mark.parametrize("only, said", [((), "tests all folds, 3;"), ((0,), "(config.protocol.only);")])
 def test_the_terminal_names_left_out_folds(tmp_path, capsys, only, said):
     experiment.describe(prepare(tiny_config(protocol__only=only), tmp_path))
     assert said in capsys.readouterr().out
-
-
-def test_one_subject_is_counted_in_the_singular(capsys):
-    recordings = pipeline.load(tiny_config().data)
-    experiment.describe_data(take(recordings, recordings.subject == recordings.subject[0]))
-    assert ": 12 windows, 1 subject, 10 emotions" in capsys.readouterr().out

@@ -131,10 +131,6 @@ def mpcl_ignores_test_labels(run, folder, mutations):
     assert trained(run, other, folder / "other")[1] != before[1]
 
 
-def test_mutated_test_labels_change_no_chosen_epoch(prepared, tmp_path):
-    mpcl_ignores_test_labels(prepared, tmp_path, 3)
-
-
 @pytest.mark.long
 def test_mutated_test_labels_change_no_chosen_epoch_20_of_20(prepared, tmp_path):
     mpcl_ignores_test_labels(prepared, tmp_path, 20)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpcl_jax.baselines.selection import Part, choose, inner_folds, rows_of
+from mpcl_jax.baselines.selection import Part, choose, inner_folds
 
 
 def part(groups, rows_each=4, emotions=3):
@@ -63,12 +63,3 @@ def test_candidates_are_fitted_without_the_rows_that_judge_them():
         return np.full((len(x), 3), 1 / 3)
 
     choose(train, (1, 2), check)
-
-
-def test_rows_of_takes_the_same_rows_of_every_field():
-    train = part(groups=3)
-    rows = np.array([7, 2])
-    taken = rows_of(train, rows)
-    assert (taken.x == train.x[rows]).all()
-    assert (taken.labels == train.labels[rows]).all()
-    assert list(taken.group) == ["S1", "S0"]
