@@ -42,14 +42,6 @@ def calls_up(cooccurrence, prior=True, **other):
     return np.asarray(retrieval(prior)(params, TOKENS, WEIGHED, memory().bank, LOG_SHARE, cooccurrence)[1])
 
 
-@pytest.mark.parametrize("prior", [True, False])
-def test_rows_of_the_map_sum_to_one(prior):
-    found = calls_up(memory().cooccurrence, prior)
-    assert found.shape == (3, 4, 4)
-    assert (found > 0).all()
-    np.testing.assert_allclose(found.sum(-1), 1.0, rtol=1e-5)
-
-
 def test_the_map_without_a_prior_is_the_association_summed_over_banks_and_slots():
     """M_cd = Σ_gk softmax_(g,d,k)(2 · unit(W h_c) · bank_gdk + log π_gdk), here with loops over c, g, d and k."""
     state = TOKENS @ parameters(False)["state"]["kernel"]
@@ -73,10 +65,6 @@ def test_the_prior_multiplies_the_map_by_the_conditional_cooccurrence():
     expected = calls_up(UNIFORM, prior=False) * conditional[None]
     expected /= expected.sum(-1, keepdims=True)
     np.testing.assert_allclose(calls_up(together), expected, rtol=1e-4)
-
-
-def test_a_uniform_prior_changes_nothing():
-    np.testing.assert_allclose(calls_up(UNIFORM), calls_up(UNIFORM, prior=False), rtol=1e-5)
 
 
 def test_the_strength_of_the_prior_is_its_exponent():

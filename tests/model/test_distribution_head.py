@@ -11,7 +11,6 @@ from tiny_model import all_finite, parameters_of, quick_jit
 from mpcl_jax.config.model import HeadConfig
 from mpcl_jax.model.distribution_head import (
     DistributionHead,
-    GlobalCompression,
     ValenceCompression,
     start_at_mean,
 )
@@ -92,13 +91,6 @@ def test_each_hierarchy_follows_its_formula_and_has_finite_gradients(hierarchy):
     np.testing.assert_allclose(np.exp(far).sum(-1), 1.0, rtol=1e-5)
 
 
-def test_switches_remove_their_parameters():
-    names = {hierarchy: set(head(hierarchy)[1]) for hierarchy in HIERARCHIES}
-    assert names["valence"] - names["flat"] == {"by_valence"}
-    assert names["flat"] - names["mean"] == {"globally"}
-    assert names["valence"] - set(head(direct=False)[1]) == {"direct"}
-
-
 def test_an_untrained_head_predicts_the_mean_label():
     mean = np.float32([0.4, 0.3, 0.3, 0.0])
     module, _ = head(dropout=0.5)
@@ -113,36 +105,6 @@ def test_an_untrained_head_predicts_the_mean_label():
     assert (predicted[:, 3] > 0).all()  # an emotion nobody reported stays possible
 
 
-def test_starting_at_the_mean_leaves_all_else_alone():
-    params = {"fusion": {"a": np.ones(2)}, "head": {"bias": np.zeros(2), "b": np.ones(3)}}
-    started = start_at_mean(params, np.float32([0.25, 0.75]))
-    np.testing.assert_allclose(started["head"]["bias"], np.log([0.25, 0.75]), rtol=1e-6)
-    assert started["fusion"] is params["fusion"] and started["head"]["b"] is params["head"]["b"]
-    assert not params["head"]["bias"].any()
-
-
 def test_each_valence_query_prefers_its_own_emotions_at_the_start():
     made = quick_jit(ValenceCompression(VALENCE).init)(jax.random.key(0), TOKENS)["params"]
     assert np.asarray(made["bias"]).tolist() == [[0.0, -4.0, 0.0, -4.0], [-4.0, 0.0, -4.0, 0.0]]
-
-
-def test_compression_does_not_depend_on_the_order_of_tokens():
-    module = GlobalCompression()
-    params = parameters_of(module, TOKENS)
-    run = quick_jit(lambda tokens: module.apply({"params": params}, tokens))
-    assert run(TOKENS).shape == (3, 8)
-    np.testing.assert_allclose(run(TOKENS[:, [2, 0, 3, 1]]), run(TOKENS), atol=1e-5)
-
-
-def test_dropout_only_in_training():
-    module, params = head(dropout=0.5)
-
-    @quick_jit
-    def run(key):
-        rngs = {"dropout": key}
-        calm = module.apply({"params": params}, TOKENS, WIDE, train=False, rngs=rngs)
-        return module.apply({"params": params}, TOKENS, WIDE, train=True, rngs=rngs), calm
-
-    (one, calm), (two, calm_too) = run(jax.random.key(0)), run(jax.random.key(1))
-    assert (np.asarray(calm) == np.asarray(calm_too)).all()
-    assert (np.asarray(one) != np.asarray(two)).any()

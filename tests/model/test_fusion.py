@@ -31,12 +31,6 @@ def test_a_zero_vector_stays_zero_with_a_finite_gradient():
     assert all_finite(slope(zero))
 
 
-def test_the_gradient_of_unit_is_perpendicular():
-    # d unit(x) at x = (2, 0) along (1, 1): the part across x, divided by its length: (0, 1/2).
-    _, moved = jax.jvp(unit, (np.float32([2.0, 0.0]),), (np.float32([1.0, 1.0]),))
-    np.testing.assert_allclose(moved, [0.0, 0.5], atol=1e-6)
-
-
 def tokens_of(groups=tuple(SHAPE), seed=0):
     """Tokens and presence; the second sample lacks the behavioural side, the third two physiological tokens."""
     rng = np.random.default_rng(seed)
@@ -73,15 +67,6 @@ def fuse():
     return call
 
 
-def test_shapes_and_unit_queries():
-    output, gradient = fuse()(parameters(), *tokens_of())
-    assert [x.shape for x in output] == [(3, 2, 16), (3, 2, 8), (3, 2, 8), (3, 2)]
-    np.testing.assert_allclose(np.linalg.norm(output.query, axis=-1), 1.0, rtol=1e-5)
-    assert np.asarray(output.present).tolist() == [[True, True], [True, False], [True, True]]
-    assert all_finite(gradient)
-    assert all(np.asarray(x).any() for x in jax.tree.leaves(gradient[0]))  # nothing is left out
-
-
 def test_an_absent_group_leaves_zeros_and_passes_no_gradient():
     output, gradient = fuse()(parameters(), *tokens_of())
     assert not np.asarray(output.wide)[1, 1].any()
@@ -98,14 +83,6 @@ def test_nothing_present_at_all_gives_zeros_and_finite_gradients():
     assert not np.asarray(output.wide).any() and not np.asarray(output.feature).any()
     assert not np.asarray(output.present).any()
     assert all_finite((output, gradient))
-
-
-def test_absent_tokens_change_no_bit():
-    tokens, present = tokens_of()
-    other = {g: x.copy() for g, x in tokens.items()}
-    other["behavioural"][1] = 1e3
-    other["physiological"][2, 2:] = -1e3
-    assert same_bits(fuse()(parameters(), tokens, present)[0], fuse()(parameters(), other, present)[0])
 
 
 def changes(**settings):
@@ -148,16 +125,6 @@ def test_across_groups_only_a_side_recalls_nothing_of_its_own():
     assert moved.tolist() == [True, True, True, True, True, False]
 
 
-def names(**settings):
-    shapes = parameters_of(fusion(**settings), *tokens_of(), train=False)
-    return {name for name in shapes if not name.startswith(("wide", "feature", "query"))}
-
-
-def test_switches_remove_their_parameters():
-    assert names() == names(within_group=False) == names(across_groups=False) == {"block"}
-    assert names(within_group=False, across_groups=False) == set()
-
-
 def test_without_retrieval_a_feature_is_a_map_of_its_own_tokens():
     """f = gelu(W · flattened tokens + b), z = W_z f; absent tokens count as zeros."""
     tokens, present = tokens_of()
@@ -188,22 +155,6 @@ def test_a_data_set_with_one_group(group):
     assert [x.shape for x in output] == [(3, 1, 16), (3, 1, 8), (3, 1, 8), (3, 1)]
     assert np.asarray(output.present)[:, 0].tolist() == present[group].any(1).tolist()
     assert all(np.asarray(x)[0].any() for x in output)
-
-
-def test_dropout_only_in_training():
-    module = fusion(dropout=0.5, across_groups=False)
-    tokens, present = tokens_of()
-    params = parameters_of(module, tokens, present, train=False)
-
-    @quick_jit
-    def both(key):
-        rngs = {"dropout": key}
-        trained = module.apply({"params": params}, tokens, present, train=True, rngs=rngs)
-        return trained.wide, module.apply({"params": params}, tokens, present, train=False, rngs=rngs).wide
-
-    (one, calm), (two, calm_too) = both(jax.random.key(0)), both(jax.random.key(1))
-    assert same_bits(calm, calm_too)
-    assert not same_bits(one, two)
 
 
 ENCODER = {"width": 4, "tokens": 3}

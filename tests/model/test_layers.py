@@ -71,7 +71,7 @@ def test_a_key_gives_one_mask_and_another_key_another():
 
 
 # For n independent bits the correlation has a standard deviation of 1/√n: .0035 for 81,920.
-@pytest.mark.parametrize("shift", [1, 2, 32, 40, 64, 1280, 4096])
+@pytest.mark.parametrize("shift", [1, 40, 1280])
 def test_masks_of_neighbours_steps_and_folds_are_not_correlated(shift):
     seeds = [jax.random.key_data(jax.random.fold_in(jax.random.key(7), i)) for i in range(2)]
     one, other = (np.asarray(hashed_positions(seed, (COUNT,))) >= 2**31 for seed in seeds)

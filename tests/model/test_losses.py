@@ -51,12 +51,6 @@ def test_an_impossible_emotion_with_label_zero_costs_nothing():
     assert all_finite(kl_slope(log_probs, labels))
 
 
-def test_kl_is_zero_only_at_the_label():
-    labels = np.float32([[0.2, 0.3, 0.5]])
-    np.testing.assert_allclose(kl(labels, np.log(labels)), [0.0], atol=1e-6)
-    assert kl(labels, np.log(labels[:, ::-1]))[0] > 0.1
-
-
 # Two emotions, two slots. Physiological: emotion 0 has strengths 1 and 1, emotion 1 has 1 and 3: near (2, 4) / 6.
 # Behavioural: (3 + 1, 2 + 2) / 8 = (½, ½). Evidence (¼, ¾):
 #   ¼ ln 3 + ¾ ln 3/2  +  ln 2.

@@ -3,7 +3,6 @@
 import functools
 from typing import NamedTuple
 
-import flax.errors
 import jax
 import numpy as np
 import pytest
@@ -126,7 +125,7 @@ def with_norm_bias(values):
 ABSENT = [(1, "eda"), (2, "face"), (3, "eda"), (3, "bvp")]
 
 
-@pytest.mark.parametrize("content", [0.0, 1e30, np.nan, -np.inf])
+@pytest.mark.parametrize("content", [1e30, np.nan])
 def test_the_content_of_an_absent_modality_changes_no_bit(content):
     values, run = model_and_run()
     other = partly()
@@ -135,7 +134,7 @@ def test_the_content_of_an_absent_modality_changes_no_bit(content):
     assert same_bits(run(values, partly()), run(values, other))
 
 
-@pytest.mark.parametrize("sample, modality", [(0, "eda"), (0, "bvp"), (0, "face"), (1, "face"), (2, "eda")])
+@pytest.mark.parametrize("sample, modality", [(0, "eda"), (1, "face")])
 def test_the_content_of_a_present_modality_changes_its_own_sample_only(sample, modality):
     values, run = model_and_run()
     others = [i for i in range(4) if i != sample]
@@ -155,12 +154,6 @@ def test_being_absent_is_not_being_zero():
     assert (there[2] != away[2]).any()
 
 
-def test_labels_and_weights_are_not_looked_at():
-    values, run = model_and_run()
-    other = partly()._replace(labels=np.eye(4, dtype=np.float32), weight=np.zeros(4, np.float32))
-    assert same_bits(run(values, partly()), run(values, other))
-
-
 def test_training_mode_drops_out():
     values, run = model_and_run()
     runs = run(values, partly())
@@ -176,17 +169,6 @@ def test_a_pass_reads_the_memory_and_writes_nothing():
     together = memory()._replace(cooccurrence=memory(seed=2).cooccurrence)
     after = run({**values, "prototypes": {"memory": together}}, partly()).calm
     assert not same_bits(before.cooccurrence_map, after.cooccurrence_map)
-
-
-def test_flax_refuses_to_write_the_memory_in_apply():
-    model, values = tiny()
-
-    def write(bound):
-        bound.put_variable("prototypes", "memory", memory(seed=2))
-
-    with pytest.raises(flax.errors.ModifyScopeVariableError):
-        model.apply(values, method=write)
-    model.apply(values, method=write, mutable=["prototypes"])  # the reason is the missing `mutable=`
 
 
 def test_bfloat16_is_close_to_float32():
@@ -253,12 +235,6 @@ def test_every_switch_builds(switch):
         (4, 2, 4, slots),
         (4, 4, 4),
     ]
-
-
-def test_one_scale_has_no_gate():
-    _, values = tiny(changed(MODEL, fusion={"scales": (1.0,)}))
-    assert "gate" in default_params()["fusion"]["block"]["retrieval"]
-    assert "gate" not in values["params"]["fusion"]["block"]["retrieval"]
 
 
 def test_without_retrieval_every_emotion_calls_up_all_alike():

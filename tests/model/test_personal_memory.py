@@ -74,12 +74,6 @@ def test_little_written_counts_little():
     np.testing.assert_allclose(little, log_probs, atol=1e-6)
 
 
-def test_a_share_of_zero_is_a_finite_surprise():
-    query, log_probs, _ = windows(1)
-    memory = write_trials(["a"], query, log_probs, np.array([[1.0, 0.0, 0.0]]))
-    assert np.isfinite(memory.residual).all()
-
-
 def test_rows_are_compared_with_recall_at_as_many_trials():
     """The baseline is .01, .02, .03 above recall with nothing written (mean .02), and .02 above it with one trial."""
     recalled, mean = personal_memory.RECALLED, personal_memory.MEAN

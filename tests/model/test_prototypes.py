@@ -9,8 +9,7 @@ import pytest
 from tiny_model import changed, memory, quick_jit, same_bits, unit_rows
 
 from mpcl_jax.config.model import MemoryConfig
-from mpcl_jax.labels import evidence_of
-from mpcl_jax.model.prototypes import Prototypes, assign, init_prototypes, update_prototypes
+from mpcl_jax.model.prototypes import Prototypes, init_prototypes, update_prototypes
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")
 
@@ -54,22 +53,6 @@ def small_memory(bank, mass=1.0):
 
 
 # What a report is evidence of.
-
-
-def test_evidence_is_the_part_above_the_floor():
-    # (.5, .3, .2) - .2 = (.3, .1, 0), sum .4.
-    np.testing.assert_allclose(evidence_of(np.float32([[0.5, 0.3, 0.2]])), [[0.75, 0.25, 0.0]], rtol=1e-6)
-
-
-def test_a_flat_label_is_evidence_of_nothing():
-    flat = np.full((1, 24), 1 / 24, np.float32)
-    flat[0, 3] += 3e-9  # rounding
-    assert not np.asarray(evidence_of(flat)).any()
-
-
-def test_raw_evidence_is_the_label():
-    labels = np.float32([[0.5, 0.3, 0.2], [1 / 3, 1 / 3, 1 / 3]])
-    assert same_bits(evidence_of(labels, "raw"), labels)
 
 
 # Start.
@@ -142,17 +125,6 @@ def test_momentum_one_moves_nothing(start):
     assert same_bits(update(settings, empty, *samples()), empty)
 
 
-@pytest.mark.parametrize("start", ["noise", "evidence"])
-def test_momentum_zero_replaces(start):
-    settings = changed(NOISE, momentum=0.0, start=start)
-    query, labels = samples(size=1)
-    after = update(settings, memory(), query, labels)
-    floor = int(labels[0].argmin())
-    for c in range(4):
-        wanted = memory().bank[:, c] if c == floor else np.broadcast_to(query[0][:, None], (2, 2, 8))
-        np.testing.assert_allclose(after.bank[:, c], wanted, atol=1e-5)
-
-
 @pytest.mark.parametrize("settings", [NOISE, EVIDENCE])
 def test_rows_without_evidence_keep_every_bit_and_all_rows_are_unit(settings):
     # Emotions 2 and 3 share the floor; slot 1 of emotion 0 is too far away to get any share in float32.
@@ -201,12 +173,6 @@ def test_evidence_start_is_a_running_mean_at_first(start, row):
     np.testing.assert_allclose(after.mass[:, :, 0], [[4.0, 3.0]] * 2, rtol=1e-6)
 
 
-def test_the_running_mean_ends_where_momentum_is_slower():
-    """After 1000 samples 1000/1001 > .9, so momentum .9 decides: both starts agree bit for bit."""
-    old = memory()._replace(mass=np.full((2, 4, 2), 1000.0, np.float32))
-    assert same_bits(update(EVIDENCE, old, *samples()).bank, update(NOISE, old, *samples()).bank)
-
-
 # Who is shared out where.
 
 # One sample, two slots: similarities of the physiological side (1, 0), of the behavioural side (.8, 0).
@@ -250,12 +216,6 @@ def test_an_absent_side_is_no_evidence_and_does_not_vote():
     assert not same_bits(after.bank[0], before.bank[0])
 
 
-def test_assignments_of_one_slot_are_one():
-    shape = (2, 2, 3, 1)
-    assigned = assign(jnp.ones(shape), np.ones((2, 2), bool), paired=True)
-    assert same_bits(assigned, jnp.ones(shape))
-
-
 # What must not matter.
 
 
@@ -273,22 +233,11 @@ def test_padding_changes_no_bit(settings):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_a_batch_of_padding_changes_no_bit():
-    assert same_bits(update(EVIDENCE, memory(), *samples(), weight=np.zeros(4, np.float32)), memory())
-
-
 def test_flat_labels_are_counted_but_remembered_nowhere():
     query, _ = samples()
     after = update(EVIDENCE, memory(), query, np.full((4, 4), 0.25, np.float32))
     assert same_bits(after._replace(usage=memory().usage), memory())
     np.testing.assert_allclose(after.usage, 0.9 * memory().usage, rtol=1e-6)
-
-
-def test_raw_evidence_learns_from_flat_labels():
-    query, _ = samples()
-    after = update(changed(NOISE, evidence="raw"), memory(), query, np.full((4, 4), 0.25, np.float32))
-    np.testing.assert_allclose((after.mass - memory().mass).sum(-1), 1.0, rtol=1e-5)  # 4 samples · ¼
-    np.testing.assert_allclose(after.cooccurrence, 0.9 * memory().cooccurrence + 0.1 / 16, rtol=1e-5)
 
 
 def test_no_gradient_reaches_the_queries_through_the_memory():

@@ -21,14 +21,6 @@ slope_of = quick_jit(
 )
 
 
-def test_relations_are_distributions_over_all_slots():
-    relations = np.exp(log_relations(SIMILARITY))
-    assert relations.shape == (3, 2, 8)
-    np.testing.assert_allclose(relations.sum(-1), 1.0, rtol=1e-5)
-    flat = np.exp(SIMILARITY[0, 1]).reshape(8)
-    np.testing.assert_allclose(relations[0, 1], flat / flat.sum(), rtol=1e-5)
-
-
 # One emotion, two slots: r_p = (3/4, 1/4), r_b = (1/4, 3/4). KL both ways = ¾ ln 3 + ¼ ln ⅓ = ½ ln 3.
 def test_golden_value():
     similarity = np.log(np.float32([[[[0.75, 0.25]], [[0.25, 0.75]]]]))

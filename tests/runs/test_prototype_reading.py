@@ -1,6 +1,5 @@
 """What the model reads from the banks: similarities, a recalled side, one token per emotion."""
 
-import jax
 import numpy as np
 import pytest
 from tiny_model import memory, parameters_of, quick_jit, same_bits, unit_rows
@@ -92,24 +91,3 @@ def test_reading_follows_its_formula():
     apply = quick_jit(lambda *inputs: module.apply({"params": params}, *inputs, train=False))
     found = apply(feature, similarity)
     np.testing.assert_allclose(found, expected, atol=1e-4)
-
-
-def test_reading_without_a_memory_has_no_bank_parameters():
-    feature, _ = reading_inputs()
-    params = parameters_of(PrototypeReading(emotions=4, dropout=0.0), feature, None, train=False)
-    assert set(params) == {"emotion", "from_feature", "norm"}
-
-
-def test_reading_drops_out_only_in_training():
-    inputs = reading_inputs()
-    module = PrototypeReading(emotions=4, dropout=0.5)
-    variables = {"params": parameters_of(module, *inputs, train=False)}
-
-    @quick_jit
-    def both(key):
-        rngs = {"dropout": key}
-        trained = module.apply(variables, *inputs, train=True, rngs=rngs)
-        return trained, module.apply(variables, *inputs, train=False, rngs=rngs)
-
-    trained, calm = both(jax.random.key(0))
-    assert (np.asarray(trained) == 0).any() and (np.asarray(calm) != 0).all()
