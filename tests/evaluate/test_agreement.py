@@ -39,10 +39,6 @@ def test_top_agreement():
     assert agreement.top_agreement([[0.4, 0.4, 0.2]], [[0.3, 0.5, 0.2]]).tolist() == [1]
 
 
-def test_emotion_error():
-    np.testing.assert_array_equal(agreement.emotion_error(Y, P)[0], [0.25, 0, 0.25, 0])
-
-
 def test_cooccurrence_error():
     draw = np.random.default_rng(0)
     first = draw.random(200)

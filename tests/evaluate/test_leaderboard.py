@@ -228,15 +228,6 @@ def test_leaky_is_in_the_title_the_caption_and_every_verdict():
     assert "LEAKY" not in to_markdown(table(ladder()))
 
 
-def test_markdown_columns_are_aligned():
-    lines = [line for line in to_markdown(table(ladder())).splitlines() if line.startswith("|")]
-    assert len(lines) == 2 + 4
-    bars = [[i for i, letter in enumerate(line) if letter == "|"] for line in lines]
-    assert all(places == bars[0] for places in bars)
-    assert len(bars[0]) == 11  # ten columns
-    assert lines[3].startswith("| train mean |       .2500 |")
-
-
 def test_csv_can_be_read_back_with_all_digits():
     made = table(ladder(), leaky=True)
     first, *rest = to_csv(made, command="python -m x\n--config y", commit="abc1234").splitlines()

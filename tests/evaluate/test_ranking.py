@@ -8,7 +8,7 @@ import pytest
 from mpcl_jax.evaluate import statistics_text
 from mpcl_jax.evaluate.leaderboard import Result, make_table
 from mpcl_jax.evaluate.ranking import rank_methods, spread_of
-from mpcl_jax.evaluate.statistics import BETTER, NOT_SIGNIFICANT, WORSE
+from mpcl_jax.evaluate.statistics import BETTER, NOT_SIGNIFICANT
 
 SPLIT, EMOTIONS = "ab12" * 16, ("joy", "fear")
 
@@ -165,12 +165,6 @@ def test_the_page_says_what_is_shown_and_how(ranking):
     assert statistics_text.summary(text).splitlines()[0].startswith("Friedman")
     assert "LEAKY" not in text
     assert "LEAKY" in statistics_text.to_markdown(ranking, table_of(LADDER, leaky=True))
-
-
-def test_seen_from_the_other_side(ranking):
-    turned = {pair.b: pair for pair in statistics_text.against(ranking, "uniform")}
-    assert turned["MPCL"].verdict == WORSE and turned["MPCL"].superiority == 0
-    assert turned["MPCL"].comparison.difference > 0 and turned["MPCL"].comparison.low > 0
 
 
 def test_files_can_be_read_back_with_all_digits(ranking):

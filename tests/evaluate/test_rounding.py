@@ -52,9 +52,8 @@ def files_of(study, noise: float, seed: int = 0) -> dict[str, str]:
     return files | {"subjects.csv": table_text.to_subject_csv(table, **made_by)}
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_noise_of_a_billionth_changes_no_published_number(study, seed):
-    exact, noisy = files_of(study, 0), files_of(study, NOISE, seed)
+def test_noise_of_a_billionth_changes_no_published_number(study):
+    exact, noisy = files_of(study, 0), files_of(study, NOISE, seed=1)
     for name in exact:
         if not name.endswith(".csv"):
             assert exact[name] == noisy[name], name
