@@ -5,7 +5,7 @@ import pytest
 from test_cardiac import ecg_wave, pulse_wave
 
 from mpcl_jax.data.features import cardiac, features
-from mpcl_jax.data.features.windows import STATISTICS, VERSION, names_of, statistics
+from mpcl_jax.data.features.windows import STATISTICS, VERSION, statistics
 
 RATES = {
     "pulse": 64,
@@ -65,24 +65,6 @@ def test_statistics_of_a_straight_line():
     assert list(found) == [f"line_{of}" for of in STATISTICS]
     np.testing.assert_allclose(list(found.values()), [5, np.sqrt(10), 1, 9, 30])
     assert statistics("line", x[:1], x[:1]) == {} == statistics("line", x[:0], x[:0])
-
-
-def test_features_follow_one_rule_and_no_score():
-    """Every sensor: its series with all five statistics, and the amounts that standards define; nothing else."""
-    series = {
-        "pulse": ("interval", "log_height"),
-        "ecg": ("interval",),
-        "conductance": ("log_level", "log_change"),
-        "temperature": ("level",),
-        "motion": ("x", "y", "z", "length", "log_jerk"),
-        "breathing": ("breath", "log_depth", "inhale_share"),
-        "muscle": ("log_tone", "crossings"),
-    }
-    standard = {"pulse": {"log_rmssd"}, "ecg": {"log_rmssd"}}
-    standard["conductance"] = {"response_rate", "log_response_sum"}
-    for name, kind in KINDS.items():
-        wanted = set(names_of(*series[name]))
-        assert set(kind.names) == wanted | standard.get(name, set()), name
 
 
 def test_planted_skin_conductance_responses_are_counted():

@@ -426,21 +426,3 @@ def test_the_example_of_the_documentation_runs(tmp_path, monkeypatch, capsys):
     ours = own_data.load("my_data")
     assert ours.signals["eda"].shape == (240, 40, 1) and not ours.present["face"].all()
     assert ours.notes == () and ours.protocols == ()
-
-
-def test_the_documentation_names_every_key():
-    page = DOCS.read_text(encoding="utf-8")
-    for key in (
-        "labels",
-        "trial",
-        "stimulus",
-        "start",
-        "emotions",
-        "modalities",
-        "name",
-        "window_seconds",
-        "subject",
-        '"rate"',
-        '"of"',
-    ):
-        assert f"`{key}" in page

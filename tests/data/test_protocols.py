@@ -6,7 +6,7 @@ import pytest
 from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.splits import protocols
-from mpcl_jax.data.splits.descriptions import SENTENCES, calibration_trials
+from mpcl_jax.data.splits.descriptions import calibration_trials
 from mpcl_jax.data.splits.protocols import DMER_PEOPLE, FIXED_TEST, FIXED_VALIDATION
 from mpcl_jax.types import DataFileError, Recordings, take
 
@@ -63,10 +63,6 @@ def shared(recordings_ids, a, b):
 def ids_of(recordings, split):
     ids = np.array(protocols.row_ids(recordings))
     return [[sorted(ids[rows]) for rows in (f.train, f.validation, f.test)] for f in split.folds]
-
-
-def test_every_protocol_of_the_settings_has_a_sentence():
-    assert tuple(SENTENCES) == PROTOCOLS
 
 
 @pytest.mark.parametrize("kind", PROTOCOLS)

@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 from wesad_fixture import answers
 
-from mpcl_jax.data.wesad import questionnaire as wesad_quest
 from mpcl_jax.data.wesad.questionnaire import (
     DMER9,
     ITEMS,
-    POSITIVE,
     distributions,
     parse_questionnaire,
     seconds,
@@ -94,14 +92,6 @@ def test_missing_answer_is_the_median_of_its_own_report():
     even = np.full((1, 24), 1.0)
     even[0, :11], even[0, 11:22], even[0, 22:] = 2.0, 3.0, np.nan  # 11 twos, 11 threes: 2.5, rounded down
     assert distributions(even, ITEMS)[0, 23] == pytest.approx(2 / (22 + 33 + 4))
-
-
-def test_sets_of_labels():
-    assert len(ITEMS) == len(set(ITEMS)) == 24
-    assert wesad_quest.LABEL_SETS["panas24"] == ITEMS
-    assert "Sad" not in wesad_quest.LABEL_SETS["panas23"] and len(wesad_quest.LABEL_SETS["panas23"]) == 23
-    assert len(DMER9) == 9 and set(DMER9) < set(ITEMS)
-    assert len(POSITIVE) == 11 and set(ITEMS) >= POSITIVE
 
 
 def changed(number, old, new):
