@@ -2,7 +2,8 @@
 
 import random
 
-from test_command_line import DATASET
+import pytest
+from test_command_line import DATASET, start
 from test_config import SETTINGS, bad_values, misspelt
 
 from mpcl_jax.config.command_line import from_command_line
@@ -43,3 +44,28 @@ def answered(argument: str) -> str:
         return ""
     except ConfigError as error:
         return str(error)
+
+
+def test_three_hundred_slips_are_refused_with_the_way_out():
+    tried = slips(300)
+    said = [answered(argument) for argument, _ in tried]
+    assert len(set(tried)) >= 290
+    missed = [argument for (argument, _), text in zip(tried, said, strict=True) if not text]
+    assert not missed
+    right = sum(words in text for (_, words), text in zip(tried, said, strict=True))
+    assert right >= 0.95 * len(tried), right
+    print(f"{len(tried)} refused, {right} with the right key or range")
+
+
+@pytest.mark.long
+def test_slips_end_the_real_command_before_jax(tmp_path):
+    tried = slips(300)[::10]
+    for argument, _ in tried:
+        ended = start(tmp_path, "--config", DATASET, "--workdir", str(tmp_path / "run"), argument)
+        assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1), (
+            argument,
+            ended.stderr,
+        )
+        assert "JAX was imported" not in ended.stderr
+    assert not (tmp_path / "run").exists()
+    print(f"{len(tried)} of the slips through the command: each exit code 2 and one line")

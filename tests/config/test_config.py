@@ -139,6 +139,10 @@ def test_paths_are_those_that_the_user_means(monkeypatch):
         resolve({"data": {"kind": "folder", "path": "gs://b"}})
 
 
+def test_enough_bad_values_are_tried():
+    assert sum(len(bad_values(key)) for key in NAMES) > 300
+
+
 @pytest.mark.parametrize("key", NAMES)
 def test_bad_values_are_refused_naming_key_value_and_range(key):
     for text, understood in bad_values(key).items():
