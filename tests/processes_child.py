@@ -1,8 +1,8 @@
 """One of several processes, for test_processes.py: `python tests/processes_child.py FOLDER PORT COUNT ID TASK`.
 
-all    trains one fold with the batch dealt out over all processes (FOLDER/training), then a table whose folds are
-       dealt out (FOLDER/table); tries what must be refused; leaves answers_ID.json
-dies   the same, but process 1 kills itself after the first epoch
+all    trains one fold with the batch divided over all processes (FOLDER/training), then a table whose folds are
+       divided over them (FOLDER/table); tries what must be refused; leaves answers_ID.json
+dies   the same, then one more training, in which process 1 kills itself after the first epoch (FOLDER/dies)
 longer trains sixteen epochs, with a checkpoint after each (FOLDER/training)
 """
 
@@ -18,7 +18,7 @@ import jax
 jax.config.update("jax_num_cpu_devices", 1)  # before any computation
 jax.config.update("jax_compilation_cache_dir", os.environ["TEST_COMPILED"] or None)
 
-from run_fixture import forty_epochs, quickly_prepared, sharding_config, table_config  # noqa: E402
+from run_fixture import forty_epochs, moved, quickly_prepared, sharding_config, table_config  # noqa: E402
 
 from mpcl_jax.config.resolve import ConfigError, ProcessError  # noqa: E402
 from mpcl_jax.config.schema import Config  # noqa: E402
@@ -28,8 +28,8 @@ from mpcl_jax.train.run import Run  # noqa: E402
 from mpcl_jax.types import DataFileError  # noqa: E402
 
 
-def dies_after_an_epoch(run: Run) -> Run:
-    """The same run, whose process is gone before it asks for the second epoch."""
+def killed_after_an_epoch(run: Run) -> Run:
+    """The same run, in which this process kills itself before the second epoch."""
     epoch, calls = run.program.epoch, []
 
     def mortal(*inputs):
@@ -50,7 +50,7 @@ def refused(act) -> str:
 
 
 def answers(folder: pathlib.Path, config: Config, run: Run) -> dict[str, str]:
-    """What this process is told where something is wrong; the last answer takes its patience of 5 s."""
+    """The errors of this process where something is wrong; the last one takes the patience of 5 s."""
     process = config.distributed.process_id
     other_seed = sharding_config(seed=process)
     other_dropout = sharding_config(model__dropout=0.3)
@@ -83,18 +83,22 @@ def main(folder: pathlib.Path, port: str, count: str, number: str, task: str):
         "distributed__coordinator": f"127.0.0.1:{port}",
         "distributed__process_count": int(count),
         "distributed__process_id": int(number),
-        "distributed__heartbeat": 20,
+        "distributed__heartbeat": 20 if task == "longer" else 10,
         "distributed__timeout": 1200,
     }
     config = forty_epochs(16, **where) if task == "longer" else sharding_config(**where)
     processes.start(config.distributed)
     with processes.together():
         run = quickly_prepared(config, folder / "training")
-        loop.train_folds(dies_after_an_epoch(run) if (task, number) == ("dies", "1") else run)
+        loop.train_folds(run)
     if task != "longer":
         train_table(folder, where)
         told = answers(folder, config, run)
         (folder / f"answers_{number}.json").write_text(json.dumps(told, indent=1))
+    if task == "dies":
+        again = moved(run, folder / "dies")
+        with processes.together():
+            loop.train_folds(killed_after_an_epoch(again) if number == "1" else again)
     processes.finish()
 
 

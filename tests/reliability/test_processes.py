@@ -1,10 +1,11 @@
-"""Several processes train as one: the same result, one of them killed, who is late or different is named."""
+"""Several processes train as one: the same result; a killed, late or different process is named."""
 
 import json
 import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,24 +27,26 @@ from run_fixture import (
 
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.train import loop, processes
-from mpcl_jax.train.evaluate import load_predictions
+from mpcl_jax.train.evaluate import Predictions, load_predictions
 from mpcl_jax.train.fold_inspection import load_inspection
-from mpcl_jax.train.run import prepare
+from mpcl_jax.train.run import Run, prepare
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
 PROMISED = 120  # seconds within which all end when one is gone
 PATIENT = 2400  # for whole trainings on a crowded machine, compilation included
-# By JAX; where process 0 is gone, to which all others report; by us.
-SAID = "tasks are unhealthy|another task died|ProcessError: another process is gone"
+# The messages of JAX, of JAX where process 0 is gone, and of this package.
+GONE = "tasks are unhealthy|another task died|ProcessError: another process is gone"
 
 
 class Two(NamedTuple):
-    """What two processes left that were started twice."""
+    """What two processes left, the second of which was killed at the end."""
 
     folder: pathlib.Path
-    codes: list[int]  # of the killed one and of the other
-    message: str  # of the other
-    told: list[dict[str, str]]  # answers of both, started again
+    codes: list[int]  # of the process that was left, and of the killed one
+    message: str  # of the process that was left
+    errors: list[dict[str, str]]  # answers of both
+    alone: Run  # the same training in this process
+    predictions: Predictions  # of that training
 
 
 def free_port() -> int:
@@ -86,37 +89,43 @@ def ends(started: list[subprocess.Popen], seconds: float) -> list[int]:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    """Two processes, of which the second was killed after an epoch, and both started again to the end."""
+    """Two processes that resume after the first epoch of a run of this process."""
     folder = tmp_path_factory.mktemp("two")
-    first, second = launch(folder, 2, "dies")
-    codes = [second.wait(PATIENT), *ends([first], PROMISED)]
+    alone = quickly_prepared(sharding_config(), folder / "alone")
+    (predictions,) = loop.train_folds(alone)
+    shutil.copytree(alone.workdir, folder / "training")
+    fold = folder / "training" / "folds" / "00"
+    shutil.rmtree(fold / "checkpoints" / "2")
+    (fold / "predictions.npz").unlink()
+    codes = ends(launch(folder, 2, "dies"), PATIENT)
     message = (folder / "err_0.txt").read_text()
-    assert ends(launch(folder, 2, "all"), PATIENT) == [0, 0], (folder / "err_0.txt").read_text()[-3000:]
-    told = [json.loads((folder / f"answers_{number}.json").read_text()) for number in (0, 1)]
-    return Two(folder, codes, message, told)
+    assert (folder / "answers_1.json").exists(), message[-3000:]
+    errors = [json.loads((folder / f"answers_{number}.json").read_text()) for number in (0, 1)]
+    return Two(folder, codes, message, errors, alone, predictions)
 
 
 def test_the_others_end_with_a_message_when_one_is_killed(two):
-    gone, other = two.codes
-    assert gone == -signal.SIGKILL
-    assert other not in (0, 2)
-    assert re.search(SAID, two.message)
+    left, killed = two.codes
+    assert killed == -signal.SIGKILL
+    assert left not in (0, 2)
+    assert re.search(GONE, two.message)
 
 
-def test_started_again_the_run_continues_and_only_the_first_process_talks(two):
+def test_the_run_resumes_and_only_the_first_process_prints(two):
     assert "resumed after epoch 1" in (two.folder / "out_0.txt").read_text()
     assert (two.folder / "out_1.txt").read_text() == ""
     log = [json.loads(line) for line in (two.folder / "training" / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in log] == [1, 2]
 
 
-def test_two_processes_train_like_one(two, tmp_path):
-    run = quickly_prepared(sharding_config(), tmp_path)
-    (one,) = loop.train_folds(run)
+def test_two_processes_train_like_one(two):
     both = load_predictions(two.folder / "training" / "folds" / "00" / "predictions.npz")
-    np.testing.assert_array_equal(one.rows, both.rows)
-    np.testing.assert_allclose(one.predicted, both.predicted, atol=1e-5)
-    states = [last_training(r)[1].state for r in (run, run._replace(workdir=two.folder / "training"))]
+    np.testing.assert_array_equal(two.predictions.rows, both.rows)
+    np.testing.assert_allclose(two.predictions.predicted, both.predicted, atol=1e-5)
+    states = [
+        last_training(two.alone._replace(workdir=two.folder / name))[1].state
+        for name in ("alone", "training")
+    ]
     assert int(states[0].step) == int(states[1].step) == 10
     for field in states[0].prototypes._fields:
         memories = [getattr(state.prototypes, field) for state in states]
@@ -148,29 +157,23 @@ def test_a_table_of_folds_side_by_side_is_that_of_folds_one_by_one(two, tmp_path
 
 
 @pytest.mark.parametrize("process", [0, 1])
-def test_who_has_other_settings_is_named_to_all(two, process):
+def test_all_processes_name_what_is_refused(two, process):
+    errors = two.errors[process]
     expected = "ProcessError: process 1 has other settings than process 0"
-    assert two.told[process]["other seed"].startswith(expected)
-
-
-@pytest.mark.parametrize("process", [0, 1])
-def test_what_the_first_process_refuses_is_refused_by_all(two, process):
-    words = two.told[process]["other folder"]
-    assert words.startswith("ConfigError: ") and "config.model.dropout was 0.2, is 0.3" in words
-
-
-def test_whatever_the_first_process_raises_ends_all_alike(two):
+    assert errors["other seed"].startswith(expected)
+    assert errors["other folder"].startswith("ConfigError: ")
+    assert "config.model.dropout was 0.2, is 0.3" in errors["other folder"]
+    last = ["KeyError: 'x'", "RuntimeError: process 0: KeyError: 'x'"][process]
     refused = ["DataFileError: manifest.json: is damaged", "StorageError: no room"]
-    assert two.told[0]["mistakes"] == [*refused, "KeyError: 'x'"]
-    assert two.told[1]["mistakes"] == [*refused, "RuntimeError: process 0: KeyError: 'x'"]
+    assert errors["mistakes"] == [*refused, last]
 
 
-def test_who_is_late_is_named(two):
+def test_a_late_process_is_named(two):
     expected = "ProcessError: the end: process 1 did not come within 5 s; start all processes again"
-    assert two.told[0]["late"].startswith(expected)
+    assert two.errors[0]["late"].startswith(expected)
 
 
-def test_one_process_waits_for_nobody():
+def test_one_process_waits_for_no_other():
     settings = sharding_config().distributed
     assert processes.is_first()
     processes.start(settings)
@@ -209,7 +212,7 @@ def test_four_processes_are_like_one(two, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize("trial", range(20))
-def test_whoever_is_killed_or_stopped_all_end_and_a_restart_resumes(trial, longer, tmp_path):
+def test_the_others_end_and_a_restart_resumes_after_a_kill_or_a_stop(trial, longer, tmp_path):
     rng = random.Random(trial)
     count, how = rng.choice((2, 4)), rng.choice((signal.SIGKILL, signal.SIGSTOP))
     started, log = launch(tmp_path, count, "longer"), tmp_path / "training" / "metrics.jsonl"
@@ -227,7 +230,7 @@ def test_whoever_is_killed_or_stopped_all_end_and_a_restart_resumes(trial, longe
     for number, process in enumerate(started):
         if process is not victim:
             assert process.returncode not in (0, 2)
-            assert re.search(SAID, (tmp_path / f"err_{number}.txt").read_text())
+            assert re.search(GONE, (tmp_path / f"err_{number}.txt").read_text())
     assert ends(launch(tmp_path, count, "longer"), PATIENT) == [0] * count
     found = re.search(r"resumed after epoch (\d+)", (tmp_path / "out_0.txt").read_text())
     resumed = int(found[1]) if found else 0  # hit before the first checkpoint was complete
