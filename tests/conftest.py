@@ -1,4 +1,4 @@
-"""Where compiled programs are kept between test runs, and the strict broadcasting of the model's tests."""
+"""Order of the tests, the cache of compiled programs, and the fixtures that several files share."""
 
 import importlib.metadata
 import os
@@ -6,16 +6,67 @@ import os
 import jax
 import pytest
 from browser_fixture import chromium
+from filelock import FileLock
 
 from mpcl_jax.data.io.cache import user_folder
 
+# Files that take more than 15 seconds, the slowest first: two workers that begin with them end at the same time.
+SLOW_FILES = (
+    "test_processes.py",
+    "test_experiments.py",
+    "test_main_table.py",
+    "test_end_to_end.py",
+    "test_sharding.py",
+    "test_run.py",
+    "test_throughput.py",
+    "test_report.py",
+    "test_audit.py",
+    "test_predecessors.py",
+    "test_wesad.py",
+)
+
 
 def pytest_configure(config):
-    """Compilation takes most of the time of these tests; entries of another jaxlib have crashed others."""
+    """Compiling takes most of the time of these tests, so programs are kept between runs, apart for each jaxlib."""
     folder = user_folder() / f"tests-jaxlib-{importlib.metadata.version('jaxlib')}"
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def pytest_collection_modifyitems(items):
+    """Sorts the slow files to the front."""
+    place = {name: number for number, name in enumerate(SLOW_FILES)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Gives all tests of a file to one worker, because they share fixtures; `--dist` chooses another scheduler."""
+    if config.getvalue("dist") != "load":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False  # keeps the order above
+    return LoadFileScheduling(config, log)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """The finished run of one fold of three, and its predictions; only for reading.
+
+    The folder is shared by all workers: the first one trains, the others read what it saved.
+    """
+    from run_fixture import quickly_prepared, tiny_config
+
+    from mpcl_jax.train.loop import train_folds
+
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    with FileLock(root / "trained.lock"):
+        run = quickly_prepared(tiny_config(protocol__only=(0,)), root / "trained")
+        (predictions,) = train_folds(run)
+    return run, predictions
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +78,6 @@ def browser():
 
 @pytest.fixture(scope="module")
 def strict_shapes():
-    """Broadcasting between arrays of different rank, that nobody asked for, is an error here."""
+    """Makes unintended broadcasting between arrays of different rank an error."""
     with jax.numpy_rank_promotion("raise"):
         yield

@@ -7,24 +7,21 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
-from run_fixture import quick_options, quickly_prepared, tiny_config
+from run_fixture import quick_options
 
 from mpcl_jax.data.normalise import standardise_per_subject
 from mpcl_jax.runs import predict as module
 from mpcl_jax.runs.predict import bucket, open_model, predict
-from mpcl_jax.train.loop import train_folds
 from mpcl_jax.types import DataFileError, take
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(trained):
     """One fold, its best epoch before its last: (run, its predictions, the model read from its folder)."""
-    folder = tmp_path_factory.mktemp("run")
-    run = quickly_prepared(tiny_config(protocol__only=(0,)), folder)
-    (predictions,) = train_folds(run)
+    run, predictions = trained
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "compiled", partial(jax.jit, compiler_options=quick_options()))
-        return run, predictions, open_model(folder)
+        return run, predictions, open_model(run.workdir)
 
 
 def arrays(run, rows):

@@ -4,20 +4,17 @@ import json
 
 import numpy as np
 import pytest
-from run_fixture import quickly_prepared, tiny_config
 
 from mpcl_jax.data.splits.protocols import row_ids
 from mpcl_jax.runs.memory import open_memory
 from mpcl_jax.train.examine import subsets_of
 from mpcl_jax.train.fold_inspection import load_inspection
-from mpcl_jax.train.loop import train_folds
 
 
 @pytest.fixture(scope="module")
-def examined(tmp_path_factory):
+def examined(trained):
     """A run of one fold, its predictions, and what it saved of them."""
-    run = quickly_prepared(tiny_config(protocol__only=(0,)), tmp_path_factory.mktemp("run"))
-    (predictions,) = train_folds(run)
+    run, predictions = trained
     return run, predictions, load_inspection(run.workdir / "folds" / "00" / "inspection.npz")
 
 

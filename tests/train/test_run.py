@@ -53,7 +53,7 @@ class Board:
 def _small_blocks():
     # So small that folds of this world would need different numbers of blocks.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(epoch_module, "EVALUATION_BLOCK", 4)
+        patch.setattr(epoch_module, "EVALUATION_BLOCK", 5)
         yield
 
 

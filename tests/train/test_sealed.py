@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from run_fixture import moved, quickly_prepared, tiny_config
+from run_fixture import moved
 
 from mpcl_jax.config.data import ProtocolConfig, SimulateConfig
 from mpcl_jax.config.schema import BenchmarkConfig
@@ -107,43 +107,37 @@ def test_mutated_test_labels_change_no_setting_20_of_20():
     searches_ignore_test_labels(("late_fusion", "extra_trees", "mlp"), 20)
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    config = tiny_config(protocol__only=(0,), train__checkpoint_every=3, log__report=False)
-    return quickly_prepared(config, tmp_path_factory.mktemp("sealed") / "prepared")
-
-
-def trained(run, recordings, folder):
+def choice_and_predictions(run, recordings, folder):
     rows = device_rows(recordings, run.program.replicated)
     (predictions,) = train_folds(moved(run, folder)._replace(recordings=recordings, rows=rows))
     return predictions.predicted.tobytes(), entry(folder, run.split.folds[0].name, "MPCL")["choice"]
 
 
 def mpcl_ignores_test_labels(run, folder, mutations):
-    before = trained(run, run.recordings, folder / "before")
+    before = choice_and_predictions(run, run.recordings, folder / "before")
     assert before[1]["by"] == "validation KL" and 1 <= before[1]["epoch"] <= run.config.train.epochs
     fold = run.split.folds[0]
     for seed in range(mutations):
         mutated = with_other_labels(run.recordings, fold.test, seed)
-        assert trained(run, mutated, folder / f"{seed}") == before
+        assert choice_and_predictions(run, mutated, folder / f"{seed}") == before
     # The check can fail: other validation labels are seen by the choice.
     other = with_other_labels(run.recordings, fold.validation, 0)
-    assert trained(run, other, folder / "other")[1] != before[1]
+    assert choice_and_predictions(run, other, folder / "other")[1] != before[1]
 
 
 @pytest.mark.long
-def test_mutated_test_labels_change_no_chosen_epoch_20_of_20(prepared, tmp_path):
-    mpcl_ignores_test_labels(prepared, tmp_path, 20)
+def test_mutated_test_labels_change_no_chosen_epoch_20_of_20(trained, tmp_path):
+    mpcl_ignores_test_labels(trained[0], tmp_path, 20)
 
 
-def test_the_choice_is_written_before_the_test_rows_are_predicted(prepared, tmp_path, monkeypatch):
-    seen = []
+def test_the_choice_is_written_before_the_test_rows_are_predicted(trained, tmp_path, monkeypatch):
+    run, seen = trained[0], []
 
     def predict(*_):
-        seen.append(entry(tmp_path / "run", prepared.split.folds[0].name, "MPCL")["choice"])
+        seen.append(entry(tmp_path / "run", run.split.folds[0].name, "MPCL")["choice"])
         raise RuntimeError("not further")
 
     monkeypatch.setattr("mpcl_jax.train.loop.predict", predict)
     with pytest.raises(RuntimeError, match="not further"):
-        train_folds(moved(prepared, tmp_path / "run"))
+        train_folds(moved(run, tmp_path / "run"))
     assert seen[0]["epoch"] >= 1
