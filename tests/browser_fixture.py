@@ -1,4 +1,4 @@
-"""A real browser for the pages: headless Chromium, and what it says and asks for while it opens one."""
+"""A real browser for the pages: headless Chromium, its console and its requests."""
 
 import contextlib
 import json
@@ -27,18 +27,18 @@ def chromium():
 
 
 def opened_without_complaint(browser, page: pathlib.Path) -> bool:
-    """Opens a page; fails where the console says anything or anything but the page's file is asked for."""
+    """Opens a page; fails where the console is not empty or anything but the page's file is requested."""
     requests_of(browser)
     browser.get(page.as_uri())
     time.sleep(0.3)
     assert browser.get_log("browser") == []
-    args = requests_of(browser)
-    assert page.as_uri() in args
-    assert [url for url in args if url != page.as_uri() and not url.startswith("data:")] == []
+    requests = requests_of(browser)
+    assert page.as_uri() in requests
+    assert [url for url in requests if url != page.as_uri() and not url.startswith("data:")] == []
     return True
 
 
 def requests_of(browser) -> list[str]:
-    """Addresses that the browser asked for since the last call."""
+    """Addresses that the browser requested since the last call."""
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]

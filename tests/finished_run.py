@@ -1,4 +1,4 @@
-"""Writes the folder of a finished run without training one: known arrays, and names that are hostile if asked for."""
+"""Writes the folder of a finished run without training: known arrays, optionally hostile names."""
 
 import csv
 import dataclasses
@@ -15,7 +15,7 @@ from mpcl_jax.evaluate.leaderboard import Result, make_table
 from mpcl_jax.train.fold_inspection import Inspection, save_inspection
 
 HOSTILE = '"><script>window.hacked=1</script><img src=x onerror="window.hacked=2">&{{7*7}}$\\frac$'
-PEOPLE, WINDOWS, SLOTS, WIDTH = 6, 4, 2, 8
+SUBJECTS, WINDOWS, SLOTS, WIDTH = 6, 4, 2, 8
 MODALITIES = ("eeg", "video")
 
 
@@ -30,18 +30,18 @@ def write_run(
     learned=0.5,
     windows=WINDOWS,
 ):
-    """One fold of 6 people with `windows` each, of whose reports the model has `learned` a share.
+    """One fold of 6 subjects with `windows` each; predictions mix the labels (`learned` in 0 to 1) and uniform.
 
     Returns the reported and predicted shares [6 · windows, C].
     """
     rng = np.random.default_rng(0)
-    count = PEOPLE * windows
+    count = SUBJECTS * windows
     mark = HOSTILE if hostile else ""
     names = [f"emotion {c}{mark}" for c in range(emotions)]
     reported = rng.dirichlet(np.ones(emotions), count).astype(np.float32)
     predicted = (learned * reported + (1 - learned) / emotions).astype(np.float32)
-    subject = np.repeat([f"P{i}{mark}" for i in range(PEOPLE)], windows)
-    ids = [f"{who}/clip@{10 * w:.3f}" for who in dict.fromkeys(subject) for w in range(windows)]
+    subject = np.repeat([f"P{i}{mark}" for i in range(SUBJECTS)], windows)
+    ids = [f"{name}/clip@{10 * w:.3f}" for name in dict.fromkeys(subject) for w in range(windows)]
     fold = folder / "folds" / "00"
     (fold / "checkpoints" / "3").mkdir(parents=True)
     uniform = np.full_like(reported, 1 / emotions)
@@ -78,7 +78,7 @@ def _write_documents(folder, names, ids, leaky, mark):
         "shapes": {"eeg": [1, 3], "video": [1, 4]},
         "name": f"made up{mark}",
         "windows": 100,
-        "subjects": PEOPLE,
+        "subjects": SUBJECTS,
         "notes": [f"note{mark}"],
         "sha256": "def",
     }
@@ -108,7 +108,6 @@ def _write_documents(folder, names, ids, leaky, mark):
 
 
 def _write_predictions(folder, names, ids, subject, reported, predicted):
-
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     heads = [f"{kind}_{name}" for kind in ("reported", "predicted") for name in names]

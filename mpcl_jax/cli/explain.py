@@ -8,7 +8,7 @@ import json
 import sys
 
 from mpcl_jax.evaluate.number_text import decimal
-from mpcl_jax.report.explanation import Explanation, Worth, explain, row_of
+from mpcl_jax.report.explanation import Contribution, Explanation, explain, row_of
 from mpcl_jax.runs.read_run import read_run
 from mpcl_jax.system.output import any_output
 from mpcl_jax.types import DataFileError
@@ -29,13 +29,13 @@ def to_text(found: Explanation) -> str:
         "  none"
     ]
     lines += ["", "emotions that called up others:"]
-    lines += [f"  {100 * x.weight:5.1f} %  {x.emotion} -> {x.called_up}" for x in found.called] or ["  none"]
+    lines += [f"  {100 * x.weight:5.1f} %  {x.emotion} -> {x.retrieved}" for x in found.pairs] or ["  none"]
     lines += ["", "worth of each part (KL without it minus KL with it; above 0 it helped):"]
     lines += [_worth(x) for x in (*found.modalities, *found.scales)] or ["  not recorded by this run"]
     return "\n".join(lines)
 
 
-def _worth(part: Worth) -> str:
+def _worth(part: Contribution) -> str:
     moved = f"{decimal(100 * part.change, 1, sign=True)} points {part.largest_change}"
     return f"  {decimal(part.gain, sign=True):>7s}  {part.name}; it moved {moved}"
 

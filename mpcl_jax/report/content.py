@@ -1,4 +1,4 @@
-"""What a page says in words and numbers, ready for the template: table, audit, samples, settings."""
+"""Texts and numbers of a page, ready for the template: table, audit, windows, settings."""
 
 import json
 from typing import Any
@@ -7,37 +7,40 @@ import numpy as np
 
 from mpcl_jax.config.schema import ORACLES
 from mpcl_jax.evaluate.number_text import decimal
-from mpcl_jax.report.explanation import Explanation, explain, recalled_weights, window_kl
-from mpcl_jax.report.pictures import best_typical_worst
+from mpcl_jax.evaluate.table_text import HEADS
+from mpcl_jax.report.explanation import explain, recalled_weights, window_kl
 from mpcl_jax.report.slots import describe_slots, never_reported
 from mpcl_jax.runs.read_run import COLOURS, RunFiles
 from mpcl_jax.system.paths import shell_command
 
-HEADS = ("chebyshev", "clark", "canberra", "kl", "cosine", "intersection", "skill")
-HARDEST = 10  # windows that are listed
-MOST_BYTES = 800_000  # of the samples that the interactive part holds
-NEAR = 3  # decimals of shares in it
+HIGHEST = 10  # windows with the highest KL that are listed
+MOST_BYTES = 800_000  # of the windows that the interactive part holds
+DIGITS = 3  # of shares in it
 
 
 def table_rows(run: RunFiles) -> list[dict[str, Any]]:
-    """Rows of the result table as text."""
-    fair = [row for row in run.table if row["method"] not in ORACLES] or run.table
-    best = min(fair, key=lambda row: float(row["kl"]))["method"]
+    """Rows of the result table as text; a cell is (text, whether it is the best of its column)."""
+    ranked = [row for row in run.table if row["method"] not in ORACLES] or run.table
+    best = {n: (min if "↓" in head else max)(float(x[n]) for x in ranked) for n, head in HEADS.items()}
     rows = []
     for row in run.table:
-        low, high = float(row["kl_low"]), float(row["kl_high"])
-        cells = [decimal(float(row[name]), 2 if name == "skill" else 4) for name in HEADS]
-        interval = "–" if np.isnan(low) else f"[{decimal(low)}, {decimal(high)}]"
-        rows.append(
-            {
-                "method": row["method"].replace("_", " "),
-                "oracle": row["method"] in ORACLES,
-                "cells": cells,
-                "interval": interval,
-                "best": row["method"] == best,
-            }
-        )
+        key, oracle, cells = row["method"], row["method"] in ORACLES, []
+        for name in HEADS:
+            value = float(row[name])
+            cells.append((decimal(value, 2 if name == "skill" else 4), not oracle and value == best[name]))
+            if name == "kl":
+                ends = [float(row["kl_low"]), float(row["kl_high"])]
+                known = f"[{', '.join(map(decimal, ends))}]"
+                cells.append(("–" if np.isnan(ends[0]) else known, False))
+        rows.append({"key": key, "method": key.replace("_", " "), "oracle": oracle, "cells": cells})
     return rows
+
+
+def table_heads() -> list[str]:
+    """Column heads of the cells of `table_rows`."""
+    heads = list(HEADS.values())
+    heads.insert(list(HEADS).index("kl") + 1, "95 % interval")
+    return heads
 
 
 def verdicts(run: RunFiles) -> list[dict[str, str]]:
@@ -50,101 +53,72 @@ def verdicts(run: RunFiles) -> list[dict[str, str]]:
 
 
 def flagged_slots(run: RunFiles) -> dict[str, Any] | None:
-    """Numbers of dead and collapsed slots, emotions without evidence, all flagged slots; None without a memory."""
+    """All slots, numbers of dead and collapsed ones, emotions without evidence; None without a memory."""
     if run.memory is None:
         return None
     slots = describe_slots(run.memory)
-    flagged = [slot for slot in slots if slot.flag]
-    return {
-        "count": len(slots),
-        "dead": sum(slot.flag == "dead" for slot in slots),
-        "collapsed": sum(slot.flag == "collapsed" for slot in slots),
-        "never": never_reported(slots),
-        "flagged": flagged,
-        "slots": slots,
-    }
+    counts = {flag: sum(slot.flag == flag for slot in slots) for flag in ("dead", "collapsed")}
+    return counts | {"never": never_reported(slots), "slots": slots}
 
 
 def audit(run: RunFiles) -> list[dict[str, Any]]:
-    """Every finding of the leak audit with its colour and ids, the worst first, and what the page itself can tell."""
+    """Every finding of the leak audit with its colour and ids, the worst first, and the smallest predicted share."""
     findings = sorted(run.audit.get("findings", ()), key=lambda x: COLOURS.index(x["colour"]))
-    rows = [
-        {"what": x["check"], "answer": x["says"], "colour": x["colour"], "ids": x["ids"]} for x in findings
-    ]
-    if not rows:
-        says = "not audited yet: " + shell_command(["python", "-m", "mpcl_jax.cli.audit", str(run.folder)])
-        rows.append({"what": "leaks", "answer": says, "colour": "amber", "ids": ()})
-    smallest = run.predicted.min()
-    colour = "green" if smallest > 0 else "red"
-    rows.append(
-        {"what": "smallest predicted share", "answer": f"{smallest:.2g}", "colour": colour, "ids": ()}
-    )
-    return rows
+    if not findings:
+        command = shell_command(["python", "-m", "mpcl_jax.cli.audit", str(run.folder)])
+        findings = [{"check": "leaks", "says": f"not audited yet: {command}", "colour": "amber", "ids": ()}]
+    least = run.predicted.min()
+    colour = "green" if least > 0 else "red"
+    found = {"check": "smallest predicted share", "says": f"{least:.2g}", "colour": colour, "ids": ()}
+    return [*findings, found]
 
 
-def hardest(run: RunFiles) -> list[dict[str, Any]]:
-    """The windows with the highest KL."""
+def highest_kl(run: RunFiles) -> list[dict[str, Any]]:
+    """The windows with the highest KL, each with the emotion of the largest difference."""
     kl = window_kl(run.reported, run.predicted)
-    order = np.argsort(-kl, kind="stable")[:HARDEST]
     found = []
-    for row in order:
+    for row in np.argsort(-kl, kind="stable")[:HIGHEST]:
         gap = run.predicted[row] - run.reported[row]
         c = int(np.abs(gap).argmax())
-        found.append(
-            {
-                "id": run.id[row],
-                "subject": run.subject[row],
-                "kl": decimal(kl[row]),
-                "emotion": run.emotions[c],
-                "gap": decimal(100 * gap[c], 1, sign=True),
-            }
-        )
+        window = {"id": run.id[row], "subject": run.subject[row], "kl": decimal(kl[row])}
+        found.append(window | {"emotion": run.emotions[c], "gap": decimal(100 * gap[c], 1, sign=True)})
     return found
-
-
-def explained(run: RunFiles) -> dict[str, Explanation]:
-    """The best, the typical and the worst window."""
-    return {what: explain(run, row) for what, row in best_typical_worst(run).items()}
 
 
 def interactive(run: RunFiles) -> str:
     """JSON for the page's script, safe inside a script element: names and the windows to choose from.
 
-    Where there are too many windows for a page, the hardest half of what fits and an even choice of the rest.
+    Where there are too many windows for a page, those of the highest KL and an even choice of the others, half each.
     """
-    c, k = len(run.emotions), run.similarity.shape[-1]
+    c = len(run.emotions)
     fits = max(4, MOST_BYTES // (2 * c * c + 14 * c + 500))
     kl = window_kl(run.reported, run.predicted)
     chosen = np.argsort(-kl, kind="stable")
     if len(chosen) > fits:
         rest = chosen[fits // 2 :]
         chosen = np.concatenate([chosen[: fits // 2], rest[:: -(-len(rest) // (fits - fits // 2))]])
-    samples = [_sample(run, int(row), float(kl[row])) for row in np.sort(chosen)]
     document = {
         "emotions": run.emotions,
         "valence": run.valence,
         "sides": run.sides,
-        "slots": k,
-        "modalities": [] if run.inspection is None else run.inspection.modality.tolist(),
         "total": len(run.id),
-        "samples": samples,
+        "samples": [_sample(run, int(row)) for row in np.sort(chosen)],
     }
     return json.dumps(document, separators=(",", ":")).replace("<", "\\u003c").replace("&", "\\u0026")
 
 
-def _sample(run: RunFiles, row: int, kl: float) -> dict[str, Any]:
+def _sample(run: RunFiles, row: int) -> dict[str, Any]:
     found = explain(run, row)
-    weights = recalled_weights(run, row)
     return {
-        "id": str(run.id[row]),
-        "subject": str(run.subject[row]),
-        "kl": round(kl, 4),
-        "reported": run.reported[row].round(NEAR).tolist(),
-        "predicted": run.predicted[row].round(NEAR).tolist(),
+        "id": found.id,
+        "subject": found.subject,
+        "kl": round(found.kl, 4),
+        "reported": run.reported[row].round(DIGITS).tolist(),
+        "predicted": run.predicted[row].round(DIGITS).tolist(),
         "map": (100 * run.cooccurrence_map[row]).round().astype(int).ravel().tolist(),
-        "recalled": [[x.side, x.emotion, x.slot, round(x.weight, NEAR)] for x in found.recalled],
-        "sides": [round(float(x), NEAR) for x in weights.sum((1, 2))],
-        "worth": [[x.name, round(x.gain, 4)] for x in (*found.modalities, *found.scales)],
+        "recalled": [[x.side, x.emotion, x.slot, round(x.weight, DIGITS)] for x in found.recalled],
+        "sides": [round(float(x), DIGITS) for x in recalled_weights(run, row).sum((1, 2))],
+        "gains": [[x.name, round(x.gain, 4)] for x in (*found.modalities, *found.scales)],
     }
 
 

@@ -1,4 +1,4 @@
-"""One test window explained: what was recalled, what called up what, what a modality or a scale was worth."""
+"""One test window explained: retrieved prototypes and pairs of emotions, contributions of modalities and scales."""
 
 import difflib
 from typing import NamedTuple
@@ -21,7 +21,7 @@ class Share(NamedTuple):
 
 
 class Recalled(NamedTuple):
-    """One prototype and its weight in what was recalled; all weights of a window sum to 1."""
+    """A retrieved prototype with its weight; all weights of a window sum to 1."""
 
     side: str
     emotion: str
@@ -29,16 +29,16 @@ class Recalled(NamedTuple):
     weight: float
 
 
-class Called(NamedTuple):
-    """How much of what was recalled went from one emotion to another."""
+class RetrievedPair(NamedTuple):
+    """Predicted share of an emotion times the weight with which it retrieves another one."""
 
     emotion: str
-    called_up: str
+    retrieved: str
     weight: float
 
 
-class Worth(NamedTuple):
-    """KL without a part minus KL with it: above 0 the part helped."""
+class Contribution(NamedTuple):
+    """KL without a part minus KL with it: above 0 the part improved the prediction."""
 
     name: str
     gain: float
@@ -47,7 +47,7 @@ class Worth(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """What a run knows of one test window."""
+    """One test window of a run."""
 
     id: str
     subject: str
@@ -55,9 +55,9 @@ class Explanation(NamedTuple):
     kl: float
     shares: tuple[Share, ...]  # in the order of the emotions
     recalled: tuple[Recalled, ...]  # heaviest first; () without a memory
-    called: tuple[Called, ...]  # heaviest first, pairs of different emotions
-    modalities: tuple[Worth, ...]  # () in runs of older versions
-    scales: tuple[Worth, ...]
+    pairs: tuple[RetrievedPair, ...]  # heaviest first, pairs of different emotions
+    modalities: tuple[Contribution, ...]  # () in runs of older versions
+    scales: tuple[Contribution, ...]
 
 
 def row_of(run: RunFiles, sample: str) -> int:
@@ -77,19 +77,22 @@ def explain(run: RunFiles, row: int) -> Explanation:
     reported, predicted = run.reported[row], run.predicted[row]
     kl = float(window_kl(reported[None], predicted[None])[0])
     shares = tuple(map(Share, run.emotions, reported.tolist(), predicted.tolist()))
+    recalled, pairs = recalled_weights(run, row), predicted[:, None] * run.cooccurrence_map[row]
+    np.fill_diagonal(pairs, 0)
+    names, sides = run.emotions, run.sides
     modalities, scales, seen = (), (), run.inspection
     if seen is not None:
-        modalities = _worths(run, row, kl, seen.modality.tolist(), seen.without_modality[row])
-        names = [f"scale {x:g}" for x in seen.scale]
-        scales = _worths(run, row, kl, names, seen.without_scale[row])
+        modalities = _contributions(run, row, kl, seen.modality.tolist(), seen.without_modality[row])
+        of_scale = [f"scale {x:g}" for x in seen.scale]
+        scales = _contributions(run, row, kl, of_scale, seen.without_scale[row])
     return Explanation(
         id=str(run.id[row]),
         subject=str(run.subject[row]),
         fold=int(run.fold[row]),
         kl=kl,
         shares=shares,
-        recalled=_recalled(run, row),
-        called=_called(run, row),
+        recalled=tuple(Recalled(sides[g], names[c], k, w) for (g, c, k), w in _heaviest(recalled)),
+        pairs=tuple(RetrievedPair(names[a], names[b], w) for (a, b), w in _heaviest(pairs)),
         modalities=modalities,
         scales=scales,
     )
@@ -101,36 +104,26 @@ def window_kl(reported, predicted) -> np.ndarray:
 
 
 def recalled_weights(run: RunFiles, row: int) -> np.ndarray:
-    """Weight of every prototype [G, C, K] in what the emotions called up, sums to 1; or 0 without a memory."""
+    """Weight of every prototype [G, C, K] in the retrieval of all emotions, sums to 1; or 0 without a memory."""
     if run.inspection is not None:
         return run.inspection.recalled[row]
     return np.zeros(run.similarity.shape[1:])
 
 
-def _recalled(run: RunFiles, row: int) -> tuple[Recalled, ...]:
-    weights = recalled_weights(run, row)
-    order = np.argsort(-weights.ravel(), kind="stable")[:MOST]
-    places = [np.unravel_index(i, weights.shape) for i in order if weights.ravel()[i] > 0]
-    return tuple(
-        Recalled(run.sides[g], run.emotions[c], int(k), float(weights[g, c, k])) for g, c, k in places
-    )
+def _heaviest(weights: np.ndarray) -> list[tuple[tuple[int, ...], float]]:
+    """Place and value of the largest weights above 0, the largest first."""
+    places = np.argsort(-weights.ravel(), kind="stable")[:MOST]
+    found = [tuple(map(int, np.unravel_index(i, weights.shape))) for i in places]
+    return [(place, float(weights[place])) for place in found if weights[place] > 0]
 
 
-def _called(run: RunFiles, row: int) -> tuple[Called, ...]:
-    weights = run.predicted[row][:, None] * run.cooccurrence_map[row]
-    np.fill_diagonal(weights, 0)
-    order = np.argsort(-weights.ravel(), kind="stable")[:MOST]
-    pairs = [np.unravel_index(i, weights.shape) for i in order if weights.ravel()[i] > 0]
-    return tuple(Called(run.emotions[a], run.emotions[b], float(weights[a, b])) for a, b in pairs)
-
-
-def _worths(run: RunFiles, row: int, kl: float, names: list[str], without: np.ndarray) -> tuple[Worth, ...]:
+def _contributions(run: RunFiles, row: int, kl: float, names, without) -> tuple[Contribution, ...]:
+    """Of each part that the window has, from the predictions [parts, C] `without` it."""
     found = []
     for name, shares in zip(names, without, strict=False):
-        if np.isnan(shares).any():
-            continue
-        gain = float(window_kl(run.reported[row][None], shares[None].astype(np.float64))[0]) - kl
-        change = run.predicted[row] - shares
-        most = int(np.abs(change).argmax())
-        found.append(Worth(name, gain, run.emotions[most], float(change[most])))
+        if not np.isnan(shares).any():
+            gain = float(window_kl(run.reported[row][None], shares[None])[0]) - kl
+            change = run.predicted[row] - shares
+            most = int(np.abs(change).argmax())
+            found.append(Contribution(name, gain, run.emotions[most], float(change[most])))
     return tuple(found)

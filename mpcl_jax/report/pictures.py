@@ -1,6 +1,4 @@
-"""The pictures of a run: which are drawn, of what, and as what kind of SVG they enter a page."""
-
-from typing import NamedTuple
+"""The figures of a run: which are drawn, and of which arrays. Their titles and captions: run.html."""
 
 import numpy as np
 
@@ -12,29 +10,14 @@ from mpcl_jax.labels import cooccurrence_of, evidence_of
 from mpcl_jax.report.explanation import window_kl
 from mpcl_jax.report.plots import memory as memory_plots
 from mpcl_jax.report.plots import results
-from mpcl_jax.report.plots.browser_svg import to_svg
 from mpcl_jax.report.plots.ranking import critical_difference
 from mpcl_jax.report.plots.style import Figure
 from mpcl_jax.runs.read_run import RunFiles
 
-METHODS = {"pca": "Principal components", "umap": "UMAP (cosine)"}
-RANKS_CAPTION = (
-    "Mean rank over the table's subjects (or trials); a bar joins neighbours without a significant difference "
-    "(Holm's correction for all pairs, statistics.md)."
-)
-TRUTHS = ("reported by people", "planted")  # maps that the others are compared with
-
-
-MOST_EMOTIONS = 40  # that a picture shows: with more, names are too small to read and pages grow
-
-
-class Picture(NamedTuple):
-    """One figure of a page."""
-
-    key: str  # an anchor of the page
-    title: str
-    caption: str
-    svg: str
+REPORTED, RETRIEVED = "Reported by subjects", "Retrieved by MPCL"
+STORED, TRUTH = "Stored in memory", "Simulated truth"
+TRUTHS = (REPORTED, TRUTH)  # maps that the others are compared with
+MOST_EMOTIONS = 40  # in a figure: with more, names are too small to read and pages grow
 
 
 def drawn_emotions(run: RunFiles) -> np.ndarray:
@@ -43,161 +26,130 @@ def drawn_emotions(run: RunFiles) -> np.ndarray:
     return np.sort(order[:MOST_EMOTIONS])
 
 
-def _names(run: RunFiles) -> tuple[list[str], list[str], str]:
-    """Names and valence groups of the drawn emotions, and the sentence of a caption where others are left out."""
-    drawn, count = drawn_emotions(run), len(run.emotions)
-    left_out = f" Only the {len(drawn)} most reported of {count} emotions are drawn." * (len(drawn) < count)
-    return [run.emotions[c] for c in drawn], [run.valence[c] for c in drawn], left_out
+def _names(run: RunFiles) -> tuple[list[str], list[str]]:
+    """Names and valence groups of the drawn emotions."""
+    drawn = drawn_emotions(run)
+    return [run.emotions[c] for c in drawn], [run.valence[c] for c in drawn]
 
 
 def cooccurrences(run: RunFiles) -> dict[str, np.ndarray]:
-    """Joint shares [C, C] by name: reported, remembered, retrieved, and planted where the truth is known.
+    """Joint shares [C, C] by title: reported, stored, retrieved, and the truth of simulated recordings.
 
-    Reported: mean of e eᵀ of the test windows, e the evidence (the label above its floor). Retrieved: mean of
-    e_c · M_c, what each emotion called up.
+    Reported: mean of e eᵀ over the test windows, e the evidence (the label above its floor). Retrieved: mean of
+    e_c · M_c, M_c what the model retrieves for emotion c.
     """
     evidence = evidence_of(run.reported.astype(np.float64))
-    maps = {"reported by people": cooccurrence_of(evidence)}
+    maps = {REPORTED: cooccurrence_of(evidence)}
     if run.memory is not None:
-        maps["remembered"] = run.memory.cooccurrence.astype(np.float64)
         retrieved = np.einsum("pc,pcd->cd", evidence, run.cooccurrence_map)
-        maps["retrieved by the model"] = retrieved / max(retrieved.sum(), 1e-12)
+        maps[RETRIEVED] = retrieved / max(retrieved.sum(), 1e-12)
+        maps[STORED] = run.memory.cooccurrence.astype(np.float64)
     if run.data["name"] == "simulated":
-        maps["planted"] = simulate(resolve(run.config).data.simulate)[1].cooccurrence
+        maps[TRUTH] = simulate(resolve(run.config).data.simulate)[1].cooccurrence
     return maps
 
 
+def cooccurrence_pair(run: RunFiles) -> Figure:
+    """Reported and retrieved co-occurrence beside each other: the figure of the README."""
+    maps = {name: joint for name, joint in cooccurrences(run).items() if name in (REPORTED, RETRIEVED)}
+    return memory_plots.cooccurrence_maps(maps, run.emotions, run.valence, references=(REPORTED,))
+
+
 def methods_of(run: RunFiles) -> list[results.Method]:
-    """Every row of the run's table with its people."""
+    """Every row of the run's table with the KL of its subjects."""
     found = []
     for row in run.table:
-        people = [float(s["kl"]) for s in run.subjects if s["method"] == row["method"]]
-        name = row["method"].replace("_", " ")
+        of_subjects = [float(s["kl"]) for s in run.subjects if s["method"] == row["method"]]
         values = (float(row[x]) for x in ("kl", "kl_low", "kl_high"))
-        found.append(results.Method(name, np.array(people), *values, oracle=row["method"] in ORACLES))
+        name = row["method"].replace("_", " ")
+        found.append(results.Method(name, np.array(of_subjects), *values, oracle=row["method"] in ORACLES))
     return found
 
 
-def best_typical_worst(run: RunFiles) -> dict[str, int]:
-    """Rows of the windows with the lowest, the middle and the highest KL."""
+def best_median_worst(run: RunFiles) -> dict[str, int]:
+    """Rows of the windows with the lowest, the median and the highest KL."""
     order = np.argsort(window_kl(run.reported, run.predicted), kind="stable")
-    return {"best": int(order[0]), "typical": int(order[len(order) // 2]), "worst": int(order[-1])}
+    return {"best": int(order[0]), "median": int(order[len(order) // 2]), "worst": int(order[-1])}
 
 
-def draw_results(run: RunFiles) -> list[Picture]:
-    """People, samples, emotions, lost modalities."""
-    *names, left_out = _names(run)
-    drawn = drawn_emotions(run)
-    kl = window_kl(run.reported, run.predicted)
-    samples = [
-        results.Sample(
-            f"{what}, KL {decimal(kl[row], 3)}\n{run.id[row]}",
-            run.reported[row][drawn],
-            run.predicted[row][drawn],
-        )
-        for what, row in best_typical_worst(run).items()
-    ]
-    mean = run.baselines.get("train_mean")
-    of_mean, errors = (
-        None if x is None else results.emotion_errors(run.reported[:, drawn], x[:, drawn], run.subject)
-        for x in (mean, run.predicted)
-    )
-    figures = [
-        (
-            "people",
-            "One value per subject",
-            f"A dot is one subject (n = {errors.subjects}); the diamond is the mean, the line its 95 % interval.",
-            results.subject_dots(methods_of(run)),
-        ),
-        (
-            "samples",
-            "Best, typical and worst",
-            f"Predicted and reported shares of three test windows.{left_out}",
-            results.distribution_bars(samples, *names),
-        ),
-        (
-            "emotions",
-            "Which emotions are hard",
-            "Mean absolute error of each emotion's share, over windows, then over subjects "
-            f"(n = {errors.subjects}).{left_out}",
-            results.error_per_emotion(errors, of_mean, *names),
-        ),
-    ]
-    if len(run.ranking) > 2:
-        figures.append(("ranks", "Who comes where", RANKS_CAPTION, _ranks(run)))
-    seen = run.inspection
-    if seen is not None and len(seen.modality) > 1:
-        of_mean = float(np.mean(window_kl(run.reported, mean))) if mean is not None else None
-        curve = results.missing_modality_curve(
-            seen.subset, np.nanmean(seen.subset_kl, 0), seen.modality, train_mean=of_mean
-        )
-        caption = (
-            "The same model with modalities withheld from every test window; the names are the best and the worst "
-            "set of each size."
-        )
-        figures.append(("missing", "What is left when a sensor fails", caption, curve))
-    return [Picture(key, title, caption, to_svg(figure)) for key, title, caption, figure in figures]
+def figures_of(run: RunFiles, method: str = "pca") -> dict[str, Figure]:
+    """Every figure that the run has data for, by the name that run.html gives it; `method` places prototypes."""
+    figures = {
+        "subjects": results.subject_dots({"": methods_of(run)}),
+        "ranks": _ranks(run),
+        **_errors(run),
+        "missing": _missing(run),
+        "cooccurrence": _all_maps(run),
+        "prototypes": _prototypes(run, method),
+        "association": _association(run),
+        "curves": results.learning_curves(run.metrics),
+        "history": _history(run),
+    }
+    return {name: figure for name, figure in figures.items() if figure is not None}
 
 
-def _ranks(run: RunFiles) -> Figure:
+def _ranks(run: RunFiles) -> Figure | None:
+    if len(run.ranking) < 3:
+        return None
     names = [row["method"] for row in run.ranking]
     letters = dict.fromkeys(letter for row in run.ranking for letter in row["groups"])
     groups = [[row["method"] for row in run.ranking if letter in row["groups"]] for letter in letters]
-    rank = [float(row["mean_rank"]) for row in run.ranking]
-    return critical_difference(names, rank, groups)
+    return critical_difference(names, [float(row["mean_rank"]) for row in run.ranking], groups)
 
 
-def draw_memory(run: RunFiles, method: str = "pca") -> list[Picture]:
-    """Co-occurrence, prototypes placed by `method` (`prototype_places`), what the fusion recalled."""
-    maps, drawn = cooccurrences(run), drawn_emotions(run)
-    *names, left_out = _names(run)
+def _errors(run: RunFiles) -> dict[str, Figure]:
+    names, drawn = _names(run), drawn_emotions(run)
+    kl = window_kl(run.reported, run.predicted)
+    samples = {
+        f"{what}\nKL {decimal(kl[row])}": (run.reported[row][drawn], run.predicted[row][drawn])
+        for what, row in best_median_worst(run).items()
+    }
+    of_mean, errors = (
+        None if x is None else results.emotion_errors(run.reported[:, drawn], x[:, drawn], run.subject)
+        for x in (run.baselines.get("train_mean"), run.predicted)
+    )
+    return {
+        "samples": results.distribution_bars(samples, *names),
+        "emotions": results.error_per_emotion(errors, of_mean, *names),
+    }
+
+
+def _missing(run: RunFiles) -> Figure | None:
+    seen, mean = run.inspection, run.baselines.get("train_mean")
+    if seen is None or len(seen.modality) < 2:
+        return None
+    level = None if mean is None else float(np.mean(window_kl(run.reported, mean)))
+    kl = np.nanmean(seen.subset_kl, 0)
+    return results.missing_modality_curve(seen.subset, kl, seen.modality, train_mean=level)
+
+
+def _all_maps(run: RunFiles) -> Figure:
+    maps = cooccurrences(run)
     references = [name for name in maps if name in TRUTHS]
-    figure = memory_plots.cooccurrence_maps(
-        maps, run.emotions, run.valence, references=references, shown=drawn
+    return memory_plots.cooccurrence_maps(
+        maps, run.emotions, run.valence, references=references, shown=drawn_emotions(run)
     )
-    caption = (
-        "Bright: together more often than if independent; dark: less often. Emotions of one valence stand "
-        f"together. r compares the pairs of different emotions.{left_out}"
-    )
-    figures = [("cooccurrence", "Which emotions go together", caption, figure)]
-    if run.memory is not None:
-        places = memory_plots.prototype_places(run.memory.bank, method)
-        bank, usage = run.memory.bank[:, drawn], run.memory.usage[drawn]
-        picture = memory_plots.prototype_map(bank, usage, *names, places=places[:, drawn], sides=run.sides)
-        of_banks = (
-            f"{METHODS[method]} of both banks, the behavioural one rotated onto the physiological. A line joins "
-            "the two sides of a slot: the shorter, the better they agree."
-            if len(run.sides) == 2
-            else f"{METHODS[method]} of the {run.sides[0]} bank, the only one."
-        )
-        caption = f"{of_banks} Area: the slot's share of its emotion's evidence. First fold.{left_out}"
-        figures.append(("prototypes", "The prototypes", caption, picture))
-    if run.inspection is not None and run.inspection.association.any():
-        share = run.inspection.association.mean(0)
-        share = share / np.maximum(share.sum((0, 2), keepdims=True), 1e-12)
-        weights = memory_plots.association_weights(share, run.inspection.modality, run.inspection.scale)
-        caption = (
-            "Per cent of what the tokens of a row's modality recall, by scale and by the modality recalled; mean "
-            "over test windows. Small scale: averages of many tokens; large: single ones."
-        )
-        figures.append(("association", "What the fusion recalls", caption, weights))
-    return [Picture(key, title, caption, to_svg(figure)) for key, title, caption, figure in figures]
 
 
-def draw_training(run: RunFiles) -> list[Picture]:
-    """Learning curves, and what happened to the prototypes."""
-    curves = results.learning_curves(run.metrics)
-    pictures = [
-        Picture("curves", "Learning curves", "Thin: one fold; bold: mean over folds.", to_svg(curves))
-    ]
-    if run.history is not None:
-        drawn = drawn_emotions(run)
-        *names, left_out = _names(run)
-        caption = (
-            "Left: how far prototypes move within an epoch. Right: which slots an emotion uses. "
-            f"First fold.{left_out}"
-        )
-        epoch, drift, usage = run.history
-        history = memory_plots.slot_history(epoch, drift[:, drawn], usage[:, drawn], *names)
-        pictures.append(Picture("history", "The memory over training", caption, to_svg(history)))
-    return pictures
+def _prototypes(run: RunFiles, method: str) -> Figure | None:
+    if run.memory is None:
+        return None
+    drawn = drawn_emotions(run)
+    places = memory_plots.prototype_places(run.memory.bank, method)[:, drawn]
+    bank, usage = run.memory.bank[:, drawn], run.memory.usage[drawn]
+    return memory_plots.prototype_map(bank, usage, *_names(run), places=places, sides=run.sides)
+
+
+def _association(run: RunFiles) -> Figure | None:
+    if run.inspection is None or not run.inspection.association.any():
+        return None
+    share = run.inspection.association.mean(0)
+    share = share / np.maximum(share.sum((0, 2), keepdims=True), 1e-12)
+    return memory_plots.association_weights(share, run.inspection.modality, run.inspection.scale)
+
+
+def _history(run: RunFiles) -> Figure | None:
+    if run.history is None:
+        return None
+    (epoch, drift, usage), drawn = run.history, drawn_emotions(run)
+    return memory_plots.slot_history(epoch, drift[:, drawn], usage[:, drawn], *_names(run))

@@ -39,10 +39,11 @@
       predicted.style.width = 100 * sample.predicted[c] / most + "%";
       row.title = data.emotions[c] + ": reported " + percent(sample.reported[c]) + ", predicted " + percent(sample.predicted[c]);
       track.append(reported, predicted);
-      row.append(name, track);
+      const share = (x) => (100 * x).toFixed(1);
+      row.append(name, track, make("small", share(sample.reported[c]) + " | " + share(sample.predicted[c])));
       return row;
     }));
-    const legend = make("p", "wide and light: reported; narrow and dark: predicted");
+    const legend = make("p", "Wide bar and first number: reported. Narrow bar and second number: predicted.");
     legend.className = "note";
     at("bars").append(legend);
   }
@@ -64,7 +65,7 @@
         const value = sample.map[a * n + b];
         const cell = draw("rect", { x: room + j * size, y: room + i * size, width: size - 0.5, height: size - 0.5, fill: a === b ? "var(--shade)" : colour(value / top) });
         const hint = draw("title", {});
-        hint.textContent = data.emotions[a] + " called up " + data.emotions[b] + ": " + value + " %";
+        hint.textContent = data.emotions[a] + " retrieves " + data.emotions[b] + ": " + value + " %";
         cell.append(hint);
         svg.append(cell);
       });
@@ -75,7 +76,10 @@
       left.textContent = short; above.textContent = short;
       svg.append(left, above);
     });
-    at("map").replaceChildren(svg);
+    const scale = make("p"), unit = make("p", "Weight with which the emotion of the row retrieves the emotion of the column; a row sums to 100 % with its diagonal, which is not shown.");
+    scale.className = "scale note"; unit.className = "note";
+    scale.append(make("span", "0 %"), make("i"), make("span", top + " %"));
+    at("map").replaceChildren(svg, scale, unit);
   }
 
   function show(sample) {
@@ -85,7 +89,7 @@
     const list = (id, lines) => at(id).replaceChildren(...(lines.length ? lines : ["not recorded"]).map((line) => make("li", line)));
     list("recalled", sample.recalled.map((x) => percent(x[3]) + " " + x[1] + " " + x[2] + ", " + x[0]));
     list("sides", data.sides.map((side, g) => percent(sample.sides[g]) + " " + side));
-    list("worth", sample.worth.map((x) => decimal(x[1], 4, true) + " " + x[0]));
+    list("gains", sample.gains.map((x) => decimal(x[1], 4, true) + " " + x[0]));
   }
 
   const subject = at("subject"), chosen = at("window");
@@ -93,13 +97,13 @@
   subjects.forEach((name, i) => { const option = make("option", name); option.value = i; subject.append(option); });
   function fill() {
     const mine = data.samples.map((s, i) => [s, i]).filter((pair) => pair[0].subject === subjects[subject.value]);
-    chosen.replaceChildren(...mine.map(([s, i]) => { const option = make("option", s.id + " · KL " + decimal(s.kl, 3)); option.value = i; return option; }));
+    chosen.replaceChildren(...mine.map(([s, i]) => { const option = make("option", s.id + " · KL " + decimal(s.kl, 4)); option.value = i; return option; }));
     show(data.samples[chosen.value]);
   }
   subject.addEventListener("change", fill);
   chosen.addEventListener("change", () => show(data.samples[chosen.value]));
   if (data.samples.length < data.total) {
-    at("few").textContent = data.samples.length + " of " + data.total + " windows are in this page: the hardest and an even choice of the others.";
+    at("few").textContent = data.samples.length + " of " + data.total + " windows are in this page: those with the highest KL and an even choice of the others.";
     at("few").hidden = false;
   }
   at("live").hidden = false;

@@ -1,4 +1,4 @@
-"""What a memory holds, slot by slot: usage, neighbours, agreement of the two banks, dead and collapsed slots."""
+"""The slots of a memory: usage, nearest prototypes, agreement of the two banks, dead and collapsed slots."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,8 @@ import numpy as np
 from mpcl_jax.runs.memory import Memory
 
 DEAD = 0.02  # of the average usage of its emotion's slots, or no evidence at all
-COLLAPSED = 0.99  # cosine to another slot of its emotion, in both banks
-NEVER = "never reported"  # no training window gave any of an emotion's slots evidence
+COLLAPSED = 0.99  # cosine to another slot of its emotion, in every bank
+NEVER = "never reported"  # no training window is evidence of the emotion
 
 
 class Near(NamedTuple):
@@ -33,17 +33,15 @@ class Slot(NamedTuple):
 
     emotion: str
     slot: int
-    usage: float  # share of its emotion's recent evidence, 0 to 1
+    usage: float  # share of the emotion's recent evidence, 0 to 1
     evidence: float  # samples collected over the whole training, mean of the banks
     own_bank: dict[str, Near]  # side -> nearest slot of another emotion in the same bank
-    other_bank: dict[str, Near]  # side -> nearest slot of the other bank, any emotion, its own pair included;
-    # {} where the data set has one modality group
+    # side -> nearest slot of the other bank, any emotion; {} where the data set has one modality group
+    other_bank: dict[str, Near]
     twin: (
-        float  # highest cosine to another slot of its own emotion, the lower of the banks; NaN with one slot
+        float  # highest cosine to another slot of its own emotion, the lowest of the banks; NaN with one slot
     )
-    agreement: (
-        float  # correlation over all other slots of its cosines in the two banks, -1 to 1; NaN with one bank
-    )
+    agreement: float  # correlation of its cosines to all other slots in the two banks; NaN with one bank
     windows: tuple[Window, ...]  # nearest training windows, each of another trial
     flag: str  # "never reported" (its emotion, in training), "dead", "collapsed" or ""
 
@@ -61,33 +59,27 @@ def describe_slots(memory: Memory) -> list[Slot]:
         m = int(np.where(allowed, cosine[g, h, n], -np.inf).argmax())
         return Near(memory.sides[h], memory.emotions[m // slots], m % slots, float(cosine[g, h, n, m]))
 
-    found = []
-    for n in range(count * slots):
-        c, k = divmod(n, slots)
-        elsewhere = np.arange(count * slots) // slots != c
-        found.append(
-            Slot(
-                emotion=memory.emotions[c],
-                slot=k,
-                usage=float(usage[c, k]),
-                evidence=float(mass[c, k]),
-                own_bank={side: near(g, g, n, elsewhere) for g, side in enumerate(memory.sides) if count > 1},
-                other_bank={
-                    side: near(g, 1 - g, n, True) for g, side in enumerate(memory.sides) if groups == 2
-                },
-                twin=float(twins[n]),
-                agreement=float(agreement[n]),
-                windows=tuple(
-                    map(Window, memory.near_id[c, k], memory.near_subject[c, k], memory.near_cosine[c, k])
-                ),
-                flag=flags[n],
-            )
+    found, owner = [], np.arange(count * slots) // slots
+    for n, (c, k) in enumerate(np.ndindex(count, slots)):
+        nearest = zip(memory.near_id[c, k], memory.near_subject[c, k], memory.near_cosine[c, k], strict=True)
+        slot = Slot(
+            emotion=memory.emotions[c],
+            slot=k,
+            usage=float(usage[c, k]),
+            evidence=float(mass[c, k]),
+            own_bank={x: near(g, g, n, owner != c) for g, x in enumerate(memory.sides) if count > 1},
+            other_bank={x: near(g, 1 - g, n, True) for g, x in enumerate(memory.sides) if groups == 2},
+            twin=float(twins[n]),
+            agreement=float(agreement[n]),
+            windows=tuple(Window(*window) for window in nearest),
+            flag=flags[n],
         )
+        found.append(slot)
     return found
 
 
 def _flags(mass: np.ndarray, usage: np.ndarray, twins: np.ndarray) -> list[str]:
-    """What is wrong with each slot [N]; `mass` and `usage` (shares) [C, K], `twins` [N]."""
+    """The flag of each slot [N], "" where it is healthy; `mass` and `usage` (shares) [C, K], `twins` [N]."""
     never = np.broadcast_to(mass.sum(1, keepdims=True) == 0, mass.shape).ravel()
     dead = ((mass == 0) | (usage * mass.shape[1] < DEAD)).ravel()
     return np.select([never, dead, twins > COLLAPSED], [NEVER, "dead", "collapsed"], "").tolist()
@@ -99,18 +91,18 @@ def never_reported(slots: list[Slot]) -> list[str]:
 
 
 def _twins(cosine: np.ndarray, count: int, slots: int) -> np.ndarray:
-    """Of each slot [N] the highest cosine to another one of its emotion, the lower of the banks."""
+    """For each slot [N], the highest cosine to another one of its emotion, the lowest of the banks."""
     if slots == 1:
         return np.full(count, np.nan)
     owner = np.repeat(np.arange(count), slots)
     others = (owner[:, None] == owner) & ~np.eye(len(owner), dtype=bool)
-    # The same other slot must be close in all banks: alike on one side only is no collapse.
+    # The same other slot must be close in all banks: equal in one bank only is no collapse.
     lower = np.min([cosine[g, g] for g in range(len(cosine))], axis=0)
     return np.where(others, lower, -np.inf).max(1)
 
 
 def _agreements(cosine: np.ndarray) -> np.ndarray:
-    """Of each slot [N] the correlation of its cosines to all others in the one bank and in the other, or NaN."""
+    """For each slot [N], the correlation of its cosines to all others in one bank and in the other, or NaN."""
     n = cosine.shape[-1]
     if len(cosine) == 1:
         return np.full(n, np.nan)
@@ -129,8 +121,8 @@ def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def bank_agreement(bank: np.ndarray) -> float:
     """Correlation of the two banks' own cosine matrices over all pairs of slots, in [-1, 1].
 
-    1: the prototypes of both sides lie to one another in the same way. `bank` [G, C, K, D] unit rows; NaN where G
-    is 1: the data set has one modality group.
+    1: the prototypes of both banks have the same relations. `bank` [G, C, K, D] unit rows; NaN where G is 1: the data
+    set has one modality group.
     """
     if len(bank) == 1:
         return float("nan")
@@ -141,7 +133,7 @@ def bank_agreement(bank: np.ndarray) -> float:
 
 
 def lift(cooccurrence: np.ndarray) -> np.ndarray:
-    """How many times as often as if they were independent two emotions go together, [C, C]; 1 = as often.
+    """Joint share of two emotions divided by its value if they were independent, [C, C]; 1 = unrelated.
 
     `cooccurrence` [C, C] >= 0, rows and columns need not be the same.
     """

@@ -1,4 +1,4 @@
-"""The data behind each picture: what lies in the drawn marks, cells and bars, not which pixels."""
+"""The data behind each figure: values of the drawn marks, cells and bars, not pixels."""
 
 import io
 import os
@@ -25,12 +25,12 @@ NAMES, VALENCE = ("calm", "fear $x_", "joy"), ("positive", "negative", "positive
 
 
 def drawn(figure):
-    """The figure's panels, laid out and drawn once: a name that can not be drawn fails here."""
+    """The figure's panels, laid out and drawn once: a name that cannot be drawn fails here."""
     figure.draw_without_rendering()
     return figure.axes
 
 
-def picture() -> bytes:
+def small_figure() -> bytes:
     """A small figure as PNG."""
     file = io.BytesIO()
     with styled():
@@ -40,8 +40,8 @@ def picture() -> bytes:
     return file.getvalue()
 
 
-def test_settings_of_the_user_do_not_reach_a_figure_and_come_back():
-    expected = picture()
+def test_matplotlib_settings_of_the_user_do_not_change_a_figure_and_are_restored():
+    expected = small_figure()
     odd = {
         "text.usetex": True,
         "lines.linewidth": 9.0,
@@ -50,12 +50,12 @@ def test_settings_of_the_user_do_not_reach_a_figure_and_come_back():
         "font.size": 30.0,
     }
     with matplotlib.rc_context(odd):
-        assert picture() == expected
+        assert small_figure() == expected
         assert {name: matplotlib.rcParams[name] for name in odd} == odd
 
 
 @pytest.mark.parametrize("backend, taken", [("nothing_like_this", "agg"), ("svg", "svg")])
-def test_a_backend_that_is_not_installed_does_not_end_the_import(backend, taken):
+def test_an_unknown_matplotlib_backend_does_not_prevent_the_import(backend, taken):
     code = "import mpcl_jax.report.plots.memory, matplotlib, os; "
     code += "print(matplotlib.get_backend(), os.environ['MPLBACKEND'])"
     ended = subprocess.run(
@@ -78,20 +78,24 @@ def test_emotions_are_ordered_by_valence_and_long_names_shortened():
 
 
 def test_cooccurrence_cells_are_log_lifts_in_the_order_of_valence():
-    # Shares of calm, fear, joy: ½, ¼, ¼. calm with joy .25 of expected .125: twice as often, log₂ 1; fear with calm
-    # .0625 of .125: half as often, −1; fear with joy .03125 of .0625: −1.
+    # Shares of calm, fear, joy: ½, ¼, ¼. Lift of calm and joy: 0.25 / 0.125 = 2, log₂ 1; of fear and calm:
+    # 0.0625 / 0.125, log₂ −1; of fear and joy: 0.03125 / 0.0625, log₂ −1.
     joint = np.array([[0.1875, 0.0625, 0.25], [0.0625, 0.15625, 0.03125], [0.25, 0.03125, -0.03125]])
     axes = drawn(memory.cooccurrence_maps({"a": joint, "b": 2 * joint}, NAMES, VALENCE, references=("a",)))
     cells = axes[0].images[0].get_array()
     assert np.ma.getmaskarray(cells).diagonal().all()
     expected = [[np.nan, 1, -1], [1, np.nan, -1], [-1, -1, np.nan]]
     np.testing.assert_allclose(cells.filled(np.nan), expected, atol=1e-9)
-    assert axes[0].get_title(loc="left") == "a" and axes[1].get_title(loc="left") == "b\nr = 1.00 with a"
+    assert [axis.get_title(loc="left") for axis in axes[:2]] == ["a", "b"]
+    assert [axis.texts[0].get_text() for axis in axes[:2]] == ["", "r = 1.00 with a"]
     assert [x.get_text() for x in axes[0].get_yticklabels()] == ["calm", "joy", "fear $x_"]
-    assert all(low > high for low, high in (axis.get_ylim() for axis in axes[:2]))  # the first emotion on top
+    assert all(
+        low > high for low, high in (axis.get_ylim() for axis in axes[:2])
+    )  # the first emotion is on top
+    assert axes[2].get_xlabel() == "lift: joint frequency / frequency if independent"
 
 
-def test_maps_of_many_emotions_stand_in_two_columns_and_nothing_is_cut_off():
+def test_maps_have_two_columns_and_nothing_is_cut_off():
     count, rng = 24, np.random.default_rng(0)
     names = [f"enthusiastic {c}" for c in range(count)]
     maps = {name: rng.random((count, count)) for name in ("reported", "remembered", "retrieved")}
@@ -149,8 +153,8 @@ def test_the_prototype_map_of_one_bank():
     bank = np.random.default_rng(0).normal(size=(1, 3, 2, 4))
     figure = memory.prototype_map(bank, np.ones((3, 2)), NAMES, VALENCE, sides=("behavioural",))
     assert memory.prototype_places(bank).shape == (1, 3, 2, 2)
-    said = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert "behavioural" in said and "physiological" not in said
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "behavioural" in labels and "physiological" not in labels
 
 
 def test_the_prototype_map_marks_every_slot_by_its_usage():
@@ -180,29 +184,30 @@ def test_names_beside_the_map_never_overlap():
 def test_history_shows_median_drift_and_every_slot():
     drift = np.stack([np.full((3, 2), 0.5), np.full((3, 2), 0.1)])
     usage = np.arange(12.0).reshape(2, 3, 2) / 12
-    left, right, _ = drawn(memory.slot_history([1, 2], drift, usage, NAMES, VALENCE))
-    np.testing.assert_allclose(left.lines[-1].get_ydata(), [0.5, 0.1])
-    cells = right.images[0].get_array()
-    np.testing.assert_allclose(cells[2], usage[:, 2, 0])  # joy's first slot stands behind calm's two
+    upper, lower, bar = drawn(memory.slot_history([1, 2], drift, usage, NAMES, VALENCE))
+    np.testing.assert_allclose(upper.lines[-1].get_ydata(), [0.5, 0.1])
+    cells = lower.images[0].get_array()
+    np.testing.assert_allclose(cells[2], usage[:, 2, 0])  # joy's first slot follows calm's two
+    assert bar.get_xlabel() == "usage: share of the emotion's evidence"
 
 
 def test_association_cells_are_per_cent():
     shares = np.array([[[0.1, 0.2], [0.3, 0.0]], [[0.4, 0.3], [0.5, 0.2]]])
     axes = drawn(memory.association_weights(shares, ("eeg", "video"), (1.0, 4.0)))
     assert [text.get_text() for text in axes[1].texts] == ["40", "30", "50", "20"]
-    assert axes[0].get_title(loc="left") == "scale 1\n30 %"  # (.1 + .2 + .3 + 0) of two modalities
+    assert axes[0].get_title(loc="left") == "scale 1\n30 % of all"  # (.1 + .2 + .3 + 0) of two modalities
 
 
 def test_bars_are_shares_in_per_cent():
-    sample = results.Sample("one", np.array([0.5, 0.2, 0.3]), np.array([0.4, 0.4, 0.2]))
-    (axis,) = drawn(results.distribution_bars([sample], NAMES, VALENCE))
+    samples = {"one": (np.array([0.5, 0.2, 0.3]), np.array([0.4, 0.4, 0.2]))}
+    (axis,) = drawn(results.distribution_bars(samples, NAMES, VALENCE))
     reported, predicted = axis.containers
     assert [bar.get_width() for bar in reported] == pytest.approx([50, 30, 20])
     assert [bar.get_width() for bar in predicted] == pytest.approx([40, 20, 40])
 
 
-def test_errors_are_means_over_people_with_students_interval():
-    # Three people, errors of the first emotion .1 (two windows), .2 and .3: mean .2, sd .1, t(2) = 4.302653.
+def test_errors_are_means_over_subjects_with_students_interval():
+    # Three subjects, errors of the first emotion .1 (two windows), .2 and .3: mean .2, sd .1, t(2) = 4.302653.
     reported = np.array([[0.5, 0.5]] * 4)
     predicted = np.array([[0.55, 0.45], [0.65, 0.35], [0.7, 0.3], [0.8, 0.2]])
     found = results.emotion_errors(reported, predicted, np.array(["a", "a", "b", "c"]))
@@ -210,15 +215,17 @@ def test_errors_are_means_over_people_with_students_interval():
     assert found.high - found.mean == pytest.approx([4.302653 * 0.1 / 3**0.5] * 2, rel=1e-5)
     (axis,) = drawn(results.error_per_emotion(found, None, ("x", "y"), ("p", "p")))
     assert axis.lines[0].get_xdata() == pytest.approx([20, 20])
-    assert axis.lines[0].get_label() == "MPCL, 95 % over 3 subjects"
+    assert axis.lines[0].get_label() == "MPCL, 95 % interval"
+    assert "n = 3 subjects" in axis.get_xlabel()
     one = results.emotion_errors(reported[:1], predicted[:1], np.array(["a"]))
     (axis,) = drawn(results.error_per_emotion(one, None, ("x", "y"), ("p", "p")))
-    assert axis.lines[0].get_label() == "MPCL, over 1 subject"
+    assert axis.lines[0].get_label() == "MPCL"
 
 
-def test_every_person_is_a_dot_and_the_mean_a_diamond():
+def test_every_subject_is_a_dot_and_the_mean_a_diamond_one_panel_per_run():
     method = results.Method("MPCL", np.array([0.1, 0.3]), 0.2, 0.05, 0.35)
-    (axis,) = drawn(results.subject_dots([method]))
+    axis, other = drawn(results.subject_dots({"one": [method], "two": [method, method]}))
+    assert (axis.get_title(loc="left"), len(other.get_yticklabels())) == ("one", 2)
     assert axis.lines[0].get_xdata() == pytest.approx([0.1, 0.3])
     assert axis.lines[1].get_xdata() == pytest.approx([0.2])
     np.testing.assert_allclose(axis.collections[0].get_segments()[0][:, 0], [0.05, 0.35])
@@ -233,45 +240,40 @@ def test_the_curve_of_lost_modalities_is_the_mean_of_each_size():
 
 def test_learning_curves_have_a_panel_per_name_and_the_mean_in_bold():
     metrics = [
-        {"fold": f, "epoch": e, "loss": f + e, "kl": None if e == 2 else 1.0} for f in (0, 2) for e in (1, 2)
+        {"fold": f, "epoch": e, "gone": 0.0, "new_kl": None if e == 2 else 1.0, "loss": f + e}
+        for f in (0, 2)
+        for e in (1, 2)
     ]
     axes = drawn(results.learning_curves(metrics))
-    assert [axis.get_title(loc="left") for axis in axes[:2]] == ["loss", "kl"]
+    assert [axis.get_title(loc="left") for axis in axes[:2]] == [
+        "total loss",
+        "new kl",
+    ]  # a curve that is 0 throughout is left out
     np.testing.assert_allclose(axes[0].lines[-1].get_xydata(), [[1, 2], [2, 3]])
     np.testing.assert_allclose(axes[1].lines[-1].get_xydata(), [[1, 1]])
 
 
-def test_runs_stand_below_each_other():
-    run = [
-        results.Method("ridge", np.zeros(1), 0.2, 0.1, 0.3),
-        results.Method("MPCL", np.zeros(1), 0.1, 0.0, 0.2),
-    ]
-    (axis,) = drawn(results.run_comparison(["one", "two"], [run, run]))
-    assert [float(line.get_xdata()[0]) for line in axis.lines] == [0.2, 0.1, 0.2, 0.1]
-    assert [float(line.get_ydata()[0]) for line in axis.lines] == pytest.approx([-0.15, 0.15, 0.85, 1.15])
-
-
 def test_a_split_is_drawn_window_by_window():
     made, _ = simulate(SimulateConfig(subjects=3, clips=4, windows=2))
-    # Two trials of a person: one is trained on, one set aside; the two others are tested. P02, P03 train or choose.
-    settings = ProtocolConfig(kind="calibrated", calibration=1, calibration_pool=2, validation=0.5)
+    # Of the four trials of a subject, one is in training, one is not used, two are tested.
+    settings = ProtocolConfig(kind="calibrated", calibration=1, calibration_most=2, validation=0.5)
     axes = drawn(split_grid(made, make_split(made, settings)))
     assert [axis.get_title(loc="left") for axis in axes] == ["fold 1 of 3", "fold 2 of 3", "fold 3 of 3"]
     cells = np.asarray(axes[0].images[0].get_array())
-    assert cells.shape == (3, 4 * 2)  # people, clips × windows
+    assert cells.shape == (3, 4 * 2)  # subjects, stimuli × windows
     assert np.array_equal(cells[:, ::2], cells[:, 1::2])
     assert sorted(cells[0, ::2].tolist()) == [0, 1, 3, 3]
     assert sorted([cells[1].max(), cells[2].max()]) == [1, 2] and (cells[1:] > 0).all()
     assert [x.get_text() for x in axes[0].get_yticklabels()] == ["P01", "P02", "P03"]
 
 
-def test_a_leaky_split_says_so_in_its_picture():
+def test_the_figure_of_a_leaky_split_is_marked():
     made, _ = simulate(SimulateConfig(subjects=2, clips=2, windows=5))
     figure = split_grid(made, make_split(made, ProtocolConfig(kind="window80")))
     assert "LEAKY" in figure.get_suptitle()
 
 
-def test_ranks_stand_in_order_and_a_bar_joins_each_group():
+def test_ranks_are_in_order_and_a_bar_joins_each_group():
     names = ["MPCL", "ridge_$x", "train_mean", "uniform"]
     (axis,) = drawn(critical_difference(names, [1.2, 1.9, 3.0, 3.9], [("MPCL", "ridge_$x"), names[1:3]]))
     assert [x.get_text() for x in axis.get_yticklabels()] == ["MPCL", "ridge $x", "train mean", "uniform"]
@@ -279,7 +281,7 @@ def test_ranks_stand_in_order_and_a_bar_joins_each_group():
     assert [segment[1, 0] for segment in stems.get_segments()] == [1.2, 1.9, 3.0, 3.9]
     spans = [bar.get_segments()[0][:, 1].round().tolist() for bar in bars]
     assert spans == [[0, 1], [1, 2]]
-    assert axis.get_ylim()[0] > axis.get_ylim()[1]  # the best on top
+    assert axis.get_ylim()[0] > axis.get_ylim()[1]  # the best is on top
 
 
 def test_only_the_shown_emotions_are_drawn_and_their_lift_is_that_of_all():
@@ -290,7 +292,7 @@ def test_only_the_shown_emotions_are_drawn_and_their_lift_is_that_of_all():
     assert cells[0, 1] == expected[2, 1] and cells[1, 0] == expected[1, 2]
 
 
-def test_differences_stand_at_their_values_and_only_significant_ones_are_marked():
+def test_differences_have_their_values_and_only_significant_ones_are_marked():
     ends = ([0.1, -0.01], [0.05, -0.1], [0.2, 0.1])  # the rule marks the second, whatever the intervals say
     (axis,) = drawn(comparisons.differences(["a", "b"], *ends, [False, True], label="KL"))
     marked, others = (line.get_xydata().tolist() for line in axis.lines[1:])
@@ -301,7 +303,7 @@ def test_differences_stand_at_their_values_and_only_significant_ones_are_marked(
 
 def test_curves_and_sweeps_hold_means_and_intervals_and_ring_the_value_in_use():
     line = comparisons.Curve("train_mean", [1, 8], [0.3, 0.2], [0.25, 0.1], [0.35, 0.3])
-    (axis,) = drawn(comparisons.curves([line], across="people", up="KL"))
+    (axis,) = drawn(comparisons.curves([line], across="subjects", up="KL"))
     assert axis.lines[0].get_ydata().tolist() == [0.3, 0.2] and axis.lines[0].get_label() == "train mean"
     assert [text.get_text() for text in axis.get_xticklabels()] == ["1", "8"]
     ends = [path.vertices[:, 1].tolist() for path in axis.collections[0].get_paths()]
@@ -310,7 +312,7 @@ def test_curves_and_sweeps_hold_means_and_intervals_and_ring_the_value_in_use():
     assert not others and axis.lines[1].get_xydata().tolist() == [[1, 0.2]]
 
 
-def test_the_name_of_what_sweeps_show_stands_once_beside_all_rows():
+def test_the_axis_label_of_sweeps_is_drawn_once():
     line = comparisons.Curve("slots", [1, 8], [0.3, 0.2], [0.25, 0.1], [0.35, 0.3])
     figure = comparisons.sweeps([(line, 8)] * 8, up="KL, 95 % over 120 trials of 5 subjects")
     axes = drawn(figure)
@@ -320,8 +322,8 @@ def test_the_name_of_what_sweeps_show_stands_once_beside_all_rows():
     assert page.y0 <= box.y0 and box.y1 <= page.y1
 
 
-def test_no_two_of_a_dozen_curves_look_alike():
+def test_twelve_curves_are_distinguishable():
     lines = [comparisons.Curve(f"method {i}", [1, 2], [0.1, 0.2], [0.1, 0.1], [0.2, 0.3]) for i in range(12)]
-    (axis,) = drawn(comparisons.curves(lines, across="people", up="KL"))
+    (axis,) = drawn(comparisons.curves(lines, across="subjects", up="KL"))
     looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in axis.get_lines()}
     assert len(looks) == 12

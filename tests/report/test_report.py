@@ -1,4 +1,4 @@
-"""The page of a run: what it says, that hostile names are inert, that a browser shows it without an error."""
+"""The page of a run: its content, inert hostile names, no error in a browser."""
 
 import html
 import html.parser
@@ -20,6 +20,7 @@ from configs import dataset
 from mpcl_jax.cli.explain import to_text
 from mpcl_jax.cli.report import main
 from mpcl_jax.config.resolve import resolve
+from mpcl_jax.config.schema import BASELINES
 from mpcl_jax.data.pipeline import load
 from mpcl_jax.data.splits.protocols import make_split, row_ids
 from mpcl_jax.evaluate import experiment, table_text
@@ -27,7 +28,7 @@ from mpcl_jax.report import page
 from mpcl_jax.report.content import audit, flagged_slots, interactive, table_rows
 from mpcl_jax.report.explanation import explain, row_of
 from mpcl_jax.report.page import comparison_page, run_page, write_page
-from mpcl_jax.report.pictures import best_typical_worst, methods_of
+from mpcl_jax.report.pictures import best_median_worst, figures_of, methods_of
 from mpcl_jax.report.plots import results
 from mpcl_jax.report.plots.browser_svg import to_svg
 from mpcl_jax.report.plots.results import subject_dots
@@ -63,7 +64,7 @@ class Page(html.parser.HTMLParser):
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
-    """A run whose every name is an attack, 24 emotions, leaky, with a dead slot and a collapsed pair."""
+    """A run in which every name is an attack, 24 emotions, leaky, with a dead slot and a collapsed pair."""
     folder = tmp_path_factory.mktemp("report") / "run<b>&"
     write_run(folder, emotions=24, hostile=True, leaky=True, dead=True)
     page = run_page(read_run(folder))
@@ -119,12 +120,12 @@ def test_a_page_of_a_hundred_emotions_stays_small(tmp_path):
 
 
 def test_names_of_every_script_are_text_of_the_browser_with_room_for_it():
-    # The last looks like a colour that the page replaces. DejaVu Sans has no Chinese, Japanese, Korean, Hindi.
+    # The last is like a colour that the page replaces. DejaVu Sans has no Chinese, Japanese, Korean, Hindi.
     names = ["平静的心情很平静", "たのしい", "행복하다", "प्रसन्नता", "سعادة", "😀", "<b>&", "#0072b2"]
     shares = np.full(len(names), 1 / len(names))
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # matplotlib's, of glyphs that its font lacks
-        svg = to_svg(results.distribution_bars([results.Sample("one", shares, shares)], names, ["a"] * 8))
+        svg = to_svg(results.distribution_bars({"one": (shares, shares)}, names, ["a"] * 8))
     texts = re.findall(r'<text [^>]*x="([\d.]+)"[^>]*>([^<]*)</text>', svg)
     found = {html.unescape(text): float(x) for x, text in texts}
     assert set(names) <= set(found)
@@ -134,30 +135,32 @@ def test_names_of_every_script_are_text_of_the_browser_with_room_for_it():
     assert "var(--picture)" in svg and "DejaVu" not in svg
 
 
-def test_hollow_marks_and_gaps_take_the_colour_of_the_page():
+def test_hollow_marks_have_the_colour_of_the_page():
     method = results.Method("ridge", np.zeros(1), 0.2, 0.1, 0.3)
-    svg = to_svg(results.run_comparison(["one"], [[method]]))
+    svg = to_svg(subject_dots({"one": [method._replace(oracle=True)]}))
     assert "fill: var(--card)" in svg and "#fefefe" not in svg and "#ffffff" not in svg
 
 
-def test_an_oracle_stands_apart_and_is_never_the_best(healthy):
+def test_an_oracle_is_marked_and_is_never_the_best(healthy):
     run = read_run(healthy[0])
     oracle = run.table[-1] | {"method": "stimulus_mean", "kl": "0.0001"}
-    told = run._replace(table=(*run.table, oracle), subjects=run.subjects)
-    assert [row["method"] for row in table_rows(told) if row["best"]] == ["MPCL"]
-    assert [row["method"] for row in table_rows(told) if row["oracle"]] == ["stimulus mean"]
-    drawn = subject_dots(methods_of(told))
+    with_oracle = run._replace(table=(*run.table, oracle), subjects=run.subjects)
+    rows = {row["key"]: row for row in table_rows(with_oracle)}
+    assert {key for key, row in rows.items() if ("0.0001", True) in row["cells"]} == set()
+    assert rows["MPCL"]["cells"][3][1] and [key for key, row in rows.items() if row["oracle"]] == [
+        "stimulus_mean"
+    ]
+    drawn = subject_dots({"": methods_of(with_oracle)})
     labels = [x.get_text() for x in drawn.axes[0].get_yticklabels()]
     assert labels == ["uniform", "train mean", "MPCL", "stimulus mean (oracle)"]
     solid, dashed = drawn.axes[0].collections[-2:]  # the intervals of MPCL and of the oracle
     assert solid.get_linestyle() == [(0, None)] and dashed.get_linestyle() != [(0, None)]
-    caption = "stimulus mean: an oracle, given the true stimulus of each window; an upper bound."
-    page = run_page(told._replace(caption=caption))
-    assert page.count("true stimulus") == 1 and "oracles aside" in page  # explained once, by the table
-    assert "One value per subject" in page and "A dot is one subject (n = 6)" in page
+    page = run_page(with_oracle)
+    assert "An oracle: it receives the true stimulus" in page and "without oracles" in page
+    assert "A dot is the mean KL of one subject (n = 6)" in page
 
 
-def test_the_page_says_all_that_the_table_says(healthy, tmp_path):
+def test_the_page_repeats_the_caption_of_the_table(healthy, tmp_path):
     folder = shutil.copytree(healthy[0], tmp_path / "run")
     table = folder / "table.md"
     table.write_text(table.read_text() + "\nYes: p below .05, corrected by Holm.\n\n*note*\n\n`command`\n")
@@ -169,52 +172,77 @@ def test_the_page_says_all_that_the_table_says(healthy, tmp_path):
 def test_every_number_below_zero_has_the_same_minus_sign(healthy):
     run = read_run(healthy[0])
     page = re.sub("<script.*?</script>", "", run_page(run), flags=re.S)
-    said = Page(page).text + to_text(explain(run, int(best_typical_worst(run)["worst"])))
-    assert re.search(r" −\d+\.\d points", said) and not re.search(r"(^|[ (\[])-\d*\.\d", said)
+    text = Page(page).text + to_text(explain(run, int(best_median_worst(run)["worst"])))
+    assert re.search(r"−\d+\.\d ", text) and not re.search(r"(^|[ (\[])-\d*\.\d", text)
 
 
-def test_the_page_names_what_is_wrong(hostile):
+def test_the_page_names_leaks_and_unhealthy_slots(hostile):
     folder, text = hostile
     assert "LEAKY" in Page(text).text
     found = flagged_slots(read_run(folder))
     assert (found["dead"], found["collapsed"]) == (1, 2)
     assert "1 dead" in Page(text).text and "2 collapsed" in Page(text).text
     worst, *others = audit(read_run(folder))
-    assert (worst["what"], worst["colour"], worst["ids"][0]) == ("groups", "red", f"P0{HOSTILE}/clip@0.000")
+    assert (worst["check"], worst["colour"], worst["ids"][0]) == ("groups", "red", f"P0{HOSTILE}/clip@0.000")
     assert {x["colour"] for x in others} == {"green"}
-    assert f"groupsred trials{HOSTILE} P0{HOSTILE}/clip@0.000, P0" in Page(text).text
+    assert f"groupsred: trials{HOSTILE} P0{HOSTILE}/clip@0.000, P0" in Page(text).text
 
 
 def test_a_healthy_run_has_nothing_flagged(healthy):
     run = read_run(healthy[0])
     found = flagged_slots(run)
-    assert (found["dead"], found["collapsed"], found["flagged"]) == (0, 0, [])
+    assert (found["dead"], found["collapsed"]) == (0, 0) and not any(slot.flag for slot in found["slots"])
     assert {check["colour"] for check in audit(run)} == {"green"}
     text = Page(run_page(run)).text
     assert "LEAKY" not in text and "Never reported" not in text and run.verdict[0] in text
 
 
-def test_a_red_audit_stands_at_the_top_and_none_is_said(healthy):
+def test_a_red_audit_is_at_the_top_and_a_missing_one_is_named(healthy):
     run = read_run(healthy[0])
     assert "LEAK" not in Page(run_page(run)).text
     text = Page(run_page(run._replace(audit=run.audit | {"colour": "red"}))).text
-    assert "LEAK The audit of this run is red" in text[: text.index("Results")]
+    assert "LEAK The leak audit of this run is red" in text[: text.index("Results")]
     assert "not audited yet: python -m mpcl_jax.cli.audit" in Page(run_page(run._replace(audit={}))).text
 
 
-def test_an_emotion_that_nobody_reported_is_named(healthy):
+def test_an_emotion_that_was_never_reported_is_named(healthy):
     run = read_run(healthy[0])
     mass = run.memory.mass.copy()
     mass[:, 2] = 0
     unseen = run._replace(memory=run.memory._replace(mass=mass))
     found = flagged_slots(unseen)
     assert (found["dead"], found["collapsed"], found["never"]) == (0, 0, ["emotion 2"])
-    assert (
-        "Never reported in training, so nothing is remembered of: emotion 2." in Page(run_page(unseen)).text
-    )
+    assert "Never reported in training, so without prototypes: emotion 2." in Page(run_page(unseen)).text
 
 
-def test_what_the_script_gets_is_what_the_run_says(healthy):
+TERMS = """KL; skill; train mean; [low, high]; corrected p; n; Chebyshev; Clark; Canberra; cosine; intersection
+uniform; share; window; co-occurrence; lift; valence group; prototype; slot; mass; usage; dead; collapsed; agreement
+MPCL; scale; contribution; fold; epoch; total loss; drift; protocol; manifest; leak audit"""
+
+
+def test_every_term_is_explained_once_and_every_figure_has_a_caption(healthy):
+    run = read_run(healthy[0])
+    text = run_page(run)
+    explained = [html.unescape(x) for x in re.findall("<dfn>(.*?)</dfn>", text)]
+    assert set(re.split("; |\n", TERMS)) <= set(explained) and len(explained) == len(set(explained))
+    captions = dict(re.findall('<figure id="figure-(.*?)".*?<figcaption[^>]*>(.*?)</figcaption>', text, re.S))
+    assert set(captions) == set(figures_of(run)) and all(x.strip().endswith(".") for x in captions.values())
+
+
+def test_every_baseline_has_an_explanation():
+    templates = page._asset("terms.html")
+    missing = [name for name in BASELINES if f'"{name}": ' not in templates]
+    assert missing == ["train_mean"]  # explained with the statistics
+
+
+def test_every_heat_map_has_a_labelled_colour_bar(healthy):
+    for name in ("cooccurrence", "association", "history"):
+        axes = figures_of(read_run(healthy[0]))[name].axes
+        labels = [axis.get_xlabel() for axis in axes if axis.get_label() == "<colorbar>"]
+        assert len(labels) == 1 and labels[0], name
+
+
+def test_the_script_receives_the_predictions_of_the_run(healthy):
     folder, (reported, predicted) = healthy
     data = json.loads(interactive(read_run(folder)))
     assert data["total"] == len(data["samples"]) == 24
@@ -278,7 +306,7 @@ def test_the_commands_work_with_jax_hidden(healthy, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments, said",
+    "arguments, message",
     [
         (["nowhere"], "nowhere/data.json: does not exist: no run, or not finished; start its command again"),
         (
@@ -292,13 +320,13 @@ def test_the_commands_work_with_jax_hidden(healthy, tmp_path):
         (["healthy", "--prototypes", "umap"], "method = 'umap': needs `pip install mpcl-jax[umap]`"),
     ],
 )
-def test_a_page_that_can_not_be_drawn_is_one_line(healthy, arguments, said, monkeypatch, capsys):
+def test_a_page_that_cannot_be_drawn_is_one_line(healthy, arguments, message, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "umap", None)
     monkeypatch.chdir(healthy[0].parent)
     monkeypatch.setattr(sys, "argv", ["report", *arguments])
     with pytest.raises(SystemExit, match="2"):
         main()
-    assert capsys.readouterr().err == f"error: {said}\n"
+    assert capsys.readouterr().err == f"error: {message}\n"
 
 
 def test_a_run_without_memory_and_an_unfinished_one(tmp_path):
@@ -310,9 +338,13 @@ def test_a_run_without_memory_and_an_unfinished_one(tmp_path):
         read_run(tmp_path / "none")
 
 
-def test_runs_on_other_splits_are_not_called_comparable(healthy, hostile):
-    text = Page(comparison_page([read_run(healthy[0]), read_run(hostile[0])])).text
-    assert "LEAKY" in text and "Settings that differ" in text
+def test_the_comparison_of_runs_names_leaks_and_different_splits(healthy, hostile):
+    run, leaky = read_run(healthy[0]), read_run(hostile[0])
+    text = Page(comparison_page([run, leaky])).text
+    assert "LEAKY" in text and "All runs were tested on the same split." in text
+    assert "Settings that differ" in text and "Clark: root of" in text
+    other = run._replace(split=run.split | {"sha256": "other"})
+    assert "The runs have 2 different splits." in Page(comparison_page([run, other])).text
 
 
 def test_a_report_that_fails_costs_the_run_nothing(tmp_path, capsys):
@@ -321,7 +353,7 @@ def test_a_report_that_fails_costs_the_run_nothing(tmp_path, capsys):
     assert printed.startswith("no report (error: ") and "the results are written" in printed
 
 
-def test_a_browser_shows_the_page_and_answers(hostile, browser):
+def test_a_browser_shows_the_page_and_the_chosen_window(hostile, browser):
     folder, _ = hostile
     assert opened_without_complaint(browser, folder / "report.html")
     assert browser.execute_script("return window.hacked") is None
@@ -338,14 +370,14 @@ def test_a_browser_shows_the_page_and_answers(hostile, browser):
 
 
 @pytest.mark.parametrize("width", [1280, 390, 360])
-def test_nothing_sticks_out_of_the_page(hostile, browser, width):
+def test_nothing_is_wider_than_the_page(hostile, browser, width):
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
     )
     browser.get((hostile[0] / "report.html").as_uri())
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-    # What is wider than the page scrolls in its own box, which shows a shadow and takes the focus.
+    # Wider content scrolls in its own box, which shows a shadow and can be focused.
     wide = browser.execute_script(
         "return [...document.querySelectorAll('main *')].filter(x => x.scrollWidth > x.clientWidth + 1 && "
         "getComputedStyle(x).overflowX === 'auto').map(x => [x.tabIndex, x.ariaLabel, "

@@ -1,7 +1,7 @@
-"""A figure as SVG for the inside of a page: its text is the browser's, its inks are the page's.
+"""A figure as SVG inside a page: the browser's fonts draw its text, the page sets its colours.
 
-The browser has fonts for every script; the font that matplotlib measures with has not. What that font lacks is
-measured by stand-ins of about the width that the browser will need, so that there is room for it.
+The font that matplotlib measures with lacks many scripts. Characters that it lacks are measured as stand-ins of about
+the width that the browser needs, so that there is room for them.
 """
 
 import codecs
@@ -20,7 +20,7 @@ from mpcl_jax.report.plots.style import BLUE, FAINT, FONT, INK, PAPER, styled
 OF_PAGE = {
     INK: "currentColor",
     FAINT: "var(--faint)",
-    BLUE: "var(--blue)",
+    BLUE.lower(): "var(--blue)",
     PAPER: "var(--card)",
     f"'{FONT}'": "var(--picture)",
 }
@@ -43,7 +43,7 @@ def _for_the_page(tag: re.Match) -> str:
     """A tag with the page's colours and font. Only tags: a name may look like a colour."""
     text = re.sub(r'^<g id="[^"]*"', "<g", tag[0])
     for own, of_page in OF_PAGE.items():
-        text = text.replace(own.lower() if own.startswith("#") else own, of_page)
+        text = text.replace(own, of_page)
     return text
 
 
@@ -52,13 +52,11 @@ def measurable(text: str, font: FontProperties) -> str:
     has = get_font(findfont(font)).get_char_index
 
     def stand_in(letter: str) -> str:
-        if has(ord(letter)):
-            return letter
-        if unicodedata.category(letter)[0] == "M" or unicodedata.category(letter) == "Cf":
+        if unicodedata.category(letter) in ("Mn", "Mc", "Me", "Cf"):
             return ""
         return FULL if unicodedata.east_asian_width(letter) in "WF" else HALF
 
-    return text if text.isascii() else "".join(map(stand_in, text))
+    return "".join(x if has(ord(x)) else stand_in(x) for x in text)
 
 
 class _Renderer(RendererSVG):

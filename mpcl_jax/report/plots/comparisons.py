@@ -1,4 +1,4 @@
-"""Pictures of the experiments: what a change does, and how error runs along a setting or an amount of data."""
+"""Figures of the experiments: the effect of a change, and the error along a setting or an amount of data."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,19 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mpcl_jax.report.plots.style import (
-    BLUE,
-    GREY,
-    INK,
-    ORANGE,
-    SKY,
-    VERMILION,
-    make_figure,
-    name_ticks,
-    styled,
-)
+from mpcl_jax.report.plots import style
+from mpcl_jax.report.plots.style import BLUE, GREY, INK, VERMILION
 
-COLOURS = (BLUE, ORANGE, INK, VERMILION, SKY, GREY)
+COLOURS = (BLUE, style.ORANGE, INK, VERMILION, style.SKY, GREY)
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
 
 
@@ -39,19 +30,16 @@ def differences(names: Sequence[str], mean, low, high, significant, *, label: st
     `significant` [M] bool by `statistics.decide`: these are marked; an interval that excludes 0 marks nothing.
     """
     mean, low, high = (np.asarray(x, float) for x in (mean, low, high))
-    rows = np.arange(len(names))
-    marked = np.asarray(significant, bool)
-    with styled():
-        figure = make_figure(6.8, 1.0 + 0.26 * len(names))
+    rows, marked = np.arange(len(names)), np.asarray(significant, bool)
+    with style.styled():
+        figure = style.make_figure(6.8, 1.0 + 0.26 * len(names))
         axis = figure.subplots()
         axis.grid(axis="x")
         axis.axvline(0, color=INK, linewidth=1)
         axis.hlines(rows, low, high, color=[BLUE if x else GREY for x in marked], linewidth=2)
         for kind, colour, mark in ((marked, BLUE, "o"), (~marked, GREY, "D")):
-            axis.plot(
-                mean[kind], rows[kind], mark, color=colour, markeredgecolor=INK, markeredgewidth=0.7, ms=6
-            )
-        name_ticks(axis, names, x=False, y=True, most=36)
+            axis.plot(mean[kind], rows[kind], mark, color=colour, mec=INK, mew=0.7, ms=6)
+        style.name_ticks(axis, names, most=36)
         axis.invert_yaxis()
         axis.margins(y=0.04)
         axis.set_xlabel(label)
@@ -59,9 +47,9 @@ def differences(names: Sequence[str], mean, low, high, significant, *, label: st
 
 
 def curves(lines: Sequence[Curve], *, across: str, up: str) -> Figure:
-    """Error along an amount of something; one line a method, intervals as bars, a little apart from each other."""
-    with styled():
-        figure = make_figure(6.8, 4.0)
+    """Error along an amount of something; one line per method, intervals as bars, slightly shifted."""
+    with style.styled():
+        figure = style.make_figure(6.8, 4.0)
         axis = figure.subplots()
         axis.grid(axis="y")
         places = {value: place for place, value in enumerate(sorted({x for line in lines for x in line.x}))}
@@ -78,8 +66,8 @@ def sweeps(panels: Sequence[tuple[Curve, float]], *, up: str) -> Figure:
     """A panel per setting: error along its values, evenly spaced; the value in use has a ring around it."""
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
-    with styled():
-        figure = make_figure(1.0 + 2.1 * columns, 0.6 + 2.0 * rows)
+    with style.styled():
+        figure = style.make_figure(1.0 + 2.1 * columns, 0.6 + 2.0 * rows)
         axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for axis in axes.flat[len(panels) :]:
             axis.set_visible(False)
@@ -87,7 +75,7 @@ def sweeps(panels: Sequence[tuple[Curve, float]], *, up: str) -> Figure:
             axis.grid(axis="y")
             _with_intervals(axis, range(len(line.x)), line, 0)
             place = list(line.x).index(used)
-            axis.plot(place, line.mean[place], "o", ms=13, markerfacecolor="none", markeredgecolor=VERMILION)
+            axis.plot(place, line.mean[place], "o", ms=13, mfc="none", mec=VERMILION)
             axis.set_xticks(range(len(line.x)), [f"{x:g}" for x in line.x])
             axis.margins(x=0.12)
             axis.set_title(line.name)
@@ -99,6 +87,6 @@ def _with_intervals(axis: Axes, places, line: Curve, number: int) -> None:
     colour, mark = COLOURS[number % len(COLOURS)], MARKS[number % len(MARKS)]
     axis.vlines(places, line.low, line.high, color=colour, alpha=0.35, linewidth=2.5)
     name = line.name.replace("_", " ")
-    # A colour that comes round again is told apart by its mark and a dashed line.
-    style = "-" if number < len(COLOURS) else "--"
-    axis.plot(places, line.mean, f"{mark}{style}", color=colour, linewidth=1.6, ms=5, label=name)
+    # A repeated colour is distinguished by its mark and a dashed line.
+    dash = "-" if number < len(COLOURS) else "--"
+    axis.plot(places, line.mean, f"{mark}{dash}", color=colour, linewidth=1.6, ms=5, label=name)

@@ -1,4 +1,4 @@
-"""Pictures of the memory: co-occurrence side by side, a map of the prototypes, drift and usage over training."""
+"""Figures of the memory: co-occurrence maps, a map of the prototypes, drift and usage over training, associations."""
 
 from collections.abc import Sequence
 
@@ -9,29 +9,13 @@ from matplotlib.lines import Line2D
 
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.evaluate.number_text import decimal
-from mpcl_jax.report.plots.style import (
-    FAINT,
-    GREY,
-    INK,
-    PAPER,
-    SIDES,
-    SKY,
-    UPRIGHT,
-    VERMILION,
-    borders,
-    by_valence,
-    draw_cells,
-    make_figure,
-    name_ticks,
-    shortened,
-    styled,
-)
+from mpcl_jax.report.plots import style
+from mpcl_jax.report.plots.style import DIVERGING, FAINT, GREY, INK, PAPER, SIDES, SKY, VERMILION, WIDTH
 from mpcl_jax.report.slots import correlation, lift, off_diagonal
 from mpcl_jax.types import GROUPS
 
 METHODS = ("pca", "umap")  # of `prototype_places`
-FARTHEST = 2.0  # colours end at 4 times and a quarter as often
-MANY = 12  # emotions above which maps stand in two columns, so that their names stay legible on a page
+FARTHEST = 2.0  # colours end at 4 times and at a quarter of the independent value
 
 
 def cooccurrence_maps(
@@ -42,45 +26,44 @@ def cooccurrence_maps(
     references: Sequence[str] = (),
     shown: Sequence[int] | None = None,
 ) -> Figure:
-    """Heat maps side by side: how many times as often as if independent two emotions go together.
+    """Heat maps in two columns: the lift of each pair of emotions, 1 = as often as if they were independent.
 
-    `maps` name -> [C, C] joint shares >= 0, rows and columns of emotions. Titles say how well the pairs of different
-    emotions correlate with the maps called `references`. Emotions stand ordered by valence; `shown` holds the indices
-    of those that are drawn, None = all.
+    `maps` title -> [C, C] joint shares >= 0, rows and columns of emotions. Titles name the correlation over the pairs
+    of different emotions with the maps called `references`. Emotions are ordered by valence group; `shown` holds the
+    indices of those that are drawn, None = all.
     """
-    order = [c for c in by_valence(valence) if shown is None or c in shown]
-    count = len(order)
-    columns = len(maps) if count <= MANY else min(2, len(maps))
-    rows, size = -(-len(maps) // columns), 1.3 + 0.16 * max(count, 9)
-    with styled():
-        height = rows * (size + 0.5 + 0.16 * len(references)) + 0.6
-        figure = make_figure(1.6 + size * columns, height, square=True)
-        axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
-        for axis in axes[len(maps) :]:
-            axis.remove()
+    order = [c for c in style.by_valence(valence) if shown is None or c in shown]
+    count, columns = len(order), min(2, len(maps))
+    rows, size = -(-len(maps) // columns), max(1.95, 0.15 * count)
+    ticks = [style.shortened(emotions[c]) for c in order]
+    with style.styled():
+        height = 1.5 + rows * (size + 0.25 + 0.16 * len(references))
+        figure = style.make_figure(WIDTH - 2 * 1.95 + size * columns, height, square=True)
+        axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         for axis, (name, joint) in zip(axes, maps.items(), strict=False):
             values = log_lift(joint)[np.ix_(order, order)]
-            drawn = draw_cells(axis, values, extent=(0, count, 0, count), low=-FARTHEST, high=FARTHEST)
-            for place in borders(valence, order):
+            look = {"extent": (0, count, 0, count), "low": -FARTHEST, "high": FARTHEST, "colours": DIVERGING}
+            image = style.draw_cells(axis, values, **look)
+            for place in style.borders(valence, order):
                 axis.axhline(place, color=PAPER, linewidth=2)
                 axis.axvline(place, color=PAPER, linewidth=2)
             axis.set_aspect("equal")
-            ticks = [shortened(emotions[c]) for c in order]
-            axis.set_xticks(np.arange(count) + 0.5, ticks, fontsize=10, **UPRIGHT)
-            axis.set_yticks(np.arange(count) + 0.5, ticks, fontsize=10)
-            axis.spines[:].set_visible(False)
-            others = [reference for reference in references if reference != name]
-            told = [
-                f"r = {decimal(map_correlation(joint, maps[x]), 2)} with {x.split(' ')[0]}" for x in others
+            axis.set_xticks(np.arange(count) + 0.5, ticks, **style.UPRIGHT)
+            axis.set_yticks(np.arange(count) + 0.5, ticks)
+            others = [x for x in references if x != name]
+            fits = [
+                f"r = {decimal(map_correlation(joint, maps[x]), 2)} with {x.split()[0].lower()}"
+                for x in others
             ]
-            axis.set_title("\n".join([name, *told]), fontsize=12)
+            axis.set_title(name, pad=4 + 10 * len(fits))
+            axis.text(0, 1.01, "\n".join(fits), fontsize=8.5, va="bottom", transform=axis.transAxes)
+        for axis in axes[len(maps) :]:
+            axis.remove()
         axes[0].invert_yaxis()  # shared by all
-        bar = figure.colorbar(
-            drawn, ax=list(axes[: len(maps)]), shrink=0.7, pad=0.02, ticks=[-2, -1, 0, 1, 2], extend="both"
-        )
-        bar.ax.set_yticklabels(["¼", "½", "1", "2", "4"], fontsize=11)
-        bar.set_label("times as often as if independent", fontsize=11)
-        bar.outline.set_visible(False)
+        look = {"ticks": [-2, -1, 0, 1, 2], "extend": "both", "shrink": 0.8}
+        label = "lift: joint frequency / frequency if independent"
+        bar = style.add_colour_bar(figure, image, list(axes[: len(maps)]), label, **look)
+        bar.ax.set_xticklabels(["¼", "½", "1", "2", "4"])
     return figure
 
 
@@ -110,60 +93,50 @@ def prototype_map(
     """All prototypes in the plane: a circle and a diamond per slot, joined; their area is the slot's usage.
 
     `bank` [G, C, K, D] unit rows of the modality groups `sides`, one or two · `usage` [C, K] >= 0 ·
-    `places` [G, C, K, 2], None = `prototype_places`. The lightness of a mark is its valence group's; names stand at
-    the sides, in the order of their prototypes.
+    `places` [G, C, K, 2], None = `prototype_places`. Marks of the first valence group are filled; names are left and
+    right of the map, in the order of their prototypes.
     """
     places = prototype_places(bank) if places is None else places
     share = usage / np.maximum(usage.sum(1, keepdims=True), 1e-12)
-    count, slots = usage.shape
+    count = len(usage)
     groups = list(dict.fromkeys(valence))
-    with styled():
-        figure = make_figure(7.6, max(4.8, 0.24 * count + 1.2))
+    with style.styled():
+        figure = style.make_figure(WIDTH, max(3.8, 0.22 * count + 1.2))
         axis = figure.subplots()
         pairs = np.moveaxis(places, 0, 2).reshape(-1, len(sides), 2)
         axis.add_collection(LineCollection(pairs, colors=GREY, linewidths=0.8, zorder=1))
+        marks = []
         for g, side in enumerate(sides):
             colour, marker = SIDES[side]
-            for v, group in enumerate(groups):
-                mine = np.array([c for c in range(count) if valence[c] == group])
+            marks.append(Line2D([], [], ls="", marker=marker, color=colour, label=side))
+            for group in groups:
+                mine = [c for c in range(count) if valence[c] == group]
                 x, y = places[g, mine].reshape(-1, 2).T
-                face = colour if v == 0 else PAPER
+                face = colour if group == groups[0] else PAPER
                 area = 12 + 130 * share[mine].ravel()
                 axis.scatter(x, y, s=area, marker=marker, c=face, edgecolors=colour, linewidths=1.3, zorder=2)
-        most_used = usage.argmax(1)
-        _side_names(axis, places[:, np.arange(count), most_used].mean(0), emotions)
-        axis.set_xticks([])
-        axis.set_yticks([])
-        axis.spines[:].set_visible(False)
-        styles = {side: SIDES[side] for side in sides}
-        marks = [Line2D([], [], ls="", marker=m, color=c, label=side) for side, (c, m) in styles.items()]
-        for v, group in enumerate(groups):
-            face = GREY if v == 0 else PAPER
+        for group in groups:
+            face = GREY if group == groups[0] else PAPER
             marks.append(Line2D([], [], ls="", marker="s", mfc=face, mec=GREY, label=group or "emotion"))
-        figure.legend(handles=marks, loc="outside lower center", ncols=len(marks))
+        _side_names(axis, places[:, np.arange(count), usage.argmax(1)].mean(0), emotions)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+        figure.legend(handles=marks, loc="outside lower center", ncols=2 if len(marks) > 3 else len(marks))
     return figure
 
 
 def _side_names(axis, centres: np.ndarray, emotions: Sequence[str]) -> None:
     """Names left and right of the map, evenly spaced, each joined to its place [C, 2]."""
-    low, high = axis.dataLim.intervaly
-    left, right = axis.dataLim.intervalx
+    (left, low), (right, high) = axis.dataLim.min, axis.dataLim.max
     room, order = 0.08 * (right - left), np.argsort(centres[:, 0], kind="stable")
     half = -(-len(order) // 2)
     for chosen, edge, align in ((order[:half], left - room, "right"), (order[half:], right + room, "left")):
         ranked = chosen[np.argsort(centres[chosen, 1], kind="stable")]
         for c, y in zip(ranked, np.linspace(low, high, len(ranked)), strict=True):
-            axis.annotate(
-                shortened(emotions[c]),
-                xy=centres[c],
-                xytext=(edge, y),
-                ha=align,
-                va="center",
-                fontsize=8,
-                arrowprops={"arrowstyle": "-", "color": FAINT, "lw": 0.7, "shrinkB": 0},
-                zorder=0,
-            )
-    margin = 0.35 * (right - left)
+            line = {"arrowstyle": "-", "color": FAINT, "lw": 0.7, "shrinkB": 0}
+            look = {"ha": align, "va": "center", "fontsize": 8.5, "arrowprops": line, "zorder": 0}
+            axis.annotate(style.shortened(emotions[c]), xy=centres[c], xytext=(edge, y), **look)
+    margin = 0.65 * (right - left)
     axis.set_xlim(left - room - margin, right + room + margin)
     axis.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
 
@@ -171,8 +144,8 @@ def _side_names(axis, centres: np.ndarray, emotions: Sequence[str]) -> None:
 def prototype_places(bank: np.ndarray, method: str = "pca") -> np.ndarray:
     """Places of one bank or of both together, [G, C, K, 2]: principal components, or UMAP by `method = "umap"`.
 
-    The sides live in spaces of their own, so the behavioural bank is first rotated onto the physiological one
-    (orthogonal Procrustes); what distance is left is disagreement about how prototypes lie to one another.
+    The banks have separate spaces, so the behavioural bank is first rotated onto the physiological one
+    (orthogonal Procrustes); the remaining distance is disagreement about the relations between prototypes.
     Raises ConfigError for another method, and for UMAP where umap-learn is not installed.
     """
     if method not in METHODS:
@@ -196,7 +169,7 @@ def _principal_components(both: np.ndarray) -> np.ndarray:
 
 def _umap(both: np.ndarray) -> np.ndarray:
     try:
-        import umap  # an extra that takes seconds to import: only for those who ask for it
+        import umap  # an extra that takes seconds to import
     except ImportError:
         raise ConfigError("method = 'umap': needs `pip install mpcl-jax[umap]`") from None
     neighbours = min(15, len(both) - 1)
@@ -206,77 +179,71 @@ def _umap(both: np.ndarray) -> np.ndarray:
 
 
 def slot_history(epoch, drift, usage, emotions: Sequence[str], valence: Sequence[str]) -> Figure:
-    """How far prototypes move in an epoch, and which slots an emotion uses.
+    """How far prototypes move in an epoch (above), and which slots an emotion uses (below).
 
     `epoch` [E] · `drift` [E, C, K] 1 - cosine to an epoch before · `usage` [E, C, K] share of its emotion's evidence.
     """
-    order = by_valence(valence)
+    order = style.by_valence(valence)
     count, slots = drift.shape[1:]
-    with styled():
-        figure = make_figure(8.4, max(3.4, 0.06 * count * slots + 1.4))
-        left, right = figure.subplots(1, 2)
-        moved = np.maximum(drift.mean(2), 1e-5)  # [E, C]
-        groups = list(dict.fromkeys(valence))
+    below = max(1.9, 0.045 * count * slots, 0.15 * count)
+    with style.styled():
+        figure = style.make_figure(WIDTH, 2.3 + below + 0.8)
+        upper, lower = figure.subplots(2, 1, height_ratios=[2.3, below + 0.8])
+        moved = np.maximum(drift.mean(2), 1e-4)  # [E, C]
+        groups, looks = list(dict.fromkeys(valence)), ((SKY, "-"), (VERMILION, "--"))
+        look = {group: looks[min(place, 1)] for place, group in enumerate(groups)}
         for c in range(count):
-            colour, dash = ((SKY, "-"), (VERMILION, (0, (4, 2))))[min(groups.index(valence[c]), 1)]
-            left.plot(epoch, moved[:, c], color=colour, linestyle=dash, linewidth=0.9, alpha=0.8)
-        left.plot(epoch, np.median(moved, 1), color=INK, linewidth=2)
+            colour, dash = look[valence[c]]
+            upper.plot(epoch, moved[:, c], color=colour, linestyle=dash, linewidth=0.9, alpha=0.8)
+        upper.plot(epoch, np.median(moved, 1), color=INK, linewidth=2)
         handles = [Line2D([], [], color=INK, lw=2, label="median")]
-        for group, colour, dash in zip(groups[:2], (SKY, VERMILION), ("-", (0, (4, 2))), strict=False):
-            handles.append(Line2D([], [], color=colour, linestyle=dash, label=group or "emotion"))
-        left.legend(handles=handles)
-        left.set_yscale("log")
-        left.yaxis.set_major_formatter("{x:g}")
-        left.minorticks_off()
-        left.grid(axis="y")
-        left.set(title="drift of the prototypes", xlabel="epoch", ylabel="1 − cosine to the epoch before")
+        handles += [Line2D([], [], color=look[x][0], ls=look[x][1], label=x or "emotion") for x in groups[:2]]
+        upper.legend(handles=handles)
+        upper.set_yscale("log")
+        upper.yaxis.set_major_formatter("{x:g}")
+        upper.minorticks_off()
+        upper.xaxis.get_major_locator().set_params(integer=True)
+        upper.grid(axis="y")
+        upper.set(title="Drift per epoch", xlabel="epoch", ylabel="drift (1 − cosine)")
         share = usage[:, order].reshape(len(epoch), -1).T  # [C · K, E]
         extent = (epoch[0] - 1, epoch[-1], 0, count * slots)
-        drawn = draw_cells(right, share, extent=extent, low=0, high=1)
+        image = style.draw_cells(lower, share, extent=extent, low=0, high=1)
         for place in range(slots, count * slots, slots):
-            right.axhline(place, color=PAPER, linewidth=1)
-        right.set_yticks(np.arange(count) * slots + slots / 2, [shortened(emotions[c]) for c in order])
-        right.invert_yaxis()
-        right.spines[:].set_visible(False)
-        right.set(title="usage of the slots", xlabel="epoch")
-        bar = figure.colorbar(drawn, ax=right, ticks=[0, 0.5, 1])
-        bar.set_label("share of its emotion's evidence")
-        bar.outline.set_visible(False)
+            lower.axhline(place, color=PAPER, linewidth=1)
+        lower.set_yticks(np.arange(count) * slots + slots / 2, [style.shortened(emotions[c]) for c in order])
+        lower.invert_yaxis()
+        lower.set(title="Usage of each slot (one row per slot)", xlabel="epoch")
+        label = "usage: share of the emotion's evidence"
+        style.add_colour_bar(figure, image, lower, label, ticks=[0, 0.5, 1])
     return figure
 
 
 def association_weights(
     association: np.ndarray, modalities: Sequence[str], scales: Sequence[float]
 ) -> Figure:
-    """What each modality recalls of which, and at which scale, in per cent of all that it recalls.
+    """What each modality retrieves of which, and at which scale, in per cent of all that it retrieves.
 
     `association` [S, M, M] state by stored modality, sums to 1 over scales and stored · `scales` [S] inverse
     temperatures at the start.
     """
-    count = len(modalities)
-    with styled():
-        figure = make_figure(2.0 + (0.6 + 0.48 * count) * len(scales), 2.3 + 0.5 * count, square=True)
-        axes = figure.subplots(1, len(scales), sharey=True, squeeze=False)[0]
-        most = max(float(association.max()), 1e-9)
-        for axis, scale, shares in zip(axes, scales, association, strict=True):
+    count, panels = len(modalities), len(scales)
+    cell = max(0.3, (WIDTH - 1.0) / (count * panels + panels))
+    with style.styled():
+        figure = style.make_figure(1.0 + cell * (count + 1) * panels, 1.9 + cell * count, square=True)
+        axes = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
+        most = max(100 * float(association.max()), 1e-9)
+        for axis, scale, shares in zip(axes, scales, 100 * association, strict=True):
             extent = (-0.5, count - 0.5, -0.5, count - 0.5)
-            draw_cells(axis, shares, extent=extent, low=0, high=most)
-            for m, n in np.ndindex(shares.shape):
-                dark = shares[m, n] < 0.6 * most
-                axis.text(
-                    n,
-                    m,
-                    f"{100 * shares[m, n]:.0f}",
-                    ha="center",
-                    va="center",
-                    fontsize=8,
-                    color="white" if dark else "black",
-                )
-            name_ticks(axis, modalities, x=True, y=True, most=14)
+            image = style.draw_cells(axis, shares, extent=extent, low=0, high=most)
+            for (m, n), value in np.ndenumerate(shares):
+                colour = "white" if value < 0.6 * most else "black"
+                axis.text(n, m, f"{value:.0f}", ha="center", va="center", fontsize=8.5, color=colour)
+            style.name_ticks(axis, modalities, x=True, most=14)
             axis.set_aspect("equal")
-            axis.set_title(f"scale {scale:g}\n{100 * shares.sum() / max(len(shares), 1):.0f} %")
-            axis.set_xlabel("recalled")
-            axis.spines[:].set_visible(False)
+            axis.set_title(f"scale {scale:g}\n{shares.sum() / max(count, 1):.0f} % of all")
         axes[0].invert_yaxis()
-        axes[0].set_ylabel("by")
+        axes[0].set_ylabel("retrieving modality")
+        axes[panels // 2].set_xlabel("retrieved modality")
+        label = "share of what the row's modality retrieves (%)"
+        style.add_colour_bar(figure, image, list(axes), label, shrink=0.8)
     return figure

@@ -1,4 +1,4 @@
-"""A picture of a split: who and what is trained on, chosen on, tested, left out."""
+"""The figure of a split: which subjects and stimuli are in training, validation and test, and which are not used."""
 
 import numpy as np
 from matplotlib.colors import ListedColormap
@@ -11,41 +11,36 @@ from mpcl_jax.report.plots.style import BLUE, INK, ORANGE, SKY, make_figure, nam
 from mpcl_jax.types import Recordings
 
 PARTS = {"not used": "white", "training": SKY, "validation": ORANGE, "test": BLUE}
-MOST_NAMES = 12  # people or clips that are named one by one
+MOST_NAMES = 12  # subjects that are named one by one
 
 
 def split_grid(recordings: Recordings, split: Split, *, most_folds: int = 3) -> Figure:
-    """Subjects × stimuli, one panel for each of the first folds; a field has a stripe for each of its windows.
+    """Subjects × stimuli, one panel for each of the first folds; a cell has a stripe for each of its windows.
 
-    Stimuli stand in for trials, so that those of different people lie above one another.
+    A column is one stimulus, so that the trials of different subjects with the same stimulus are aligned.
     """
-    people, clips = in_order(recordings.subject), in_order(recordings.stimulus)
-    row, column, stripes = _places(recordings, people, clips)
+    subjects, stimuli = in_order(recordings.subject), in_order(recordings.stimulus)
+    row, column, stripes = _places(recordings, subjects, stimuli)
     folds = split.folds[:most_folds]
     with styled():
-        figure = make_figure(max(4.0, 0.6 + 2.5 * len(folds)), 1.3 + 0.13 * max(8, min(len(people), 28)))
+        figure = make_figure(max(4.0, 0.6 + 2.5 * len(folds)), 1.3 + 0.13 * max(8, min(len(subjects), 28)))
         axes = figure.subplots(1, len(folds), sharey=True, squeeze=False)[0]
         for axis, fold in zip(axes, folds, strict=True):
-            part = np.zeros((len(people), len(clips) * stripes), int)
+            part = np.zeros((len(subjects), len(stimuli) * stripes), int)
             for number, rows in enumerate((fold.train, fold.validation, fold.test), 1):
                 part[row[rows], column[rows]] = number
-            colours = ListedColormap(list(PARTS.values()))
-            extent = (-0.5, len(clips) - 0.5, len(people) - 0.5, -0.5)
-            axis.imshow(
-                part, cmap=colours, vmin=0, vmax=3, aspect="auto", interpolation="none", extent=extent
-            )
-            axis.hlines(np.arange(len(people) + 1) - 0.5, *extent[:2], color="white", linewidth=0.5)
-            axis.vlines(np.arange(len(clips) + 1) - 0.5, *extent[2:], color="white", linewidth=1.5)
-            axis.set_title(fold.name)
-            axis.set_xlabel("trials, each of one clip")
-            axis.set(xlim=extent[:2], ylim=extent[2:])
+            extent = (-0.5, len(stimuli) - 0.5, len(subjects) - 0.5, -0.5)
+            look = {"cmap": ListedColormap(list(PARTS.values())), "vmin": 0, "vmax": 3, "aspect": "auto"}
+            axis.imshow(part, interpolation="none", extent=extent, **look)
+            axis.hlines(np.arange(len(subjects) + 1) - 0.5, *extent[:2], color="white", linewidth=0.5)
+            axis.vlines(np.arange(len(stimuli) + 1) - 0.5, *extent[2:], color="white", linewidth=1.5)
+            axis.set(xlim=extent[:2], ylim=extent[2:], title=fold.name, xlabel="stimulus (one trial each)")
             axis.spines[:].set_visible(False)
             axis.set_xticks([])
-        if len(people) <= MOST_NAMES:
-            name_ticks(axes[0], people, x=False, y=True)
-        else:
-            axes[0].set_yticks([])
-        axes[0].set_ylabel(f"{len(people)} people")
+        axes[0].set_yticks([])
+        if len(subjects) <= MOST_NAMES:
+            name_ticks(axes[0], subjects)
+        axes[0].set_ylabel(f"{len(subjects)} subjects")
         handles = [Patch(fc=colour, ec=INK, lw=0.4, label=name) for name, colour in PARTS.items()]
         figure.legend(handles=handles[1:] + handles[:1], loc="outside lower center", ncols=4)
         leaky = " (LEAKY)" if split.leaky else ""
@@ -54,15 +49,14 @@ def split_grid(recordings: Recordings, split: Split, *, most_folds: int = 3) -> 
 
 
 def _places(
-    recordings: Recordings, people: list[str], clips: list[str]
+    recordings: Recordings, subjects: list[str], stimuli: list[str]
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Row and column of every window [N], and how many columns a field has."""
-    at = [{name: place for place, name in enumerate(names)} for names in (people, clips)]
-    row = np.array([at[0][name] for name in recordings.subject.tolist()])
-    clip = np.array([at[1][name] for name in recordings.stimulus.tolist()])
+    """Row and column of every window [N], and the number of columns of a cell."""
+    row = np.array([subjects.index(name) for name in recordings.subject.tolist()])
+    stimulus = np.array([stimuli.index(name) for name in recordings.stimulus.tolist()])
     stripe, seen = np.zeros(len(row), int), {}
-    for n, field in enumerate(zip(row.tolist(), clip.tolist(), strict=True)):
-        stripe[n] = seen.setdefault(field, 0)
-        seen[field] += 1
+    for n, cell in enumerate(zip(row.tolist(), stimulus.tolist(), strict=True)):
+        stripe[n] = seen.setdefault(cell, 0)
+        seen[cell] += 1
     stripes = int(stripe.max()) + 1
-    return row, clip * stripes + stripe, stripes
+    return row, stimulus * stripes + stripe, stripes

@@ -1,11 +1,11 @@
-"""The picture of ranks: which method comes where on average, and which do not differ significantly."""
+"""The figure of ranks: the mean rank of each method, and which methods do not differ significantly."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from mpcl_jax.report.plots.style import BLUE, FAINT, GREY, INK, make_figure, name_ticks, styled
+from mpcl_jax.report.plots.style import BLUE, FAINT, GREY, INK, WIDTH, make_figure, name_ticks, styled
 
 HIGHLIGHT = "MPCL"
 
@@ -23,7 +23,7 @@ def critical_difference(
     """
     names, rank = list(names), np.asarray(rank, float)
     with styled():
-        figure = make_figure(6.4, 1.2 + 0.3 * len(names))
+        figure = make_figure(WIDTH, 1.2 + 0.26 * len(names))
         axis = figure.subplots()
         axis.grid(axis="x")
         rows = np.arange(len(names))
@@ -34,19 +34,13 @@ def critical_difference(
             ends = [names.index(group[0]), names.index(group[-1])]
             x = len(names) + 0.35 + 0.22 * place
             axis.vlines(x, ends[0] - 0.2, ends[1] + 0.2, color=INK, linewidth=3)
+        beside = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "fontsize": 8.5}
         for row, value in enumerate(rank):
-            axis.annotate(
-                f"{value:.1f}",
-                (value, row),
-                xytext=(7, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=7.5,
-            )
-        name_ticks(axis, [name.replace("_", " ") for name in names], x=False, y=True, most=28)
+            axis.annotate(f"{value:.1f}", (value, row), **beside)
+        name_ticks(axis, [name.replace("_", " ") for name in names], most=24)
         axis.invert_yaxis()
         axis.set_xlim(0.8, len(names) + 0.6 + 0.22 * max(1, len(groups)))
         axis.set_xticks(range(1, len(names) + 1))
-        bars = "a bar joins methods without a significant difference" if groups else "all neighbours differ"
-        axis.set_xlabel(f"mean rank of the KL, 1 is best\n{bars} ({test})")
+        bars = "bar: no significant difference" if groups else "all neighbours differ significantly"
+        axis.set_xlabel(f"mean rank by KL (1 is best)\n{bars} ({test})")
     return figure
