@@ -9,8 +9,7 @@ Writes docs/pictures/cooccurrence.png.
 import argparse
 import pathlib
 
-from mpcl_jax.report.pictures import TRUTHS, cooccurrences
-from mpcl_jax.report.plots.memory import cooccurrence_maps
+from mpcl_jax.report.pictures import cooccurrence_pair
 from mpcl_jax.report.plots.style import styled
 from mpcl_jax.runs.read_run import read_run
 from mpcl_jax.system.output import any_output
@@ -23,12 +22,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", help="folder of a finished run")
     run = read_run(parser.parse_args().run)
-    maps = cooccurrences(run)
-    references = [name for name in maps if name in TRUTHS]
-    figure = cooccurrence_maps(maps, run.emotions, run.valence, references=references)
+    figure = cooccurrence_pair(run)
     PICTURES.mkdir(parents=True, exist_ok=True)
     with styled():
-        figure.savefig(PICTURES / "cooccurrence.png", dpi=110)
+        figure.savefig(PICTURES / "cooccurrence.png", dpi=220)
     print(PICTURES / "cooccurrence.png")
 
 
