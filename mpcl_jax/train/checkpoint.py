@@ -1,17 +1,16 @@
-"""Checkpoints by Orbax, in named parts, so that each reader restores only what it needs.
+"""Checkpoints by Orbax, in named parts, so that each reader restores only what it needs (`arrays.py`).
 
 state          the whole `Training`: what a resumed run continues from
 prototypes     the memory that predictions are made with; readable without model, devices or config
 normalisation  mean, std and median of the training part
 config         the resolved config as JSON; nothing ever executes Python that came with a checkpoint
 origin         which data, split and fold it belongs to
-SHA256SUMS     what every file must hold
+SHA256SUMS     the checksum of every file
 
-A checkpoint is written aside, read back and compared with the memory of the process, and renamed when its sums are
-written. So what is named by a number is finished and can be opened; only then older ones are deleted. One that was
-damaged later is found by its sums: a run then goes on from the one before, and says so.
-Saving blocks: these states are small, a save in the background can lose several epochs to a crash, and whatever
-goes wrong is an error here and now.
+A checkpoint is written aside, read back and compared, and renamed after its checksums are written. So a folder that
+is named by a number is finished and can be opened; only then older ones are deleted. Later damage is found by the
+checksums: the run goes on from the checkpoint before, with a warning. Saving blocks: the states are small, and a save
+in the background could lose several epochs to a crash.
 """
 
 import contextlib
@@ -21,7 +20,7 @@ import pathlib
 import re
 import shutil
 import tempfile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -31,14 +30,14 @@ from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.normalise import Normalisation
 from mpcl_jax.system import checksums
 from mpcl_jax.system.checksums import steps_in
-from mpcl_jax.system.errors import TrainingError
+from mpcl_jax.system.errors import StorageError, TrainingError
 from mpcl_jax.system.paths import plain_path
 from mpcl_jax.system.storage import make_folder, unwritten, writing
 from mpcl_jax.train import processes
-from mpcl_jax.train.arrays import newest_whole
+from mpcl_jax.train.arrays import newest_whole, read_arrays
 from mpcl_jax.train.progress import warn
-from mpcl_jax.train.read_back import require_read_back
 from mpcl_jax.train.state import Training, chosen_model
+from mpcl_jax.types import DataFileError
 
 KEPT = 2  # the newest ones
 UNFINISHED, TRASH = ".unfinished", ".trash"  # what a kill leaves in them is thrown away at the next start
@@ -90,7 +89,7 @@ def save(saved: Checkpoints, epoch: int, training: Training, norm: Normalisation
                 _require_room(saved.folder / UNFINISHED, size)
             saved.writer.save(written, args=ocp.args.Composite(**parts), force=True)
             if processes.is_first():
-                require_read_back(final, written, arrays)
+                _require_read_back(final, written, arrays)
                 _finish(saved.folder, epoch)
     except ValueError as error:  # how Orbax passes on an error of the disk
         number = re.search(r"os_error_code='(\d+)'", str(error))
@@ -103,7 +102,7 @@ def save(saved: Checkpoints, epoch: int, training: Training, norm: Normalisation
 
 
 def _finish(folder: pathlib.Path, epoch: int) -> None:
-    """Lists the sums of a checkpoint, gives it its number, and removes those that are too many."""
+    """Lists the checksums of a checkpoint, gives it its number, and removes the oldest ones."""
     checksums.write_checksums(folder / UNFINISHED / str(epoch), checksums.of_epoch(epoch))
     os.rename(folder / UNFINISHED / str(epoch), folder / str(epoch))
     for old in steps_in(folder)[KEPT:]:
@@ -121,13 +120,36 @@ def _require_finite(training: Training, epoch: int) -> None:
 
 
 def _require_room(folder: pathlib.Path, size: int) -> None:
-    """Takes `size` bytes of the disk and gives them back: full disks and quotas speak up before anything else."""
+    """Takes `size` bytes of the disk and gives them back: an error of the disk inside Orbax prints more than a line."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "room").open("wb") as file:
         for start in range(0, size, 1 << 24):
             file.write(bytes(min(1 << 24, size - start)))
-        file.flush()
     (folder / "room").unlink()
+
+
+def _require_read_back(final: pathlib.Path, written: pathlib.Path, parts: dict[str, Any]) -> None:
+    """Raises StorageError naming `final` unless the checkpoint `written` holds the bits of the trees `parts`.
+
+    The reader is not Orbax's own, so a wrong path and a disk that returns other data are both found.
+    """
+    for part, tree in parts.items():
+        leaves = jax.tree_util.tree_leaves_with_path(tree)
+        wanted = {jax.tree_util.keystr(k, simple=True, separator="."): np.asarray(x) for k, x in leaves}
+        try:
+            found = read_arrays(written / part, tuple(wanted))
+            wrong = [
+                n for n, x in wanted.items() if found[n].dtype != x.dtype or found[n].tobytes() != x.tobytes()
+            ]
+            problem = f"array {wrong[0]!r} holds other numbers than were written" if wrong else ""
+        except DataFileError as error:
+            problem = error.reason
+        if problem:
+            raise StorageError(
+                f"{final}: this checkpoint cannot be read back ({part}: {problem}), so it is not kept; the "
+                "checkpoints before it are. Check the disk or choose a --workdir on another one, then start the same "
+                "command again"
+            )
 
 
 def _remove(folder: pathlib.Path, epoch: int) -> None:
@@ -165,23 +187,22 @@ def _choose(saved: Checkpoints, until: int | None) -> int | None:
         if until is not None and epoch > until:
             _remove(saved.folder, epoch)
     whole, damaged = newest_whole(saved.folder)
+    if whole is None and damaged:
+        found = "; ".join(f"{x.file.relative_to(saved.folder)} {x.reason}" for _, x in damaged)
+        raise ConfigError(
+            f"{saved.folder}: no whole checkpoint is left ({found}). Put back a copy, or delete this folder to train "
+            "the fold again from the start"
+        )
     if whole is None:
-        if damaged:
-            raise ConfigError(_all_damaged(saved.folder, damaged))
         return None
     _require_own(saved, saved.folder / str(whole))
     for epoch, damage in damaged:
         warn(f"{damage.file} {damage.reason}; going on from epoch {whole}")
-        _put_aside(saved.folder, epoch)
+        aside = saved.folder / f"damaged-{epoch}"
+        with writing(aside, 0):
+            shutil.rmtree(aside, ignore_errors=True)
+            os.rename(saved.folder / str(epoch), aside)
     return whole
-
-
-def _all_damaged(folder: pathlib.Path, damaged) -> str:
-    found = "; ".join(f"{damage.file.relative_to(folder)} {damage.reason}" for _, damage in damaged)
-    return (
-        f"{folder}: no whole checkpoint is left ({found}). Put back a copy, or delete this folder to train the "
-        "fold again from the start"
-    )
 
 
 def _require_own(saved: Checkpoints, step: pathlib.Path) -> None:
@@ -192,10 +213,3 @@ def _require_own(saved: Checkpoints, step: pathlib.Path) -> None:
             f"{step}: this checkpoint belongs to another training ({'; '.join(wrong)}); put the right one back, "
             "or delete it"
         )
-
-
-def _put_aside(folder: pathlib.Path, epoch: int) -> None:
-    place = folder / f"damaged-{epoch}"
-    with writing(place, 0):
-        shutil.rmtree(place, ignore_errors=True)
-        os.rename(folder / str(epoch), place)

@@ -255,14 +255,13 @@ def test_a_full_disk_is_named_with_the_bytes_needed_and_loses_nothing(written, s
     assert steps_in(folder) == [5, 4]
 
 
-def test_an_error_of_the_disk_inside_orbax_is_told_alike(written, small_disk, monkeypatch):
+def test_an_error_of_the_disk_inside_orbax_is_named_as_well(written, small_disk, monkeypatch):
     folder = pathlib.Path(shutil.copytree(written, small_disk / "checkpoints"))
     monkeypatch.setattr(checkpoint, "_require_room", lambda *_: None)
-    said = refused_by_the_disk(folder, training_of(5, size=100_000))
-    assert "No space left on device" in said
+    assert "No space left on device" in refused_by_the_disk(folder, training_of(5, size=100_000))
 
 
-def test_a_limit_of_the_account_is_told_alike(folder):
+def test_a_limit_on_the_size_of_files_is_named_as_well(folder):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
