@@ -45,6 +45,7 @@ html_theme_options = {
 }
 html_sidebars = {"index": [], "getting_started": [], "method": []}
 
+smartquotes = False  # quotes and dashes belong to settings and commands
 default_role = "code"  # docstrings write `name` as Markdown does
 
 

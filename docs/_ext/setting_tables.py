@@ -16,17 +16,16 @@ HEAD = """# Settings
 
 
 def page() -> str:
-    """A heading and a table for each group of settings."""
-    lines, group = [HEAD, "| setting | default | allowed | meaning |", "|---|---|---|---|"], ""
+    """A heading for each group of settings, and an entry for each setting."""
+    lines, group = [HEAD], ""
     for setting in settings():
         own, _, name = setting.name.rpartition(".")
         if own != group:
             group = own
-            lines += ["", f"## {group}", "", groups().get(group, ""), ""]
-            lines += ["| setting | default | allowed | meaning |", "|---|---|---|---|"]
-        cells = (f"`{name}`", f"`{setting.default!r}`", setting.allowed, setting.meaning)
-        lines.append("| " + " | ".join(str(c).replace("|", "\\|").replace("\n", " ") for c in cells) + " |")
-    return "\n".join(lines) + "\n"
+            lines += [f"## {group}\n", f"{groups().get(group, '')}\n"]
+        meaning = f"{setting.meaning}\n  \\\n  Default `{setting.default!r}`; allowed: {setting.allowed}."
+        lines.append(f"`{name}`\n: {meaning}\n")
+    return "\n".join(lines)
 
 
 def write_page(app) -> None:
