@@ -1,7 +1,10 @@
 """Trains, evaluates and compares: python -m mpcl_jax.main --config configs/dataset.py (all of it: `cli/train.py`)."""
 
-from mpcl_jax.cli import train
+import functools
+import sys
+
+from mpcl_jax.cli.command import command
+from mpcl_jax.cli.train import train
 
 if __name__ == "__main__":
-    __doc__ = train.__doc__  # what --help shows
-    train.run()
+    sys.exit(command(functools.partial(train, program=("python", "-m", "mpcl_jax.main")))())

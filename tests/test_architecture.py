@@ -14,7 +14,9 @@ TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for p
 
 # Imports inside functions: behind the checks of settings, and of an optional dependency.
 LATE_IMPORTS = {
-    "cli/train.py": "mpcl_jax.evaluate.experiment",
+    "cli/info.py": "mpcl_jax.train.environment",
+    "cli/predict.py": "mpcl_jax.runs.predict",
+    "cli/train.py": ("mpcl_jax.evaluate.dry_run", "mpcl_jax.evaluate.experiment"),
     "evaluate/experiment.py": "tensorboardX",
     "data/io/mat_reader.py": "h5py",
     "report/plots/memory.py": "umap",
@@ -33,8 +35,8 @@ MAY_RUN_CODE = {
         "pickle"
     },  # an Unpickler that finds nothing of the file's choice, in the child
     "data/registry.py": {"importlib"},
-    "config/command_line.py": {"runpy"},
-    "config/neighbours.py": {"importlib"},
+    "config/config_file.py": {"runpy"},
+    "cli/__main__.py": {"importlib"},
     "train/environment.py": {"importlib"},
     "report/page.py": {"importlib"},
 }
@@ -42,7 +44,7 @@ MAY_RUN_CODE = {
 CATCH_ALL = {
     "baselines/registry.py",
     "data/io/guarded_child.py",
-    "config/command_line.py",
+    "config/config_file.py",
     "train/processes.py",
 }
 

@@ -1,17 +1,18 @@
-"""Explains one prediction of a finished run: `python -m mpcl_jax.cli.explain RUN --sample ID`.
+"""Explains one prediction of a finished run: recalled prototypes, co-occurrence, and the effect of each part.
 
-Ids stand in the run's predictions.csv (trial@start in seconds). Reads files only: no JAX, no model, no recordings.
+    mpcl explain runs/dataset --sample "P12/clip01@0.000"
+
+The ids are in predictions.csv of the run (trial@start in seconds). Reads files only: no JAX, no model, no recordings.
 """
 
-import argparse
 import json
 import sys
 
+from mpcl_jax.cli.command import Parser, command
+from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.evaluate.number_text import decimal
 from mpcl_jax.report.explanation import Contribution, Explanation, explain, row_of
 from mpcl_jax.runs.read_run import read_run
-from mpcl_jax.system.output import any_output
-from mpcl_jax.types import DataFileError
 
 
 def to_text(found: Explanation) -> str:
@@ -40,35 +41,28 @@ def _worth(part: Contribution) -> str:
     return f"  {decimal(part.gain, sign=True):>7s}  {part.name}; it moved {moved}"
 
 
-@any_output()
-def main() -> None:
-    """Prints the explanation; an unknown run or sample ends in one line and exit code 2."""
-    parser = argparse.ArgumentParser(description=__doc__ and __doc__.splitlines()[0])
+@command
+def run(arguments: list[str]) -> None:
+    """Prints the explanation."""
+    parser = Parser("explain", __doc__)
     parser.add_argument("run", help="folder of a finished run")
     parser.add_argument(
         "--sample", required=True, metavar="ID", help="id of a test window, as in predictions.csv"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
+    files = read_run(args.run)
     try:
-        run = read_run(args.run)
-        found = explain(run, row_of(run, args.sample))
-    except (DataFileError, KeyError) as mistake:
-        print(
-            "error:",
-            " ".join(str(mistake.args[0] if isinstance(mistake, KeyError) else mistake).split()),
-            file=sys.stderr,
-        )
-        sys.exit(2)
-    if not args.json:
+        found = explain(files, row_of(files, args.sample))
+    except KeyError as mistake:
+        raise ConfigError(mistake.args[0]) from mistake
+    if args.json:
+        entries = found._asdict().items()
+        plain = {k: [x._asdict() for x in v] if isinstance(v, tuple) else v for k, v in entries}
+        print(json.dumps(plain, indent=1))
+    else:
         print(to_text(found))
-        return
-    plain = {
-        name: [x._asdict() for x in value] if isinstance(value, tuple) else value
-        for name, value in found._asdict().items()
-    }
-    print(json.dumps(plain, indent=1))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run())

@@ -1,23 +1,21 @@
-"""Makes a shipped table again and says of every cell whether it came out the same.
+"""Makes a table of experiments/results again and compares it cell by cell with the stored one.
 
-    python -m mpcl_jax.cli.reproduce smoke
-    python -m mpcl_jax.cli.reproduce wesad_loso --data WESAD
+    mpcl reproduce smoke
+    mpcl reproduce wesad_loso --data WESAD
 
-The first line of experiments/results/NAME.csv holds the command that made the table. It is run again, from the start
-and into another folder (--resume goes on with what an earlier call finished), and compared cell by cell:
+The first line of experiments/results/NAME.csv holds the command that made the table. It is run again, into another
+folder (--resume continues an earlier call). Each cell is
 
-PASS   within the tolerance            DRIFT  within three times the tolerance            FAIL  everything else
+PASS   within the tolerance            DRIFT  within three times the tolerance            FAIL  otherwise
 
-Tolerance of a KL: 2·√2·s/√n, s = kl_seed_sd and n = seeds of the stored table, which is how far the means of two sets
-of n seeds lie apart in 95 of 100 cases: another machine or another version may at worst draw other seeds. The other
-measures move with the KL: distances by its square root, so at most in the same proportion; cosine and intersection
-as their distance to 1; the skill as the KL over that of the train mean. One seed tells no spread: 2 % instead. Never
-less than half a unit of the last printed digit. Rows, windows, people and the split must be the same.
+Tolerance of a KL: 2·√2·s/√n, with s = kl_seed_sd and n = seeds of the stored table: the means of two sets of n seeds
+differ by less in 95 of 100 cases. The other measures follow the KL: distances at most in the same proportion, cosine
+and intersection as their distance to 1, the skill as the KL over that of the train mean. With one seed, 2 %. At least
+half a unit of the last printed digit. Rows, windows, subjects and the split must be equal.
 
-Exit code 0: no FAIL. 1: some. 2: no such table, or its command does not run.
+Exit status 0: no FAIL. 1: at least one FAIL. 2: there is no such table, or its command does not run.
 """
 
-import argparse
 import math
 import os
 import pathlib
@@ -28,20 +26,20 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+from mpcl_jax.cli.command import Parser, command
 from mpcl_jax.evaluate.leaderboard import REFERENCE
 from mpcl_jax.runs.read_run import read_csv
-from mpcl_jax.system.output import any_output
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.types import DataFileError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PASS, DRIFT, FAIL = "PASS", "DRIFT", "FAIL"
 DRIFTS = 3  # times the tolerance
-UNKNOWN = 0.02  # of the value, where one seed tells no spread
+UNKNOWN = 0.02  # of the value, where there is one seed and so no spread
 LAST_DIGIT = 5e-5  # half a unit of the fourth decimal
 LAST_OF_SKILL = 5e-3
 DISTANCES = ("chebyshev", "clark", "canberra")
-LIKENESSES = ("cosine", "intersection")
+SIMILARITIES = ("cosine", "intersection")
 SAME = ("windows", "subjects", "split", "split_sha256", "interval_over", "seeds")
 
 
@@ -57,7 +55,7 @@ class Cell(NamedTuple):
 
 
 def compare(stored: list[dict[str, str]], again: list[dict[str, str]]) -> list[Cell]:
-    """Every cell of a stored table against the same table made again; both as rows of NAME.csv."""
+    """Compares every cell of a stored table with the table made again; both as rows of NAME.csv."""
     found = {row["method"]: row for row in again}
     reference = next((float(row["kl"]) for row in stored if row["method"] == REFERENCE), math.nan)
     cells = []
@@ -66,7 +64,7 @@ def compare(stored: list[dict[str, str]], again: list[dict[str, str]]) -> list[C
         if now is None:
             cells.append(Cell(row["method"], "row", "there", "missing", 0.0, FAIL))
             continue
-        for column in (*DISTANCES, "kl", *LIKENESSES, "skill", "kl_low", "kl_high"):
+        for column in (*DISTANCES, "kl", *SIMILARITIES, "skill", "kl_low", "kl_high"):
             tolerance = tolerance_of(row, column, reference)
             status = _status(float(row[column]), float(now[column]), tolerance)
             cells.append(Cell(row["method"], column, row[column], now[column], tolerance, status))
@@ -82,7 +80,7 @@ def tolerance_of(row: dict[str, str], column: str, reference: float) -> float:
     relative = UNKNOWN if math.isnan(spread) else 2 * math.sqrt(2 / int(row["seeds"])) * spread / kl
     if column == "skill":
         return max(relative * kl / reference, LAST_OF_SKILL)
-    scale = 1 - value if column in LIKENESSES else kl if column.startswith("kl") else value
+    scale = 1 - value if column in SIMILARITIES else kl if column.startswith("kl") else value
     return max(relative * scale, LAST_DIGIT)
 
 
@@ -94,7 +92,7 @@ def _status(stored: float, again: float, tolerance: float) -> str:
 
 
 def command_of(file: pathlib.Path, comment: str) -> list[str]:
-    """The words of the command in the first line of a shipped table. Raises DataFileError if it is none of ours."""
+    """The command in the first line of a stored table. Raises DataFileError if it is not of `experiments/`."""
     words = shlex.split(comment.partition(" @ ")[0])
     if words[:2] != ["python", "-m"] or not re.fullmatch(r"experiments\.tables\.\w+", " ".join(words[2:3])):
         raise DataFileError(
@@ -103,15 +101,15 @@ def command_of(file: pathlib.Path, comment: str) -> list[str]:
     return [sys.executable, *words[1:]]
 
 
-def make_again(command: list[str], name: str, workdir: pathlib.Path, data: str) -> list[dict[str, str]]:
-    """Runs `command` with everything it keeps and writes below `workdir`, and reads the table."""
+def make_again(words: list[str], name: str, workdir: pathlib.Path, data: str) -> list[dict[str, str]]:
+    """Runs the command `words`, with all its outputs below `workdir`, and reads the table."""
     places = {"--out": workdir / "results", "--cache": workdir / "jobs", "--runs": workdir / "runs"}
-    words = [str(word) for option, place in places.items() for word in (option, place.absolute())]
-    words += ["--data", str(user_path(data, "--data").absolute())] if data else []
+    options = [str(word) for option, place in places.items() for word in (option, place.absolute())]
+    options += ["--data", str(user_path(data, "--data").absolute())] if data else []
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    ended = subprocess.run([*command, *words], cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, check=False)
+    ended = subprocess.run([*words, *options], cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, check=False)
     if ended.returncode:
-        raise DataFileError(command[2], f"ended with {ended.returncode}; what it said stands above")
+        raise DataFileError(words[2], f"ended with exit status {ended.returncode}; its messages are above")
     rows, _ = read_csv(workdir / "results" / f"{name}.csv")
     return rows
 
@@ -133,33 +131,30 @@ def to_text(cells: list[Cell]) -> str:
     return "\n".join([*lines, ", ".join(counts)])
 
 
-@any_output()
-def main() -> None:
-    """Makes the table again and prints what came out; the exit code says whether a cell fails."""
-    parser = argparse.ArgumentParser(description=__doc__ and __doc__.splitlines()[0])
-    parser.add_argument("name", help="of a table in experiments/results, e.g. smoke")
-    parser.add_argument(
-        "--data", default="", help="where its recordings are, for tables that are not simulated"
-    )
-    parser.add_argument("--resume", action="store_true", help="go on with what an earlier call finished")
-    args = parser.parse_args()
+@command
+def run(arguments: list[str]) -> int:
+    """Makes the table again and prints the comparison; the exit status says whether a cell fails."""
+    parser = Parser("reproduce", __doc__)
+    parser.add_argument("name", help="a table of experiments/results, e.g. smoke")
+    parser.add_argument("--data", default="", help="where its recordings are, unless they are simulated")
+    parser.add_argument("--resume", action="store_true", help="continue an earlier call")
+    args = parser.parse_args(arguments)
     workdir = pathlib.Path("runs/reproduce") / args.name
+    file = ROOT / "experiments" / "results" / f"{args.name}.csv"
+    if not file.exists():
+        there = sorted(p.stem for p in file.parent.glob("*.csv") if p.with_suffix(".md").exists())
+        raise DataFileError(args.name, f"is not a stored table; there are {', '.join(there) or 'none'}")
     try:
-        file = ROOT / "experiments" / "results" / f"{args.name}.csv"
-        if not file.exists():
-            there = sorted(p.stem for p in file.parent.glob("*.csv") if p.with_suffix(".md").exists())
-            raise DataFileError(args.name, f"is no shipped table; there are {', '.join(there) or 'none'}")
         stored, comment = read_csv(file)
-        command = command_of(file, comment)
+        words = command_of(file, comment)
         if not args.resume:
             shutil.rmtree(workdir, ignore_errors=True)
-        cells = compare(stored, make_again(command, args.name, workdir, args.data))
-    except (DataFileError, KeyError, ValueError, OSError) as mistake:
-        print("error:", " ".join(str(mistake).split()), file=sys.stderr)
-        sys.exit(2)
+        cells = compare(stored, make_again(words, args.name, workdir, args.data))
+    except (KeyError, ValueError, OSError) as mistake:
+        raise DataFileError(file, f"cannot be compared: {mistake}") from mistake
     print(f"\n{to_text(cells)}")
-    sys.exit(1 if any(cell.status == FAIL for cell in cells) else 0)
+    return 1 if any(cell.status == FAIL for cell in cells) else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run())

@@ -1,12 +1,10 @@
-"""Memory-guided Prototypical Co-occurrence Learning: trains, evaluates and compares.
+"""Trains MPCL and the baselines on the recordings of a config file, evaluates and compares them.
 
-    python -m mpcl_jax.main --config configs/dataset.py
-    python -m mpcl_jax.main --config configs/dataset.py --config.train.epochs=100 --workdir runs/longer
+    mpcl train --config wesad --config.data.path=WESAD
+    mpcl train --config configs/dataset.py --config.train.epochs=100 --workdir runs/longer
 
-A config file names the recordings and changes a few settings; --config.<setting>=<value> changes more of them.
-All settings, their meaning and range: mpcl_jax/config/schema.py. Started again with the same arguments, a run
-continues where it was stopped. SIGTERM and Ctrl-C stop it behind the running epoch, with everything saved; a second
-Ctrl-C at once. Exit codes: mpcl_jax/system/errors.py.
+Started again with the same arguments, a run continues where it was stopped. SIGTERM and Ctrl-C stop it after the
+running epoch, with everything saved; a second Ctrl-C stops it at once.
 """
 
 import contextlib
@@ -14,63 +12,98 @@ import gc
 import os
 import pathlib
 import sys
+import textwrap
+from collections.abc import Sequence
 
-from absl import app, flags, logging
+from absl import logging
 
+from mpcl_jax.cli.command import Parser, command
 from mpcl_jax.config.command_line import from_command_line
+from mpcl_jax.config.config_file import presets
+from mpcl_jax.config.describe import groups, settings
 from mpcl_jax.config.resolve import ConfigError, ProcessError
-from mpcl_jax.system.errors import ALONE, DISK, NOT_FINITE, STOPPED, StorageError, TrainingError
+from mpcl_jax.system.errors import ALONE, STOPPED
 from mpcl_jax.system.os_errors import explained
-from mpcl_jax.system.output import any_output
 from mpcl_jax.system.paths import require_writable, shell_command, user_path
 from mpcl_jax.train.interrupt import listening, only_run_in
-from mpcl_jax.types import DataFileError
-
-CONFIG = flags.DEFINE_string("config", None, "The experiment, a Python file, e.g. configs/dataset.py.")
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default: runs/<name of the config file>.")
 
 
-def main(arguments: list[str]) -> None:
-    """Runs the experiment; `arguments` are the program's name and the overrides of settings."""
+def train(arguments: list[str], program: Sequence[str] = ("mpcl", "train")) -> int:
+    """Runs the experiment and returns the exit code; `program` are the words before `arguments` in the shell."""
     gc.set_threshold(100_000)  # tracing makes many small objects; looking through them takes a fifth of it
-    logging.set_verbosity(logging.ERROR)  # Orbax tells of every file it writes
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.ERROR)  # Orbax logs every file it writes
+    args, overrides = parser().parse_known_args(arguments)
+    if args.config is None:
+        raise ConfigError("--config is missing, e.g. --config configs/dataset.py")
+    config = from_command_line(args.config, overrides)
+    if args.dry_run:
+        _, dry_run = import_experiment()
+        print(dry_run(config))
+        return 0
+    usual = pathlib.Path("runs", pathlib.Path(args.config).stem)
+    workdir = user_path(args.workdir, "--workdir") if args.workdir else usual
+    claim_workdir(workdir)
+    alone = config.distributed.start == "off"  # of several processes the first takes the lock, later
     try:
-        if CONFIG.value is None:
-            raise ConfigError("--config is missing, e.g. --config configs/dataset.py")
-        config = from_command_line(CONFIG.value, arguments[1:])
-        usual = pathlib.Path("runs", pathlib.Path(CONFIG.value).stem)
-        workdir = user_path(WORKDIR.value, "--workdir") if WORKDIR.value else usual
-        claim_workdir(workdir)
-        alone = config.distributed.start == "off"  # of several processes the first takes the lock, later
         with only_run_in(workdir) if alone else contextlib.nullcontext(), listening() as stop:
-            run = import_experiment()
-            run(config, workdir, shell_command(["python", "-m", "mpcl_jax.main", *sys.argv[1:]]), stop)
-    except (ConfigError, DataFileError) as mistake:
-        refuse(mistake)
+            started = shell_command([*program, *arguments])
+            run_experiment, _ = import_experiment()
+            run_experiment(config, workdir, started, stop)
     except ProcessError as mistake:
         print("error:", mistake, file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(ALONE)  # at a usual exit JAX waits for the others
-    except TrainingError as mistake:
-        refuse(mistake, NOT_FINITE)
-    except StorageError as mistake:
-        refuse(mistake, DISK)
     except KeyboardInterrupt:  # or Stopped, which is one
-        print("stopped; everything finished is saved, the same command goes on", file=sys.stderr)
-        sys.exit(STOPPED)
+        print("stopped; everything finished is saved, the same command continues", file=sys.stderr)
+        return STOPPED
+    return 0
+
+
+run = command(train)
+
+
+def parser() -> Parser:
+    """The options that are not settings."""
+    made = Parser("train", __doc__)
+    made.usage = "mpcl train --config FILE|PRESET [--config.SETTING=VALUE …] [--workdir DIR] [--dry-run]"
+    made.add_argument("--config", help=f"a Python file, or one of the presets {', '.join(presets())}")
+    made.add_argument("--workdir", help="folder of the run; default: runs/<name of the config file>")
+    made.add_argument(
+        "--dry-run", action="store_true", help="show data, split, model size and memory; train nothing"
+    )
+    made.epilog = f"settings:\n{settings_text()}"
+    return made
+
+
+def settings_text() -> str:
+    """Every setting by group: meaning, default and range."""
+    lines, about, shown = [], {"": "a whole run"} | groups(), None
+    for setting in settings():
+        group = setting.name.rpartition(".")[0]
+        if group != shown:
+            lines += ["", f"config.{group}: {about[group]}" if group else f"config: {about[group]}"]
+            shown = group
+        lines.append(f"  --config.{setting.name}")
+        for text in (setting.meaning, f"default {setting.default!r}; {setting.allowed}"):
+            lines += textwrap.wrap(text, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return "\n".join(lines)
 
 
 def import_experiment():
-    """`run_experiment`, imported behind the checks: JAX takes a second. Raises ConfigError for its variables."""
+    """`run_experiment` and `dry_run`, imported after the checks: JAX takes a second.
+
+    Raises ConfigError for environment variables that JAX refuses.
+    """
     try:
+        from mpcl_jax.evaluate.dry_run import dry_run
         from mpcl_jax.evaluate.experiment import run_experiment
     except ValueError as error:  # JAX reads its variables when it is imported
         if "jax" not in str(error).lower():
             raise
-        raise ConfigError(
-            f"an environment variable of JAX cannot be used ({error}); correct or unset it"
-        ) from error
-    return run_experiment
+        reason = f"an environment variable of JAX cannot be used ({error}); correct or unset it"
+        raise ConfigError(reason) from error
+    return run_experiment, dry_run
 
 
 def claim_workdir(workdir: pathlib.Path) -> None:
@@ -84,27 +117,5 @@ def claim_workdir(workdir: pathlib.Path) -> None:
         raise ConfigError(f"--workdir {workdir}: {reason}") from error
 
 
-def parse_flags(arguments: list[str]) -> list[str]:
-    """Takes the program's own flags out of `arguments`; what is left are overrides, checked in `main`."""
-    if {"--help", "-h"} & set(arguments):
-        app.usage(shorthelp=True, writeto_stdout=True, exitcode=0)
-    try:
-        return flags.FLAGS(arguments, known_only=True)
-    except flags.Error as mistake:
-        refuse(mistake)
-
-
-def refuse(mistake: Exception, code: int = 2) -> None:
-    """What went wrong in one line, and the exit code (2: a user's mistake)."""
-    print("error:", " ".join(str(mistake).split()), file=sys.stderr)
-    sys.exit(code)
-
-
-def run() -> None:
-    """The command, with the words of the command line."""
-    with any_output():
-        app.run(main, flags_parser=parse_flags)
-
-
 if __name__ == "__main__":
-    run()
+    sys.exit(run())

@@ -65,7 +65,7 @@ def validator_hint(settings: DataConfig) -> str:
     """The command that lists every issue, for the data sets that have a validator."""
     if settings.kind not in ("dmer", "wesad", "folder"):
         return ""
-    command = ["python", "-m", "mpcl_jax.cli.check_data", settings.path, "--kind", settings.kind]
+    command = ["mpcl", "check", settings.path, "--kind", settings.kind]
     return f" ({shell_command(command)} lists every issue)"
 
 

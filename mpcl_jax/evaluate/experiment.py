@@ -170,7 +170,7 @@ def audit_run(run: Run) -> None:
     try:
         found = audit(run.workdir, run.recordings)
     except DataFileError as mistake:
-        again = shell_command(["python", "-m", "mpcl_jax.cli.audit", str(run.workdir)])
+        again = shell_command(["mpcl", "audit", str(run.workdir)])
         print(f"no audit ({mistake}); the results are written. Again: {again}")
         return
     write_text(run.workdir / "audit.json", to_json(found))
@@ -179,7 +179,7 @@ def audit_run(run: Run) -> None:
 
 def draw_report(workdir: pathlib.Path) -> None:
     """Writes report.html of a finished run in a process of its own: what goes wrong there costs the run nothing."""
-    shown = shell_command(["python", "-m", "mpcl_jax.cli.report", str(workdir)])
+    shown = shell_command(["mpcl", "report", str(workdir)])
     command = [sys.executable, "-P", "-m", "mpcl_jax.cli.report", str(workdir)]
     package = str(pathlib.Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
@@ -206,7 +206,7 @@ def draw_report(workdir: pathlib.Path) -> None:
 def predictions_csv(recordings: Recordings, predictions: list[Predictions]) -> str:
     """Every test window: its ids, what the person reported and what MPCL predicted.
 
-    Shares are written with as many digits as make them the same float32 again: `mpcl_jax.cli.verify` computes the
+    Shares are written with as many digits as make them the same float32 again: `mpcl verify` computes the
     table from this file, and to all its digits.
     """
     out, ids = io.StringIO(), row_ids(recordings)

@@ -65,7 +65,7 @@ def audit(run: RunFiles) -> list[dict[str, Any]]:
     """Every finding of the leak audit with its colour and ids, the worst first, and the smallest predicted share."""
     findings = sorted(run.audit.get("findings", ()), key=lambda x: COLOURS.index(x["colour"]))
     if not findings:
-        command = shell_command(["python", "-m", "mpcl_jax.cli.audit", str(run.folder)])
+        command = shell_command(["mpcl", "audit", str(run.folder)])
         findings = [{"check": "leaks", "says": f"not audited yet: {command}", "colour": "amber", "ids": ()}]
     least = run.predicted.min()
     colour = "green" if least > 0 else "red"

@@ -194,7 +194,7 @@ def _audit(file: pathlib.Path) -> dict[str, Any]:
         for x in findings
     )
     if found and (not named or found.get("colour") not in COLOURS):
-        raise DataFileError(file, "is no audit; write it again with python -m mpcl_jax.cli.audit")
+        raise DataFileError(file, "is no audit; write it again with mpcl audit")
     return found
 
 

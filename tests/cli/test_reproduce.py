@@ -1,7 +1,5 @@
 """Shipped tables made again: tolerances by hand, every verdict, and the command on a table of its own."""
 
-import sys
-
 import pytest
 
 from mpcl_jax.cli import reproduce
@@ -112,10 +110,7 @@ def shipped(tmp_path, monkeypatch):
 
 
 def started(monkeypatch, *words) -> int:
-    monkeypatch.setattr(sys, "argv", ["reproduce", *words])
-    with pytest.raises(SystemExit) as ended:
-        reproduce.main()
-    return ended.value.code
+    return reproduce.run(list(words))
 
 
 def test_the_command_runs_the_table_and_says_what_came_out(shipped, monkeypatch, capsys):
@@ -132,9 +127,10 @@ def test_the_command_runs_the_table_and_says_what_came_out(shipped, monkeypatch,
 
 def test_what_can_not_be_made_again_is_one_line(shipped, monkeypatch, capsys):
     assert started(monkeypatch, "u") == 2
-    assert capsys.readouterr().err == "error: u: is no shipped table; there are t\n"
+    assert capsys.readouterr().err == "error: u: is not a stored table; there are t\n"
     (shipped / "t.csv").write_text((shipped / "t.csv").read_text().replace("--seeds 2", "--seeds 3"))
     assert started(monkeypatch, "t") == 2
     assert (
-        capsys.readouterr().err == "error: experiments.tables.fake: ended with 3; what it said stands above\n"
+        capsys.readouterr().err
+        == "error: experiments.tables.fake: ended with exit status 3; its messages are above\n"
     )

@@ -179,11 +179,10 @@ def test_a_variable_that_jax_does_not_understand_is_one_line(tmp_path):
     assert "'JAX_ENABLE_X64'" in ended.stderr and "correct or unset it" in ended.stderr
 
 
-def test_help_shows_the_few_flags_without_jax(tmp_path):
+def test_help_needs_no_jax(tmp_path):
     ended = start(tmp_path, "--help")
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "--config" in ended.stdout and "--workdir" in ended.stdout
-    assert "--verbosity" not in ended.stdout and len(ended.stdout.splitlines()) < 25
+    assert "--workdir" in ended.stdout and "--config.train.epochs" in ended.stdout
 
 
 def test_a_good_command_line_goes_on_to_jax(tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from planted_issues import CLEAN, KIND, PERSON, PLANTED, in_meta, in_pickle
 
-from mpcl_jax.cli import check_data
+from mpcl_jax.cli import check as check_data
 from mpcl_jax.config.data import DataConfig, WesadConfig
 from mpcl_jax.data import pipeline
 from mpcl_jax.data.dmer import files as dmer_files
@@ -99,7 +99,7 @@ def test_every_fault_of_a_data_set_is_named_at_once(clean, tmp_path):
     text = check_data.to_text(check_data.examine(str(root), "folder"))
     for name in names:
         assert PLANTED[name].words in text, name
-    assert "modalities.gait: is in no .npz file" in text and text.endswith("faults found")
+    assert "modalities.gait: is in no .npz file" in text and text.endswith("issues found")
 
 
 def test_every_fault_of_meta_json_is_named_at_once(clean, tmp_path):
@@ -153,7 +153,7 @@ def test_a_run_refuses_one_person_under_two_names(clean, tmp_path):
     assert len(set(pipeline.load(settings).subject)) == 3
     shutil.copy(tmp_path / "data" / "ben.npz", tmp_path / "data" / "dora.npz")
     with pytest.raises(
-        DataFileError, match="subjects ben and dora have the same signals; remove one.*check_data"
+        DataFileError, match="subjects ben and dora have the same signals; remove one.*mpcl check"
     ):
         pipeline.load(settings)
 
@@ -271,7 +271,7 @@ def test_the_odd_part_is_blamed_and_not_the_majority(clean, tmp_path):
 
 def command(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "mpcl_jax.cli.check_data", *arguments],
+        [sys.executable, "-m", "mpcl_jax.cli.check", *arguments],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -282,14 +282,14 @@ def command(*arguments: str) -> subprocess.CompletedProcess:
 
 def test_the_command_ends_with_one_where_something_is_wrong(clean, tmp_path):
     good = command(str(clean["folder"]), "--kind", "folder")
-    assert good.returncode == 0 and good.stdout.endswith("nothing wrong found\n"), good.stderr
+    assert good.returncode == 0 and good.stdout.endswith("no issues found\n"), good.stderr
     root = tmp_path / "data"
     shutil.copytree(clean["folder"], root)
     PLANTED["negative label"].spoil(root)
     bad = command(str(root), "--kind", "folder", "--json")
     held = json.loads(bad.stdout)
     assert bad.returncode == 1 and held["summary"]["windows"] == 60
-    assert [f["place"] for f in held["faults"] if "negative" in f["what"]] == ["labels, row 9"]
+    assert [f["place"] for f in held["issues"] if "negative" in f["what"]] == ["labels, row 9"]
     assert command(str(root), "--kind", "csv").returncode == 2
 
 

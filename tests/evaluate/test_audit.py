@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -479,10 +478,7 @@ def clean(tmp_path_factory):
 
 
 def started(monkeypatch, *words) -> int:
-    monkeypatch.setattr(sys, "argv", ["audit", *map(str, words)])
-    with pytest.raises(SystemExit) as ended:
-        command.main()
-    return ended.value.code
+    return command.run([*map(str, words)])
 
 
 def test_the_command_of_a_clean_and_of_a_leaky_run(clean, tmp_path, monkeypatch, capsys):

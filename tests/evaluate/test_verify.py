@@ -6,7 +6,6 @@ import json
 import pathlib
 import platform
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -137,10 +136,7 @@ def test_a_shipped_table_of_two_seeds(tmp_path):
 
 
 def command(monkeypatch, *words) -> int:
-    monkeypatch.setattr(sys, "argv", ["verify", *map(str, words)])
-    with pytest.raises(SystemExit) as ended:
-        verify.main()
-    return ended.value.code
+    return verify.run([*map(str, words)])
 
 
 def test_the_command_says_what_differs(run, monkeypatch, capsys):

@@ -18,7 +18,7 @@ from finished_run import HOSTILE, write_run
 
 from configs import dataset
 from mpcl_jax.cli.explain import to_text
-from mpcl_jax.cli.report import main
+from mpcl_jax.cli.report import run as run_command
 from mpcl_jax.config.resolve import resolve
 from mpcl_jax.config.schema import BASELINES
 from mpcl_jax.data.pipeline import load
@@ -202,7 +202,7 @@ def test_a_red_audit_is_at_the_top_and_a_missing_one_is_named(healthy):
     assert "LEAK" not in Page(run_page(run)).text
     text = Page(run_page(run._replace(audit=run.audit | {"colour": "red"}))).text
     assert "LEAK The leak audit of this run is red" in text[: text.index("Results")]
-    assert "not audited yet: python -m mpcl_jax.cli.audit" in Page(run_page(run._replace(audit={}))).text
+    assert "not audited yet: mpcl audit" in Page(run_page(run._replace(audit={}))).text
 
 
 def test_an_emotion_that_was_never_reported_is_named(healthy):
@@ -280,18 +280,18 @@ def test_the_example_of_the_readme_is_a_window_that_the_default_run_tests():
 
 
 WITHOUT_JAX = """
-import json, runpy, sys
+import json, sys
 sys.modules["jax"] = None  # importing it is an error from here on
-for sys.argv in json.loads(sys.argv[1]):
-    runpy.run_module(sys.argv[0], run_name="__main__")
+from mpcl_jax.cli.__main__ import run
+assert not any(run(arguments) for arguments in json.loads(sys.argv[1]))
 """
 
 
 def test_the_commands_work_with_jax_hidden(healthy, tmp_path):
     folder, file = str(healthy[0]), tmp_path / "two.html"
     commands = [
-        ["mpcl_jax.cli.explain", folder, "--sample", "P0/clip@10.000"],
-        ["mpcl_jax.cli.report", folder, folder, "--output", str(file)],
+        ["explain", folder, "--sample", "P0/clip@10.000"],
+        ["report", folder, folder, "--output", str(file)],
     ]
     ended = subprocess.run(
         [sys.executable, "-c", WITHOUT_JAX, json.dumps(commands)],
@@ -323,9 +323,7 @@ def test_the_commands_work_with_jax_hidden(healthy, tmp_path):
 def test_a_page_that_cannot_be_drawn_is_one_line(healthy, arguments, message, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "umap", None)
     monkeypatch.chdir(healthy[0].parent)
-    monkeypatch.setattr(sys, "argv", ["report", *arguments])
-    with pytest.raises(SystemExit, match="2"):
-        main()
+    assert run_command(arguments) == 2
     assert capsys.readouterr().err == f"error: {message}\n"
 
 

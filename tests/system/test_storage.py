@@ -5,7 +5,6 @@ import errno
 import fcntl
 import os
 import resource
-import sys
 
 import numpy as np
 import pytest
@@ -98,14 +97,12 @@ def test_what_a_writer_leaves_half_done_is_removed(tmp_path):
 
 
 def test_an_audit_that_cannot_be_written_ends_with_the_code_of_a_disk(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["audit", str(tmp_path)])
     monkeypatch.setattr(audit_command, "read_settings", lambda _: type("", (), {"data": None}))
     monkeypatch.setattr(audit_command.pipeline, "load", lambda _: None)
     monkeypatch.setattr(audit_command, "audit", lambda *_: None)
     monkeypatch.setattr(audit_command, "to_json", lambda _: "text")
-    with no_file_grows(), pytest.raises(SystemExit) as ended:
-        audit_command.main()
-    assert ended.value.code == DISK
+    with no_file_grows():
+        assert audit_command.run([str(tmp_path)]) == DISK
     assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'audit.json'}: ")
 
 

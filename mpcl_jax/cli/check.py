@@ -1,54 +1,56 @@
-"""The data doctor: every fault of a data set, each with what to do.
+"""Lists every issue of a data set, each with what to do.
 
-    python -m mpcl_jax.cli.check_data WESAD --kind wesad        or --kind dmer, --kind folder; --json for programs
+    mpcl check WESAD
+    mpcl check my_data --kind folder --json
 
-Exit code 0: nothing found. 1: faults, one line each. 2: the question itself was wrong.
+Exit status 0: no issues. 1: issues, one line each. 2: the arguments are wrong or there is no such data set.
 """
 
-import argparse
 import json
 import sys
 
+from mpcl_jax.cli.command import Parser, command
 from mpcl_jax.config.data import DmerConfig, WesadConfig
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.issues import Examined, Issue
 from mpcl_jax.data.validate import dmer as check_dmer
 from mpcl_jax.data.validate import folder as check_folder
 from mpcl_jax.data.validate import wesad as check_wesad
-from mpcl_jax.system.output import any_output
 from mpcl_jax.system.paths import user_path
-from mpcl_jax.types import DataFileError
 
 
 def examine(path: str, kind: str) -> Examined:
-    """Every fault of the data set of `kind` at `path`, and what it holds."""
-    path = str(user_path(path))
+    """Every issue of the data set of `kind` at `path`, and what it holds; "" = the kind that its files suggest."""
+    place = user_path(path)
+    if not kind:
+        is_wesad = any(place.glob("S*/S*.pkl"))
+        kind = "folder" if (place / "meta.json").exists() else "wesad" if is_wesad else "dmer"
     match kind:
         case "wesad":
-            return check_wesad.examine(path, WesadConfig())
+            return check_wesad.examine(str(place), WesadConfig())
         case "dmer":
-            return check_dmer.examine(path, DmerConfig())
+            return check_dmer.examine(str(place), DmerConfig())
         case "folder":
-            return check_folder.examine(path)
+            return check_folder.examine(str(place))
     raise ConfigError(f"--kind {kind}: must be one of dmer, wesad, folder")
 
 
 def to_text(examined: Examined) -> str:
-    """What a person reads."""
+    """The issues, one line each, and a summary of the data set."""
     held = examined.summary
     lines = [_line(issue) for issue in examined.issues]
-    sides = ", ".join(f"{m} ({group})" for m, group in held.modalities.items()) or "none"
+    groups = ", ".join(f"{m} ({group})" for m, group in held.modalities.items()) or "none"
     lines += [""] if lines else []
     lines += [
-        f"people      {held.people}",
+        f"subjects    {held.people}",
         f"windows     {held.windows}",
-        f"modalities  {sides}",
+        f"modalities  {groups}",
         f"emotions    {len(held.emotions)}: {', '.join(held.emotions)}",
     ]
     lines += [f"missing     {text}" for text in held.missing]
     lines += [f"note        {text}" for text in held.notes]
     count = len(examined.issues)
-    lines.append(f"{count} fault{'s' * (count != 1)} found" if count else "nothing wrong found")
+    lines.append(f"{count or 'no'} issue{'s' * (count != 1)} found")
     return "\n".join(" ".join(line.splitlines()) for line in lines)
 
 
@@ -60,25 +62,23 @@ def _line(issue: Issue) -> str:
 def to_json(examined: Examined) -> str:
     """The same for programs."""
     issues = [issue._asdict() for issue in examined.issues]
-    return json.dumps({"faults": issues, "summary": examined.summary._asdict()}, indent=1)
+    return json.dumps({"issues": issues, "summary": examined.summary._asdict()}, indent=1)
 
 
-@any_output()
-def main() -> None:
-    """Prints the faults and a summary; the exit code says whether there are any."""
-    parser = argparse.ArgumentParser(description=__doc__ and __doc__.splitlines()[0])
+@command
+def run(arguments: list[str]) -> int:
+    """Prints the issues and a summary; the exit status says whether there are any."""
+    parser = Parser("check", __doc__)
     parser.add_argument("path", help="the folder of the data set, or one DMER features file")
-    parser.add_argument("--kind", required=True, choices=("dmer", "wesad", "folder"))
+    parser.add_argument(
+        "--kind", choices=("dmer", "wesad", "folder"), default="", help="default: by its files"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
-    args = parser.parse_args()
-    try:
-        examined = examine(args.path, args.kind)
-    except DataFileError as mistake:
-        print("error:", " ".join(str(mistake).split()), file=sys.stderr)
-        sys.exit(2)
+    args = parser.parse_args(arguments)
+    examined = examine(args.path, args.kind)
     print((to_json if args.json else to_text)(examined))
-    sys.exit(1 if examined.issues else 0)
+    return 1 if examined.issues else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run())

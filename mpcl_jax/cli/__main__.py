@@ -1,0 +1,42 @@
+"""Memory-guided Prototypical Co-occurrence Learning for mixed emotion recognition."""
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "train": "train and evaluate MPCL and baselines; writes a run folder",
+    "report": "write the page of a finished run, or of several side by side",
+    "explain": "explain one prediction of a finished run",
+    "inspect": "show the prototypes and the co-occurrence that a run has learned",
+    "predict": "predict the emotions of new recordings with a finished run",
+    "check": "list the issues of a data set",
+    "audit": "look for leaks between training and test data of a run",
+    "verify": "compute the tables of a run again from its predictions",
+    "reproduce": "make a table of experiments/results again and compare",
+    "info": "versions, devices and cache folders, for a bug report",
+}
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """The command `mpcl`: calls the subcommand, whose module is imported only then; returns the exit code."""
+    name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in COMMANDS:
+        return importlib.import_module(f"mpcl_jax.cli.{name}").run(rest)
+    if name in ("-h", "--help"):
+        lines = [f"  {command:10s} {about}" for command, about in COMMANDS.items()]
+        print("usage: mpcl COMMAND [options]", "", __doc__, "", *lines, "", sep="\n")
+        print("mpcl COMMAND --help describes the options of a command.")
+        return 0
+    if name == "--version":
+        print(importlib.import_module("mpcl_jax").__version__)
+        return 0
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(COMMANDS)}"
+    print(f"error: unknown command {name!r}; {hint}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,51 @@
+"""What all commands share: one line per mistake, exit codes, and output into whatever stdout is."""
+
+import argparse
+import functools
+import sys
+from collections.abc import Callable, Sequence
+
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.system.errors import DISK, NOT_FINITE, StorageError, TrainingError
+from mpcl_jax.system.output import any_output
+from mpcl_jax.types import DataFileError
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose mistakes are one line, as all others."""
+
+    def __init__(self, name: str, document: str):
+        """`name` of the command; `document`: the docstring of its module, which `--help` shows."""
+        super().__init__(
+            prog=f"mpcl {name}",
+            description=document,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str):
+        """Raises ConfigError."""
+        raise ConfigError(f"{message}; see {self.prog} --help")
+
+
+def command(body: Callable[[list[str]], int | None]) -> Callable[..., int]:
+    """The function `run(arguments=sys.argv[1:])` of a command: its exit code, where `body` does the work.
+
+    2: a mistake of the user, one line each. 70: training cannot go on. 74: the disk cannot be written.
+    """
+
+    @functools.wraps(body)
+    def run(arguments: Sequence[str] | None = None) -> int:
+        with any_output():
+            try:
+                return body(list(sys.argv[1:] if arguments is None else arguments)) or 0
+            except ConfigError as error:
+                lines, code = str(error).splitlines(), 2
+            except (DataFileError, StorageError, TrainingError) as error:
+                codes = {StorageError: DISK, TrainingError: NOT_FINITE}
+                lines, code = [str(error)], codes.get(type(error), 2)
+            for line in lines:
+                print("error:", " ".join(line.split()), file=sys.stderr)
+            return code
+
+    return run

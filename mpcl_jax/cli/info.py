@@ -1,0 +1,28 @@
+"""Versions, devices and cache folders: what to paste into a bug report.
+
+mpcl info
+"""
+
+import os
+import sys
+
+from mpcl_jax.cli.command import Parser, command
+from mpcl_jax.data.io.cache import user_folder
+
+
+@command
+def run(arguments: list[str]) -> None:
+    """Prints one line per fact."""
+    Parser("info", __doc__).parse_args(arguments)
+    from mpcl_jax.train.environment import environment  # imports JAX
+
+    variables = {
+        name: value for name, value in sorted(os.environ.items()) if name.startswith(("JAX_", "XLA_"))
+    }
+    facts = environment() | {"cache": str(user_folder())} | variables
+    for name, value in facts.items():
+        print(f"{name:18s} {value}")
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,78 @@
+"""Predicts the emotions of new recordings with a finished run.
+
+    mpcl predict runs/wesad WESAD -o predictions.csv
+    mpcl predict runs/dataset my_data --fold 2
+
+DATA is a folder in the folder format, or a data set of the kind that the run was trained on. Its labels are not used.
+One row per window: id, subject, trial, stimulus and the predicted share of each emotion; the rows sum to 1.
+"""
+
+import dataclasses
+import pathlib
+import sys
+
+import numpy as np
+import pandas as pd
+
+from mpcl_jax.cli.command import Parser, command
+from mpcl_jax.config.resolve import ConfigError, resolve
+from mpcl_jax.data import pipeline
+from mpcl_jax.data.splits.manifest import row_ids
+from mpcl_jax.runs.read_run import read_json
+from mpcl_jax.system.paths import user_path
+from mpcl_jax.system.storage import write_text
+from mpcl_jax.types import Recordings
+
+
+@command
+def run(arguments: list[str]) -> None:
+    """Writes the predictions as CSV, to a file or to stdout."""
+    parser = Parser("predict", __doc__)
+    parser.add_argument("run", help="folder of a finished run")
+    parser.add_argument("data", help="the recordings")
+    parser.add_argument("-o", "--output", metavar="FILE", help="a CSV file; default: stdout")
+    parser.add_argument("--fold", type=int, default=0, help="the fold whose model predicts; default: 0")
+    args = parser.parse_args(arguments)
+    folder = user_path(args.run)
+    text = predictions_csv(folder, args.fold, load(folder, user_path(args.data)))
+    if args.output:
+        write_text(user_path(args.output, "--output"), text)
+    else:
+        print(text, end="")
+
+
+def load(folder: pathlib.Path, data: pathlib.Path) -> Recordings:
+    """The recordings at `data`, read with the settings of the run in `folder`, as they were measured."""
+    settings = resolve(read_json(folder / "config.json")).data
+    kind = "folder" if (data / "meta.json").is_file() or settings.kind == "simulated" else settings.kind
+    changes = {"kind": kind, "path": str(data), "modalities": (), "per_subject_standardise": False}
+    return pipeline.load(dataclasses.replace(settings, **changes))
+
+
+def predictions_csv(folder: pathlib.Path, fold: int, recordings: Recordings) -> str:
+    """The predictions of `fold` for every window. Raises ConfigError where the recordings do not fit the run."""
+    from mpcl_jax.runs.predict import open_model, predict  # imports JAX
+
+    model = open_model(folder, fold)
+    known = model.spec.shapes
+    signals = {m: x for m, x in recordings.signals.items() if m in known}
+    present = {m: recordings.present[m] for m in signals}
+    try:
+        predicted = predict(model, signals, present, recordings.subject if model.per_subject else None)
+    except ValueError as mistake:
+        raise ConfigError(f"{recordings.name}: {mistake}") from mistake
+    frame = pd.DataFrame(
+        {
+            "id": row_ids(recordings),
+            "subject": recordings.subject,
+            "trial": recordings.trial,
+            "stimulus": recordings.stimulus,
+        }
+    )
+    names = [f"predicted_{name}" for name in model.spec.emotions]
+    shares = pd.DataFrame(np.vectorize(str)(predicted), columns=names)  # float32, as in predictions.csv
+    return pd.concat([frame, shares], axis=1).to_csv(index=False, lineterminator="\n")
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,103 @@
+"""The command `mpcl`: its subcommands, their help, mistakes in one line, presets, and a start without JAX."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from mpcl_jax.cli.__main__ import COMMANDS, run
+from mpcl_jax.config.config_file import PRESETS, presets
+from mpcl_jax.config.describe import settings
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def test_help_lists_every_command_and_needs_none_of_the_large_libraries():
+    heavy = "jax", "flax", "numpy", "pandas", "pydantic", "matplotlib", "ml_collections"
+    code = f"import sys; from mpcl_jax.__main__ import run; run(['-h']); assert not {set(heavy)} & set(sys.modules)"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    listed = [line.split()[0] for line in ended.stdout.splitlines() if line.startswith("  ")]
+    assert listed == list(COMMANDS)
+    modules = {path.stem for path in (ROOT / "mpcl_jax" / "cli").glob("*.py")}
+    assert modules - {"__init__", "__main__", "command"} == set(COMMANDS)
+
+
+def test_an_unknown_command_is_one_line(capsys):
+    assert run(["tran"]) == 2
+    assert capsys.readouterr().err == "error: unknown command 'tran'; did you mean train?\n"
+    assert run(["zzz"]) == 2
+    assert capsys.readouterr().err.startswith("error: unknown command 'zzz'; known are train, report")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_refuses_unknown_options_in_one_line(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run([name, "--help"])
+    assert ended.value.code == 0 and f"mpcl {name}" in capsys.readouterr().out
+    assert run([name, "--nonsense"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+
+
+def test_the_help_of_train_has_every_setting_with_meaning_default_and_range(capsys):
+    with pytest.raises(SystemExit):
+        run(["train", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for setting in settings():
+        value = f"default {setting.default!r}; {setting.allowed}"
+        assert f"--config.{setting.name} {setting.meaning} {value}" in text, setting.name
+
+
+def test_a_dry_run_describes_the_run_and_writes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(["train", "--config", "smoke", "--dry-run", "--config.model.width=8"]) == 0
+    words = capsys.readouterr().out
+    for part in (
+        "data   simulated: 72 windows",
+        "split  subject_kfold",
+        "12 epochs of 3 steps",
+        "nothing was",
+    ):
+        assert part in words
+    assert "parameters, width 8" in words and "MB without activations" in words
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_mistakes_are_one_line_each(capsys):
+    assert run(["train", "--config", "smoke", "--config.train.epochs=0", "--config.seed=-1"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and all(line.startswith("error: config.") for line in lines)
+
+
+def test_presets_are_the_files_of_configs():
+    assert presets() == sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
+    assert PRESETS.is_dir() and PRESETS.resolve() == ROOT / "configs"
+
+
+@pytest.mark.long
+def test_a_wheel_alone_has_the_command_and_the_presets(tmp_path):
+    def pip(*words):
+        command = [sys.executable, "-m", "pip", *words]
+        subprocess.run(command, check=True, capture_output=True, timeout=600)
+
+    pip("wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path / "wheel", ROOT)
+    (wheel,) = (tmp_path / "wheel").glob("*.whl")
+    pip("install", "--no-deps", "--no-index", "--target", tmp_path / "site", wheel)
+    assert (tmp_path / "site" / "mpcl_jax" / "py.typed").exists()
+    (tmp_path / "empty").mkdir()
+    ended = subprocess.run(
+        [tmp_path / "site" / "bin" / "mpcl", "train", "--config", "smoke", "--config.train.epochs=1"],
+        cwd=tmp_path / "empty",
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "mpcl train --config smoke" in (tmp_path / "empty" / "runs" / "smoke" / "table.md").read_text()

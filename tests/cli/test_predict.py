@@ -1,0 +1,61 @@
+"""`mpcl predict`: the predictions of a finished run for recordings in a folder, as CSV."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from run_fixture import quickly_prepared, tiny_config
+
+from mpcl_jax.cli import predict as command
+from mpcl_jax.data.splits.manifest import row_ids
+from mpcl_jax.runs.predict import open_model, predict
+from mpcl_jax.train.loop import train_folds
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    made = quickly_prepared(tiny_config(protocol__only=(0,), train__epochs=1), tmp_path_factory.mktemp("run"))
+    train_folds(made)
+    return made
+
+
+@pytest.fixture
+def data(run, tmp_path):
+    """The recordings of the run as a folder, with one modality that the run does not know."""
+    held, folder = run.recordings, tmp_path / "data"
+    folder.mkdir()
+    groups = {**held.groups, "other": "behavioural"}
+    meta = {"emotions": [{"name": e, "valence": v} for e, v in zip(held.emotions, held.valence, strict=True)]}
+    meta |= {"modalities": {m: {"group": group} for m, group in groups.items()}}
+    (folder / "meta.json").write_text(json.dumps(meta))
+    for name in np.unique(held.subject):
+        rows = held.subject == name
+        arrays = {m: x[rows] for m, x in held.signals.items()} | {"other": held.start[rows, None] + [0, 1]}
+        ids = {"trial": held.trial[rows], "stimulus": held.stimulus[rows], "start": held.start[rows]}
+        np.savez(folder / f"{name}.npz", labels=held.labels[rows], **arrays, **ids)
+    return folder
+
+
+def test_predictions_of_a_folder_are_those_of_the_model(run, data, tmp_path, capsys):
+    file = tmp_path / "out.csv"
+    assert command.run([str(run.workdir), str(data), "-o", str(file)]) == 0
+    table = pd.read_csv(file)
+    names = [f"predicted_{name}" for name in run.recordings.emotions]
+    assert list(table) == ["id", "subject", "trial", "stimulus", *names]
+    expected = predict(open_model(run.workdir), run.recordings.signals, run.recordings.present)
+    order = np.argsort(row_ids(run.recordings)), np.argsort([x.partition("/")[2] for x in table["id"]])
+    np.testing.assert_allclose(table[names].to_numpy()[order[1]], expected[order[0]], atol=1e-6)
+    assert command.run([str(run.workdir), str(data)]) == 0
+    assert capsys.readouterr().out == file.read_text()
+
+
+def test_what_cannot_be_predicted_is_one_line(run, data, tmp_path, capsys):
+    for words, reason in (
+        ([tmp_path / "nothing", data], "config.json"),
+        ([run.workdir, tmp_path / "nothing"], "is not a folder"),
+        ([run.workdir, data, "--fold", "7"], "07"),
+    ):
+        assert command.run([*map(str, words)]) == 2
+        error = capsys.readouterr().err
+        assert reason in error and error.startswith("error: ") and error.count("\n") == 1
