@@ -13,4 +13,4 @@ The two modality groups are called "physiological" and "behavioural". Label dist
 [B, C], predicted log-probabilities `log_probs` [B, C], sample weights `weight` [B] (0 for padding).
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
