@@ -42,7 +42,7 @@ def read_overrides(arguments: list[str]) -> dict[str, Any]:
     Raises ConfigError, one line per mistake. Text that is not a value of the type of a setting stays text: `resolve`
     refuses it and names the range.
     """
-    kinds = {setting.name: type(setting.default) for setting in settings()}
+    kinds = {setting.name: setting.type for setting in settings()}
     values, options, mistakes, waiting = {}, {}, [], list(arguments)
     while waiting:
         name, given, text = waiting.pop(0).partition("=")

@@ -15,7 +15,7 @@ class Setting(NamedTuple):
     """One setting of a run."""
 
     name: str  # "train.epochs"
-    type: Any  # its annotation: int, tuple[str, ...], …
+    type: type  # of the default: bool, int, float, str or tuple
     default: Any
     allowed: str  # "a whole number in [1, 1000000], or 'auto'"
     meaning: str  # one or two sentences
@@ -23,29 +23,26 @@ class Setting(NamedTuple):
 
 def settings() -> list[Setting]:
     """Every setting of a run in the order of the schema."""
-    return list(_settings_of(Config, ""))
+    return [
+        Setting(
+            name, type(info.default), info.default, allowed(kind, info), " ".join(info.description.split())
+        )
+        for name, kind, info in _fields_of(Config)
+        if not dataclasses.is_dataclass(kind)
+    ]
 
 
 def groups() -> dict[str, str]:
     """Every group of settings, "model.memory", with one line on what it holds, in the order of the schema."""
-    return dict(_groups_of(Config, ""))
+    fields = _fields_of(Config)
+    return {name: kind.__doc__.splitlines()[0] for name, kind, _ in fields if dataclasses.is_dataclass(kind)}
 
 
-def _groups_of(cls, prefix: str) -> Iterator[tuple[str, str]]:
-    for name, field in cls.__pydantic_fields__.items():
-        if dataclasses.is_dataclass(field.annotation):
-            yield prefix + name, field.annotation.__doc__.splitlines()[0]
-            yield from _groups_of(field.annotation, f"{prefix}{name}.")
-
-
-def _settings_of(cls, prefix: str) -> Iterator[Setting]:
+def _fields_of(cls, prefix: str = "") -> Iterator[tuple[str, Any, FieldInfo]]:
     for field in dataclasses.fields(cls):  # in the order of the source, which pydantic does not keep
-        info = cls.__pydantic_fields__[field.name]
-        if dataclasses.is_dataclass(info.annotation):
-            yield from _settings_of(info.annotation, f"{prefix}{field.name}.")
-        else:
-            meaning = " ".join((info.description or "").split())
-            yield Setting(prefix + field.name, field.type, info.default, allowed(field.type, info), meaning)
+        yield prefix + field.name, field.type, cls.__pydantic_fields__[field.name]
+        if dataclasses.is_dataclass(field.type):
+            yield from _fields_of(field.type, f"{prefix}{field.name}.")
 
 
 def allowed(kind, info: FieldInfo | None = None) -> str:

@@ -2,7 +2,7 @@
 
 import difflib
 
-from mpcl_jax.config.describe import settings
+from mpcl_jax.config.describe import groups, settings
 
 NAMES = tuple(setting.name for setting in settings())
 RENAMED = {
@@ -37,29 +37,20 @@ def unknown(key: str) -> str:
 
 def nearest(key: str) -> list[str]:
     """Up to three settings or groups that `key` may stand for, the likeliest first."""
-    last = key.rpartition(".")[2]
-    spelt = _respelt(key)
-    elsewhere = [name for name in NAMES if name.rpartition(".")[2] == last]
-    found = elsewhere + spelt if spelt and spelt[0] not in NAMES else spelt + elsewhere
-    if not found and last:
-        endings = {name.rpartition(".")[2] for name in NAMES}
-        close = difflib.get_close_matches(last, endings, n=1, cutoff=0.7)
-        found = [name for name in NAMES if name.rpartition(".")[2] in close]
-    return list(dict.fromkeys(found))[:3]
+    last, ends = _last(key), {_last(name) for name in NAMES}
+    ending = [last] if last in ends else difflib.get_close_matches(last, ends, n=1, cutoff=0.7)
+    similar = difflib.get_close_matches(key, NAMES, n=1, cutoff=0.8)
+    elsewhere = [name for name in NAMES if _last(name) in ending]
+    other_groups = [group for group in groups() if not key.startswith(f"{group}.")]
+    of_groups = difflib.get_close_matches(key, other_groups, n=1, cutoff=0.75)
+    return list(dict.fromkeys([*similar, *elsewhere, *of_groups]))[:3]
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[2]
 
 
 def _names_in(group: str) -> list[str]:
     """Names of the settings and groups directly in `group`, "" for all; empty for what is not a group."""
     start = f"{group}." if group else ""
     return list(dict.fromkeys(name[len(start) :].split(".")[0] for name in NAMES if name.startswith(start)))
-
-
-def _respelt(key: str) -> list[str]:
-    """`key` with each of its parts replaced by the most similar name of that place; empty if one has none."""
-    found = []
-    for part in key.split("."):
-        near = difflib.get_close_matches(part, _names_in(".".join(found)), n=1, cutoff=0.7)
-        if not near:
-            return []
-        found += near
-    return [".".join(found)]

@@ -30,12 +30,13 @@ def refusal(arguments: list[str]) -> str:
         ("--config.epochs=3", "did you mean config.train.epochs?"),  # of another group
         ("--config.model.heads=3", "did you mean config.model.fusion.heads or config.model.head?"),
         ("--config.train.optimizer.clip=1", "did you mean config.train.clip?"),
-        ("--config.seeds=1", "did you mean config.seed?"),
+        ("--config.seeds=1", "did you mean config.seed or"),
         (
             "--config.lr=1",
             "known here: seed, data, protocol, model, loss, train, benchmark, distributed, log",
         ),
-        ("--config.train.epochs.x=1", "known here: epochs, batch_size"),
+        ("--config.train.epochs.x=1", "did you mean config.train.epochs?"),
+        ("--config.train.lr=1", "known here: epochs, batch_size"),
         ("--config.=1", "known here: seed, data"),
         ("--epochs=3", "--epochs: unknown option; did you mean --config.train.epochs?"),
         ("--confg.train.epochs=3", "did you mean --config.train.epochs?"),
@@ -191,7 +192,7 @@ def test_a_good_command_line_goes_on_to_jax(tmp_path):
     assert "JAX was imported" in ended.stderr
 
 
-def test_a_workdir_that_can_not_be_written_is_refused(tmp_path):
+def test_a_workdir_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     for workdir in (tmp_path / "file" / "run", tmp_path / ("x" * 300)):
         with pytest.raises(ConfigError, match="--workdir .*: cannot be written"):
