@@ -1,13 +1,13 @@
-"""Your own recordings (docs/own_data.md): subjects held out in five folds, all of which are tested.
+"""Your own recordings in the folder format: subjects held out in five folds, all of which are tested.
 
-    python -m mpcl_jax.main --config configs/folder.py --config.data.path=my_data
+    mpcl train --config folder --config.data.path=my_data
 
 Dropout and the number of epochs follow the number of training windows ("auto", mpcl_jax/train/sizes.py), and two
-fifths of the subjects of each training part choose the epoch. So a small study does not overfit: on random reports
-(the example of docs/own_data.md, six subjects) the skill stays near 0, the best possible. On ten simulated subjects
-who met eight clips it is 0.42. The settings were chosen on these two data sets.
+fifths of the subjects of each training part choose the epoch. So a small study does not overfit: on random labels
+(the example of the docs, six subjects) the skill stays near 0, the best possible. On ten simulated subjects and eight
+clips it is 0.42. The settings were chosen on these two data sets.
 
-To leave out one subject at a time: --config.protocol.kind=loso. For stimuli that no training subject has met:
+To leave out one subject at a time: --config.protocol.kind=loso. For unseen subjects and unseen stimuli:
 --config.protocol.kind=subject_x_stimulus. The command line or a copy of this file changes any other setting.
 """
 
@@ -21,7 +21,7 @@ def get_config():
     config.protocol.kind = "subject_kfold"
     config.protocol.folds = 5
     config.protocol.only = ()  # all folds
-    # The epoch is chosen on these subjects of the training part, never on tested ones.
+    # The epoch is chosen on these subjects of the training part, never on test subjects.
     config.protocol.validation = 0.4
     config.train.select = "best"
 

@@ -1,6 +1,6 @@
-"""Everything once, in seconds: simulated recordings of six people, three folds, the quick baselines, a small model.
+"""A complete run in seconds: six simulated subjects, three folds, the quick baselines, a small model.
 
-python -m mpcl_jax.main --config configs/smoke.py
+mpcl train --config smoke
 """
 
 from mpcl_jax.config import preset
