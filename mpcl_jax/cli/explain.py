@@ -16,7 +16,7 @@ from mpcl_jax.runs.read_run import read_run
 
 
 def to_text(found: Explanation) -> str:
-    """What a person reads."""
+    """The explanation as text, with bars."""
     longest = max(len(share.emotion) for share in found.shares)
     most = max(max(share.reported, share.predicted) for share in found.shares)
     lines = [f"{found.id}  subject {found.subject}, fold {found.fold}, KL {decimal(found.kl)}", ""]
@@ -25,20 +25,20 @@ def to_text(found: Explanation) -> str:
         bars = ["#" * round(20 * x / most) for x in (share.reported, share.predicted)]
         numbers = f"{100 * share.reported:6.1f} %  {100 * share.predicted:6.1f} %"
         lines.append(f"{share.emotion:{longest}s}  {numbers}   {bars[0]:20s} {bars[1]}".rstrip())
-    lines += ["", "prototypes recalled (share of all that was recalled):"]
+    lines += ["", "recalled prototypes (share of the retrieval):"]
     lines += [f"  {100 * x.weight:5.1f} %  {x.emotion} {x.slot}, {x.side}" for x in found.recalled] or [
         "  none"
     ]
-    lines += ["", "emotions that called up others:"]
+    lines += ["", "retrieval between emotions:"]
     lines += [f"  {100 * x.weight:5.1f} %  {x.emotion} -> {x.retrieved}" for x in found.pairs] or ["  none"]
-    lines += ["", "worth of each part (KL without it minus KL with it; above 0 it helped):"]
-    lines += [_worth(x) for x in (*found.modalities, *found.scales)] or ["  not recorded by this run"]
+    lines += ["", "effect of each part (KL without it minus KL with it; positive = it helped):"]
+    lines += [_worth(x) for x in (*found.modalities, *found.scales)] or ["  not recorded in this run"]
     return "\n".join(lines)
 
 
 def _worth(part: Contribution) -> str:
     moved = f"{decimal(100 * part.change, 1, sign=True)} points {part.largest_change}"
-    return f"  {decimal(part.gain, sign=True):>7s}  {part.name}; it moved {moved}"
+    return f"  {decimal(part.gain, sign=True):>7s}  {part.name}; change {moved}"
 
 
 @command

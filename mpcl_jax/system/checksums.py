@@ -1,8 +1,8 @@
-"""`SHA256SUMS`: what every file of a folder must hold, so that damage is found before it is read.
+"""`SHA256SUMS`: checksums of every file of a folder, so that damage is found before the file is read.
 
-The file has the form of the program sha256sum (`sha256sum -c SHA256SUMS` checks it without Python). Comments
-around the list say what the folder is and what the list itself must be, so that a changed list, or the list of
-another folder, is found as well. It protects against accidents; whoever can write the folder can write the list.
+`sha256sum -c SHA256SUMS` checks the list without Python. Comments around the list hold the name of the folder's
+content and the checksum of the list itself, so that a changed list, or the list of another folder, is found as well.
+It protects against accidents; any program that can write the folder can write the list.
 """
 
 import hashlib
@@ -14,85 +14,82 @@ from typing import NamedTuple
 from mpcl_jax.system.os_errors import explained
 
 NAME = "SHA256SUMS"
+SEAL = "# sha256 of the lines above"
 
 
 def epoch_of(folder: pathlib.Path) -> int | None:
-    """The number of finished epochs that a checkpoint's folder is named by; None for what is no checkpoint."""
+    """The number of finished epochs in the name of a checkpoint folder; None for any other path."""
     return int(folder.name) if re.fullmatch(r"[0-9]{1,9}", folder.name) and folder.is_dir() else None
 
 
 def steps_in(folder: pathlib.Path) -> list[int]:
-    """Finished epochs of the checkpoints in a folder, the newest first; whatever else lies there is passed over."""
+    """Finished epochs of the checkpoints in a folder, the newest first; other files are ignored."""
     epochs = (epoch_of(place) for place in folder.glob("*"))
     return sorted((epoch for epoch in epochs if epoch is not None), reverse=True)
 
 
 def of_epoch(epoch: int) -> str:
-    """What the checkpoint after `epoch` says it is."""
+    """The name of the content of the checkpoint after `epoch`."""
     return f"mpcl_jax checkpoint after epoch {epoch}"
 
 
 class Damage(NamedTuple):
-    """What is wrong with a folder."""
+    """A damaged file of a folder."""
 
     file: pathlib.Path
     reason: str
 
 
 def write_checksums(folder: pathlib.Path, about: str) -> None:
-    """Lists every file below `folder`, and brings all of them to the disk. `about`: what this folder is."""
-    body = _body(about, {name: _digest(folder / name, sync=True) for name in _names(folder)})
+    """Lists every file below `folder`, and brings all of them to the disk. `about`: name of the content."""
+    digests = {name: _digest(folder / name, sync=True) for name in _names(folder)}
+    body = f"# {about}\n" + "".join(f"{digest}  {name}\n" for name, digest in digests.items())
     with (folder / NAME).open("w", encoding="utf-8") as file:
-        file.write(body + _seal(body))
+        file.write(_sealed(body))
         file.flush()
         os.fsync(file.fileno())
 
 
 def damage_in(folder: pathlib.Path, about: str) -> Damage | None:
-    """The first listed file that is not what the list of `folder` says, or None.
+    """The first listed file of `folder` that is missing or changed, or None.
 
-    `about` must be what was given when the list was written. Files that are not listed do no harm: file managers and
-    network disks leave some (.DS_Store, .nfs…, ._x, desktop.ini), and nothing reads them.
+    `about` must be that of `write_checksums`. Files that are not listed do no harm: file managers and network disks
+    leave some (.DS_Store, .nfs…, ._x, desktop.ini), and nothing reads them.
     """
     try:
         return _compare(folder, about)
     except OSError as error:
-        return Damage(pathlib.Path(error.filename or folder), f"can not be read ({explained(error)})")
+        return Damage(pathlib.Path(error.filename or folder), f"cannot be read ({explained(error)})")
 
 
 def _compare(folder: pathlib.Path, about: str) -> Damage | None:
-    sums = folder / NAME
-    if not sums.exists():
-        return Damage(sums, "is missing")
-    text = sums.read_bytes().decode("utf-8", errors="replace")
-    body, _, _ = text.rpartition("# sha256 of the lines above")
-    if text != body + _seal(body):
-        return Damage(sums, "is damaged")
-    if not body.startswith(f"# {about}\n"):
-        return Damage(sums, f"belongs to another folder: {body.splitlines()[0]!r} is not {'# ' + about!r}")
-    wanted = {line[66:]: line[:64] for line in body.splitlines() if not line.startswith("#")}
+    file = folder / NAME
+    if not file.exists():
+        return Damage(file, "is missing")
+    text = file.read_bytes().decode("utf-8", errors="replace")
+    body = text.rpartition(SEAL)[0]
+    if text != _sealed(body):
+        return Damage(file, "is damaged")
+    first, *listed = body.splitlines()
+    if first != f"# {about}":
+        return Damage(file, f"belongs to another folder: {first!r} is not {'# ' + about!r}")
     found = set(_names(folder))
-    for name in sorted(wanted):
+    for digest, name in ((line[:64], line[66:]) for line in listed):
         if name not in found:
             return Damage(folder / name, "is missing")
-        if _digest(folder / name) != wanted[name]:
+        if _digest(folder / name) != digest:
             return Damage(folder / name, "is damaged: its sha256 is not that of the file that was written")
     return None
 
 
-def _body(about: str, digests: dict[str, str]) -> str:
-    return f"# {about}\n" + "".join(f"{digest}  {name}\n" for name, digest in digests.items())
-
-
-def _seal(body: str) -> str:
-    return f"# sha256 of the lines above: {hashlib.sha256(body.encode('utf-8')).hexdigest()}\n"
+def _sealed(body: str) -> str:
+    return f"{body}{SEAL}: {hashlib.sha256(body.encode('utf-8')).hexdigest()}\n"
 
 
 def _names(folder: pathlib.Path) -> list[str]:
     # No file of a checkpoint is hidden; those of file managers and network disks come and go.
-    shown = (p for p in folder.rglob("*") if not p.name.startswith(".") and not p.is_dir())
-    files = (p.relative_to(folder).as_posix() for p in shown)
-    return sorted(name for name in files if name != NAME)
+    files = (p for p in folder.rglob("*") if not p.name.startswith(".") and p.name != NAME and p.is_file())
+    return sorted(p.relative_to(folder).as_posix() for p in files)
 
 
 def _digest(file: pathlib.Path, *, sync: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""The stdout and stderr of a command, whatever the shell, a notebook or a pipe made of them."""
+"""Standard output and error of a command: of a shell, a notebook or a pipe, open or closed."""
 
 import contextlib
 import errno
@@ -13,9 +13,9 @@ from mpcl_jax.system.os_errors import reason_of
 def any_output():
     """Inside, printing never raises: a context, or the decorator of a command's `main`.
 
-    A character that the encoding lacks is replaced. A closed stream (`>&-`) takes everything and shows nothing. When
-    the reader of a pipe goes away (`| head -1`) or the disk under a log is full, the rest of the output is lost and
-    the command goes on, with its own exit code. Other streams (a notebook's, StringIO) are used as they are.
+    A character that the encoding lacks is replaced. A closed stream (`>&-`) accepts everything and shows nothing.
+    When the reader of a pipe ends (`| head -1`) or the disk under a log is full, the rest of the output is lost and
+    the command continues, with its own exit status. Other streams (of a notebook, StringIO) are used as they are.
     """
     before = sys.stdout, sys.stderr
     _open_closed_descriptors()
@@ -39,14 +39,14 @@ def _open_closed_descriptors() -> None:
 
 
 def _lasting(stream, number: int):
-    """`stream`, or, where it is absent or writes to a descriptor, one that outlives its reader.
+    """`stream`, or, where it is None or writes to a descriptor, one that survives the end of its reader.
 
-    `number` of the descriptor that a stream that is absent would have.
+    `number`: the descriptor that is used where `stream` is None.
     """
     encoding, lines = "utf-8", True
     if stream is not None:
         try:
-            # A subclass belongs to somebody who watches what is printed.
+            # A subclass belongs to a program that reads what is printed.
             number = stream.fileno() if type(stream) is io.TextIOWrapper else None
         except io.UnsupportedOperation:  # of a TextIOWrapper around bytes in memory
             number = None
@@ -61,7 +61,7 @@ def _lasting(stream, number: int):
 
 
 class _Channel(io.FileIO):
-    """A descriptor that is pointed at the null device for good when it cannot be written any more."""
+    """A descriptor that is redirected to the null device when it cannot be written any more."""
 
     def write(self, data) -> int:
         """The number of bytes taken."""
@@ -71,9 +71,9 @@ class _Channel(io.FileIO):
             return taken
         except OSError as error:
             nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.fileno())  # also for libraries, and for processes that are started later
+            os.dup2(nowhere, self.fileno())  # also for libraries and later processes
             os.close(nowhere)
-            if error.errno != errno.EPIPE:  # a reader that goes away wants no more
+            if error.errno != errno.EPIPE:  # a reader that has ended needs no more
                 lost = f"warning: output cannot be written ({reason_of(error)}); the rest of it is lost"
                 print(lost, file=sys.stderr, flush=True)
             return len(data)

@@ -1,6 +1,6 @@
-"""Paths that a user types, and paths that are handed to libraries.
+"""Paths that a user types, and paths for libraries.
 
-A path is taken literally: no pattern, no URL, no text of a shell. Only `~` at its beginning has a meaning, the home
+A path is read literally: no pattern, no URL, no shell syntax. Only `~` at its beginning has a meaning, the home
 folder, because a shell expands it in `--workdir ~/x` and not in `--workdir=~/x`.
 """
 
@@ -14,17 +14,17 @@ import tempfile
 from mpcl_jax.types import DataFileError, as_text, is_text
 
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-# What every library reads as itself. Orbax looks for its files with patterns, so brackets in the path of a checkpoint
-# make one that can never be opened again; tensorstore refuses a backslash, and etils takes `gs:` for a bucket.
+# Characters that every library reads literally. Orbax finds its files with patterns, so a checkpoint with brackets in
+# its path cannot be opened again; tensorstore refuses a backslash, and etils reads `gs:` as a bucket.
 PLAIN = re.compile(r"[A-Za-z0-9_.,+=@ /-]*")
 
 
 def user_path(text: str | os.PathLike, option: str = "") -> pathlib.Path:
-    """The path that a user means by `text`, which was given as `option`, e.g. "--workdir". It need not exist.
+    """The path that a user means by `text`, the value of `option`, e.g. "--workdir". It need not exist.
 
-    A leading `~` or `~name` becomes the home folder; `./~` is a folder of that name. What would be taken for a home
-    folder or an option by whoever reads it next becomes absolute. Raises DataFileError, in one line, for a URL, an
-    unknown home folder, and a path that is not UTF-8 text, as it could not be written into a result.
+    A leading `~` or `~name` becomes the home folder; `./~` is a folder of that name. A path that another program
+    would read as a home folder or an option becomes absolute. Raises DataFileError, in one line, for a URL, an
+    unknown home folder, and a path that is not UTF-8 text, which could not be written into a result.
     """
     given = os.fspath(text)
     name = f"{option} {as_text(given)}".strip()
@@ -45,7 +45,7 @@ def user_path(text: str | os.PathLike, option: str = "") -> pathlib.Path:
 
 
 def require_writable(folder: pathlib.Path) -> None:
-    """Makes `folder` and those above it. Raises OSError where nothing can be written into it."""
+    """Makes `folder` and its parents. Raises OSError where nothing can be written into it."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         return
@@ -53,9 +53,9 @@ def require_writable(folder: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def plain_path(path: pathlib.Path):
-    """An absolute path to the same folder or file that no library can misread, while the block runs.
+    """An absolute path to the same folder or file that every library reads literally, while the block runs.
 
-    It is `path` itself where that holds plain characters only, else a symbolic link in a temporary folder.
+    It is `path` itself where that has plain characters only, else a symbolic link in a temporary folder.
     """
     whole = path.absolute()
     if ".." not in whole.parts and PLAIN.fullmatch(str(whole)):  # tensorstore refuses ".."
@@ -70,7 +70,7 @@ def plain_path(path: pathlib.Path):
 
 
 def shell_command(words: list[str]) -> str:
-    """`words` as one line that a shell (bash, zsh) reads as these words again."""
+    """`words` as one line that a shell (bash, zsh) reads as these words."""
     return " ".join(_shell_word(word) for word in words)
 
 

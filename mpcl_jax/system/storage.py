@@ -1,4 +1,4 @@
-"""Writing files of a run: whole or not at all, and an error of the disk in one sentence."""
+"""Writes files of a run completely or not at all; an error of the disk is one sentence."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from mpcl_jax.system.os_errors import FULL, reason_of, remedy_of
 
 @contextlib.contextmanager
 def writing(path: pathlib.Path, size: int):
-    """Turns an error of the operating system into a StorageError that names `path` and `size` in bytes."""
+    """Turns an OSError into a StorageError that names `path` and `size` in bytes."""
     try:
         yield
     except OSError as error:
@@ -27,16 +27,16 @@ def unwritten(path: pathlib.Path, size: int, error: OSError) -> StorageError:
         folder = next((p for p in pathlib.Path(path).absolute().parents if p.is_dir()), pathlib.Path("/"))
         free = f"; {shutil.disk_usage(folder).free:,} are free"
     return StorageError(
-        f"{path}: {size:,} bytes can not be written ({reason_of(error)}{free}): {remedy_of(error.errno)}. "
-        "Everything finished before is whole; then start the same command again"
+        f"{path}: {size:,} bytes cannot be written ({reason_of(error)}{free}): {remedy_of(error.errno)}. "
+        "Everything finished before is complete; then start the same command again"
     )
 
 
 @contextlib.contextmanager
 def replacing(file: pathlib.Path, size: int = 0):
-    """The name of a file to write, with the same ending, which takes the place of `file` when it is whole.
+    """The path of a temporary file, with the same ending, which replaces `file` when it is complete.
 
-    Raises StorageError where the disk does not take it; then `file` stays as it was, and nothing is left beside it.
+    Raises StorageError where it cannot be written; then `file` stays as it was, and no temporary file is left.
     """
     temporary = file.with_name(f"{file.stem}.partial{file.suffix}")
     with writing(file, size):
@@ -48,18 +48,18 @@ def replacing(file: pathlib.Path, size: int = 0):
 
 
 def make_folder(folder: pathlib.Path) -> None:
-    """Makes `folder` and those above it where they are missing. Raises StorageError where the disk does not."""
+    """Makes `folder` and its parents where they are missing. Raises StorageError where that fails."""
     with writing(folder, 0):
         folder.mkdir(parents=True, exist_ok=True)
 
 
 def write_text(file: pathlib.Path, text: str) -> None:
-    """Writes a small file whole or not at all. Raises StorageError where the disk does not take it."""
+    """Writes a small file completely or not at all. Raises StorageError where that fails."""
     with replacing(file, len(text.encode("utf-8"))) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_arrays(file: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes `.npz` whole or not at all. Raises StorageError where the disk does not take it."""
+    """Writes `.npz` completely or not at all. Raises StorageError where that fails."""
     with replacing(file, sum(x.nbytes for x in arrays.values())) as temporary:
         np.savez_compressed(temporary, **arrays)

@@ -301,7 +301,7 @@ def test_the_commands_work_with_jax_hidden(healthy, tmp_path):
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    assert "prototypes recalled" in ended.stdout and ended.stdout.endswith(f"{file}\n")
+    assert "recalled prototypes" in ended.stdout and ended.stdout.endswith(f"{file}\n")
     assert "All runs were tested on the same split." in Page(file.read_text()).text
 
 

@@ -115,4 +115,4 @@ def test_a_file_that_goes_away_while_it_is_read_is_damage_and_no_error(folder, m
     (folder / "state" / "d" / "b").unlink()
     monkeypatch.setattr(checksums, "_names", lambda _: listed)
     damage = damage_in(folder, ABOUT)
-    assert damage.file == folder / "state" / "d" / "b" and "can not be read" in damage.reason
+    assert damage.file == folder / "state" / "d" / "b" and "cannot be read" in damage.reason

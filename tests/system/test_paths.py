@@ -46,9 +46,9 @@ def test_the_home_folder_is_meant_by_a_tilde_at_the_beginning_only(home):
     assert user_path("./~") == pathlib.Path("~").absolute()
     assert user_path("-x") == pathlib.Path("-x").absolute()
     with pytest.raises(
-        DataFileError, match="--workdir ~nobody-here/x: no such home folder .* give ./~nobody-here/x"
+        DataFileError, match="--workdir ~no-such-user/x: no such home folder .* give ./~no-such-user/x"
     ):
-        user_path("~nobody-here/x", "--workdir")
+        user_path("~no-such-user/x", "--workdir")
 
 
 @pytest.mark.parametrize("name", ODD)

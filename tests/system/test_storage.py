@@ -77,7 +77,7 @@ def test_only_where_the_disk_is_full_free_bytes_are_told(tmp_path):
     file = tmp_path / "nowhere" / "x"
     told = {number: str(unwritten(file, 1234, OSError(number, os.strerror(number)))) for number in (28, 30)}
     assert (
-        "1,234 bytes can not be written (No space left on device; " in told[28]
+        "1,234 bytes cannot be written (No space left on device; " in told[28]
         and " are free): make room" in told[28]
     )
     assert "(Read-only file system): the disk is mounted read-only" in told[30] and "are free" not in told[30]

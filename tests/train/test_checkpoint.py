@@ -248,7 +248,7 @@ def test_a_full_disk_is_named_with_the_bytes_needed_and_loses_nothing(written, s
     large = training_of(5, size=100_000)
     size = sum(x.nbytes for x in jax.tree.leaves((large, NORM, large.best.prototypes)))
     said = refused_by_the_disk(folder, large)
-    assert f"{folder / '5'}: {size:,} bytes can" in said and "(No space left on device; " in said
+    assert f"{folder / '5'}: {size:,} bytes cannot be written (No space left on device; " in said
     # After making room (here: with less to write) the same call works.
     with open_checkpoints(folder, ORIGIN) as saved:
         save(saved, 5, training_of(5), NORM, {})
@@ -258,7 +258,8 @@ def test_a_full_disk_is_named_with_the_bytes_needed_and_loses_nothing(written, s
 def test_an_error_of_the_disk_inside_orbax_is_named_as_well(written, small_disk, monkeypatch):
     folder = pathlib.Path(shutil.copytree(written, small_disk / "checkpoints"))
     monkeypatch.setattr(checkpoint, "_require_room", lambda *_: None)
-    assert "No space left on device" in refused_by_the_disk(folder, training_of(5, size=100_000))
+    said = refused_by_the_disk(folder, training_of(5, size=100_000))
+    assert "bytes cannot be written" in said and "No space left on device" in said
 
 
 def test_a_limit_on_the_size_of_files_is_named_as_well(folder):
