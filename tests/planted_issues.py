@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from dmer_fixture import ratings, signals, write_feature_files, write_split
 from scipy.io import loadmat, savemat
-from wesad_fixture import answers, python2_pickle, recording, write_person
+from wesad_fixture import answers, python2_pickle, recording, write_subject
 
 # ---- clean data of each kind ----
 
@@ -40,7 +40,7 @@ def clean_folder(root: pathlib.Path) -> None:
 
 def clean_wesad(root: pathlib.Path) -> None:
     for number, subject in enumerate(("S2", "S3")):
-        write_person(
+        write_subject(
             root, recording(subject, seconds=20, chest=number == 0), answers(subject=subject, shift=number)
         )
 
@@ -48,7 +48,7 @@ def clean_wesad(root: pathlib.Path) -> None:
 def clean_features(root: pathlib.Path) -> None:
     for number in (1, 2):
         write_feature_files(root / f"{number}", video_width=32)
-        for file in (root / f"{number}").glob("*.mat"):  # two people: no two alike
+        for file in (root / f"{number}").glob("*.mat"):  # two subjects: no two alike
             held = {k: x for k, x in loadmat(file).items() if not k.startswith("__")}
             savemat(file, {k: x if k == "vids" else x + number for k, x in held.items()})
         savemat(root / f"{number}" / "dis_label.mat", {"dis_label": ratings(number)})
@@ -154,11 +154,11 @@ def copy(source: str, target: str):
 class Planted(NamedTuple):
     data: str  # a key of CLEAN
     file: str  # that must be named
-    words: str  # that must be said of it
+    words: str  # that its issue must hold
     spoil: Callable[[pathlib.Path], object]
 
 
-PERSON, QUEST = "S3/S3.pkl", "S3/S3_quest.csv"
+PICKLE, QUEST = "S3/S3.pkl", "S3/S3_quest.csv"
 SPLIT = "datas_all_fea_1.mat"
 
 
@@ -171,11 +171,11 @@ def meta(words: str, change) -> Planted:
 
 
 def pickled(words: str, change) -> Planted:
-    return Planted("wesad", PERSON, words, in_pickle(change))
+    return Planted("wesad", PICKLE, words, in_pickle(change))
 
 
 def worn(words: str, key: str, change) -> Planted:
-    return Planted("wesad", PERSON, words, wrist(key, change))
+    return Planted("wesad", PICKLE, words, wrist(key, change))
 
 
 def written(words: str, old: str, new: str) -> Planted:
@@ -210,43 +210,43 @@ ALL = slice(None)
 
 PLANTED = {
     "label row of zeros": ben("labels, row 4", labels=put(slice(4, 5), 0.0)),
-    "negative label": ben("labels, row 9: hold a negative", labels=put((9, 1), -2.0)),
-    "label not finite": ben("labels, row 2: are not finite", labels=put((2, 0), np.nan)),
-    "column too many": ben("wanted [windows, 3]", labels=np.ones((20, 4))),
+    "negative label": ben("labels, row 9: negative", labels=put((9, 1), -2.0)),
+    "label not finite": ben("labels, row 2: not finite", labels=put((2, 0), np.nan)),
+    "column too many": ben("wanted numbers [windows, 3]", labels=np.ones((20, 4))),
     "labels missing": ben("labels: is missing", labels=None),
     "swapped labels": ben("labels, rows 0 and 3", labels=put([3, 4], SWAPPED)),
     "stimulus of another trial": ben("stimulus, rows 4 and 7", stimulus=put(7, "clip0")),
     "unsorted time": ben("start, row 10: goes back", start=put([9, 10], BACKWARDS)),
-    "doubled time": ben("start, row 10: says the same", start=put(10, 4.0)),
+    "doubled time": ben("start, row 10: row 9 of trial", start=put(10, 4.0)),
     "wrong rate": ben("ecg: has 16 samples", ecg=lambda x: x[:, ::2]),
     "flat channel": ben("ecg, channel 1: is 3 throughout", ecg=put((..., 1), 3.0)),
     "clipped channel": ben("it is clipped", ecg=lambda x: np.clip(x, -1, 1)),
     "infinite samples": ben("ecg, row 5: token 3, feature 0 is inf", ecg=put((5, slice(3, 9)), np.inf)),
     "face off": ben("face: is the same in every window", face=np.ones((20, 7))),
-    "other features": ben("[5] tokens and features", face=lambda x: x[:, :5]),
+    "other features": ben("(1, 5) tokens and features", face=lambda x: x[:, :5]),
     "misspelt key": ben("prsent_face: unknown key → did you mean 'present_face'?", prsent_face=np.ones(20)),
     "rows lost": ben("face: has shape (19, 7)", face=lambda x: x[:-1]),
     "empty window": ben("windows, row 3: no modality", present_ecg=NOTHING),
-    "presence of nothing": ben("there are no such signals", face=None),
+    "presence of nothing": ben("there is no 'face'", face=None),
     "damaged archive": Planted("folder", "ben.npz", "not a readable .npz", no_archive),
-    "one person twice": Planted(
+    "one subject twice": Planted(
         "folder", "dora.npz", "holds the same signals as", copy("anna.npz", "dora.npz")
     ),
-    "emotion nobody has": Planted("folder", "meta.json", "emotions[2]: 'calm' is 0", no_calm),
+    "emotion never reported": Planted("folder", "meta.json", "emotions[2]: 'calm' is 0", no_calm),
     "emotion twice": meta("'joy' is there twice", lambda held: held["emotions"][1].update(name="joy")),
     "unknown side": meta(
-        "ecg.group: 'physio'", lambda held: held["modalities"]["ecg"].update(group="physio")
+        "ecg.group: should be", lambda held: held["modalities"]["ecg"].update(group="physio")
     ),
-    "pickle lost": Planted("wesad", PERSON, "is missing", lambda root: (root / PERSON).unlink()),
+    "pickle lost": Planted("wesad", PICKLE, "is missing", lambda root: (root / PICKLE).unlink()),
     "questionnaire lost": Planted("wesad", QUEST, "is missing", lambda root: (root / QUEST).unlink()),
-    "files of another person": pickled("belongs to 'S4'", lambda data: data.update(subject="S4")),
+    "files of another subject": pickled("belongs to 'S4'", lambda data: data.update(subject="S4")),
     "cut label": pickled("whole seconds of 700", lambda data: data.update(label=data["label"][:-5])),
-    "condition lost": pickled("label runs have the codes", without_stress),
-    "wrist lost": pickled("['BVP']: is missing", lambda data: data["signal"].pop("wrist")),
+    "condition lost": pickled("runs have the codes", without_stress),
+    "wrist lost": pickled("signal['wrist']: is missing or empty", lambda data: data["signal"].pop("wrist")),
     "conditions swapped": written("PANAS answers for", "Base;TSST;Medi 1", "Base;Medi 1;TSST"),
     "answer out of range": written("answer '7' to 'Active'", "# PANAS;2", "# PANAS;7"),
     "times out of order": written("START and END", "# START;7.08", "# START;97.08"),
-    "wrong wrist rate": worn("= 32 Hz, wanted 64 Hz", "BVP", lambda x: x[::2]),
+    "wrong wrist rate": worn("= 32 Hz; wanted 7680 = 64 Hz", "BVP", lambda x: x[::2]),
     "NaN run": worn("['EDA'], channel 0, samples 40 to 79", "EDA", put((slice(40, 80), 0), np.nan)),
     "sensor off": worn("['TEMP'], channel 0: is 33 throughout", "TEMP", lambda x: 0 * x + 33.0),
     "Fahrenheit": worn("20 to 45 degrees Celsius", "TEMP", lambda x: x * 1.8 + 32),
@@ -258,8 +258,8 @@ PLANTED = {
         "signal['chest']['ECG']: is missing",
         in_pickle(lambda data: data["signal"]["chest"].pop("ECG"), "S2"),
     ),
-    "answers of another person": Planted("wesad", QUEST, "holds the same answers as", same_answers),
-    "rating 9": second("dis_label, video 8: sums to", "dis_label.mat", dis_label=put((8, 3), 9.0)),
+    "answers of another subject": Planted("wesad", QUEST, "holds the same answers as", same_answers),
+    "rating 9": second("dis_label, video 8: neither ratings", "dis_label.mat", dis_label=put((8, 3), 9.0)),
     "clip without report": second("dis_label, video 8", "dis_label.mat", dis_label=put(8, 0.0)),
     "table missing": Planted(
         "features", "2", "has no labels", lambda root: (root / "2/dis_label.mat").unlink()
@@ -283,9 +283,9 @@ PLANTED = {
         in_mat("1/datas.mat", gsr_datas=lambda x: x * 1.5),
     ),
     "shares that do not sum to 1": Planted(
-        "split", SPLIT, "train_label, row 4: does not sum", in_mat(SPLIT, train_label=put(4, 0.3))
+        "split", SPLIT, "train_label, row 4: neither ratings", in_mat(SPLIT, train_label=put(4, 0.3))
     ),
-    "split rows lost": Planted("split", SPLIT, "test_gsr: has", in_mat(SPLIT, test_gsr=lambda x: x[:-1])),
+    "split rows lost": Planted("split", SPLIT, "test_gsr has", in_mat(SPLIT, test_gsr=lambda x: x[:-1])),
     "no MATLAB file": Planted(
         "split", SPLIT, "no readable MATLAB file", lambda root: (root / SPLIT).write_bytes(b"x" * 500)
     ),

@@ -96,7 +96,7 @@ def answers(order=ORDER, subject="S2", shift=0) -> list[str]:
     return [row + ";" * (26 - row.count(";")) for row in rows]
 
 
-def write_person(root: Path, data: dict, rows: list[str]) -> Path:
+def write_subject(root: Path, data: dict, rows: list[str]) -> Path:
     """Writes `S<id>/S<id>.pkl` and `S<id>/S<id>_quest.csv`; returns the folder."""
     folder = root / data["subject"]
     folder.mkdir(parents=True, exist_ok=True)

@@ -42,7 +42,7 @@ def to_text(examined: Examined) -> str:
     groups = ", ".join(f"{m} ({group})" for m, group in held.modalities.items()) or "none"
     lines += [""] if lines else []
     lines += [
-        f"subjects    {held.people}",
+        f"subjects    {held.subjects}",
         f"windows     {held.windows}",
         f"modalities  {groups}",
         f"emotions    {len(held.emotions)}: {', '.join(held.emotions)}",

@@ -6,7 +6,7 @@ import numpy as np
 
 from mpcl_jax.config.data import DataConfig
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.data.issues import print_of
+from mpcl_jax.data.issues import digest_of
 from mpcl_jax.data.normalise import far_values, notes_on, standardise_per_subject
 from mpcl_jax.data.registry import find_dataset
 from mpcl_jax.data.splits.manifest import row_ids
@@ -51,7 +51,7 @@ def refuse_duplicates(recordings: Recordings, settings: DataConfig) -> None:
     for subject in dict.fromkeys(recordings.subject.tolist()):
         rows = recordings.subject == subject
         own = [x[rows] for m, x in recordings.signals.items() if m not in recordings.of_stimulus]
-        digest = print_of(own)
+        digest = digest_of(own)
         if own and digest in seen:
             raise DataFileError(
                 settings.path or settings.kind,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_cardiac import pulse_wave
-from wesad_fixture import HEART, ORDER, answers, python2_pickle, recording, write_person
+from wesad_fixture import HEART, ORDER, answers, python2_pickle, recording, write_subject
 
 from mpcl_jax.config.data import WesadConfig
 from mpcl_jax.config.resolve import ConfigError
@@ -24,12 +24,12 @@ SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Two people: S10 with the usual order, S3 with another one, a colon after Subj and a missing answer."""
+    """Two subjects: S10 with the usual order, S3 with another one, a colon after Subj and a missing answer."""
     folder = tmp_path_factory.mktemp("WESAD")
-    write_person(folder, recording("S10"), answers(subject="S10"))
+    write_subject(folder, recording("S10"), answers(subject="S10"))
     rows = answers(SWAPPED, "S3", shift=1)
     rows[5] = "# PANAS;Nan;" + rows[5].split(";", 2)[2]
-    write_person(folder, recording("S3", SWAPPED), rows)
+    write_subject(folder, recording("S3", SWAPPED), rows)
     (folder / "wesad_readme.pdf").write_bytes(b"%PDF")
     return folder
 
@@ -45,7 +45,7 @@ def loaded(root, kept):
 
 
 def test_rows_are_the_windows_of_the_conditions(loaded):
-    # Two people x five conditions of 20 s x windows at 0, 5 and 10 s; 3 before 10, not "10" before "3".
+    # Two subjects x five conditions of 20 s x windows at 0, 5 and 10 s; 3 before 10, not "10" before "3".
     assert loaded.labels.shape == (30, 24)
     assert loaded.subject.tolist() == ["S3"] * 15 + ["S10"] * 15
     assert loaded.start.tolist() == [0, 5, 10] * 10
@@ -98,15 +98,15 @@ def test_other_sets_of_labels(root, kept, loaded, labels, count):
     other = wesad.load(str(root), settings, kept)
     assert other.labels.shape == (15, count)
     assert set(other.subject) == {"S10"}
-    assert len(other.notes) == 3  # nobody's answer is missing here
+    assert len(other.notes) == 3  # no answer is missing here
 
 
 def test_the_second_load_reads_no_pickle(tmp_path, monkeypatch):
-    folder = write_person(tmp_path / "data", recording("S2"), answers())
+    folder = write_subject(tmp_path / "data", recording("S2"), answers())
     pickle, kept = folder / "S2.pkl", str(tmp_path / "cache")
     first = wesad.load(str(tmp_path / "data"), SMALL, kept)
     state = pickle.stat()
-    pickle.write_bytes(b"x" * state.st_size)  # whoever reads it now fails
+    pickle.write_bytes(b"x" * state.st_size)  # reading it now fails
     os.utime(pickle, ns=(state.st_mtime_ns, state.st_mtime_ns))
     second = wesad.load(str(tmp_path / "data"), SMALL, kept)
     for m in first.signals:
@@ -131,7 +131,7 @@ def test_the_cache_defaults_to_the_folder_of_the_user(root, loaded, kept, tmp_pa
 
 
 def test_both_devices(tmp_path):
-    write_person(tmp_path, recording("S2", chest=True), answers())
+    write_subject(tmp_path, recording("S2", chest=True), answers())
     settings = WesadConfig(devices="both", window_seconds=10.0, step_seconds=10.0)
     both = wesad.load(str(tmp_path), settings, str(tmp_path / "cache"))
     assert list(both.signals) == [
@@ -154,7 +154,7 @@ def test_a_sensor_that_fell_off_is_absent_there_and_only_there(tmp_path):
     data = recording("S2")
     data["signal"]["wrist"]["EDA"][: 4 * 24] = 0.0  # through the first condition
     data["signal"]["wrist"]["BVP"][:] = np.nan
-    write_person(tmp_path, data, answers())
+    write_subject(tmp_path, data, answers())
     loaded = wesad.load(str(tmp_path), SMALL, str(tmp_path / "cache"))
     assert loaded.present["eda"].tolist() == [False] * 3 + [True] * 12
     assert not loaded.signals["eda"][:3].any() and loaded.signals["eda"][3:].any(2).all()
@@ -166,7 +166,7 @@ def test_windows_without_any_sensor_are_left_out(tmp_path):
     data = recording("S2")
     for key, rate in (("EDA", 4), ("BVP", 64), ("TEMP", 4), ("ACC", 32)):
         data["signal"]["wrist"][key][: rate * 24] = 0.0
-    write_person(tmp_path, data, answers())
+    write_subject(tmp_path, data, answers())
     loaded = wesad.load(str(tmp_path), SMALL, str(tmp_path / "cache"))
     assert loaded.labels.shape == (12, 24) and loaded.trial[0] == "S2/TSST"
     assert loaded.notes[-1] == "3 windows left out: no sensor was worn"
@@ -178,7 +178,7 @@ def test_a_modality_of_which_a_window_supports_no_feature_is_absent(tmp_path):
         data["signal"]["wrist"]["BVP"][: 64 * 23] = pulse_wave([13.0], 23)[
             :, None
         ]  # one beat: no rate, no rhythm
-        write_person(tmp_path, data, answers(subject=subject))
+        write_subject(tmp_path, data, answers(subject=subject))
     loaded = wesad.load(str(tmp_path), SMALL, str(tmp_path / "cache"))
     present, quality = (x["bvp"].reshape(2, 15) for x in (loaded.present, loaded.quality))
     assert not quality[:, :3].any() and present.tolist() == [[False] * 3 + [True] * 12] * 2
@@ -205,13 +205,13 @@ def test_windows_do_not_cross_borders(tmp_path):
     # Begins 100/700 s = .14 s after second 3 -> the first whole quarter is 3.25; ends .07 s after 11 -> 11.0.
     for k, code in enumerate((1, 2, 4, 3, 4)):
         label[700 * (3 + 10 * k) + 100 : 700 * (11 + 10 * k) + 50] = code
-    runs = wesad.label_runs(label, "file")
+    runs = wesad.label_runs(label)
     assert runs[0] == (1, 13, 44)  # quarters: 3.25 s and 11.0 s
     assert [code for code, _, _ in runs] == [1, 2, 4, 3, 4]
 
 
 def broken(change, devices="wrist", window=10.0):
-    """What `convert` says to a recording that `change` has damaged, in this process."""
+    """A function that converts, in this process, a recording that `change` has damaged."""
 
     def run(tmp_path):
         data = recording("S2", seconds=12)
@@ -240,33 +240,24 @@ def set_label(change):
 @pytest.mark.parametrize(
     ("run", "words"),
     [
-        (
-            broken(lambda d: None, "both"),
-            r"signal\['chest'\] is empty; set config.data.wesad.devices to 'wrist'",
-        ),
-        (
-            broken(lambda d: d.pop("label")),
-            r"holds \['signal', 'subject'\]; wanted signal, label and subject",
-        ),
+        (broken(lambda d: None, "both"), r"signal\['chest'\]: is missing or empty; set config.data.wesad.devices to"),
+        (broken(lambda d: d.pop("label")), "label: is missing"),
         (broken(lambda d: d.update(subject="S3")), "belongs to 'S3'; wanted 'S2'"),
-        (broken(lambda d: d.update(signal="none")), r"signal\['wrist'\] is empty"),
-        (broken(lambda d: d["signal"].pop("wrist")), r"signal\['wrist'\] is missing; it is always needed"),
-        (broken(set_label(lambda x: x[::175])), "'label' has 320 samples for 80 s of signals = 4 per second"),
-        (broken(lambda d: d["signal"]["wrist"].pop("BVP")), "has no numbers named 'BVP'; found"),
-        (broken(set_wrist("BVP", lambda x: "text")), "has no numbers named 'BVP'"),
-        (broken(set_wrist("BVP", lambda x: x[:-1])), r"\['BVP'\] has shape \(5119, 1\); 80 s of labels need"),
-        (broken(set_wrist("ACC", lambda x: x[:, :2])), r"\['ACC'\] has shape \(2560, 2\)"),
-        (broken(set_label(lambda x: x[:-1])), "'label' has 55999 samples; wanted whole seconds"),
-        (broken(set_label(lambda x: x[:0])), "'label' has 0 samples"),
-        (broken(set_label(lambda x: x.astype(float))), "'label' is not a row of whole numbers"),
-        (broken(set_label(lambda x: x[:, None])), "'label' is not a row of whole numbers"),
-        (
-            broken(set_label(lambda x: np.where(x == 3, 0, x))),
-            r"codes \[1, 2, 4, 4\]; wanted one run of 1, 2 and 3",
-        ),
+        (broken(lambda d: d.update(signal="none")), r"signal\['wrist'\]: is missing or empty"),
+        (broken(lambda d: d["signal"].pop("wrist")), r"signal\['wrist'\]: is missing or empty; unpack"),
+        (broken(set_label(lambda x: x[::175])), "label: has 320 samples for 80 s of signals = 4 per second"),
+        (broken(lambda d: d["signal"]["wrist"].pop("BVP")), r"\['BVP'\]: is missing; found"),
+        (broken(set_wrist("BVP", lambda x: "text")), r"\['BVP'\]: is str, no numbers"),
+        (broken(set_wrist("BVP", lambda x: x[:-1])), r"\['BVP'\]: has 5119 samples for 80 s .* wanted 5120 = 64 Hz"),
+        (broken(set_wrist("ACC", lambda x: x[:, :2])), r"\['ACC'\]: has shape \(2560, 2\)"),
+        (broken(set_label(lambda x: x[:-1])), "label: has 55999 samples; wanted whole seconds"),
+        (broken(set_label(lambda x: x[:0])), "label: has 0 samples"),
+        (broken(set_label(lambda x: x.astype(float))), "label: is not a row of whole numbers"),
+        (broken(set_label(lambda x: x[:, None])), "label: is not a row of whole numbers"),
+        (broken(set_label(lambda x: np.where(x == 3, 0, x))), r"codes \[1, 2, 4, 4\]; wanted one run of 1, 2 and 3"),
         (broken(lambda d: None, window=20.0), "condition 1 lasts 12 s, less than one window"),
     ],
-)
+)  # fmt: skip
 def test_bad_pickles_are_refused_in_words(tmp_path, run, words):
     with pytest.raises(DataFileError, match=words) as caught:
         run(tmp_path)
@@ -276,8 +267,8 @@ def test_bad_pickles_are_refused_in_words(tmp_path, run, words):
 def test_an_error_in_the_child_arrives_as_itself(tmp_path):
     data = recording("S2", seconds=12)
     data["label"][:] = 0
-    write_person(tmp_path, data, answers())
-    with pytest.raises(DataFileError, match=r"label runs have the codes \[\]"):
+    write_subject(tmp_path, data, answers())
+    with pytest.raises(DataFileError, match=r"runs have the codes \[\]"):
         wesad.load(str(tmp_path), SMALL, str(tmp_path / "cache"))
 
 
@@ -309,12 +300,12 @@ def test_order_and_labels_must_agree(root, loaded, kept, tmp_path):
     ],
 )
 def test_bad_folders_are_refused_in_words(tmp_path, change, words):
-    change(write_person(tmp_path, {**recording("S2", seconds=5)}, answers()))
+    change(write_subject(tmp_path, {**recording("S2", seconds=5)}, answers()))
     with pytest.raises(DataFileError, match=words):
         wesad.load(str(tmp_path), SMALL, str(tmp_path / "cache"))
 
 
-def test_a_root_without_people(tmp_path):
+def test_a_root_without_subjects(tmp_path):
     with pytest.raises(DataFileError, match="is not a folder"):
         wesad.load(str(tmp_path / "none"), SMALL, str(tmp_path))
     with pytest.raises(DataFileError, match="holds no folder S2, S3"):

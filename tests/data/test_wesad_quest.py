@@ -65,7 +65,7 @@ def test_clock(clock, truth):
 
 
 @pytest.mark.parametrize("clock", ["", "7,08", "7.60", "7.083", "-7.08", "7.8.1", "nan", "1e2"])
-def test_what_is_no_clock(clock):
+def test_other_texts_are_no_clock(clock):
     with pytest.raises(ValueError, match="minutes.seconds"):
         seconds(clock)
 
@@ -88,7 +88,7 @@ def test_missing_answer_is_the_median_of_its_own_report():
     nervous = ITEMS.index("Nervous")
     labels = distributions(ratings, ITEMS)
     assert labels[0, nervous] == pytest.approx(4 / (13 * 4 + 10 + 4))
-    assert labels[1, nervous] == pytest.approx(1 / 24)  # the other report is not asked
+    assert labels[1, nervous] == pytest.approx(1 / 24)  # the other report is not used
     even = np.full((1, 24), 1.0)
     even[0, :11], even[0, 11:22], even[0, 22:] = 2.0, 3.0, np.nan  # 11 twos, 11 threes: 2.5, rounded down
     assert distributions(even, ITEMS)[0, 23] == pytest.approx(2 / (22 + 33 + 4))
@@ -108,7 +108,7 @@ def changed(number, old, new):
         ("", "0 lines '# SUBJ'"),
         (changed(2, "# ORDER", "# PLAN"), "0 lines '# ORDER'"),
         (changed(2, "Medi 2", "Medi 1"), "'# ORDER' begins with Base, TSST, Medi 1, Fun, Medi 1"),
-        (changed(6, "# PANAS", "# PANIC"), "4 lines '# PANAS'; wanted five"),
+        (changed(6, "# PANAS", "# PANIC"), "4 lines '# PANAS'; wanted 5"),
         (changed(6, ";1;", ";7;"), r"line 6: answer '7' to 'Active' \(Base\); wanted 1 to 5"),
         (changed(6, ";1;", ";1.5;"), "answer '1.5'"),
         (changed(6, ";1;", ";x;"), "answer 'x'"),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from planted_leaks import Habits, honest_config, moved, signed, split_of, write_run
-from wesad_fixture import answers, recording, write_person
+from wesad_fixture import answers, recording, write_subject
 
 from mpcl_jax.cli import audit as command
 from mpcl_jax.data import pipeline
@@ -61,7 +61,7 @@ def wesad(folder):
         for key in ("EDA", "TEMP"):  # the same for all subjects in that fixture
             x = person["signal"]["wrist"][key]
             x += 0.1 * np.random.default_rng(number).normal(size=x.shape)
-        write_person(folder / "WESAD", person, answers(subject=f"S{number}", shift=shift))
+        write_subject(folder / "WESAD", person, answers(subject=f"S{number}", shift=shift))
     wanted = {
         "data__kind": "wesad",
         "data__path": str(folder / "WESAD"),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mpcl_jax.data.dmer.files import CLIPS, EMOTIONS, PRACTICE, REST, Clip, Part, distributions
-from mpcl_jax.data.io.safe_read import parse_mat
+from mpcl_jax.data.io.mat_reader import parse_mat
 from mpcl_jax.types import DataFileError
 
 CHANNELS, BANDS, GSR, PPG, VIDEO = 18, 5, 28, 27, (768, 32)

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mpcl_jax.data.io.safe_read import parse_mat, read_mat
+from mpcl_jax.data.io.mat_reader import parse_mat
+from mpcl_jax.data.io.safe_read import read_mat
 from mpcl_jax.system.os_errors import reason_of
 from mpcl_jax.types import DataFileError
 

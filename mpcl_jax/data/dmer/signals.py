@@ -15,7 +15,7 @@ import scipy  # its parts load when they are asked for
 from mpcl_jax.data.dmer.features import Stream as Faces
 from mpcl_jax.data.dmer.features import video_stream
 from mpcl_jax.data.dmer.files import CLIPS, PRACTICE, REST, Clip
-from mpcl_jax.data.io.safe_read import parse_mat
+from mpcl_jax.data.io.mat_reader import parse_mat
 from mpcl_jax.types import DataFileError
 
 BANDS = ((1, 4), (4, 8), (8, 14), (14, 31), (31, 49))  # Hz

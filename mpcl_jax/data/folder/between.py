@@ -1,7 +1,4 @@
-"""What only shows between the files of a user's own folder: names spelt in two ways, and modalities of the stimulus.
-
-`folder.load` refuses the first issue found here; `check_folder` lists them all.
-"""
+"""Checks between the files of a user's own folder: shapes, names spelt in two ways, modalities of the stimulus."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,18 +10,17 @@ import numpy as np
 from mpcl_jax.data.folder.files import Files, alike, names_of, sessions_of
 from mpcl_jax.data.folder.meta import Meta
 from mpcl_jax.data.issues import Issue
-from mpcl_jax.types import DataFileError
 
 SAME = 1e-4  # relative; what is computed twice from one stimulus differs by rounding
 
 
-def between_issues(subjects: Sequence[Any], of_stimulus: tuple[str, ...]) -> list[Issue]:
-    """Every issue of the checked files (`folder.Subject`) that one file alone does not show."""
+def between_issues(subjects: Sequence[Any], meta: Meta) -> list[Issue]:
+    """Issues of the checked files (`folder.Subject`) that one file alone does not show."""
     issues = _spelling_issues("subject", [(s.file, [s.subject]) for s in subjects])
     issues += _spelling_issues("stimulus", [(s.file, s.stimulus.tolist()) for s in subjects])
     for s in subjects:
         issues += _spelling_issues("trial", [(s.file, s.trial.tolist())])
-    for m in of_stimulus:
+    for m in meta.of_stimulus:
         issues += _stimulus_issues(m, [s for s in subjects if m in s.signals])
     return issues
 
@@ -85,22 +81,19 @@ def _places(subject: Any, rows: np.ndarray) -> list[tuple[str, str]]:
     return places
 
 
-def shapes_of(subjects: Sequence[Any], meta: Meta, folder: Path) -> dict[str, tuple[int, int]]:
-    """(T, F) of every modality of meta.json; the same for all subjects that have it."""
-    shapes = {}
+def shape_issues(subjects: Sequence[Any], meta: Meta, folder: Path) -> list[Issue]:
+    """Modalities that no file has, or whose tokens and features differ between files."""
+    issues = []
     for m in meta.groups:
         having = [s for s in subjects if m in s.signals]
         if not having:
-            raise DataFileError(folder, f"no .npz file has {m!r}; remove it from meta.json or add it")
-        first = having[0]
-        shapes[m] = first.signals[m].shape[1:]
+            issues.append(Issue(str(folder), m, "is in no .npz file", "remove it from meta.json or add it"))
         for s in having:
-            if s.signals[m].shape[1:] != shapes[m]:
-                raise DataFileError(
-                    s.file,
-                    f"{m!r} has {s.signals[m].shape[1:]} tokens and features, in {first.file} it has {shapes[m]}",
-                )
-    return shapes
+            shape, wanted = s.signals[m].shape[1:], having[0].signals[m].shape[1:]
+            if shape != wanted:
+                what = f"has {shape} tokens and features, in {having[0].file} it has {wanted}"
+                issues.append(Issue(str(s.file), m, what, "extract it alike for all subjects"))
+    return issues
 
 
 def notes_of(subjects: Sequence[Any], files: Files, folder: Path) -> tuple[str, ...]:

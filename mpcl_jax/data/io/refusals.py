@@ -10,8 +10,8 @@ from mpcl_jax.types import DataFileError
 
 # What NumPy, SciPy, h5py and zipfile raise on damaged files.
 LIBRARY_ERRORS = (
-    ArithmeticError, AttributeError, EOFError, ImportError, LookupError, OSError, RuntimeError, TypeError,
-    ValueError, zipfile.BadZipFile, zlib.error,
+    ArithmeticError, AttributeError, EOFError, ImportError, LookupError, NameError, OSError, RuntimeError,
+    TypeError, ValueError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 

@@ -1,8 +1,7 @@
-"""All faults of DMER, any of its four layouts: every subject's files, key by key and clip by clip."""
+"""All issues of DMER, any of its four layouts: every subject's files, key by key and clip by clip."""
 
 import collections
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -10,218 +9,151 @@ from mpcl_jax.config.data import DmerConfig
 from mpcl_jax.data.dmer import features as dmer_features
 from mpcl_jax.data.dmer import load as dmer
 from mpcl_jax.data.dmer import signals as dmer_signals
-from mpcl_jax.data.dmer.files import CLIPS, EMOTIONS, FEATURE_FILES, Found, Layout, find_subjects, read_labels
-from mpcl_jax.data.io.safe_read import parse_mat, run_guarded
+from mpcl_jax.data.dmer.files import CLIPS, EMOTIONS, Found, Layout, find_subjects, read_labels
+from mpcl_jax.data.io.mat_reader import parse_mat
+from mpcl_jax.data.io.safe_read import run_guarded
 from mpcl_jax.data.issues import (
-    CHECK_SENSOR,
-    FEWEST_WINDOWS,
     Examined,
     Issue,
     Summary,
     as_issue,
     attempt,
-    channel_issues,
+    digest_of,
+    duplicate_issues,
     label_issues,
-    print_of,
     row_issue,
-    still_issue,
-    twin_issues,
 )
+from mpcl_jax.data.validate.signals import CHECK_SENSOR, FEWEST_WINDOWS, channel_issues, still_issue
 from mpcl_jax.types import DataFileError
 
-STILL = 60.0  # seconds for which a worn sensor may say the same
-RATINGS = np.arange(1, 6)
-# File of layout B -> its features and the number of their axes.
-FEATURES = {
-    "eegfea.mat": {"feas": "eeg"},
-    "perifea.mat": {"feas_gsr": "gsr", "feas_ppg": "ppg"},
-    "videoFea.mat": {"lbps_all": "video"},
-}
+STILL = 60.0  # seconds for which a worn sensor may repeat a value
+# File of layout B -> the keys of its features.
+FEATURES = {"eegfea.mat": ("feas",), "perifea.mat": ("feas_gsr", "feas_ppg"), "videoFea.mat": ("lbps_all",)}
+HALVES = ("train", "test")
 
 
 def examine(root: str, settings: DmerConfig) -> Examined:
-    """Every fault below `root`, and what it holds. Each subject is read once, in a guarded child."""
+    """Every issue below `root`, and what it holds. Each subject is read once, in a guarded child."""
     issues: list[Issue] = []
     found = attempt(issues, find_subjects, Path(root), settings.subjects) or []
     options = {"complex_part": settings.complex_part}
     options |= {"window_seconds": settings.window_seconds, "step_seconds": settings.step_seconds}
-    windows, held, clips, people = 0, collections.Counter(), {}, 0
-    prints: dict[str, dict[str, str]] = {"the same signals": {}, "the same reports": {}}
+    windows, held, clips, signals, reports = 0, collections.Counter(), {}, {}, {}
     for one in found:
-        answer = attempt(
-            issues, run_guarded, read_subject_issues, one.path, one.subject, str(one.layout), options
-        )
-        if answer is None:
+        args = (one.path, one.subject, str(one.layout), options)
+        result = attempt(issues, run_guarded, read_subject_issues, *args)
+        if result is None:
             continue
-        people += 1
-        own, count, modalities, clips[one.subject], signals, reports = answer
+        own, count, modalities, clips[one.subject], signals[str(one.path)], reports[str(one.path)] = result
         issues += [Issue(*issue) for issue in own]
         windows += count
         held.update(modalities)
-        prints["the same signals"][str(one.path)] = signals
-        prints["the same reports"][str(one.path)] = reports
-    for what, of in prints.items():
-        issues += twin_issues(of, f"holds {what}", "keep one of them: one person may not be two")
-    missing = [f"{m} of {people - held[m]} of {people} people" for m in dmer.GROUPS if held[m] < people]
+    for digests, what in ((signals, "signals"), (reports, "reports")):
+        issues += duplicate_issues(digests, what, "keep one of them: one subject may not count as two")
+    missing = [
+        f"{m} of {len(clips) - held[m]} of {len(clips)} subjects" for m in dmer.GROUPS if held[m] < len(clips)
+    ]
     few = [f"{s} ({n})" for s, n in clips.items() if n < CLIPS and found[0].layout is not Layout.SPLIT]
-    missing += [f"clips of people with fewer than {CLIPS}: {', '.join(few)}"] if few else []
+    missing += [f"clips of subjects with fewer than {CLIPS}: {', '.join(few)}"] if few else []
     groups = {m: group for m, group in dmer.GROUPS.items() if held[m]}
     return Examined(tuple(issues), Summary(len(found), windows, groups, EMOTIONS, tuple(missing)))
 
 
-def read_subject_issues(path: Path, subject: str, layout: str, options: dict) -> tuple:
-    """For `run_guarded`: (faults, windows, modalities, clips, print of the signals, print of the reports)."""
+def read_subject_issues(path: Path | str, subject: str, layout: str, options: dict) -> tuple:
+    """For `run_guarded`: (issues, windows, modalities, clips, digest of the signals, digest of the reports)."""
     found = Found(subject, Layout(layout), Path(path))
-    checks = {
-        Layout.SPLIT: _split_issues,
-        Layout.MERGED: _merged_issues,
-        Layout.FEATURES: _feature_issues,
-        Layout.SIGNALS: _recorded_issues,
-    }
-    issues, numbers = checks[found.layout](found)
-    reports = []
-    if found.layout is not Layout.SPLIT:
-        issues += _table_issues(found, reports)
-    arrays: dict[str, np.ndarray] = {}
-    try:  # the loader has the last word
-        arrays = dmer.read_subject(found.path, subject, layout, options)
+    issues, arrays = _recorded_issues(found) if found.layout is Layout.SIGNALS else _feature_issues(found)
+    reports = _report_issues(issues, found)
+    loaded: dict[str, np.ndarray] = {}
+    try:
+        loaded = dmer.read_subject(found.path, subject, layout, options)
     except DataFileError as error:
         if not any(issue.file == error.file for issue in issues):
             issues.append(as_issue(error))
-    modalities = [m for m in dmer.GROUPS if f"signals/{m}" in arrays]
-    windows, clips = len(arrays.get("labels", ())), len(set(arrays.get("trial", ())))
-    if not arrays and not issues:
+    if not loaded and not issues:
         issues.append(Issue(str(path), "", "no clip is long enough for one window", "leave the subject out"))
-    signals = print_of(numbers) if numbers else ""
-    return (
-        [tuple(f) for f in issues],
-        windows,
-        modalities,
-        clips,
-        signals,
-        print_of(reports) if reports else "",
-    )
+    modalities = [m for m in dmer.GROUPS if f"signals/{m}" in loaded]
+    windows, clips = len(loaded.get("labels", ())), len(set(loaded.get("trial", ())))
+    return [tuple(x) for x in issues], windows, modalities, clips, digest_of(arrays), digest_of(reports)
 
 
-def _table_issues(found: Found, reports: list) -> list[Issue]:
-    """Faults of `dis_label`; a usable table is added to `reports`."""
-    issues: list[Issue] = []
-    answer = attempt(issues, read_labels, found)
-    if answer is None:
-        return issues
-    table, file = np.asarray(answer[0], np.float64), answer[1]
-    names = np.array([f"video {video}" for video in range(CLIPS)])
-    issues += label_issues(file, "dis_label", table, names)
+def _report_issues(issues: list[Issue], found: Found) -> list[np.ndarray]:
+    """Adds the issues of the labels; returns the tables that tell subjects apart."""
+    if found.layout is Layout.SPLIT:
+        keys = tuple(f"{half}_label" for half in HALVES)
+        tables = {k: (x, found.path, None) for k, x in (_read(issues, found.path, keys)).items()}
+    else:
+        answer = attempt(issues, read_labels, found)
+        names = np.array([f"video {video}" for video in range(CLIPS)])
+        tables = {"dis_label": (*answer, names)} if answer else {}
+    for key, (table, file, names) in tables.items():
+        if table.ndim == 2 and table.dtype.kind in "fiu":
+            issues += _table_issues(file, key, table.astype(np.float64), names)
+    if found.layout is Layout.SPLIT:
+        return []
+    return [table.astype(np.float64) for table, _, _ in tables.values() if len(np.unique(table, axis=0)) > 1]
+
+
+def _table_issues(file: Path, key: str, table: np.ndarray, names: np.ndarray | None) -> list[Issue]:
+    """Rows [n, 10] that are no report, and tables that hold ratings in some rows and shares in others."""
+    issues = label_issues(file, key, table, names)
     good = np.isfinite(table).all(1) & (table >= 0).all(1) & (table > 0).any(1)
-    ratings = np.isin(table, RATINGS).all(1)
-    shares = np.abs(np.where(np.isfinite(table), table, 0).sum(1) - 1) < 0.01
-    odd = good & ~ratings & ~shares
-    for video in np.flatnonzero(odd):
-        what = f"sums to {table[video].sum():.4g} and is no list of ratings 1 to 5"
-        issues.append(
-            Issue(str(file), f"dis_label, video {video}", what, "store ratings, or shares that sum to 1")
-        )
-    mixed = (ratings & ~shares & good).any() and (shares & good).any()
-    if mixed and not odd.any():
-        which = ", ".join(names[shares & good][:5])
-        what = "holds ratings in some rows and shares in others"
-        issues.append(Issue(str(file), f"dis_label, {which}", what, "store all rows alike"))
-    if np.unique(table, axis=0).shape[0] > 1:
-        reports.append(table)
+    ratings = np.isin(table, np.arange(1, 6)).all(1)
+    shares = np.abs(np.where(good, table.sum(1), 0) - 1) < 0.01
+    odd, fix = good & ~ratings & ~shares, "store ratings, or shares that sum to 1"
+    what = "neither ratings of 1 to 5 nor shares that sum to 1"
+    issues += row_issue(file, key, odd, what, fix, names)
+    if (ratings & good).any() and not odd.any():
+        mixed = shares & good & ~ratings
+        issues += row_issue(file, key, mixed, "shares, where other rows hold ratings", fix, names)
     return issues
 
 
-def _features_of(file: Path, key: str, x: Any, modality: str, numbers: list) -> list[Issue]:
-    """Faults of the windows x [n, ...] of one modality; its numbers are added to `numbers`."""
-    if not isinstance(x, np.ndarray) or x.dtype.kind not in "fiuc" or x.ndim < 2:
-        return [Issue(str(file), key, "holds no numbers [windows, …]", "extract it again")]
-    numbers.append(x)
-    issues = row_issue(
-        file, key, ~np.isfinite(x).reshape(len(x), -1).all(1), "is not finite", "extract it again"
-    )
-    if still := still_issue(file, key, np.nan_to_num(x.real.reshape(len(x), -1))):
+def _feature_issues(found: Found) -> tuple[list[Issue], list[np.ndarray]]:
+    """Issues of the windows of layouts B, C and D, and their numbers."""
+    if found.layout is Layout.SPLIT:
+        keys = tuple(f"{half}_{m}" for half in HALVES for m in dmer_features.SPLIT_SHAPES)
+        files = {found.path: keys}
+    elif found.layout is Layout.MERGED:
+        files = {found.path: ("feas",)}
+    else:
+        files = {found.path / name: keys for name, keys in FEATURES.items()}
+    issues, arrays = [], []
+    for file, keys in files.items():
+        for key, x in (_read(issues, file, keys) if file.is_file() else {}).items():
+            if x.size and x.ndim > 1 and x.dtype.kind in "fiuc":
+                arrays.append(x)
+                issues += _window_issues(file, key, x)
+    return issues, arrays
+
+
+def _read(issues: list[Issue], file: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
+    return attempt(issues, parse_mat, file, keys) or {}
+
+
+def _window_issues(file: Path, key: str, x: np.ndarray) -> list[Issue]:
+    """Issues of the windows x [n, ...] of one array."""
+    flat = x.reshape(len(x), -1)
+    issues = row_issue(file, key, ~np.isfinite(flat).all(1), "not finite", "extract it again")
+    if still := still_issue(file, key, np.nan_to_num(flat.real)):
         return issues + still
-    if modality == "eeg" and x.ndim == 3 and len(x) >= FEWEST_WINDOWS:
-        axis = (
-            2 if x.shape[1] == dmer_features.BANDS else 1
-        )  # layout B: [n, bands, channels], D: the other way
-        spread = np.ptp(np.moveaxis(x.real, axis, 0).reshape(x.shape[axis], -1), axis=1)
-        for channel in np.flatnonzero(spread == 0):
+    if x.ndim == 3 and dmer_features.CHANNELS in x.shape[1:] and len(x) >= FEWEST_WINDOWS:
+        channels = np.moveaxis(x.real, x.shape.index(dmer_features.CHANNELS, 1), 0)
+        for channel in np.flatnonzero(np.ptp(channels.reshape(len(channels), -1), axis=1) == 0):
             what = "is the same in every window: the electrode may be off"
             issues.append(Issue(str(file), f"{key}, channel {channel}", what, CHECK_SENSOR))
     return issues
 
 
-def _split_issues(found: Found) -> tuple[list[Issue], list]:
-    issues, numbers = [], []
-    keys = [f"{half}_{m}" for half in ("train", "test") for m in (*dmer_features.SPLIT_SHAPES, "label")]
-    data = attempt(issues, parse_mat, found.path, tuple(keys))
-    if data is None:
-        return issues, numbers
-    for half in ("train", "test"):
-        labels = data.get(f"{half}_label")
-        n = len(labels) if labels is not None else None
-        for key in (k for k in keys if k.startswith(half)):
-            if key not in data:
-                issues.append(Issue(str(found.path), key, "is missing", "download the file again"))
-            elif n is not None and len(data[key]) != n:
-                what = f"has {len(data[key])} rows, {half}_label has {n}"
-                issues.append(Issue(str(found.path), key, what, "keep the rows of all keys together"))
-            elif not key.endswith("label"):
-                issues += _features_of(found.path, key, data[key], key.split("_")[1], numbers)
-        if labels is not None and labels.ndim == 2 and labels.dtype.kind in "fiu":
-            issues += _share_issues(found.path, f"{half}_label", labels.astype(np.float64))
-    return issues, numbers
-
-
-def _share_issues(file: Path, key: str, labels: np.ndarray) -> list[Issue]:
-    names = np.array([f"row {row}" for row in range(len(labels))])
-    issues = label_issues(file, key, labels, names)
-    sums = np.where(np.isfinite(labels), labels, np.nan).sum(1)
-    ratings = np.isin(labels, RATINGS).all(1)
-    odd = (np.abs(sums - 1) > 0.01) & ~ratings & (labels >= 0).all(1) & (sums > 0)
-    return issues + row_issue(file, key, odd, "does not sum to 1", "store ratings, or shares that sum to 1")
-
-
-def _merged_issues(found: Found) -> tuple[list[Issue], list]:
-    issues, numbers = [], []
-    data = attempt(issues, parse_mat, found.path, ("feas", "vids"))
-    if data and "feas" in data:
-        issues += _features_of(found.path, "feas", data["feas"], "", numbers)
-    return issues, numbers
-
-
-def _feature_issues(found: Found) -> tuple[list[Issue], list]:
-    issues, numbers = [], []
-    for name in FEATURE_FILES:
-        file = found.path / name
-        data = attempt(issues, parse_mat, file, (*FEATURES[name], "vids")) if file.is_file() else None
-        if data is None:
-            continue
-        for key, modality in FEATURES[name].items():
-            if key in data and data[key].size:
-                issues += _features_of(file, key, data[key], modality, numbers)
-        if not any(issue.file == str(file) for issue in issues):  # the loader's own checks of this file
-            if name == "perifea.mat":
-                attempt(issues, dmer_features.peripheral_streams, file, "real")
-            else:
-                attempt(
-                    issues,
-                    dmer_features.eeg_stream if name == "eegfea.mat" else dmer_features.video_stream,
-                    file,
-                )
-    return issues, numbers
-
-
-def _recorded_issues(found: Found) -> tuple[list[Issue], list]:
-    issues, numbers = [], []
-    file = found.path / "datas.mat"
-    keys = [key for kind in dmer_signals.KINDS.values() for key in (kind.key, kind.rate_key)]
-    data = attempt(issues, parse_mat, file, tuple(keys))
-    for kind in dmer_signals.KINDS.values() if data else ():
+def _recorded_issues(found: Found) -> tuple[list[Issue], list[np.ndarray]]:
+    """Issues of the signals of layout A, and their numbers."""
+    issues, arrays = [], []
+    file, kinds = found.path / "datas.mat", dmer_signals.KINDS.values()
+    data = _read(issues, file, tuple(key for kind in kinds for key in (kind.key, kind.rate_key)))
+    for kind in kinds:
         if data.get(kind.key, np.empty(0)).size:
-            numbers.append(data[kind.key])
+            arrays.append(data[kind.key])
             stream = attempt(issues, dmer_signals.stream_of, data, kind, file)
             if stream is not None:
                 issues += channel_issues(file, kind.key, stream.values.T, stream.rate, STILL)
-    return issues, numbers
+    return issues, arrays

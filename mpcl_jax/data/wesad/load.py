@@ -4,7 +4,7 @@
     <root>/S<id>/S<id>_quest.csv    one report of feelings after each of five conditions
 
 A pickle is read once, in a child process with limits, and reduced there to the features of its windows; these
-are kept in a cache. A report is the label of every window of its condition: a data set of fifteen people has
+are kept in a cache. A report is the label of every window of its condition: a data set of fifteen subjects has
 75 reports, however many windows are cut from it.
 """
 
@@ -19,13 +19,23 @@ import numpy as np
 
 from mpcl_jax.config.data import WesadConfig
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.data.features import cardiac, features
-from mpcl_jax.data.features.windows import VERSION, Kind, Windows, describe
+from mpcl_jax.data.features.windows import VERSION, Windows, describe
 from mpcl_jax.data.io import cache as disk
 from mpcl_jax.data.io import safe_read
 from mpcl_jax.data.io.pickle_reader import parse_pickle
+from mpcl_jax.data.issues import refuse
 from mpcl_jax.data.wesad import questionnaire as wesad_quest
-from mpcl_jax.data.wesad.label import CODES, GRID, LABEL_RATE, check_label, label_runs, voted_seconds
+from mpcl_jax.data.wesad.recording import (
+    AGAIN,
+    CODES,
+    GRID,
+    label_runs,
+    length_issues,
+    order_issues,
+    pickle_issues,
+    sensors_of,
+    signal_of,
+)
 from mpcl_jax.types import DataFileError, Recordings, check_recordings, take
 
 # Both meditations follow the same instruction: who holds out a stimulus must hold out both.
@@ -34,37 +44,8 @@ LEAST_SECONDS = 5.0
 AT_ONCE = 2  # pickles read at the same time; more would wait for the disk
 
 
-class Sensor(NamedTuple):
-    """One signal of the pickle and the modality that is made of it."""
-
-    modality: str
-    place: str  # "wrist" (Empatica E4) or "chest" (RespiBAN)
-    key: str  # name in the pickle
-    rate: int  # Hz
-    axes: int
-    unit: float  # multiplied with this, the signal is in the unit of its features
-    kind: Kind
-    group: str
-
-
-SENSORS = (
-    Sensor("bvp", "wrist", "BVP", 64, 1, 1.0, cardiac.PULSE, "physiological"),
-    Sensor("eda", "wrist", "EDA", 4, 1, 1.0, features.CONDUCTANCE, "physiological"),
-    Sensor("temp", "wrist", "TEMP", 4, 1, 1.0, features.TEMPERATURE, "physiological"),
-    Sensor("chest_ecg", "chest", "ECG", 700, 1, 1.0, cardiac.ECG, "physiological"),
-    Sensor("chest_eda", "chest", "EDA", 700, 1, 1.0, features.CONDUCTANCE, "physiological"),
-    Sensor("chest_emg", "chest", "EMG", 700, 1, 1.0, features.MUSCLE, "physiological"),
-    Sensor("chest_resp", "chest", "Resp", 700, 1, 1.0, features.BREATHING, "physiological"),
-    Sensor("chest_temp", "chest", "Temp", 700, 1, 1.0, features.TEMPERATURE, "physiological"),
-    Sensor("acc", "wrist", "ACC", 32, 3, 1 / 64, features.MOTION, "behavioural"),  # stored in 1/64 g
-    Sensor("chest_acc", "chest", "ACC", 700, 3, 1.0, features.MOTION, "behavioural"),
-)
-# (place, key) -> Hz
-RATES = {(s.place, s.key): s.rate for s in SENSORS}
-
-
-class Person(NamedTuple):
-    """The windows of one participant."""
+class Subject(NamedTuple):
+    """The windows of one subject."""
 
     subject: str
     answers: wesad_quest.Questionnaire
@@ -74,7 +55,7 @@ class Person(NamedTuple):
 
 
 def load(root: str, settings: WesadConfig, cache: str = "") -> Recordings:
-    """All windows of the people in `root`.
+    """All windows of the subjects in `root`.
 
     One modality a signal, one token a window: signals[m] is [N, 1, F_m] with the features named in
     `features.py`. A feature that a window does not support is NaN and lowers `quality`; where a window supports
@@ -84,14 +65,14 @@ def load(root: str, settings: WesadConfig, cache: str = "") -> Recordings:
     the signals do not allow.
     """
     _check_windows(settings)
-    folders = find_people(Path(root), settings.subjects)
+    folders = find_subjects(Path(root), settings.subjects)
     cache_dir = disk.folder_for("wesad", cache)
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
-        people = list(pool.map(partial(_person, settings=settings, cache_dir=cache_dir), folders))
+        subjects = list(pool.map(partial(_subject, settings=settings, cache_dir=cache_dir), folders))
     finally:
         pool.shutdown(cancel_futures=True)
-    return check_recordings(_without_empty(_joined(people, settings)), root)
+    return check_recordings(_without_empty(_joined(subjects, settings)), root)
 
 
 def _check_windows(settings: WesadConfig) -> None:
@@ -106,7 +87,7 @@ def _check_windows(settings: WesadConfig) -> None:
         )
 
 
-def find_people(root: Path, wanted: tuple[str, ...]) -> list[Path]:
+def find_subjects(root: Path, wanted: tuple[str, ...]) -> list[Path]:
     """The folders S2, S3, ... S17 of `root` in the order of their numbers, or those `wanted`."""
     if not root.is_dir():
         raise DataFileError(root, "is not a folder; give the folder that holds S2, S3, ...")
@@ -121,16 +102,15 @@ def find_people(root: Path, wanted: tuple[str, ...]) -> list[Path]:
     return [path for path in found if not wanted or path.name in wanted]
 
 
-def _person(folder: Path, settings: WesadConfig, cache_dir: Path | None) -> Person:
-    """One participant: the answers from the text file, the features from the cache or the pickle."""
+def _subject(folder: Path, settings: WesadConfig, cache_dir: Path | None) -> Subject:
+    """One subject: the answers from the text file, the features from the cache or the pickle."""
     subject = folder.name
     quest, pickle = folder / f"{subject}_quest.csv", folder / f"{subject}.pkl"
     for path in (quest, pickle):
         if not path.is_file():
-            raise DataFileError(path, "is missing; unpack the official archive again")
-    answers = wesad_quest.parse_questionnaire(safe_read.read_text(quest, max_bytes=2**16), str(quest))
-    if answers.subject != subject:
-        raise DataFileError(quest, f"belongs to {answers.subject!r}; wanted {subject!r}")
+            raise DataFileError(path, f"is missing; {AGAIN}")
+    text = safe_read.read_text(quest, max_bytes=2**16)
+    answers = wesad_quest.parse_questionnaire(text, str(quest), subject)
     chosen = {
         "devices": settings.devices,
         "window_seconds": settings.window_seconds,
@@ -139,22 +119,12 @@ def _person(folder: Path, settings: WesadConfig, cache_dir: Path | None) -> Pers
     key = sha256(f"{pickle.resolve()} {sorted(chosen.items())}".encode()).hexdigest()[:12]
     compute = partial(safe_read.run_guarded, convert, str(pickle), subject, *chosen.values())
     arrays = disk.through(cache_dir, f"{subject}-{key}", (pickle,), chosen | {"version": VERSION}, compute)
-    wanted = [CODES[name] for name in answers.conditions]
-    if list(arrays["codes"]) != wanted:
-        raise DataFileError(
-            pickle,
-            f"its conditions have the codes {[int(c) for c in arrays['codes']]}, but {quest.name} lists "
-            f"{', '.join(answers.conditions)} = {wanted}; the two files do not belong together",
-        )
+    refuse(order_issues(list(arrays["codes"]), answers.conditions, quest.name, str(pickle)))
     signals = {
         s.modality: Windows(*(arrays[f"{s.modality}/{name}"] for name in Windows._fields))
-        for s in _sensors(settings.devices)
+        for s in sensors_of(settings.devices)
     }
-    return Person(subject, answers, arrays["condition"], arrays["start"], signals)
-
-
-def _sensors(devices: str) -> list[Sensor]:
-    return [sensor for sensor in SENSORS if devices == "both" or sensor.place == "wrist"]
+    return Subject(subject, answers, arrays["condition"], arrays["start"], signals)
 
 
 def convert(file: str, subject: str, devices: str, window_seconds: float, step_seconds: float) -> dict:
@@ -165,78 +135,39 @@ def convert(file: str, subject: str, devices: str, window_seconds: float, step_s
     Raises DataFileError.
     """
     data = parse_pickle(file)
-    label = _label(data, subject, file)
-    signals = {s.modality: _signal(data, s, len(label) // LABEL_RATE, file) for s in _sensors(devices)}
-    runs = label_runs(label, file)
+    sensors = sensors_of(devices)
+    refuse(pickle_issues(data, subject, sensors, file))
+    runs = label_runs(data["label"])
+    refuse(length_issues([(last - first) / GRID for _, first, last in runs], window_seconds, file))
     condition, begins, since = [], [], []
     size, step = round(window_seconds * GRID), round(step_seconds * GRID)
     for index, (_, first, last) in enumerate(runs):
         starts = np.arange(first, last - size + 1, step)
-        if len(starts) == 0:
-            raise DataFileError(
-                file,
-                f"condition {index + 1} lasts {(last - first) / GRID:g} s, less than one window; set "
-                f"config.data.wesad.window_seconds (now {window_seconds:g}) lower",
-            )
         condition += [index] * len(starts)
         begins += list(starts)
         since += list((starts - first) / GRID)
     arrays = {"codes": np.array([code for code, _, _ in runs])}
     arrays |= {"condition": np.array(condition), "start": np.array(since)}
-    for sensor in _sensors(devices):
+    for sensor in sensors:
         at = np.array(begins) * (sensor.rate // GRID)
-        x = signals[sensor.modality]
+        x = signal_of(data, sensor)
         rows = describe(sensor.kind, x, sensor.rate, at, window_seconds, sensor.unit)
         arrays |= {f"{sensor.modality}/{name}": values for name, values in rows._asdict().items()}
     return arrays
 
 
-def _label(data, subject: str, file: str) -> np.ndarray:
-    """The code of the condition at every 1/700 s [700 T] of a pickle that belongs to `subject`."""
-    keys = sorted(data) if isinstance(data, dict) else []
-    if not {"signal", "label", "subject"} <= set(keys):
-        raise DataFileError(file, f"holds {keys or type(data).__name__}; wanted signal, label and subject")
-    if data["subject"] != subject:
-        raise DataFileError(file, f"belongs to {data['subject']!r}; wanted {subject!r}")
-    return check_label(data["label"], file, voted_seconds(data["signal"], RATES))
-
-
-def _signal(data, sensor: Sensor, seconds: int, file: str) -> np.ndarray:
-    """One signal of the pickle [n] or [n, 3], checked to be as long as the labels."""
-    where = f"signal[{sensor.place!r}]"
-    places = data["signal"] if isinstance(data["signal"], dict) else {sensor.place: None}
-    signals = places.get(sensor.place)
-    if not isinstance(signals, dict) or not signals:
-        what = "is empty" if sensor.place in places else "is missing"
-        fix = (
-            "set config.data.wesad.devices to 'wrist', or"
-            if sensor.place == "chest"
-            else "it is always needed:"
-        )
-        raise DataFileError(file, f"{where} {what}; {fix} unpack the official archive again")
-    x = signals.get(sensor.key)
-    wanted = (sensor.rate * seconds, sensor.axes)
-    if not isinstance(x, np.ndarray) or x.dtype.kind not in "fiu":
-        raise DataFileError(file, f"{where} has no numbers named {sensor.key!r}; found {sorted(signals)}")
-    if x.shape != wanted:
-        raise DataFileError(
-            file, f"{where}[{sensor.key!r}] has shape {x.shape}; {seconds} s of labels need {wanted}"
-        )
-    return x[:, 0] if sensor.axes == 1 else x
-
-
-def _joined(people: list[Person], settings: WesadConfig) -> Recordings:
+def _joined(subjects: list[Subject], settings: WesadConfig) -> Recordings:
     emotions = wesad_quest.LABEL_SETS[settings.labels]
     signals, present, quality = {}, {}, {}
-    sensors = _sensors(settings.devices)
+    sensors = sensors_of(settings.devices)
     for m in [s.modality for s in sensors]:
-        rows = np.concatenate([p.signals[m].values for p in people])
-        present[m] = np.concatenate([p.signals[m].present for p in people]) & ~np.isnan(rows).all(1)
+        rows = np.concatenate([p.signals[m].values for p in subjects])
+        present[m] = np.concatenate([p.signals[m].present for p in subjects]) & ~np.isnan(rows).all(1)
         signals[m] = np.where(present[m][:, None], rows, 0)[:, None, :].astype(np.float32)
-        quality[m] = np.concatenate([p.signals[m].quality for p in people]).astype(np.float32)
-    labels = [wesad_quest.distributions(p.answers.ratings, emotions)[p.condition] for p in people]
-    condition = np.concatenate([np.array(p.answers.conditions)[p.condition] for p in people])
-    subject = np.concatenate([np.full(len(p.start), p.subject) for p in people])
+        quality[m] = np.concatenate([p.signals[m].quality for p in subjects]).astype(np.float32)
+    labels = [wesad_quest.distributions(p.answers.ratings, emotions)[p.condition] for p in subjects]
+    condition = np.concatenate([np.array(p.answers.conditions)[p.condition] for p in subjects])
+    subject = np.concatenate([np.full(len(p.start), p.subject) for p in subjects])
     return Recordings(
         name=f"WESAD {settings.devices} {settings.labels}",
         emotions=emotions,
@@ -249,9 +180,9 @@ def _joined(people: list[Person], settings: WesadConfig) -> Recordings:
         subject=subject,
         trial=np.array([f"{s}/{c}" for s, c in zip(subject, condition, strict=True)]),
         stimulus=np.array([STIMULUS[c] for c in condition]),
-        start=np.concatenate([p.start for p in people]).astype(np.float64),
+        start=np.concatenate([p.start for p in subjects]).astype(np.float64),
         duration=float(settings.window_seconds),
-        notes=_notes(people, emotions),
+        notes=_notes(subjects, emotions),
     )
 
 
@@ -264,13 +195,13 @@ def _without_empty(recordings: Recordings) -> Recordings:
     return take(recordings, some)._replace(notes=(*recordings.notes, note))
 
 
-def _notes(people: list[Person], emotions: tuple[str, ...]) -> tuple[str, ...]:
+def _notes(subjects: list[Subject], emotions: tuple[str, ...]) -> tuple[str, ...]:
     """What a reader of results on these recordings has to know."""
     used = [wesad_quest.ITEMS.index(name) for name in emotions]
-    lost = {p.subject: int(np.isnan(p.answers.ratings[:, used]).sum()) for p in people}
+    lost = {p.subject: int(np.isnan(p.answers.ratings[:, used]).sum()) for p in subjects}
     missing = ", ".join(f"{subject} {n}" for subject, n in lost.items() if n)
     notes = [
-        f"{len(people)} people gave {5 * len(people)} reports; all windows of a condition share one label",
+        f"{len(subjects)} subjects gave {5 * len(subjects)} reports; all windows of a condition share one label",
         "both meditations count as one stimulus",
         "WESAD may be used for scientific, non-commercial purposes, with credit to Schmidt et al. 2018",
     ]

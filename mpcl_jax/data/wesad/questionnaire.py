@@ -1,15 +1,18 @@
-"""The questionnaire file of one WESAD participant (`S<id>_quest.csv`) and the label distributions made of it.
+"""The questionnaire file of one WESAD subject (`S<id>_quest.csv`) and the label distributions made of it.
 
-Format: Schmidt et al. 2018 (ICMI), `wesad_readme.pdf`, and what the published files really hold: rows packed
-to the left, times whose trailing zeros are lost, one answer that is the text `Nan`.
+Format: Schmidt et al. 2018 (ICMI), `wesad_readme.pdf`, and the published files: rows packed to the left, times whose
+trailing zeros are lost, one answer that is the text `Nan`.
 """
 
 import re
-from typing import NamedTuple
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from mpcl_jax.types import DataFileError
+from mpcl_jax.data.issues import Issue, refuse
+from mpcl_jax.data.wesad.recording import AGAIN
 
 CONDITIONS = ("Base", "TSST", "Fun", "Medi 1", "Medi 2")
 
@@ -26,11 +29,12 @@ POSITIVE = {
 DMER9 = (
     "Inspired", "Alert", "Excited", "Enthusiastic", "Determined", "Afraid", "Nervous", "Scared", "Distressed",
 )  # fmt: skip
+LINES = {"SUBJ": 1, "ORDER": 1, "START": 1, "END": 1, "PANAS": len(CONDITIONS)}
 LABEL_SETS = {"panas24": ITEMS, "panas23": ITEMS[:-1], "dmer9": DMER9}
 
 
 class Questionnaire(NamedTuple):
-    """What one participant answered, one row a condition, in the order in which the conditions happened."""
+    """The answers of one subject, one row a condition, in the order in which the conditions happened."""
 
     subject: str  # "S2"
     conditions: tuple[str, ...]  # the five of CONDITIONS
@@ -38,98 +42,79 @@ class Questionnaire(NamedTuple):
     ratings: np.ndarray  # [5, 24] float, 1 = not at all ... 5 = extremely, NaN = not answered; order of ITEMS
 
 
-def parse_questionnaire(text: str, file: str) -> Questionnaire:
-    """Reads the text of a questionnaire file; `file` is its path, for the errors.
+def parse_questionnaire(text: str, file: str, subject: str = "") -> Questionnaire:
+    """Reads the text of a questionnaire file; `file` is its path, for the errors; `subject` "" = any.
 
     Raises DataFileError naming the line and the value.
     """
+    answers, issues = examine_questionnaire(text, file, subject)
+    refuse(issues)
+    return answers
+
+
+def examine_questionnaire(text: str, file: str, subject: str) -> tuple[Questionnaire | None, list[Issue]]:
+    """The content of a questionnaire file, None where it cannot be used, and everything for which it cannot."""
     rows = _rows(text)
-    for key in ("SUBJ", "ORDER", "START", "END"):
-        if len(rows.get(key, [])) != 1:
-            raise DataFileError(file, f"has {len(rows.get(key, []))} lines '# {key}'; wanted exactly one")
-    conditions = _conditions(rows["ORDER"][0][1:], file)
-    panas = rows.get("PANAS", [])
-    if len(panas) != len(CONDITIONS):
-        raise DataFileError(file, f"has {len(panas)} lines '# PANAS'; wanted five, one for each condition")
-    ratings = [_ratings(row, condition, file) for row, condition in zip(panas, conditions, strict=True)]
-    times = _times(rows["START"][0], rows["END"][0], file)
-    return Questionnaire(rows["SUBJ"][0][1], conditions, times, np.array(ratings))
+    issues = [
+        Issue(file, "", f"has {len(rows[key])} lines '# {key}'; wanted {count}", AGAIN)
+        for key, count in LINES.items()
+        if len(rows[key]) != count
+    ]
+    if issues:
+        return None, issues
+    (line, *subjects), order, panas = rows["SUBJ"][0], rows["ORDER"][0], rows["PANAS"]
+    if subject and subjects[:1] != [subject]:
+        what = f"belongs to {', '.join(subjects[:1])!r}; wanted {subject!r}"
+        issues.append(Issue(file, f"line {line}", what, "bring the files of one subject together"))
+
+    def attempted(function: Callable, *args: Any) -> Any:
+        try:
+            return function(*args)
+        except ValueError as error:
+            issues.append(Issue(file, "", str(error), AGAIN))
+            return None
+
+    conditions = attempted(_conditions, order[1:])
+    ratings = [attempted(_ratings, *pair) for pair in zip(panas, conditions or (), strict=False)]
+    times = attempted(_times, rows["START"][0], rows["END"][0])
+    if issues:
+        return None, issues
+    return Questionnaire(subjects[0], conditions, times, np.array(ratings)), []
 
 
 def _rows(text: str) -> dict[str, list[list[str]]]:
-    """Number and fields of every line, by what the line begins with."""
-    rows: dict[str, list[list[str]]] = {}
+    """Number and fields of every line, by the word that it begins with."""
+    rows = defaultdict(list)
     for number, line in enumerate(text.splitlines(), 1):
         fields = [field.strip() for field in line.split(";")]
-        key = fields[0].lstrip("#").strip().rstrip(":").upper()
-        rows.setdefault(key, []).append([str(number), *fields[1:]])
+        rows[fields[0].lstrip("#").strip().rstrip(":").upper()].append([str(number), *fields[1:]])
     return rows
 
 
-def find_issues(text: str, file: str, subject: str) -> list[DataFileError]:
-    """Everything for which `parse_questionnaire` would refuse the file of `subject`, and not only the first."""
-    found: list[DataFileError] = []
-    rows = _rows(text)
-    for key, count in (("SUBJ", 1), ("ORDER", 1), ("START", 1), ("END", 1), ("PANAS", len(CONDITIONS))):
-        if len(rows.get(key, [])) != count:
-            what = f"has {len(rows.get(key, []))} lines '# {key}'; wanted {count}"
-            found.append(DataFileError(file, what))
-    conditions = ()
-    try:
-        if "ORDER" in rows:
-            conditions = _conditions(rows["ORDER"][0][1:], file)
-    except DataFileError as error:
-        found.append(error)
-    if "SUBJ" in rows and rows["SUBJ"][0][1:2] != [subject]:
-        found.append(
-            DataFileError(
-                file, f"line {rows['SUBJ'][0][0]}: belongs to {rows['SUBJ'][0][1:2]}; wanted {subject!r}"
-            )
-        )
-    for row, condition in zip(rows.get("PANAS", []), conditions, strict=False):
-        try:
-            _ratings(row, condition, file)
-        except DataFileError as error:
-            found.append(error)
-    try:
-        if {"START", "END"} <= set(rows):
-            _times(rows["START"][0], rows["END"][0], file)
-    except DataFileError as error:
-        found.append(error)
-    return found
-
-
-def _conditions(order: list[str], file: str) -> tuple[str, ...]:
+def _conditions(order: list[str]) -> tuple[str, ...]:
     """The five conditions; what follows them in ORDER (reading blocks) is not in the order of time."""
     conditions = tuple(order[: len(CONDITIONS)])
     if sorted(conditions) != sorted(CONDITIONS):
-        raise DataFileError(
-            file,
-            f"'# ORDER' begins with {', '.join(conditions)}; wanted each of {', '.join(CONDITIONS)} once",
-        )
+        begin, wanted = ", ".join(conditions), ", ".join(CONDITIONS)
+        raise ValueError(f"'# ORDER' begins with {begin}; wanted each of {wanted} once")
     return conditions
 
 
-def _ratings(row: list[str], condition: str, file: str) -> list[float]:
+def _ratings(row: list[str], condition: str) -> list[float]:
     """The 24 common answers of a report. After TSST two items more were asked, before the last one."""
     line, answers = row[0], row[1:]
     while answers and not answers[-1]:
         answers = answers[:-1]
     wanted = 26 if condition == "TSST" else 24
     if len(answers) != wanted:
-        raise DataFileError(
-            file, f"line {line}: {len(answers)} PANAS answers for {condition}; wanted {wanted}"
-        )
-    common = answers[:23] + answers[-1:]
+        raise ValueError(f"line {line}: {len(answers)} PANAS answers for {condition}; wanted {wanted}")
     ratings = []
-    for item, answer in zip(ITEMS, common, strict=True):
+    for item, answer in zip(ITEMS, answers[:23] + answers[-1:], strict=True):
         if answer not in ("", "1", "2", "3", "4", "5") and answer.lower() != "nan":
-            raise DataFileError(
-                file, f"line {line}: answer {answer!r} to {item!r} ({condition}); wanted 1 to 5"
-            )
+            raise ValueError(f"line {line}: answer {answer!r} to {item!r} ({condition}); wanted 1 to 5")
         ratings.append(float(answer) if answer else np.nan)
     if np.isnan(ratings).all():
-        raise DataFileError(file, f"line {line}: no PANAS item was answered after {condition}")
+        raise ValueError(f"line {line}: no PANAS item was answered after {condition}")
     return ratings
 
 
@@ -145,17 +130,16 @@ def seconds(clock: str) -> int:
     return 60 * int(match[1]) + within
 
 
-def _times(start: list[str], end: list[str], file: str) -> np.ndarray:
+def _times(start: list[str], end: list[str]) -> np.ndarray:
     """Begin and end of the five conditions [5, 2] in seconds, checked to follow each other."""
     try:
         times = np.array([[seconds(a), seconds(b)] for a, b in zip(start[1:6], end[1:6], strict=True)])
     except ValueError as error:
-        raise DataFileError(file, f"line {start[0]} or {end[0]} (START, END): {error}") from error
+        raise ValueError(f"line {start[0]} or {end[0]} (START, END): {error}") from error
     if times.shape != (len(CONDITIONS), 2) or (np.diff(times.ravel()) <= 0).any():
-        raise DataFileError(
-            file,
+        raise ValueError(
             f"lines {start[0]} and {end[0]}: START and END must give five conditions that follow each other "
-            "in time, in the order of '# ORDER'",
+            "in time, in the order of '# ORDER'"
         )
     return times
 
