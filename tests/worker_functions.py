@@ -1,4 +1,4 @@
-"""What the pieces of test_workers.py do, in processes that import this file by its name."""
+"""The work of the jobs of test_workers.py, in processes that import this file by its name."""
 
 import os
 import pathlib
@@ -6,18 +6,23 @@ import signal
 import sys
 import time
 
+import numpy as np  # its BLAS is the pool of threads of `note`
+from threadpoolctl import threadpool_info
+
+from mpcl_jax.baselines import registry
+from mpcl_jax.baselines.selection import Part, Task
 from mpcl_jax.evaluate.jobs.workers import Job, run_jobs
 from mpcl_jax.system.errors import Stopped, TrainingError
 from mpcl_jax.train.interrupt import listening
 
 
 def note(file: pathlib.Path, stop) -> None:
-    """Tells of this process: its number, its threads, and what Ctrl-C does to it."""
+    """Writes the threads of this process, and whether it ignores Ctrl-C."""
     print("first line\nsecond", end="")
     print(" line")
     ctrl_c = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    told = (os.getpid(), os.environ["NPROC"], os.environ["XLA_FLAGS"], os.environ["OMP_NUM_THREADS"], ctrl_c)
-    file.write_text(repr(told))
+    threads = max(pool["num_threads"] for pool in threadpool_info())
+    file.write_text(repr((os.environ["NPROC"], os.environ["XLA_FLAGS"], threads, ctrl_c)))
 
 
 def die_once(file: pathlib.Path, stop) -> None:
@@ -50,7 +55,13 @@ def train(folder: pathlib.Path, seconds: float, stop) -> None:
         (folder / "saved").write_text("")
 
 
-if __name__ == "__main__":  # a table of two pieces, for signals and kills
+def predict(name: str, stop) -> None:
+    """Uses a baseline of the parent process."""
+    part = Part(np.zeros((4, 1), np.float32), np.full((4, 2), 0.5), np.array(["a", "b", "a", "b"]))
+    registry.predict(name, Task(part, part.x, None, None, ()), seed=0, tries=1)
+
+
+if __name__ == "__main__":  # a table of two jobs, for signals and kills
     # By this name: what stands in __main__ is another module for a worker.
     from worker_functions import train as work
 
@@ -58,7 +69,7 @@ if __name__ == "__main__":  # a table of two pieces, for signals and kills
     for folder in folders:
         folder.mkdir()
     try:
-        with listening() as args:
-            run_jobs([Job(f.name, f.name, work, (f, 600.0)) for f in folders], 2, args)
+        with listening() as stop:
+            run_jobs([Job(f.name, f.name, work, (f, 600.0)) for f in folders], folders[0].parent, 3, stop)
     except Stopped:
         sys.exit(75)

@@ -18,7 +18,7 @@ from experiments.shared import table_command as command
 from mpcl_jax.evaluate.comparison import wanted
 from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.evaluate.jobs.subsets import subsets_of
-from mpcl_jax.evaluate.jobs.table_run import Fitted, complete, subsets_said
+from mpcl_jax.evaluate.jobs.table_run import Fitted, complete, subset_predictions
 from mpcl_jax.evaluate.leaderboard import METHOD
 from mpcl_jax.report.plots.comparisons import Curve, curves
 from mpcl_jax.train.interrupt import StopRequest
@@ -43,10 +43,11 @@ def make(args: command.Options, stop: StopRequest) -> None:
     others = Fitted(wanted(args.config.benchmark), args.config, table_data, range(args.baseline_seeds), True)
     complete([*rows, others], args.cache_dir, args.workers, stop)
     said = {
-        row.name: [subsets_said(row, row.name, seed, args.cache_dir) for seed in row.seeds] for row in rows
+        row.name: [subset_predictions(row, row.name, seed, args.cache_dir) for seed in row.seeds]
+        for row in rows
     }
     said |= {
-        name: [subsets_said(others, name, seed, args.cache_dir) for seed in others.seeds]
+        name: [subset_predictions(others, name, seed, args.cache_dir) for seed in others.seeds]
         for name in others.names
     }
     subset = subsets_of(tuple(table_data.recordings.signals))

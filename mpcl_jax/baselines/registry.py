@@ -39,7 +39,8 @@ class Baseline(NamedTuple):
     name: str
     predict: Callable[[Task, int, int], Predicted]  # (task, seed, largest number of settings to try)
     settings: int | None  # hyper-parameter settings to choose among; None: as many as allowed
-    origin: Callable  # the function that was registered; its source is part of the key of results
+    origin: Callable  # the registered function; its source file and `grid` are part of the key of results
+    grid: str = ""  # hyper-parameters and their values
 
 
 # Registration is an action of the process, like an import; this is the only thing that it changes.
@@ -81,7 +82,7 @@ def register_baseline(
         candidates = [dict(zip(grid or (), chosen, strict=True)) for chosen in itertools.product(*values)]
         predict = functools.partial(_predict_by_estimator, name, make, candidates, dict(search or {}))
         settings = len(candidates) if grid else 0
-    _registered[name] = Baseline(name, predict, settings, origin)
+    _registered[name] = Baseline(name, predict, settings, origin, repr((grid, search)))
 
 
 def names() -> tuple[str, ...]:

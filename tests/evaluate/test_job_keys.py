@@ -1,23 +1,28 @@
-"""What finished pieces of tables are kept under: all that changes a result, and nothing else."""
+"""Keys of finished jobs: they hold all that changes a result, and nothing else."""
 
 import dataclasses
 import pathlib
+import runpy
 import shutil
 
 import numpy as np
 import pytest
 from run_fixture import tiny_config
 
+from mpcl_jax.baselines import registry
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.evaluate.jobs.keys import (
-    MPCL_STARTS_AT,
+    BASELINES,
     PACKAGE,
+    TRAINING,
     baseline_key,
     code_hash,
     digest,
     fold_key,
     hash_of,
     load_table_data,
+    source_file,
+    sources_of,
 )
 from mpcl_jax.evaluate.jobs.work import cached_table_data
 from mpcl_jax.types import DataFileError
@@ -69,8 +74,8 @@ def test_what_changes_a_result_changes_the_key(table_data, changes):
 
 def test_the_fold_the_recordings_and_the_split_are_in_the_key(table_data):
     assert name_of(table_data, 0) != name_of(table_data, 1)
-    louder = tiny_config(data__simulate__noise=1.5)
-    assert name_of(load_table_data(louder)) != name_of(table_data)
+    noisier = tiny_config(data__simulate__noise=1.5)
+    assert name_of(load_table_data(noisier)) != name_of(table_data)
     another_split = load_table_data(tiny_config(protocol__seed=1))
     assert another_split.sha256 == table_data.sha256
     assert name_of(another_split) != name_of(table_data)
@@ -78,14 +83,14 @@ def test_the_fold_the_recordings_and_the_split_are_in_the_key(table_data):
     assert hash_of(other_valence) != hash_of(table_data.recordings) == table_data.sha256
 
 
-def test_a_table_of_some_folds_shares_the_pieces_of_one_of_all(table_data):
+def test_a_table_of_some_folds_shares_the_jobs_of_one_of_all(table_data):
     some = load_table_data(tiny_config(protocol__only=(2, 1)))
     assert some.numbers == (1, 2) and table_data.numbers == (0, 1, 2)
     assert some.split.sha256 != table_data.split.sha256
     assert name_of(some) == name_of(table_data)
 
 
-def test_a_modality_that_some_fold_cannot_train_is_refused_before_any_piece(table_data, monkeypatch):
+def test_a_modality_that_some_fold_cannot_train_is_refused_before_any_job(table_data, monkeypatch):
     last = table_data.whole.folds[-1]
     name = next(iter(table_data.recordings.present))
     only_there = np.isin(np.arange(len(table_data.recordings.labels)), last.test)
@@ -105,25 +110,65 @@ def test_of_the_settings_a_baseline_has_only_its_own(table_data):
     assert len({key(), key("ridge"), key(seed=1), key(benchmark__tries=2)}) == 4
 
 
+def test_a_registered_baseline_is_known_by_its_file_and_grid(table_data, tmp_path, monkeypatch):
+    def key(text="", grid=None):
+        file = tmp_path / "toy.py"
+        file.write_text(f"def make(seed, k=1): {text!r}\n")
+        made = runpy.run_path(str(file))
+        registry.register_baseline("toy", made["make"], grid=grid)
+        code_hash.cache_clear()
+        return digest(baseline_key("toy", tiny_config(), table_data, 1))
+
+    registry.names()
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    assert key() == key()
+    assert len({key(), key("another"), key(grid={"k": (1, 2)}), key(grid={"k": (1, 3)})}) == 4
+
+
+def test_a_baseline_without_a_file_is_refused():
+    namespace = {}
+    exec("def make(seed): pass", namespace)
+    with pytest.raises(ConfigError, match="define it in a file"):
+        source_file(namespace["make"])
+
+
+def names(start: str) -> set[str]:
+    return {str(file.relative_to(PACKAGE)) for file in sources_of(PACKAGE / start)}
+
+
+def test_the_code_of_a_result_is_all_that_its_computation_imports():
+    layers = {f"model/{name}.py" for name in ("mpcl", "fusion", "prototypes", "cooccurrence")}
+    shared = {
+        "metrics.py",
+        "data/normalise.py",
+        "data/splits/protocols.py",
+        "config/schema.py",
+        "config/__init__.py",
+    }
+    assert layers | shared | {"train/step.py", "train/folds.py"} <= names(TRAINING)
+    assert shared | {"baselines/registry.py", "baselines/selection.py"} <= names(BASELINES)
+    assert {"baselines/network.py", "train/augment.py"} <= names("baselines/mlp.py")
+    assert not layers & (names(BASELINES) | names("baselines/mlp.py"))
+    assert not {"report/page.py", "baselines/ridge.py"} & (names(TRAINING) | names("baselines/mlp.py"))
+
+
 def test_an_edit_counts_only_where_results_come_from(tmp_path):
     package = tmp_path / "mpcl_jax"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    before = code_hash(MPCL_STARTS_AT, package)
-    assert before == code_hash(MPCL_STARTS_AT)
-    append(package / "train" / "progress.py")
-    append(package / "report" / "page.py")
-    code_hash.cache_clear()
-    assert code_hash(MPCL_STARTS_AT, package) == before
-    append(package / "model" / "fusion.py")
-    code_hash.cache_clear()
-    assert code_hash(MPCL_STARTS_AT, package) != before
+    hashes = [code_hash(PACKAGE / TRAINING)]
+    for edited in (None, "report/page.py", "model/fusion.py"):
+        if edited:
+            append(package / edited)
+        code_hash.cache_clear()
+        hashes.append(code_hash(package / TRAINING, package=package))
+    assert hashes[0] == hashes[1] == hashes[2] != hashes[3]
 
 
 def append(file: pathlib.Path) -> None:
     file.write_text(file.read_text() + "\n# a remark\n")
 
 
-def test_the_ground_refuses_folds_that_there_are_not():
+def test_folds_that_do_not_exist_are_refused():
     config = tiny_config()
     protocol = dataclasses.replace(config.protocol, only=(9,))
     with pytest.raises(ConfigError, match="only"):

@@ -1,7 +1,7 @@
-"""A fold predicted from every non-empty subset of the modalities: MPCL that knows what is absent, baselines by means.
+"""A fold predicted from every non-empty subset of the modalities.
 
-A baseline gets the training mean for every feature of an absent modality, which is 0 after z-scoring, and is fitted
-once: its test rows are those of all subsets one below the other.
+MPCL knows which modalities are absent. For a baseline an absent modality has the training mean, which is 0 after
+z-scoring, in all its features; the baseline is fitted once, and its test rows are those of all subsets.
 """
 
 import itertools
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from mpcl_jax.baselines import registry as baselines
-from mpcl_jax.baselines.selection import Block, RowInfo, Task
+from mpcl_jax.baselines import registry
+from mpcl_jax.baselines.selection import Block, RowInfo, columns_of
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.io.npz_reader import parse_npz
@@ -27,7 +27,7 @@ from mpcl_jax.train.run import member_of
 from mpcl_jax.train.state import chosen_model
 from mpcl_jax.train.writer import RunWriter
 
-SUBSETS = "subsets.npz"  # the result of such a piece
+SUBSETS = "subsets.npz"  # the result of such a job
 MOST = 8  # modalities; 255 subsets
 
 
@@ -42,20 +42,26 @@ def subsets_of(names: tuple[str, ...]) -> np.ndarray:
     return np.stack(sorted(masks, key=lambda mask: -mask.sum()))
 
 
-def train_on_all_predict_from_some(
-    config: Config, folder: pathlib.Path, key: dict[str, Any], stop: StopRequest
+def train_for_subsets(
+    _: str,
+    config: Config,
+    seed: int,
+    number: int,
+    folder: pathlib.Path,
+    key: dict[str, Any],
+    stop: StopRequest,
 ) -> None:
-    """Trains the one fold of `config.protocol.only` and predicts its test rows from every subset."""
+    """Trains fold `number` of the protocol and predicts its test rows from every subset."""
     begin_job(folder, key)
     with only_run_in(folder):
-        run = run_of(config, folder)._replace(stop=stop)
+        run = run_of(config, seed, number, folder)._replace(stop=stop)
         member = member_of(run, 0)
         arrays = stack(run.program, [fold_arrays(member.fold, member.norm, run.longest)])
         training = train_group(run, [member], arrays, RunWriter(run, [member]))
         trained = Trained(run.program, *chosen_model(training), run.rows, arrays, run.longest.test)
-        subset = subsets_of(tuple(run.recordings.signals))
-        shares = [_predict_from(trained, member.fold.test, kept) for kept in subset]
-        save(folder / SUBSETS, subset, np.stack(shares))
+        subsets = subsets_of(tuple(run.recordings.signals))
+        shares = [_predict_from(trained, member.fold.test, kept) for kept in subsets]
+        _save(folder, subsets, np.stack(shares))
         shutil.rmtree(folder / FOLD / "checkpoints", ignore_errors=True)
 
 
@@ -65,41 +71,40 @@ def _predict_from(trained: Trained, test: np.ndarray, kept: np.ndarray) -> np.nd
     return predictions_of(test, output).predicted
 
 
-def fit_on_all_predict_from_some(
-    name: str, config: Config, number: int, folder: pathlib.Path, key: dict[str, Any], stop: StopRequest
+def fit_for_subsets(
+    name: str,
+    config: Config,
+    seed: int,
+    number: int,
+    folder: pathlib.Path,
+    key: dict[str, Any],
+    _: StopRequest,
 ) -> None:
-    """Fits the baseline `name` on fold `number` and predicts its test rows from every subset. (`stop`: no look.)"""
+    """Fits the baseline `name` on fold `number` of the protocol and predicts its test rows from every subset."""
     begin_job(folder, key)
     table_data = cached_table_data(config)
     task = task_of(table_data.recordings, table_data.whole.protocol, table_data.whole.folds[number])
-    subset = subsets_of(tuple(table_data.recordings.signals))
-    everything = Task(
-        task.train,
-        np.concatenate([without(task.x, task.blocks, kept) for kept in subset]),
-        task.train_info,
-        RowInfo(*(np.tile(values, len(subset)) for values in task.test_info)),
-        task.blocks,
-    )
-    predicted = baselines.predict(name, everything, seed=config.seed, tries=config.benchmark.tries).shares
-    save(folder / SUBSETS, subset, predicted.reshape(len(subset), len(task.x), -1))
+    subsets = subsets_of(tuple(table_data.recordings.signals))
+    x = np.concatenate([without(task.x, task.blocks, kept) for kept in subsets])
+    info = RowInfo(*(np.tile(values, len(subsets)) for values in task.test_info))
+    task = task._replace(x=x, test_info=info)
+    shares = registry.predict(name, task, seed=seed, tries=config.benchmark.tries).shares
+    _save(folder, subsets, shares.reshape(len(subsets), -1, shares.shape[1]))
 
 
 def without(x: np.ndarray, blocks: tuple[Block, ...], kept: np.ndarray) -> np.ndarray:
-    """`x` [M, P] with 0, the training mean, for all columns of the modalities (`blocks`) that are not `kept`."""
+    """`x` [M, P] with 0, the training mean, in all columns of the modalities (`blocks`) that are not `kept`."""
     x = x.copy()
     for block, keep in zip(blocks, kept, strict=True):
         if not keep:
-            x[:, list(block.columns)] = 0
-            if block.present is not None:
-                x[:, block.present] = 0
+            x[:, list(columns_of(block))] = 0
     return x
 
 
-def save(file: pathlib.Path, subset: np.ndarray, predicted: np.ndarray) -> None:
-    """Writes subsets [Q, M] and what was predicted from each [Q, P, C]."""
-    write_arrays(file, {"subset": subset, "predicted": predicted.astype(np.float32)})
+def _save(folder: pathlib.Path, subsets: np.ndarray, predicted: np.ndarray) -> None:
+    write_arrays(folder / SUBSETS, {"subset": subsets, "predicted": predicted.astype(np.float32)})
 
 
 def load(file: pathlib.Path) -> np.ndarray:
-    """The predictions [Q, P, C] of a finished piece, in the order of `subsets_of`."""
+    """The predictions [Q, P, C] of a finished job, in the order of `subsets_of`."""
     return parse_npz(file)["predicted"]

@@ -1,7 +1,7 @@
-"""From the rows of a table to finished pieces: which are there, which are missing, who does them, what they say.
+"""From the rows of a table to its finished jobs: which are in the cache, which run now, and their results.
 
-On CPUs every core has a worker (`workers.py`). On an accelerator the folds of a seed are trained at once by this
-process, and only the baselines go to workers.
+On CPUs every core has a worker (`workers.py`). On an accelerator this process trains the folds of a seed at once, and
+only the baselines go to workers.
 """
 
 import dataclasses
@@ -13,15 +13,10 @@ import jax
 import numpy as np
 
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.config.schema import Config, LogConfig
+from mpcl_jax.config.schema import Config
 from mpcl_jax.evaluate import comparison
-from mpcl_jax.evaluate.jobs.keys import TableData, baseline_key, code_hash, digest, fold_key
-from mpcl_jax.evaluate.jobs.subsets import (
-    SUBSETS,
-    fit_on_all_predict_from_some,
-    load,
-    train_on_all_predict_from_some,
-)
+from mpcl_jax.evaluate.jobs.keys import TableData, baseline_key, digest, fold_key, subsets_key
+from mpcl_jax.evaluate.jobs.subsets import SUBSETS, fit_for_subsets, load, train_for_subsets
 from mpcl_jax.evaluate.jobs.work import (
     BASELINE,
     FOLD,
@@ -29,14 +24,13 @@ from mpcl_jax.evaluate.jobs.work import (
     fit_baseline,
     train_fold,
     train_together,
+    with_folds,
 )
 from mpcl_jax.evaluate.jobs.workers import Failure, Job, cores, run_jobs
 from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.train.evaluate import Predictions, load_predictions
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.selection import read_choices
-
-SUBSETS_AT = "benchmark.subsets"
 
 
 class Trained(NamedTuple):
@@ -48,9 +42,14 @@ class Trained(NamedTuple):
     seeds: range
     subsets: bool = False  # predict from every subset of the modalities instead
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The methods of the row."""
+        return (self.name,)
+
 
 class Fitted(NamedTuple):
-    """Rows of a table: baselines on the folds of `ground`, for several seeds."""
+    """Rows of a table: baselines on the folds of `table_data`, for several seeds."""
 
     names: tuple[str, ...]
     config: Config
@@ -60,128 +59,99 @@ class Fitted(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A piece of a table and where its result is."""
+    """A job of a table and its result."""
 
     job: Job
-    result: pathlib.Path  # the file that is there when the piece is finished
+    folder: pathlib.Path
+    result: pathlib.Path  # the file that is there when the job is finished
 
 
 def complete(
     rows: Sequence[Trained | Fitted], cache_dir: pathlib.Path, workers: int, stop: StopRequest
 ) -> None:
-    """Does whatever of `rows` is not in `store` yet. `workers` = 0: as many as there are cores.
+    """Runs the jobs of `rows` that `cache_dir` does not hold yet. `workers` = 0: one per core.
 
-    Raises TrainingError naming the pieces that failed when all others are finished, and what `run_pieces` raises.
+    Raises TrainingError that names failed jobs when all others are finished, and what `run_jobs` raises.
     """
     parts = {part.result: part for row in rows for part in parts_of(row, cache_dir)}
-    missing = {result: part for result, part in parts.items() if not result.exists()}
-    workers = workers or cores()
+    missing = [part for part in parts.values() if not part.result.exists()]
+    workers = min(workers or cores(), max(len(missing), 1))
     print(
-        f"{len(parts)} pieces, {len(parts) - len(missing)} of them finished before; "
-        f"{min(workers, max(len(missing), 1))} worker(s); kept in {cache_dir}",
+        f"{len(parts)} jobs, {len(parts) - len(missing)} of them finished before; {workers} worker(s); "
+        f"results in {cache_dir}",
         flush=True,
     )
     if jax.default_backend() != "cpu":
         for row in rows:
-            if isinstance(row, Trained) and not row.subsets:
-                _train_at_once(row, cache_dir, stop)
-            elif isinstance(row, Trained):
-                for part in parts_of(row, cache_dir):
-                    if not part.result.exists():
-                        part.job.work(*part.job.arguments, stop)
-        missing = {result: part for result, part in missing.items() if not result.exists()}
-    failures = run_jobs([part.job for part in missing.values()], workers, stop)
+            if isinstance(row, Trained):
+                _train_here(row, cache_dir, stop)
+        missing = [part for part in missing if not part.result.exists()]
+    failures = run_jobs([part.job for part in missing], cache_dir, workers, stop)
     if failures:
-        raise TrainingError(_told(failures))
+        raise TrainingError(_sentence_of(failures))
 
 
-def _told(failures: list[Failure]) -> str:
+def _sentence_of(failures: list[Failure]) -> str:
     shown = "; ".join(f"{failure.name}: {failure.reason}" for failure in failures[:5])
     more = f"; and {len(failures) - 5} more" if len(failures) > 5 else ""
-    return f"{len(failures)} piece(s) of the table failed, the same command tries them again: {shown}{more}"
+    return f"{len(failures)} job(s) of the table failed, the same command runs them again: {shown}{more}"
 
 
 def parts_of(row: Trained | Fitted, cache_dir: pathlib.Path) -> list[Part]:
-    """Every piece of a row, seed by seed, fold by fold."""
-    if isinstance(row, Trained):
-        return [
-            _trained_part(row, seed, number, cache_dir)
-            for seed in row.seeds
-            for number in row.table_data.numbers
-        ]
+    """Every job of a row, seed by seed, fold by fold."""
     return [
-        _fitted_part(row, name, seed, number, cache_dir)
+        _part(row, name, seed, number, cache_dir)
         for seed in row.seeds
         for name in row.names
         for number in row.table_data.numbers
     ]
 
 
-def _trained_part(row: Trained, seed: int, number: int, cache_dir: pathlib.Path) -> Part:
-    config = _for_job(row.config, seed, (number,))
-    key = fold_key(config, row.table_data, number) | _of_subsets(row)
-    folder = cache_dir / digest(key)
-    name = f"{row.name}  seed {seed}  {row.table_data.whole.folds[number].name}"
-    group = digest(key | {"seed": 0, "fold": ""})
-    work = train_on_all_predict_from_some if row.subsets else train_fold
-    return Part(
-        Job(name, group, work, (config, folder, key)), folder / (SUBSETS if row.subsets else PREDICTIONS)
-    )
-
-
-def _fitted_part(row: Fitted, name: str, seed: int, number: int, cache_dir: pathlib.Path) -> Part:
+def _part(row: Trained | Fitted, name: str, seed: int, number: int, cache_dir: pathlib.Path) -> Part:
     config = dataclasses.replace(row.config, seed=seed)
-    key = baseline_key(name, config, row.table_data, number) | _of_subsets(row)
+    if isinstance(row, Trained):
+        work, result = (train_for_subsets, SUBSETS) if row.subsets else (train_fold, PREDICTIONS)
+        key = fold_key(config, row.table_data, number)
+    else:
+        work, result = (fit_for_subsets, SUBSETS) if row.subsets else (fit_baseline, BASELINE)
+        key = baseline_key(name, config, row.table_data, number)
+    key = subsets_key(key) if row.subsets else key
     folder = cache_dir / digest(key)
     label = f"{name}  seed {seed}  {row.table_data.whole.folds[number].name}"
-    group = digest(key | {"seed": 0, "fold": "", "method": "baselines"})
-    work, result = (fit_on_all_predict_from_some, SUBSETS) if row.subsets else (fit_baseline, BASELINE)
-    return Part(Job(label, group, work, (name, config, number, folder, key)), folder / result)
-
-
-def _of_subsets(row: Trained | Fitted) -> dict[str, str]:
-    """What the key of a piece says besides, where it predicts from subsets."""
-    return (
-        {"result": "every subset of the modalities", "more_code": code_hash(SUBSETS_AT)}
-        if row.subsets
-        else {}
+    job = Job(
+        label, digest(key | {"seed": 0, "fold": ""}), work, (name, row.config, seed, number, folder, key)
     )
+    return Part(job, folder, folder / result)
 
 
-def _for_job(config: Config, seed: int, only: tuple[int, ...]) -> Config:
-    """The settings of a run of some folds, without what changes none of their numbers."""
-    return dataclasses.replace(
-        config,
-        seed=seed,
-        protocol=dataclasses.replace(config.protocol, only=only),
-        train=dataclasses.replace(config.train, folds_at_once=1),
-        log=LogConfig(report=False),
-    )
-
-
-def _train_at_once(row: Trained, cache_dir: pathlib.Path, stop: StopRequest) -> None:
-    """Trains the missing folds of each seed in one program, in this process."""
+def _train_here(row: Trained, cache_dir: pathlib.Path, stop: StopRequest) -> None:
+    """Trains the missing folds of each seed in this process, in one program where that is possible."""
     for seed in row.seeds:
-        jobs, label = {}, f"{row.name}  seed {seed}"
-        for number in row.table_data.numbers:
-            part = _trained_part(row, seed, number, cache_dir)
-            if not part.result.exists():
-                jobs[number] = part.job.arguments[1:]
-        if not jobs:
+        parts = {number: _part(row, row.name, seed, number, cache_dir) for number in row.table_data.numbers}
+        missing = {number: part for number, part in parts.items() if not part.result.exists()}
+        if row.subsets:
+            for part in missing.values():
+                part.job.work(*part.job.arguments, stop)
             continue
-        config = _for_job(row.config, seed, tuple(jobs))
+        if not missing:
+            continue
+        config = with_folds(row.config, seed, tuple(missing))
         if config.train.generator == "threefry2x32":  # with "rbg" a fold would get other numbers in company
-            train = dataclasses.replace(config.train, folds_at_once=len(jobs))
+            train = dataclasses.replace(config.train, folds_at_once=len(missing))
             config = dataclasses.replace(config, train=train)
-        print(f"{label}  {len(jobs)} fold(s), {config.train.folds_at_once} at once", flush=True)
-        names = " ".join(folder.name for folder, _ in jobs.values())
+        print(
+            f"{row.name}  seed {seed}  {len(missing)} fold(s), {config.train.folds_at_once} at once",
+            flush=True,
+        )
+        names = " ".join(part.folder.name for part in missing.values())
+        jobs = {number: (part.folder, part.job.arguments[-1]) for number, part in missing.items()}
         train_together(config, cache_dir / f"together-{digest({'jobs': names})}", jobs, stop)
 
 
 def predictions_of(row: Trained, seed: int, cache_dir: pathlib.Path) -> list[Predictions]:
-    """What a finished row says of every fold."""
+    """The predictions of a finished row, one entry per fold."""
     numbers = row.table_data.numbers
-    return [load_predictions(_trained_part(row, seed, number, cache_dir).result) for number in numbers]
+    return [load_predictions(_part(row, row.name, seed, number, cache_dir).result) for number in numbers]
 
 
 def shares_of(row: Trained, cache_dir: pathlib.Path) -> list[np.ndarray]:
@@ -190,13 +160,13 @@ def shares_of(row: Trained, cache_dir: pathlib.Path) -> list[np.ndarray]:
 
 
 def baselines_of(row: Fitted, seed: int, cache_dir: pathlib.Path) -> list[dict[str, np.ndarray]]:
-    """What finished baselines say of every fold: name -> [P, C]."""
+    """The predictions of finished baselines, one entry per fold: name -> [P, C]."""
     found = []
     for number in row.table_data.numbers:
         shape = (len(row.table_data.whole.folds[number].test), len(row.table_data.recordings.emotions))
         of_fold = {}
         for name in row.names:
-            file = _fitted_part(row, name, seed, number, cache_dir).result
+            file = _part(row, name, seed, number, cache_dir).result
             loaded = comparison.load_fold(file, (name,), shape)
             if not loaded:
                 raise ConfigError(f"{file}: {name} is not finished; start the table's command again")
@@ -206,30 +176,23 @@ def baselines_of(row: Fitted, seed: int, cache_dir: pathlib.Path) -> list[dict[s
 
 
 def choices_of(row: Trained | Fitted, seed: int, cache_dir: pathlib.Path) -> dict[str, dict[str, dict]]:
-    """What the finished pieces of a seed chose before they predicted: method -> fold -> choice."""
+    """What the finished jobs of a seed selected before they predicted: method -> fold -> choice."""
     chosen: dict[str, dict[str, dict]] = {}
+    names = {row.table_data.whole.folds[number].name for number in row.table_data.numbers}
     for part in parts_of(row._replace(seeds=range(seed, seed + 1)), cache_dir):
-        folder = cache_dir / part.result.relative_to(cache_dir).parts[0]
-        names = {row.table_data.whole.folds[number].name for number in row.table_data.numbers}
-        for fold, methods in read_choices(folder).items():
+        for fold, methods in read_choices(part.folder).items():
             for method, choice in methods.items():
                 if fold in names:
                     chosen.setdefault(method, {})[fold] = choice
     return chosen
 
 
-def subsets_said(row: Trained | Fitted, name: str, seed: int, cache_dir: pathlib.Path) -> np.ndarray:
-    """What `name` says of all test rows of the table from every subset of the modalities, [Q, N, C]."""
-    said = []
-    for number in row.table_data.numbers:
-        if isinstance(row, Trained):
-            part = _trained_part(row, seed, number, cache_dir)
-        else:
-            part = _fitted_part(row, name, seed, number, cache_dir)
-        said.append(load(part.result))
-    return np.concatenate(said, axis=1)
+def subset_predictions(row: Trained | Fitted, name: str, seed: int, cache_dir: pathlib.Path) -> np.ndarray:
+    """The predictions of `name` for all test rows from every subset of the modalities, [Q, N, C]."""
+    parts = [_part(row, name, seed, number, cache_dir) for number in row.table_data.numbers]
+    return np.concatenate([load(part.result) for part in parts], axis=1)
 
 
 def fold_folder_of(row: Trained, seed: int, number: int, cache_dir: pathlib.Path) -> pathlib.Path:
-    """Where the files of a finished fold are."""
-    return _trained_part(row, seed, number, cache_dir).result.parent.parent.parent / FOLD
+    """The folder with the files of a finished fold."""
+    return _part(row, row.name, seed, number, cache_dir).folder / FOLD
