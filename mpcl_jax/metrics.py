@@ -101,9 +101,9 @@ def scores(labels, predicted) -> dict[str, np.ndarray]:
 
 
 def subject_means(values, subject) -> dict[str, float]:
-    """Mean of `values` [N] over the windows of each person of `subject` [N], sorted by name.
+    """Mean of `values` [N] over the windows of each subject of `subject` [N], sorted by name.
 
-    People, not windows, are the unit of every interval and test: windows of one person are not independent.
+    Subjects are the unit of every interval and test, since windows of one subject are not independent.
     Raises ValueError for different lengths, for none at all and for NaN.
     """
     values, subject = np.asarray(values, np.float64), np.asarray(subject)

@@ -1,11 +1,11 @@
 """Further measures of agreement, for the CSV beside the six of `metrics.py`.
 
 Labels and predictions are [N, C], rows sum to 1, and have been checked (`metrics.scores`). Where a measure is not
-defined (no order in a flat prediction, no correlation of a constant) it takes the value of knowing nothing, as said.
+defined (no order in a flat prediction, no correlation of a constant) it takes the value of an uninformed prediction.
 """
 
 import numpy as np
-import scipy  # loads scipy.stats when it is asked for, which is after the training
+import scipy  # loads scipy.stats on first use, which is after the training
 from scipy.special import rel_entr
 
 from mpcl_jax.evaluate.statistics import TIES, merge_ties
@@ -31,11 +31,11 @@ def rank_correlation(labels, predicted) -> np.ndarray:
 def top_agreement(labels, predicted) -> np.ndarray:
     """Is the emotion with the largest predicted share one of those reported most? [N] in [0, 1], higher is better.
 
-    Of several emotions that are predicted equally, the part that is: a flat prediction is right by chance.
+    Of several emotions that are predicted equally, the share that is reported most, as for a random choice.
     """
     y, p = _tied(labels), _tied(predicted)
-    said, reported = p == p.max(1, keepdims=True), y == y.max(1, keepdims=True)
-    return (said & reported).sum(1) / said.sum(1)
+    predicted_top, reported_top = p == p.max(1, keepdims=True), y == y.max(1, keepdims=True)
+    return (predicted_top & reported_top).sum(1) / predicted_top.sum(1)
 
 
 def _tied(shares) -> np.ndarray:
@@ -50,10 +50,10 @@ def emotion_error(labels, predicted) -> np.ndarray:
 
 
 def cooccurrence_error(labels, predicted) -> float:
-    """How far the correlations between emotions are off: Frobenius distance, in [0, 2 √(C (C − 1))], lower is better.
+    """Frobenius distance between the correlations of emotions, in [0, 2 √(C (C − 1))], lower is better.
 
-    Correlations over windows of the evidence, each window's shares above their own floor; items that a person
-    never reports share one value, which correlates at 1 and is nobody's co-occurrence. 0 for a constant column.
+    Correlations over windows of the evidence: each window's shares above their own floor. Without it, items that a
+    subject never reports would correlate at 1. The correlation of a constant column is 0.
     """
     of_labels, of_predicted = (_correlation(evidence_of(_tied(x))) for x in (labels, predicted))
     return float(np.linalg.norm(of_labels - of_predicted))

@@ -1,11 +1,10 @@
-"""From the predictions of every method on the same test rows to one table and its verdict.
+"""From the predictions of every method on the same test rows to one table.
 
-A value of the table is a mean over windows within each person, then over people. Its interval comes from people
-as well, or from trials where there are too few people, which the caption then says. Seeds are averaged before
-anything else and their spread is a column of its own. How the table is printed: `table_text.py`.
+A value of the table is a mean over windows within each subject, then over subjects. Its interval is over subjects,
+or over trials where there are too few subjects. Seeds are averaged first; their spread is a separate column.
+`ranking.py` compares the methods, `table_text.py` writes the files.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,19 +12,17 @@ import numpy as np
 from mpcl_jax import metrics
 from mpcl_jax.config.schema import BASELINES, ORACLES
 from mpcl_jax.evaluate import agreement
-from mpcl_jax.evaluate.statistics import (
-    FEWEST,
-    Comparison,
-    Decision,
-    decide,
-    paired_comparison,
-    subject_interval,
-)
+from mpcl_jax.evaluate.number_text import count_of
+from mpcl_jax.evaluate.statistics import FEWEST, subject_interval
 
 METHOD = "MPCL"
 REFERENCE = "train_mean"
 CONSTANTS = ("uniform", REFERENCE)
-OF_IDS = ("subject_mean", "stimulus_mean", "duration_only")  # the train mean where the ids say nothing
+OF_IDS = (
+    "subject_mean",
+    "stimulus_mean",
+    "duration_only",
+)  # equal to the train mean for ids without training rows
 
 
 class Result(NamedTuple):
@@ -34,9 +31,7 @@ class Result(NamedTuple):
     method: str  # a name of BASELINES, "MPCL", or a variant's
     predicted: np.ndarray | list[np.ndarray]  # [N, C], rows sum to 1; one such array per seed
     split_sha256: str  # of the manifest that it was trained and tested on
-    tried: int | None = (
-        None  # settings that it chose among in each fold; None: not known, or not chosen in the fold
-    )
+    tried: int | None = None  # settings compared in each fold; None: not known, or not chosen in the fold
 
 
 class Row(NamedTuple):
@@ -51,38 +46,26 @@ class Row(NamedTuple):
     per_subject: dict[str, dict[str, float]]  # subject -> measure -> value, averaged over seeds
     per_unit: np.ndarray  # [U] KL of each unit of the interval, averaged over seeds
     per_seed: np.ndarray  # [S, U] the same for each seed
-    agreement: dict[str, float]  # further measures, name -> mean over people
-    emotion_error: np.ndarray  # [C] mean absolute error of each emotion's share, over people
-    tried: int | None  # settings that it chose among in each fold, None as in `Result`
-
-
-class Verdict(NamedTuple):
-    """One question that a table answers: has `method` a lower KL than `opponent`?"""
-
-    method: str
-    opponent: str
-    best: bool  # the opponent is the best baseline of the table; an oracle is none
-    skill: float  # of `method`
-    comparison: Comparison
-    decision: Decision  # corrected for all comparisons of the focus, as in `ranking.py`
+    agreement: dict[str, float]  # further measures, name -> mean over subjects
+    emotion_error: np.ndarray  # [C] mean absolute error of each emotion's share, over subjects
+    tried: int | None  # as in `Result`
 
 
 class Table(NamedTuple):
     """Methods on the same rows of the same manifest."""
 
     rows: tuple[Row, ...]  # baselines in their fixed order, MPCL, variants as they came, oracles
-    verdicts: tuple[Verdict, ...]
     windows: int
     subjects: int
     over: str  # units of the intervals: "15 subjects", "22 trials of 1 subject"
-    unit_weight: np.ndarray  # [U] sums to 1, so that each person weighs the same
+    unit_weight: np.ndarray  # [U] sums to 1; each subject has the same total weight
     split_sha256: str
     leaky: bool
 
 
 class _Units(NamedTuple):
     index: np.ndarray  # [N] unit of each window
-    weight: np.ndarray  # [N] so that each person weighs the same; sums to 1
+    weight: np.ndarray  # [N] sums to 1; each subject has the same total weight
     total: np.ndarray  # [U] weight of each unit
     over: str
 
@@ -103,8 +86,8 @@ def make_table(
     `labels` [N, C], `subject` and `unit` [N] belong to the test rows in the order of the manifest. With fewer
     than 6 subjects intervals and tests are over `unit`, called `unit_name` in the caption. `seed` is that of
     the resampling. Raises ValueError, naming the method, for another manifest, another number of rows, a
-    method named twice, predictions that are no distributions or have an infinite KL, and if "train_mean",
-    without which there is no skill, is missing.
+    method named twice, predictions that are no distributions or have an infinite KL, and where "train_mean",
+    which the skill needs, is missing.
     """
     results = sorted(results, key=_place)
     _check_results(results, len(labels), split_sha256)
@@ -115,7 +98,6 @@ def make_table(
         row.mean["skill"] = metrics.skill(row.mean["kl"], reference) if reference > 0 else float("nan")
     return Table(
         rows=tuple(rows),
-        verdicts=tuple(_verdicts(rows, units, seed)),
         windows=len(labels),
         subjects=len(np.unique(subject)),
         over=units.over,
@@ -123,16 +105,6 @@ def make_table(
         split_sha256=split_sha256,
         leaky=leaky,
     )
-
-
-def count_of(n: int, plural: str) -> str:
-    """ "3 trials", "1 trial"."""
-    return f"{n} {plural if n != 1 else plural.removesuffix('s')}"
-
-
-def focus_of(rows: Sequence[Row]) -> str:
-    """The method that a table holds against all others: MPCL, or the train mean where it is not there."""
-    return METHOD if METHOD in (row.method for row in rows) else REFERENCE
 
 
 def _place(result: Result) -> int:
@@ -157,15 +129,13 @@ def _check_results(results: list[Result], rows: int, split_sha256: str) -> None:
         if result.split_sha256 != split_sha256:
             raise ValueError(
                 f"{result.method}: made on the split {result.split_sha256[:12]}, this table is of "
-                f"{split_sha256[:12]}; rows of different splits can not be compared"
+                f"{split_sha256[:12]}; rows of different splits cannot be compared"
             )
         for predicted in _per_seed(result):
             if len(predicted) != rows:
                 raise ValueError(f"{result.method}: {len(predicted)} predictions for {rows} test rows")
     if REFERENCE not in names:
-        raise ValueError(
-            f"{REFERENCE!r} is missing from {names}: without it there is no skill and no verdict"
-        )
+        raise ValueError(f"{REFERENCE!r} is missing from {names}: the skill needs it")
 
 
 def _per_seed(result: Result) -> list[np.ndarray]:
@@ -175,13 +145,13 @@ def _per_seed(result: Result) -> list[np.ndarray]:
 
 
 def _units(subject: np.ndarray, unit: np.ndarray, unit_name: str) -> _Units:
-    people, person, windows = np.unique(subject, return_inverse=True, return_counts=True)
-    weight = 1 / (len(people) * windows[person])
-    if len(people) >= FEWEST:
-        index, over = person, count_of(len(people), "subjects")
+    subjects, place, windows = np.unique(subject, return_inverse=True, return_counts=True)
+    weight = 1 / (len(subjects) * windows[place])
+    if len(subjects) >= FEWEST:
+        index, over = place, count_of(len(subjects), "subjects")
     else:
         ids, index = np.unique(unit, return_inverse=True)
-        over = f"{count_of(len(ids), unit_name)} of {count_of(len(people), 'subjects')}"
+        over = f"{count_of(len(ids), unit_name)} of {count_of(len(subjects), 'subjects')}"
     return _Units(index, weight, np.bincount(index, weight), over)
 
 
@@ -193,11 +163,8 @@ def _row(result: Result, labels, subject, units: _Units, seed: int) -> Row:
     values = {name: np.mean([each[name] for each in seeds], axis=0) for name in seeds[0]}
     if not np.isfinite(values["kl"]).all():
         bad = int(np.flatnonzero(~np.isfinite(values["kl"]))[0])
-        raise ValueError(
-            f"{result.method}, row {bad}: share 0 where people reported something, KL is infinite"
-        )
+        raise ValueError(f"{result.method}, row {bad}: predicts 0 for a reported emotion, KL is infinite")
     by_measure = {name: metrics.subject_means(values[name], subject) for name in values}
-    people = by_measure["kl"]
     per_seed = np.stack([np.bincount(units.index, units.weight * each["kl"]) / units.total for each in seeds])
     per_unit = per_seed.mean(0)
     low, high = subject_interval(per_unit, weight=units.total, seed=seed)
@@ -209,7 +176,7 @@ def _row(result: Result, labels, subject, units: _Units, seed: int) -> Row:
         high=high,
         seeds=len(seeds),
         spread=float(np.std(kl_of_seeds, ddof=1)) if len(seeds) > 1 else float("nan"),
-        per_subject={who: {name: by_measure[name][who] for name in by_measure} for who in people},
+        per_subject={who: {name: by_measure[name][who] for name in by_measure} for who in by_measure["kl"]},
         per_unit=per_unit,
         per_seed=per_seed,
         agreement=_agreement(labels, _per_seed(result), units.weight),
@@ -222,7 +189,7 @@ def _row(result: Result, labels, subject, units: _Units, seed: int) -> Row:
 
 
 def _agreement(labels, predicted: list[np.ndarray], weight: np.ndarray) -> dict[str, float]:
-    """Further measures of every seed's predictions, averaged; `weight` [N] lets each person count the same."""
+    """Further measures of every seed's predictions, averaged; `weight` [N] as in `_Units`."""
     measures = {
         "jensen_shannon": lambda p: weight @ agreement.jensen_shannon(labels, p),
         "rank_correlation": lambda p: weight @ agreement.rank_correlation(labels, p),
@@ -230,29 +197,3 @@ def _agreement(labels, predicted: list[np.ndarray], weight: np.ndarray) -> dict[
         "cooccurrence_error": lambda p: agreement.cooccurrence_error(labels, p),
     }
     return {name: float(np.mean([of(p) for p in predicted])) for name, of in measures.items()}
-
-
-def _verdicts(rows: list[Row], units: _Units, seed: int) -> list[Verdict]:
-    """MPCL against the train mean and the best baseline; without MPCL, every fitted method against the mean.
-
-    The p of each is corrected for all comparisons of the focus in the table, those that no line shows included.
-    """
-    focus, best = focus_of(rows), ""
-    fair = [row for row in rows if row.method not in ORACLES]
-    if focus == METHOD:
-        best = min((row for row in fair if is_baseline(row)), key=lambda row: row.mean["kl"]).method
-    named = {row.method: row for row in fair}
-    others = [name for name in named if name != focus]
-    pairs = [(focus, name) if focus == METHOD else (name, focus) for name in others]
-    compared = [
-        paired_comparison(named[a].per_unit, named[b].per_unit, weight=units.total, seed=seed)
-        for a, b in pairs
-    ]
-    answers = [
-        Verdict(a, b, b == best, named[a].mean["skill"], found, decision)
-        for (a, b), found, decision in zip(pairs, compared, decide(compared), strict=True)
-    ]
-    if focus == METHOD:
-        shown = dict.fromkeys([REFERENCE, best])
-        return [next(answer for answer in answers if answer.opponent == name) for name in shown]
-    return [answer for answer in answers if answer.method not in CONSTANTS]

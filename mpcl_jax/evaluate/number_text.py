@@ -1,4 +1,4 @@
-"""How a number stands in tables, pages, pictures and on the terminal; files for programs keep Python's own form."""
+"""How numbers stand in tables, pages, pictures and on the terminal; CSV files keep all digits."""
 
 import math
 
@@ -12,3 +12,23 @@ def decimal(value: float, digits: int = 4, sign: bool = False) -> str:
     text = f"{abs(value):.{digits}f}"
     mark = "" if float(text) == 0 else MINUS if value < 0 else "+" if sign else ""
     return mark + text
+
+
+def interval(low: float, high: float, sign: bool = False) -> str:
+    """ "[0.0525, 0.0767]"; "-" for NaN."""
+    return "-" if math.isnan(low) else f"[{decimal(low, sign=sign)}, {decimal(high, sign=sign)}]"
+
+
+def p_text(value: float) -> str:
+    """ "= 0.012", "< 0.001"; "-" for NaN."""
+    return "-" if math.isnan(value) else "< 0.001" if value < 0.001 else f"= {decimal(value, 3)}"
+
+
+def count_of(n: int, plural: str) -> str:
+    """ "3 trials", "1 trial"."""
+    return f"{n} {plural if n != 1 else plural.removesuffix('s')}"
+
+
+def shown_name(method: str) -> str:
+    """The name of a method in text: "train_mean" is "train mean"."""
+    return method.replace("_", " ")

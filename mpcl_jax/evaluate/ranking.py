@@ -1,24 +1,25 @@
-"""All methods of a table against each other: ranks, Friedman, every pair with Holm's correction, seeds apart.
+"""All methods of a table against each other: ranks, Friedman's test, every pair with Holm's correction, seeds.
 
-Units are those of the table (subjects; trials where subjects are too few). Ranks, Friedman and Wilcoxon know no
-weights: where trials of unequal subjects are the units, every trial counts the same there. What is significant is
-decided by `statistics.decide` alone; Wilcoxon's p stands beside it and decides nothing.
+Units are those of the table: subjects, or trials where there are too few subjects. Ranks, Friedman and Wilcoxon use
+no weights: where the units are trials of subjects with different numbers of trials, every trial counts the same in
+them. `statistics.decide` alone decides what is significant; Wilcoxon's p is reported and decides nothing.
 """
 
 import itertools
 import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import scipy  # loads scipy.stats when it is asked for, which is after the training
+import scipy  # loads scipy.stats on first use, which is after the training
 
 from mpcl_jax.config.schema import ORACLES
-from mpcl_jax.evaluate.leaderboard import Row, Table, focus_of
+from mpcl_jax.evaluate.leaderboard import METHOD, REFERENCE, Row, Table
 from mpcl_jax.evaluate.statistics import (
     NOT_SIGNIFICANT,
     TIES,
     Comparison,
-    Decision,
+    Outcome,
     decide,
     merge_ties,
     paired_comparison,
@@ -53,17 +54,39 @@ class Ranking(NamedTuple):
     """The methods of a table in the order of their mean rank, the best first; oracles are left out."""
 
     methods: tuple[str, ...]
-    focus: str  # the method that is held against all others: MPCL, or the train mean where it is not there
+    focus: str  # the method that is compared with all others: see `focus_of`
     rank: tuple[float, ...]  # mean over units, 1 = lowest KL, ties share
     spread: dict[str, Spread]
     statistic: float  # Friedman's chi-square, NaN with fewer than 3 methods or units
     p_value: float
     pairs: tuple[Pair, ...]  # the better rank first
-    groups: tuple[
-        tuple[str, ...], ...
-    ]  # neighbours in rank, no two significantly different; the longest such rows
-    units: int
+    # Neighbours in rank without a significant difference between any two; the longest such rows.
+    groups: tuple[tuple[str, ...], ...]
     over: str  # "15 subjects"
+
+
+def focus_of(methods: Sequence[str]) -> str:
+    """The method that a table compares with all others: MPCL, or the train mean where MPCL is missing."""
+    return METHOD if METHOD in methods else REFERENCE
+
+
+def compare_with_focus(table: Table, *, seed: int = 0) -> dict[str, Outcome]:
+    """Every other method minus the focus, below 0 = better than the focus; corrected for all methods but oracles."""
+    named = {row.method: row for row in table.rows if row.method not in ORACLES}
+    focus = named.pop(focus_of(list(named)))
+    return decided(
+        {
+            name: paired_comparison(row.per_unit, focus.per_unit, weight=table.unit_weight, seed=seed)
+            for name, row in named.items()
+        }
+    )
+
+
+def decided(comparisons: dict[str, Comparison]) -> dict[str, Outcome]:
+    """Each comparison with its decision, corrected for all of them."""
+    decisions = decide(list(comparisons.values()))
+    outcomes = map(Outcome, comparisons.values(), decisions)
+    return dict(zip(comparisons, outcomes, strict=True))
 
 
 def rank_methods(table: Table, *, seed: int = 0) -> Ranking:
@@ -74,28 +97,28 @@ def rank_methods(table: Table, *, seed: int = 0) -> Ranking:
     rank = scipy.stats.rankdata(kl, axis=1).mean(0)
     order = np.lexsort((kl.mean(0), rank))
     rows, rank = [fair[i] for i in order], rank[order]
-    focus = focus_of(rows)
+    methods = [row.method for row in rows]
+    focus = focus_of(methods)
     pairs = _pairs(rows, focus, table.unit_weight, seed)
     statistic, p_value = _friedman(kl)
     return Ranking(
-        methods=tuple(row.method for row in rows),
+        methods=tuple(methods),
         focus=focus,
         rank=tuple(rank.tolist()),
         spread={row.method: spread_of(row.per_seed) for row in rows},
         statistic=statistic,
         p_value=p_value,
         pairs=pairs,
-        groups=_groups([row.method for row in rows], pairs),
-        units=len(kl),
+        groups=_groups(methods, pairs),
         over=table.over,
     )
 
 
 def spread_of(per_seed: np.ndarray) -> Spread:
-    """The spread of `per_seed` [S, U]: over units, and the variance components of seeds and of what is left.
+    """The spread of `per_seed` [S, U]: over units, and the variance components of seeds and of the rest.
 
-    Two-way analysis of variance without replication; the mean square of seeds contains that of the rest, which is
-    taken off, and a negative remainder counts 0.
+    Two-way analysis of variance without replication. The mean square of seeds contains that of the rest, which is
+    subtracted; a negative remainder counts 0.
     """
     seeds, units = per_seed.shape
     of_unit, of_seed = per_seed.mean(0), per_seed.mean(1)
@@ -111,7 +134,7 @@ def spread_of(per_seed: np.ndarray) -> Spread:
 
 
 def _friedman(kl: np.ndarray) -> tuple[float, float]:
-    """Chi-square and p of `kl` [U, M]; (NaN, NaN) where there is too little, (0, 1) where all methods are equal."""
+    """Chi-square and p of `kl` [U, M]; (NaN, NaN) with too few of either, (0, 1) where all methods are equal."""
     units, methods = kl.shape
     if methods < 3 or units < 3:
         return float("nan"), float("nan")
@@ -126,32 +149,32 @@ def _pairs(rows: list[Row], focus: str, weight: np.ndarray, seed: int) -> tuple[
     compared = [paired_comparison(a.per_unit, b.per_unit, weight=weight, seed=seed) for a, b in twos]
     of_focus = [i for i, (a, b) in enumerate(twos) if focus in (a.method, b.method)]
     few = dict(zip(of_focus, decide([compared[i] for i in of_focus]), strict=True))
-    many = decide(compared)
-    return tuple(_pair(a, b, compared[i], many[i], few.get(i)) for i, (a, b) in enumerate(twos))
-
-
-def _pair(a: Row, b: Row, found: Comparison, of_all: Decision, of_focus: Decision | None) -> Pair:
-    tolerance = TIES * np.maximum(a.per_unit, b.per_unit).max()
-    delta = a.per_unit - b.per_unit
-    delta = without_ties(np.sign(delta) * merge_ties(np.abs(delta), tolerance), tolerance)
-    return Pair(
-        a.method,
-        b.method,
-        found,
-        wilcoxon=_wilcoxon(delta),
-        holm=of_all.corrected,
-        holm_focus=of_focus.corrected if of_focus else float("nan"),
-        effect=_effect(delta, tolerance),
-        superiority=float((delta < 0).mean() + (delta == 0).mean() / 2),
-        verdict=(of_focus or of_all).verdict,
-        differs=of_all.verdict != NOT_SIGNIFICANT,
-    )
+    pairs = []
+    for i, ((a, b), of_all) in enumerate(zip(twos, decide(compared), strict=True)):
+        tolerance = TIES * np.maximum(a.per_unit, b.per_unit).max()
+        delta = a.per_unit - b.per_unit
+        delta = without_ties(np.sign(delta) * merge_ties(np.abs(delta), tolerance), tolerance)
+        pairs.append(
+            Pair(
+                a.method,
+                b.method,
+                compared[i],
+                wilcoxon=_wilcoxon(delta),
+                holm=of_all.corrected,
+                holm_focus=few[i].corrected if i in few else float("nan"),
+                effect=_effect(delta, tolerance),
+                superiority=float((delta < 0).mean() + (delta == 0).mean() / 2),
+                verdict=few.get(i, of_all).verdict,
+                differs=of_all.verdict != NOT_SIGNIFICANT,
+            )
+        )
+    return tuple(pairs)
 
 
 def _wilcoxon(delta: np.ndarray) -> float:
     if not delta.any():
         return 1.0
-    with warnings.catch_warnings():  # ties and zeros: SciPy says that it approximates
+    with warnings.catch_warnings():  # ties and zeros: SciPy warns that it approximates
         warnings.simplefilter("ignore")
         return float(scipy.stats.wilcoxon(delta).pvalue)
 

@@ -1,11 +1,10 @@
-"""Intervals and paired comparisons over subjects (or over trials, where there are too few subjects).
+"""Intervals and paired comparisons over subjects, or over trials where there are too few subjects.
 
-Windows of one subject are not independent, so nothing here ever sees windows: callers bring one value per
-subject or trial. Where units hold different shares of the data set, `weight` says so, and every estimate is the
-weighted mean. Seeds are not units either: average over them first.
+Windows of one subject are not independent. All functions therefore take one value per unit (subject or trial),
+averaged over seeds. `weight` holds the share of each unit in the data set; every estimate is the weighted mean.
 
-Two numbers that differ by less than `TIES` of their size are equal here. With few units many resampled means
-equal the estimate, and without a stated tolerance the rounding of a processor would decide on which side they fall.
+Two numbers that differ by less than `TIES` of their size are equal here. With few units many resampled means equal
+the estimate; without a tolerance the rounding of a processor would decide on which side they fall.
 """
 
 import functools
@@ -19,7 +18,7 @@ from scipy.special import ndtr, ndtri
 EXACT = 13
 # Bootstrap resamples, and sign flips where not all are counted.
 RESAMPLES = 9_999
-# Fewer units never show a difference: an exact two-sided test cannot reach p < .05 (2 / 2^5 = .06).
+# Fewer units are never significant: an exact two-sided test cannot reach p < .05 (2 / 2^5 = .06).
 FEWEST = 6
 # Numbers drawn at once, so that thousands of units do not fill the memory.
 DRAWN_AT_ONCE = 2_000_000
@@ -41,10 +40,7 @@ class Comparison(NamedTuple):
     p_value: float  # two-sided, of exchanging a and b within units: sign flips
     p_skewed: float  # two-sided, of a mean difference of 0 where differences may be skewed
     n: int  # units
-    superior: int  # units in which a is better than b
-    detectable: (
-        float  # difference found significant with probability .8, given this spread and n, uncorrected
-    )
+    detectable: float  # difference found significant with probability 0.8 at this spread and n, uncorrected
 
 
 class Decision(NamedTuple):
@@ -52,7 +48,21 @@ class Decision(NamedTuple):
 
     corrected: float  # p of exchanging, Holm-corrected for all comparisons decided together
     verdict: str  # BETTER, WORSE or NOT_SIGNIFICANT
-    least: float  # the smallest corrected p that so many comparisons of so many units can have
+    comparisons: int  # decided together
+
+
+class Outcome(NamedTuple):
+    """One comparison of several, and what it shows when all of them are corrected for."""
+
+    comparison: Comparison
+    decision: Decision
+
+    def turned(self) -> "Outcome":
+        """The same with the two methods exchanged."""
+        found, (corrected, verdict, comparisons) = self.comparison, self.decision
+        back = found._replace(difference=-found.difference, low=-found.high, high=-found.low)
+        opposite = {BETTER: WORSE, WORSE: BETTER}.get(verdict, NOT_SIGNIFICANT)
+        return Outcome(back, Decision(corrected, opposite, comparisons))
 
 
 def subject_interval(
@@ -62,8 +72,8 @@ def subject_interval(
 
     `weight` [n] > 0, None = all equal. Resampled means within TIES · `scale` of the estimate count as half below
     and half above it; `scale` is the largest absolute value, or that of the numbers whose differences `values` are.
-    Returns (low, high); (NaN, NaN) with fewer than 3 units, of which resampling says nothing; both the common value
-    where all values are equal. Raises ValueError for values or weights that are not finite.
+    Returns (low, high); (NaN, NaN) with fewer than 3 units, too few to resample; both the common value where all
+    values are equal. Raises ValueError for values or weights that are not finite.
     """
     values, weight = _checked(values, weight)
     if len(values) < 3:
@@ -84,16 +94,15 @@ def subject_interval(
 def paired_comparison(a, b, *, weight=None, level: float = 0.95, seed: int = 0) -> Comparison:
     """Does method a differ from method b? `a`, `b` [n] hold one value per unit, less is better.
 
-    `p_value` counts sign patterns (all 2^n up to n = 13). It is exact where a and b may be exchanged within a unit,
-    which is what equal methods allow. It is not exact for skewed differences whose mean is 0: of exponential ones
-    it calls 8 % "better" with 10 units, nominal 2.5 %; studentising changes nothing, since t is monotone in the mean
-    when signs flip. `p_skewed` is made for them: the t statistic against twice its lower tail under exponential
-    differences with mean 0, where the long tail that could cancel the difference is the one that few units miss. It
-    holds its level for skewness up to 2 (experiments/tables/null_calibration.py; 4 to 7 % instead of 2.5 % for
-    log-normal differences) at the price of power: with 10 units t must reach 4.2 where Student's test asks for 2.3.
+    `p_value` counts sign patterns (all 2^n up to n = 13). It is exact where a and b can be exchanged within a unit.
+    It is too small for skewed differences whose mean is 0: for exponential ones and 10 units it gives 8 % "better",
+    nominal 2.5 %. `p_skewed` is the test for them: the t statistic against twice its lower tail under exponential
+    differences with mean 0. It holds its level for skewness up to 2 (experiments/tables/null_calibration.py; 4 to 7 %
+    instead of 2.5 % for log-normal differences) and has less power: with 10 units t must reach 4.2, Student's test
+    needs 2.3.
 
-    Values a and b that are equal up to TIES of the largest value differ by 0. Raises ValueError for different lengths
-    and for values that are not finite.
+    Values that are equal up to TIES of the largest value differ by 0. Raises ValueError for different lengths and for
+    values that are not finite.
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.shape != b.shape:
@@ -111,17 +120,16 @@ def paired_comparison(a, b, *, weight=None, level: float = 0.95, seed: int = 0) 
         p_value=_sign_flip_p(weight * delta, TIES * scale * weight.mean(), seed),
         p_skewed=_skewed_t_p(difference, error, weight, TIES * scale),
         n=len(delta),
-        superior=int((delta < 0).sum()),
         detectable=_detectable(error, weight, level),
     )
 
 
 def decide(comparisons: Sequence[Comparison], level: float = LEVEL) -> list[Decision]:
-    """What each of several comparisons shows, corrected for all of them: the one rule of tables, page and texts.
+    """What each of several comparisons shows, corrected for all of them. Tables, page and texts use this rule.
 
-    "better" and "worse" need Holm's corrected p below `level`, a `p_skewed` below it too, which is not corrected and
-    keeps the level of each comparison where differences are skewed, the 95 % interval on one side of 0, and at least
-    6 units. Everything else is "not significant", which is not "equal": see `Comparison.detectable`.
+    "better" and "worse" need all of: Holm's corrected p below `level`; `p_skewed` below `level` (not corrected; it
+    keeps the level of each comparison where differences are skewed); the 95 % interval on one side of 0; at least 6
+    units. Everything else is "not significant", which does not mean "equal": see `Comparison.detectable`.
     """
     decisions = []
     for found, corrected in zip(comparisons, holm([c.p_value for c in comparisons]), strict=True):
@@ -129,9 +137,14 @@ def decide(comparisons: Sequence[Comparison], level: float = LEVEL) -> list[Deci
         verdict = (
             BETTER if shown and found.high < 0 else WORSE if shown and found.low > 0 else NOT_SIGNIFICANT
         )
-        smallest = 2.0 ** (1 - found.n) if found.n <= EXACT else 1 / (RESAMPLES + 1)
-        decisions.append(Decision(float(corrected), verdict, min(1.0, len(comparisons) * smallest)))
+        decisions.append(Decision(float(corrected), verdict, len(comparisons)))
     return decisions
+
+
+def smallest_p(n: int, comparisons: int) -> float:
+    """The smallest Holm-corrected p that so many comparisons over `n` units can have."""
+    smallest = 2.0 ** (1 - n) if n <= EXACT else 1 / (RESAMPLES + 1)
+    return min(1.0, comparisons * smallest)
 
 
 def holm(p_values) -> np.ndarray:
@@ -207,7 +220,7 @@ def _null_t(share: tuple[float, ...]) -> np.ndarray:
 
 
 def _sign_flip_p(weighted: np.ndarray, tolerance: float, seed: int) -> float:
-    """p of the mean of `weighted` [n] when each sign could as well be the other one; 1 where that is all one."""
+    """p of the mean of `weighted` [n] when signs are exchangeable; 1 for one unit and for zeros."""
     n = len(weighted)
     if n < 2 or not weighted.any():
         return 1.0
@@ -257,7 +270,5 @@ def _checked(values, weight) -> tuple[np.ndarray, np.ndarray]:
             f"values {values.shape}, weight {weight.shape}: wanted one of each per unit, [n], n > 0"
         )
     if not np.isfinite(values).all() or not (np.isfinite(weight) & (weight > 0)).all():
-        raise ValueError(
-            "values must be finite and weights finite and above 0; a unit without value has no place"
-        )
+        raise ValueError("values must be finite, weights finite and above 0; leave out units without a value")
     return values, weight

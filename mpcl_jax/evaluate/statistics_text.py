@@ -1,289 +1,211 @@
-"""A `Ranking` in words: a page of Markdown, two CSV files (methods, pairs) and a LaTeX table."""
+"""A `Ranking` as DataFrames, CSV, a page of Markdown and a LaTeX table."""
 
 import math
 
+import pandas as pd
+
+from mpcl_jax.evaluate import table_text
 from mpcl_jax.evaluate.leaderboard import Table
-from mpcl_jax.evaluate.ranking import Pair, Ranking, rank_methods
-from mpcl_jax.evaluate.statistics import BETTER, FEWEST, LEVEL, NOT_SIGNIFICANT, WORSE
-from mpcl_jax.evaluate.table_text import LEAKY, comment_csv, equals, interval, p_text, short, spoken
+from mpcl_jax.evaluate.number_text import decimal, interval, p_text, shown_name
+from mpcl_jax.evaluate.ranking import Ranking, focus_of, rank_methods
+from mpcl_jax.evaluate.statistics import (
+    BETTER,
+    FEWEST,
+    LEVEL,
+    NOT_SIGNIFICANT,
+    WORSE,
+    Comparison,
+    Decision,
+    Outcome,
+    smallest_p,
+)
 
 HOW = """\
-**How.** KL is averaged over windows within a subject. *sd*: over {units}. *sd seeds*, *rest*: variance
-components of seeds, and of one seed on one of the {units}; seeds never count as more {units}. *95 %*: BCa
-bootstrap of the mean, 9,999 resamples of {units}, not corrected; over few of them it is too narrow
-(experiments/tables/null_calibration.py), so nothing is called better by it alone. *p*: exchanging the two
-methods within {units} (sign flips), all 2ⁿ ways up to n = 13, else 9,999 drawn; exact for equal methods. *Holm*:
-*p* corrected for the {few} pairs of {focus}; groups of ranks are corrected for all {many} pairs. *skewed*: p of
-the t statistic under exponentially distributed differences with mean 0, whose long tail few {units} miss; not
-corrected. *effect*: mean difference / its standard deviation. *superior*: share of {units} in which the first is
-better, ties half. *detectable*: the difference found significant with probability .8 without correction, (critical
-t + z.8) · standard error, normal approximation. *Verdict*: *Holm* and *skewed* below .05 and the interval on one
-side of 0; "not significant" is not "equal". Values that differ by less than a millionth of their size are ties.
-Oracles are not ranked."""
+**Columns.** KL is averaged over windows within a subject. *sd*: over the units of the interval. *sd seeds*, *rest*:
+variance components of seeds, and of one seed on one unit. *95 % interval*: BCa bootstrap of the mean over the units,
+9,999 resamples, not corrected; too narrow for few units. *p*: sign flips, all 2ⁿ up to n = 13, else 9,999 drawn.
+*p Holm*: corrected for all pairs of the compared method. *p skewed*: t statistic under exponential differences with
+mean 0, not corrected. *effect*: mean difference / its standard deviation. *superior*: share of units in which the
+method is better, ties half. *detectable*: the difference found significant with probability 0.8 without correction.
+*verdict*: p Holm and p skewed below 0.05 and the interval on one side of 0. Differences below a millionth of the
+values are ties. Oracles are not ranked. See docs/evaluation.md."""
 
 
-def to_markdown(ranking: Ranking, table: Table, *, title: str = "Statistics") -> str:
-    """Methods by rank, Friedman's test, who does not differ, one method against all, and how it was computed."""
-    lines = [f"## {title}: statistics{f' ({LEAKY} split)' if table.leaky else ''}", ""]
-    lines += grid(
-        ("method", "KL ↓", "sd", "95 %", "mean rank", "sd seeds", "rest"), _method_cells(ranking, table)
-    )
-    focus = ranking.focus
-    lines += ["", _friedman(ranking), ""]
-    lines += [
-        *_group_lines(ranking),
-        "",
-        f"{spoken(focus)} against each, KL of {spoken(focus)} minus KL of the other:",
-    ]
-    heads = (
-        "against",
-        "difference",
-        "95 %",
-        "p",
-        "Holm",
-        "skewed",
-        "effect",
-        "superior",
-        "detectable",
-        "verdict",
-    )
-    lines += ["", *grid(heads, [_pair_cells(pair) for pair in against(ranking, focus)]), ""]
-    units = ranking.over.split(" of ")[0].partition(" ")[2]
-    units = units if units.endswith("s") else f"{units}s"
-    few, many = len(ranking.methods) - 1, len(ranking.pairs)
-    lines += [HOW.format(units=units, few=few, many=many, focus=spoken(focus))]
-    lines += ["", f"Split {table.split_sha256[:12]}."]
-    return "\n".join(lines) + "\n"
-
-
-def to_csv(ranking: Ranking, table: Table, emotions, *, command: str, commit: str) -> str:
-    """One line per method with all digits: rank, spreads, further measures, the error of each emotion."""
+def statistics_frame(ranking: Ranking, table: Table, emotions) -> pd.DataFrame:
+    """One row per method with all digits: rank, spreads, further measures, the error of each emotion."""
     named = {row.method: row for row in table.rows}
-    measures = list(table.rows[0].agreement)
-    heads = [
-        "method",
-        "kl",
-        "kl_low",
-        "kl_high",
-        "mean_rank",
-        "groups",
-        "sd_units",
-        "sd_seeds",
-        "sd_rest",
-        "seeds",
-    ]
-    heads += [*measures, *(f"error_{name}" for name in emotions), "units", "split_sha256"]
-    lines = []
+    rows = []
     for method, rank in zip(ranking.methods, ranking.rank, strict=True):
-        row = named[method]
-        values = [
-            row.mean["kl"],
-            row.low,
-            row.high,
-            rank,
-            group_letters(ranking, method),
-            *ranking.spread[method],
-            row.seeds,
-        ]
-        further = [*row.agreement.values(), *row.emotion_error.tolist()]
-        lines.append([method, *values, *further, ranking.over, table.split_sha256])
-    return comment_csv(heads, lines, command, commit)
+        row, spread = named[method], ranking.spread[method]
+        errors = dict(zip([f"error_{name}" for name in emotions], row.emotion_error.tolist(), strict=True))
+        rows.append(
+            {"method": method, "kl": row.mean["kl"], "kl_low": row.low, "kl_high": row.high}
+            | {"mean_rank": rank, "groups": _letters(ranking, method), "sd_units": spread.units}
+            | {
+                "sd_seeds": spread.seeds,
+                "sd_rest": spread.rest,
+                "seeds": row.seeds,
+                **row.agreement,
+                **errors,
+            }
+            | {"units": ranking.over, "split_sha256": table.split_sha256}
+        )
+    return pd.DataFrame(rows, dtype=object)
+
+
+def pairs_frame(ranking: Ranking, table: Table) -> pd.DataFrame:
+    """One row per pair of methods, the better rank first, with all digits."""
+    rows = []
+    for pair in ranking.pairs:
+        found = pair.comparison
+        rows.append(
+            {"a": pair.a, "b": pair.b, "difference": found.difference, "low": found.low, "high": found.high}
+            | {"p": found.p_value, "p_skewed": found.p_skewed, "p_wilcoxon": pair.wilcoxon}
+            | {"p_holm_all": pair.holm, "p_holm_focus": pair.holm_focus, "effect": pair.effect}
+            | {"superiority": pair.superiority, "detectable": found.detectable, "verdict_of_a": pair.verdict}
+            | {"friedman_p": ranking.p_value, "units": ranking.over, "split_sha256": table.split_sha256}
+        )
+    return pd.DataFrame(rows, dtype=object)
 
 
 def files_of(table: Table, emotions, *, title: str, command: str, commit: str) -> dict[str, str]:
-    """All of them as name -> text: statistics.md, statistics.csv, pairs.csv, statistics.tex."""
+    """name -> text: statistics.csv, pairs.csv, statistics.md, statistics.tex."""
     ranking, made_by = rank_methods(table), {"command": command, "commit": commit}
+    frame = table_text.table_frame(table)
+    methods, pairs = statistics_frame(ranking, table, emotions), pairs_frame(ranking, table)
     return {
-        "statistics.md": to_markdown(ranking, table, title=title),
-        "statistics.csv": to_csv(ranking, table, emotions, **made_by),
-        "pairs.csv": to_pairs_csv(ranking, table, **made_by),
-        "statistics.tex": to_latex(ranking, table, title=title),
+        "statistics.csv": table_text.csv_text(methods, **made_by),
+        "pairs.csv": table_text.csv_text(pairs, **made_by),
+        "statistics.md": to_markdown(methods, pairs, title=title, leaky=table.leaky),
+        "statistics.tex": to_latex(frame, pairs, title=title),
     }
 
 
-def summary(text: str) -> str:
-    """The lines of `to_markdown` that a terminal shows: Friedman's test, and the groups that do not differ."""
-    return "\n".join(text.split("\n\n")[2:4])
+def to_markdown(methods: pd.DataFrame, pairs: pd.DataFrame, *, title: str, leaky: bool) -> str:
+    """Methods by rank, Friedman's test, groups without a difference, one method against all."""
+    focus = shown_name(focus_of(list(methods["method"])))
+    head = f"## {title}: statistics{f' ({table_text.LEAKY} split)' if leaky else ''}"
+    parts = [head, table_text.markdown_of(method_cells(methods)), _tests_text(methods, pairs)]
+    parts += [f"{focus} against each method, KL of {focus} minus KL of the other:"]
+    parts += [table_text.markdown_of(pair_cells(methods, pairs)), HOW]
+    return "\n\n".join([*parts, f"Split {methods['split_sha256'].iloc[0][:12]}."]) + "\n"
 
 
-def group_letters(ranking: Ranking, method: str) -> str:
-    """ "a", "ab": a letter for each group of ranks that a method belongs to; methods without a common one differ."""
+def to_latex(frame: pd.DataFrame, pairs: pd.DataFrame, *, title: str) -> str:
+    """The short table for a paper, with the corrected p against the focus; `frame`: a `table_frame`."""
+    focus = focus_of(list(frame["method"]))
+    p = _from_focus(pairs, focus).set_index("b")["p_holm_focus"]
+    cells = table_text.cells_of(frame)
+    cells["p (Holm)"] = [_p(p[name]) if name in p else "-" for name in frame["method"]]
+    caption = (
+        f"{title}. {table_text.caption_of(frame)} p: exchanging with {shown_name(focus)}, Holm-corrected"
+    )
+    return table_text.latex_of(cells, f"{caption} for {len(p)} comparisons.")
+
+
+def method_cells(methods: pd.DataFrame) -> pd.DataFrame:
+    """A `statistics_frame` as text, by rank."""
+
+    def numbers(column: str, digits: int = 4) -> list[str]:
+        return [decimal(x, digits) for x in methods[column].astype(float)]
+
+    return pd.DataFrame(
+        {
+            "method": methods["method"].map(shown_name),
+            "KL ↓": numbers("kl"),
+            "sd": numbers("sd_units"),
+            "95 % interval": list(map(interval, methods["kl_low"], methods["kl_high"])),
+            "mean rank ↓": numbers("mean_rank", 2),
+            "sd seeds": numbers("sd_seeds"),
+            "rest": numbers("sd_rest"),
+        }
+    )
+
+
+def pair_cells(methods: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """The pairs of the focus as text, in the order of rank of the others.
+
+    Shipped tables that were made before the present rule lack `p_skewed`; their verdicts are left out.
+    """
+    order = list(methods["method"])
+    own = _from_focus(pairs, focus_of(order))
+    own = own.assign(rank=own["b"].map(order.index)).sort_values("rank")
+    cells = {
+        "against": own["b"].map(shown_name),
+        "difference": [decimal(x, sign=True) for x in own["difference"]],
+        "95 % interval": list(map(interval, own["low"], own["high"])),
+        "p Holm": own["p_holm_focus"].map(_p),
+        "effect": [decimal(x, 2, sign=True) if math.isfinite(x) else "-" for x in own["effect"]],
+        "superior": [decimal(x, 2) for x in own["superiority"]],
+        "detectable": own["detectable"].map(decimal),
+    }
+    if "p_skewed" in own:
+        cells |= {"p": own["p"].map(_p), "p skewed": own["p_skewed"].map(_p), "verdict": own["verdict_of_a"]}
+    return pd.DataFrame(cells)
+
+
+def outcomes_of(pairs: pd.DataFrame, focus: str) -> dict[str, Outcome]:
+    """Every other method minus `focus`, from a `pairs_frame`, as `compare_with_focus` returns them."""
+    own, outcomes = _from_focus(pairs, focus), {}
+    for row in own.to_dict("records"):
+        n = int(row["units"].split()[0])
+        found = Comparison(
+            *(row[x] for x in ("difference", "low", "high", "p", "p_skewed")), n, row["detectable"]
+        )
+        decision = Decision(row["p_holm_focus"], row["verdict_of_a"], len(own))
+        outcomes[row["b"]] = Outcome(found, decision).turned()
+    return outcomes
+
+
+def _from_focus(pairs: pd.DataFrame, focus: str) -> pd.DataFrame:
+    """The pairs of `focus`, which is `a` in all of them."""
+    others = pairs[pairs["b"] == focus]
+    turned = others.rename(columns={"a": "b", "b": "a", "low": "high", "high": "low"})
+    turned[["difference", "low", "high", "effect"]] *= -1
+    turned["superiority"] = 1 - turned["superiority"]
+    turned["verdict_of_a"] = turned["verdict_of_a"].replace({BETTER: WORSE, WORSE: BETTER})
+    return pd.concat([pairs[pairs["a"] == focus], turned])
+
+
+def _p(value: float) -> str:
+    return p_text(value).removeprefix("= ")
+
+
+def _letters(ranking: Ranking, method: str) -> str:
+    """ "a", "ab": a letter for each group that a method belongs to; methods without a common letter differ."""
     letters = "abcdefghijklmnopqrstuvwxyz"
     return "".join(letters[i % 26] for i, group in enumerate(ranking.groups) if method in group)
 
 
-def to_pairs_csv(ranking: Ranking, table: Table, *, command: str, commit: str) -> str:
-    """One line per pair of methods, the better rank first, with all digits."""
-    heads = [
-        "a",
-        "b",
-        "difference",
-        "low",
-        "high",
-        "p",
-        "p_skewed",
-        "p_wilcoxon",
-        "p_holm_all",
-        "p_holm_focus",
-    ]
-    heads += ["effect", "superiority", "detectable", "verdict_of_a", "friedman_p", "units", "split_sha256"]
-    fixed = [ranking.p_value, ranking.over, table.split_sha256]
-    lines = []
-    for pair in ranking.pairs:
-        found = pair.comparison
-        tests = [
-            found.difference,
-            found.low,
-            found.high,
-            found.p_value,
-            found.p_skewed,
-            pair.wilcoxon,
-            pair.holm,
-            pair.holm_focus,
-        ]
-        size = [pair.effect, pair.superiority, found.detectable, pair.verdict]
-        lines.append([pair.a, pair.b, *tests, *size, *fixed])
-    return comment_csv(heads, lines, command, commit)
+def summary(page: str) -> str:
+    """The two paragraphs of the page that a terminal shows: Friedman's test, and the groups without a difference."""
+    return "\n".join(page.split("\n\n")[2:4])
 
 
-def to_latex(ranking: Ranking, table: Table, *, title: str = "Results") -> str:
-    """A table for a paper (needs the package booktabs); the best mean is bold, Holm's p is against the focus."""
-    focus = ranking.focus
-    best = min(
-        (row for row in table.rows if row.method in ranking.methods), key=lambda row: row.mean["kl"]
-    ).method
-    holm = {pair.b: pair.holm_focus for pair in against(ranking, focus)}
-    body = []
-    for row in (row for row in table.rows if row.method in ranking.methods):
-        number = tex(short(row.mean["kl"]))
-        number = f"\\textbf{{{number}}}" if row.method == best else number
-        p = "--" if row.method not in holm else tex(p_text(holm[row.method]))
-        cells = [tex(spoken(row.method)), number, tex(short(ranking.spread[row.method].units))]
-        cells += [tex(interval(row.low, row.high).strip() or "-"), tex(short(row.mean["skill"], 2))]
-        cells += [tex(f"{ranking.rank[ranking.methods.index(row.method)]:.1f}"), p]
-        body.append(cells)
-    leaky = f" {LEAKY}: windows of the tested trials were trained on." if table.leaky else ""
-    caption = (
-        f"{tex(title)}.{leaky} Mean KL over {tex(table.over)}, standard deviation and "
-        f"95\\,\\% BCa interval over them; skill against the train mean; mean rank; $p$ of exchanging with "
-        f"{tex(spoken(focus))}, Holm-corrected for {len(ranking.methods) - 1} comparisons. "
-        f"Friedman $p$ {tex(equals(ranking.p_value))}."
-    )
-    head = [
-        "Method",
-        r"KL $\downarrow$",
-        "sd",
-        r"95\,\%",
-        r"skill $\uparrow$",
-        r"rank $\downarrow$",
-        "$p$ (Holm)",
-    ]
-    return booktabs("lrrcrrr", head, body, caption)
+def _tests_text(methods: pd.DataFrame, pairs: pd.DataFrame) -> str:
+    over, p_value = methods["units"].iloc[0], float(pairs["friedman_p"].iloc[0])
+    if math.isnan(p_value):
+        friedman = "Friedman's test needs three methods and three units."
+    else:
+        shown = "at least two methods differ" if p_value < LEVEL else NOT_SIGNIFICANT
+        friedman = f"Friedman's test of {len(methods)} methods over {over}: p {p_text(p_value)}, {shown}."
+    return f"{friedman}\n\n{_groups_text(methods, len(pairs))}"
 
 
-def booktabs(columns: str, head: list[str], body: list[list[str]], caption: str) -> str:
-    """A LaTeX table of cells that are LaTeX already; `columns` such as "lrr"."""
-    rows = ["  " + " & ".join(cells) + r" \\" for cells in (head, *body)]
-    lines = [r"\begin{table}", r"  \centering", rf"  \begin{{tabular}}{{{columns}}}", r"  \toprule"]
-    lines += [rows[0], r"  \midrule", *rows[1:], r"  \bottomrule", r"  \end{tabular}"]
-    return "\n".join([*lines, f"  \\caption{{{caption}}}", r"\end{table}"]) + "\n"
-
-
-def against(ranking: Ranking, focus: str) -> list[Pair]:
-    """The pairs of `focus`, seen from its side, in the order of rank of the others."""
-    found = [
-        pair if pair.a == focus else _turned(pair) for pair in ranking.pairs if focus in (pair.a, pair.b)
-    ]
-    return sorted(found, key=lambda pair: ranking.methods.index(pair.b))
-
-
-def _turned(pair: Pair) -> Pair:
-    found = pair.comparison
-    opposite = {BETTER: WORSE, WORSE: BETTER, NOT_SIGNIFICANT: NOT_SIGNIFICANT}
-    comparison = found._replace(difference=-found.difference, low=-found.high, high=-found.low)
-    return pair._replace(
-        a=pair.b,
-        b=pair.a,
-        comparison=comparison,
-        effect=-pair.effect,
-        superiority=1 - pair.superiority,
-        verdict=opposite[pair.verdict],
-    )
-
-
-def _method_cells(ranking: Ranking, table: Table) -> list[list[str]]:
-    named = {row.method: row for row in table.rows}
-    cells = []
-    for method, rank in zip(ranking.methods, ranking.rank, strict=True):
-        row, spread = named[method], ranking.spread[method]
-        inside = interval(row.low, row.high).strip() or "-"
-        spreads = [short(x) for x in (spread.units, spread.seeds, spread.rest)]
-        cells.append([spoken(method), short(row.mean["kl"]), spreads[0], inside, f"{rank:.2f}", *spreads[1:]])
-    return cells
-
-
-def _pair_cells(pair: Pair) -> list[str]:
-    found = pair.comparison
-    return [
-        spoken(pair.b),
-        short(found.difference, sign=True),
-        interval(found.low, found.high).strip() or "-",
-        p_text(found.p_value),
-        p_text(pair.holm_focus),
-        p_text(found.p_skewed),
-        short(pair.effect, 2, sign=True) if math.isfinite(pair.effect) else "-",
-        short(pair.superiority, 2),
-        short(found.detectable),
-        pair.verdict,
-    ]
-
-
-def _friedman(ranking: Ranking) -> str:
-    if math.isnan(ranking.p_value):
-        return "Friedman's test needs three methods and three units."
-    shown = (
-        "at least two methods differ"
-        if ranking.p_value < LEVEL
-        else "no significant difference between the methods"
-    )
-    degrees = len(ranking.methods) - 1
-    return (
-        f"Friedman: χ² = {ranking.statistic:.2f}, {degrees} degrees of freedom, p {equals(ranking.p_value)} over "
-        f"{ranking.over}: {shown}."
-    )
-
-
-def _group_lines(ranking: Ranking) -> list[str]:
-    if ranking.units < FEWEST:
-        return [f"With {ranking.over} no two methods can differ significantly: fewer than {FEWEST} units."]
-    smallest = 2 / 2**ranking.units
-    if smallest * len(ranking.pairs) >= LEVEL:
-        return [
-            f"With {ranking.over} the smallest p is {smallest:.2g}: corrected for {len(ranking.pairs)} pairs, no two "
-            "methods can differ significantly. Compare fewer methods, or more subjects."
-        ]
-    if not ranking.groups:
-        return ["Every two neighbours in rank differ significantly (Holm, all pairs)."]
-    groups = "; ".join(" · ".join(spoken(name) for name in group) for group in ranking.groups)
-    return [f"Neighbours in rank whose differences are not significant (Holm, all pairs): {groups}."]
-
-
-def grid(heads, rows: list[list[str]]) -> list[str]:
-    """A Markdown table, aligned; the first column to the left."""
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    ruler = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    lines = []
-    for cells in (heads, ruler, *rows):
-        first, *others = (text.rjust(width) for text, width in zip(cells, widths, strict=True))
-        lines.append("| " + " | ".join([first.strip().ljust(widths[0]), *others]) + " |")
-    return lines
-
-
-_TEX = {"\\": r"\textbackslash{}", "−": "$-$", "<": "$<$", ">": "$>$", "~": r"\textasciitilde{}"}
-_TEX |= {"^": r"\textasciicircum{}"} | {letter: f"\\{letter}" for letter in "&%$#_{}"}
-
-
-def tex(text: str) -> str:
-    """`text` as LaTeX prints it."""
-    return "".join(_TEX.get(letter, letter) for letter in text)
+def _groups_text(methods: pd.DataFrame, pairs: int) -> str:
+    over = methods["units"].iloc[0]
+    units = int(over.split()[0])
+    smallest = smallest_p(units, pairs)
+    if units < FEWEST or smallest >= LEVEL:
+        return (
+            f"With {over} and {pairs} pairs no difference can be significant: no corrected p below "
+            f"{decimal(smallest, 3)} is possible. Compare fewer methods or more subjects."
+        )
+    groups: dict[str, list[str]] = {}
+    for method, letters in zip(methods["method"], methods["groups"].fillna(""), strict=True):
+        for letter in letters:
+            groups.setdefault(letter, []).append(shown_name(method))
+    if not groups:
+        return "All neighbours in rank differ significantly (Holm's correction for all pairs)."
+    texts = "; ".join(" · ".join(names) for names in groups.values())
+    return f"Neighbours in rank without a significant difference (Holm's correction for all pairs): {texts}."

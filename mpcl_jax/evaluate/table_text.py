@@ -1,21 +1,26 @@
-"""A `Table` as Markdown, as CSV and as verdict lines."""
+"""A `Table` as DataFrame, CSV, Markdown and LaTeX, and its verdict lines.
 
-import csv
-import io
-import math
+Text is made from the DataFrame of the CSV file, so that a CSV file alone gives the same text again.
+"""
+
+import re
+from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
-from mpcl_jax.config.schema import ORACLES
-from mpcl_jax.evaluate.leaderboard import OF_IDS, REFERENCE, Row, Table, Verdict, count_of
-from mpcl_jax.evaluate.number_text import decimal
-from mpcl_jax.evaluate.statistics import FEWEST, LEVEL, NOT_SIGNIFICANT, Comparison, Decision
+from mpcl_jax.config.schema import BASELINES, ORACLES
+from mpcl_jax.evaluate.leaderboard import CONSTANTS, METHOD, OF_IDS, REFERENCE, Table
+from mpcl_jax.evaluate.number_text import count_of, decimal, interval, p_text, shown_name
+from mpcl_jax.evaluate.ranking import compare_with_focus, focus_of
+from mpcl_jax.evaluate.statistics import FEWEST, LEVEL, NOT_SIGNIFICANT, Outcome, smallest_p
+from mpcl_jax.metrics import HIGHER_IS_BETTER
 
 LEAKY = "LEAKY"
 RULE = (
-    '"better" and "worse" need all of: (1) Holm-corrected p below .05, over all comparisons of this table except '
-    "oracles; (2) p below .05 in the test for skewed differences; (3) an interval on one side of 0; "
-    f"(4) at least {FEWEST} units. See docs/evaluation.md."
+    f'"better" and "worse" require all of: (1) p below {LEVEL} after Holm\'s correction for all comparisons of this '
+    f"table, oracles excluded; (2) p below {LEVEL} in the test for skewed differences; (3) an interval on one side "
+    f'of 0; (4) at least {FEWEST} units. "Not significant" does not mean "equal". See docs/evaluation.md.'
 )
 HEADS = {
     "chebyshev": "Chebyshev ↓",
@@ -26,171 +31,201 @@ HEADS = {
     "intersection": "intersection ↑",
     "skill": "skill ↑",
 }
+SHORT = ("chebyshev", "kl", "cosine", "skill")  # the columns of a short table
 
 
-def to_markdown(table: Table, *, title: str = "Results") -> str:
-    """Title, aligned table, caption and verdict lines; readable in a terminal as it is."""
-    heads = ["method"]
-    for name, head in HEADS.items():
-        heads += [head, "95 %"] if name == "kl" else [head]
-    cells = [_cells(row, shows_budget(table)) for row in table.rows]
-    heads += [*(["tried"] if shows_budget(table) else []), "seeds"]
-    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-    ruler = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    lines = [f"## {title}{f' ({LEAKY} split)' if table.leaky else ''}", ""]
-    for cell in (heads, ruler, *cells):
-        first, *others = (text.rjust(width) for text, width in zip(cell, widths, strict=True))
-        lines.append("| " + " | ".join([first.strip().ljust(widths[0]), *others]) + " |")
-    answers = [f"- {line}" for line in verdict(table).splitlines()]
-    return "\n".join([*lines, "", _caption(table), "", RULE, "", *answers]) + "\n"
+def table_frame(table: Table) -> pd.DataFrame:
+    """One row per method with all digits: the columns of table.csv."""
+    rows = [
+        {"method": row.method, **{name: row.mean[name] for name in HEADS}, "kl_low": row.low}
+        | {"kl_high": row.high, "kl_seed_sd": row.spread, "seeds": row.seeds, "tried": row.tried}
+        | {"interval_over": table.over, "windows": table.windows, "subjects": table.subjects}
+        | {"split": LEAKY if table.leaky else "grouped", "split_sha256": table.split_sha256}
+        for row in table.rows
+    ]
+    frame = pd.DataFrame(rows, dtype=object)
+    return frame.drop(columns="tried") if frame["tried"].isna().all() else frame.fillna({"tried": ""})
+
+
+def subject_frame(table: Table) -> pd.DataFrame:
+    """One row per method and subject with the six measures: the columns of subjects.csv."""
+    rows = [
+        {"method": row.method, "subject": subject, **values}
+        for row in table.rows
+        for subject, values in row.per_subject.items()
+    ]
+    return pd.DataFrame(rows, dtype=object)
 
 
 def to_csv(table: Table, *, command: str, commit: str) -> str:
-    """One line per method with all digits; the first line is a comment with `command` and `commit`."""
-    heads = ["method", *HEADS, "kl_low", "kl_high", "kl_seed_sd", "seeds"]
-    heads += ["tried"] if shows_budget(table) else []
-    fixed = {
-        "interval_over": table.over,
-        "windows": table.windows,
-        "subjects": table.subjects,
-        "split": LEAKY if table.leaky else "grouped",
-        "split_sha256": table.split_sha256,
-    }
-    lines = [
-        [
-            row.method,
-            *(row.mean[name] for name in HEADS),
-            row.low,
-            row.high,
-            row.spread,
-            row.seeds,
-            *([row.tried] if shows_budget(table) else []),
-            *fixed.values(),
-        ]
-        for row in table.rows
-    ]
-    return comment_csv([*heads, *fixed], lines, command, commit)
+    """The text of table.csv."""
+    return csv_text(table_frame(table), command=command, commit=commit)
 
 
 def to_subject_csv(table: Table, *, command: str, commit: str) -> str:
-    """One line per method and subject with the six measures; first line as in `to_csv`."""
-    measures = [name for name in HEADS if name != "skill"]
-    lines = [
-        [row.method, who, *(values[name] for name in measures)]
-        for row in table.rows
-        for who, values in row.per_subject.items()
+    """The text of subjects.csv."""
+    return csv_text(subject_frame(table), command=command, commit=commit)
+
+
+def csv_text(frame: pd.DataFrame, *, command: str, commit: str) -> str:
+    """CSV with all digits behind a first line that is a comment with `command` and `commit`."""
+    comment = f"# {' '.join(command.split())} @ {' '.join(commit.split())}\n"
+    return comment + frame.to_csv(index=False, na_rep="nan", lineterminator="\n")
+
+
+def cells_of(frame: pd.DataFrame, measures: Sequence[str] = SHORT) -> pd.DataFrame:
+    """A `table_frame` as text: bold marks the best value of a column, oracles excluded."""
+    oracle = frame["method"].isin(ORACLES)
+    cells = {"method": frame["method"].map(shown_name) + oracle.map({True: " (oracle)", False: ""})}
+    for name in measures:
+        values = frame[name].astype(float)
+        texts = [decimal(x, 2 if name == "skill" else 4) for x in values]
+        sign = -1 if name in (*HIGHER_IS_BETTER, "skill") else 1
+        best = texts[int(np.nanargmin(sign * values.mask(oracle)))] if values[~oracle].notna().any() else None
+        cells[HEADS[name]] = [
+            f"**{x}**" if x == best and not out else x for x, out in zip(texts, oracle, strict=True)
+        ]
+        if name == "kl":
+            cells["95 % interval"] = list(map(interval, frame["kl_low"], frame["kl_high"]))
+    if "tried" in frame and len(measures) == len(HEADS):
+        cells["tried"] = ["-" if x == "" or pd.isna(x) else str(int(x)) for x in frame["tried"]]
+    seeds = zip(frame["seeds"], frame["kl_seed_sd"], strict=True)
+    cells["seeds"] = [str(n) if n == 1 else f"{n} (sd {decimal(spread)})" for n, spread in seeds]
+    return pd.DataFrame(cells)
+
+
+_NUMBER = re.compile(r"(\*\*)?[−+\[\d]|< |-?$")
+
+
+def markdown_of(cells: pd.DataFrame) -> str:
+    """A Markdown table of text cells, aligned; text to the left, numbers to the right."""
+    columns = [[str(x).replace("|", "\\|") for x in (name, *cells[name])] for name in cells]
+    aligned = []
+    for column in columns:
+        width = max(3, *map(len, column))
+        if all(_NUMBER.match(text) for text in column[1:]):
+            aligned.append([text.rjust(width) for text in (column[0], "-" * (width - 1) + ":", *column[1:])])
+        else:
+            aligned.append([text.ljust(width) for text in (column[0], "-" * width, *column[1:])])
+    return "\n".join(f"| {' | '.join(row)} |" for row in zip(*aligned, strict=True))
+
+
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "−": "$-$",
+    "↓": r"$\downarrow$",
+    "↑": r"$\uparrow$",
+    "~": r"\textasciitilde{}",
+}
+_TEX |= {"<": "$<$", ">": "$>$", "^": r"\textasciicircum{}"} | {letter: f"\\{letter}" for letter in "&%$#_{}"}
+
+
+def latex_of(cells: pd.DataFrame, caption: str) -> str:
+    """The same for a paper; needs the LaTeX package booktabs."""
+
+    def tex(text) -> str:
+        escaped = str(text).translate(str.maketrans(_TEX))
+        return re.sub(r"^\*\*(.*)\*\*$", r"\\textbf{\1}", escaped)
+
+    columns = "".join("r" if cells[name].astype(str).str.match(_NUMBER).all() else "l" for name in cells)
+    escaped = cells.map(tex).rename(columns=tex)
+    return escaped.to_latex(index=False, escape=False, column_format=columns, caption=tex(caption))
+
+
+def to_markdown(table: Table, *, title: str = "Results") -> str:
+    """Title, aligned table, caption, rule and verdict lines; readable in a terminal as it is."""
+    frame = table_frame(table)
+    return page_of(frame, verdict_lines(frame, compare_with_focus(table)), title)
+
+
+def page_of(frame: pd.DataFrame, verdicts: Sequence[str], title: str) -> str:
+    """The same from a `table_frame` and its verdict lines."""
+    head = f"## {title}{f' ({LEAKY} split)' if frame['split'].iloc[0] == LEAKY else ''}"
+    parts = [head, markdown_of(cells_of(frame, tuple(HEADS))), caption_of(frame)]
+    if verdicts:
+        parts += [RULE, "\n".join(f"- {line}" for line in verdicts)]
+    return "\n\n".join(parts) + "\n"
+
+
+def caption_of(frame: pd.DataFrame) -> str:
+    """What the numbers of a `table_frame` are means of, and what limits them."""
+    first = frame.iloc[0]
+    text = (
+        f"Means over windows within subject, then over subjects ({count_of(first['windows'], 'windows')}, "
+        f"{count_of(first['subjects'], 'subjects')}); 95 % interval over {first['interval_over']}"
+    )
+    if first["subjects"] < FEWEST:
+        text += ", which does not hold for other subjects"
+    text += ". Bold: best value of a column"
+    if oracles := [shown_name(name) for name in frame["method"] if name in ORACLES]:
+        text += (
+            f", oracles excluded. {', '.join(oracles)}: an oracle, given the true stimulus of each window; "
+            "an upper bound"
+        )
+    if first["split"] == LEAKY:
+        text += f". {LEAKY}: windows of the tested trials were trained on, so this is no result for new data"
+    if equal := _as_the_train_mean(frame):
+        text += f". Equal to the train mean, because their ids are not in training: {', '.join(equal)}"
+    if "tried" in frame:
+        text += ". Tried: number of settings compared in each fold, on its training part"
+    return f"{text}. Split {first['split_sha256'][:12]}."
+
+
+def _as_the_train_mean(frame: pd.DataFrame) -> list[str]:
+    values = frame.set_index("method")[[name for name in HEADS if name != "skill"]].astype(float)
+    names = [name for name in values.index if name in OF_IDS]
+    return [
+        shown_name(name) for name in names if np.allclose(values.loc[name], values.loc[REFERENCE], atol=1e-9)
     ]
-    return comment_csv(["method", "subject", *measures], lines, command, commit)
 
 
-def verdict(table: Table) -> str:
-    """One line per question: which method is better, by how much, or that the difference is not significant."""
-    return "\n".join(_answer(question, table) for question in table.verdicts)
+def verdict_lines(frame: pd.DataFrame, outcomes: dict[str, Outcome]) -> list[str]:
+    """MPCL against the train mean and the best baseline; without MPCL, every fitted method against the mean.
+
+    `frame`: a `table_frame` · `outcomes`: every other method minus the focus, as `compare_with_focus` returns them.
+    """
+    if focus_of(list(frame["method"])) == REFERENCE:
+        shown = [name for name in outcomes if name not in CONSTANTS]
+        return [_verdict(frame, name, f"the {shown_name(REFERENCE)}", outcomes[name]) for name in shown]
+    return [
+        _verdict(frame, METHOD, text, outcomes[name].turned()) for name, text in opponents_of(frame).items()
+    ]
 
 
-def _answer(question: Verdict, table: Table) -> str:
-    found, decision = question.comparison, question.decision
-    opponent = spoken(question.opponent)
-    if question.opponent == REFERENCE:
-        opponent = f"the {opponent}{', here the best baseline' * question.best}"
-    elif question.best:
-        opponent = f"the best baseline, {opponent}"
-    few = decision.verdict != NOT_SIGNIFICANT and table.subjects < FEWEST
-    words = decision.verdict + f" for the tested {count_of(table.subjects, 'subjects')} only" * few
-    numbers = [f"KL {short(found.difference, sign=True)}{interval(found.low, found.high)}"]
-    numbers += [f"skill {short(question.skill, 2)}", decision_words(found, decision, table.over)]
-    prefix = f"{LEAKY} split: " if table.leaky else ""
-    return f"{prefix}{spoken(question.method)} against {opponent}: {words} ({', '.join(numbers)})"
+def opponents_of(frame: pd.DataFrame) -> dict[str, str]:
+    """What MPCL is compared with in words, the train mean and the best baseline: method -> its name in a sentence."""
+    chosen = frame["tried"].map(lambda x: x != "" and not pd.isna(x)) if "tried" in frame else False
+    baselines = frame[(frame["method"].isin(BASELINES) | chosen) & ~frame["method"].isin(ORACLES)]
+    best = baselines["method"][baselines["kl"].astype(float).idxmin()]
+    reference = f"the {shown_name(REFERENCE)}"
+    if best == REFERENCE:
+        return {REFERENCE: f"{reference}, which is the best baseline"}
+    return {REFERENCE: reference, best: f"the best baseline, {shown_name(best)}"}
 
 
-def decision_words(found: Comparison, decision: Decision, over: str) -> str:
-    """The corrected p and its units; where nothing is significant also why, and what would have been."""
-    text = f"corrected p {equals(decision.corrected)}, n = {over}"
+def _verdict(frame: pd.DataFrame, method: str, opponent: str, outcome: Outcome) -> str:
+    first, verdict = frame.iloc[0], outcome.decision.verdict
+    if verdict != NOT_SIGNIFICANT and first["subjects"] < FEWEST:
+        verdict += f" for the tested {count_of(first['subjects'], 'subjects')} only"
+    prefix = f"{LEAKY} split: " if first["split"] == LEAKY else ""
+    numbers = outcome_text(outcome, first["interval_over"])
+    return f"{prefix}{shown_name(method)} against {opponent}: {verdict} ({numbers})"
+
+
+def outcome_text(outcome: Outcome, over: str) -> str:
+    """Difference, interval, units and corrected p; where the difference is not significant, also why."""
+    found, decision = outcome
+    text = (
+        f"KL {decimal(found.difference, sign=True)} {interval(found.low, found.high)}, n = {over}, "
+        f"p {p_text(decision.corrected)} after Holm's correction for {count_of(decision.comparisons, 'comparisons')}"
+    )
     if decision.verdict != NOT_SIGNIFICANT:
         return text
-    if found.n < FEWEST or decision.least >= LEVEL:
-        return f"{text}; too few to be significant: the corrected p is at least {p_text(decision.least)}"
+    smallest = smallest_p(found.n, decision.comparisons)
+    if found.n < FEWEST or smallest >= LEVEL:
+        return f"{text}; too few units: no corrected p below {decimal(smallest, 3)} is possible"
     if decision.corrected < LEVEL:
-        return f"{text}; the test for skewed differences has p {equals(found.p_skewed)}"
+        return f"{text}; the test for skewed differences has p {p_text(found.p_skewed)}"
     if found.low > 0 or found.high < 0:
-        text += "; the interval excludes 0, but is not corrected"
-    return f"{text}; detectable without correction: {short(found.detectable)}"
-
-
-def p_text(value: float) -> str:
-    """.012, "< .001", or "-" for NaN."""
-    return "-" if math.isnan(value) else "< .001" if value < 0.001 else short(value, 3)
-
-
-def equals(value: float) -> str:
-    """ "= .012", "< .001"."""
-    return p_text(value) if value < 0.001 or math.isnan(value) else f"= {p_text(value)}"
-
-
-def _caption(table: Table) -> str:
-    text = (
-        f"Means over windows within subject, then over subjects ({count_of(table.windows, 'windows')}, "
-        f"{count_of(table.subjects, 'subjects')}); 95 % interval over {table.over}"
-    )
-    if table.subjects < FEWEST:
-        text += ", which says nothing about other subjects"
-    if oracles := [spoken(row.method) for row in table.rows if row.method in ORACLES]:
-        text += f". {', '.join(oracles)}: an oracle, given the true stimulus of each window; an upper bound"
-    if table.leaky:
-        text += (
-            f". {LEAKY}: windows of the tested trials were trained on, so these are no results for new data"
-        )
-    if knowing_nothing := _as_the_train_mean(table):
-        text += f". Equal to the train mean here, since no id of theirs was in training: {', '.join(knowing_nothing)}"
-    if shows_budget(table):
-        text += ". Tried: number of settings compared in each fold, on its training part"
-    return f"{text}. Split {table.split_sha256[:12]}."
-
-
-def _as_the_train_mean(table: Table) -> list[str]:
-    """Baselines of ids whose ids say nothing on this split, such as the mean of a person never seen before."""
-    reference = next(row for row in table.rows if row.method == REFERENCE)
-    of_ids = (row for row in table.rows if row.method in OF_IDS)
-    return [spoken(row.method) for row in of_ids if np.allclose(row.per_unit, reference.per_unit, atol=1e-9)]
-
-
-def shows_budget(table: Table) -> bool:
-    """Whether it is known of any method how many settings it chose among."""
-    return any(row.tried is not None for row in table.rows)
-
-
-def _cells(row: Row, budget: bool) -> list[str]:
-    cells = [spoken(row.method).replace("|", "\\|")]
-    for name in HEADS:
-        cells.append(short(row.mean[name], 2 if name == "skill" else 4))
-        if name == "kl":
-            cells.append(interval(row.low, row.high).strip() or "-")
-    if budget:
-        cells.append("-" if row.tried is None else str(row.tried))
-    return [*cells, str(row.seeds) if row.seeds == 1 else f"{row.seeds} (sd {short(row.spread)})"]
-
-
-def spoken(method: str) -> str:
-    """A method's name for people."""
-    return method.replace("_", " ")
-
-
-def interval(low: float, high: float) -> str:
-    """ " [.0047, .0081]"; nothing for NaN."""
-    return "" if math.isnan(low) else f" [{short(low)}, {short(high)}]"
-
-
-def short(value: float, digits: int = 4, sign: bool = False) -> str:
-    """`decimal` without a leading zero: .0047, −.0047 or 1.2150; "-" for NaN."""
-    text = decimal(value, digits, sign)
-    return text if abs(value) >= 1 else text.replace("0.", ".", 1)
-
-
-def comment_csv(heads: list[str], lines: list[list], command: str, commit: str) -> str:
-    """CSV behind a first line that is a comment with `command` and `commit`."""
-    out = io.StringIO()
-    out.write(f"# {' '.join(command.split())} @ {' '.join(commit.split())}\n")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(heads)
-    writer.writerows(lines)
-    return out.getvalue()
+        text += "; the interval excludes 0 but is not corrected"
+    return f"{text}; detectable without correction: {decimal(found.detectable)}"

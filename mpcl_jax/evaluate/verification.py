@@ -1,7 +1,7 @@
-"""The tables of a run made a second time, from its predictions, and compared with what is stored.
+"""Recomputes the tables of a run from its saved predictions and compares them with the stored files.
 
-Two ways: the whole table, intervals and verdicts included, by the functions that made it; and the measures, their
-means and the skill by formulas of their own, so that a mistake in `metrics.py` or in the averaging shows as well.
+The recomputation uses the functions that made the tables, intervals and tests included. It needs neither the model,
+the recordings nor JAX.
 """
 
 import csv
@@ -9,25 +9,25 @@ import io
 import math
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import xlogy
 
 from mpcl_jax.evaluate import statistics_text, table_text
-from mpcl_jax.evaluate.leaderboard import METHOD, REFERENCE, Result, Table, make_table
+from mpcl_jax.evaluate.leaderboard import METHOD, Result, Table, make_table
 from mpcl_jax.runs.read_run import AGAIN, Tested, read_csv, read_tested, read_text
 from mpcl_jax.types import DataFileError
 
 # Sums in another order, on another machine.
 RELATIVE, ABSOLUTE = 1e-9, 1e-12
-# What lets somebody else compute and make the results again.
+# Files that another researcher needs to recompute and repeat the results.
 PACK = ("config.json", "data.json", "manifest.json", "made_with.json", "environment.json", "metrics.jsonl")
+KEYS = ("method", "subject", "a", "b")
 
 
 class Difference(NamedTuple):
-    """A cell that is not what the predictions say."""
+    """A stored value that does not follow from the predictions."""
 
     file: str
     cell: str  # "MPCL, kl"
@@ -46,110 +46,82 @@ class Checked(NamedTuple):
 def check_run(folder: pathlib.Path) -> Checked:
     """Compares table.md, the CSV files and predictions.csv of a finished run with its saved predictions.
 
-    Raises DataFileError naming a file that is missing, damaged or of a run that is not finished.
+    Raises DataFileError naming a file that is missing, damaged or of an unfinished run.
     """
     folder = pathlib.Path(folder)
     tested = read_tested(folder)
     for name in PACK:
         if not (folder / name).exists():
             raise DataFileError(folder / name, f"does not exist; {AGAIN}")
-    files = {kind: folder / name for kind, name in _NAMES.items()}
-    found, compared = _check_tables(files, [tested], f"{tested.data['name']}, {tested.manifest['protocol']}")
-    for check in (_check_ids, _check_saved):
-        more, count = check(tested)
-        found, compared = [*more, *found], compared + count
+    names = ("table.csv", "subjects.csv", "statistics.csv", "pairs.csv")
+    table, found, compared = _check_tables([folder / name for name in names], [tested])
+    title = f"{tested.data['name']}, {tested.manifest['protocol']}"
+    for check in (_check_text(folder / "table.md", table, title), _check_ids(tested), _check_saved(tested)):
+        found, compared = [*found, *check[0]], compared + check[1]
     return Checked(tuple(found), compared, len(tested.id))
 
 
 def check_shipped(table: pathlib.Path, runs: pathlib.Path) -> Checked:
-    """Compares NAME.csv, NAME_subjects.csv and NAME.md with the runs `runs`/seed_*, one a seed.
+    """Compares NAME.csv, NAME_subjects.csv, NAME_statistics.csv and NAME_pairs.csv with `runs`/seed_*, one a seed.
 
     Raises DataFileError where a file or a run is missing, and where the runs are of different splits.
     """
-    named = (place for place in runs.glob("seed_*") if place.is_dir())
-    folders = sorted(named, key=lambda p: (len(p.name), p.name))
+    folders = [place for place in runs.glob("seed_*") if place.is_dir()]
     if not folders:
         raise DataFileError(
             runs, "holds no seed_0, seed_1, …: name the folder of the table's runs with --runs"
         )
-    tested = [read_tested(folder) for folder in folders]
+    tested = [read_tested(folder) for folder in sorted(folders, key=lambda p: (len(p.name), p.name))]
     for one in tested[1:]:
         if one.manifest["sha256"] != tested[0].manifest["sha256"]:
             raise DataFileError(
                 one.folder, f"has another split than {tested[0].folder}; name runs of one table"
             )
-    files = {
-        "table": table,
-        "subjects": table.with_name(f"{table.stem}_subjects.csv"),
-        "text": table.with_suffix(".md"),
-        "statistics": table.with_name(f"{table.stem}_statistics.csv"),
-        "pairs": table.with_name(f"{table.stem}_pairs.csv"),
-    }
-    title = f"{tested[0].data['name']}, {tested[0].manifest['protocol']}"
-    found, compared = _check_tables(files, tested, title)
+    endings = ("", "_subjects", "_statistics", "_pairs")
+    files = [table.with_name(f"{table.stem}{ending}.csv") for ending in endings]
+    _, found, compared = _check_tables(files, tested)
     return Checked(tuple(found), compared, sum(len(one.id) for one in tested))
 
 
-_NAMES = {
-    "table": "table.csv",
-    "subjects": "subjects.csv",
-    "text": "table.md",
-    "statistics": "statistics.csv",
-    "pairs": "pairs.csv",
-}
-
-
-def _check_tables(files: dict[str, pathlib.Path], tested: list[Tested], title: str):
-    """Differences of the three files from what `tested`, one a seed, gives, and how many values were compared."""
-    stored, _ = read_csv(files["table"])
-    table, seeds = _make_again(files["table"], stored, tested)
+def _check_tables(files: Sequence[pathlib.Path], tested: list[Tested]) -> tuple[Table, list[Difference], int]:
+    """The recomputed table, its differences from the four `files`, and the number of compared values."""
+    stored, _ = read_csv(files[0])
+    table = _recompute(files[0], stored, tested)
     made_by = {"command": "", "commit": ""}
-    markdown = table_text.to_markdown(table, title=title)
-    pairs = [
-        (files["table"], _csv_cells(files["table"]), _parsed(table_text.to_csv(table, **made_by))),
-        (
-            files["subjects"],
-            _csv_cells(files["subjects"]),
-            _parsed(table_text.to_subject_csv(table, **made_by)),
-        ),
-        (files["text"], *_text_cells(read_text(files["text"]), markdown)),
-        (files["table"], *_own_means(_csv_cells(files["table"]), tested, seeds, per_subject=False)),
-        (files["subjects"], *_own_means(_csv_cells(files["subjects"]), tested, seeds, per_subject=True)),
-    ]
-    again = statistics_text.files_of(table, tested[0].emotions, title=title, **made_by)
-    for kind in ("statistics", "pairs"):
-        if files[kind].exists():  # runs and tables of older versions have none
-            pairs.append((files[kind], _csv_cells(files[kind]), _parsed(again[_NAMES[kind]])))
-    differences, compared = {}, 0
-    for file, before, now in pairs:
+    again = statistics_text.files_of(table, tested[0].emotions, title="", **made_by)
+    texts = (table_text.to_csv(table, **made_by), table_text.to_subject_csv(table, **made_by))
+    found, compared = [], 0
+    for file, text in zip(files, (*texts, again["statistics.csv"], again["pairs.csv"]), strict=True):
+        if not file.exists() and file not in files[:2]:  # runs and tables of older versions have none
+            continue
+        before = _cells(read_csv(file)[0])
+        now = _cells(csv.DictReader(io.StringIO(text.partition("\n")[2])))
         compared += len(now)
-        for cell in before.keys() | now.keys():
+        for cell in sorted(before.keys() | now.keys()):
             was, computed = before.get(cell, "nothing"), now.get(cell, "nothing")
-            if was != computed and not (file.suffix == ".csv" and _close(was, computed)):
-                differences.setdefault((file.name, cell), Difference(file.name, cell, was, computed))
-    return sorted(differences.values()), compared
+            if not _same(was, computed):
+                found.append(Difference(file.name, cell, was, computed))
+    return table, found, compared
 
 
-def _make_again(file, stored: list[dict[str, str]], tested: list[Tested]) -> tuple[Table, dict[str, int]]:
-    """The table from predictions, and how many of the runs each method used."""
+def _recompute(file: pathlib.Path, stored: list[dict[str, str]], tested: list[Tested]) -> Table:
+    """The table of the methods and seeds that `file` names, from predictions."""
+    first, results = tested[0], []
     try:
-        seeds = {row["method"]: int(row["seeds"]) for row in stored}
-        tried = {row["method"]: int(row["tried"]) if row.get("tried") else None for row in stored}
         units = re.fullmatch(r"\d+ (.+?)(?: of \d+ subjects?)?", stored[0]["interval_over"])[1]
+        for row in stored:
+            name, seeds = row["method"], int(row["seeds"])
+            runs = [run for run in tested[:seeds] if name == METHOD or name in run.baselines]
+            if len(runs) < seeds:
+                reason = f"{name} stands for {seeds} seed(s); its runs hold fewer, or not this method"
+                raise DataFileError(file, reason)
+            predicted = [run.predicted if name == METHOD else run.baselines[name] for run in runs]
+            tried = int(row["tried"]) if row.get("tried") else None
+            results.append(Result(name, predicted, first.manifest["sha256"], tried))
     except (KeyError, ValueError, TypeError) as error:
         raise DataFileError(file, f"is no table of a run ({error!r})") from error
-    first = tested[0]
-    results = []
-    for name, count in seeds.items():
-        runs = tested[:count]
-        if len(runs) < count or not all(name == METHOD or name in run.baselines for run in runs):
-            raise DataFileError(
-                file, f"{name} stands for {count} seed(s); its runs hold fewer, or not this method"
-            )
-        predicted = [_said(run, name) for run in runs]
-        results.append(Result(name, predicted, first.manifest["sha256"], tried[name]))
     try:
-        table = make_table(
+        return make_table(
             results,
             first.reported,
             first.subject,
@@ -160,93 +132,35 @@ def _make_again(file, stored: list[dict[str, str]], tested: list[Tested]) -> tup
         )
     except ValueError as error:
         raise DataFileError(first.folder, f"its predictions make no table ({error}); {AGAIN}") from error
-    return table, seeds
 
 
-def _said(run: Tested, method: str) -> np.ndarray:
-    return run.predicted if method == METHOD else run.baselines[method]
-
-
-def _csv_cells(file: pathlib.Path) -> dict[str, str]:
-    rows, _ = read_csv(file)
-    return dict(_cells_of(rows))
-
-
-def _parsed(text: str) -> dict[str, str]:
-    return dict(_cells_of(csv.DictReader(io.StringIO(text.partition("\n")[2]))))
-
-
-_KEYS = ("method", "subject", "a", "b")
-
-
-def _cells_of(rows) -> Iterator[tuple[str, str]]:
-    for row in rows:
-        who = ", ".join(row[name] for name in _KEYS if name in row)
-        for name, value in row.items():
-            if name not in _KEYS:
-                yield f"{who}, {name}", value
-
-
-def _text_cells(stored: str, computed: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Cells of two Markdown texts; what stands below the verdicts (notes, command) is not compared."""
-    lines = computed.rstrip("\n").split("\n")
-    return _cells_of_lines(stored.split("\n")[: len(lines)]), _cells_of_lines(lines)
-
-
-def _cells_of_lines(lines: list[str]) -> dict[str, str]:
-    cells, heads = {}, []
-    for number, line in enumerate(lines, 1):
-        parts = [part.strip() for part in line.strip("|").split(" | ")]
-        if not line.startswith("|"):
-            cells[f"line {number}"] = line
-        elif not heads:
-            heads = parts
-            cells[f"line {number}"] = "|".join(heads)
-        elif set(line) - set("|-: "):
-            names = [*heads, *(f"column {i}" for i in range(len(heads), len(parts)))]
-            cells |= {f"{parts[0]}, {name}": part for name, part in zip(names, parts, strict=False)}
-    return cells
-
-
-def _own_means(stored: dict[str, str], tested: list[Tested], seeds: dict[str, int], *, per_subject: bool):
-    """Cells of measures, means over people and skill as stored, and by `_measures`."""
-    people = dict.fromkeys(tested[0].subject.tolist())
-    rows = {who: np.flatnonzero(tested[0].subject == who) for who in people}
-    of_people, means = {}, {}
-    for name, count in seeds.items():
-        runs = tested[:count]
-        of_seeds = [_measures(run.reported.astype(float), _said(run, name).astype(float)) for run in runs]
-        for measure in of_seeds[0]:
-            values = [math.fsum(x[measure][own].mean() for x in of_seeds) / count for own in rows.values()]
-            means[f"{name}, {measure}"] = math.fsum(values) / len(values)
-            of_people |= {f"{name}, {who}, {measure}": v for who, v in zip(people, values, strict=True)}
-    reference = means[f"{REFERENCE}, kl"]
-    if reference > 0:
-        means |= {f"{name}, skill": 1 - means[f"{name}, kl"] / reference for name in seeds}
-    computed = {cell: repr(float(x)) for cell, x in (of_people if per_subject else means).items()}
-    return {cell: stored.get(cell, "nothing") for cell in computed}, computed
-
-
-def _measures(y: np.ndarray, p: np.ndarray) -> dict[str, np.ndarray]:
-    """The six measures [P] by other identities than those of `metrics.py`."""
-    gap, both = y - p, y + p
-    ratio = gap / np.where(both > 0, both, 1)
+def _cells(rows) -> dict[str, str]:
+    """ "MPCL, kl" -> value, of every cell."""
     return {
-        "chebyshev": np.linalg.norm(gap, np.inf, axis=1),
-        "clark": np.linalg.norm(ratio, axis=1),
-        "canberra": np.linalg.norm(ratio, 1, axis=1),
-        "kl": (xlogy(y, y) - xlogy(y, p)).sum(axis=1),
-        "cosine": np.einsum("pc,pc->p", y, p) / np.sqrt((y**2).sum(1) * (p**2).sum(1)),
-        "intersection": (both.sum(1) - np.linalg.norm(gap, 1, axis=1)) / 2,
+        f"{', '.join(row[key] for key in KEYS if key in row)}, {name}": value
+        for row in rows
+        for name, value in row.items()
+        if name not in KEYS
     }
 
 
-def _close(stored: str, computed: str) -> bool:
+def _same(stored: str, computed: str) -> bool:
+    if stored == computed:
+        return True
     try:
-        a, b = float(stored), float(computed)
+        return math.isclose(float(stored), float(computed), rel_tol=RELATIVE, abs_tol=ABSOLUTE)
     except ValueError:
         return False
-    return math.isclose(a, b, rel_tol=RELATIVE, abs_tol=ABSOLUTE) or (math.isnan(a) and math.isnan(b))
+
+
+def _check_text(file: pathlib.Path, table: Table, title: str) -> tuple[list[Difference], int]:
+    """The lines of table.md down to the verdicts; notes and command below them are not compared."""
+    computed = table_text.to_markdown(table, title=title).rstrip("\n").split("\n")
+    stored = read_text(file).split("\n")
+    stored += ["nothing"] * (len(computed) - len(stored))
+    lines = enumerate(zip(stored, computed, strict=False), 1)
+    found = [Difference(file.name, f"line {number}", a, b) for number, (a, b) in lines if a != b]
+    return found, len(computed)
 
 
 def _check_ids(tested: Tested) -> tuple[list[Difference], int]:
@@ -255,8 +169,7 @@ def _check_ids(tested: Tested) -> tuple[list[Difference], int]:
     for number, fold in enumerate(tested.manifest["folds"]):
         wanted, here = set(fold.get("test", ())), set(tested.id[tested.fold == number].tolist())
         for name in sorted(wanted ^ here):
-            says = ("tested", "not tested")
-            stored, computed = says if name in here else says[::-1]
+            stored, computed = ("tested", "not tested") if name in here else ("not tested", "tested")
             found.append(
                 Difference("predictions.csv", f"fold {number}, {name}", stored, f"{computed} (manifest)")
             )
@@ -264,7 +177,7 @@ def _check_ids(tested: Tested) -> tuple[list[Difference], int]:
 
 
 def _check_saved(tested: Tested) -> tuple[list[Difference], int]:
-    """predictions.csv holds the very numbers of folds/*/predictions.npz."""
+    """predictions.csv holds the same numbers as folds/*/predictions.npz."""
     rows, columns = np.nonzero(tested.predicted != tested.saved)
     found = [
         Difference(

@@ -1,4 +1,4 @@
-"""The table by hand, what it refuses, and what it says in words."""
+"""The table by hand, what it refuses, and its text."""
 
 import csv
 
@@ -7,8 +7,18 @@ import pytest
 
 from mpcl_jax import metrics
 from mpcl_jax.evaluate.leaderboard import Result, make_table
-from mpcl_jax.evaluate.statistics import Comparison, decide
-from mpcl_jax.evaluate.table_text import decision_words, to_csv, to_markdown, to_subject_csv, verdict
+from mpcl_jax.evaluate.ranking import compare_with_focus
+from mpcl_jax.evaluate.statistics import Comparison, Outcome, decide
+from mpcl_jax.evaluate.table_text import (
+    HEADS,
+    cells_of,
+    outcome_text,
+    table_frame,
+    to_csv,
+    to_markdown,
+    to_subject_csv,
+    verdict_lines,
+)
 
 SPLIT = "ab12" * 16
 
@@ -19,7 +29,7 @@ def rows(*shares):
     return np.stack([first, 1 - first], 1)
 
 
-# Seven people; the first has three windows, each of the others one. The second window of the first is harder.
+# Seven subjects; the first has three windows, each of the others one. The second window of the first is harder.
 SUBJECT = np.array(["S1", "S1", "S1", "S2", "S3", "S4", "S5", "S6", "S7"])
 TRIAL = np.array(["S1a", "S1a", "S1b", "S2a", "S3a", "S4a", "S5a", "S6a", "S7a"])
 LABELS = rows(*[0.5] * 9)
@@ -33,8 +43,12 @@ def table(made, leaky=False, labels=LABELS, subject=SUBJECT, unit=TRIAL, **optio
     return make_table(made, labels, subject, unit, SPLIT, leaky=leaky, **options)
 
 
+def verdict(made) -> list[str]:
+    return verdict_lines(table_frame(made), compare_with_focus(made))
+
+
 def ladder(better=0.45):
-    """Train mean at .25, ridge a little nearer to the labels, MPCL at `better` or a little beside it."""
+    """Train mean at .25, ridge nearer to the labels, MPCL near `better`."""
     jitter = np.linspace(0, 0.02, 9)
     return results(
         MPCL=rows(*(better - jitter)),
@@ -44,7 +58,7 @@ def ladder(better=0.45):
     )
 
 
-def test_means_are_over_people_not_over_windows():
+def test_means_are_over_subjects_not_over_windows():
     # Chebyshev of .25 against .5 is .25, of .5 it is 0. S1: (.25 + 0 + .5) / 3 = .25; S2: .3; others 0.
     predicted = rows(0.25, 0.5, 0.0001, 0.2, 0.5, 0.5, 0.5, 0.5, 0.5)
     made = table(results(train_mean=rows(*[0.25] * 9), ridge=predicted))
@@ -69,7 +83,7 @@ def test_skill_by_hand():
 def test_a_train_mean_without_error_leaves_skill_open():
     made = table(results(train_mean=LABELS, mlp=rows(*[0.4] * 9)))
     assert np.isnan(made.rows[1].mean["skill"])
-    assert "|       - |" in to_markdown(made)
+    assert cells_of(table_frame(made))["skill ↑"].tolist() == ["-", "-"]
 
 
 def test_rows_come_in_the_fixed_order_and_variants_last():
@@ -88,38 +102,29 @@ def test_seeds_are_averaged_per_window_and_their_spread_is_reported():
     assert row.spread == pytest.approx(0.087278, abs=1e-6)
     assert row.seeds == 2
     assert len(row.per_unit) == 7
-    assert "2 (sd .0873)" in to_markdown(made)
+    assert "2 (sd 0.0873)" in to_markdown(made)
 
 
 def test_how_many_settings_were_tried_is_a_column_where_it_is_known():
     known = [result._replace(tried=6) if result.method == "ridge" else result for result in ladder()]
-    lines = to_markdown(table(known)).splitlines()
-    heads, *rows_of_table = (
-        [cell.strip() for cell in line.split("|")] for line in lines if line.startswith("|")
-    )
-    column = heads.index("tried")
-    assert [row[column] for row in rows_of_table[1:]] == [
-        "-",
-        "-",
-        "6",
-        "-",
-    ]  # uniform, train mean, ridge, MPCL
+    cells = cells_of(table_frame(table(known)), tuple(HEADS))
+    assert cells["tried"].tolist() == ["-", "-", "6", "-"]  # uniform, train mean, ridge, MPCL
     assert "tried" in to_csv(table(known), command="", commit="").splitlines()[1].split(",")
     assert "tried" not in to_markdown(table(ladder())).lower()
     assert "tried" not in to_csv(table(ladder()), command="", commit="")
 
 
-def test_baselines_of_ids_that_say_nothing_are_named():
+def test_baselines_of_ids_that_equal_the_train_mean_are_named():
     mean, other = rows(*[0.25] * 9), rows(*[0.3] * 9)
     made = results(train_mean=mean, subject_mean=mean, stimulus_mean=other, duration_only=mean, MPCL=mean)
     assert (
-        "Equal to the train mean here, since no id of theirs was in training: subject mean, duration only."
+        "Equal to the train mean, because their ids are not in training: subject mean, duration only."
         in to_markdown(table(made))
     )
-    assert "no id of theirs" not in to_markdown(table(results(train_mean=mean, subject_mean=other)))
+    assert "their ids" not in to_markdown(table(results(train_mean=mean, subject_mean=other)))
 
 
-def test_few_people_give_intervals_over_trials_that_keep_the_means():
+def test_few_subjects_give_intervals_over_trials_that_keep_the_means():
     few = np.array(["S1"] * 6 + ["S2"] * 3)
     trial = np.array(list("aaabbcdde"))
     predicted = rows(0.1, 0.2, 0.3, 0.4, 0.45, 0.3, 0.2, 0.25, 0.4)
@@ -137,83 +142,78 @@ def test_few_people_give_intervals_over_trials_that_keep_the_means():
     # Windows of S1 weigh 1/12, of S2 1/6: trials a, b, c, d, e weigh 3/12, 2/12, 1/12, 2/6, 1/6.
     weight = np.array([3, 2, 1, 4, 2]) / 12
     assert (weight * mlp.per_unit).sum() == pytest.approx(mlp.mean["kl"])
-    (question,) = made.verdicts
     gain = mlp.mean["kl"] - made.rows[0].mean["kl"]
-    assert question.comparison.difference == pytest.approx(gain)
+    assert compare_with_focus(made)["mlp"].comparison.difference == pytest.approx(gain)
     text = to_markdown(made)
-    assert "95 % interval over 5 label groups of 2 subjects, which says nothing about other subjects" in text
+    assert "95 % interval over 5 label groups of 2 subjects, which does not hold for other subjects" in text
 
 
-def test_one_person_one_trial_has_no_interval():
+def test_one_subject_with_one_trial_has_no_interval():
     made = table(ladder(), subject=np.array(["S1"] * 9), unit=np.array(["t"] * 9))
     assert np.isnan(made.rows[0].low)
-    assert "not significant (KL −" in verdict(made)
-    assert "n = 1 trial of 1 subject; too few to be significant" in verdict(made)
+    line = verdict(made)[0]
+    assert ": not significant (KL −" in line and "n = 1 trial of 1 subject, p = 1.000" in line
+    assert line.endswith("; too few units: no corrected p below 1.000 is possible)")
 
 
 def test_verdict_against_the_train_mean_and_the_best_baseline():
-    first, second = verdict(table(ladder())).splitlines()
-    assert first.startswith("MPCL against the train mean: better (KL −.1")
+    first, second = verdict(table(ladder()))
+    assert first.startswith("MPCL against the train mean: better (KL −0.1")
     # 2 of 2^7 sign patterns, times 3 comparisons.
-    assert first.endswith(", skill .95, corrected p = .047, n = 7 subjects)")
-    assert second.startswith("MPCL against the best baseline, ridge: better (KL −.03")
+    assert first.endswith(", n = 7 subjects, p = 0.047 after Holm's correction for 3 comparisons)")
+    assert second.startswith("MPCL against the best baseline, ridge: better (KL −0.03")
+    assert verdict(table(ladder(better=0.1)))[0].startswith("MPCL against the train mean: worse (KL +")
 
 
 def test_verdict_when_nothing_is_significant():
-    draw = np.random.default_rng(0)
-    noisy = rows(*(0.35 + 0.05 * draw.normal(size=9)))
-    made = table([*ladder()[1:], Result("MPCL", noisy, SPLIT)])
-    second = verdict(made).splitlines()[1]
-    assert second.startswith("MPCL against the best baseline, ridge: not significant (KL +.0")
-    assert "n = 7 subjects; detectable without correction: .0" in second
+    noisy = rows(*(0.35 + 0.05 * np.random.default_rng(0).normal(size=9)))
+    second = verdict(table([*ladder()[1:], Result("MPCL", noisy, SPLIT)]))[1]
+    assert second.startswith("MPCL against the best baseline, ridge: not significant (KL +0.0")
+    assert "; detectable without correction: 0.0" in second
 
 
-def test_what_contradicts_a_verdict_is_said():
+def test_the_reason_why_a_difference_is_not_significant():
     def words(p, skewed, n=10, comparisons=1, low=-0.2, high=-0.1):
-        found = Comparison(-0.15, low, high, p, skewed, n, n, 0.05)
-        (decision, *_) = decide([found] * comparisons)
-        return decision_words(found, decision, f"{n} subjects")
+        found = Comparison(-0.15, low, high, p, skewed, n, 0.05)
+        return outcome_text(Outcome(found, decide([found] * comparisons)[0]), f"{n} subjects")
 
-    assert words(0.01, 0.01) == "corrected p = .010, n = 10 subjects"
-    assert words(0.01, 0.08).endswith("; the test for skewed differences has p = .080")
-    assert "; the interval excludes 0, but is not corrected; detectable" in words(0.06, 0.06)
-    assert words(0.06, 0.06, high=0.1).endswith("n = 10 subjects; detectable without correction: .0500")
+    assert words(0.01, 0.01) == (
+        "KL −0.1500 [−0.2000, −0.1000], n = 10 subjects, p = 0.010 after Holm's correction for 1 comparison"
+    )
+    assert words(0.01, 0.08).endswith("; the test for skewed differences has p = 0.080")
+    assert "; the interval excludes 0 but is not corrected; detectable" in words(0.06, 0.06)
+    assert words(0.06, 0.06, high=0.1).endswith("comparison; detectable without correction: 0.0500")
     # Of 14 and more units 9,999 sign flips are drawn: 300 comparisons can still have 300 / 10,000 = .03.
     assert "too few" not in words(0.01, 0.01, n=20, comparisons=300)
     # Six subjects and two comparisons: 2 · 2 / 2^6 = .0625, whatever is found.
-    assert words(2 / 64, 0.01, n=6, comparisons=2).endswith("significant: the corrected p is at least .062")
+    assert words(2 / 64, 0.01, n=6, comparisons=2).endswith("no corrected p below 0.062 is possible")
 
 
-def test_a_table_of_few_subjects_speaks_of_these_only():
+def test_a_verdict_on_few_subjects_is_limited_to_them():
     few = np.array(["S1"] * 5 + ["S2"] * 4)
     made = table(ladder(), subject=few, unit=np.arange(9).astype(str))
-    assert "MPCL against the train mean: better for the tested 2 subjects only (KL " in verdict(made)
+    assert "MPCL against the train mean: better for the tested 2 subjects only (KL " in verdict(made)[0]
 
 
 def test_an_oracle_is_no_baseline_and_stands_apart():
     made = table([*ladder(), Result("stimulus_mean", rows(*[0.49] * 9), SPLIT)])
     assert made.rows[-1].method == "stimulus_mean"
-    assert [answer.opponent for answer in made.verdicts] == ["train_mean", "ridge"]
+    assert cells_of(table_frame(made))["method"].iloc[-1] == "stimulus mean (oracle)"
     assert "stimulus mean: an oracle, given the true stimulus of each window" in to_markdown(made)
-    # It is not in the correction either: the same p with and without it.
-    assert made.verdicts == table(ladder()).verdicts
+    # It is not in the correction either: the same p with and without it. Nor is it bold.
+    assert verdict(made) == verdict(table(ladder()))
+    assert [x.startswith("**") for x in cells_of(table_frame(made))["KL ↓"]] == [False] * 3 + [True, False]
 
 
-def test_verdict_when_mpcl_is_worse():
-    assert "MPCL against the train mean: worse (KL +" in verdict(table(ladder(better=0.1)))
-
-
-def test_a_train_mean_that_nobody_beats_is_named_the_best_baseline():
+def test_a_train_mean_that_is_the_best_baseline_is_named_so():
     made = table(results(train_mean=rows(*[0.45] * 9), ridge=rows(*[0.3] * 9), MPCL=rows(*[0.35] * 9)))
-    lines = verdict(made).splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("MPCL against the train mean, here the best baseline: worse")
+    (line,) = verdict(made)
+    assert line.startswith("MPCL against the train mean, which is the best baseline: worse")
 
 
-def test_without_mpcl_every_fitted_method_is_held_against_the_train_mean():
-    made = table(ladder()[1:])
-    assert [(v.method, v.opponent) for v in made.verdicts] == [("ridge", "train_mean")]
-    assert verdict(made).startswith("ridge against the train mean: better")
+def test_without_mpcl_every_fitted_method_is_compared_with_the_train_mean():
+    (line,) = verdict(table(ladder()[1:]))
+    assert line.startswith("ridge against the train mean: better")
 
 
 def test_leaky_is_in_the_title_the_caption_and_every_verdict():
@@ -226,6 +226,15 @@ def test_leaky_is_in_the_title_the_caption_and_every_verdict():
     assert len(answers) == 2
     assert all(line.startswith("- LEAKY split: ") for line in answers)
     assert "LEAKY" not in to_markdown(table(ladder()))
+
+
+def test_markdown_columns_are_aligned():
+    lines = [line for line in to_markdown(table(ladder())).splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + 4
+    bars = [[i for i, letter in enumerate(line) if letter == "|"] for line in lines]
+    assert all(places == bars[0] for places in bars)
+    assert len(bars[0]) == 11  # ten columns
+    assert lines[3].startswith("| train mean |      0.2500 |")
 
 
 def test_csv_can_be_read_back_with_all_digits():
@@ -252,7 +261,7 @@ def test_subject_csv_has_a_line_per_method_and_subject():
 
 def test_other_manifests_and_row_counts_are_refused():
     good = ladder()
-    with pytest.raises(ValueError, match="knn: made on the split ffff.*can not be compared"):
+    with pytest.raises(ValueError, match="knn: made on the split ffff.*cannot be compared"):
         table([*good, Result("knn", LABELS, "f" * 64)])
     with pytest.raises(ValueError, match="knn: 8 predictions for 9 test rows"):
         table([*good, Result("knn", [LABELS, LABELS[:8]], SPLIT)])
@@ -265,5 +274,5 @@ def test_other_manifests_and_row_counts_are_refused():
 def test_predictions_that_are_no_distributions_are_refused_by_name():
     with pytest.raises(ValueError, match="knn: predicted, row 0: does not sum to 1"):
         table([*ladder(), Result("knn", np.ones((9, 2)), SPLIT)])
-    with pytest.raises(ValueError, match="knn, row 4: share 0 where people reported something"):
+    with pytest.raises(ValueError, match="knn, row 4: predicts 0 for a reported emotion"):
         table([*ladder(), Result("knn", rows(0.5, 0.5, 0.5, 0.5, 0, 0.5, 0.5, 0.5, 0.5), SPLIT)])

@@ -1,9 +1,8 @@
-"""How numbers stand in text: one minus sign, and none before a zero."""
+"""Numbers in text: one minus sign, none before a zero, leading zeros, brackets of intervals."""
 
 import pytest
 
-from mpcl_jax.evaluate.number_text import decimal
-from mpcl_jax.evaluate.table_text import short
+from mpcl_jax.evaluate.number_text import count_of, decimal, interval, p_text
 
 
 @pytest.mark.parametrize(
@@ -21,6 +20,8 @@ def test_a_number_is_written_with_its_sign(value, digits, sign, text):
     assert decimal(value, digits, sign) == text
 
 
-def test_tables_leave_out_the_leading_zero_only():
-    found = [short(x) for x in (0.0047, -0.0047, 1.215, -10.5, 0.99999)]
-    assert found == [".0047", "\u2212.0047", "1.2150", "\u221210.5000", "1.0000"]
+def test_intervals_p_values_and_counts():
+    assert interval(0.0525, 0.0767) == "[0.0525, 0.0767]" and interval(float("nan"), 1.0) == "-"
+    assert interval(-0.001, 0.002, sign=True) == "[\u22120.0010, +0.0020]"
+    assert [p_text(x) for x in (0.0123, 0.0004, float("nan"))] == ["= 0.012", "< 0.001", "-"]
+    assert [count_of(n, "trials") for n in (1, 2)] == ["1 trial", "2 trials"]

@@ -1,4 +1,4 @@
-"""Ranks, Friedman, Holm and groups against values worked out by hand, and what the statistics say in words."""
+"""Ranks, Friedman, Holm and groups against values calculated by hand, and the statistics page."""
 
 import csv
 
@@ -7,16 +7,16 @@ import pytest
 
 from mpcl_jax.evaluate import statistics_text
 from mpcl_jax.evaluate.leaderboard import Result, make_table
-from mpcl_jax.evaluate.ranking import rank_methods, spread_of
+from mpcl_jax.evaluate.ranking import compare_with_focus, rank_methods, spread_of
 from mpcl_jax.evaluate.statistics import BETTER, NOT_SIGNIFICANT
 
 SPLIT, EMOTIONS = "ab12" * 16, ("joy", "fear")
 
 
-def table_of(kl_like: dict[str, np.ndarray], people=None, leaky=False):
-    """A table of two emotions with labels (½, ½); a method's error grows with its numbers, one a person."""
+def table_of(kl_like: dict[str, np.ndarray], subjects=None, leaky=False):
+    """A table of two emotions with labels (½, ½); a method's error grows with its numbers, one a subject."""
     count = len(next(iter(kl_like.values())))
-    who = np.array([f"S{i:02d}" for i in range(count)]) if people is None else people
+    who = np.array([f"S{i:02d}" for i in range(count)]) if subjects is None else subjects
 
     def predicted(distance):
         first = 0.5 - np.asarray(distance)
@@ -30,12 +30,12 @@ def table_of(kl_like: dict[str, np.ndarray], people=None, leaky=False):
     return make_table(results, np.full((count, 2), 0.5), who, trial, SPLIT, leaky=leaky)
 
 
-PEOPLE = 12
-JITTER = 0.01 * np.sin(np.arange(PEOPLE))
+SUBJECTS = 12
+JITTER = 0.01 * np.sin(np.arange(SUBJECTS))
 # MPCL and ridge take turns in front; the train mean is always last but one, uniform always last.
 LADDER = {
     "MPCL": 0.10 + JITTER,
-    "ridge": 0.10 + JITTER + 0.01 * (-1.0) ** np.arange(PEOPLE),
+    "ridge": 0.10 + JITTER + 0.01 * (-1.0) ** np.arange(SUBJECTS),
     "train_mean": 0.20 + JITTER,
     "uniform": 0.30 - JITTER,
 }
@@ -81,17 +81,18 @@ def test_effect_by_hand():
 
 def test_groups_join_neighbours_that_do_not_differ(ranking):
     assert len(ranking.groups) == 1 and set(ranking.groups[0]) == {"MPCL", "ridge"}
-    letters = [statistics_text.group_letters(ranking, name) for name in ranking.methods]
-    assert letters == ["a", "a", "", ""]
+    frame = statistics_text.statistics_frame(ranking, table_of(LADDER), EMOTIONS)
+    assert frame["groups"].tolist() == ["a", "a", "", ""]
 
 
 def test_overlapping_groups():
-    # Each is ahead of the next in 7 of 12 people, too few; the first is ahead of the third in all.
+    # Each is ahead of the next in 7 of 12 subjects, too few; the first is ahead of the third in all.
     steps = np.where(np.arange(12) < 7, 0.01, -0.004)
     chain = {"train_mean": 0 * steps, "knn": steps, "ridge": steps + np.roll(steps, 5)}
-    made = rank_methods(table_of({name: 0.2 + JITTER + further for name, further in chain.items()}))
+    table = table_of({name: 0.2 + JITTER + further for name, further in chain.items()})
+    made = rank_methods(table)
     assert made.groups == (("train_mean", "knn"), ("knn", "ridge"))
-    assert [statistics_text.group_letters(made, name) for name in made.methods] == ["a", "ab", "b"]
+    assert statistics_text.statistics_frame(made, table, EMOTIONS)["groups"].tolist() == ["a", "ab", "b"]
 
 
 def test_equal_methods_are_equal():
@@ -105,11 +106,18 @@ def test_equal_methods_are_equal():
     assert made.groups == (made.methods,)
 
 
-def test_two_people_show_nothing():
-    made = rank_methods(table_of({name: values[:2] for name, values in LADDER.items()}))
+def page_of(table, title="made up") -> str:
+    return statistics_text.files_of(table, EMOTIONS, title=title, command="c", commit="d")["statistics.md"]
+
+
+def test_two_subjects_are_too_few():
+    table = table_of({name: values[:2] for name, values in LADDER.items()})
+    made = rank_methods(table)
     assert np.isnan(made.p_value) and {pair.verdict for pair in made.pairs} == {NOT_SIGNIFICANT}
-    text = statistics_text.to_markdown(made, table_of({name: values[:2] for name, values in LADDER.items()}))
-    assert "needs three methods and three units" in text and "no two methods can differ significantly" in text
+    text = page_of(table)
+    assert (
+        "needs three methods and three units" in text and "6 pairs no difference can be significant" in text
+    )
 
 
 def test_an_oracle_is_not_ranked():
@@ -117,30 +125,27 @@ def test_an_oracle_is_not_ranked():
     assert repr(made) == repr(rank_methods(table_of(LADDER)))
 
 
-def test_the_verdicts_of_table_and_statistics_agree():
-    """One rule: the same corrected p and the same verdict on both pages."""
-    noisy = {
-        name: x + 0.02 * np.random.default_rng(i).random(PEOPLE) for i, (name, x) in enumerate(LADDER.items())
-    }
-    made = table_of(noisy)
-    pairs = {pair.b: pair for pair in statistics_text.against(rank_methods(made), "MPCL")}
-    assert len(made.verdicts) == 2
-    for answer in made.verdicts:
-        pair = pairs[answer.opponent]
-        assert (answer.decision.corrected, answer.decision.verdict) == (pair.holm_focus, pair.verdict)
+def test_the_comparisons_of_table_and_statistics_agree():
+    """One rule: the same corrected p and the same verdict in table.md, statistics.md and pairs.csv."""
+    noise = [0.02 * np.random.default_rng(i).random(SUBJECTS) for i in range(len(LADDER))]
+    table = table_of({name: x + more for (name, x), more in zip(LADDER.items(), noise, strict=True)})
+    of_pairs = statistics_text.outcomes_of(statistics_text.pairs_frame(rank_methods(table), table), "MPCL")
+    of_table = compare_with_focus(table)
+    assert of_pairs.keys() == of_table.keys() == LADDER.keys() - {"MPCL"}
+    for name, outcome in of_table.items():
+        assert outcome.decision == of_pairs[name].decision
+        assert of_pairs[name].comparison == pytest.approx(outcome.comparison)
 
 
-def test_many_methods_and_few_subjects_can_show_nothing_and_the_page_says_so():
+def test_many_methods_and_few_subjects_cannot_differ_and_the_page_gives_the_reason():
     many = {f"variant {i}": LADDER["uniform"][:6] - 0.01 * i for i in range(6)}
-    made = table_of({"train_mean": LADDER["train_mean"][:6], **many})
     # 2 / 2^6 = .031; times 21 pairs it is above .05 whatever is found.
-    assert "With 6 subjects the smallest p is 0.031: corrected for 21 pairs" in statistics_text.to_markdown(
-        rank_methods(made), made
-    )
+    text = page_of(table_of({"train_mean": LADDER["train_mean"][:6], **many}))
+    assert "With 6 subjects and 21 pairs no difference can be significant: no corrected p below 0.656" in text
 
 
 def test_spread_of_seeds_by_hand():
-    # Two seeds, two people, values 1 and 3 | 5 and 7: means of people 3, 5 (sd √2), of seeds 2, 6; no rest. The
+    # Two seeds, two subjects, values 1 and 3 | 5 and 7: means of subjects 3, 5 (sd √2), of seeds 2, 6; no rest. The
     # variance of seeds is 8, of which nothing is taken off.
     found = spread_of(np.array([[1.0, 3.0], [5.0, 7.0]]))
     assert found == pytest.approx((np.sqrt(2), np.sqrt(8), 0))
@@ -151,26 +156,31 @@ def test_spread_of_seeds_by_hand():
     assert one.units == pytest.approx(np.sqrt(2)) and np.isnan([one.seeds, one.rest]).all()
 
 
-def test_the_page_says_what_is_shown_and_how(ranking):
-    text = statistics_text.to_markdown(ranking, table_of(LADDER), title="made up")
+def test_the_page_shows_verdicts_friedman_and_groups():
+    text = page_of(table_of(LADDER))
     lines = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
-    assert lines["train mean"].rstrip(" |").endswith(BETTER) and lines["ridge"].rstrip(" |").endswith(
-        NOT_SIGNIFICANT
-    )
+    assert lines["train mean"].rstrip(" |").endswith(BETTER)
+    assert lines["ridge"].rstrip(" |").endswith(NOT_SIGNIFICANT)
+    friedman, groups = statistics_text.summary(text).splitlines()
     assert (
-        "Friedman: χ² = 32.40, 3 degrees of freedom, p < .001 over 12 subjects: at least two methods differ."
-        in text
+        friedman == "Friedman's test of 4 methods over 12 subjects: p < 0.001, at least two methods differ."
     )
-    assert "*p* corrected for the 3 pairs of MPCL" in " ".join(text.split())
-    assert statistics_text.summary(text).splitlines()[0].startswith("Friedman")
-    assert "LEAKY" not in text
-    assert "LEAKY" in statistics_text.to_markdown(ranking, table_of(LADDER, leaky=True))
+    assert groups.endswith(": MPCL · ridge.") or groups.endswith(": ridge · MPCL.")
+    assert "LEAKY" not in text and "LEAKY" in page_of(table_of(LADDER, leaky=True))
+
+
+def test_pairs_of_shipped_tables_without_the_test_for_skewed_differences_have_no_verdict(ranking):
+    table = table_of(LADDER)
+    methods = statistics_text.statistics_frame(ranking, table, EMOTIONS)
+    pairs = statistics_text.pairs_frame(ranking, table).drop(columns="p_skewed")
+    cells = statistics_text.pair_cells(methods, pairs)
+    assert "verdict" not in cells and cells["against"].tolist()[1:] == ["train mean", "uniform"]
 
 
 def test_files_can_be_read_back_with_all_digits(ranking):
     made = table_of(LADDER)
     files = statistics_text.files_of(made, EMOTIONS, title="x", command="c", commit="d")
-    assert list(files) == ["statistics.md", "statistics.csv", "pairs.csv", "statistics.tex"]
+    assert list(files) == ["statistics.csv", "pairs.csv", "statistics.md", "statistics.tex"]
     first, *rest = files["statistics.csv"].splitlines()
     rows = list(csv.DictReader(rest))
     assert first == "# c @ d" and [row["method"] for row in rows] == list(ranking.methods)
@@ -183,9 +193,10 @@ def test_files_can_be_read_back_with_all_digits(ranking):
 
 def test_latex_is_a_whole_table_with_escaped_names():
     made = table_of({**LADDER, "50% more_slots & {x}": LADDER["ridge"]})
-    text = statistics_text.to_latex(rank_methods(made), made, title="WESAD_x, loso")
+    files = statistics_text.files_of(made, EMOTIONS, title="WESAD_x, loso", command="c", commit="d")
+    text = files["statistics.tex"]
     assert text.startswith(r"\begin{table}") and text.rstrip().endswith(r"\end{table}")
     body = [line for line in text.splitlines() if line.endswith(r"\\")]
-    assert len(body) == 1 + 5 and all(line.count("&") - line.count(r"\&") == 6 for line in body)
+    assert len(body) == 1 + 5 and all(line.count("&") - line.count(r"\&") == 7 for line in body)
     assert r"50\% more slots \& \{x\}" in text and r"WESAD\_x" in text
-    assert "−" not in text and text.count(r"\textbf") == 1
+    assert "−" not in text and "↓" not in text and r"\textbf{" in text

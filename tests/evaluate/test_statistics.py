@@ -13,10 +13,12 @@ from mpcl_jax.evaluate.statistics import (
     TIES,
     WORSE,
     Comparison,
+    Outcome,
     decide,
     holm,
     merge_ties,
     paired_comparison,
+    smallest_p,
     subject_interval,
 )
 
@@ -86,7 +88,7 @@ def test_comparison_by_hand():
     assert found.difference == pytest.approx(-3.5)
     assert found.p_value == pytest.approx(2 / 64)
     assert found.p_skewed < 0.005
-    assert (found.n, found.superior) == (6, 6)
+    assert found.n == 6
     assert -4 < found.low < -3.5 < found.high < -3
     assert verdict_of(REPORTED + STEADY, REPORTED) == BETTER
 
@@ -98,6 +100,17 @@ def test_p_skewed_is_the_lower_tail_of_t_under_exponential_differences():
     draws = np.random.default_rng(5).standard_exponential((100_000, 10)) - 1
     t = draws.mean(1) / (draws.std(1, ddof=1) / np.sqrt(10))
     assert paired_comparison(delta, np.zeros(10)).p_skewed == pytest.approx(2 * (t <= -4).mean(), rel=0.05)
+
+
+def test_exchanging_the_methods_exchanges_the_verdict():
+    outcome = Outcome(*(lambda c: (c, decide([c])[0]))(paired_comparison(REPORTED + STEADY, REPORTED)))
+    assert (
+        outcome.turned().decision.verdict == WORSE
+        and outcome.turned().comparison.low == -outcome.comparison.high
+    )
+    found = paired_comparison(REPORTED - STEADY, REPORTED)
+    assert found.difference == pytest.approx(3.5)
+    assert verdict_of(REPORTED - STEADY, REPORTED) == WORSE
 
 
 def test_five_units_are_too_few_to_show_anything():
@@ -112,8 +125,10 @@ def test_comparisons_are_corrected_for_all_that_are_decided_together():
     nothing = paired_comparison(REPORTED, REPORTED)
     first, second = decide([found, nothing])
     # Two comparisons of six units: 2 · 2 / 2^6 is the smallest corrected p that there can be.
-    assert first == (pytest.approx(2 * 2 / 64), NOT_SIGNIFICANT, 2 * 2 / 64)
-    assert second == (1.0, NOT_SIGNIFICANT, 2 * 2 / 64)
+    assert first == (pytest.approx(2 * 2 / 64), NOT_SIGNIFICANT, 2)
+    assert second == (1.0, NOT_SIGNIFICANT, 2)
+    assert smallest_p(6, 2) == 2 * 2 / 64 and smallest_p(3, 9) == 1
+    assert smallest_p(20, 300) == pytest.approx(0.03)
 
 
 def test_a_difference_that_skewness_may_explain_is_not_significant():
@@ -125,7 +140,7 @@ def test_a_difference_that_skewness_may_explain_is_not_significant():
 
 
 def test_better_needs_all_four_conditions():
-    base = Comparison(-0.1, -0.2, -0.05, 0.001, 0.001, 10, 9, 0.05)
+    base = Comparison(-0.1, -0.2, -0.05, 0.001, 0.001, 10, 0.05)
     assert decide([base])[0].verdict == BETTER
     for change in ({"high": 0.01}, {"p_skewed": 0.06}, {"p_value": 0.06}, {"n": 5}, {"high": float("nan")}):
         assert decide([base._replace(**change)])[0].verdict == NOT_SIGNIFICANT, change
