@@ -1,4 +1,4 @@
-"""The picture of the README, from a finished run of the embedded default.
+"""The co-occurrence picture of the README, from a finished run of the embedded default.
 
     python -m mpcl_jax.main --config configs/dataset.py
     python -m experiments.figures.pictures runs/dataset

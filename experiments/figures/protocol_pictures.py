@@ -1,4 +1,4 @@
-"""The pictures of docs/protocols.md: each protocol's first folds on recordings that are ids and nothing else.
+"""The pictures of docs/protocols.md: the first folds of each protocol on recordings that consist of ids only.
 
     python -m experiments.figures.protocol_pictures
 
@@ -21,11 +21,11 @@ PICTURES = pathlib.Path(__file__).resolve().parents[2] / "docs" / "pictures"
 
 
 def dmer_ids() -> Recordings:
-    """Windows with the ids of DMER's people, four clips each."""
-    people, clips = len(DMER_PEOPLE), 4
-    made, _ = simulate(SimulateConfig(subjects=people, clips=clips, windows=1))
+    """Windows with the ids of the subjects of DMER, four clips each."""
+    clips = 4
+    made, _ = simulate(SimulateConfig(subjects=len(DMER_PEOPLE), clips=clips, windows=1))
     subject = np.repeat(DMER_PEOPLE, clips)
-    trial = np.array([f"{who}/{clip}" for who, clip in zip(subject, made.stimulus, strict=True)])
+    trial = np.array([f"{name}/{clip}" for name, clip in zip(subject, made.stimulus, strict=True)])
     return made._replace(subject=subject, trial=trial)
 
 

@@ -1,4 +1,4 @@
-"""What a training step would take on 8, 64 and 512 chips, from what XLA says of the compiled program.
+"""Estimated time of a training step on 8, 64 and 512 chips, from XLA's analysis of the compiled program.
 
 A training step of a chip is
 
@@ -7,7 +7,7 @@ A training step of a chip is
 
 flop and bytes are linear in the rows of a chip (fitted at two batch sizes), `kernels` are the instructions of the
 compiled step, `gradient` the bytes of its all-reduce, read off the program for 8 devices. Peaks and links are the
-makers' figures (CHIPS), REACH, LAUNCH and HOP are assumptions. No accelerator was measured.
+manufacturers' figures (CHIPS); REACH, LAUNCH and HOP are assumptions. No accelerator was measured.
 """
 
 import itertools
@@ -24,7 +24,7 @@ ENOUGH = 1.5  # twice the chips pay while a step becomes this much faster
 
 
 class Chip(NamedTuple):
-    """The maker's figures of an accelerator, per second."""
+    """The manufacturer's figures of an accelerator, per second."""
 
     name: str
     flop: float  # of the products that JAX makes of float32 by default: bf16 passes, TF32
@@ -44,7 +44,7 @@ CHIPS = (
 
 
 class Step(NamedTuple):
-    """What XLA says of a compiled training step: flop and bytes = (each step, each row)."""
+    """Costs of a compiled training step by XLA: flop and bytes = (each step, each row)."""
 
     flop: tuple[float, float]
     bytes: tuple[float, float]
@@ -58,7 +58,7 @@ FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while
 
 
 def loop_lines(hlo: str) -> list[str]:
-    """The instructions of the bodies of the loops of a program: what every step runs."""
+    """The instructions in the loop bodies of a program, which every step runs."""
     bodies = set(re.findall(r"body=%?([\w.\-]+)", hlo))
     blocks = re.split(r"\n(?=\S)", hlo)
     return [
@@ -71,7 +71,7 @@ def loop_lines(hlo: str) -> list[str]:
 
 
 def kernels_in(hlo: str) -> int:
-    """Instructions of the loops that do something."""
+    """The number of instructions in loops, without those that cost nothing."""
     operations = (re.search(r"[\]})] ([a-z][\w\-]*)\(", line) for line in loop_lines(hlo))
     return sum(operation is not None and operation[1] not in FREE for operation in operations)
 
@@ -122,9 +122,9 @@ def estimates(step: Step) -> list[tuple]:
     lines = []
     for chip, batch, chips in itertools.product(CHIPS, BATCHES, CHIPS_OF_POD):
         alone = sum(seconds_of(step, chip, batch, 1))
-        dealt = worth(step, chip, batch)
+        useful = worth(step, chip, batch)
         work, reduce = seconds_of(step, chip, batch, min(chips, batch))
-        group = min(dealt, chips)
+        group = min(useful, chips)
         both = chips / group * alone / sum(seconds_of(step, chip, batch, group))
         lines.append(
             (chip.name, batch, chips, 1e6 * work, 1e6 * reduce, alone / (work + reduce), both, group)

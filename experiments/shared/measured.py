@@ -1,7 +1,5 @@
-"""What the measurements of speed share: a line of a result, how often things are repeated, a run to measure."""
+"""What the measurements of speed share: repetitions, a prepared run, the result file."""
 
-import csv
-import io
 import pathlib
 import time
 from collections.abc import Callable
@@ -9,9 +7,14 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import pandas as pd
 
+from experiments.shared.render import markdown_of
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import fit_normalisation
+from mpcl_jax.evaluate.table_text import csv_text
+from mpcl_jax.system.storage import make_folder, write_text
+from mpcl_jax.train.environment import code_version, machine
 from mpcl_jax.train.epoch import FoldArrays
 from mpcl_jax.train.folds import fold_arrays
 from mpcl_jax.train.run import Run, prepare
@@ -19,7 +22,7 @@ from mpcl_jax.types import take
 
 
 class Measured(NamedTuple):
-    """One line of the result; see the top of throughput.py."""
+    """One row of the result; see the top of throughput.py."""
 
     part: str
     batch: int | None
@@ -54,7 +57,7 @@ class Ready(NamedTuple):
 
 
 def repeat(once: Callable[[], Any], effort: Effort) -> np.ndarray:
-    """Seconds of each repetition of `once`, which returns what to wait for; a first one is not counted."""
+    """Seconds of each repetition of `once`, which returns the arrays to wait for; the first call is not counted."""
     jax.block_until_ready(once())
     taken = []
     while len(taken) < effort.repeats and sum(taken) < effort.seconds:
@@ -74,20 +77,12 @@ def make_ready(config: Config, workdir: pathlib.Path) -> Ready:
     return Ready(run, jax.device_put(arrays, run.program.replicated), label_mean, key)
 
 
-def to_csv(measured: list[Measured], note: str) -> str:
-    """The lines under a first line with `note`, numbers with six digits."""
-    out = io.StringIO()
-    out.write(f"# {note}\n")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(Measured._fields)
-    writer.writerows([f"{x:.6g}" if isinstance(x, float) else x for x in line] for line in measured)
-    return out.getvalue()
-
-
-def to_table(measured: list[Measured]) -> str:
-    """The lines in columns for the eye."""
-    lines = []
-    for x in measured:
-        quartiles = "" if x.low is None else f"{x.low:.4g} … {x.high:.4g}"
-        lines.append(f"{x.part:11s} {x.batch or '':>5} {x.what:14s} {x.value:10.4g} {x.unit:8s} {quartiles}")
-    return "\n".join(lines)
+def write_measured(frame: pd.DataFrame, out: pathlib.Path, command: str) -> None:
+    """Prints the rows and writes them as CSV, floats with six digits; the first line names command and machine."""
+    print(f"{machine()}\n{markdown_of(frame)}")
+    texts = frame.astype(object).map(
+        lambda x: "" if pd.isna(x) else f"{x:.6g}" if isinstance(x, float) else x
+    )
+    make_folder(out.parent)
+    write_text(out, csv_text(texts, command=command, commit=f"{code_version()} @ {machine()}"))
+    print(f"written to {out}")

@@ -1,13 +1,17 @@
-"""Several tables of the same methods, one a case (a set of modalities, a number of people): their files."""
+"""Several tables of the same methods, one a case (a subset of modalities, a number of subjects): their files."""
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import pandas as pd
+
+from experiments.shared import render
 from experiments.shared import table_command as command
-from mpcl_jax.config.schema import ORACLES
-from mpcl_jax.evaluate import table_text
-from mpcl_jax.evaluate.leaderboard import Row, Table
-from mpcl_jax.evaluate.statistics_text import booktabs, grid, tex
-from mpcl_jax.evaluate.table_text import comment_csv, interval, short, spoken
+from experiments.shared.compared import Difference, frame_of
+from mpcl_jax.evaluate.leaderboard import METHOD, Row, Table
+from mpcl_jax.evaluate.ranking import compare_with_focus
+from mpcl_jax.evaluate.table_text import opponents_of, table_frame
+from mpcl_jax.report.plots.style import Figure
 
 
 class Case(NamedTuple):
@@ -17,84 +21,43 @@ class Case(NamedTuple):
     table: Table
 
 
-def to_csv(cases: list[Case], head: str, args: command.Options) -> str:
-    """A line per case and method with all digits; `head`: what a case is."""
-    heads = [head, "method", "kl", "kl_low", "kl_high", "kl_seed_sd", "skill", "seeds", "chebyshev", "cosine"]
-    lines = [
-        [
-            case.name,
-            row.method,
-            row.mean["kl"],
-            row.low,
-            row.high,
-            row.spread,
-            row.mean["skill"],
-            row.seeds,
-            row.mean["chebyshev"],
-            row.mean["cosine"],
-            case.table.over,
-            case.table.split_sha256,
-        ]
-        for case in cases
-        for row in case.table.rows
-    ]
-    return comment_csv([*heads, "interval_over", "split_sha256"], lines, **command.made_by(args))
-
-
-def to_markdown(cases: list[Case], head: str, title: str, verdicts: list[str]) -> str:
-    """A line per case, a column per method: KL with its interval; then the verdict lines."""
-    methods = [row.method for row in cases[0].table.rows]
-    cells = [[case.name, *(_cell(row) for row in case.table.rows)] for case in cases]
-    over = cases[0].table.over
-    leaky = (
-        f" {table_text.LEAKY}: windows of the tested trials were trained on." if cases[0].table.leaky else ""
-    )
-    lines = [f"## {title}", "", *grid([head, *map(spoken, methods)], cells), ""]
-    lines += [f"KL ↓, means over windows within subject, then over subjects; 95 % over {over}.{leaky}", ""]
-    return "\n".join([*lines, *verdicts]) + "\n"
-
-
-def to_latex(cases: list[Case], head: str, title: str) -> str:
-    """The same for a paper (needs the package booktabs); the lowest mean of each line is bold."""
-    methods = [row.method for row in cases[0].table.rows]
-    body = []
-    for case in cases:
-        fair = [row for row in case.table.rows if row.method not in ORACLES]
-        best = min(fair, key=lambda row: row.mean["kl"]).method
-        numbers = [tex(short(row.mean["kl"])) for row in case.table.rows]
-        bold = [
-            f"\\textbf{{{x}}}" if row.method == best else x
-            for x, row in zip(numbers, case.table.rows, strict=True)
-        ]
-        body.append([tex(case.name), *bold])
-    caption = f"{tex(title)}. Mean KL over {tex(cases[0].table.over)}."
-    return booktabs("l" + "r" * len(methods), [tex(x) for x in (head, *map(spoken, methods))], body, caption)
-
-
-def _cell(row: Row) -> str:
-    return f"{short(row.mean['kl'])}{interval(row.low, row.high)}"
+def frame_of_cases(cases: Sequence[Case], head: str) -> pd.DataFrame:
+    """A row per case and method with all digits; `head` names the column of the case."""
+    columns = ["method", "kl", "kl_low", "kl_high", "kl_seed_sd", "skill", "seeds", "chebyshev", "cosine"]
+    columns += ["interval_over", "split_sha256"]
+    frames = [table_frame(case.table)[columns] for case in cases]
+    names = [case.name for case, frame in zip(cases, frames, strict=True) for _ in range(len(frame))]
+    whole = pd.concat(frames, ignore_index=True)
+    whole.insert(0, head, names)
+    return whole
 
 
 def write(
-    args: command.Options, cases: list[Case], head: str, title: str, verdicts: list[str], figure
+    args: command.Options,
+    cases: Sequence[Case],
+    head: str,
+    title: str,
+    found: Sequence[Difference],
+    figure: Figure,
 ) -> None:
-    """Writes NAME.csv, .md, .tex and .png and prints the Markdown."""
-    markdown, by = to_markdown(cases, head, title, verdicts), command.made_by(args)
-    texts = {
-        ".csv": to_csv(cases, head, args),
-        ".md": f"{markdown}\n`{by['command']}` at {by['commit']}\n",
-        ".tex": f"% {by['command']} @ {by['commit']}\n{to_latex(cases, head, title)}",
-    }
-    command.write_files(args, texts, {"": figure})
-    print(f"\n{markdown}")
+    """Writes NAME.csv, NAME_differences.csv and NAME.png and prints the table and the differences."""
+    frame = frame_of_cases(cases, head)
+    command.write_files(args, {"": frame, "_differences": frame_of(found)}, {"": figure})
+    lines = "\n".join(x.line() for x in found)
+    print(f"\n## {title}\n\n{render.markdown_of(frame)}\n\n{lines}")
 
 
-def verdicts_of(case: Case) -> list[str]:
-    """The verdict lines of one table, each with the name of its case."""
-    return [f"- {case.name}: {line}" for line in table_text.verdict(case.table).splitlines()]
+def differences_of(case: Case, others: Iterable[str] = ()) -> list[Difference]:
+    """MPCL against the train mean and the best baseline, and each of `others` against MPCL."""
+    outcomes, over = compare_with_focus(case.table), case.table.over
+    opponents = opponents_of(table_frame(case.table))
+    found = [Difference(METHOD, outcomes[name].turned(), over, name, case.name) for name in opponents]
+    return found + [
+        Difference(name, outcomes[name], over, METHOD, case.name) for name in others if name in outcomes
+    ]
 
 
-def methods_of(cases: list[Case]) -> dict[str, list[Row]]:
+def methods_of(cases: Sequence[Case]) -> dict[str, list[Row]]:
     """The rows of each method, case by case."""
     names = [row.method for row in cases[0].table.rows]
     return {name: [next(r for r in case.table.rows if r.method == name) for case in cases] for name in names}

@@ -1,20 +1,25 @@
-"""What the commands of all tables share: their options, where pieces are kept, how results are written."""
+"""What the commands of all experiments share: options, the first line of result files, how results are written."""
 
 import argparse
 import contextlib
 import os
 import pathlib
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from experiments.shared.command_words import shown_command, without
+import pandas as pd
+
+from experiments.shared import render
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
-from mpcl_jax.evaluate import statistics_text, table_text
+from mpcl_jax.evaluate import table_text
 from mpcl_jax.evaluate.jobs.keys import TableData
 from mpcl_jax.evaluate.leaderboard import Table
+from mpcl_jax.evaluate.ranking import rank_methods
+from mpcl_jax.evaluate.statistics_text import pairs_frame, statistics_frame
 from mpcl_jax.report.plots.style import Figure, styled
 from mpcl_jax.system.errors import DISK, NOT_FINITE, STOPPED, StorageError, TrainingError
 from mpcl_jax.system.output import any_output
@@ -25,26 +30,26 @@ from mpcl_jax.train.interrupt import StopRequest, listening, only_run_in
 from mpcl_jax.train.surroundings import settle
 from mpcl_jax.types import DataFileError
 
-RESULTS = pathlib.Path(__file__).resolve().parents[1] / "results"
-# A config may run one fold of several, for speed; a table tests all subjects, unless the command line says otherwise.
+PLACES = ("--out", "--config.data.path", "--config.data.cache")
+# A config may run one fold of several, for speed; a table tests all folds unless the command line overrides it.
 EVERY_FOLD = "--config.protocol.only=()"
 
 
 class Options(NamedTuple):
-    """What a user asked for."""
+    """The parsed command line."""
 
     name: str  # of the result files
     config: Config
     seeds: int
     baseline_seeds: int
     workers: int  # 0 = as many as there are cores
-    cache_dir: pathlib.Path  # of finished pieces
-    runs: pathlib.Path  # where each seed becomes a run folder
+    cache_dir: pathlib.Path  # of finished jobs
+    runs: pathlib.Path  # a run folder a seed
     out: pathlib.Path  # of the result files
     large: bool  # the larger sizes
-    rows: tuple[str, ...]  # the only variants to compare; () = all
-    of: str  # which of the experiment's kinds; "" = it has one
-    command: str  # that makes the table again, without paths of this machine
+    rows: tuple[str, ...]  # only these variants; () = all
+    of: str  # kind of the experiment; "" = there is one kind
+    command: str  # that reproduces the table, without paths of this machine
 
 
 def options(text: str, seeds: int, of: Sequence[str]) -> argparse.ArgumentParser:
@@ -62,7 +67,7 @@ def options(text: str, seeds: int, of: Sequence[str]) -> argparse.ArgumentParser
     parser.add_argument("--workers", type=positive, default=0, help="processes; default: one a core")
     parser.add_argument("--cache", default="runs/jobs", help="results of finished jobs, shared by all tables")
     parser.add_argument("--runs", default="runs/table", help="a run folder a seed")
-    parser.add_argument("--out", default=RESULTS, help="folder of the result files")
+    parser.add_argument("--out", default=render.RESULTS, help="folder of the result files")
     parser.add_argument("--large", action="store_true", help="the larger sizes; hours on two cores")
     parser.add_argument(
         "--rows", default="", help="only these variants, by their names in the table, with commas"
@@ -91,10 +96,10 @@ def run_command(
     settings: Sequence[str] = (),
     of: Sequence[str] = (),
 ) -> None:
-    """Reads the command line, does `make` and ends as `mpcl_jax.cli.train` does, with its exit codes.
+    """Reads the command line, calls `make` and ends with the exit codes of `mpcl_jax.cli.train`.
 
-    `seeds`: their default number · `settings`: overrides that stand unless the command line says otherwise · `of`:
-    kinds of the experiment, the first by default.
+    `module`: `__spec__.name` of the experiment · `text`: its docstring · `seeds`: default number · `settings`:
+    default overrides · `of`: kinds of the experiment, the first by default.
     """
     parsed, overrides = options(text, seeds, of).parse_known_args()
     with ending():
@@ -131,7 +136,7 @@ def _options(
 
 @contextlib.contextmanager
 def ending():
-    """A user's mistake, a failed piece, a full disk and a request to stop as one line and an exit code."""
+    """A user's mistake, a failed job, a full disk and a request to stop as one line and an exit code."""
     try:
         yield
     except (ConfigError, DataFileError) as mistake:
@@ -141,7 +146,7 @@ def ending():
     except StorageError as mistake:
         _refuse(mistake, DISK)
     except KeyboardInterrupt:
-        print("stopped; every finished piece is kept, the same command goes on", file=sys.stderr)
+        print("stopped; finished jobs are kept, the same command resumes", file=sys.stderr)
         sys.exit(STOPPED)
 
 
@@ -151,12 +156,12 @@ def _refuse(mistake: Exception, code: int) -> None:
 
 
 def made_by(args: Options) -> dict[str, str]:
-    """Command, and commit with machine: the first line of every result file."""
+    """Command, commit and machine: the first line of every result file."""
     return {"command": args.command, "commit": f"{code_version()} @ {machine()}"}
 
 
 def describe(table_data: TableData) -> None:
-    """Says what is compared on which rows."""
+    """Prints the recordings, their notes and the split."""
     recordings, split = table_data.recordings, table_data.split
     print(
         f"data   {recordings.name}: {len(recordings.labels)} windows, {len(set(recordings.subject))} subjects"
@@ -175,40 +180,61 @@ def write_table(
     table_data: TableData,
     about: str,
     pictures: dict[str, Figure],
-    *,
-    more: str = "",
-    latex: str = "",
+    differences: pd.DataFrame | None = None,
 ) -> None:
-    """Writes NAME.csv, .md, _subjects.csv, pictures, and `latex` or else the statistics of every pair; and prints.
+    """Writes NAME.csv, NAME_subjects.csv and pictures, and `differences` or else the statistics of every pair.
 
-    `about` follows data and protocol in titles · `pictures`: what follows NAME in the name of the file -> a figure
-    · `more`: text below the verdicts · `latex`: where pairs of changes mean nothing.
+    `about` follows data and protocol in the printed title · `pictures`: what follows NAME in the file name -> figure.
     """
-    title, by = f"{table_data.recordings.name}, {table_data.split.protocol}{about}", made_by(args)
-    markdown = table_text.to_markdown(table, title=title) + (f"\n{more}\n" if more else "")
-    notes = "".join(f"\n*{note}*\n" for note in table_data.recordings.notes)
-    texts = {
-        ".md": f"{markdown}{notes}\n`{by['command']}` at {by['commit']}\n",
-        ".csv": table_text.to_csv(table, **by),
-        "_subjects.csv": table_text.to_subject_csv(table, **by),
-    }
-    summary = ""
-    if latex:
-        texts[".tex"] = f"% {by['command']} @ {by['commit']}\n{latex}"
+    frames = {"": table_text.table_frame(table), "_subjects": table_text.subject_frame(table)}
+    if differences is not None:
+        frames["_differences"] = differences
     else:
-        statistics = statistics_text.files_of(table, table_data.recordings.emotions, title=title, **by)
-        texts |= {f"_{file}": text for file, text in statistics.items()}
-        summary = statistics_text.summary(statistics["statistics.md"])
-    write_files(args, texts, pictures)
-    print(f"\n{markdown}\n{summary}")
+        ranking = rank_methods(table)
+        frames["_statistics"] = statistics_frame(ranking, table, table_data.recordings.emotions)
+        frames["_pairs"] = pairs_frame(ranking, table)
+    write_files(args, frames, pictures)
+    title = f"{table_data.recordings.name}, {table_data.split.protocol}{about}"
+    print(f"\n{table_text.to_markdown(table, title=title)}")
 
 
-def write_files(args: Options, texts: dict[str, str], pictures: dict[str, Figure]) -> None:
-    """Writes NAME + each key, texts and pictures, and says where."""
+def write_files(args: Options, frames: dict[str, pd.DataFrame], pictures: dict[str, Figure]) -> None:
+    """Writes NAME + key + .csv of each frame, NAME + key + .png of each figure, and prints where."""
     make_folder(args.out)
-    for ending_of_name, text in texts.items():
-        write_text(args.out / f"{args.name}{ending_of_name}", text)
-    for ending_of_name, figure in pictures.items():
-        with styled(), replacing(args.out / f"{args.name}{ending_of_name}.png") as temporary:
+    for key, frame in frames.items():
+        write_text(args.out / f"{args.name}{key}.csv", table_text.csv_text(frame, **made_by(args)))
+    for key, figure in pictures.items():
+        with styled(), replacing(args.out / f"{args.name}{key}.png") as temporary:
             figure.savefig(temporary, dpi=110)
     print(f"\nwritten to {os.path.relpath(args.out)}/{args.name}*", flush=True)
+
+
+def write_rows(rows: list[dict[str, str]], out: pathlib.Path | None, command: str) -> None:
+    """Prints rows of text as a table and writes them as CSV where `out` is given."""
+    frame = pd.DataFrame(rows)
+    print(table_text.markdown_of(frame))
+    if out:
+        write_text(out, table_text.csv_text(frame, command=command, commit=code_version()))
+
+
+def path(text: str) -> pathlib.Path:
+    """`user_path` as the type of an argument of argparse."""
+    try:
+        return user_path(text)
+    except DataFileError as mistake:
+        raise argparse.ArgumentTypeError(str(mistake)) from mistake
+
+
+def shown_command(module: str, words: Sequence[str]) -> str:
+    """The command for the first line of a result file, without places on this machine."""
+    return shlex.join(["python", "-m", module, *without(words, *PLACES)])
+
+
+def without(words: Sequence[str], *options: str) -> list[str]:
+    """`words` without `option VALUE` and `option=VALUE` of each option."""
+    kept, skip = [], False
+    for word in words:
+        if not (skip or word in options or word.startswith(tuple(f"{option}=" for option in options))):
+            kept.append(word)
+        skip = word in options
+    return kept

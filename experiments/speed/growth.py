@@ -1,41 +1,39 @@
-"""How the cost of a training step grows with each size of the problem.
+"""Growth of the cost of a training step with each size of the problem.
 
     python -m experiments.speed.growth
     python -m experiments.speed.growth --axes emotions,prototypes
 
 One size is doubled or more while the others stay as in BASE; random data, one step per measurement. Per point: FLOP
-of the compiled step (XLA's cost analysis), its temporary memory (XLA's plan, which no other process can disturb)
-and processor time (all threads, the least of several). Behind each axis stand the exponents p of `cost ~ size^p`
-between its last two points, where constant costs weigh least, and what the method's own arithmetic allows:
+of the compiled step (XLA's cost analysis), its temporary memory (XLA's plan) and processor time (all threads, the
+minimum of several). Each axis ends with the exponents p of `cost ~ size^p` between its last two points and the
+exponent that the arithmetic of the method allows:
 
     samples     1   rows of a batch
-    tokens      2   every token may recall every other
+    tokens      2   every token can recall every other
     width       2   matrices of width x width
     emotions    2   every emotion recalls the prototypes of every emotion; the map is C x C
     prototypes  1   slots of an emotion
     folds       1   trained side by side in one program
 
-`parameters and optimiser` of a step grow with the width alone: sizes start where they no longer hide the rest.
+Parameters and optimiser grow with the width only; the sizes start where the other costs are larger.
 """
 
 import argparse
-import csv
 import dataclasses
-import pathlib
 import sys
 import time
 from typing import NamedTuple
 
 import jax
 import numpy as np
+import pandas as pd
 
-from experiments.shared.command_words import path, shown_command
+from experiments.shared.measured import write_measured
+from experiments.shared.table_command import path, shown_command
 from mpcl_jax.config.schema import Config
 from mpcl_jax.model.mpcl import build
 from mpcl_jax.system.output import any_output
-from mpcl_jax.system.storage import make_folder, replacing
 from mpcl_jax.train.devices import compiled
-from mpcl_jax.train.environment import code_version
 from mpcl_jax.train.state import create_training, make_optimizer
 from mpcl_jax.train.step import make_train_step
 from mpcl_jax.train.surroundings import pin_settings
@@ -121,7 +119,7 @@ def exponents(points: list[Point]) -> dict[str, float]:
 
 
 def to_table(points: list[Point]) -> str:
-    """Points and exponents in columns for the eye."""
+    """Points and exponents in columns."""
     lines = [f"{'':10s} {'size':>5} {'GFLOP':>9} {'MB':>9} {'cpu ms':>9}"]
     for axis in dict.fromkeys(x.axis for x in points):
         own = [x for x in points if x.axis == axis]
@@ -131,16 +129,6 @@ def to_table(points: list[Point]) -> str:
             f"{'':10s} {'p':>5} {p['flop']:9.2f} {p['memory']:9.2f} {p['time']:9.2f}  allowed {ALLOWED[axis]}"
         )
     return "\n".join(lines)
-
-
-def write_csv(points: list[Point], note: str, out: pathlib.Path) -> None:
-    """The points under a first line with `note`."""
-    make_folder(out.parent)
-    with replacing(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write(f"# {note}\n")
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Point._fields)
-        writer.writerows([f"{x:.6g}" if isinstance(x, float) else x for x in point] for point in points)
 
 
 @any_output()
@@ -162,10 +150,8 @@ def main(words: list[str]) -> None:
         for size in POINTS[axis][: args.points]:
             points.append(measure(axis, size, args.repeats))
             print(*points[-1], file=sys.stderr, flush=True)
-    command = shown_command(__spec__.name, words)
-    note = f"{command} @ {code_version()} @ {jax.devices()[0].device_kind}, jax {jax.__version__}"
-    write_csv(points, note, args.out)
-    print(f"{to_table(points)}\nwritten to {args.out}")
+    print(to_table(points))
+    write_measured(pd.DataFrame(points), args.out, shown_command(__spec__.name, words))
 
 
 if __name__ == "__main__":

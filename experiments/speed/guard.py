@@ -1,11 +1,11 @@
-"""What the guard of a training step costs: epochs with it and without it, in turn.
+"""Cost of the guard of a training step: epochs with and without it, in turn.
 
     python -m experiments.speed.guard
     python -m experiments.speed.guard --config configs/wesad.py --config.data.path=WESAD
 
-The guard looks whether loss, gradient and memory are finite, and chooses between old and new state. Measured is the
-processor time of all threads, which other programs on the machine hardly change; printed is the median over pairs
-of epochs that follow one another, with quartiles.
+The guard checks that loss, gradient and memory are finite, and chooses between old and new state. The command
+measures processor time of all threads, which other programs on the machine hardly change, and prints the median over
+pairs of successive epochs with quartiles.
 """
 
 import argparse
@@ -20,23 +20,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.shared.measured import Ready, make_ready
+from experiments.shared.table_command import ending
 from mpcl_jax.config.command_line import from_command_line
-from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.system.output import any_output
 from mpcl_jax.train import step
 from mpcl_jax.train.surroundings import settle
-from mpcl_jax.types import DataFileError
 
 
 class _Sound:
-    """In the place of the guard's verdict: whatever else is asked, the step is sound."""
+    """Replaces the result of the guard's check: the step is always finite."""
 
     def __and__(self, _):
         return jnp.bool_(True)
 
 
 def compiled(ready: Ready):
-    """The epoch of a run, compiled, and the training it goes on with."""
+    """The compiled epoch of a run, and its training state."""
     training = ready.run.program.create(ready.key, ready.label_mean)
     return ready.run.program.epoch.lower(
         training, ready.run.rows, ready.arrays, ready.key
@@ -44,7 +43,7 @@ def compiled(ready: Ready):
 
 
 def seconds(epoch, training, ready: Ready):
-    """Processor time of one epoch, and the training behind it."""
+    """Processor time of one epoch, and the training state after it."""
     start = time.process_time()
     training, report = epoch(training, ready.run.rows, ready.arrays, ready.key)
     jax.block_until_ready((training, report))
@@ -72,14 +71,12 @@ def main(words: list[str]) -> None:
     parser.add_argument("--config", default="configs/dataset.py")
     parser.add_argument("--pairs", type=int, default=30)
     arguments, overrides = parser.parse_known_args(words)
-    try:
+    with ending():
         config = from_command_line(arguments.config, overrides)
         settle()
         with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
             readies = [make_ready(config, pathlib.Path(folder)) for folder in (one, two)]
             times = measure(*readies, arguments.pairs)
-    except (ConfigError, DataFileError) as mistake:
-        parser.error(str(mistake))
     steps = readies[0].run.program.steps_per_epoch
     low, median, high = np.percentile(100 * (times[:, 0] / times[:, 1] - 1), [25, 50, 75])
     guarded, bare = 1e3 * np.median(times, axis=0) / steps

@@ -1,12 +1,12 @@
-"""What it is worth that all folds and seeds share one compiled program: against a loop that compiles each anew.
+"""Speed-up of one compiled program for all folds and seeds, against a loop that compiles a program per fold.
 
     python -m experiments.speed.one_program
     python -m experiments.speed.one_program --config configs/wesad.py --seeds 5 --config.data.path=WESAD
 
-Trained and tested is every fold of the config, once for each seed, in one process and without the compilation cache
-on the disk: first all of them as the tables do it, then the first --anew of them (default: the folds of one seed) as
-a Python loop would, which makes the program again for every fold. Printed are the trainings, how many programs were
-compiled for them, seconds for each, and their ratio. Recordings are read once for both.
+Every fold of the config is trained and tested once for each seed, in one process and without the compilation cache on
+the disk: first all of them as the tables do it, then the first --anew of them (default: the folds of one seed) with a
+program per fold. The command prints the number of trainings and of compiled programs, seconds a training, and the
+ratio. Recordings are read once for both.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from unittest import mock
 
 import jax
 
+from experiments.shared.table_command import ending
 from mpcl_jax.config.command_line import from_command_line
-from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data import pipeline
 from mpcl_jax.evaluate.jobs.keys import load_table_data
@@ -30,13 +30,12 @@ from mpcl_jax.system.output import any_output
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import Run, prepare, with_other_folds
 from mpcl_jax.train.surroundings import settle
-from mpcl_jax.types import DataFileError
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
 class Taken(NamedTuple):
-    """What some trainings took."""
+    """The cost of some trainings."""
 
     trainings: int
     compiled: int  # programs
@@ -55,7 +54,7 @@ def of_fold(config: Config, seed: int, number: int) -> Config:
 
 
 def together(config: Config, args: list[tuple[int, int]], folder: pathlib.Path) -> None:
-    """Every (seed, fold) of `asked` by one program."""
+    """Trains every (seed, fold) of `args` with one program."""
     run: Run = prepare(of_fold(config, *args[0]), folder / "first")
     train_folds(run)
     for seed, number in args[1:]:
@@ -63,13 +62,13 @@ def together(config: Config, args: list[tuple[int, int]], folder: pathlib.Path) 
 
 
 def anew(config: Config, args: list[tuple[int, int]], folder: pathlib.Path) -> None:
-    """Every (seed, fold) of `asked` by a program of its own."""
+    """Trains every (seed, fold) of `args` with a program of its own."""
     for seed, number in args:
         train_folds(prepare(of_fold(config, seed, number), folder / f"anew_{seed}_{number}"))
 
 
 def timed(make, config: Config, args: list[tuple[int, int]]) -> Taken:
-    """Runs `make` on `asked` and counts."""
+    """Runs `make` on `args` and counts compiled programs and seconds."""
     seen: list[str] = []
 
     def count(event: str, *_, **__) -> None:
@@ -95,7 +94,7 @@ def main(words: list[str]) -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--anew", type=int, default=0)
     arguments, overrides = parser.parse_known_args(words)
-    try:
+    with ending():
         config = from_command_line(arguments.config, overrides)
         settle()
         table_data = load_table_data(config)
@@ -103,8 +102,6 @@ def main(words: list[str]) -> None:
         with mock.patch.object(pipeline, "load", lambda _: table_data.recordings):
             shared = timed(together, config, args)
             alone = timed(anew, config, args[: arguments.anew or len(table_data.numbers)])
-    except (ConfigError, DataFileError) as mistake:
-        parser.error(str(mistake))
     for name, taken in (("one program", shared), ("a program a fold", alone)):
         print(
             f"{name}: {taken.trainings} trainings, {taken.compiled} programs compiled, {taken.seconds:.0f} s, "

@@ -1,28 +1,26 @@
-"""How training grows with devices: measured on virtual ones, and estimated for 8, 64 and 512 chips.
+"""Scaling of training over devices: measured on virtual devices, estimated for 8, 64 and 512 chips.
 
     python -m experiments.speed.scaling
     python -m experiments.speed.scaling --config configs/smoke.py --quick
 
 Measured, on 1, 2, 4 and 8 virtual devices of this machine, an epoch at a time:
 
-    strong   one fold, the batch of the config dealt out over n devices
+    strong   one fold, the batch of the config divided over n devices
     weak     one fold, that batch / 8 rows for each device
     folds    n folds on n devices of the mesh's axis `fold`, the batch of the config for each
 
-Virtual devices share the same cores, so nothing here can become faster by more of them. What can be concluded is
-what dealing out costs, so it is processor time that is measured, of all threads, which other programs on the
-machine hardly change: `against one` is that of n devices over that of one device for the same rows (weak and
-folds: n times that of one device for its share); 1 means that it costs nothing.
+Virtual devices share the same cores, so more of them cannot be faster. The measurement shows the overhead of dividing
+the work: processor time of all threads, which other programs on the machine hardly change. `against one` is the time
+of n devices over that of one device for the same rows (weak and folds: n times that of one device for its share); 1
+means no overhead. The estimates are those of experiments/shared/chip_estimate.py.
 
-Estimated: see chip_estimate.py beside this file.
-
-The results are scaling.csv, one line per figure, and scaling.md.
+Writes scaling.csv, one row per value: part (virtual, program, estimate), case, devices, rows, what, value, unit.
+`chips a fold`: the batch axis gets more chips as long as twice the chips make a step ENOUGH times faster; the
+fold axis gets the rest.
 """
 
 import argparse
-import csv
 import dataclasses
-import io
 import pathlib
 import sys
 import tempfile
@@ -31,28 +29,22 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+import pandas as pd
 from jax.sharding import AxisType, Mesh
 
 from experiments.shared.chip_estimate import (
-    ENOUGH,
-    HOP,
-    LAUNCH,
-    REACH,
     Step,
     estimates,
     exchanges,
     kernels_in,
 )
-from experiments.shared.command_words import path, shown_command
-from experiments.shared.measured import FULL, QUICK, Effort
+from experiments.shared.measured import FULL, QUICK, Effort, write_measured
+from experiments.shared.table_command import ending, path, shown_command
 from mpcl_jax.config.command_line import from_command_line
-from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.system.output import any_output
-from mpcl_jax.system.storage import make_folder, write_text
 from mpcl_jax.train.devices import keep_compiled_programs
-from mpcl_jax.train.environment import code_version, machine
 from mpcl_jax.train.folds import (
     device_rows,
     fold_arrays,
@@ -61,7 +53,7 @@ from mpcl_jax.train.folds import (
 )
 from mpcl_jax.train.run import Run, prepare, program_of
 from mpcl_jax.train.surroundings import settle
-from mpcl_jax.types import DataFileError, spec_of, take
+from mpcl_jax.types import spec_of, take
 
 
 class Measured(NamedTuple):
@@ -81,7 +73,7 @@ def mesh_of(folds: int, data: int) -> Mesh:
 
 
 class Ready(NamedTuple):
-    """A compiled epoch and what it takes."""
+    """A compiled epoch and its inputs."""
 
     epoch: jax.stages.Compiled
     inputs: tuple
@@ -116,7 +108,7 @@ def milliseconds(ready: Ready, effort: Effort) -> float:
 
 
 def measure(run: Run, devices: list[int], effort: Effort) -> tuple[list[Measured], Step]:
-    """All layouts, and what the compiled programs say of a step."""
+    """All layouts, and the costs of a step from the compiled programs."""
     batch, most = run.config.train.batch_size, max(devices)
     share = batch // most
     programs = {
@@ -125,7 +117,7 @@ def measure(run: Run, devices: list[int], effort: Effort) -> tuple[list[Measured
         for kind, rows, folds in (("strong", batch, 1), ("weak", share * n, 1), ("folds", batch, n))
         if not (n == 1 and kind == "folds") and not (n == most and kind == "weak")
     }
-    # An epoch gives its training away, so each program is timed once, also where two layouts are the same one.
+    # An epoch donates its training state, so each program is timed once, also where two layouts are the same.
     times = {key: milliseconds(ready, effort) for key, ready in programs.items()}
     times |= {("folds", 1): times["strong", 1], ("weak", most): times["strong", most]}
     measured = []
@@ -137,7 +129,7 @@ def measure(run: Run, devices: list[int], effort: Effort) -> tuple[list[Measured
     return measured, step_of(one, few, batch, share, programs["strong", most], programs["folds", most])
 
 
-def step_of(one: Ready, few: Ready, batch: int, share: int, dealt: Ready, folds: Ready) -> Step:
+def step_of(one: Ready, few: Ready, batch: int, share: int, divided: Ready, folds: Ready) -> Step:
     """Costs of a step from programs for one device with `batch` and `share` rows, and for many devices."""
 
     def line(what):
@@ -149,83 +141,43 @@ def step_of(one: Ready, few: Ready, batch: int, share: int, dealt: Ready, folds:
         line("flops"),
         line("bytes accessed"),
         kernels_in(one.epoch.as_text()),
-        sum(size for size, _ in exchanges(dealt.epoch.as_text())),
+        sum(size for size, _ in exchanges(divided.epoch.as_text())),
         sum(size for size, _ in exchanges(folds.epoch.as_text())),
     )
 
 
-def to_csv(measured: list[Measured], step: Step, note: str) -> str:
-    """One line per figure: part, case, devices, rows, what, value, unit."""
-    out = io.StringIO()
-    out.write(f"# {note}\n")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("part", "case", "devices", "rows", "what", "value", "unit"))
+def to_frame(measured: list[Measured], step: Step) -> pd.DataFrame:
+    """One row per value: part, case, devices, rows, what, value, unit."""
+    rows = []
     for x in measured:
-        writer.writerow(
-            ("virtual", x.kind, x.devices, x.rows, "processor time a step", f"{x.milliseconds:.4g}", "ms")
-        )
-        writer.writerow(
-            ("virtual", x.kind, x.devices, x.rows, "against one", f"{x.against_one:.4g}", "times")
-        )
+        place = ("virtual", x.kind, x.devices, x.rows)
+        rows.append((*place, "processor time a step", f"{x.milliseconds:.4g}", "ms"))
+        rows.append((*place, "against one", f"{x.against_one:.4g}", "times"))
     for what, values in (("flop", step.flop), ("bytes", step.bytes)):
         for each, value in zip(("step", "row"), values, strict=True):
-            writer.writerow(("program", "", 1, "", f"{what} a {each}", f"{value:.6g}", what))
-    writer.writerow(("program", "", 1, "", "kernels", step.kernels, "count"))
-    writer.writerow(("program", "data axis", "", "", "exchanged a step", step.gradient, "bytes"))
-    writer.writerow(("program", "fold axis", "", "", "exchanged a step", step.along_folds, "bytes"))
+            rows.append(("program", "", 1, "", f"{what} a {each}", f"{value:.6g}", what))
+    rows.append(("program", "", 1, "", "kernels", step.kernels, "count"))
+    rows.append(("program", "data axis", "", "", "exchanged a step", step.gradient, "bytes"))
+    rows.append(("program", "fold axis", "", "", "exchanged a step", step.along_folds, "bytes"))
     for name, batch, chips, *values in estimates(step):
         words = ("step", "all-reduce", "faster by batch axis", "faster by both axes", "chips a fold")
         for what, value, unit in zip(words, values, ("µs", "µs", "times", "times", "chips"), strict=True):
-            writer.writerow(("estimate", name, chips, batch, what, f"{value:.4g}", unit))
-    return out.getvalue()
-
-
-def to_markdown(measured: list[Measured], step: Step, note: str) -> str:
-    """The same as tables for people."""
-    lines = [
-        f"`{note}`",
-        "",
-        "Virtual devices share this machine's cores: more of them can not be faster. Measured is processor time;",
-        "1 in the last column means that dealing out costs nothing.",
-        "",
-        "| | devices | rows | processor ms a step | against one |",
-        "|---|--:|--:|--:|--:|",
-        *(
-            f"| {x.kind} | {x.devices} | {x.rows} | {x.milliseconds:.1f} | {x.against_one:.2f} |"
-            for x in measured
-        ),
-        "",
-        f"One step: {step.flop[0] / 1e6:.2f} MFLOP + {step.flop[1] / 1e6:.2f} a row, "
-        f"{step.bytes[0] / 1e6:.2f} MB + {step.bytes[1] / 1e6:.3f} a row, {step.kernels} kernels; the axis `data` "
-        f"sums {step.gradient / 1e6:.3f} MB, the axis `fold` exchanges {step.along_folds} bytes.",
-        "",
-        f"Estimate, nothing of it measured: {REACH:.0%} of the peak reached, {1e6 * LAUNCH:.0f} µs a kernel, "
-        f"{1e6 * HOP:.0f} µs a hop.",
-        "",
-        "| chip | batch | chips | step µs | all-reduce µs | faster by batch axis | by both axes | chips a fold |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
-        *(
-            f"| {name} | {batch} | {chips} | {work:.0f} | {reduce:.1f} | {data:.1f} | {both:.0f} | {group} |"
-            for name, batch, chips, work, reduce, data, both, group in estimates(step)
-        ),
-        "",
-        f"`chips a fold`: as long as twice the chips make a step {ENOUGH} times faster, the batch axis takes them; "
-        "the fold axis takes the rest, if there are that many folds and seeds.",
-    ]
-    return "\n".join(lines) + "\n"
+            rows.append(("estimate", name, chips, batch, what, f"{value:.4g}", unit))
+    columns = ("part", "case", "devices", "rows", "what", "value", "unit")
+    return pd.DataFrame(rows, columns=columns, dtype=object)
 
 
 def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--config", default="configs/dataset.py")
-    parser.add_argument("--devices", default="1,2,4,8", help="virtual devices, growing, from 1 on")
+    parser.add_argument("--devices", default="1,2,4,8", help="virtual devices, increasing, from 1 on")
     parser.add_argument("--out", type=path, default="experiments/results/scaling.csv")
     parser.add_argument("--quick", action="store_true", help="a few repetitions; the times mean nothing")
     return parser
 
 
 def scale(config: Config, devices: list[int], effort: Effort) -> tuple[list[Measured], Step]:
-    """Measures on up to `devices[-1]` devices, which must be there."""
+    """Measures on up to `devices[-1]` devices, which must exist."""
     # Folds side by side and alone draw the same numbers only from this generator.
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, generator="threefry2x32"))
     with tempfile.TemporaryDirectory() as workdir:
@@ -239,19 +191,11 @@ def main(words: list[str]) -> None:
     devices = [int(n) for n in arguments.devices.split(",")]
     jax.config.update("jax_num_cpu_devices", max(devices))
     keep_compiled_programs()
-    try:
+    with ending():
         config = from_command_line(arguments.config, overrides)
         settle()
-        measured, step = scale(config, devices, QUICK if arguments.quick else FULL)
-    except (ConfigError, DataFileError) as mistake:
-        parser.error(str(mistake))
-    command = shown_command(__spec__.name, words)
-    note = f"{command} @ {code_version()} @ {machine()}"
-    make_folder(arguments.out.parent)
-    write_text(arguments.out, to_csv(measured, step, note))
-    text = to_markdown(measured, step, note)
-    write_text(arguments.out.with_suffix(".md"), text)
-    print(f"{text}written to {arguments.out} and {arguments.out.with_suffix('.md')}")
+        frame = to_frame(*scale(config, devices, QUICK if arguments.quick else FULL))
+    write_measured(frame, arguments.out, shown_command(__spec__.name, words))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,19 @@
-"""How fast this machine trains and predicts, how far that is from what it can do, and how long a start takes.
+"""Throughput: training, prediction and start-up times, and training as a share of the peak of the machine.
 
     python -m experiments.speed.throughput
     python -m experiments.speed.throughput --config configs/wesad.py --batches 64,256 --config.data.path=WESAD
 
-Everything is measured in one run, on the devices and threads that JAX finds. Settings are changed as in
-`mpcl_jax.cli.train`; --batches replaces `config.train.batch_size`. --quick measures a few times only: it shows that
-everything works, its numbers mean nothing. The result is a table on the screen and a CSV file whose first line
-is a comment with command, commit and machine; then one line per measured thing:
+Everything is measured in one run, on the devices and threads that JAX finds. Settings are overridden as in
+`mpcl_jax.cli.train`; --batches replaces `config.train.batch_size`. --quick is a test of the command; its numbers are
+meaningless. The result is a table on the screen and a CSV file, one row per measurement:
 
     part    "start cold", "start warm": a fresh process, with an empty and with a filled compilation cache
-            "machine": what the first device can do · "train", "stream", "predict": the model of the config
+            "machine": peaks of the first device · "train", "stream", "predict": the model of the config
     batch   rows per training step, or per block of a prediction; empty where it does not apply
     what    see below
-    value   the median, or what there is only one of; best of several for "machine"
+    value   the median, or a single value; best of several for "machine"
     unit    of value, low and high
-    low, high    the quartiles over repetitions (5 s or 30 of them, whichever ends first); empty without
+    low, high    quartiles over repetitions (5 s or 30 repetitions, whichever ends first); empty for single values
 
 start     import (interpreter and all modules of a run), data (devices, recordings, split), init (compiled and
           run, while the epoch is compiled beside it), compile (until the epoch is ready as well), first_epoch
@@ -28,10 +27,10 @@ stream    speed: of an epoch whose rows are streamed to the device in three part
 predict   samples: all rows of the data set in one call of the run's own program · by mpcl_jax.runs.predict, arrays to
           arrays: latency and its 95th percentile for one window, bulk for 100,000 windows in one go
 
-XLA's analysis counts the body of a loop once, however often it turns, so that of the compiled epoch is the cost
-of one step (and of one shuffle, which has hardly any FLOP). It counts elementwise operations too, those that fusion
-repeats included: about 1.2 times the FLOP of the matrix products (tests/experiments/test_throughput.py derives them).
-On several devices it is the part of one of them, as is the ceiling.
+XLA's analysis counts the body of a loop once, so the analysis of the compiled epoch is the cost of one step (and of
+one shuffle, which has hardly any FLOP). It counts elementwise operations too, including those that fusion repeats:
+about 1.2 times the FLOP of the matrix products (derived in tests/experiments/test_throughput.py). On several devices
+it is the part of one device, as is the ceiling.
 """
 
 import argparse
@@ -49,8 +48,8 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 
-from experiments.shared.command_words import path, shown_command
 from experiments.shared.measured import (
     FULL,
     QUICK,
@@ -59,22 +58,19 @@ from experiments.shared.measured import (
     Ready,
     make_ready,
     repeat,
-    to_csv,
-    to_table,
+    write_measured,
 )
+from experiments.shared.table_command import ending, path, shown_command
 from mpcl_jax.config.command_line import from_command_line
-from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.runs.predict import LARGEST, finished_model, predict
 from mpcl_jax.system.output import any_output
-from mpcl_jax.system.storage import make_folder, write_text
 from mpcl_jax.train.devices import compiled_meanwhile
-from mpcl_jax.train.environment import code_version, machine
 from mpcl_jax.train.epoch import EVALUATION_BLOCK, padded_length
 from mpcl_jax.train.state import chosen_model
 from mpcl_jax.train.surroundings import settle
-from mpcl_jax.types import DataFileError, spec_of, take
+from mpcl_jax.types import spec_of, take
 
 
 def matmul_ceiling(effort: Effort) -> Measured:
@@ -178,7 +174,7 @@ def measure_serving(ready: Ready, effort: Effort) -> list[Measured]:
 
 
 def timed_start(config: Config, workdir: pathlib.Path, started: float) -> dict[str, float]:
-    """Seconds of each part of this process's start, and its peak memory in MB. `started`: the parent's clock."""
+    """Seconds of each part of the start of this process, and its peak memory in MB; `started`: the parent's clock."""
     marks = [("import", time.time())]
     run, arrays, label_mean, key = make_ready(config, workdir)
     marks.append(("data", time.time()))
@@ -245,7 +241,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--config", default="configs/dataset.py")
     parser.add_argument("--batches", type=batch_sizes, default=[32, 128, 512], help="e.g. 32,128,512")
     parser.add_argument("--out", type=path, default="experiments/results/throughput.csv")
-    parser.add_argument("--quick", action="store_true", help="a few repetitions; the numbers mean nothing")
+    parser.add_argument("--quick", action="store_true", help="a few repetitions; the numbers are meaningless")
     parser.add_argument("--started", type=float, help=argparse.SUPPRESS)  # of the processes that are timed
     return parser
 
@@ -254,7 +250,7 @@ def options() -> argparse.ArgumentParser:
 def main(words: list[str]) -> None:
     parser = options()
     arguments, overrides = parser.parse_known_args(words)
-    try:
+    with ending():
         config = from_command_line(arguments.config, overrides)
         settle()
         if arguments.started:
@@ -262,17 +258,13 @@ def main(words: list[str]) -> None:
             with tempfile.TemporaryDirectory() as workdir:
                 print(json.dumps(timed_start(config, pathlib.Path(workdir), arguments.started)))
             return
-        measured = measure_starts(words)
+        try:
+            measured = measure_starts(words)
+        except subprocess.CalledProcessError as failed:  # it has printed the reason
+            sys.exit(failed.returncode)
         measured += measure_config(config, arguments.batches, QUICK if arguments.quick else FULL)
-    except (ConfigError, DataFileError) as mistake:
-        parser.error(str(mistake))
-    except subprocess.CalledProcessError as failed:  # it has said why
-        sys.exit(failed.returncode)
-    command = shown_command(__spec__.name, words)
-    text = to_csv(measured, f"{command} @ {code_version()} @ {machine()}")
-    make_folder(arguments.out.parent)
-    write_text(arguments.out, text)
-    print(f"{machine()}\n{to_table(measured)}\nwritten to {arguments.out}")
+    frame = pd.DataFrame(measured, dtype=object)
+    write_measured(frame, arguments.out, shown_command(__spec__.name, words))
 
 
 if __name__ == "__main__":

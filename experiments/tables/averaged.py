@@ -1,20 +1,20 @@
-"""What averaging predictions is worth: over seeds (a small ensemble), over the windows of one trial, for all methods.
+"""Averages predictions over seeds (a small ensemble) and over the windows of a trial, for all methods.
 
     python -m experiments.tables.averaged averaged_simulated --config configs/dataset.py
     python -m experiments.tables.averaged averaged_wesad --config configs/wesad.py --data WESAD
     python -m experiments.tables.averaged averaged_window80 --config configs/dmer.py --data SAMPLE.mat
 
-The pieces are those of main_table.py with --baseline-seeds as many as --seeds (default 5): after it nothing is
-trained. Averaged are predicted distributions, those of every method in the same way:
+It uses the jobs of main_table.py with --baseline-seeds equal to --seeds (default 5); after that table nothing is
+trained. The predicted distributions of every method are averaged in the same way:
 
     one window, one seed   as in the main table
-    seeds averaged         one prediction from all seeds, which costs as many trainings
-    the trial so far       each window with those before it in its trial: can be had while recording
-    the whole trial        all tested windows of a trial: only when it has ended
+    seeds averaged         one prediction from all seeds; needs as many trainings
+    the trial so far       each window with the earlier windows of its trial; possible during a recording
+    the whole trial        all tested windows of a trial; possible after its end
     seeds and whole trial  both
 
-No label and no other trial is used, but the windows must be known to belong together: nothing is averaged over
-trials where the files have no trials. Writes experiments/results/NAME.csv, .md, .tex and .png.
+No label and no other trial is used. Recordings without trials are averaged over seeds only. Writes NAME.csv,
+NAME_differences.csv and NAME.png into experiments/results.
 """
 
 from collections.abc import Iterable
@@ -27,8 +27,9 @@ from mpcl_jax.evaluate.comparison import wanted
 from mpcl_jax.evaluate.jobs.keys import TableData, load_table_data
 from mpcl_jax.evaluate.jobs.table_run import Fitted, complete, shares_of
 from mpcl_jax.evaluate.leaderboard import CONSTANTS, METHOD, OF_IDS
-from mpcl_jax.evaluate.statistics import paired_comparison
-from mpcl_jax.evaluate.table_text import spoken
+from mpcl_jax.evaluate.number_text import shown_name
+from mpcl_jax.evaluate.ranking import decided
+from mpcl_jax.evaluate.statistics import Outcome, paired_comparison
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.types import Recordings, knows_trials
 
@@ -42,31 +43,26 @@ def make(args: command.Options, stop: StopRequest) -> None:
     mpcl = compared.start(args, table_data)
     others = Fitted(wanted(args.config.benchmark), args.config, table_data, mpcl.seeds)
     complete([mpcl, others], args.cache_dir, args.workers, stop)
-    said = compared.said_by(others, args.cache_dir)
-    said[METHOD] = shares_of(mpcl, args.cache_dir)
+    predictions = compared.predictions_of(others, args.cache_dir)
+    predictions[METHOD] = shares_of(mpcl, args.cache_dir)
     cases = [
         series.Case(name, compared.table_of(table_data, predicted, others))
-        for name, predicted in averaged(said, table_data).items()
+        for name, predicted in averaged(predictions, table_data).items()
     ]
-    verdicts = []
-    for case in cases:
-        verdicts += series.verdicts_of(case)
-    found = {case.name: worth(case, cases[0]) for case in cases[1:]}
-    verdicts += [beside(case) for case in cases]
-    verdicts += [
-        compared.difference_line(f"{METHOD}, {case}", of_case[METHOD], cases[0].table.over, to=ONE)
-        for case, of_case in found.items()
-    ]
+    gains = {case.name: gain(case, cases[0]) for case in cases[1:]}
+    found = [x for case in cases for x in series.differences_of(case, [best_of_signals(case)])]
+    over = cases[0].table.over
+    found += [compared.Difference(METHOD, x[METHOD], over, ONE, case) for case, x in gains.items()]
     title = f"{table_data.recordings.name}, {table_data.split.protocol}: predictions averaged"
-    series.write(args, cases, "averaged over", title, verdicts, picture(found))
+    series.write(args, cases, "averaged over", title, found, picture(gains))
 
 
 def averaged(
-    said: dict[str, list[np.ndarray]], table_data: TableData
+    predictions: dict[str, list[np.ndarray]], table_data: TableData
 ) -> dict[str, dict[str, list[np.ndarray]]]:
-    """Case -> method -> [N, C] of each seed, from what every method said [N, C] with each seed."""
-    seeds = {name: [np.mean(of_seeds, axis=0)] for name, of_seeds in said.items()}
-    cases = {ONE: said, SEEDS: seeds}
+    """Case -> method -> [N, C] of each seed, from the predictions [N, C] of every method with each seed."""
+    seeds = {name: [np.mean(of_seeds, axis=0)] for name, of_seeds in predictions.items()}
+    cases = {ONE: predictions, SEEDS: seeds}
     if not has_trials(table_data.recordings):
         print("note   the files have no trials: nothing is averaged over windows")
         return cases
@@ -76,13 +72,17 @@ def averaged(
         np.arange(len(table_data.split.folds)), [len(one.test) for one in table_data.split.folds]
     )
     groups = list(in_time(fold, trial, start))
-    for case, of, average in ((SO_FAR, said, so_far), (TRIAL, said, whole), (BOTH, seeds, whole)):
+    for case, of, average in (
+        (SO_FAR, predictions, so_far),
+        (TRIAL, predictions, whole),
+        (BOTH, seeds, whole),
+    ):
         cases[case] = {name: [over(x, groups, average) for x in of_seeds] for name, of_seeds in of.items()}
     return cases
 
 
 def has_trials(recordings: Recordings) -> bool:
-    """Whether `trial` and `start` say which windows follow each other."""
+    """Whether `trial` and `start` give the order of windows."""
     return knows_trials(recordings) and bool(np.isfinite(recordings.start).all())
 
 
@@ -112,38 +112,32 @@ def whole(shares: np.ndarray) -> np.ndarray:
 
 
 def looks_at_signals(method: str) -> bool:
-    """Whether a row's method is more than a constant or what the ids say."""
+    """Whether a method uses signals, not only constants or ids."""
     return method not in (*CONSTANTS, *OF_IDS)
 
 
-def beside(case: series.Case) -> str:
-    """The best of the baselines that look at signals, averaged as MPCL is, against it."""
+def best_of_signals(case: series.Case) -> str:
+    """The best baseline that uses signals."""
     rows = [row for row in case.table.rows if looks_at_signals(row.method) and row.method != METHOD]
-    best = min(rows, key=lambda row: row.mean["kl"]).method
-    found = compared.against_mpcl(case.table)[best]
-    return compared.difference_line(f"{case.name}: best of signals, {spoken(best)}", found, case.table.over)
+    return min(rows, key=lambda row: row.mean["kl"]).method
 
 
-def worth(case: series.Case, one: series.Case) -> dict[str, compared.Found]:
-    """What a case is worth to each method that looks at signals: its KL minus that of one window and one seed.
-
-    Corrected for the methods of the case.
-    """
+def gain(case: series.Case, one: series.Case) -> dict[str, Outcome]:
+    """KL of each method that uses signals minus its KL with one window and one seed; corrected for these methods."""
     alone = {row.method: row.per_unit for row in one.table.rows}
-    weight = case.table.unit_weight
-    return compared.decided(
+    return decided(
         {
-            row.method: paired_comparison(row.per_unit, alone[row.method], weight=weight)
+            row.method: paired_comparison(row.per_unit, alone[row.method], weight=case.table.unit_weight)
             for row in case.table.rows
             if looks_at_signals(row.method)
         }
     )
 
 
-def picture(found: dict[str, dict[str, compared.Found]]):
-    """What averaging is worth: a line per case and method."""
+def picture(gains: dict[str, dict[str, Outcome]]):
+    """A line per case and method."""
     lines = {
-        f"{case}: {spoken(method)}": one for case, methods in found.items() for method, one in methods.items()
+        f"{case}: {shown_name(name)}": one for case, methods in gains.items() for name, one in methods.items()
     }
     return compared.picture_of(lines, f"KL minus KL of {ONE}, 95 %; left of 0: averaging helps")
 

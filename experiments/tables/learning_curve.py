@@ -1,15 +1,15 @@
-"""How error falls with the number of training people, or of the labelled trials of each: all methods.
+"""Learning curve: KL of all methods by the number of training subjects, or of labelled trials a subject.
 
     python -m experiments.tables.learning_curve curve_simulated --config configs/dataset.py
     python -m experiments.tables.learning_curve curve_wesad --config configs/wesad.py --data WESAD
     python -m experiments.tables.learning_curve labels_wesad --of trials --config configs/wesad.py --data WESAD
     python -m experiments.tables.learning_curve curve_dmer --config configs/dmer_groups.py --data SAMPLE.mat
 
-MPCL with and without its memory, beside all baselines. The test rows of every fold stay as they are; of its training
-part only n people are kept, or n trials of every person; with fewer than three people, n trials in all. They are
-drawn anew for each of --seeds (default 3); those of a smaller n are among those of a larger one. Each draw is a
-manifest in the folder of the pieces. Four sizes by default, eight with --large; every fold.
-Writes experiments/results/NAME.csv, .md, .tex and NAME.png.
+MPCL with and without its memory, and all baselines. The test rows of every fold stay the same. The training part
+keeps n subjects, or n trials of every subject; with fewer than three training subjects, n trials in all. Each of
+--seeds (default 3) draws its own; a smaller n is a subset of a larger one. Each draw is a manifest in the cache.
+Four sizes by default, eight with --large; every fold. Writes NAME.csv, NAME_differences.csv and NAME.png into
+experiments/results.
 """
 
 import pathlib
@@ -29,12 +29,12 @@ from mpcl_jax.report.plots.comparisons import Curve, curves
 from mpcl_jax.train.interrupt import StopRequest
 
 WITHOUT = "MPCL without memory"
-FEWEST = 3  # training people of a fold; with fewer, trials are counted
-PEOPLE, TRIALS = "subjects", "trials"
+FEWEST = 3  # training subjects of a fold; with fewer, trials are counted
+SUBJECTS, TRIALS = "subjects", "trials"
 
 
 class Units(NamedTuple):
-    """What is counted: n of these are kept, of each `within`."""
+    """The units of which n are kept, of each `within`."""
 
     what: str  # "subjects", "trials a subject", "label groups"
     ids: np.ndarray  # [N] str, of each row
@@ -60,11 +60,7 @@ def make(args: command.Options, stop: StopRequest) -> None:
         series.Case(named(n, units.what), table_of(table_data, of_n, args.cache_dir))
         for n, of_n in rows.items()
     ]
-    verdicts = []
-    for case in cases:
-        verdicts += series.verdicts_of(case)
-        found = compared.against_mpcl(case.table)[WITHOUT]
-        verdicts.append(compared.difference_line(f"{case.name}: {WITHOUT}", found, case.table.over))
+    found = [x for case in cases for x in series.differences_of(case, [WITHOUT])]
     lines = [
         Curve(name, list(rows), [r.mean["kl"] for r in of_n], [r.low for r in of_n], [r.high for r in of_n])
         for name, of_n in series.methods_of(cases).items()
@@ -72,18 +68,18 @@ def make(args: command.Options, stop: StopRequest) -> None:
     ]
     figure = curves(lines, across=f"training {units.what}", up=f"KL, 95 % over {cases[0].table.over}")
     title = f"{table_data.recordings.name}, {table_data.split.protocol}: training {units.what}"
-    series.write(args, cases, f"training {units.what}", title, verdicts, figure)
+    series.write(args, cases, f"training {units.what}", title, found, figure)
 
 
 def units_of(table_data: TableData, of: str) -> Units:
-    """People or, `of` "trials", the trials of each; trials in all where a training part has few people."""
+    """Subjects or, `of` "trials", the trials of each; trials in all where a training part has few subjects."""
     recordings = table_data.recordings
-    nobody = np.full(len(recordings.subject), "")
+    together = np.full(len(recordings.subject), "")
     if min(len(set(recordings.subject[fold.train])) for fold in table_data.split.folds) < FEWEST:
-        return Units(recordings.trial_name, recordings.trial, nobody)
+        return Units(recordings.trial_name, recordings.trial, together)
     if of == TRIALS:
         return Units(f"{recordings.trial_name} a subject", recordings.trial, recordings.subject)
-    return Units(PEOPLE, recordings.subject, nobody)
+    return Units(SUBJECTS, recordings.subject, together)
 
 
 def named(n: int, what: str) -> str:
@@ -111,7 +107,7 @@ def smaller(
 ) -> Config:
     """The config with a manifest whose training parts keep `n` units.
 
-    So do the folds that are not run: an epoch has as many batches as the longest training part of the protocol needs.
+    The folds that are not run keep `n` too: the longest training part determines the number of batches of an epoch.
     """
     folds = list(table_data.whole.folds)
     for number, fold in enumerate(folds):
@@ -135,7 +131,7 @@ def table_of(table_data: TableData, draws: list[tuple[Trained, Trained, Fitted]]
     """The table of one size: every draw counts as a seed."""
     predicted: dict[str, list[np.ndarray]] = {}
     for *trained, others in draws:
-        for name, of_draw in compared.said_by(others, cache_dir).items():
+        for name, of_draw in compared.predictions_of(others, cache_dir).items():
             predicted.setdefault(name, []).extend(of_draw)
         for row in trained:
             predicted.setdefault(row.name, []).extend(shares_of(row, cache_dir))
@@ -143,4 +139,4 @@ def table_of(table_data: TableData, draws: list[tuple[Trained, Trained, Fitted]]
 
 
 if __name__ == "__main__":
-    command.run_command(__spec__.name, __doc__, make, seeds=3, of=(PEOPLE, TRIALS))
+    command.run_command(__spec__.name, __doc__, make, seeds=3, of=(SUBJECTS, TRIALS))

@@ -1,14 +1,15 @@
-"""The tables of the README: MPCL over several seeds and every baseline on the same manifest.
+"""The main tables: MPCL over several seeds and every baseline on the same manifest.
 
     python -m experiments.tables.main_table simulated --config configs/dataset.py
     python -m experiments.tables.main_table wesad --config configs/wesad.py --data WESAD
     python -m experiments.tables.main_table dmer_window80 --config configs/dmer.py --data SAMPLE.mat
     python -m experiments.tables.main_table dmer_label_groups --config configs/dmer_groups.py --data SAMPLE.mat
 
-MPCL gets --seeds seeds, all baselines the first --baseline-seeds of them; the table shows means over seeds and
-their spread. Folds, seeds and baselines are pieces that run on all cores; a killed table loses the running ones at
-most. Writes experiments/results/NAME.csv, .md, _subjects.csv, the statistics of all pairs and a picture of the
-ranks, and each seed as a run folder runs/table/NAME/seed_N, which `python -m mpcl_jax.cli.verify` checks.
+MPCL uses --seeds seeds, the baselines the first --baseline-seeds of them; the table shows means over seeds and
+their spread. Every fold of every seed is a job; jobs run on all cores, and an interrupted table loses only the
+running jobs. Writes NAME.csv, NAME_subjects.csv, the statistics of all pairs and a picture of the ranks into
+experiments/results, and each seed as a run folder runs/table/NAME/seed_N, which `python -m mpcl_jax.cli.verify`
+checks.
 """
 
 from experiments.shared import compared

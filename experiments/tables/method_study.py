@@ -1,12 +1,12 @@
-"""Every open choice of the method as a hypothesis, written down before it was tried, on people no table tests.
+"""Method study: a hypothesis per open choice of the method, recorded before it was tried, on development subjects.
 
     python -m experiments.tables.method_study study_simulated --config configs/dataset.py
     python -m experiments.tables.method_study study_wesad --config configs/wesad.py --data WESAD
 
-In every fold the people whom the tables test stay out altogether; tested are those of the next fold, whom the model
-has not seen either. So a choice that is made here has not looked at the test rows of the fold it is used in. Same
-folds and seeds (default 5) for all rows, differences person by person. `--rows` tries some of them.
-docs/method_study.md says what followed. Writes experiments/results/NAME.csv, .md, .tex and NAME.png.
+In every fold the test subjects of the tables are left out; the model is tested on the test subjects of the next
+fold, which are unseen too. A choice made here is therefore not made on the test rows of the fold it is used in. All
+rows use the same folds and seeds (default 5); differences are paired by subject. `--rows` selects some of them.
+Results: docs/method_study.md. Writes NAME.csv, NAME_differences.csv and NAME.png into experiments/results.
 """
 
 import pathlib
@@ -14,22 +14,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.shared import compared
+from experiments.shared import compared, render
 from experiments.shared import table_command as command
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.splits.manifest import Fold
 from mpcl_jax.evaluate.jobs.keys import TableData, load_table_data, with_split
+from mpcl_jax.evaluate.ranking import compare_with_focus
 from mpcl_jax.evaluate.statistics import BETTER, NOT_SIGNIFICANT, WORSE
-from mpcl_jax.evaluate.statistics_text import grid
-from mpcl_jax.evaluate.table_text import interval, short
 from mpcl_jax.train.interrupt import StopRequest
 
 SAME = "no difference"
 
 
 class Hypothesis(NamedTuple):
-    """One change of the default and what it should do, said before it was measured."""
+    """One change of the default and its expected effect, recorded before it was measured."""
 
     because: str  # why
     predicts: str  # of the changed model: BETTER, WORSE or SAME
@@ -41,21 +40,23 @@ HYPOTHESES = {
         "mixtures of two reports are reports that a third could have given", WORSE, {"train.mixup": 0.0}
     ),
     "no feature dropout": Hypothesis(
-        "many noisy features say the same together", WORSE, {"model.input_dropout": 0.0}
+        "many noisy features are redundant", WORSE, {"model.input_dropout": 0.0}
     ),
     "no modality dropout": Hypothesis(
-        "hiding sensors costs where none is missing",
+        "modality dropout costs accuracy where no modality is missing",
         BETTER,
         {"train.modality_dropout": 0.0, "train.group_dropout": 0.0},
     ),
-    "weight decay 10": Hypothesis("few people", SAME, {"train.weight_decay": 10.0}),
-    "one token a modality": Hypothesis("fusion needs something to choose from", WORSE, {"model.tokens": 1}),
-    "width 128": Hypothesis("what limits is the number of people", SAME, {"model.width": 128}),
-    "no memory": Hypothesis("prototypes are a summary that survives few people", WORSE, compared.NO_MEMORY),
-    "one prototype": Hypothesis("an emotion has several faces", WORSE, {"model.memory.slots": 1}),
+    "weight decay 10": Hypothesis("few subjects", SAME, {"train.weight_decay": 10.0}),
+    "one token a modality": Hypothesis("fusion needs several tokens", WORSE, {"model.tokens": 1}),
+    "width 128": Hypothesis("the number of subjects is the limit", SAME, {"model.width": 128}),
+    "no memory": Hypothesis(
+        "prototypes are a summary that generalises from few subjects", WORSE, compared.NO_MEMORY
+    ),
+    "one prototype": Hypothesis("an emotion needs several prototypes", WORSE, {"model.memory.slots": 1}),
     "sixteen prototypes": Hypothesis("they share the same evidence", SAME, {"model.memory.slots": 16}),
-    "all slots as loud": Hypothesis(
-        "a slot that holds nothing is noise, which no query is far from",
+    "equal mixture weights": Hypothesis(
+        "an unused prototype is noise and is close to every query",
         WORSE,
         {"model.memory.mixture_weights": False},
     ),
@@ -63,8 +64,8 @@ HYPOTHESES = {
         "the first hundred steps read random rows", WORSE, {"model.memory.start": "noise"}
     ),
     "no re-seeding": Hypothesis("dead slots explain nothing", SAME, {"model.memory.reseed_below": 0.0}),
-    "usage that forgets at once": Hypothesis(
-        "a slot that gets nothing from the start is found dead too late",
+    "short usage momentum": Hypothesis(
+        "a slot without evidence is detected as dead too late",
         BETTER,
         {"model.memory.usage_momentum": 0.9},
     ),
@@ -73,20 +74,20 @@ HYPOTHESES = {
         "banks of the last thousand batches are out of date", WORSE, {"model.memory.momentum": 0.999}
     ),
     "plain evidence": Hypothesis(
-        "slots part by the other emotions, which tokens do not read",
+        "slots differ by other emotions, which the tokens do not use",
         SAME,
         {"model.memory.evidence_power": 1.0},
     ),
     "strong distillation": Hypothesis(
-        "the sides forget what only one of them knows", WORSE, {"loss.relation_distillation": 0.5}
+        "each group loses information that only it has", WORSE, {"loss.relation_distillation": 0.5}
     ),
-    "losses whole at once": Hypothesis(
-        "before features say anything, the memory's losses shape what it remembers of nothing",
+    "no loss warm-up": Hypothesis(
+        "before features are useful, the memory losses fit prototypes to noise",
         WORSE,
         {"loss.aux_warmup_steps": 0},
     ),
     "strong prototype loss": Hypothesis(
-        "queries learn whose prototypes are near", BETTER, {"loss.prototype": 1.0}
+        "queries move to the prototypes of their emotions", BETTER, {"loss.prototype": 1.0}
     ),
 }
 
@@ -100,35 +101,19 @@ def make(args: command.Options, stop: StopRequest) -> None:
     mpcl = compared.start(args, table_data)
     variants = compared.variants_of(args, mpcl, {name: h.settings for name, h in HYPOTHESES.items()})
     table = compared.compare(args, mpcl, variants, compared.reference_of(mpcl), stop)
-    against = compared.against_mpcl(table)
-    found = {row.name: against[row.name] for row in variants}
+    outcomes = compare_with_focus(table)
+    found = [compared.Difference(row.name, outcomes[row.name], table.over) for row in variants]
     label = "KL with this change minus KL of the default, 95 %; left of 0: the change helps"
-    picture = compared.picture_of(compared.by_cost(found), label)
-    lines = [
-        *grid(["change", "because", "predicted", "KL, 95 %", "found"], [line(n, found[n]) for n in found])
-    ]
-    note = f"Changed, against the config; subjects of the development rows; p {compared.CORRECTED}:"
-    more = "\n".join([note, "", *lines])
-    latex = compared.to_latex(found, f"{table_data.recordings.name}: hypotheses of the study", table.over)
-    command.write_table(args, table, table_data, ": study", {"": picture}, more=more, latex=latex)
-
-
-def line(name: str, found: compared.Found) -> list[str]:
-    """The cells of one hypothesis."""
-    hypothesis = HYPOTHESES[name]
-    x = found.comparison
-    numbers = f"{short(x.difference, sign=True)}{interval(x.low, x.high)}"
-    return [
-        name,
-        hypothesis.because,
-        hypothesis.predicts,
-        numbers,
-        judged(hypothesis.predicts, found.decision.verdict),
-    ]
+    picture = compared.picture_of({x.method: x.outcome for x in found}, label)
+    predicted = [HYPOTHESES[x.method].predicts for x in found]
+    judgements = [judged(p, x.outcome.decision.verdict) for p, x in zip(predicted, found, strict=True)]
+    differences = compared.frame_of(found, predicted=predicted, found=judgements)
+    command.write_table(args, table, table_data, ": study", {"": picture}, differences)
+    print(render.markdown_of(differences))
 
 
 def judged(predicted: str, verdict: str) -> str:
-    """What a measured verdict says of a prediction."""
+    """Whether a measured verdict agrees with the predicted effect."""
     if predicted == SAME:
         return "as predicted" if verdict not in (BETTER, WORSE) else f"refuted: {verdict}"
     if verdict not in (BETTER, WORSE):
@@ -137,14 +122,14 @@ def judged(predicted: str, verdict: str) -> str:
 
 
 def without_tested(config: Config, table_data: TableData, cache_dir: pathlib.Path) -> Config:
-    """The config with a manifest whose folds test what the next fold tests, and do without their own test rows.
+    """The config with a manifest in which each fold tests the rows of the next fold and leaves out its own test rows.
 
     Raises ConfigError for a protocol of a single fold.
     """
     folds = table_data.whole.folds
     if len(folds) < 2:
         raise ConfigError(
-            f"config.protocol.kind = {config.protocol.kind!r} has one fold: the study tests what the next fold tests"
+            f"config.protocol.kind = {config.protocol.kind!r} has one fold: the study tests the rows of the next fold"
         )
     moved = []
     for fold, following in zip(folds, [*folds[1:], folds[0]], strict=True):

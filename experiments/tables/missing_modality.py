@@ -1,14 +1,14 @@
-"""What is left when sensors are missing: every non-empty subset of the modalities, and of the two groups.
+"""Missing modalities: KL of all methods on every non-empty subset of the modalities.
 
     python -m experiments.tables.missing_modality missing_simulated --config configs/dataset.py
     python -m experiments.tables.missing_modality missing_wesad --config configs/wesad.py --data WESAD
     python -m experiments.tables.missing_modality missing_dmer --config configs/dmer_groups.py --data SAMPLE.mat
 
-Trained once with everything (3 seeds), tested on the same windows from each subset. MPCL recalls the query of an
-absent group from its prototypes; MPCL without recall reads only the side that is there, MPCL without memory has no
-banks at all; baselines get the training mean in place of what is missing. Modality dropout is on for all three: the
-config's, or .1 where it has none. Every fold.
-Writes experiments/results/NAME.csv, .md, .tex and NAME.png.
+Each model is trained once with all modalities (3 seeds) and tested on the same windows from each subset. MPCL
+recalls the query of an absent group from its prototypes. "MPCL without recall" uses only the present group, "MPCL
+without memory" has no banks. Baselines get the training mean in place of missing features. All three use modality
+dropout: that of the config, or 0.1 where the config has none. Every fold. Writes NAME.csv, NAME_differences.csv and
+NAME.png into experiments/results.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ WITHOUT = {
 def make(args: command.Options, stop: StopRequest) -> None:
     """The whole experiment."""
     if args.config.train.modality_dropout == 0 == args.config.train.group_dropout:
-        print("note   modality dropout is off in this config; here both are .1")
+        print("note   modality dropout is off in this config; this experiment sets both to 0.1")
         args = args._replace(
             config=compared.changed(args.config, {"train.modality_dropout": 0.1, "train.group_dropout": 0.1})
         )
@@ -42,44 +42,32 @@ def make(args: command.Options, stop: StopRequest) -> None:
     rows = [mpcl, *compared.variants_of(args, mpcl, WITHOUT)]
     others = Fitted(wanted(args.config.benchmark), args.config, table_data, range(args.baseline_seeds), True)
     complete([*rows, others], args.cache_dir, args.workers, stop)
-    said = {
+    predictions = {
         row.name: [subset_predictions(row, row.name, seed, args.cache_dir) for seed in row.seeds]
         for row in rows
     }
-    said |= {
+    predictions |= {
         name: [subset_predictions(others, name, seed, args.cache_dir) for seed in others.seeds]
         for name in others.names
     }
     subset = subsets_of(tuple(table_data.recordings.signals))
     cases = []
     for q, kept in enumerate(subset):
-        table = compared.table_of(table_data, {n: [x[q] for x in of] for n, of in said.items()}, others)
+        of_subset = {name: [x[q] for x in of_seeds] for name, of_seeds in predictions.items()}
+        table = compared.table_of(table_data, of_subset, others)
         cases.append(series.Case(name_of(kept, table_data.recordings), table))
-    title = f"{table_data.recordings.name}, {table_data.split.protocol}: what is left of the modalities"
-    series.write(args, cases, "left", title, verdicts_of(cases), picture(cases, subset))
+    found = [x for case in cases if case.name.endswith(")") for x in series.differences_of(case, WITHOUT)]
+    title = f"{table_data.recordings.name}, {table_data.split.protocol}: subsets of the modalities"
+    series.write(args, cases, "left", title, found, picture(cases, subset))
 
 
 def name_of(kept: np.ndarray, recordings: Recordings) -> str:
-    """ "eda + bvp", with the name of the group where exactly a whole group is left."""
+    """ "eda + bvp", with the name of the group where the subset is a whole group."""
     names = [m for m, keep in zip(recordings.signals, kept, strict=True) if keep]
     groups = [g for g in GROUPS if names == [m for m, of in recordings.groups.items() if of == g]]
     everything = len(names) == len(recordings.signals)
     note = " (all)" if everything else f" ({groups[0]})" if groups else ""
     return " + ".join(names) + note
-
-
-def verdicts_of(cases: list[series.Case]) -> list[str]:
-    """Of everything and of each whole group: MPCL against its opponents, and against itself without memory."""
-    lines = []
-    for case in cases:
-        if not case.name.endswith(")"):
-            continue
-        lines += series.verdicts_of(case)
-        found = compared.against_mpcl(case.table)
-        for name in WITHOUT:
-            if name in found:
-                lines.append(compared.difference_line(f"{case.name}: {name}", found[name], case.table.over))
-    return lines
 
 
 def picture(cases: list[series.Case], subset: np.ndarray):

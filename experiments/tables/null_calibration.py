@@ -1,21 +1,21 @@
-"""How often the rule of the tables says "better" where there is nothing to find.
+"""Null calibration: how often the rule of the tables reports a difference where there is none.
 
     python -m experiments.tables.null_calibration
     python -m experiments.tables.null_calibration --worlds 20 --mpcl 2 --draws 50 --name null_smoke
 
-A null data set takes the labels of one simulated world and the signals of another, so signals tell subjects and
-trials apart but know nothing of the labels. Split, baselines with their searches, table and verdict are those of
-every run; MPCL is the smallest model that has every part, on the first few worlds. Methods that learn noise are worse
-than the train mean, so the level of the test shows where two methods are equal: the same method with the signals of
-two other worlds. Beside it: the signals of the labels' own world (what is found), differences with mean 0 drawn from
-symmetric and skewed populations, and how often a BCa interval over few subjects holds the truth.
+A null data set takes the labels of one simulated data set and the signals of another: the signals identify subjects
+and trials and are independent of the labels. Split, baselines with their searches, table and verdict are those of
+every run; MPCL is the smallest model with all parts, on the first few data sets. Methods that learn noise are worse
+than the train mean. The level of the test is therefore measured on equal methods: the same method with the signals of
+two other data sets. Further measurements: the signals of the labels' own data set (power), differences with mean 0
+from symmetric and skewed populations, and the coverage of BCa intervals over few subjects.
 
-Writes experiments/results/NAME.csv and .md. A quarter of an hour on two cores.
+Writes NAME.csv (`signals`: equal, noise, planted) and NAME_differences.csv into experiments/results. A quarter of an
+hour on two cores.
 """
 
 import argparse
 import collections
-import csv
 import dataclasses
 import math
 import pathlib
@@ -24,7 +24,9 @@ import tempfile
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 
+from experiments.shared.render import RESULTS, markdown_of, read
 from mpcl_jax import metrics
 from mpcl_jax.config.data import ProtocolConfig, SimulateConfig
 from mpcl_jax.config.resolve import default, resolve
@@ -32,8 +34,10 @@ from mpcl_jax.config.schema import BenchmarkConfig
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.data.splits.protocols import Split, make_split
 from mpcl_jax.evaluate.comparison import predict_fold
-from mpcl_jax.evaluate.leaderboard import Result, make_table
+from mpcl_jax.evaluate.leaderboard import CONSTANTS, METHOD, Result, make_table
+from mpcl_jax.evaluate.ranking import compare_with_focus
 from mpcl_jax.evaluate.statistics import BETTER, WORSE, decide, paired_comparison, subject_interval
+from mpcl_jax.evaluate.table_text import csv_text
 from mpcl_jax.system.output import any_output
 from mpcl_jax.system.storage import make_folder, write_text
 from mpcl_jax.train.environment import code_version
@@ -43,7 +47,6 @@ from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.surroundings import pin_settings
 from mpcl_jax.types import Recordings
 
-RESULTS = pathlib.Path(__file__).parents[1] / "results"
 WORLD = SimulateConfig(subjects=10, clips=6, windows=2, emotions=6)
 PROTOCOL = ProtocolConfig(kind="subject_kfold", folds=5)
 CHEAP = BenchmarkConfig(baselines=("train_mean", "knn", "ridge"))
@@ -62,7 +65,7 @@ SUBJECTS = (6, 10, 15, 30)  # of the draws
 
 
 def world(seed: int, *, null: bool, other: int = 1) -> Recordings:
-    """Recordings whose signals come from another world if `null`: the `other`-th one."""
+    """Recordings whose signals come from another data set if `null`: the `other`-th one."""
     of_labels, _ = simulate(dataclasses.replace(WORLD, seed=seed))
     if not null:
         return of_labels
@@ -71,7 +74,7 @@ def world(seed: int, *, null: bool, other: int = 1) -> Recordings:
 
 
 def tiny_run(folder: pathlib.Path) -> Run:
-    """A prepared run of the smallest model, whose compiled programs serve every world."""
+    """A prepared run of the smallest model, whose compiled programs are used for all data sets."""
     settings = default()
     changes = {f"data.simulate.{name}": value for name, value in dataclasses.asdict(WORLD).items()}
     changes |= {f"protocol.{name}": value for name, value in dataclasses.asdict(PROTOCOL).items()}
@@ -94,7 +97,7 @@ def verdicts(recordings: Recordings, seed: int, mpcl: np.ndarray | None = None) 
     folds = [predict_fold(recordings, split.protocol, fold, names, CHEAP, seed)[0] for fold in split.folds]
     predicted = {name: np.concatenate([fold[name] for fold in folds]) for name in names}
     if mpcl is not None:
-        predicted["MPCL"] = mpcl
+        predicted[METHOD] = mpcl
     test = np.concatenate([fold.test for fold in split.folds])
     table = make_table(
         [Result(name, values, split.sha256) for name, values in predicted.items()],
@@ -104,7 +107,10 @@ def verdicts(recordings: Recordings, seed: int, mpcl: np.ndarray | None = None) 
         split.sha256,
         leaky=split.leaky,
     )
-    return {answer.method: answer.decision.verdict for answer in table.verdicts}
+    outcomes = compare_with_focus(table)
+    if mpcl is not None:
+        return {METHOD: outcomes["train_mean"].turned().decision.verdict}
+    return {name: outcome.decision.verdict for name, outcome in outcomes.items() if name not in CONSTANTS}
 
 
 def count_verdicts(worlds: int, *, null: bool) -> dict[str, collections.Counter]:
@@ -124,12 +130,12 @@ def count_mpcl(worlds: int, *, null: bool) -> dict[str, collections.Counter]:
         for seed in range(worlds):
             recordings = world(seed, null=null)
             mpcl = predict_mpcl(run, recordings, pathlib.Path(folder) / f"{seed}")
-            found[verdicts(recordings, seed, mpcl)["MPCL"]] += 1
+            found[verdicts(recordings, seed, mpcl)[METHOD]] += 1
     return {"MPCL (tiny)": found}
 
 
 def count_equal(worlds: int) -> dict[str, collections.Counter]:
-    """Verdicts on a method against itself with the signals of another world: exchangeable, so truly equal."""
+    """Verdicts on a method against itself with the signals of another data set: exchangeable, therefore equal."""
     found = collections.defaultdict(collections.Counter)
     for seed in range(worlds):
         first, second = (world(seed, null=True, other=1 + k) for k in range(2))
@@ -156,11 +162,8 @@ def by_subject(
 
 def populations() -> dict[str, Callable[[np.random.Generator, tuple[int, int]], np.ndarray]]:
     """Name -> draws of differences with mean 0."""
-    text = (RESULTS / "wesad_loso_subjects.csv").read_text(encoding="utf-8")
-    rows = list(csv.DictReader(text.splitlines()[1:]))
-    mpcl, ridge = (
-        np.array([float(r["kl"]) for r in rows if r["method"] == name]) for name in ("MPCL", "ridge")
-    )
+    rows = read("wesad_loso_subjects")
+    mpcl, ridge = (rows["kl"][rows["method"] == name].to_numpy() for name in (METHOD, "ridge"))
     real = mpcl - ridge - (mpcl - ridge).mean()
     return {
         "normal": lambda rng, shape: rng.standard_normal(shape),
@@ -170,7 +173,7 @@ def populations() -> dict[str, Callable[[np.random.Generator, tuple[int, int]], 
 
 
 def few_subjects(subjects: int, draws: int) -> dict[str, tuple[float, float, float]]:
-    """Population -> shares called better and worse, and of BCa intervals that hold the true mean, over `draws`."""
+    """Population -> rates of better and worse, and of BCa intervals that contain the true mean, over `draws`."""
     found = {}
     for name, draw in populations().items():
         samples = draw(np.random.default_rng(subjects), (draws, subjects))
@@ -187,7 +190,7 @@ def most_allowed(count: int) -> float:
 
 
 def rows_of(found: dict[str, collections.Counter], signals: str) -> list[list]:
-    """A line per method: signals, method, data sets, shares called better and worse, what is allowed."""
+    """A row per method: signals, method, data sets, rates of better and worse, the allowed rate."""
     lines = []
     for method, counts in found.items():
         count = counts.total()
@@ -196,54 +199,25 @@ def rows_of(found: dict[str, collections.Counter], signals: str) -> list[list]:
     return lines
 
 
-def to_text(lines: list[list], few: dict[int, dict[str, tuple[float, float, float]]], made_by: str) -> str:
-    """The two tables in Markdown."""
-    text = ["# Null calibration", "", made_by, ""]
-    text += [
-        "Verdicts by signals: against the train mean; *equal*: a method with the signals of one other world"
-    ]
-    text += ["against itself with those of a second:", ""]
-    text += ["| signals | method | data sets | better | worse | allowed |", "|---|---|--:|--:|--:|--:|"]
-    for signals, method, count, better, worse, allowed in lines:
-        limit = "" if math.isnan(allowed) else f"{100 * allowed:.1f} %"
-        cells = [
-            signals,
-            method.replace("_", " "),
-            str(count),
-            f"{100 * better:.1f} %",
-            f"{100 * worse:.1f} %",
-        ]
-        text.append("| " + " | ".join([*cells, limit]) + " |")
-    if few:
-        text += [
-            "",
-            "Differences with mean 0: how often the rule calls the first method better or worse (nominal 2.5 %",
-        ]
-        text += ["each), and how often the uncorrected 95 % interval (BCa, 9,999 resamples) holds 0:", ""]
-        text += ["| subjects | differences | better | worse | interval holds 0 |", "|--:|---|--:|--:|--:|"]
-        for subjects, by_name in few.items():
-            for name, (better, worse, held) in by_name.items():
-                shares = f"{100 * better:.1f} % | {100 * worse:.1f} % | {100 * held:.0f} %"
-                text.append(f"| {subjects} | {name} | {shares} |")
-    return "\n".join(text) + "\n"
-
-
-def write_results(name: str, lines: list[list], few: dict, made_by: str) -> str:
-    """Writes both files, again after every part, and returns the text."""
-    text = to_text(lines, few, made_by)
+def write_results(name: str, lines: list[list], few: dict[int, dict[str, tuple]], made_by: dict) -> None:
+    """Writes NAME.csv and NAME_differences.csv after every part, in case of an interruption."""
     make_folder(RESULTS)
-    write_text(RESULTS / f"{name}.md", text)
-    rows = ["signals,method,data_sets,better,worse,allowed", *(",".join(map(str, line)) for line in lines)]
-    write_text(RESULTS / f"{name}.csv", "\n".join([f"# {made_by}", *rows]) + "\n")
-    return text
+    heads = ["signals", "method", "data_sets", "better", "worse", "allowed"]
+    text = csv_text(pd.DataFrame(lines, columns=heads, dtype=object), **made_by)
+    write_text(RESULTS / f"{name}.csv", text)
+    if few:
+        rows = [[n, population, *shares] for n, found in few.items() for population, shares in found.items()]
+        heads = ["subjects", "differences", "better", "worse", "interval_contains_0"]
+        text = csv_text(pd.DataFrame(rows, columns=heads, dtype=object), **made_by)
+        write_text(RESULTS / f"{name}_differences.csv", text)
 
 
 @any_output()
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--worlds", type=int, default=200)
-    parser.add_argument("--mpcl", type=int, default=20, help="worlds on which MPCL is trained as well")
-    parser.add_argument("--planted", type=int, default=20, help="worlds whose signals do tell")
+    parser.add_argument("--mpcl", type=int, default=20, help="data sets on which MPCL is trained too")
+    parser.add_argument("--planted", type=int, default=20, help="data sets with informative signals")
     parser.add_argument("--draws", type=int, default=2000, help="samples of each population of differences")
     parser.add_argument("--name", default="null_calibration")
     args = parser.parse_args()
@@ -252,7 +226,8 @@ def main():
         f"python -m experiments.tables.null_calibration --worlds {args.worlds} --mpcl {args.mpcl} "
         f"--planted {args.planted} --draws {args.draws}"
     )
-    made_by = f"{command} @ {code_version()}, {platform.machine()}, Python {platform.python_version()}"
+    machine = f"{platform.machine()}, Python {platform.python_version()}"
+    made_by = {"command": command, "commit": f"{code_version()}, {machine}"}
     few = {n: few_subjects(n, args.draws) for n in SUBJECTS} if args.draws else {}
     lines = rows_of(count_equal(args.worlds), "equal") if args.worlds else []
     write_results(args.name, lines, few, made_by)
@@ -261,7 +236,8 @@ def main():
     write_results(args.name, lines, few, made_by)
     for signals, worlds in (("noise", args.mpcl), ("planted", min(args.mpcl, args.planted))):
         lines += rows_of(count_mpcl(worlds, null=signals == "noise"), signals) if worlds else []
-    print(write_results(args.name, lines, few, made_by))
+    write_results(args.name, lines, few, made_by)
+    print(markdown_of(read(args.name)))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,18 @@
-"""How much of a simulated world a finished run has found: co-occurrence and prototypes against the truth.
+"""Recovery of the simulated truth by a finished run: co-occurrence and prototypes.
 
     python -m mpcl_jax.main --config configs/dataset.py
     python -m experiments.tables.planted_truth runs/dataset
 
-Retrieved map: the mean over test windows of e_c · M_c, row c of each window's map weighted with the evidence
-for c, against the mean of e eᵀ of the reported test labels; Pearson correlation over all pairs of different
-emotions (and, second figure, with the diagonal). Remembered: the state `cooccurrence` against the population
-value of the generator, likewise.
+Retrieved map: the mean over test windows of e_c · M_c, row c of each window's map weighted with the evidence for c,
+against the mean of e eᵀ of the reported test labels; Pearson correlation over all pairs of different emotions (and,
+second figure, with the diagonal). Remembered: the state `cooccurrence` against the population value of the
+generator, likewise.
 
-Prototypes: each test window in which emotion c holds the majority of the evidence goes to the slot (c, k) nearest to
-its queries (mean over both banks); the generator knows through which planted prototype c spoke. Purity: share
-of these windows that lie in a slot where their planted prototype is the majority; chance: the same with
-planted prototypes shuffled within the emotion. A planted prototype is recovered if some slot is for at least
-.8 its own.
+Prototypes: each test window in which emotion c holds the majority of the evidence goes to the slot (c, k) nearest
+to its queries (mean over both banks); the generator knows the planted prototype of c in this window. Purity: share of
+these windows that lie in a slot where their planted prototype is the majority; chance: the same with planted
+prototypes shuffled within the emotion. A planted prototype is recovered if at least 0.8 of the
+windows of some slot belong to it.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import pathlib
 
 import numpy as np
 
-from experiments.shared.command_words import path
+from experiments.shared.table_command import path
 from mpcl_jax.config.resolve import resolve
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.labels import cooccurrence_of

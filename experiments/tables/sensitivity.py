@@ -1,12 +1,12 @@
-"""How much the settings matter: one changed at a time, all others as the config has them.
+"""Hyper-parameter sensitivity: one setting changed at a time, the others as in the config.
 
     python -m experiments.tables.sensitivity sensitivity_simulated --config configs/dataset.py
     python -m experiments.tables.sensitivity sensitivity_wesad --config configs/wesad.py --data WESAD
     python -m experiments.tables.sensitivity sensitivity_dmer --config configs/dmer_groups.py --data SAMPLE.mat
 
 Three values of each and 3 seeds by default, five values with --large; every fold. The values are fixed in advance
-and the test subjects choose nothing: this only shows hyper-parameter sensitivity. Writes
-experiments/results/NAME.csv, .md, .tex and NAME.png, a panel a setting.
+and nothing is chosen on the test subjects. Writes NAME.csv, NAME_differences.csv and NAME.png (a panel a setting)
+into experiments/results.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ from experiments.shared import table_command as command
 from mpcl_jax.config.schema import Config
 from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.evaluate.leaderboard import METHOD, Table
+from mpcl_jax.evaluate.ranking import compare_with_focus
 from mpcl_jax.report.plots.comparisons import Curve, sweeps
 from mpcl_jax.train.interrupt import StopRequest
 
@@ -44,20 +45,13 @@ def make(args: command.Options, stop: StopRequest) -> None:
     }
     variants = compared.variants_of(args, mpcl, changes)
     table = compared.compare(args, mpcl, variants, compared.reference_of(mpcl), stop)
-    found = compared.against_mpcl(table)
-    verdicts = [
-        f"Changed, against the settings of the config (p {compared.CORRECTED}; intervals not corrected):",
-        "",
-    ]
-    verdicts += [compared.difference_line(row.name, found[row.name], table.over) for row in variants]
+    outcomes = compare_with_focus(table)
+    found = [compared.Difference(row.name, outcomes[row.name], table.over) for row in variants]
     panels = [panel(table, args.config, *sweep) for sweep in SWEEPS]
     panels = [one for one in panels if len(one[0].x) > 1]
     picture = sweeps(panels, up=f"KL, 95 % over {table.over}")
-    shown = {row.name: found[row.name] for row in variants}
-    latex = compared.to_latex(shown, f"{table_data.recordings.name}: one setting at a time", table.over)
-    command.write_table(
-        args, table, table_data, ": sensitivity", {"": picture}, more="\n".join(verdicts), latex=latex
-    )
+    command.write_table(args, table, table_data, ": sensitivity", {"": picture}, compared.frame_of(found))
+    print("\n".join(x.line() for x in found))
 
 
 def tried(values: tuple, large: bool) -> tuple:

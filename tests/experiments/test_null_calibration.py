@@ -1,4 +1,4 @@
-"""experiments/tables/null_calibration.py: noise is noise, the harness says so, and it does find what is planted."""
+"""experiments/tables/null_calibration.py: no difference is reported on noise, and planted ones are found."""
 
 import collections
 
@@ -9,7 +9,7 @@ from experiments.tables import null_calibration as null
 from mpcl_jax.evaluate.statistics import BETTER, NOT_SIGNIFICANT, WORSE
 
 
-def test_a_null_world_has_the_labels_of_one_world_and_the_signals_of_another():
+def test_a_null_data_set_has_the_labels_of_one_world_and_the_signals_of_another():
     noise, planted = null.world(3, null=True), null.world(3, null=False)
     np.testing.assert_array_equal(noise.labels, planted.labels)
     assert noise.trial.tolist() == planted.trial.tolist()
@@ -17,7 +17,7 @@ def test_a_null_world_has_the_labels_of_one_world_and_the_signals_of_another():
 
 
 def test_a_slice_of_the_calibration():
-    # The whole of it stands in experiments/results. 12 answers on noise: one "better" has a chance of 5 %² · 66.
+    # The full result is in experiments/results. 12 verdicts on noise: one "better" has a chance of 5 %² · 66.
     noise = null.count_verdicts(6, null=True)
     assert set(noise) == {"knn", "ridge"}
     assert all(counts.total() == 6 and counts[BETTER] <= 1 for counts in noise.values())
@@ -25,17 +25,22 @@ def test_a_slice_of_the_calibration():
 
 
 def test_equal_methods_and_draws_without_a_difference():
-    # The whole of it stands in experiments/results; two equal methods on 4 worlds: 8 answers, nominal 5 % of them.
+    # The full result is in experiments/results; two equal methods on 4 data sets: 8 verdicts, nominal 5 % of them.
     equal = null.count_equal(4)
     assert all(counts.total() == 4 and counts[BETTER] + counts[WORSE] <= 1 for counts in equal.values())
     for better, worse, held in null.few_subjects(10, 60).values():
         assert better <= 0.12 and worse <= 0.12 and 0.6 < held <= 1
 
 
-def test_what_is_allowed_and_what_is_written():
+def test_the_allowed_rate_and_the_files(tmp_path, monkeypatch):
     # 2.5 % + 2 · √(.025 · .975 / 200) = 4.71 %.
     assert null.most_allowed(200) == pytest.approx(0.0471, abs=1e-4)
+    monkeypatch.setattr(null, "RESULTS", tmp_path)
     counted = {"knn": collections.Counter({BETTER: 4, WORSE: 96, NOT_SIGNIFICANT: 100})}
-    text = null.to_text(null.rows_of(counted, "noise"), {6: {"normal": (0.02, 0.03, 0.85)}}, "by hand")
-    assert "| noise | knn | 200 | 2.0 % | 48.0 % | 4.7 % |" in text
-    assert "| 6 | normal | 2.0 % | 3.0 % | 85 % |" in text
+    few = {6: {"normal": (0.02, 0.03, 0.85)}}
+    null.write_results("x", null.rows_of(counted, "noise"), few, {"command": "c", "commit": "d"})
+    assert (tmp_path / "x.csv").read_text().splitlines()[2].startswith("noise,knn,200,0.02,0.48,0.047")
+    assert (tmp_path / "x_differences.csv").read_text().splitlines()[0::2] == [
+        "# c @ d",
+        "6,normal,0.02,0.03,0.85",
+    ]

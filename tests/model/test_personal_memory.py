@@ -88,7 +88,10 @@ def test_rows_are_compared_with_recall_at_as_many_trials():
     rows = {(row["method"], row["trials"]): row for row in personal_memory.report(found)}
     assert rows["mlp", 0]["minus_recalled"].startswith("+0.0200 [")
     assert rows["mlp", 1]["minus_recalled"].startswith("+0.0200 [")
-    assert rows["mlp", 1]["against_none"].startswith("-0.0100 [") and not rows["mlp", 0]["against_none"]
+    assert (
+        rows["mlp", 1]["minus_zero_trials"].startswith("-0.0100 [")
+        and not rows["mlp", 0]["minus_zero_trials"]
+    )
     assert rows[mean, 1]["minus_recalled"].startswith("+0.0000 [")
     assert rows[recalled, 1]["minus_recalled"] == ""
 
