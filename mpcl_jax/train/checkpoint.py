@@ -120,7 +120,7 @@ def _require_finite(training: Training, epoch: int) -> None:
 
 
 def _require_room(folder: pathlib.Path, size: int) -> None:
-    """Takes `size` bytes of the disk and returns them: a disk error inside Orbax prints more than one line."""
+    """Takes `size` bytes of the disk and gives them back: errors of the disk inside Orbax print more than a line."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "room").open("wb") as file:
         for start in range(0, size, 1 << 24):

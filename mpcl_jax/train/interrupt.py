@@ -1,8 +1,9 @@
-"""Stopping on request: SIGTERM and Ctrl-C end a training behind its running epoch, with everything saved.
+"""Stopping on request, and one run per folder.
 
-An epoch is one compiled program, which no signal can interrupt from inside Python. So the first request waits
-for its end; outside of training it ends the program at once. A second Ctrl-C does not wait: a thread of its own
-sees it even while XLA computes. Every file is replaced as a whole, so this loses time, never data.
+SIGTERM and Ctrl-C end a training after its running epoch, with everything saved. An epoch is one compiled program,
+which no signal can interrupt from inside Python, so the first request waits for its end; outside of training it ends
+the program at once. A second Ctrl-C does not wait: a thread receives it even while XLA computes. Every file is
+replaced as a whole, so this loses time, never data.
 """
 
 import contextlib
@@ -22,20 +23,20 @@ from mpcl_jax.system.os_errors import NO_LOCKS, reason_of
 from mpcl_jax.system.storage import writing
 
 LOCK, HOLDER = ".lock", ".running"
-MARKER = ".lock-marker"  # stands in for the lock on a disk that has none
+MARKER = ".lock-marker"  # replaces the lock on a disk that has none
 
 
 class StopRequest:
-    """Whether somebody asked the run to stop."""
+    """Whether the run was requested to stop."""
 
     def __init__(self):
-        """Nobody has."""
+        """It was not."""
         self.requested = False
         self._deferred = False
 
     @contextlib.contextmanager
     def deferred(self):
-        """Inside, a request only sets `asked`, and the caller saves and leaves; at the end it raises Stopped."""
+        """Inside, a request only sets `requested`, and the caller saves and leaves; at the end it raises Stopped."""
         self._deferred = True
         try:
             yield
@@ -45,59 +46,61 @@ class StopRequest:
             raise Stopped
 
     def take_signals(self) -> dict:
-        """Makes both signals ask; returns who had them before."""
+        """Makes both signals request a stop; returns their handlers before."""
         return {number: signal.signal(number, self.ask) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def ask(self, *_) -> None:
-        """Asks the run to stop (the handler of both signals)."""
+        """Requests a stop (the handler of both signals)."""
         first, self.requested = not self.requested, True
         if not self._deferred:
             raise Stopped
         if first:
-            print("\nstopping behind this epoch; Ctrl-C stops at once", file=sys.stderr, flush=True)
+            print("\nstopping after this epoch; Ctrl-C stops at once", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def listening():
     """The StopRequest that SIGTERM and Ctrl-C make, as long as the block runs. Only for the main thread."""
     request = StopRequest()
-    heard, told = os.pipe()
-    os.set_blocking(told, False)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
     before = request.take_signals()
-    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-    threading.Thread(target=_leave_on_the_second, args=(heard,), daemon=True).start()
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_leave_on_the_second, args=(reader,), daemon=True).start()
     try:
         yield request
     finally:
         signal.set_wakeup_fd(-1)
         for number, handler in before.items():
             signal.signal(number, handler)
-        os.close(told)
+        os.close(writer)
 
 
-def _leave_on_the_second(heard: int) -> None:
+def _leave_on_the_second(reader: int) -> None:
     """Ends the process on a Ctrl-C that is not the first request; returns when the pipe is closed."""
     requested = False
-    while number := os.read(heard, 1):
+    while number := os.read(reader, 1):
         if requested and number[0] == signal.SIGINT:
             os._exit(AT_ONCE)
         requested = requested or number[0] in (signal.SIGINT, signal.SIGTERM)
-    os.close(heard)
+    os.close(reader)
 
 
 @contextlib.contextmanager
 def only_run_in(workdir: pathlib.Path):
-    """Holds `workdir` as long as the block runs.
+    """Locks `workdir` as long as the block runs; the system frees the lock with the process, however that ends.
 
-    Raises ConfigError naming the process that holds it, and StorageError where the disk does not take the lock. A
-    lock whose process is gone is free: `flock` belongs to an open file, not to what lies on the disk. Where the disk
-    has no locks, as some network disks, a warning says so and a file stands for the lock.
+    Raises ConfigError naming the process that works in it, and StorageError where the disk does not take the lock.
+    Where the disk has no locks, as some network disks, a file replaces the lock, and a warning says so.
     """
     with writing(workdir / LOCK, 0):
         lock = _acquired(workdir)
     try:
         with writing(workdir / HOLDER, 200):
-            (workdir / HOLDER).write_text(_myself(), encoding="utf-8")
+            myself = (
+                f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+            )
+            (workdir / HOLDER).write_text(myself, encoding="utf-8")
         yield
     finally:
         (workdir / HOLDER).unlink(missing_ok=True)
@@ -111,8 +114,8 @@ def _acquired(workdir: pathlib.Path) -> filelock.BaseFileLock:
         if error.errno not in NO_LOCKS:
             raise
         print(
-            f"warning: {workdir}: this disk has no file locks ({reason_of(error)}), so the file {MARKER} stands for "
-            "one; start no second run in this folder from another machine. A --workdir on a local disk has locks",
+            f"warning: {workdir}: this disk has no file locks ({reason_of(error)}), so the file {MARKER} replaces "
+            "the lock; start no second run in this folder from another machine. A --workdir on a local disk has locks",
             file=sys.stderr,
             flush=True,
         )
@@ -124,17 +127,10 @@ def _taken(lock: filelock.BaseFileLock, workdir: pathlib.Path, hint: str) -> fil
     try:
         lock.acquire()
     except filelock.Timeout:  # an OSError like any other
+        file = workdir / HOLDER
+        holder = file.read_text(encoding="utf-8") if file.exists() else "a process that has just begun"
         raise ConfigError(
-            f"--workdir {workdir}: another run works in it ({_holder(workdir)}); "
+            f"--workdir {workdir}: another run works in it ({holder}); "
             f"wait for it, stop it, or choose another --workdir{hint}"
         ) from None
     return lock
-
-
-def _myself() -> str:
-    return f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
-
-
-def _holder(workdir: pathlib.Path) -> str:
-    file = workdir / HOLDER
-    return file.read_text(encoding="utf-8") if file.exists() else "a process that has just begun"

@@ -68,7 +68,7 @@ def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays, writer:
             skips = writer.epoch(epoch, report, slots, training.guard)
             for member, of_fold in zip(members, skips, strict=True):
                 _require_fewer(of_fold, settings.max_consecutive_skips, f"{member.fold.name}, epoch {epoch}")
-            stopping = processes.anyone(run.stop.requested)
+            stopping = processes.any_process(run.stop.requested)
             if epoch % settings.checkpoint_every == 0 or epoch == settings.epochs or stopping:
                 writer.checkpoint(epoch, training)
             if stopping:

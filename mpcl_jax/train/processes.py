@@ -1,9 +1,9 @@
 """Several processes that train as one: how they start, wait for one another and agree (docs/pods.md).
 
-With one process everything here is a call of a function or nothing at all. Only process 0 talks and writes; all
-of them load, train and take part in checkpoints. Every wait is bounded: where processes meet, by
-`config.distributed.timeout`; inside a computation by JAX's heartbeats, which end the process (SIGABRT, exit
-code 134) with a message naming those that fell silent.
+With one process every function here does nothing or calls its argument. All processes load, train and take part in
+checkpoints; only process 0 prints and writes. Every wait has a limit: `config.distributed.timeout` where processes
+meet, and inside a computation the heartbeats of JAX, which end the process (SIGABRT, exit code 134) with a message
+that names the missing processes.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from mpcl_jax.config.schema import DistributedConfig
 from mpcl_jax.system.errors import StorageError, TrainingError
 from mpcl_jax.types import DataFileError
 
-# What may end a run, by name: process 0 tells the others (`by_first`).
+# The exceptions that may end a run, by name: process 0 sends them to the others (`by_first`).
 KINDS = {
     kind.__name__: kind for kind in (ConfigError, DataFileError, ProcessError, StorageError, TrainingError)
 }
@@ -34,23 +34,23 @@ AGAIN = "start all processes again with the same command: the run continues from
 def start(settings: DistributedConfig) -> None:
     """Joins the other processes, before JAX looks for devices; does nothing where settings.start is "off".
 
-    Raises ConfigError where there is no cluster to ask and ProcessError where not everybody came.
+    Raises ConfigError where there is no cluster and ProcessError where not all processes came.
     """
     if settings.start == "off":
         return
-    who = {}
+    own_place = {}
     if settings.start == "given":
-        who = {
+        own_place = {
             "coordinator_address": settings.coordinator,
             "num_processes": settings.process_count,
             "process_id": settings.process_id,
             "cluster_detection_method": "deactivate",
         }
-    # It would catch SIGTERM and do nothing until somebody asks.
+    # This service would catch SIGTERM and do nothing with it.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
-            **who,
+            **own_place,
             initialization_timeout=settings.timeout,
             heartbeat_timeout_seconds=settings.heartbeat,
             shutdown_timeout_seconds=settings.heartbeat,
@@ -61,15 +61,14 @@ def start(settings: DistributedConfig) -> None:
             f"coordinator, process_count and process_id ({error})"
         ) from error
     except jax.errors.JaxRuntimeError as error:
-        raise ProcessError(
-            f"processes did not find each other: {_reason(error, settings)}; {AGAIN}"
-        ) from error
+        reason = _reason(error, settings)
+        raise ProcessError(f"processes did not find each other: {reason}; {AGAIN}") from error
     if jax.process_index():
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # only process 0 talks; errors go to stderr
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # only process 0 prints; errors go to stderr
 
 
 def is_first() -> bool:
-    """Whether this process is the one that talks and writes."""
+    """Whether this process is the one that prints and writes."""
     return jax.process_index() == 0
 
 
@@ -82,7 +81,7 @@ def meet(where: str, settings: DistributedConfig) -> None:
 
 
 def _reason(error: Exception, settings: DistributedConfig) -> str:
-    """Who was late, from the words of JAX's coordination service."""
+    """The processes that were late, from the words of JAX's coordination service."""
     late = re.search(r"timed out task names:\s*((?:\S*\d+\s)+)", str(error))
     if late:
         names = ", ".join(sorted(set(re.findall(r"(\d+)\s", late[1]))))
@@ -96,18 +95,17 @@ def together():
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
         if jax.process_count() == 1 or not re.search("[Cc]onnection|[Tt]imed out|unhealthy", str(error)):
             raise
-        raise ProcessError(
-            f"another process is gone ({' '.join(str(error).split())[:200]}); {AGAIN}"
-        ) from error
+        raise ProcessError(f"another process is gone ({reason}); {AGAIN}") from error
 
 
 def by_first(make: Callable[[], Any]) -> Any:
-    """What `make` returns on process 0, the only one that calls it, as JSON; all raise what it raises.
+    """The result of `make`, as JSON, which only process 0 calls; all processes raise what it raises.
 
     So all end with the same exit code: the exceptions of `KINDS` are raised as they are, any other, a mistake in the
-    program, on the other processes as a RuntimeError that tells its type and message.
+    program, on the other processes as a RuntimeError with its type and message.
     """
     if jax.process_count() == 1:
         return make()
@@ -116,7 +114,10 @@ def by_first(make: Callable[[], Any]) -> Any:
         try:
             answer = {"value": make()}
         except Exception as error:  # the others wait for an answer, whatever it is
-            answer, raised = _told(error), error
+            name, raised = type(error).__name__, error
+            answer = {"kind": "RuntimeError", "arguments": [f"process 0: {name}: {error}"]}
+            if name in KINDS:
+                answer = {"kind": name, "arguments": list(error.__reduce__()[1])}
     text = np.frombuffer(json.dumps(answer).encode(), np.uint8)
     length = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
     sent = multihost_utils.broadcast_one_to_all(np.resize(text, length))
@@ -124,19 +125,8 @@ def by_first(make: Callable[[], Any]) -> Any:
     if raised is not None:
         raise raised
     if "kind" in answer:
-        raise _made_again(answer)
+        raise KINDS.get(answer["kind"], RuntimeError)(*answer["arguments"])
     return answer["value"]
-
-
-def _told(error: Exception) -> dict[str, Any]:
-    name = type(error).__name__
-    if name in KINDS:
-        return {"kind": name, "arguments": list(error.__reduce__()[1])}
-    return {"kind": "RuntimeError", "arguments": [f"process 0: {name}: {error}"]}
-
-
-def _made_again(told: dict[str, Any]) -> Exception:
-    return KINDS.get(told["kind"], RuntimeError)(*told["arguments"])
 
 
 def require_same(what: str, text: str) -> None:
@@ -144,22 +134,22 @@ def require_same(what: str, text: str) -> None:
     if jax.process_count() == 1:
         return
     digest = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
-    everyone = np.asarray(multihost_utils.process_allgather(digest))
-    others = [str(i) for i, x in enumerate(everyone) if (x != everyone[0]).any()]
+    digests = np.asarray(multihost_utils.process_allgather(digest))
+    others = [str(i) for i, x in enumerate(digests) if (x != digests[0]).any()]
     if others:
         raise ProcessError(
             f"process {', '.join(others)} has other {what} than process 0; all need the same command and files"
         )
 
 
-def anyone(yes: bool) -> bool:
-    """Whether `yes` holds on any process. All must ask."""
+def any_process(yes: bool) -> bool:
+    """Whether `yes` holds on any process. All processes must call it."""
     if jax.process_count() == 1:
         return yes
     return bool(np.any(multihost_utils.process_allgather(np.bool_(yes))))
 
 
 def finish() -> None:
-    """Leaves the others, which may end; this process can go on alone."""
+    """Leaves the other processes, which may end; this one can go on alone."""
     if jax.process_count() > 1:
         jax.distributed.shutdown()

@@ -181,7 +181,7 @@ def test_one_process_waits_for_no_other():
     processes.require_same("settings", "x")
     processes.finish()
     assert processes.by_first(lambda: 3) == 3
-    assert [processes.anyone(x) for x in (True, False)] == [True, False]
+    assert [processes.any_process(x) for x in (True, False)] == [True, False]
 
 
 def test_folds_and_devices_that_do_not_fit_are_refused(tmp_path):

@@ -38,7 +38,7 @@ def test_an_error_is_not_hidden_by_a_request():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_ask_as_long_as_somebody_listens(number):
+def test_signals_request_a_stop_inside_the_block(number):
     before = signal.getsignal(number)
     with pytest.raises(Stopped), listening() as request, request.deferred():
         os.kill(os.getpid(), number)
