@@ -1,7 +1,7 @@
 """Associative memory: retrieval of stored patterns by a state pattern, at several scales at once.
 
 Modern Hopfield retrieval (Ramsauer et al. 2021) in the words of that field: a *state pattern* recalls a
-mixture of *stored patterns*; the *association* says how much of each. The inverse temperature beta sets the
+mixture of *stored patterns*; the *association* is the share of each. The inverse temperature beta sets the
 scale of what is recalled: the average of all patterns when it is small, a single pattern when it is large, a
 cluster of similar patterns in between.
 """
@@ -17,8 +17,8 @@ from mpcl_jax.model.layers import Dense
 def associate(similarity, stored_present=None):
     """Association of states with stored patterns: `softmax` over the last axis of `similarity` [..., N].
 
-    `stored_present` [..., N] bool, broadcastable: patterns that are not there get exactly 0, whatever their
-    similarity. Where no pattern is there at all, the association is 0 everywhere.
+    `stored_present` [..., N] bool, broadcastable: absent patterns get exactly 0, whatever their
+    similarity. Where all patterns are absent, the association is 0 everywhere.
     """
     if stored_present is None:
         return jax.nn.softmax(similarity, axis=-1)
@@ -61,7 +61,7 @@ class MultiScaleRetrieval(nn.Module):
             association = jnp.einsum("bhst,bhstn->bhtn", gate, per_scale)
         else:
             association = per_scale[:, :, 0]
-        if self.is_mutable_collection("intermediates"):  # only readers of results ask for it
+        if self.is_mutable_collection("intermediates"):  # only on request (`recall.py`)
             self.sow("intermediates", "association", (gate[..., None] * per_scale).mean(1))  # [B, S, T, N]
         recalled = jnp.einsum("bhtn,bhnd->bhtd", association.astype(self.dtype), value)
         return Dense(width, dtype=self.dtype, name="output")(rearrange(recalled, "b h t d -> b t (h d)"))

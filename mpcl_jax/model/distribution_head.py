@@ -13,7 +13,7 @@ from mpcl_jax.model.layers import Dense, Dropout
 class ValenceCompression(nn.Module):
     """Emotion tokens → one token per valence group, by retrieval with one learned query per group.
 
-    A learned bias, 0 for the group's own emotions and −4 for others at the start, tells each query whose it is.
+    A learned bias, at the start 0 for the emotions of the group and −4 for others, ties each query to its group.
     """
 
     valence: tuple[int, ...]  # valence group of each emotion, 0 … V−1
@@ -71,9 +71,9 @@ class DistributionHead(nn.Module):
         joined = jnp.concatenate([tokens, *context, _spread(whole, emotions)], axis=-1)
         hidden = nn.gelu(Dense(width, dtype=self.dtype, name="mlp_in")(joined))
         hidden = Dropout(self.dropout)(hidden, train=train)
-        silent = nn.initializers.zeros
-        logits = self.param("bias", silent, (emotions,)).astype(self.dtype)[None]
-        own = Dense(1, use_bias=False, kernel_init=silent, dtype=self.dtype, name="mlp_out")(hidden)
+        zeros = nn.initializers.zeros
+        logits = self.param("bias", zeros, (emotions,)).astype(self.dtype)[None]
+        own = Dense(1, use_bias=False, kernel_init=zeros, dtype=self.dtype, name="mlp_out")(hidden)
         logits += own[..., 0] + self._linear("from_global", emotions)(whole)
         if self.settings.direct:
             wide = Dropout(self.dropout)(rearrange(wide, "b g d -> b (g d)"), train=train)
@@ -101,5 +101,5 @@ def _spread(whole, emotions):
 
 def start_at_mean(params: dict, label_mean) -> dict:
     """`params` of a model whose head predicts `label_mean` [C] (>= 0, sum 1) before any training."""
-    bias = jnp.log(jnp.maximum(label_mean, 1e-6))  # an emotion nobody reported stays possible
+    bias = jnp.log(jnp.maximum(label_mean, 1e-6))  # an emotion that was never reported stays possible
     return {**params, "head": {**params["head"], "bias": bias}}

@@ -14,7 +14,7 @@ from mpcl_jax.types import GROUPS
 
 
 class Fused(NamedTuple):
-    """What fusion knows of each modality group that the data set has; axis G in the order of `GROUPS`."""
+    """The fused features of each modality group of the data set; axis G in the order of `GROUPS`."""
 
     wide: jnp.ndarray  # [B, G, 2D] f_g, zeros where the group is absent
     feature: jnp.ndarray  # [B, G, D] z_g, zeros where the group is absent
@@ -53,10 +53,10 @@ class RetrievalBlock(nn.Module):
 class MultiScaleFusion(nn.Module):
     """One retrieval among the tokens of all modalities, then one feature and one query per group.
 
-    Every token is a state and a stored pattern; the switches decide whom it may recall: its own group, the
-    other one, or both. One block for all says the same as a block per direction and learns as well (simulated,
-    KL .0528 against .0527) at two thirds of the time. All tokens of a group are kept in its feature: pooling
-    them by one learned query is a bottleneck (measured, docs/method.md).
+    Every token is a state and a stored pattern; the switches decide which tokens it may recall: those of its own
+    group, of the other group, or both. One block for all directions learns as well as one block per direction
+    (simulated, KL 0.0528 against 0.0527) in two thirds of the time. The feature of a group keeps all its tokens:
+    pooling them by one learned query is a bottleneck (measured, docs/method.md).
     """
 
     settings: FusionConfig

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from mpcl_jax.config.model import LossConfig, ModelConfig
 from mpcl_jax.labels import evidence_of
 from mpcl_jax.model.mpcl import MPCLOutput
-from mpcl_jax.model.prototypes import nearness
+from mpcl_jax.model.prototypes import emotion_logits
 from mpcl_jax.model.relation_distillation import relation_distillation
 from mpcl_jax.types import Batch
 
@@ -26,9 +26,9 @@ def active_weights(weights: LossConfig, model: ModelConfig, groups: int) -> Loss
 
 
 def auxiliary_share(weights: LossConfig, step):
-    """`ρ = min(1, (step + 1) / aux_warmup_steps)`: how much of the three auxiliary weights counts; `step` from 0 on.
+    """`ρ = min(1, (step + 1) / aux_warmup_steps)`: the warm-up of the three auxiliary losses; `step` from 0 on.
 
-    Returns a scalar in (0, 1]; the number 1 itself where the weights are whole from the first batch.
+    Returns a scalar in (0, 1]; the number 1 itself without a warm-up.
     """
     return jnp.minimum(1.0, (step + 1) / weights.aux_warmup_steps) if weights.aux_warmup_steps else 1.0
 
@@ -42,17 +42,17 @@ def kl_divergence(labels, log_probs):
     return jnp.sum(jnp.where(labels > 0, labels * (jnp.log(safe) - log_probs), 0.0), axis=-1)
 
 
-def prototype_loss(weighed, evidence, present):
+def prototype_loss(logits, evidence, present):
     """`Σ_g − Σ_c e_c log softmax_c(logsumexp_k s'_g)`: a query lies nearest to the prototypes of its emotions.
 
-    `weighed` [B, G, C, K] · `evidence` [B, C] · `present` [B, G] bool: an absent side adds 0. Returns [B].
+    `logits` [B, G, C, K] · `evidence` [B, C] · `present` [B, G] bool: an absent group adds 0. Returns [B].
     """
-    log_near = jax.nn.log_softmax(nearness(weighed), axis=-1)  # [B, G, C]
+    log_near = jax.nn.log_softmax(emotion_logits(logits), axis=-1)  # [B, G, C]
     return jnp.sum(jnp.where(present, -jnp.einsum("bc,bgc->bg", evidence, log_near), 0.0), axis=1)
 
 
 def cooccurrence_loss(cooccurrence_map, evidence):
-    """`Σ_c e_c KL(e ‖ M_c)`: an emotion that is present must call up those present with it.
+    """`Σ_c e_c KL(e ‖ M_c)`: an emotion that is present must retrieve those present with it.
 
     `cooccurrence_map` [B, C, C] rows sum to 1 · `evidence` [B, C] rows sum to 1, or to 0 for a flat label,
     whose loss is 0. Returns [B].
@@ -62,7 +62,7 @@ def cooccurrence_loss(cooccurrence_map, evidence):
 
 
 def loss_terms(output: MPCLOutput, batch: Batch, weights: LossConfig, evidence_kind: str) -> dict:
-    """Every term by name, without its weight: the mean over samples of weight 1. One of weight 0 is not computed."""
+    """Every term by name, without its weight: the mean over samples of weight 1. A term of weight 0 is left out."""
     samples = jnp.maximum(batch.weight.sum(), 1.0)
 
     def mean(per_sample):
@@ -71,9 +71,9 @@ def loss_terms(output: MPCLOutput, batch: Batch, weights: LossConfig, evidence_k
     evidence = evidence_of(batch.labels, evidence_kind)
     terms = {"distribution": mean(kl_divergence(batch.labels, output.log_probs))}
     if weights.relation_distillation > 0:
-        terms["relation_distillation"] = mean(relation_distillation(output.weighed, output.present))
+        terms["relation_distillation"] = mean(relation_distillation(output.logits, output.present))
     if weights.prototype > 0:
-        terms["prototype"] = mean(prototype_loss(output.weighed, evidence, output.present))
+        terms["prototype"] = mean(prototype_loss(output.logits, evidence, output.present))
     if weights.cooccurrence > 0:
         terms["cooccurrence"] = mean(cooccurrence_loss(output.cooccurrence_map, evidence))
     return terms

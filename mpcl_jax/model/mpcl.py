@@ -15,7 +15,7 @@ from mpcl_jax.model.prototypes import (
     PrototypeReading,
     Prototypes,
     init_prototypes,
-    log_shares,
+    log_mixture_weights,
     recall_absent,
     similarities,
 )
@@ -23,16 +23,16 @@ from mpcl_jax.types import Batch, DataSpec, groups_in
 
 
 class MPCLOutput(NamedTuple):
-    """Everything a loss, the memory or a reader of results may ask of one forward pass; G = `MPCL.sides`."""
+    """Everything that losses, memory and results need of one forward pass; G = `MPCL.sides`."""
 
     log_probs: jnp.ndarray  # [B, C] predicted log-probabilities
     query: jnp.ndarray  # [B, G, D] unit rows; where the group is absent recalled, or zeros
     present: jnp.ndarray  # [B, G] bool, the group has at least one modality in this sample
     similarity: jnp.ndarray  # [B, G, C, K] s_g = cosine / τ, to all prototypes; zeros without a memory
-    weighed: jnp.ndarray  # [B, G, C, K] s'_g = s_g + log π_g: a slot is as loud as what it holds
+    logits: jnp.ndarray  # [B, G, C, K] s'_g = s_g + log π_g, weighted by the log mixture weights
     cooccurrence_map: (
         jnp.ndarray
-    )  # [B, C, C] what each emotion calls up; rows sum to 1; uniform without retrieval
+    )  # [B, C, C] what each emotion retrieves; rows sum to 1; uniform without retrieval
 
 
 class MPCL(nn.Module):
@@ -45,7 +45,7 @@ class MPCL(nn.Module):
 
     @property
     def sides(self) -> tuple[str, ...]:
-        """The modality groups that the data set has, axis G of everything: one or two of `batch.GROUPS`."""
+        """The modality groups of the data set, axis G of everything: one or two of `types.GROUPS`."""
         return groups_in(dict(self.groups))
 
     @nn.compact
@@ -60,31 +60,31 @@ class MPCL(nn.Module):
             settings.fusion, settings.width, settings.dropout, dtype=self.dtype, name="fusion"
         )(tokens, present, train=train)
 
-        # Stage 2a: what the banks say of the queries.
-        memory, query, similarity, weighed = None, fused.query, None, None
+        # Stage 2a: similarities of the queries to the prototypes of the banks.
+        memory, query, similarity, logits = None, fused.query, None, None
         if settings.memory.enabled:
             memory = self._memory()
-            log_share = log_shares(
+            log_weight = log_mixture_weights(
                 memory.mass if settings.memory.mixture_weights else jnp.ones_like(memory.mass)
             )
             temperature = settings.memory.temperature
             if settings.memory.recall and len(self.sides) == 2:
-                query = recall_absent(query, fused.present, memory.bank, log_share, temperature)
+                query = recall_absent(query, fused.present, memory.bank, log_weight, temperature)
             else:
                 query = jnp.where(fused.present[..., None], query, 0.0)
             similarity = similarities(query, memory.bank, temperature)
-            weighed = similarity + log_share[None]
+            logits = similarity + log_weight[None]
         emotion_tokens = PrototypeReading(emotions, settings.dropout, dtype=self.dtype, name="reading")(
-            fused.feature, weighed, train=train
+            fused.feature, logits, train=train
         )
 
-        # Stage 2c: what each emotion calls up. (Stage 2b, relation distillation, is a loss.)
+        # Stage 2c: what each emotion retrieves. (Stage 2b, relation distillation, is a loss.)
         if settings.cooccurrence.enabled:
-            emotion_tokens, calls_up = CooccurrenceRetrieval(
+            emotion_tokens, retrieved = CooccurrenceRetrieval(
                 settings.cooccurrence, dtype=self.dtype, name="cooccurrence"
-            )(emotion_tokens, weighed, memory.bank, log_share, memory.cooccurrence)
+            )(emotion_tokens, logits, memory.bank, log_weight, memory.cooccurrence)
         else:
-            calls_up = jnp.full((fused.query.shape[0], emotions, emotions), 1.0 / emotions)
+            retrieved = jnp.full((fused.query.shape[0], emotions, emotions), 1.0 / emotions)
 
         # Stage 3: hierarchical compression and the distribution.
         log_probs = DistributionHead(
@@ -92,11 +92,11 @@ class MPCL(nn.Module):
         )(emotion_tokens, fused.wide, train=train)
 
         if similarity is None:
-            similarity = weighed = jnp.zeros((*query.shape[:2], emotions, settings.memory.slots))
-        return MPCLOutput(log_probs, query, fused.present, similarity, weighed, calls_up)
+            similarity = logits = jnp.zeros((*query.shape[:2], emotions, settings.memory.slots))
+        return MPCLOutput(log_probs, query, fused.present, similarity, logits, retrieved)
 
     def _encode(self, batch, train):
-        """Tokens {group: [B, T_g, D]} and whether each is there {group: [B, T_g] bool}."""
+        """Tokens {group: [B, T_g, D]} and whether each is present {group: [B, T_g] bool}."""
         settings, tokens, present = self.settings, {}, {}
         for modality, group in self.groups:
             encoder = ModalityEncoder(

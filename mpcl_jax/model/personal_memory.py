@@ -1,8 +1,8 @@
-"""What a few labelled trials of a new person tell about that person's other trials, without a gradient step.
+"""Few-shot adaptation to one subject from a few labelled trials, without a gradient step.
 
-The banks are everybody's. Beside them stands a memory of one person: each labelled trial is *written* as the query
-that the trained model made of it, with the *surprise* that its report was. Retrieval by the query says which
-surprises a new window should expect. The less was written, the less it counts: nothing written changes nothing.
+The banks are common to all subjects; a personal memory is added to them. It stores each labelled calibration trial as
+the query of the trained model and the *residual* log y - log p of the report. Retrieval by the query of a new window
+gives its expected residual. The fewer trials, the smaller the correction; without any it is zero.
 """
 
 from typing import NamedTuple
@@ -12,21 +12,21 @@ from scipy.special import log_softmax, softmax
 
 from mpcl_jax.metrics import SMALLEST_SHARE
 
-KAPPA = 1.0  # κ, trials that what was learned from everybody counts as much as
+KAPPA = 1.0  # κ, shrinkage: the number of trials at which half of the correction is applied
 
 
 class PersonalMemory(NamedTuple):
-    """n labelled trials of one person."""
+    """n labelled trials of one subject."""
 
     query: np.ndarray  # [n, G·D] unit rows
-    residual: np.ndarray  # [n, C] log y − log p, mean over its windows; rows sum to 0
+    residual: np.ndarray  # [n, C] log y − log p, mean over the windows of the trial; rows sum to 0
 
 
 def write_trials(trial, query, log_probs, labels) -> PersonalMemory:
     """A memory of the trials that windows belong to, one entry a trial, in the order in which they come.
 
-    `trial` [B] ids · `query` [B, G, D] unit rows, zeros where a side is absent · `log_probs` [B, C] as predicted ·
-    `labels` [B, C] as reported, rows sum to 1.
+    `trial` [B] ids · `query` [B, G, D] unit rows, zeros where a modality group is absent · `log_probs` [B, C] as
+    predicted · `labels` [B, C] as reported, rows sum to 1.
     """
     residual = np.log(np.maximum(labels, SMALLEST_SHARE)) - log_probs
     residual = residual - residual.mean(axis=1, keepdims=True)
@@ -39,10 +39,10 @@ def write_trials(trial, query, log_probs, labels) -> PersonalMemory:
 
 
 def adapt(log_probs, query, memory: PersonalMemory, beta: float, kappa: float = KAPPA) -> np.ndarray:
-    """`log_softmax( log p + n/(n + κ) · Σ_i softmax_i(β q·q_i) surprise_i )`, [B, C].
+    """`log_softmax( log p + n/(n + κ) · Σ_i softmax_i(β q·q_i) residual_i )`, [B, C].
 
-    `log_probs` [B, C] and `query` [B, G, D] of other windows of the person · `beta` >= 0, inverse temperature; 0 is
-    the mean surprise of the person, 1/τ the sharpness of the prototype banks · `trust` κ > 0.
+    `log_probs` [B, C] and `query` [B, G, D] of other windows of the subject · `beta` >= 0, inverse temperature; 0 is
+    the mean residual of the subject, 1/τ the sharpness of the prototype banks · `kappa` > 0, the shrinkage.
     """
     written = len(memory.query)
     state = _unit(np.asarray(query).reshape(len(query), -1))

@@ -1,10 +1,9 @@
 """Stage 2a: emotion-specific prototype memory banks.
 
 The banks are data, not parameters: the model only reads them, and the train step replaces them by
-`update_prototypes` after the gradient. Axis G is physiological, behavioural (`batch.GROUPS`), without a group
-that the data set does not have: there is no bank that nothing is ever written to. Slot (c, k) of
-both banks is *paired*: it remembers the two sides of the same events, which makes relations to the banks
-comparable between sides and lets one side be recalled from the other.
+`update_prototypes` after the gradient. Axis G is physiological, behavioural (`types.GROUPS`), without a group
+that the data set does not have. Slot (c, k) of both banks is *paired*: its two prototypes come from the same
+samples. So the relations to the two banks are comparable, and one modality group can be recalled from the other.
 """
 
 from typing import NamedTuple
@@ -19,7 +18,7 @@ from mpcl_jax.labels import evidence_of
 from mpcl_jax.model.fusion import unit
 from mpcl_jax.model.layers import Dense, Dropout
 
-EMPTY = 1e-3  # samples of evidence, what a slot without any counts as
+EMPTY = 1e-3  # samples of evidence that a slot without any counts as
 HIGHEST = jax.lax.Precision.HIGHEST  # sums that accumulate over a whole training never run in TF32 or bf16
 
 
@@ -33,7 +32,7 @@ class Prototypes(NamedTuple):
 
 
 def init_prototypes(key, groups: int, emotions: int, slots: int, width: int) -> Prototypes:
-    """Random unit rows that nothing has been remembered in yet, and a uniform co-occurrence."""
+    """Random unit rows without any evidence, and a uniform co-occurrence."""
     shape = (groups, emotions, slots)
     return Prototypes(
         bank=unit(jax.random.normal(key, (*shape, width))),
@@ -48,11 +47,11 @@ def similarities(query, bank, temperature: float):
     return jnp.einsum("bgd,gckd->bgck", query, bank, precision=HIGHEST) / temperature
 
 
-def log_shares(mass):
-    """`log π_ck`, π the share of its emotion's evidence that a slot holds: how loud it speaks.
+def log_mixture_weights(mass):
+    """`log π_ck`, the log mixture weight: π is the share of the evidence of an emotion that its slot k holds.
 
-    A slot that nothing was remembered in is still noise, and no query is ever far from all of several such rows;
-    at its full voice it drowns how far a query is from the others (docs/method_study.md).
+    The row of a slot without evidence is noise, and a query is always close to one of several such rows: with equal
+    weights, unused prototypes dominate the log-sum-exp (docs/method_study.md).
     `mass` [G, C, K]. Returns [G, C, K] <= 0; log(1/K) where an emotion has no evidence yet, 0 where K = 1.
     """
     held = mass + EMPTY
@@ -79,14 +78,14 @@ def update_prototypes(
 
     `bank ← unit(μ' bank + (1 − μ') mean)` with `mean = Σ_i a_i q_i / Σ_i a_i`, the assignment
     `a_ck = weight · e_c^power · softmax_k`, and `μ' = μ^min(mass, 1)`: a slot without evidence keeps its row bit
-    for bit. A power above 1 lets clear samples lead: otherwise slots part by the other emotions of a sample.
+    for bit. A power above 1 gives clear samples more weight: otherwise slots split by the other emotions of a sample.
     With `start = "evidence"` also `μ' <= n / (n + mass)`, n the mass collected so far: the running mean
-    of all evidence until that is as long as the memory of the momentum, and the first evidence replaces noise.
+    of all evidence until it is as long as the window of the momentum, and the first evidence replaces noise.
     Momentum 1 moves nothing, whatever the start. Evidence that cancels out (or comes from queries that are
     zero) has no direction: the row stays.
 
     `query` [B, G, D] unit rows, no gradient is needed · `labels` [B, C] · `weight` [B], 0 for padding ·
-    `present` [B, G] bool: an absent side is no evidence. All sums run over the whole batch, so the result is
+    `present` [B, G] bool: an absent group is no evidence. All sums run over the whole batch, so the result is
     the same on one device and on many.
     """
     if settings.momentum == 1:
@@ -123,7 +122,7 @@ def _count(prototypes, evidence, assigned, weight, settings):
         for momentum in (settings.usage_momentum, settings.momentum)
     )
     usage = keep_usage * prototypes.usage + (1.0 - keep_usage) * assigned / jnp.maximum(samples, 1.0)
-    # A weight is 0 or 1, so e carries it once per side of the product.
+    # A weight is 0 or 1, so both factors may carry it.
     pairs = jnp.einsum("bc,bd->cd", evidence, evidence, precision=HIGHEST)
     pairs_total = pairs.sum()
     keep = jnp.where(pairs_total > 0, keep, 1.0)
@@ -134,7 +133,7 @@ def _count(prototypes, evidence, assigned, weight, settings):
 def _reseed(prototypes, query, evidence, similarity, present, settings) -> Prototypes:
     """Gives the least used slot of an emotion, if it is dead, the sample that this emotion explains worst.
 
-    Banks trained by gradient can not be re-seeded here: the train step replaces them by the parameters.
+    Banks trained by gradient cannot be re-seeded here: the train step replaces them by the parameters.
     """
     if settings.reseed_below == 0 or settings.slots == 1 or settings.update == "gradient":
         return prototypes
@@ -156,33 +155,33 @@ def _reseed(prototypes, query, evidence, similarity, present, settings) -> Proto
     )
 
 
-def nearness(weighed):
-    """`logsumexp_k(s'_g)`: how near each side is to the prototypes of each emotion. [B, G, C, K] to [B, G, C]."""
-    return jax.nn.logsumexp(weighed, axis=-1)
+def emotion_logits(logits):
+    """`logsumexp_k(s'_g)`: one logit per emotion from those of its prototypes. [B, G, C, K] to [B, G, C]."""
+    return jax.nn.logsumexp(logits, axis=-1)
 
 
-def recall_absent(query, present, bank, log_share, temperature: float):
-    """Fills in the query of an absent group of two: the other side's relation reads the absent side's bank.
+def recall_absent(query, present, bank, log_weight, temperature: float):
+    """Fills in the query of an absent group of two: the relation of the other group reads the bank of the absent one.
 
     `q_absent = unit(Σ_ck r_ck bank_absent,ck)` with `r = softmax_(c,k)(s'_other)`, possible because slots are
-    paired. `query` [B, G, D] · `present` [B, G] bool · `bank` [G, C, K, D] · `log_share` [G, C, K]. Returns
+    paired. `query` [B, G, D] · `present` [B, G] bool · `bank` [G, C, K, D] · `log_weight` [G, C, K]. Returns
     [B, G, D]; present queries are unchanged.
     """
-    weighed = similarities(query, bank, temperature) + log_share[None]
-    relation = rearrange(weighed, "b g c k -> b g (c k)")
-    relation = jax.nn.softmax(relation, axis=-1)[:, ::-1]  # of the other side
+    logits = similarities(query, bank, temperature) + log_weight[None]
+    relation = rearrange(logits, "b g c k -> b g (c k)")
+    relation = jax.nn.softmax(relation, axis=-1)[:, ::-1]  # of the other group
     recalled = unit(jnp.einsum("bgn,gnd->bgd", relation, rearrange(bank, "g c k d -> g (c k) d")))
     there = present[..., None]
     return jnp.where(there, query, jnp.where(there[:, ::-1], recalled, 0.0))
 
 
 class PrototypeReading(nn.Module):
-    """One token per emotion: what its prototypes say of this sample, beside what fusion knows.
+    """One token per emotion: the logits of its prototypes, added to the fused features.
 
     `h_c = LN( Σ_g [ W_q z_g + w_r · logsumexp_k(s'_g) ] + embedding_c )`
 
-    How near a side came to the emotion's prototypes is one number per side. Reading what they hold as well (a
-    mixture of D numbers) only gave the head more to overfit (measured, docs/method.md, 2a).
+    Each modality group gives one number per emotion, the log-sum-exp. A mixture of the prototypes themselves (D
+    numbers) only gave the head more to overfit (measured, docs/method.md, 2a).
     """
 
     emotions: int
@@ -190,18 +189,18 @@ class PrototypeReading(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, feature, weighed, *, train: bool):
-        """`feature` [B, G, D] · `weighed` [B, G, C, K] `s' = s + log π`, or None. Returns [B, C, D].
+    def __call__(self, feature, logits, *, train: bool):
+        """`feature` [B, G, D] · `logits` [B, G, C, K] `s' = s + log π`, or None. Returns [B, C, D].
 
-        Without a memory (`weighed` None) the tokens hold the fused features and the emotion embeddings.
+        Without a memory (`logits` None) the tokens hold the fused features and the emotion embeddings.
         """
         width = feature.shape[-1]
         embedding = self.param("emotion", nn.initializers.normal(1.0), (self.emotions, width))
         flat = rearrange(feature, "b g d -> b (g d)")
         common = Dense(width, dtype=self.dtype, name="from_feature")(flat)
         tokens = common[:, None] + embedding.astype(self.dtype)[None]
-        if weighed is not None:
-            strength = rearrange(nearness(weighed), "b g c -> b c g")
+        if logits is not None:
+            strength = rearrange(emotion_logits(logits), "b g c -> b c g")
             tokens += Dense(width, use_bias=False, dtype=self.dtype, name="from_strength")(strength)
         tokens = nn.LayerNorm(dtype=self.dtype, name="norm")(tokens)
         return Dropout(self.dropout)(tokens, train=train)

@@ -1,6 +1,6 @@
-"""What a prediction looked up on its way: tokens in the fusion, prototypes in the retrieval of co-occurrence.
+"""The associations behind a prediction: of tokens in the fusion, of prototypes in the retrieval of co-occurrence.
 
-Layers put it into Flax's collection `intermediates`, which stays empty unless a caller asks for it.
+Layers put them into Flax's collection `intermediates`, which stays empty unless a caller requests it.
 """
 
 from typing import NamedTuple
@@ -20,13 +20,13 @@ class Recall(NamedTuple):
     )  # [B, S, M, M'] share of scale and of what M recalls of M'; 1 per M, or 0: fusion is off
     recalled: (
         jnp.ndarray
-    )  # [B, G, C, K] weight of each prototype in what the emotions called up; sums to 1, or is 0
+    )  # [B, G, C, K] weight of each prototype in what the emotions retrieved; sums to 1, or is 0
 
 
 def read_recall(intermediates: dict, log_probs, model: MPCL) -> Recall:
     """Sorts the `intermediates` of one forward pass by modality, emotion and slot.
 
-    What an emotion called up counts as much as its predicted share `exp(log_probs)` [B, C].
+    What an emotion retrieved is weighted by its predicted share `exp(log_probs)` [B, C].
     """
     size, settings, count = len(log_probs), model.settings, len(model.groups)
     association = jnp.zeros((size, len(settings.fusion.scales), count, count))
@@ -39,6 +39,6 @@ def read_recall(intermediates: dict, log_probs, model: MPCL) -> Recall:
         association = of_modality.sum(-1).mean(-1)[:, :, place][:, :, :, place]
     recalled = jnp.zeros((size, len(model.sides), len(model.valence), settings.memory.slots))
     if "cooccurrence" in intermediates:
-        called_up = intermediates["cooccurrence"]["association"][0]  # [B, C, G, C, K]
-        recalled = jnp.einsum("bc,bcgek->bgek", jnp.exp(log_probs), called_up)
+        retrieved = intermediates["cooccurrence"]["association"][0]  # [B, C, G, C, K]
+        recalled = jnp.einsum("bc,bcgek->bgek", jnp.exp(log_probs), retrieved)
     return Recall(association, recalled)

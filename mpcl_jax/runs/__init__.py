@@ -1,1 +1,1 @@
-"""Looking inside a run: its memory, its predictions, single samples. NumPy only; JAX is never imported."""
+"""Reading of finished runs: all files (NumPy only, without JAX), the memory, and predictions for new recordings."""

@@ -121,7 +121,7 @@ def predict(model: FinishedModel, signals: dict, present: dict | None = None, su
         first = part.stop
     bad = np.flatnonzero(~np.isfinite(shares).all(axis=1))
     if len(bad):
-        raise ValueError(f"window {bad[0]}: its prediction is not a number; look at its largest features")
+        raise ValueError(f"window {bad[0]}: its prediction is not a number; check its largest features")
     return shares
 
 

@@ -96,7 +96,7 @@ class RunFiles(NamedTuple):
 
     @property
     def leaky(self) -> bool:
-        """Windows of one trial lie on both sides of the split."""
+        """Windows of one trial lie in training and in test."""
         return self.table[0]["split"] == "LEAKY"
 
 

@@ -1,4 +1,4 @@
-"""What training does to a batch before the model sees it, so that it does not learn single samples by heart."""
+"""Data augmentation of a training batch: mixup and modality dropout."""
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +12,9 @@ from mpcl_jax.types import GROUPS, Batch, groups_in
 def mix_samples(key, batch: Batch, alpha: float) -> Batch:
     """Mixup (Zhang et al. 2018): each sample becomes a convex combination with another one of the batch.
 
-    `λ x + (1 − λ) x'` and `λ y + (1 − λ) y'` with `λ ~ Beta(alpha, alpha)`, turned so that λ >= ½: the mixture
-    of two distributions is one, so nothing about the label is lost. Both samples must have the same modalities
-    and weight; otherwise the sample stays as it is. `alpha` 0 leaves the batch alone.
+    `λ x + (1 − λ) x'` and `λ y + (1 − λ) y'` with `λ ~ Beta(alpha, alpha)`, replaced by 1 − λ where
+    λ < ½. The mixture of two distributions is a distribution. Both samples must have the same modalities and weight;
+    otherwise the sample stays as it is. `alpha` 0 changes nothing.
     """
     if alpha == 0:
         return batch
@@ -43,12 +43,12 @@ def mixing_shares(key, alpha: float, size: int):
     return quantiles[jax.random.bits(key, (size,), jnp.uint32) % 1024]
 
 
-def hide_modalities(key, batch: Batch, groups: dict[str, str], settings: TrainConfig) -> Batch:
-    """Modality dropout: hides single modalities and whole groups from samples, as if they were never recorded.
+def drop_modalities(key, batch: Batch, groups: dict[str, str], settings: TrainConfig) -> Batch:
+    """Modality dropout: removes single modalities and whole groups from samples, as if they were not recorded.
 
-    Each present modality is hidden with probability `modality_dropout`; then, with probability `group_dropout`, one
-    of the two groups, drawn by a fair coin; a data set with one group keeps it. A sample that would lose
-    everything keeps all it had.
+    Each present modality is dropped with probability `modality_dropout`; then, with probability `group_dropout`, one of the
+    two groups, each with probability ½; a data set with one group keeps it. A sample that would lose everything keeps
+    all its modalities.
     """
     if settings.modality_dropout == 0 and settings.group_dropout == 0:
         return batch

@@ -22,9 +22,9 @@ from mpcl_jax.system.paths import require_writable
 def make_mesh(config: Config) -> Mesh:
     """The devices of all processes along two axes: `fold`, which never communicates, and `data`, the batch.
 
-    A process's devices lie beside each other, so that the axis `fold` crosses the slow links. Raises ConfigError
-    where devices, folds and global batch can not be dealt out evenly. The axes are of type Auto: JAX's default,
-    Explicit, would ask for a sharding at every indexing operation of Flax.
+    The devices of a process are neighbours, so that the axis `fold` crosses the slow links. Raises ConfigError where
+    devices, folds and global batch cannot be divided evenly. The axes are of type Auto: JAX's default, Explicit,
+    needs a sharding at every indexing operation of Flax.
     """
     devices, folds, batch = jax.device_count(), config.distributed.fold_axis, config.train.batch_size
     if devices % folds:
@@ -42,8 +42,8 @@ def make_mesh(config: Config) -> Mesh:
 def compiled(function, *, once: bool = False, **options):
     """`jax.jit`, on CPUs without what makes XLA slow to compile and the program no faster.
 
-    Without fusion emitters it takes two thirds of the time and half the memory, at LLVM's first level of
-    optimisation a fifth less again; a step takes as long (docs/speed.md). What runs `once` is not optimised at all.
+    Without fusion emitters compilation takes two thirds of the time and half the memory, at LLVM's first level of
+    optimisation a fifth less again; a step takes as long (docs/speed.md). Programs that run `once` are not optimised.
     """
     quick = _quick_to_compile()
     if once and jax.default_backend() == "cpu":
@@ -69,8 +69,8 @@ def compiled_meanwhile(function, *arguments) -> Iterator[None]:
     """Compiles the jitted `function` while the body runs, and waits for it where the body ends.
 
     The next call with `arguments` (arrays, or `jax.ShapeDtypeStruct` with their shardings) finds the program and
-    compiles nothing. What XLA raises is raised where the body ends. Several processes compile in one order, or
-    they would wait for one another: there nothing is done ahead.
+    compiles nothing. What XLA raises is raised where the body ends. Several processes must compile in the same order,
+    so there nothing is done ahead.
     """
     if jax.process_count() > 1:
         yield
@@ -84,9 +84,9 @@ def compiled_meanwhile(function, *arguments) -> Iterator[None]:
 def keep_compiled_programs() -> str:
     """Keeps compiled programs in the user's cache folder, apart for each version of jaxlib and kind of processor.
 
-    An entry written by another version has crashed others, and one for another processor may hold instructions
-    that this one lacks (home folders are shared by machines), hence both in the path. Returns "", or why nothing is
-    kept: JAX would say so once a program. `config.log.keep_compiled` turns it off.
+    Both are in the path because an entry of another version may crash, and one for another processor may hold
+    instructions that this one lacks (machines share home folders). Returns "", or why nothing is kept.
+    `config.log.keep_compiled` turns it off.
     """
     try:
         folder = user_folder() / f"compiled-jaxlib-{jaxlib.__version__}-{_processor()}"
@@ -99,7 +99,7 @@ def keep_compiled_programs() -> str:
 
 
 def _processor() -> str:
-    """A short name for what compiled programs of this machine's processor may use."""
+    """A short name for the instructions of this processor."""
     known = [platform.machine(), platform.processor()]
     with contextlib.suppress(OSError):  # Linux alone has it
         lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

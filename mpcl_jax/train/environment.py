@@ -10,7 +10,7 @@ import jax
 
 from mpcl_jax import __version__
 
-# Everything whose numbers, random ones included, can reach a result, and what reads and writes the files.
+# Packages that can change a result, and those that read and write the files.
 PACKAGES = (
     "jax",
     "jaxlib",
@@ -63,15 +63,15 @@ def code_version() -> str:
     if not (here / ".git").exists():
         return f"mpcl_jax {__version__}"
     try:
-        args = subprocess.run(
+        described = subprocess.run(
             ["git", "-C", str(here), "describe", "--always", "--dirty"],
-            # Git sets GIT_DIR for its hooks; a run started there is not of that repository.
+            # Inside a hook of another repository Git sets GIT_DIR.
             env={name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
             capture_output=True,
             encoding="utf-8",
             errors="replace",
             check=False,
         )
-        return args.stdout.strip() or f"mpcl_jax {__version__}"
+        return described.stdout.strip() or f"mpcl_jax {__version__}"
     except OSError:  # Git is not installed
         return f"mpcl_jax {__version__}"

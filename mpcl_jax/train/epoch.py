@@ -22,7 +22,7 @@ EVALUATION_BLOCK = 64  # rows per block of a prediction; lists of rows are padde
 
 
 def padded_length(count: int) -> int:
-    """The smallest multiple of the evaluation block that holds `count` rows."""
+    """The smallest multiple of the evaluation block that is at least `count`."""
     return -(-count // EVALUATION_BLOCK) * EVALUATION_BLOCK
 
 
@@ -43,7 +43,7 @@ class FoldArrays(NamedTuple):
     validation_count: Any  # scalar int32
     mean: dict[str, Any]  # m -> [T_m, F_m], of the training part
     std: dict[str, Any]  # m -> [T_m, F_m], of the training part; infinite where a feature is constant
-    median: dict[str, Any]  # m -> [T_m, F_m], of the training part; stands in for NaN
+    median: dict[str, Any]  # m -> [T_m, F_m], of the training part; replaces NaN
 
 
 class SlotReport(NamedTuple):
@@ -93,8 +93,8 @@ def parts_of_an_epoch(settings: TrainConfig, model: MPCL, train_step, steps: int
         def one(state, step):
             of_batch, number = step
             batch = gather(rows, fold, of_batch, jnp.ones(size))
-            # The barrier keeps the step's arithmetic apart from where its rows come from: it has the same bits in
-            # every program that makes steps.
+            # The barrier separates the step from the gathering of its rows, so that it has the same bits in every
+            # program.
             batch = jax.lax.optimization_barrier(jax.lax.with_sharding_constraint(batch, by_sample))
             return train_step(state, batch, jax.random.fold_in(key, number + 1), most)
 
@@ -160,7 +160,7 @@ def _with_recall(model: MPCL, state: dict, batch: Batch) -> tuple[MPCLOutput, Re
 def draw_batches(fold: FoldArrays, key, *, count: int, size: int):
     """The rows of every batch of an epoch [count, size]: the training rows of the fold in random order.
 
-    Full batches only: the last one wraps around to rows at the head of the order.
+    All batches are full: the last one continues with the first rows of the order.
     """
     drawn = jax.random.uniform(jax.random.fold_in(key, 0), fold.train.shape)
     padding_last = jnp.where(jnp.arange(len(fold.train)) < fold.train_count, drawn, 2.0)
@@ -169,12 +169,12 @@ def draw_batches(fold: FoldArrays, key, *, count: int, size: int):
 
 
 def _most(guard: Guard, spike: float):
-    """The largest loss that is no spike."""
+    """The largest loss that is not a spike."""
     return spike * guard.usual_loss if spike else jnp.inf
 
 
 def _mean_of_made(reports: dict) -> dict:
-    """The mean of every term over the steps that were made, NaN if there is none; `skipped`: how many were not."""
+    """The mean of every term over the steps that were made, NaN without any; `skipped`: the number of the others."""
     made = reports["skipped"] == 0
     sums = {name: jnp.sum(jnp.where(made, values, 0.0)) for name, values in reports.items()}
     means = {name: total / made.sum() for name, total in sums.items()}

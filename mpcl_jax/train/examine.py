@@ -1,6 +1,6 @@
-"""What trained folds look up, and what they would have said without a modality or a scale.
+"""What the models of trained folds retrieve, and what they predict without a modality or a scale.
 
-Only the compiled `predict` of the run is called, with its own shapes, so that nothing is compiled for it.
+Only the compiled `predict` of the run is called, with its own shapes, so that nothing new is compiled.
 """
 
 import itertools
@@ -20,8 +20,8 @@ from mpcl_jax.train.fold_inspection import Inspection
 from mpcl_jax.train.folds import Rows
 from mpcl_jax.types import Recordings
 
-NEAREST = 3  # training windows that stand for a prototype, each of another trial
-SUBSETS = 6  # sets of modalities that are tried, of every size
+NEAREST = 3  # training windows shown for a prototype, each of another trial
+SUBSETS = 6  # tried sets of modalities of each size
 HIDDEN = -1e9  # the gate of a scale that is left out: its share becomes exactly 0
 
 
@@ -105,7 +105,7 @@ def _only(rows: Rows, kept: np.ndarray) -> Rows:
 
 
 def _with_a_gate_closed(trained: Trained, config: Config) -> list[Trained]:
-    """The same models without one scale of the fusion after the other; none if there is a single one."""
+    """The same models, each without one scale of the fusion; none if there is a single scale."""
     scales, fusion = len(config.model.fusion.scales), trained.params.get("fusion", {})
     if scales == 1 or "block" not in fusion:
         return []
@@ -113,7 +113,7 @@ def _with_a_gate_closed(trained: Trained, config: Config) -> list[Trained]:
     gate = block["retrieval"]["gate"]
     closed = []
     for scale in range(scales):
-        here = np.arange(gate["bias"].shape[-1]) % scales == scale  # a head's scales lie side by side
+        here = np.arange(gate["bias"].shape[-1]) % scales == scale  # the scales of a head are neighbours
         bias = jnp.where(jnp.broadcast_to(here, gate["bias"].shape), HIDDEN, gate["bias"])
         retrieval = block["retrieval"] | {"gate": gate | {"bias": bias}}
         params = trained.params | {"fusion": fusion | {"block": block | {"retrieval": retrieval}}}
@@ -139,5 +139,8 @@ def _nearest(
         _, first = np.unique(codes[order], return_index=True)
         chosen[c, k] = order[np.sort(first)[:count]]
         values[c, k] = cosine[chosen[c, k], c, k]
-    people = recordings.subject[fold.train]
-    return {"near_id": ids[chosen], "near_subject": people[chosen], "near_cosine": values}
+    return {
+        "near_id": ids[chosen],
+        "near_subject": recordings.subject[fold.train][chosen],
+        "near_cosine": values,
+    }

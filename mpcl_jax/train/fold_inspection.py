@@ -1,7 +1,7 @@
-"""What a fold's model looked up for its test windows, and which training windows its prototypes stand for.
+"""What the model of a fold retrieved for its test windows, and the training windows nearest to each prototype.
 
-Written at the end of a fold as `folds/00/inspection.npz`, so that everything shown later needs neither the model nor
-the recordings.
+Written at the end of a fold as `folds/00/inspection.npz`, so that later views need neither the model nor the
+recordings.
 """
 
 import pathlib
@@ -22,14 +22,14 @@ class Inspection(NamedTuple):
     scale: np.ndarray  # [S] float, inverse temperatures at the start of training
     present: np.ndarray  # [P, M] bool
     association: np.ndarray  # [P, S, M, M'] share of scale and of what M recalls of M' in the fusion; 1 per M
-    recalled: np.ndarray  # [P, G, C, K] weight of each prototype in what the emotions called up
+    recalled: np.ndarray  # [P, G, C, K] weight of each prototype in what the emotions retrieved
     without_modality: np.ndarray  # [P, M, C] prediction without it, NaN where it is absent or nothing is left
     without_scale: np.ndarray  # [P, S, C] prediction without it; S = 0 with a single scale
     subset: np.ndarray  # [Q, M] bool, the modalities that were left
     subset_kl: np.ndarray  # [P, Q] KL with only those, NaN where none of them is present
     near_id: np.ndarray  # [C, K, R] str, trial@start of the nearest training windows, one of a trial
     near_subject: np.ndarray  # [C, K, R] str
-    near_cosine: np.ndarray  # [C, K, R] mean over the sides that are present, in [-1, 1]
+    near_cosine: np.ndarray  # [C, K, R] mean over the modality groups that are present, in [-1, 1]
 
 
 def save_inspection(path: pathlib.Path, inspection: Inspection) -> None:
@@ -38,15 +38,10 @@ def save_inspection(path: pathlib.Path, inspection: Inspection) -> None:
 
 
 def load_inspection(path: pathlib.Path) -> Inspection | None:
-    """Reads what `save_inspection` wrote; None where there is no such file, as in runs of older versions.
-
-    Raises DataFileError naming the file where it is damaged or holds something else.
-    """
+    """Reads what `save_inspection` wrote; None without such a file. Raises DataFileError where it is damaged."""
     if not path.exists():
         return None
     saved = parse_npz(path)
     if set(saved) != set(Inspection._fields):
-        raise DataFileError(
-            path, "does not hold what a fold looked up; delete it, the rest is shown without it"
-        )
+        raise DataFileError(path, "is no inspection of a fold; delete it, the rest is shown without it")
     return Inspection(**saved)

@@ -1,9 +1,8 @@
 """A fold is data, not a program: row indices and statistics that one compiled epoch takes as arguments.
 
-The rows of the whole data set lie on the device once, or are streamed to it (`streamed`). Every fold of a
-protocol, and every seed, runs through the same two executables (`epoch`, `predict`), so a table costs one
-compilation. Where the config asks for several folds at once, these functions are mapped over a group of folds,
-which lie along the mesh's axis `fold`.
+The rows of the whole data set lie on the device once, or are streamed to it (`streamed`). Every fold and every seed
+runs through the same two executables (`epoch`, `predict`), so a table costs one compilation. With
+`config.train.folds_at_once` these functions are mapped over a group of folds, along the mesh's axis `fold`.
 """
 
 from collections.abc import Sequence
@@ -51,11 +50,11 @@ class Program(NamedTuple):
     create: Any  # (key, label_mean [C]) -> Training
     epoch: Any  # (training, rows, fold, key) -> (training, ({name: scalar}, SlotReport or None))
     predict: Any  # (params, prototypes, rows, fold, chosen [P]) -> (MPCLOutput, Recall) of those rows
-    collect: Any  # (what belongs to the folds of a group) -> the same, on every device
+    collect: Any  # (a tree of the folds of a group) -> the same, on every device
     batches: Any  # (fold, key) -> [steps, B] rows of every batch of an epoch
     steps_per_epoch: int
     replicated: NamedSharding
-    by_fold: NamedSharding  # of what belongs to a fold
+    by_fold: NamedSharding  # of the arrays of a fold
     group: int  # folds that are trained at once
 
 
@@ -83,7 +82,7 @@ def longest_of(folds: Sequence[Fold]) -> Longest:
     """The longest lists of rows of `folds`.
 
     Pass all folds of a protocol, also where only some are run: steps per epoch and the order of batches depend
-    on it, and a fold must end in the same numbers whichever others are run beside it.
+    on it, and the result of a fold must not depend on the others.
     """
     return Longest(
         max(len(fold.train) for fold in folds),
@@ -172,8 +171,8 @@ def unstack(program: Program, tree, count: int) -> list:
 def streamed(parts: Parts, rows_at_once: int, batch_size: int, sharding):
     """`epoch` and `predict` of a `Program` for one fold and `Rows` of NumPy arrays.
 
-    Two parts of about `rows_at_once` rows lie on the device at a time, whole batches in an epoch and whole blocks
-    in a prediction.
+    The same steps, batches and keys as in `epoch.whole_epoch`, and the same bits. Two parts of about `rows_at_once`
+    rows lie on the device at a time: the next one is moved while the device works on the first.
     """
     at_once = _largest_divisor(parts.steps, max(1, rows_at_once // batch_size))
     make_steps = compiled(parts.make_steps, donate_argnums=0, out_shardings=sharding)
@@ -221,10 +220,10 @@ def _streamed_prediction(parts: Parts, blocks: int, sharding):
 
 
 def _to_device(rows: Rows, chosen: np.ndarray, sharding) -> Rows:
-    """The rows `chosen`; a transfer that has begun when this returns."""
+    """The rows `chosen`; the transfer has begun when this returns."""
     return jax.device_put(jax.tree.map(lambda x: x[chosen], rows), sharding)
 
 
 def _largest_divisor(number: int, limit: int) -> int:
-    """Parts of one size share one program."""
+    """Parts of equal size share one program."""
     return next(k for k in range(min(number, limit), 0, -1) if number % k == 0)

@@ -115,7 +115,7 @@ def _acquired(workdir: pathlib.Path) -> filelock.BaseFileLock:
             raise
         print(
             f"warning: {workdir}: this disk has no file locks ({reason_of(error)}), so the file {MARKER} replaces "
-            "the lock; start no second run in this folder from another machine. A --workdir on a local disk has locks",
+            "the lock; start no second run in this folder from another machine. A local disk has locks",
             file=sys.stderr,
             flush=True,
         )

@@ -132,7 +132,7 @@ def _require_fewer(skips: list[Skip], most: int, where: str) -> None:
             raise TrainingError(
                 f"{where}, step {skip.step}: loss, gradient or memory were not finite, or the loss was a spike, "
                 f"{skip.in_a_row} steps in a row; the samples of this one: {shown} (all are in skipped.jsonl). "
-                "Look at these samples, or lower config.train.learning_rate; the last checkpoint is from before"
+                "Check these samples, or lower config.train.learning_rate; the last checkpoint is from before"
             )
 
 

@@ -1,4 +1,4 @@
-"""What a training carries from step to step, and how it begins."""
+"""The state of a training, from step to step, and its beginning."""
 
 from typing import Any, NamedTuple
 
@@ -32,11 +32,11 @@ class Best(NamedTuple):
 
 
 class Guard(NamedTuple):
-    """What protects a training from single bad steps."""
+    """The state of the protection from single bad steps."""
 
     skipped: (
         jnp.ndarray
-    )  # [steps of an epoch] int32, how many steps in a row were skipped up to each of the last epoch
+    )  # [steps of an epoch] int32, skipped steps in a row up to each step of the last epoch
     usual_loss: jnp.ndarray  # scalar, mean loss of the last epoch's steps; +inf before the first epoch
 
 
@@ -56,10 +56,10 @@ def variables(params, prototypes: Prototypes | None) -> dict:
 
 
 def make_optimizer(settings: TrainConfig, steps: int) -> optax.GradientTransformation:
-    """AdamW behind gradient clipping; the rate warms up linearly, then falls along a cosine to 0 at `steps`.
+    """AdamW after gradient clipping; the rate warms up linearly, then falls along a cosine to 0 at `steps`.
 
-    Weight decay acts on what has two axes (matrices, emotion embeddings, the preferences of the valence queries),
-    not on biases, norms or inverse temperatures.
+    Weight decay acts on parameters with two axes (matrices, emotion embeddings, biases of the valence queries), not
+    on other biases, norms or inverse temperatures.
     """
     warmup = int(settings.warmup * steps)
     schedule = optax.warmup_cosine_decay_schedule(

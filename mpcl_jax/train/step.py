@@ -14,7 +14,7 @@ from mpcl_jax.model.fusion import unit
 from mpcl_jax.model.losses import active_weights, auxiliary_share, loss_terms, total_loss
 from mpcl_jax.model.mpcl import MPCL
 from mpcl_jax.model.prototypes import update_prototypes
-from mpcl_jax.train.augment import hide_modalities, mix_samples
+from mpcl_jax.train.augment import drop_modalities, mix_samples
 from mpcl_jax.train.state import TrainState, variables
 from mpcl_jax.types import Batch
 
@@ -23,8 +23,8 @@ def make_train_step(model: MPCL, optimizer, config: Config):
     """Returns `train_step(state, batch, key, most) -> (state, {name: scalar})`, a pure function.
 
     A step is skipped whose loss, gradient or new memory is not finite, or whose loss is above `most`: parameters,
-    optimiser and memory keep every bit, and the report says `skipped` = 1. All sums run over the whole batch, so
-    one bad sample on one device skips the step on all of them.
+    optimiser and memory keep every bit, and the report has `skipped` = 1. All sums run over the whole batch, so one
+    bad sample on one device skips the step on all of them.
     """
     weights = active_weights(config.loss, config.model, len(model.sides))
     memory = config.model.memory
@@ -35,17 +35,17 @@ def make_train_step(model: MPCL, optimizer, config: Config):
         return total_loss(terms, weights, share), (terms, output)
 
     def train_step(state: TrainState, batch: Batch, key, most=jnp.inf):
-        mix_key, hide_key, dropout_key = jax.random.split(key, 3)
+        mix_key, drop_key, dropout_key = jax.random.split(key, 3)
         reported = batch.labels
         batch = mix_samples(mix_key, batch, config.train.mixup)
-        batch = hide_modalities(hide_key, batch, dict(model.groups), config.train)
+        batch = drop_modalities(drop_key, batch, dict(model.groups), config.train)
 
         differentiate = jax.value_and_grad(loss_of, has_aux=True)
         share = auxiliary_share(weights, state.step)
         (_, (terms, output)), gradient = differentiate(
             state.params, state.prototypes, batch, dropout_key, share
         )
-        # Watched and logged with whole weights, so that the loss of an epoch compares with that of the one before.
+        # The guard and the log use the full weights, so that the losses of two epochs can be compared.
         total = total_loss(terms, weights)
 
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
@@ -53,7 +53,7 @@ def make_train_step(model: MPCL, optimizer, config: Config):
 
         prototypes = state.prototypes
         if prototypes is not None:
-            # By the report of the sample itself, the larger part of a mixture: the memory holds no pair of emotions
+            # The label of the sample itself, the larger part of a mixture: so the memory holds no pair of emotions
             # that no subject reported together.
             prototypes = update_prototypes(
                 prototypes, output.query, reported, batch.weight, output.present, memory

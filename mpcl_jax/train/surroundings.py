@@ -1,6 +1,6 @@
-"""What the shell or a notebook has set for JAX does not reach the numbers of a run.
+"""JAX settings of the shell or a notebook do not change the numbers of a run.
 
-Left to the user are devices (JAX_PLATFORMS, JAX_NUM_CPU_DEVICES, …), logs, and the compiler's options (XLA_FLAGS).
+The user may set devices (JAX_PLATFORMS, JAX_NUM_CPU_DEVICES, …), logs, and options of the compiler (XLA_FLAGS).
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from mpcl_jax.config.schema import DistributedConfig
 from mpcl_jax.train import processes
 from mpcl_jax.train.progress import warn
 
-# JAX's own defaults. The first group changes numbers; the second ends programs that are sound.
+# JAX's own defaults. Other values change numbers, or end correct programs.
 PINNED = {
     "jax_enable_x64": False,
     "jax_numpy_dtype_promotion": "standard",
@@ -29,8 +29,8 @@ PINNED = {
     "jax_numpy_rank_promotion": "allow",
     "jax_legacy_prng_key": "allow",
     "jax_enable_custom_prng": False,
-    "jax_transfer_guard": "allow",  # this one sets those of each direction, too
-    "jax_debug_nans": False,  # a step that is not finite is skipped and told by the run itself
+    "jax_transfer_guard": "allow",  # sets those of each direction, too
+    "jax_debug_nans": False,  # the run itself skips and reports a step that is not finite
     "jax_debug_infs": False,
     "jax_debug_key_reuse": False,
     "jax_check_tracer_leaks": False,
@@ -43,7 +43,7 @@ PINNED = {
 
 
 def settle(distributed: DistributedConfig | None = None) -> None:
-    """Begins a command that computes: pins JAX's settings, joins the other processes, finds the devices.
+    """Begins a command that computes: sets JAX's settings, joins the other processes, finds the devices.
 
     Raises ConfigError where XLA_FLAGS or JAX_PLATFORMS cannot be used, and what `processes.start` raises.
     """
@@ -65,7 +65,7 @@ def pin_settings() -> None:
 
 @contextlib.contextmanager
 def pinned_settings():
-    """Inside, and in this thread only, JAX is set to what every run uses: for calls from a user's own program."""
+    """The same inside the block and in this thread only, for calls from a user's own program."""
     with contextlib.ExitStack() as stack:
         for name, value in PINNED.items():
             setting = getattr(jax, name.removeprefix("jax_"), None)
@@ -75,20 +75,20 @@ def pinned_settings():
 
 
 def _require_flags() -> None:
-    """Refuses flags at which XLA would end this process without a word of Python, tried in another one."""
+    """Refuses flags at which XLA would end this process without a Python error; they are tried in another one."""
     if not os.environ.get("XLA_FLAGS"):
         return
-    look = "from jaxlib import xla_client; xla_client.make_cpu_client()"
+    probe = "from jaxlib import xla_client; xla_client.make_cpu_client()"
     tried = subprocess.run(
-        [sys.executable, "-P", "-c", look],
+        [sys.executable, "-P", "-c", probe],
         capture_output=True,
         encoding="utf-8",
         errors="replace",
         check=False,
     )
-    if tried.returncode and (said := re.search(r"parse_flags_from_env\S*\] (.*)", tried.stderr)):
+    if tried.returncode and (reason := re.search(r"parse_flags_from_env\S*\] (.*)", tried.stderr)):
         raise ConfigError(
-            f"the environment variable XLA_FLAGS cannot be used ({said[1]}); correct or unset it"
+            f"the environment variable XLA_FLAGS cannot be used ({reason[1]}); correct or unset it"
         )
 
 
@@ -96,11 +96,11 @@ def _require_devices() -> None:
     """Refuses devices that JAX does not find, or that another process holds."""
     try:
         jax.devices()
-    except (RuntimeError, AssertionError) as error:  # JAX asserts where CUDA is asked for and not installed
-        said = " ".join(str(error).split())[:300] or "no such backend is installed"
+    except (RuntimeError, AssertionError) as error:  # JAX asserts where CUDA is wanted and not installed
+        reason = " ".join(str(error).split())[:300] or "no such backend is installed"
         name = next((x for x in ("JAX_PLATFORMS", "JAX_PLATFORM_NAME") if os.environ.get(x)), "")
         what = f"{name} = {os.environ[name]!r} cannot be used" if name else "no device can be used"
         raise ConfigError(
-            f"{what} ({said}); {f'unset {name}' if name else 'set JAX_PLATFORMS=cpu'}, or install what the device "
+            f"{what} ({reason}); {f'unset {name}' if name else 'set JAX_PLATFORMS=cpu'}, or install what the device "
             "needs (pip install 'mpcl-jax[cuda]' or 'mpcl-jax[tpu]') and end other programs that hold it"
         ) from error

@@ -37,7 +37,7 @@ def retrieval(prior=True):
     return quick_jit(lambda params, *inputs: module(prior).apply({"params": params}, *inputs))
 
 
-def calls_up(cooccurrence, prior=True, **other):
+def retrieved_map(cooccurrence, prior=True, **other):
     params = {**parameters(prior), **other}
     return np.asarray(retrieval(prior)(params, TOKENS, WEIGHED, memory().bank, LOG_SHARE, cooccurrence)[1])
 
@@ -55,26 +55,28 @@ def test_the_map_without_a_prior_is_the_association_summed_over_banks_and_slots(
                     for k in range(2):
                         expected[b, c, d] += SHARE[g, d, k] * np.exp(2.0 * state[b, c] @ bank[g, d, k])
     expected /= expected.sum(-1, keepdims=True)
-    np.testing.assert_allclose(calls_up(UNIFORM, prior=False), expected, rtol=1e-4)
+    np.testing.assert_allclose(retrieved_map(UNIFORM, prior=False), expected, rtol=1e-4)
 
 
 def test_the_prior_multiplies_the_map_by_the_conditional_cooccurrence():
     """softmax(s + log p) ∝ softmax(s) · p, with p = P(d | c) + RARE, the same for all banks and slots of d."""
     together = memory().cooccurrence
     conditional = together / together.sum(1, keepdims=True) + RARE
-    expected = calls_up(UNIFORM, prior=False) * conditional[None]
+    expected = retrieved_map(UNIFORM, prior=False) * conditional[None]
     expected /= expected.sum(-1, keepdims=True)
-    np.testing.assert_allclose(calls_up(together), expected, rtol=1e-4)
+    np.testing.assert_allclose(retrieved_map(together), expected, rtol=1e-4)
 
 
 def test_the_strength_of_the_prior_is_its_exponent():
     together = memory().cooccurrence
     conditional = together / together.sum(1, keepdims=True) + RARE
-    expected = calls_up(UNIFORM, prior=False) * conditional[None] ** 2
+    expected = retrieved_map(UNIFORM, prior=False) * conditional[None] ** 2
     expected /= expected.sum(-1, keepdims=True)
-    np.testing.assert_allclose(calls_up(together, prior_strength=np.float32(2.0)), expected, rtol=1e-4)
+    np.testing.assert_allclose(retrieved_map(together, prior_strength=np.float32(2.0)), expected, rtol=1e-4)
     np.testing.assert_allclose(
-        calls_up(together, prior_strength=np.float32(0.0)), calls_up(UNIFORM, prior=False), rtol=1e-5
+        retrieved_map(together, prior_strength=np.float32(0.0)),
+        retrieved_map(UNIFORM, prior=False),
+        rtol=1e-5,
     )
 
 
@@ -92,7 +94,7 @@ def test_emotions_never_seen_together_stay_possible_and_finite():
         return jax.grad(loss)(params)
 
     assert all_finite(slope(parameters(True)))
-    found = calls_up(never)
+    found = retrieved_map(never)
     assert (found > 0).all()
     assert (found[:, 0, 1] < 0.05).all() and (found[:, 0, 0] > 0.95).all()
 

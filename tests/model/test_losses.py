@@ -28,7 +28,7 @@ LN2 = np.log(2.0)
 
 kl = quick_jit(kl_divergence)
 kl_slope = quick_jit(jax.grad(lambda log_probs, labels: jnp.sum(kl_divergence(labels, log_probs))))
-nearness = quick_jit(prototype_loss)
+term_of = quick_jit(prototype_loss)
 calling = quick_jit(cooccurrence_loss)
 
 
@@ -69,12 +69,12 @@ PHYSIOLOGICAL = 0.25 * np.log(3.0) + 0.75 * np.log(1.5)
     ],
 )
 def test_golden_prototype_loss(present, expected):
-    found = nearness(PROTOTYPE_SIMILARITY, EVIDENCE, np.array([present]))
+    found = term_of(PROTOTYPE_SIMILARITY, EVIDENCE, np.array([present]))
     np.testing.assert_allclose(found, [expected], rtol=1e-5)
 
 
 def test_no_evidence_no_prototype_loss():
-    found = nearness(PROTOTYPE_SIMILARITY, np.zeros((1, 2), np.float32), np.ones((1, 2), bool))
+    found = term_of(PROTOTYPE_SIMILARITY, np.zeros((1, 2), np.float32), np.ones((1, 2), bool))
     assert not np.asarray(found).any()
 
 
@@ -106,7 +106,7 @@ def case(size=4):
         query=rng.normal(size=(size, 2, 8)),
         present=np.array([[True, True], [True, False], [True, True], [True, True]]),
         similarity=np.zeros((size, 2, 4, 2)),  # no loss reads it
-        weighed=rng.normal(size=(size, 2, 4, 2)),
+        logits=rng.normal(size=(size, 2, 4, 2)),
         cooccurrence_map=maps / maps.sum(-1, keepdims=True),
     )
     output = output._replace(
@@ -119,7 +119,7 @@ def case(size=4):
 NAMES = ("relation_distillation", "prototype", "cooccurrence")
 
 
-def weighed(output, batch, weights, kind="above_floor", share=1.0):
+def total_of(output, batch, weights, kind="above_floor", share=1.0):
     """The total and its terms."""
     terms = loss_terms(output, batch, weights, kind)
     return total_loss(terms, weights, share), terms
@@ -127,7 +127,7 @@ def weighed(output, batch, weights, kind="above_floor", share=1.0):
 
 @functools.cache
 def total(weights, kind="above_floor"):
-    return quick_jit(lambda output, batch: weighed(output, batch, weights, kind))
+    return quick_jit(lambda output, batch: total_of(output, batch, weights, kind))
 
 
 @functools.cache
@@ -135,13 +135,13 @@ def loss_of(weights):
     output, batch = case()
 
     def loss(*parts):
-        return weighed(trainable(output, *parts), batch, weights)[0]
+        return total_of(trainable(output, *parts), batch, weights)[0]
 
     return quick_jit(jax.value_and_grad(loss, argnums=(0, 2)))
 
 
 def trainable(output, similarity, log_probs, maps):
-    return output._replace(weighed=similarity, log_probs=log_probs, cooccurrence_map=maps)
+    return output._replace(logits=similarity, log_probs=log_probs, cooccurrence_map=maps)
 
 
 def test_the_total_is_the_weighted_sum_of_its_named_terms():
@@ -166,7 +166,7 @@ def test_weight_zero_removes_a_term_exactly(name):
     assert name not in total(without)(output, batch)[1]
     assert set(total(only)(output, batch)[1]) == {"distribution", name}
 
-    parts = output.weighed, output.log_probs, output.cooccurrence_map
+    parts = output.logits, output.log_probs, output.cooccurrence_map
     slope, maps = loss_of(only)(*parts)[1]
     assert np.asarray(maps).any() == (name == "cooccurrence")
     assert np.asarray(slope).any() == (name != "cooccurrence")
@@ -181,14 +181,14 @@ def test_padding_has_no_influence_on_value_or_gradient():
     @quick_jit
     def run(output, batch):
         def loss(*parts):
-            return weighed(trainable(output, *parts), batch, weights)
+            return total_of(trainable(output, *parts), batch, weights)
 
-        parts = output.weighed, output.log_probs, output.cooccurrence_map
+        parts = output.logits, output.log_probs, output.cooccurrence_map
         return jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)(*parts)
 
     one, slopes = run(output, batch)
     other = output._replace(
-        weighed=output.weighed[[0, 1, 2, 0]],
+        logits=output.logits[[0, 1, 2, 0]],
         log_probs=output.log_probs[[0, 1, 2, 0]],
         cooccurrence_map=output.cooccurrence_map[[0, 1, 2, 0]],
         present=output.present[[0, 1, 2, 1]],
@@ -225,7 +225,7 @@ def test_the_auxiliary_weights_rise_from_batch_to_batch():
 
     output, batch = case()
     whole, terms = total(weights)(output, batch)
-    part, same = quick_jit(lambda *x: weighed(*x, weights, share=0.25))(output, batch)
+    part, same = quick_jit(lambda *x: total_of(*x, weights, share=0.25))(output, batch)
     assert same_bits(terms, same)
     expected = terms["distribution"] + 0.25 * (whole - terms["distribution"])
     np.testing.assert_allclose(part, expected, rtol=1e-6)

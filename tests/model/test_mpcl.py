@@ -80,15 +80,15 @@ def test_shapes_and_values_of_the_output():
         cosine = np.einsum("bgd,gckd->bgck", np.asarray(output.query), bank)
         np.testing.assert_allclose(output.similarity, cosine / MODEL.memory.temperature, atol=1e-4)
         share = mass / mass.sum(-1, keepdims=True)
-        np.testing.assert_allclose(output.weighed, output.similarity + np.log(share)[None], atol=2e-3)
+        np.testing.assert_allclose(output.logits, output.similarity + np.log(share)[None], atol=2e-3)
 
 
 @pytest.mark.parametrize("sample, absent", [(2, 1), (3, 0)])
 def test_the_query_of_an_absent_side_is_recalled_through_the_other(sample, absent):
-    """unit(Σ r bank_absent), r the softmax over all slots of the present side's weighed similarities."""
+    """unit(Σ r bank_absent), r the softmax over all slots of the present side's logits similarities."""
     values, run = model_and_run()
     calm = run(values, partly()).calm
-    strength = np.exp(np.asarray(calm.weighed, np.float64)[sample, 1 - absent])
+    strength = np.exp(np.asarray(calm.logits, np.float64)[sample, 1 - absent])
     relation = strength / strength.sum()
     bank = values["prototypes"]["memory"].bank[absent]
     wanted = unit_rows(np.einsum("ck,ckd->d", relation, bank))
@@ -109,7 +109,7 @@ def test_without_recall_an_absent_side_says_nothing():
 def test_all_slots_are_as_loud_where_they_are_not_weighed():
     model, values = tiny(changed(MODEL, memory={"mixture_weights": False}))
     output = quick_jit(lambda v, b: model.apply(v, b, train=False))(values, partly())
-    np.testing.assert_allclose(output.weighed, output.similarity + np.log(0.5), rtol=1e-5)
+    np.testing.assert_allclose(output.logits, output.similarity + np.log(0.5), rtol=1e-5)
 
 
 def with_norm_bias(values):
@@ -287,5 +287,5 @@ def test_a_one_sided_data_set_remembers_and_recalls_in_one_bank():
         return output, read_recall(seen["intermediates"], output.log_probs, model)
 
     output, recall = quick_jit(run)(values, tiny_batch(spec=ONE_SIDED))
-    assert output.similarity.shape == output.weighed.shape == recall.recalled.shape == (4, 1, 4, 2)
+    assert output.similarity.shape == output.logits.shape == recall.recalled.shape == (4, 1, 4, 2)
     np.testing.assert_allclose(np.asarray(recall.recalled).sum((1, 2, 3)), 1.0, rtol=1e-5)

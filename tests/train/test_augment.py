@@ -6,7 +6,7 @@ import pytest
 from tiny_model import SPEC, quick_jit, same_bits, tiny_batch
 
 from mpcl_jax.config.schema import TrainConfig
-from mpcl_jax.train.augment import hide_modalities, mix_samples, mixing_shares
+from mpcl_jax.train.augment import drop_modalities, mix_samples, mixing_shares
 
 KEY = jax.random.key(3, impl="rbg")  # the generator of a run: train/run.py
 
@@ -18,7 +18,7 @@ SIZE = 40_000
 
 def hidden(settings, batch, groups=GROUPS, key=KEY):
     """Presence {modality: [B]} after hiding, as NumPy."""
-    made = quick_jit(lambda key, batch: hide_modalities(key, batch, groups, settings))(key, batch)
+    made = quick_jit(lambda key, batch: drop_modalities(key, batch, groups, settings))(key, batch)
     others = made._replace(present=batch.present)
     assert same_bits(others, batch)  # nothing else is touched
     return {m: np.asarray(x) for m, x in made.present.items()}

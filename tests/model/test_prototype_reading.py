@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from tiny_model import memory, parameters_of, quick_jit, same_bits, unit_rows
 
-from mpcl_jax.model.prototypes import PrototypeReading, log_shares, nearness, recall_absent, similarities
+from mpcl_jax.model.prototypes import (
+    PrototypeReading,
+    emotion_logits,
+    log_mixture_weights,
+    recall_absent,
+    similarities,
+)
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")
 
@@ -25,17 +31,17 @@ def test_similarities_are_cosines_over_the_temperature():
 
 # Shares (¾, ¼) of 3 + 1 samples; nothing remembered: one half each; one slot: all of it.
 def test_a_slot_speaks_by_its_share_of_the_evidence():
-    found = log_shares(np.float32([[3.0, 1.0], [0.0, 0.0], [5.0, 5.0]]))
+    found = log_mixture_weights(np.float32([[3.0, 1.0], [0.0, 0.0], [5.0, 5.0]]))
     np.testing.assert_allclose(np.exp(found), [[0.75, 0.25], [0.5, 0.5], [0.5, 0.5]], atol=3e-4)
-    assert not np.asarray(log_shares(np.float32([[0.0], [7.0]]))).any()
+    assert not np.asarray(log_mixture_weights(np.float32([[0.0], [7.0]]))).any()
 
 
 # A full slot at s = −3 beside three empty ones at s = 0. All as loud: log(e^−3 + 3) = 1.12, and 1.39 where the full
 # one is at 0 too: what is far looks near. Weighed: −3 and 0, up to the 1e-3 samples that an empty slot counts as.
 def test_empty_slots_do_not_drown_how_far_a_query_is():
-    share = log_shares(np.float32([20.0, 0.0, 0.0, 0.0]))
+    share = log_mixture_weights(np.float32([20.0, 0.0, 0.0, 0.0]))
     for far in (-3.0, 0.0):
-        np.testing.assert_allclose(nearness(np.float32([far, 0.0, 0.0, 0.0]) + share), far, atol=4e-3)
+        np.testing.assert_allclose(emotion_logits(np.float32([far, 0.0, 0.0, 0.0]) + share), far, atol=4e-3)
 
 
 # Two emotions, one slot. q_p = (1, 0) has similarities (ln 3, 0) at τ = 1 / ln 3, so relation (¾, ¼), which
@@ -51,7 +57,7 @@ def test_golden_recall():
 
 
 def test_recall_works_in_both_directions():
-    bank, share = np.asarray(memory().bank), np.asarray(log_shares(memory().mass))
+    bank, share = np.asarray(memory().bank), np.asarray(log_mixture_weights(memory().mass))
     query = queries(1)
     found = recalled(query, np.array([[False, True]]), bank, share, 0.1)
     turned = recalled(query[:, ::-1], np.array([[True, False]]), bank[::-1], share[::-1], 0.1)
