@@ -18,7 +18,7 @@ from mpcl_jax.evaluate.comparison import wanted
 from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.evaluate.jobs.table_run import Fitted
 from mpcl_jax.evaluate.ranking import rank_methods
-from mpcl_jax.report.plots.ranking import critical_difference
+from mpcl_jax.report.plots.results import critical_difference
 from mpcl_jax.train.interrupt import StopRequest
 
 

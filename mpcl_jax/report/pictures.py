@@ -10,7 +10,6 @@ from mpcl_jax.labels import cooccurrence_of, evidence_of
 from mpcl_jax.report.explanation import window_kl
 from mpcl_jax.report.plots import memory as memory_plots
 from mpcl_jax.report.plots import results
-from mpcl_jax.report.plots.ranking import critical_difference
 from mpcl_jax.report.plots.style import Figure
 from mpcl_jax.runs.read_run import RunFiles
 
@@ -94,7 +93,7 @@ def _ranks(run: RunFiles) -> Figure | None:
     names = [row["method"] for row in run.ranking]
     letters = dict.fromkeys(letter for row in run.ranking for letter in row["groups"])
     groups = [[row["method"] for row in run.ranking if letter in row["groups"]] for letter in letters]
-    return critical_difference(names, [float(row["mean_rank"]) for row in run.ranking], groups)
+    return results.critical_difference(names, [float(row["mean_rank"]) for row in run.ranking], groups)
 
 
 def _errors(run: RunFiles) -> dict[str, Figure]:

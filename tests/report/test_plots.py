@@ -17,7 +17,7 @@ from mpcl_jax.data.simulate import simulate
 from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.report.plots import comparisons, memory, results
 from mpcl_jax.report.plots.protocols import split_grid
-from mpcl_jax.report.plots.ranking import critical_difference
+from mpcl_jax.report.plots.results import critical_difference
 from mpcl_jax.report.plots.style import by_valence, make_figure, shortened, styled
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

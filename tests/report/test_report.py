@@ -269,14 +269,13 @@ def test_a_sample_is_explained(healthy):
         row_of(run, "P7/clip@30.000")
 
 
-def test_the_example_of_the_readme_is_a_window_that_the_default_run_tests():
-    readme = (ROOT / "README.md").read_text()
-    sample = re.search(r'explain runs/dataset --sample "([^"]*)"', readme)[1]
+def test_samples_in_readme_and_docs_are_windows_that_the_default_run_tests():
+    files = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    samples = {x for file in files for x in re.findall(r'explain \S+ --sample "([^"]*)"', file.read_text())}
     config = resolve(dataset.get_config())
     recordings = load(config.data)
     ids, folds = row_ids(recordings), make_split(recordings, config.protocol).folds
-    tested = [ids[row] for fold in folds for row in fold.test]
-    assert sample in tested, f"{sample} is not among {tested[:3]}, …"
+    assert samples and samples <= {ids[row] for fold in folds for row in fold.test}
 
 
 WITHOUT_JAX = """
@@ -383,3 +382,19 @@ def test_nothing_is_wider_than_the_page(hostile, browser, width):
     )
     assert wide or width > 500
     assert all(focus == 0 and label and layers == 5 for focus, label, layers in wide)
+
+
+def test_the_page_fits_on_paper(healthy, browser):
+    write_page(healthy[0] / "report.html", run_page(read_run(healthy[0])))
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    metrics = {
+        "width": 718,
+        "height": 900,
+        "deviceScaleFactor": 1,
+        "mobile": False,
+    }  # A4 with Chromium's margins
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.get((healthy[0] / "report.html").as_uri())
+    wide = browser.execute_script("return document.documentElement.scrollWidth")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert wide <= 718

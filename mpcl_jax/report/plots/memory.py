@@ -50,11 +50,10 @@ def cooccurrence_maps(
             axis.set_aspect("equal")
             axis.set_xticks(np.arange(count) + 0.5, ticks, **style.UPRIGHT)
             axis.set_yticks(np.arange(count) + 0.5, ticks)
-            others = [x for x in references if x != name]
-            fits = [
-                f"r = {decimal(map_correlation(joint, maps[x]), 2)} with {x.split()[0].lower()}"
-                for x in others
-            ]
+            others = {
+                x: correlation(off_diagonal(joint), off_diagonal(maps[x])) for x in references if x != name
+            }
+            fits = [f"r = {decimal(float(r), 2)} with {x.split()[0].lower()}" for x, r in others.items()]
             axis.set_title(name, pad=4 + 10 * len(fits))
             axis.text(0, 1.01, "\n".join(fits), fontsize=8.5, va="bottom", transform=axis.transAxes)
         for axis in axes[len(maps) :]:
@@ -74,11 +73,6 @@ def log_lift(joint: np.ndarray) -> np.ndarray:
     values[(joint.sum(1)[:, None] <= 1e-9) | (joint.sum(0)[None] <= 1e-9)] = np.nan
     np.fill_diagonal(values, np.nan)
     return values
-
-
-def map_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Pearson correlation over the pairs of different emotions of two maps [C, C]."""
-    return float(correlation(off_diagonal(np.asarray(a)), off_diagonal(np.asarray(b))))
 
 
 def prototype_map(
@@ -156,15 +150,12 @@ def prototype_places(bank: np.ndarray, method: str = "pca") -> np.ndarray:
         left, _, right = np.linalg.svd(other.T @ first)
         turned.append(other @ (left @ right))
     together = np.concatenate(turned)
-    places = _principal_components(together) if method == "pca" else _umap(together)
-    return places.reshape(*bank.shape[:3], 2)
-
-
-def _principal_components(both: np.ndarray) -> np.ndarray:
-    both = both - both.mean(0)
-    _, _, axes = np.linalg.svd(both, full_matrices=False)
-    axes = axes[:2] * np.sign(axes[:2, np.abs(axes[:2]).argmax(1)].diagonal())[:, None]
-    return both @ axes.T
+    if method == "umap":
+        return _umap(together).reshape(*bank.shape[:3], 2)
+    centred = together - together.mean(0)
+    axes = np.linalg.svd(centred, full_matrices=False)[2][:2]
+    axes *= np.sign(axes[:, np.abs(axes).argmax(1)].diagonal())[:, None]  # the same sign on every machine
+    return (centred @ axes.T).reshape(*bank.shape[:3], 2)
 
 
 def _umap(both: np.ndarray) -> np.ndarray:
@@ -202,7 +193,6 @@ def slot_history(epoch, drift, usage, emotions: Sequence[str], valence: Sequence
         upper.set_yscale("log")
         upper.yaxis.set_major_formatter("{x:g}")
         upper.minorticks_off()
-        upper.xaxis.get_major_locator().set_params(integer=True)
         upper.grid(axis="y")
         upper.set(title="Drift per epoch", xlabel="epoch", ylabel="drift (1 − cosine)")
         share = usage[:, order].reshape(len(epoch), -1).T  # [C · K, E]
@@ -213,6 +203,8 @@ def slot_history(epoch, drift, usage, emotions: Sequence[str], valence: Sequence
         lower.set_yticks(np.arange(count) * slots + slots / 2, [style.shortened(emotions[c]) for c in order])
         lower.invert_yaxis()
         lower.set(title="Usage of each slot (one row per slot)", xlabel="epoch")
+        for axis in (upper, lower):
+            axis.xaxis.get_major_locator().set_params(integer=True)
         label = "usage: share of the emotion's evidence"
         style.add_colour_bar(figure, image, lower, label, ticks=[0, 0.5, 1])
     return figure

@@ -1,4 +1,4 @@
-"""Figures of results: distributions, errors, missing modalities, learning curves."""
+"""Figures of results: distributions, errors, ranks, missing modalities, learning curves."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -75,21 +75,19 @@ def emotion_errors(reported, predicted, subject) -> EmotionError:
 
 def error_per_emotion(
     model: EmotionError,
-    baseline: EmotionError | None,
+    train_mean: EmotionError | None,
     emotions: Sequence[str],
     valence: Sequence[str],
-    *,
-    name: str = "train mean",
 ) -> Figure:
-    """Dots with intervals for the model, open squares for a baseline called `name`."""
+    """Dots with intervals for the model, open squares for the train mean."""
     order, rows = style.by_valence(valence), np.arange(len(emotions))
     with style.styled():
         figure = style.make_figure(WIDTH, 1.3 + 0.21 * len(emotions))
         axis = figure.subplots()
         axis.grid(axis="x")
-        if baseline is not None:
-            hollow = {"mfc": "none", "mec": style.ORANGE, "ms": 6, "label": style.shortened(name)}
-            axis.plot(100 * baseline.mean[order], rows, "s", **hollow)
+        if train_mean is not None:
+            hollow = {"mfc": "none", "mec": style.ORANGE, "ms": 6, "label": "train mean"}
+            axis.plot(100 * train_mean.mean[order], rows, "s", **hollow)
         axis.hlines(rows, 100 * model.low[order], 100 * model.high[order], color=BLUE, linewidth=1.6)
         known = "" if np.isnan(model.low).all() else ", 95 % interval"  # none is drawn with few subjects
         axis.plot(100 * model.mean[order], rows, "o", color=BLUE, ms=5, label=f"MPCL{known}")
@@ -118,7 +116,7 @@ def label_of(method: Method) -> str:
     return f"{method.name} (oracle)" if method.oracle else method.name
 
 
-def subject_dots(panels: dict[str, Sequence[Method]], *, highlight: str = "MPCL") -> Figure:
+def subject_dots(panels: dict[str, Sequence[Method]]) -> Figure:
     """A panel per title: a dot per subject and method, the mean with its interval on top of them."""
     rng, rows = np.random.default_rng(0), [len(methods) for methods in panels.values()]
     with style.styled():
@@ -129,7 +127,7 @@ def subject_dots(panels: dict[str, Sequence[Method]], *, highlight: str = "MPCL"
         for axis, (title, methods) in zip(axes, panels.items(), strict=True):
             axis.grid(axis="x")
             for row, method in enumerate(methods):
-                colour = BLUE if method.name == highlight else GREY
+                colour = BLUE if method.name == "MPCL" else GREY
                 spread = row + 0.22 * (rng.random(len(method.subjects)) - 0.5)
                 axis.plot(method.subjects, spread, "o", color=colour, alpha=0.55, ms=4.5, mew=0)
                 line = ORACLE_LINE if method.oracle else "-"
@@ -148,6 +146,38 @@ def subject_dots(panels: dict[str, Sequence[Method]], *, highlight: str = "MPCL"
             hollow = {"marker": "D", "color": INK, "mfc": PAPER, "linestyle": ORACLE_LINE}
             marks.append(Line2D([], [], label="oracle (upper bound)", **hollow))
         figure.legend(handles=marks, loc="outside lower center", ncols=len(marks))
+    return figure
+
+
+def critical_difference(
+    names: Sequence[str], rank: Sequence[float], groups: Sequence[Sequence[str]]
+) -> Figure:
+    """Mean ranks, the best on top; a bar joins neighbours without a significant difference.
+
+    `names` in the order of `rank` (1 = best) · `groups` of names, neighbours in that order.
+    """
+    names, rank = list(names), np.asarray(rank, float)
+    with style.styled():
+        figure = style.make_figure(WIDTH, 1.2 + 0.26 * len(names))
+        axis = figure.subplots()
+        axis.grid(axis="x")
+        rows = np.arange(len(names))
+        axis.hlines(rows, 1, rank, color=FAINT, linewidth=1)
+        colour = [BLUE if name == "MPCL" else GREY for name in names]
+        axis.scatter(rank, rows, s=44, color=colour, edgecolors=INK, linewidths=0.8, zorder=3)
+        for place, group in enumerate(groups):
+            ends = [names.index(group[0]), names.index(group[-1])]
+            x = len(names) + 0.35 + 0.22 * place
+            axis.vlines(x, ends[0] - 0.2, ends[1] + 0.2, color=INK, linewidth=3)
+        beside = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "fontsize": 8.5}
+        for row, value in enumerate(rank):
+            axis.annotate(f"{value:.1f}", (value, row), **beside)
+        style.name_ticks(axis, [name.replace("_", " ") for name in names], most=24)
+        axis.invert_yaxis()
+        axis.set_xlim(0.8, len(names) + 0.6 + 0.22 * max(1, len(groups)))
+        axis.set_xticks(range(1, len(names) + 1))
+        bars = "bar: no significant difference" if groups else "all neighbours differ significantly"
+        axis.set_xlabel(f"mean rank by KL (1 is best)\n{bars} (Holm, all pairs)")
     return figure
 
 
