@@ -95,12 +95,9 @@ def comparison_page(runs: list[RunFiles]) -> str:
         for label, run in zip(labels, runs, strict=True)
     ]
     settings = [dict(content.flat_settings(run.config)) for run in runs]
-    names = list(dict.fromkeys(name for of_run in settings for name in of_run))
-    differing = [(name, [of_run.get(name, "–") for of_run in settings]) for name in names]
-    panels = {
-        f"{n}: {label}": pictures.methods_of(run)
-        for n, (label, run) in enumerate(zip(labels, runs, strict=True), 1)
-    }
+    names = dict.fromkeys(name for of_run in settings for name in of_run)
+    values = {name: [of_run.get(name, "–") for of_run in settings] for name in names}
+    panels = {f"{n}: {row['label']}": pictures.methods_of(row["run"]) for n, row in enumerate(rows, 1)}
     return _render(
         "comparison.html",
         "",
@@ -109,7 +106,7 @@ def comparison_page(runs: list[RunFiles]) -> str:
         labels=labels,
         splits=len(splits),
         leaky=any(run.leaky for run in runs),
-        differing=[(name, values) for name, values in differing if len(set(values)) > 1],
+        differing={name: of_runs for name, of_runs in values.items() if len(set(of_runs)) > 1},
     )
 
 

@@ -58,10 +58,10 @@ def methods_of(run: RunFiles) -> list[results.Method]:
     """Every row of the run's table with the KL of its subjects."""
     found = []
     for row in run.table:
-        of_subjects = [float(s["kl"]) for s in run.subjects if s["method"] == row["method"]]
+        of_subjects = np.array([float(s["kl"]) for s in run.subjects if s["method"] == row["method"]])
         values = (float(row[x]) for x in ("kl", "kl_low", "kl_high"))
-        name = row["method"].replace("_", " ")
-        found.append(results.Method(name, np.array(of_subjects), *values, oracle=row["method"] in ORACLES))
+        name, oracle = row["method"].replace("_", " "), row["method"] in ORACLES
+        found.append(results.Method(name, of_subjects, *values, oracle=oracle))
     return found
 
 

@@ -38,9 +38,7 @@ class Slot(NamedTuple):
     own_bank: dict[str, Near]  # side -> nearest slot of another emotion in the same bank
     # side -> nearest slot of the other bank, any emotion; {} where the data set has one modality group
     other_bank: dict[str, Near]
-    twin: (
-        float  # highest cosine to another slot of its own emotion, the lowest of the banks; NaN with one slot
-    )
+    twin: float  # highest cosine to another slot of its emotion, lowest of the banks; NaN with one slot
     agreement: float  # correlation of its cosines to all other slots in the two banks; NaN with one bank
     windows: tuple[Window, ...]  # nearest training windows, each of another trial
     flag: str  # "never reported" (its emotion, in training), "dead", "collapsed" or ""

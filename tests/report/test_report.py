@@ -216,8 +216,8 @@ def test_an_emotion_that_was_never_reported_is_named(healthy):
 
 
 TERMS = """KL; skill; train mean; [low, high]; corrected p; n; Chebyshev; Clark; Canberra; cosine; intersection
-uniform; share; window; co-occurrence; lift; valence group; prototype; slot; mass; usage; dead; collapsed; agreement
-MPCL; scale; contribution; fold; epoch; total loss; drift; protocol; manifest; leak audit"""
+share; window; co-occurrence; lift; valence group; evidence; prototype; slot; mass; usage; dead; collapsed; agreement
+uniform; MPCL; scale; contribution; fold; epoch; total loss; drift; protocol; manifest; leak audit"""
 
 
 def test_every_term_is_explained_once_and_every_figure_has_a_caption(healthy):
