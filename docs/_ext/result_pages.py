@@ -7,22 +7,18 @@ there, and so is the picture `NAME.png` or `NAME_ranks.png`.
 import pathlib
 import re
 
-import pandas as pd
+from experiments.shared.render import RESULTS, rendered
+from mpcl_jax.evaluate.table_text import markdown_of
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "experiments" / "results"
-PAGES = ROOT / "docs" / "results" / "tables"
-
-COMPANIONS = ("_statistics", "_pairs", "_subjects")
-LOWER, HIGHER = ("chebyshev", "clark", "canberra", "kl"), ("cosine", "intersection", "skill")
-ORACLES = ("stimulus_mean",)
-HIDDEN = ("kl_low", "kl_high", "split_sha256", "split", "interval_over", "windows", "subjects")
+PAGES = pathlib.Path(__file__).resolve().parents[1] / "results" / "tables"
+COMPANIONS = {"_statistics": "Further measures", "_pairs": "Paired comparisons", "_subjects": ""}
+# Tables that the corrections of version 0.2 do not change.
+VALID = ("throughput", "growth", "scaling")
 OUTDATED = """:::{admonition} Results of version 0.1
 :class: warning
 
 This table was made before several corrections and will be made again. {doc}`What is wrong with it </results>`.
-:::
-"""
+:::"""
 # Beginnings of names, in the order in which they are looked for, and what follows them.
 KINDS = {
     "ablation": "Ablation",
@@ -58,11 +54,8 @@ SETS = {
 def names() -> list[str]:
     """The tables, without the files that belong to another one."""
     stems = sorted(path.stem for path in RESULTS.glob("*.csv"))
-    return [
-        stem
-        for stem in stems
-        if not any(stem.endswith(tail) and stem.removesuffix(tail) in stems for tail in COMPANIONS)
-    ]
+    owner = re.compile(f"({'|'.join(COMPANIONS)})$")
+    return [stem for stem in stems if not owner.search(stem) or owner.sub("", stem) not in stems]
 
 
 def title_of(name: str) -> str:
@@ -85,96 +78,30 @@ def recorded_command(path: pathlib.Path) -> tuple[str, str]:
     return command, ", ".join(where)
 
 
-def number(value: object, column: str) -> str:
-    """A cell: four decimals for measures, three significant digits elsewhere, empty where there is none."""
-    if pd.isna(value):
-        return ""
-    if not isinstance(value, float):
-        return str(value).replace("|", "\\|")
-    if column == "skill":
-        return f"{value:.2f}"
-    if column in (*LOWER, *HIGHER, "kl_seed_sd", "difference") or column.startswith("error_"):
-        return f"{value:.4f}"
-    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e9 else f"{value:.3g}"
-
-
-def as_markdown(frame: pd.DataFrame) -> str:
-    """A Markdown table; bold marks the best value of a measure, oracles apart."""
-    best = {}
-    if "method" in frame:
-        own = frame[~frame["method"].isin(ORACLES)]
-        best = {c: own[c].min() for c in LOWER if c in frame} | {
-            c: own[c].max() for c in HIGHER if c in frame
-        }
-    shown = [column for column in frame if column not in HIDDEN]
-    if "kl_low" in frame:
-        shown.insert(shown.index("kl") + 1, "95 % interval of KL")
-    text = [c for c in shown if c in frame and pd.to_numeric(frame[c], errors="coerce").isna().any()]
-    lines = [
-        "| " + " | ".join(shown) + " |",
-        "|" + "|".join(" --- " if c in text else " --: " for c in shown) + "|",
-    ]
-    for row in frame.to_dict("records"):
-        cells = []
-        for column in shown:
-            if column not in frame:
-                cells.append(
-                    f"[{row['kl_low']:.4f}, {row['kl_high']:.4f}]" if pd.notna(row["kl_low"]) else ""
-                )
-                continue
-            cell = number(row[column], column)
-            bold = column in best and row["method"] not in ORACLES and cell == number(best[column], column)
-            cells.append(f"**{cell}**" if bold else cell)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def pivot_of(frame: pd.DataFrame) -> pd.DataFrame | None:
-    """KL with a row for each setting of a series and a column for each method; None for other tables."""
-    first = frame.columns[0]
-    if first == "method" or not {"method", "kl"} <= set(frame):
-        return None
-    wide = frame.pivot_table(index=first, columns="method", values="kl", sort=False)
-    return wide.round(4).map(lambda x: "" if pd.isna(x) else f"{x:.4f}").reset_index()
-
-
-def averaged_over(frame: pd.DataFrame) -> str:
-    """What the intervals and means of a table are over."""
-    if "interval_over" not in frame:
-        return ""
-    units = " or ".join(map(str, frame["interval_over"].dropna().unique()))
-    windows = f" {int(frame['windows'].max())} test windows in all." if "windows" in frame else ""
-    seeds = f" Seeds: {int(frame['seeds'].max())}." if "seeds" in frame else ""
-    return f"Means and 95 % intervals of KL are over n = {units}.{windows}{seeds}"
-
-
-def dropdown(title: str, body: str) -> str:
-    """A part of a page that opens on a click."""
-    return f"::::{{dropdown}} {title}\n:::{{div}} wide\n\n{body}\n\n:::\n::::\n"
+def table(name: str) -> str:
+    """The Markdown of a CSV in a box that scrolls, and its caption."""
+    options = {"measures": "all"} if not re.search("_(pairs|statistics)$", name) else {}
+    cells, caption = rendered(name, options)
+    return f":::{{div}} wide\n\n{markdown_of(cells)}\n\n:::\n\n{caption}"
 
 
 def page_of(name: str) -> str:
     """The whole page of a table."""
     path = RESULTS / f"{name}.csv"
-    frame = pd.read_csv(path, comment="#")
     command, where = recorded_command(path)
-    parts = [f"# {title_of(name)}", "" if "throughput" in name else OUTDATED, averaged_over(frame)]
+    parts = [f"# {title_of(name)}", "" if name.startswith(VALID) else OUTDATED]
     for picture in (f"{name}.png", f"{name}_ranks.png"):
         if (RESULTS / picture).exists():
             alt = "Ranks of the methods" if "_ranks" in picture else title_of(name)
             parts.append(f"![{alt}](../../../experiments/results/{picture})")
-    wide = pivot_of(frame)
-    if wide is None:
-        parts.append(f":::{{div}} wide\n\n{as_markdown(frame)}\n\n:::")
-    else:
-        parts += [f"KL, lower is better:\n\n:::{{div}} wide\n\n{as_markdown(wide)}\n\n:::", ""]
-        parts.append(dropdown("All measures and intervals", as_markdown(frame)))
-    for tail, title in (("_statistics", "Further measures"), ("_pairs", "Paired comparisons")):
-        companion = RESULTS / f"{name}{tail}.csv"
-        if companion.exists():
-            parts.append(dropdown(title, as_markdown(pd.read_csv(companion, comment="#"))))
-    if (RESULTS / f"{name}_subjects.csv").exists():
-        parts.append(f"Values of each subject: `experiments/results/{name}_subjects.csv`.")
+    parts.append(table(name))
+    for tail, title in COMPANIONS.items():
+        if not (RESULTS / f"{name}{tail}.csv").exists():
+            continue
+        if title:
+            parts.append(f"::::{{dropdown}} {title}\n{table(name + tail)}\n::::")
+        else:
+            parts.append(f"Values of each subject: `experiments/results/{name}{tail}.csv`.")
     parts.append(f"Made by ({where}):\n\n```text\n{command}\n```\n\nFile: `experiments/results/{name}.csv`")
     return "\n\n".join(part for part in parts if part) + "\n"
 
