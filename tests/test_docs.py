@@ -164,7 +164,7 @@ def test_the_readme_is_short_and_begins_with_what_to_do():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_files_modules_and_settings_exist(page):
     text = page.read_text(encoding="utf-8")
-    for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+    for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text) + re.findall(r'src="([^"]+)"', text):
         assert re.match(r"[a-z]+:", link) or (page.parent / link).exists(), link
     for file in re.findall(
         r"\b(?:tests|mpcl_jax|experiments|configs|docs)/[\w/]+\.(?:py|md|csv|txt)\b", text

@@ -1,7 +1,7 @@
 """Writes one page per table from the CSV files of experiments/results, at build time; pages are not committed.
 
-A table is `NAME.csv`. `NAME_statistics.csv` and `NAME_pairs.csv` are shown on its page, `NAME_subjects.csv` is named
-there, and so is the picture `NAME.png` or `NAME_ranks.png`.
+A table is `NAME.csv`. `NAME_statistics.csv`, `NAME_pairs.csv` and `NAME_differences.csv` are shown on its
+page, `NAME_subjects.csv` is named there, and so is the picture `NAME.png` or `NAME_ranks.png`.
 """
 
 import pathlib
@@ -11,7 +11,12 @@ from experiments.shared.render import RESULTS, rendered
 from mpcl_jax.evaluate.table_text import markdown_of
 
 PAGES = pathlib.Path(__file__).resolve().parents[1] / "results" / "tables"
-COMPANIONS = {"_statistics": "Further measures", "_pairs": "Paired comparisons", "_subjects": ""}
+COMPANIONS = {
+    "_statistics": "Further measures",
+    "_pairs": "Paired comparisons",
+    "_differences": "Paired differences",
+    "_subjects": "",
+}
 # Tables that the corrections of version 0.2 do not change.
 VALID = ("throughput", "growth", "scaling")
 OUTDATED = """:::{admonition} Results of version 0.1
@@ -80,7 +85,7 @@ def recorded_command(path: pathlib.Path) -> tuple[str, str]:
 
 def table(name: str) -> str:
     """The Markdown of a CSV in a box that scrolls, and its caption."""
-    options = {"measures": "all"} if not re.search("_(pairs|statistics)$", name) else {}
+    options = {"measures": "all"} if not re.search("_(pairs|statistics|differences)$", name) else {}
     cells, caption = rendered(name, options)
     return f":::{{div}} wide\n\n{markdown_of(cells)}\n\n:::\n\n{caption}"
 
