@@ -170,6 +170,8 @@ def test_links_files_modules_and_settings_exist(page):
         r"\b(?:tests|mpcl_jax|experiments|configs|docs)/[\w/]+\.(?:py|md|csv|txt)\b", text
     ):
         assert (ROOT / file).exists(), file
+    for file, words in re.findall(r"(tests/[\w/]+\.py) -k \"?([\w ]+)", text):
+        assert all(word in (ROOT / file).read_text() for word in words.split(" or ")), f"{file} -k {words}"
     for module in re.findall(r"python -m ((?:experiments|mpcl_jax)[\w.]*)", text):
         assert importlib.util.find_spec(module), module
     for setting in SETTING.findall(text):
