@@ -3,8 +3,8 @@
     mpcl train --config pod
 
 Start the same command on every host (docs: TPU pod slice, multi-GPU host, SLURM). It also runs on one device, where
-all folds share it. With a batch of 1024, more than 64 chips are not faster (estimate of experiments/speed/scaling.py); for
-more chips raise config.distributed.fold_axis, up to the number of folds.
+all folds share it. With a batch of 1024, more than 64 chips are not faster (estimate of
+`python -m experiments.speed.scaling`); for more chips raise config.distributed.fold_axis, up to the number of folds.
 """
 
 from mpcl_jax.config import preset

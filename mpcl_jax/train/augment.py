@@ -46,9 +46,9 @@ def mixing_shares(key, alpha: float, size: int):
 def drop_modalities(key, batch: Batch, groups: dict[str, str], settings: TrainConfig) -> Batch:
     """Modality dropout: removes single modalities and whole groups from samples, as if they were not recorded.
 
-    Each present modality is dropped with probability `modality_dropout`; then, with probability `group_dropout`, one of the
-    two groups, each with probability ½; a data set with one group keeps it. A sample that would lose everything keeps
-    all its modalities.
+    Each present modality is dropped with probability `modality_dropout`; then, with probability `group_dropout`, one
+    of the two groups, each with probability ½; a data set with one group keeps it. A sample that would lose
+    everything keeps all its modalities.
     """
     if settings.modality_dropout == 0 and settings.group_dropout == 0:
         return batch
