@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 
+import hypothesis
 import jax
 import pytest
 from browser_fixture import chromium
@@ -27,11 +28,18 @@ SLOW_FILES = (
 
 
 def pytest_configure(config):
-    """Compiling takes most of the time of these tests, so programs are kept between runs, apart for each jaxlib."""
+    """Keeps compiled programs between runs, apart for each jaxlib: compiling takes most of the time of these tests.
+
+    Property tests draw the same examples in every run, however slow the machine is.
+    """
     folder = user_folder() / f"tests-jaxlib-{importlib.metadata.version('jaxlib')}"
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    hypothesis.settings.register_profile(
+        "tests", deadline=None, derandomize=True, max_examples=50, database=None
+    )
+    hypothesis.settings.load_profile("tests")
 
 
 def pytest_collection_modifyitems(items):
@@ -49,6 +57,14 @@ def pytest_xdist_make_scheduler(config, log):
 
     config.option.loadscopereorder = False  # keeps the order above
     return LoadFileScheduling(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk():
+    """Saves a third of the time of a checkpoint: those of tests need not survive a power cut."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="session")
