@@ -1,4 +1,4 @@
-"""A run that trains in seconds: five simulated people, three folds of unequal size, width 8, three epochs."""
+"""A run that trains in seconds: five simulated subjects, three folds of unequal size, width 8, three epochs."""
 
 import dataclasses
 import functools
@@ -18,7 +18,7 @@ TINY = {
     "data.simulate.subjects": 5,
     "data.simulate.clips": 6,
     "data.simulate.windows": 2,
-    # Folds of 2, 2 and 1 people: 24, 24 and 36 training rows, so 2 or 3 batches, and 24, 24 and 12 test rows.
+    # Folds of 2, 2 and 1 subjects: 24, 24 and 36 training rows, so 2 or 3 batches, and 24, 24 and 12 test rows.
     "protocol.folds": 3,
     "protocol.validation": 0.2,
     "model.width": 8,
@@ -37,7 +37,7 @@ TINY = {
 
 
 class PowerCut(Exception):
-    """Ends a training where a test wants it."""
+    """Ends a training at a place that a test chooses."""
 
 
 def tiny_config(**changes) -> Config:
@@ -61,25 +61,25 @@ def sharding_config(**changes) -> Config:
 
 
 def forty_epochs(epochs: int = 40, **changes) -> Config:
-    """Forty epochs (or so) of five steps, with a checkpoint after each, and the warm-up that is the default.
+    """Epochs of five steps, with a checkpoint after each, and the default warm-up.
 
-    Without a warm-up Adam's first step is as long for a gradient that is 0 in theory (that of the prior's strength,
-    as long as the prior is flat) as for any other, and only rounding decides where it goes.
+    Without a warm-up the first step of Adam is as long for a gradient that is 0 in theory (that of the strength of
+    a flat prior) as for any other, and rounding decides its direction.
     """
     config = sharding_config(train__warmup=default().train.warmup, **changes)
     return dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=epochs))
 
 
 def table_config(**changes) -> Config:
-    """Two epochs of three folds; in groups of two, the second group has the third fold in its own company."""
-    # Careful steps: at .02 the sharp assignment to slots turns rounding into differences of 1e-4 within six steps.
+    """Two epochs of three folds; in groups of two, the second group holds the third fold alone."""
+    # Small steps: at 0.02 the sharp assignment to slots turns rounding into differences of 1e-4 within six steps.
     changes = {"train__learning_rate": 2e-3} | changes
     return tiny_config(train__generator="threefry2x32", train__epochs=2, **changes)
 
 
 @functools.cache
 def quick_options() -> dict:
-    """What XLA may leave out so that it compiles three times faster; newer versions lack the second."""
+    """Options with which XLA compiles three times faster; newer versions lack the second."""
     options = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
     try:
         jax.jit(lambda x: x + 1, compiler_options=options)(1.0)
@@ -89,7 +89,7 @@ def quick_options() -> dict:
 
 
 def quickly_prepared(config: Config, workdir: pathlib.Path) -> Run:
-    """`prepare`, with programs that compile fast and run slowly."""
+    """`prepare` with programs that compile fast and run slowly."""
 
     def quickly(function, *, once=False, **options):
         return jax.jit(function, compiler_options=quick_options(), **options)
@@ -122,6 +122,6 @@ def last_training(run: Run, number: int = 0) -> tuple[int, Training]:
 
 
 def bits(tree) -> list[tuple]:
-    """Every leaf's place, type, shape and bytes."""
+    """Place, type, shape and bytes of every leaf."""
     leaves = [(jax.tree_util.keystr(k), np.asarray(x)) for k, x in jax.tree_util.tree_leaves_with_path(tree)]
     return [(place, x.dtype.name, x.shape, x.tobytes()) for place, x in leaves]

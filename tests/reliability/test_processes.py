@@ -142,8 +142,8 @@ def test_a_table_of_folds_side_by_side_is_that_of_folds_one_by_one(two, tmp_path
         together = load_predictions(two.folder / "table" / fold / "predictions.npz")
         np.testing.assert_array_equal(one.rows, together.rows)
         np.testing.assert_allclose(one.predicted, together.predicted, atol=1e-5)
-        looked_up = [load_inspection(x / fold / "inspection.npz") for x in (tmp_path, two.folder / "table")]
-        for name, mine, theirs in zip(looked_up[0]._fields, *looked_up, strict=True):
+        inspected = [load_inspection(x / fold / "inspection.npz") for x in (tmp_path, two.folder / "table")]
+        for name, mine, theirs in zip(inspected[0]._fields, *inspected, strict=True):
             assert mine.size and mine.shape == theirs.shape, name
             if mine.dtype.kind == "U":
                 assert (mine == theirs).mean() > 0.95, name  # rounding may decide between two near windows

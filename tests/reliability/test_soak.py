@@ -1,8 +1,8 @@
-"""200 folds and 20,000 steps in one process: memory, open files and compilations stay where they were.
+"""200 folds and 20,000 steps in one process: memory, open files and compilations do not grow.
 
 Tensorstore keeps about 250 bytes whenever it turns a specification into JSON (`tensorstore.KvStore.Spec.to_json`, all
-versions from 0.1.76 to 0.1.86), which Orbax asks for once per array and save. What that costs is measured in the same
-process, by Orbax alone, and is not counted as ours.
+versions from 0.1.76 to 0.1.86), which Orbax does once per array and save. The test measures this cost in the same
+process, by Orbax alone, and subtracts it.
 """
 
 import os
@@ -27,12 +27,12 @@ def count(event: str, *_, **__) -> None:
 
 
 def resident() -> int:
-    """Bytes of this process that lie in memory."""
+    """Resident bytes of this process."""
     return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def kept_by_orbax(checkpoint: pathlib.Path, folder: pathlib.Path, saves: int) -> float:
-    """Bytes that stay in memory for each of `saves` saves of the parts of a checkpoint, by Orbax alone."""
+    """Bytes that stay in memory after each of `saves` saves of the parts of a checkpoint, by Orbax alone."""
     names = ("state", "normalisation", "prototypes")
     trees = {name: jax.device_put(read_tree(checkpoint / name)) for name in names}
     parts = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
@@ -59,7 +59,7 @@ def test_200_folds_in_one_process(tmp_path):
     jax.monitoring.register_event_duration_secs_listener(count)
     memory, files, compiled = [], [], []
     for number in range(200):
-        fold = slice(number % 3, number % 3 + 1)  # of 2, 2 and 1 people: other numbers of rows
+        fold = slice(number % 3, number % 3 + 1)  # of 2, 2 and 1 subjects: other numbers of rows
         train_folds(moved(run, tmp_path / str(number), fold))
         if number < 199:
             shutil.rmtree(tmp_path / str(number))

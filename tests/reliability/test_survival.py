@@ -1,8 +1,8 @@
-"""kill -9 and SIGTERM at random moments of the real command, and a run that ends in the same bits all the same.
+"""kill -9 and SIGTERM at random moments of the real command: the run still ends in the same bits.
 
-A run is started again and again. Each start is hit somewhere: anywhere (start and compilation included), while a
-checkpoint is written, or while a fold is evaluated. Every start must go on from the newest checkpoint that was
-there, and every run that ends must equal one that was never hit. `pytest -m long -s` prints the figures.
+A run is started again and again. A signal ends each start: anywhere (start and compilation included), while a
+checkpoint is written, or while a fold is evaluated. Every start must resume from the newest checkpoint, and every
+run that ends must equal a run without signals. `pytest -m long -s` prints the figures.
 """
 
 import hashlib
@@ -28,10 +28,10 @@ FOLDS, EPOCHS, EVERY = 3, 12, 2
 
 
 class Hit(NamedTuple):
-    """What a signal left."""
+    """A process after its signal."""
 
     moment: str
-    code: int  # of the process; its end without a hit is 0
+    code: int  # of the process; 0 without a signal
     lost: int  # finished epochs that no checkpoint holds
 
 
@@ -40,7 +40,7 @@ def started(workdir: pathlib.Path) -> subprocess.Popen:
         *(sys.executable, "-m", "mpcl_jax.main", "--config", "configs/smoke.py", "--workdir", str(workdir)),
         *(f"--config.train.checkpoint_every={EVERY}", "--config.benchmark.baselines=('train_mean',)"),
     ]
-    # Compiled in a third of the time; numbers of such programs are compared among themselves only.
+    # Compiles in a third of the time; numbers of such programs are compared only with one another.
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     printed = (workdir.parent / f"{workdir.name}.txt").open("w")
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=printed, stderr=subprocess.STDOUT)
@@ -81,7 +81,7 @@ def is_reached(moment: str, workdir: pathlib.Path, begin: int, more: int) -> boo
 
 
 def hit(workdir: pathlib.Path, number: signal.Signals, rng) -> Hit:
-    """Starts the command and ends it at a random moment, unless it is faster."""
+    """Starts the command and sends the signal at a random moment, unless the command is faster."""
     moment = rng.choice(["anywhere", "saving", "evaluating"], p=[0.5, 0.35, 0.15])
     begin, more = len(logged(workdir)), int(rng.integers(0, 9))
     delay = rng.uniform(0, 8.0 if moment == "anywhere" and more == 0 else 0.3)
@@ -101,7 +101,7 @@ def hit(workdir: pathlib.Path, number: signal.Signals, rng) -> Hit:
 
 
 def digest(workdir: pathlib.Path) -> str:
-    """Of everything that a run ends with: log, predictions and the bytes of the last checkpoint of each fold."""
+    """Of the results of a run: log, predictions and the bytes of the last checkpoint of each fold."""
     whole = hashlib.sha256()
     for name in ("metrics.jsonl", "predictions.csv", *(f"folds/0{k}/predictions.npz" for k in range(FOLDS))):
         whole.update((workdir / name).read_bytes())
@@ -124,7 +124,7 @@ def leaves_of(tree, path=()):
 
 
 def survive(folder: pathlib.Path, number: signal.Signals, hits: int, expected: str, seed: int) -> list[Hit]:
-    """Hits runs until `hits` signals have struck; checks every start and every run that comes to its end."""
+    """Starts runs until `hits` signals have ended one; checks every start and every run that ends by itself."""
     rng, struck, run = np.random.default_rng(seed), [], 0
     workdir = folder / "run0"
     while len(struck) < hits:
@@ -151,7 +151,7 @@ def survive(folder: pathlib.Path, number: signal.Signals, hits: int, expected: s
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    """The digest of a run that nothing hit."""
+    """The digest of a run without signals."""
     workdir = tmp_path_factory.mktemp("whole") / "run"
     with started(workdir) as process:
         assert process.wait() == 0, printed_by(workdir)
