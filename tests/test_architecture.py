@@ -14,7 +14,6 @@ TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for p
 LATE_IMPORTS = {
     "baselines/extra_trees.py": "sklearn",
     "baselines/knn.py": "sklearn",
-    "baselines/regressors.py": "sklearn",
     "baselines/ridge.py": "sklearn",
     "baselines/selection.py": "sklearn",
     "cli/info.py": "mpcl_jax.train.environment",
@@ -22,7 +21,6 @@ LATE_IMPORTS = {
     "cli/train.py": ("mpcl_jax.evaluate.dry_run", "mpcl_jax.evaluate.experiment"),
     "data/io/mat_reader.py": "h5py",
     "evaluate/experiment.py": "tensorboardX",
-    "data/io/mat_reader.py": "h5py",
     "report/plots/memory.py": "umap",
 }
 # Modules that name or run other Python, and the files that may import them: the guarded child, which gets its
@@ -32,9 +30,7 @@ HARMLESS = ("importlib.metadata", "importlib.resources")
 MAY_RUN_CODE = {
     "baselines/registry.py": {"importlib"},
     "cli/__main__.py": {"importlib"},
-    "config/command_line.py": {"runpy"},
     "config/config_file.py": {"runpy"},
-    "config/neighbours.py": {"importlib"},
     "data/io/guarded_child.py": {"importlib"},
     "data/io/pickle_reader.py": {"pickle"},
     "data/registry.py": {"importlib"},
@@ -43,7 +39,6 @@ MAY_RUN_CODE = {
 # Files that may catch every Exception and report it in words: borders to code of others or to other processes.
 CATCH_ALL = {
     "baselines/registry.py",
-    "config/command_line.py",
     "config/config_file.py",
     "data/io/guarded_child.py",
     "train/processes.py",
