@@ -52,7 +52,7 @@ def _render(template: str, script: str, figures: dict[str, Figure], **context) -
         script=Markup(script),
         version=__version__,
         figures=drawn,
-        heads=content.table_heads(),
+        heads=content.TABLE_HEADS,
         **context,
     )
 

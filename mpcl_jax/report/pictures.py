@@ -135,8 +135,7 @@ def _prototypes(run: RunFiles, method: str) -> Figure | None:
         return None
     drawn = drawn_emotions(run)
     places = memory_plots.prototype_places(run.memory.bank, method)[:, drawn]
-    bank, usage = run.memory.bank[:, drawn], run.memory.usage[drawn]
-    return memory_plots.prototype_map(bank, usage, *_names(run), places=places, sides=run.sides)
+    return memory_plots.prototype_map(places, run.memory.usage[drawn], *_names(run), run.sides)
 
 
 def _association(run: RunFiles) -> Figure | None:

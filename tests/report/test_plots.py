@@ -151,8 +151,9 @@ def test_umap_that_is_not_installed_and_a_method_that_does_not_exist_are_a_sente
 
 def test_the_prototype_map_of_one_bank():
     bank = np.random.default_rng(0).normal(size=(1, 3, 2, 4))
-    figure = memory.prototype_map(bank, np.ones((3, 2)), NAMES, VALENCE, sides=("behavioural",))
-    assert memory.prototype_places(bank).shape == (1, 3, 2, 2)
+    figure = memory.prototype_map(
+        memory.prototype_places(bank), np.ones((3, 2)), NAMES, VALENCE, ("behavioural",)
+    )
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "behavioural" in labels and "physiological" not in labels
 
@@ -160,7 +161,7 @@ def test_the_prototype_map_of_one_bank():
 def test_the_prototype_map_marks_every_slot_by_its_usage():
     places = np.arange(24.0).reshape(2, 3, 2, 2)
     usage = np.array([[3.0, 1.0], [1.0, 1.0], [0.0, 2.0]])
-    (axis,) = drawn(memory.prototype_map(np.zeros((2, 3, 2, 4)), usage, NAMES, VALENCE, places=places))
+    (axis,) = drawn(memory.prototype_map(places, usage, NAMES, VALENCE))
     lines, positive, negative, *_ = axis.collections
     np.testing.assert_array_equal(np.array(lines.get_segments())[0], [places[0, 0, 0], places[1, 0, 0]])
     np.testing.assert_array_equal(positive.get_offsets(), places[0, [0, 2]].reshape(-1, 2))
@@ -174,7 +175,8 @@ def test_names_beside_the_map_never_overlap():
     rng = np.random.default_rng(0)
     names = [f"emotion number {c}" for c in range(24)]
     bank = rng.normal(size=(2, 24, 4, 8))
-    figure = memory.prototype_map(bank, np.ones((24, 4)), names, ["a"] * 12 + ["b"] * 12)
+    places = memory.prototype_places(bank)
+    figure = memory.prototype_map(places, np.ones((24, 4)), names, ["a"] * 12 + ["b"] * 12)
     (axis,) = drawn(figure)
     boxes = [Text.get_window_extent(text) for text in axis.texts]  # without its line
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
@@ -219,7 +221,7 @@ def test_errors_are_means_over_subjects_with_students_interval():
     assert "n = 3 subjects" in axis.get_xlabel()
     one = results.emotion_errors(reported[:1], predicted[:1], np.array(["a"]))
     (axis,) = drawn(results.error_per_emotion(one, None, ("x", "y"), ("p", "p")))
-    assert axis.lines[0].get_label() == "MPCL"
+    assert axis.lines[0].get_label() == "MPCL" and axis.get_xlabel().endswith("n = 1 subject")
 
 
 def test_every_subject_is_a_dot_and_the_mean_a_diamond_one_panel_per_run():

@@ -157,7 +157,7 @@ def test_an_oracle_is_marked_and_is_never_the_best(healthy):
     assert solid.get_linestyle() == [(0, None)] and dashed.get_linestyle() != [(0, None)]
     page = run_page(with_oracle)
     assert "An oracle: it receives the true stimulus" in page and "without oracles" in page
-    assert "A dot is the mean KL of one subject (n = 6)" in page
+    assert "A dot is the mean KL of one subject (n = 6 subjects)" in page
 
 
 def test_the_page_repeats_the_caption_of_the_table(healthy, tmp_path):

@@ -76,21 +76,17 @@ def log_lift(joint: np.ndarray) -> np.ndarray:
 
 
 def prototype_map(
-    bank: np.ndarray,
+    places: np.ndarray,
     usage: np.ndarray,
     emotions: Sequence[str],
     valence: Sequence[str],
-    *,
-    places=None,
     sides: Sequence[str] = GROUPS,
 ) -> Figure:
     """All prototypes in the plane: a circle and a diamond per slot, joined; their area is the slot's usage.
 
-    `bank` [G, C, K, D] unit rows of the modality groups `sides`, one or two · `usage` [C, K] >= 0 ·
-    `places` [G, C, K, 2], None = `prototype_places`. Marks of the first valence group are filled; names are left and
-    right of the map, in the order of their prototypes.
+    `places` [G, C, K, 2] of the modality groups `sides`, one or two, by `prototype_places` · `usage` [C, K] >= 0.
+    Marks of the first valence group are filled; names are left and right of the map, ordered as their prototypes.
     """
-    places = prototype_places(bank) if places is None else places
     share = usage / np.maximum(usage.sum(1, keepdims=True), 1e-12)
     count = len(usage)
     groups = list(dict.fromkeys(valence))

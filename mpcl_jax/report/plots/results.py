@@ -95,7 +95,8 @@ def error_per_emotion(
         style.name_ticks(axis, [emotions[c] for c in order])
         axis.invert_yaxis()
         axis.set_xlim(left=0)
-        axis.set_xlabel(f"mean absolute error (percentage points), n = {model.subjects} subjects")
+        count = "1 subject" if model.subjects == 1 else f"{model.subjects} subjects"
+        axis.set_xlabel(f"mean absolute error (percentage points), n = {count}")
         figure.legend(loc="outside lower center", ncols=2)
     return figure
 
