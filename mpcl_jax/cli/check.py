@@ -6,10 +6,9 @@
 Exit status 0: no issues. 1: issues, one line each. 2: the arguments are wrong or there is no such data set.
 """
 
-import json
 import sys
 
-from mpcl_jax.cli.command import Parser, command
+from mpcl_jax.cli.command import Parser, command, to_json
 from mpcl_jax.config.data import DmerConfig, WesadConfig
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.issues import Examined, Issue
@@ -59,12 +58,6 @@ def _line(issue: Issue) -> str:
     return f"{issue.file}{place}: {issue.what} → {issue.fix}"
 
 
-def to_json(examined: Examined) -> str:
-    """The same for programs."""
-    issues = [issue._asdict() for issue in examined.issues]
-    return json.dumps({"issues": issues, "summary": examined.summary._asdict()}, indent=1)
-
-
 @command
 def run(arguments: list[str]) -> int:
     """Prints the issues and a summary; the exit status says whether there are any."""
@@ -76,7 +69,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     args = parser.parse_args(arguments)
     examined = examine(args.path, args.kind)
-    print((to_json if args.json else to_text)(examined))
+    print(to_json(examined) if args.json else to_text(examined))
     return 1 if examined.issues else 0
 
 

@@ -2,8 +2,11 @@
 
 import argparse
 import functools
+import json
+import math
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.system.errors import DISK, NOT_FINITE, StorageError, TrainingError
@@ -49,3 +52,20 @@ def command(body: Callable[[list[str]], int | None]) -> Callable[..., int]:
             return code
 
     return run
+
+
+def to_json(value) -> str:
+    """JSON of dicts, sequences, NamedTuples and numbers of Python or NumPy; what is not defined (NaN) is null."""
+    return json.dumps(_plain(value), indent=1)
+
+
+def _plain(value) -> Any:
+    if hasattr(value, "tolist"):  # of NumPy
+        value = value.tolist()
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, dict):
+        return {key: _plain(x) for key, x in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(x) for x in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

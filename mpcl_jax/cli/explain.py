@@ -5,10 +5,9 @@
 The ids are in predictions.csv of the run (trial@start in seconds). Reads files only: no JAX, no model, no recordings.
 """
 
-import json
 import sys
 
-from mpcl_jax.cli.command import Parser, command
+from mpcl_jax.cli.command import Parser, command, to_json
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.evaluate.number_text import decimal
 from mpcl_jax.report.explanation import Contribution, Explanation, explain, row_of
@@ -56,12 +55,7 @@ def run(arguments: list[str]) -> None:
         found = explain(files, row_of(files, args.sample))
     except KeyError as mistake:
         raise ConfigError(mistake.args[0]) from mistake
-    if args.json:
-        entries = found._asdict().items()
-        plain = {k: [x._asdict() for x in v] if isinstance(v, tuple) else v for k, v in entries}
-        print(json.dumps(plain, indent=1))
-    else:
-        print(to_text(found))
+    print(to_json(found) if args.json else to_text(found))
 
 
 if __name__ == "__main__":

@@ -7,14 +7,12 @@ Reads only the prototypes of a checkpoint, as NumPy, whatever number of devices 
 """
 
 import argparse
-import json
-import math
 import sys
 
 import numpy as np
 import pandas as pd
 
-from mpcl_jax.cli.command import Parser, command
+from mpcl_jax.cli.command import Parser, command, to_json
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.evaluate.number_text import decimal
 from mpcl_jax.report.compare import Matching, match_slots
@@ -66,26 +64,15 @@ def _neighbours(slot: Slot):
 
 
 def to_document(memory: Memory, slots: list[Slot]) -> dict:
-    """The same for programs, ready for JSON; what is not defined is null."""
-
-    def plain(slot: Slot) -> dict:
-        near = {bank: {side: x._asdict() for side, x in getattr(slot, bank).items()} for bank in BANKS}
-        windows = [window._asdict() | {"cosine": float(window.cosine)} for window in slot.windows]
-        numbers = {name: _or_none(getattr(slot, name)) for name in ("twin", "agreement")}
-        return slot._asdict() | near | {"windows": windows} | numbers
-
+    """The same for programs."""
     return {
         "checkpoint": str(memory.checkpoint),
-        "emotions": list(memory.emotions),
-        "sides": list(memory.sides),
-        "bank_agreement": _or_none(bank_agreement(memory.bank)),
-        "slots": [plain(slot) for slot in slots],
-        "cooccurrence": memory.cooccurrence.tolist(),
+        "emotions": memory.emotions,
+        "sides": memory.sides,
+        "bank_agreement": bank_agreement(memory.bank),
+        "slots": slots,
+        "cooccurrence": memory.cooccurrence,
     }
-
-
-def _or_none(x: float) -> float | None:
-    return None if math.isnan(x) else x
 
 
 def to_csv(slots: list[Slot]) -> str:
@@ -123,13 +110,13 @@ def comparison_text(a: Memory, b: Memory, matching: Matching) -> str:
 
 
 def comparison_document(a: Memory, b: Memory, matching: Matching) -> dict:
-    """The same for programs, ready for JSON; a prototype without a partner has null."""
+    """The same for programs; a prototype without a partner has null."""
     return {
         "checkpoints": [str(a.checkpoint), str(b.checkpoint)],
-        "emotions": list(a.emotions),
+        "emotions": a.emotions,
         "same_space": matching.same_space,
         "partner": [[None if k < 0 else k for k in row] for row in matching.partner.tolist()],
-        "drift": [[_or_none(x) for x in row] for row in matching.drift.tolist()],
+        "drift": matching.drift,
         "cooccurrence_correlation": matching.cooccurrence,
     }
 
@@ -160,13 +147,13 @@ def run(arguments: list[str]) -> None:
             other = open_memory(args.against or args.run, fold=args.fold, step=args.against_step)
             show = comparison_document if args.json else comparison_text
             shown = show(memory, other, match_slots(memory, other))
-            print(json.dumps(shown, indent=1) if args.json else shown)
+            print(to_json(shown) if args.json else shown)
             return
     except (FileNotFoundError, ValueError) as mistake:
         raise ConfigError(str(mistake)) from mistake
     slots = describe_slots(memory)
     if args.json:
-        print(json.dumps(to_document(memory, slots), indent=1))
+        print(to_json(to_document(memory, slots)))
     else:
         print(to_csv(slots).rstrip() if args.csv else to_text(memory, slots))
 

@@ -33,13 +33,14 @@ from mpcl_jax.system.paths import user_path
 from mpcl_jax.types import DataFileError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PASS, DRIFT, FAIL = "PASS", "DRIFT", "FAIL"
+STATUSES = PASS, DRIFT, FAIL = "PASS", "DRIFT", "FAIL"
 DRIFTS = 3  # times the tolerance
 UNKNOWN = 0.02  # of the value, where there is one seed and so no spread
 LAST_DIGIT = 5e-5  # half a unit of the fourth decimal
 LAST_OF_SKILL = 5e-3
-DISTANCES = ("chebyshev", "clark", "canberra")
 SIMILARITIES = ("cosine", "intersection")
+MEASURES = ("chebyshev", "clark", "canberra", "kl", *SIMILARITIES, "skill", "kl_low", "kl_high")
+PARTS = ("_pairs", "_statistics", "_subjects")  # of a table, in files beside it
 SAME = ("windows", "subjects", "split", "split_sha256", "interval_over", "seeds")
 
 
@@ -64,13 +65,10 @@ def compare(stored: list[dict[str, str]], again: list[dict[str, str]]) -> list[C
         if now is None:
             cells.append(Cell(row["method"], "row", "there", "missing", 0.0, FAIL))
             continue
-        for column in (*DISTANCES, "kl", *SIMILARITIES, "skill", "kl_low", "kl_high"):
-            tolerance = tolerance_of(row, column, reference)
-            status = _status(float(row[column]), float(now[column]), tolerance)
+        for column in (*MEASURES, *SAME):
+            tolerance = 0.0 if column in SAME else tolerance_of(row, column, reference)
+            status = _status(row[column], now[column], tolerance)
             cells.append(Cell(row["method"], column, row[column], now[column], tolerance, status))
-        for column in SAME:
-            status = PASS if row[column] == now[column] else FAIL
-            cells.append(Cell(row["method"], column, row[column], now[column], 0.0, status))
     return [*cells, *(Cell(name, "row", "missing", "there", 0.0, FAIL) for name in found)]
 
 
@@ -84,10 +82,10 @@ def tolerance_of(row: dict[str, str], column: str, reference: float) -> float:
     return max(relative * scale, LAST_DIGIT)
 
 
-def _status(stored: float, again: float, tolerance: float) -> str:
-    if math.isnan(stored) and math.isnan(again):
+def _status(stored: str, again: str, tolerance: float) -> str:
+    if stored == again:
         return PASS
-    apart = abs(stored - again)
+    apart = abs(float(stored) - float(again)) if tolerance else math.inf
     return PASS if apart <= tolerance else DRIFT if apart <= DRIFTS * tolerance else FAIL
 
 
@@ -119,16 +117,15 @@ def to_text(cells: list[Cell]) -> str:
     lines = []
     for method in dict.fromkeys(cell.method for cell in cells):
         own = [cell.status for cell in cells if cell.method == method]
-        worst = FAIL if FAIL in own else DRIFT if DRIFT in own else PASS
+        worst = max(own, key=STATUSES.index)
         lines.append(f"{worst:5s}  {method.replace('_', ' '):14s} {own.count(PASS)} of {len(own)} cells")
     for cell in cells:
         if cell.status != PASS:
             allowed = f" ± {cell.tolerance:.2g}" if cell.tolerance else ""
-            lines.append(
-                f"{cell.status:5s}  {cell.method}, {cell.column}: {cell.again}, stored {cell.stored}{allowed}"
-            )
-    counts = [f"{sum(cell.status == status for cell in cells)} {status}" for status in (PASS, DRIFT, FAIL)]
-    return "\n".join([*lines, ", ".join(counts)])
+            what = f"{cell.method}, {cell.column}: {cell.again}, stored {cell.stored}{allowed}"
+            lines.append(f"{cell.status:5s}  {what}")
+    found = [cell.status for cell in cells]
+    return "\n".join([*lines, ", ".join(f"{found.count(status)} {status}" for status in STATUSES)])
 
 
 @command
@@ -142,7 +139,7 @@ def run(arguments: list[str]) -> int:
     workdir = pathlib.Path("runs/reproduce") / args.name
     file = ROOT / "experiments" / "results" / f"{args.name}.csv"
     if not file.exists():
-        there = sorted(p.stem for p in file.parent.glob("*.csv") if p.with_suffix(".md").exists())
+        there = sorted({p.stem for p in file.parent.glob("*.csv") if not p.stem.endswith(PARTS)})
         raise DataFileError(args.name, f"is not a stored table; there are {', '.join(there) or 'none'}")
     try:
         stored, comment = read_csv(file)

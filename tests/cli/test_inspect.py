@@ -12,6 +12,7 @@ import orbax.checkpoint as ocp
 import pytest
 from memory_fixture import EMOTIONS, known_memory
 
+from mpcl_jax.cli.command import to_json
 from mpcl_jax.cli.inspect import comparison_document, comparison_text, to_csv, to_document, to_text
 from mpcl_jax.report.compare import match_slots
 from mpcl_jax.report.slots import bank_agreement, describe_slots, lift
@@ -108,7 +109,7 @@ def test_one_slot_has_no_twin():
     )
     slots = describe_slots(one)
     assert all(np.isnan(s.twin) and s.flag == "" for s in slots)
-    assert json.loads(json.dumps(to_document(one, slots)))["slots"][0]["twin"] is None
+    assert json.loads(to_json(to_document(one, slots)))["slots"][0]["twin"] is None
     assert "joy" in to_text(one, slots)
 
 
@@ -147,7 +148,7 @@ def test_two_runs_are_matched_whatever_their_rotation():
 def test_a_memory_with_fewer_slots_leaves_some_without_a_partner():
     a = random_memory()
     b = a._replace(checkpoint=pathlib.Path("other/checkpoints/1"), bank=a.bank[:, :, 1:])
-    document = json.loads(json.dumps(comparison_document(a, b, match_slots(a, b))))
+    document = json.loads(to_json(comparison_document(a, b, match_slots(a, b))))
     assert sorted(map(str, document["partner"][0])) == ["0", "None"]
     with pytest.raises(ValueError, match="the runs have different emotions: joy, calm, fear and a, b, c"):
         match_slots(a, b._replace(emotions=("a", "b", "c")))
@@ -160,7 +161,7 @@ def test_a_data_set_with_one_group_has_one_bank():
     assert {s.evidence for s in slots} == {10.0}  # not halved by a bank that does not exist
     assert all(set(s.own_bank) == {"physiological"} and s.other_bank == {} for s in slots)
     assert all(s.flag == "" and np.isnan(s.agreement) for s in slots)
-    text, document = to_text(memory, slots), json.loads(json.dumps(to_document(memory, slots)))
+    text, document = to_text(memory, slots), json.loads(to_json(to_document(memory, slots)))
     assert "behavioural" not in text + to_csv(slots) and "no other modality group" in text
     assert "other bank" not in text
     assert document["bank_agreement"] is None and document["slots"][0]["agreement"] is None
