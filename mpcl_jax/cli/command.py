@@ -1,6 +1,7 @@
 """What all commands share: one line per mistake, exit codes, and output into whatever stdout is."""
 
 import argparse
+import contextlib
 import functools
 import json
 import math
@@ -9,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.system.errors import DISK, NOT_FINITE, StorageError, TrainingError
+from mpcl_jax.system.errors import AT_ONCE, DISK, NOT_FINITE, StorageError, TrainingError
 from mpcl_jax.system.output import any_output
 from mpcl_jax.types import DataFileError
 
@@ -34,7 +35,7 @@ class Parser(argparse.ArgumentParser):
 def command(body: Callable[[list[str]], int | None]) -> Callable[..., int]:
     """The function `run(arguments=sys.argv[1:])` of a command: its exit code, where `body` does the work.
 
-    2: a mistake of the user, one line each. 70: training cannot go on. 74: the disk cannot be written.
+    2: a mistake of the user, one line each. 130: Ctrl-C. 70: training cannot go on. 74: the disk cannot be written.
     """
 
     @functools.wraps(body)
@@ -47,11 +48,25 @@ def command(body: Callable[[list[str]], int | None]) -> Callable[..., int]:
             except (DataFileError, StorageError, TrainingError) as error:
                 codes = {StorageError: DISK, TrainingError: NOT_FINITE}
                 lines, code = [str(error)], codes.get(type(error), 2)
+            except KeyboardInterrupt:
+                lines, code = ["stopped"], AT_ONCE
             for line in lines:
                 print("error:", " ".join(line.split()), file=sys.stderr)
             return code
 
     return run
+
+
+@contextlib.contextmanager
+def importing_jax():
+    """For imports that need JAX, after the checks: they take a second. ConfigError for variables that JAX refuses."""
+    try:
+        yield
+    except ValueError as error:  # JAX reads its variables when it is imported
+        if "jax" not in str(error).lower():
+            raise
+        reason = f"an environment variable of JAX cannot be used ({error}); correct or unset it"
+        raise ConfigError(reason) from error
 
 
 def to_json(value) -> str:

@@ -6,7 +6,7 @@ mpcl info
 import os
 import sys
 
-from mpcl_jax.cli.command import Parser, command
+from mpcl_jax.cli.command import Parser, command, importing_jax
 from mpcl_jax.data.io.cache import user_folder
 
 
@@ -14,7 +14,8 @@ from mpcl_jax.data.io.cache import user_folder
 def run(arguments: list[str]) -> None:
     """Prints one line per fact."""
     Parser("info", __doc__).parse_args(arguments)
-    from mpcl_jax.train.environment import environment  # imports JAX
+    with importing_jax():
+        from mpcl_jax.train.environment import environment
 
     variables = {
         name: value for name, value in sorted(os.environ.items()) if name.startswith(("JAX_", "XLA_"))

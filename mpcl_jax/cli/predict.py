@@ -14,7 +14,7 @@ import sys
 import numpy as np
 import pandas as pd
 
-from mpcl_jax.cli.command import Parser, command
+from mpcl_jax.cli.command import Parser, command, importing_jax
 from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.data import pipeline
 from mpcl_jax.data.splits.manifest import row_ids
@@ -51,7 +51,8 @@ def load(folder: pathlib.Path, data: pathlib.Path) -> Recordings:
 
 def predictions_csv(folder: pathlib.Path, fold: int, recordings: Recordings) -> str:
     """The predictions of `fold` for every window. Raises ConfigError where the recordings do not fit the run."""
-    from mpcl_jax.runs.predict import open_model, predict  # imports JAX
+    with importing_jax():
+        from mpcl_jax.runs.predict import open_model, predict
 
     model = open_model(folder, fold)
     known = model.spec.shapes

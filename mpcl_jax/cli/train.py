@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from mpcl_jax.cli.command import Parser, command
+from mpcl_jax.cli.command import Parser, command, importing_jax
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.config_file import presets
 from mpcl_jax.config.describe import groups, settings
@@ -35,10 +35,11 @@ def train(arguments: list[str], program: Sequence[str] = ("mpcl", "train")) -> i
     logging.set_verbosity(logging.ERROR)  # Orbax logs every file it writes
     args, overrides = parser().parse_known_args(arguments)
     if args.config is None:
-        raise ConfigError("--config is missing, e.g. --config configs/dataset.py")
+        raise ConfigError("--config is missing: give a file or a preset, e.g. --config smoke")
     config = from_command_line(args.config, overrides)
     if args.dry_run:
-        _, dry_run = import_experiment()
+        with importing_jax():
+            from mpcl_jax.evaluate.dry_run import dry_run
         print(dry_run(config))
         return 0
     usual = pathlib.Path("runs", pathlib.Path(args.config).stem)
@@ -48,7 +49,8 @@ def train(arguments: list[str], program: Sequence[str] = ("mpcl", "train")) -> i
     try:
         with only_run_in(workdir) if alone else contextlib.nullcontext(), listening() as stop:
             started = shell_command([*program, *arguments])
-            run_experiment, _ = import_experiment()
+            with importing_jax():
+                from mpcl_jax.evaluate.experiment import run_experiment
             run_experiment(config, workdir, started, stop)
     except ProcessError as mistake:
         print("error:", mistake, file=sys.stderr, flush=True)
@@ -88,22 +90,6 @@ def settings_text() -> str:
         for text in (setting.meaning, f"default {setting.default!r}; {setting.allowed}"):
             lines += textwrap.wrap(text, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)
-
-
-def import_experiment():
-    """`run_experiment` and `dry_run`, imported after the checks: JAX takes a second.
-
-    Raises ConfigError for environment variables that JAX refuses.
-    """
-    try:
-        from mpcl_jax.evaluate.dry_run import dry_run
-        from mpcl_jax.evaluate.experiment import run_experiment
-    except ValueError as error:  # JAX reads its variables when it is imported
-        if "jax" not in str(error).lower():
-            raise
-        reason = f"an environment variable of JAX cannot be used ({error}); correct or unset it"
-        raise ConfigError(reason) from error
-    return run_experiment, dry_run
 
 
 def claim_workdir(workdir: pathlib.Path) -> None:

@@ -166,7 +166,7 @@ def test_a_closed_stdout_changes_no_answer():
     ended = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
     assert (ended.returncode, ended.stderr) == (
         2,
-        "error: --config is missing, e.g. --config configs/dataset.py\n",
+        "error: --config is missing: give a file or a preset, e.g. --config smoke\n",
     )
 
 
