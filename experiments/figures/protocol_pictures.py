@@ -11,7 +11,7 @@ import numpy as np
 
 from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig, SimulateConfig
 from mpcl_jax.data.simulate import simulate
-from mpcl_jax.data.splits.protocols import DMER_PEOPLE, make_split
+from mpcl_jax.data.splits.protocols import DMER_SUBJECTS, make_split
 from mpcl_jax.report.plots.protocols import split_grid
 from mpcl_jax.report.plots.style import styled
 from mpcl_jax.system.output import any_output
@@ -23,8 +23,8 @@ PICTURES = pathlib.Path(__file__).resolve().parents[2] / "docs" / "pictures"
 def dmer_ids() -> Recordings:
     """Windows with the ids of the subjects of DMER, four clips each."""
     clips = 4
-    made, _ = simulate(SimulateConfig(subjects=len(DMER_PEOPLE), clips=clips, windows=1))
-    subject = np.repeat(DMER_PEOPLE, clips)
+    made, _ = simulate(SimulateConfig(subjects=len(DMER_SUBJECTS), clips=clips, windows=1))
+    subject = np.repeat(DMER_SUBJECTS, clips)
     trial = np.array([f"{name}/{clip}" for name, clip in zip(subject, made.stimulus, strict=True)])
     return made._replace(subject=subject, trial=trial)
 

@@ -180,7 +180,7 @@ def test_a_manifest_that_claims_another_calibration_is_refused(tmp_path):
     content["protocol"] = "calibrated(2)"
     path.write_text(json.dumps(content))
     with pytest.raises(
-        DataFileError, match=r"calibrated\(2\) tests one person and trains on 2 .* S0 and trains on 1$"
+        DataFileError, match=r"calibrated\(2\) tests one subject and trains on 2 .* S0 and trains on 1$"
     ):
         read_manifest(path, FAKE)
 
@@ -198,7 +198,7 @@ def test_a_manifest_that_claims_another_calibration_is_refused(tmp_path):
         ('{"protocol": "calibrated", "rows": [], "folds": [{}]}', "is no split manifest"),
         ('{"protocol": "loso", "rows": [1], "folds": [{}]}', "is no split manifest"),
         ('{"protocol": "loso", "rows": [], "folds": []}', "is no split manifest"),
-        ('{"protocol": "loso", "rows": [], "folds": [{"name": "a"}]}', r"folds\[0\]: needs `name`"),
+        ('{"protocol": "loso", "rows": [], "folds": [{"name": "a"}]}', "look at folds.0.validation"),
     ],
 )
 def test_refuses_files_that_are_no_manifest(tmp_path, text, message):

@@ -7,7 +7,7 @@ from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.splits import protocols
 from mpcl_jax.data.splits.descriptions import calibration_trials
-from mpcl_jax.data.splits.protocols import DMER_PEOPLE, FIXED_TEST, FIXED_VALIDATION
+from mpcl_jax.data.splits.protocols import DMER_SUBJECTS, FIXED_TEST, FIXED_VALIDATION
 from mpcl_jax.types import DataFileError, Recordings, take
 
 
@@ -33,7 +33,7 @@ def fake_recordings(people=6, clips=10, windows=4, with_start=True) -> Recording
     )
 
 
-def dmer_recordings(people=DMER_PEOPLE, clips=2) -> Recordings:
+def dmer_recordings(people=DMER_SUBJECTS, clips=2) -> Recordings:
     """As many rows as DMER has people, with their ids."""
     fake = fake_recordings(people=len(people), clips=clips, windows=1)
     who = np.repeat(np.array(people), clips)
@@ -198,7 +198,7 @@ def test_hash_is_the_same_on_every_machine():
 def test_calibrated_trains_on_n_trials_of_the_person_and_tests_the_same_rows_for_every_n(count):
     split = split_of("calibrated", calibration=count, calibration_pool=3)
     assert split.protocol == f"calibrated({count})"
-    assert f"but for {count} labelled trial" in split.sentence
+    assert f"with {count} labelled calibration trial" in split.sentence
     loso = split_of("loso", validation=0.3)
     most = split_of("calibrated", calibration=3, calibration_pool=3)
     for fold, whole, of_most in zip(split.folds, loso.folds, most.folds, strict=True):
@@ -233,8 +233,8 @@ def test_calibration_of_a_person_does_not_depend_on_the_others():
 
 
 def test_the_fixed_parts_are_drawn_from_dmers_people_as_the_file_says():
-    drawn = np.random.default_rng(0).permutation(DMER_PEOPLE).tolist()
-    assert len(DMER_PEOPLE) == 73
+    drawn = np.random.default_rng(0).permutation(DMER_SUBJECTS).tolist()
+    assert len(DMER_SUBJECTS) == 73
     assert set(FIXED_TEST) == set(drawn[:13]) and set(FIXED_VALIDATION) == set(drawn[13:25])
     (fold,) = split_of("fixed_48_12_13", DMER, seed=9, validation=0.5).folds
     people = [len(set(DMER.subject[rows])) for rows in (fold.train, fold.validation, fold.test)]
@@ -243,7 +243,7 @@ def test_the_fixed_parts_are_drawn_from_dmers_people_as_the_file_says():
 
 
 def test_the_fixed_parts_stay_when_somebody_lacks_recordings():
-    fewer = dmer_recordings([who for who in DMER_PEOPLE if who not in ("5", "8", "1")])
+    fewer = dmer_recordings([who for who in DMER_SUBJECTS if who not in ("5", "8", "1")])
     (fold,) = split_of("fixed_48_12_13", fewer).folds
     people = [len(set(fewer.subject[rows])) for rows in (fold.train, fold.validation, fold.test)]
     assert people == [47, 11, 12]
@@ -296,11 +296,11 @@ def test_row_ids_refuses_two_windows_with_one_start():
             "holds a single subject; set config.protocol.kind to 'trial_kfold' or 'stimulus_kfold'$",
         ),
         (fake_recordings(people=1), {"kind": "loso"}, "fake holds a single subject"),
-        (FAKE, {"kind": "fixed_48_12_13"}, "made for the 73 people of DMER; fake has subject 'S2'"),
+        (FAKE, {"kind": "fixed_48_12_13"}, "made for the 73 subjects of DMER; fake has subject 'S2'"),
         (
             dmer_recordings([*FIXED_TEST, "1"]),
             {"kind": "fixed_48_12_13"},
-            "DMER has nobody of its validation part",
+            "DMER has no subject of its validation part",
         ),
         (
             FAKE,
@@ -368,7 +368,7 @@ def test_refuses_an_empty_test_part():
         (
             "calibrated",
             lambda f: f._replace(train=f.train[FAKE.subject[f.train] != "S2"]),
-            r"calibrated\(1\) tests one person and trains on 1 of .* this one tests S2 and trains on 0",
+            r"calibrated\(1\) tests one subject and trains on 1 trials .* this fold tests S2 and trains on 0",
         ),
         ("loso", lambda f: f._replace(test=f.test[:0]), "the test part is empty"),
         (

@@ -124,7 +124,7 @@ def test_the_second_load_reads_no_pickle(tmp_path, monkeypatch):
 def test_the_cache_defaults_to_the_folder_of_the_user(root, loaded, kept, tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "user_folder", lambda: tmp_path)
     args = []
-    monkeypatch.setattr(cache, "through", lambda folder, *rest: args.append(folder) or {"codes": []})
+    monkeypatch.setattr(cache, "cached", lambda folder, *rest: args.append(folder) or {"codes": []})
     with pytest.raises(DataFileError, match="do not belong together"):
         wesad.load(str(root), SMALL)
     assert set(args) == {tmp_path / "wesad"}
@@ -186,14 +186,14 @@ def test_a_modality_of_which_a_window_supports_no_feature_is_absent(tmp_path):
 
 
 def test_a_feature_that_a_window_does_not_support_is_missing_there(root, loaded, kept, monkeypatch):
-    read = cache.through
+    read = cache.cached
 
     def one_unknown(*arguments):
         held = {name: x.copy() for name, x in read(*arguments).items()}
         held["eda/values"][2, 1] = np.nan
         return held
 
-    monkeypatch.setattr(cache, "through", one_unknown)
+    monkeypatch.setattr(cache, "cached", one_unknown)
     again = wesad.load(str(root), SMALL, kept)
     assert np.argwhere(np.isnan(again.signals["eda"])).tolist() == [[2, 0, 1], [17, 0, 1]]
     assert again.present["eda"].all() and not np.isnan(loaded.signals["eda"]).any()

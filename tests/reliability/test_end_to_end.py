@@ -69,7 +69,7 @@ def whole(tmp_path_factory):
 def test_the_run_prints_its_data_split_progress_and_table(whole):
     _, printed = whole
     assert "data   simulated: 72 windows, 6 subjects, 10 emotions" in printed
-    assert "split  subject_kfold: people held out" in printed
+    assert "split  subject_kfold: subjects held out" in printed
     for number in (1, 2, 3):
         assert f"fold {number} of 3  held out: 2 subjects" in printed
         assert f"fold {number} of 3  epoch 12/12  loss " in printed

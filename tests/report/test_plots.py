@@ -258,7 +258,7 @@ def test_learning_curves_have_a_panel_per_name_and_the_mean_in_bold():
 def test_a_split_is_drawn_window_by_window():
     made, _ = simulate(SimulateConfig(subjects=3, clips=4, windows=2))
     # Of the four trials of a subject, one is in training, one is not used, two are tested.
-    settings = ProtocolConfig(kind="calibrated", calibration=1, calibration_most=2, validation=0.5)
+    settings = ProtocolConfig(kind="calibrated", calibration=1, calibration_pool=2, validation=0.5)
     axes = drawn(split_grid(made, make_split(made, settings)))
     assert [axis.get_title(loc="left") for axis in axes] == ["fold 1 of 3", "fold 2 of 3", "fold 3 of 3"]
     cells = np.asarray(axes[0].images[0].get_array())

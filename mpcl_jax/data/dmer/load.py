@@ -93,7 +93,7 @@ def _kept(found: Found, settings: DmerConfig, cache_dir: Path | None) -> Part | 
     options = {name: value for name, value in dataclasses.asdict(settings).items() if name != "subjects"}
     key = hashlib.sha256(f"{found.path.resolve()} {found.layout} {sorted(options.items())}".encode())
     compute = partial(run_guarded, read_subject, found.path, found.subject, str(found.layout), options)
-    arrays = disk.through(
+    arrays = disk.cached(
         cache_dir, key.hexdigest()[:20], source_files(found), options | {"version": VERSION}, compute
     )
     return _part_of(found, arrays) if arrays else None

@@ -1,28 +1,29 @@
-"""What was computed from large files, kept on disk beside a description of those files.
+"""A cache on disk of what was computed from large files.
 
-An entry is two files: `<name>.npz` (arrays, never pickled) and `<name>.json` (sources, settings, checksum). An
-entry whose sources, settings or checksum does not fit is computed anew, never trusted.
+An entry is one `.npz`: the arrays, and a description of their sources and settings. An entry that is damaged or whose
+description differs is computed again.
 """
 
 import errno
-import hashlib
 import json
 import os
 import sys
 import tempfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.system.os_errors import explained, reason_of
 from mpcl_jax.system.paths import require_writable
 from mpcl_jax.types import DataFileError
 
+ENTRY = "description of the entry"
+
 
 def user_folder() -> Path:
-    """Where this user's programs keep what they can compute again. Raises OSError where a user has no home."""
+    """The cache folder of this user. Raises OSError where a user has no home."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     if sys.platform != "darwin" and os.path.isabs(base):  # the XDG rules: a relative path is to be ignored
         return Path(base) / "mpcl_jax"
@@ -52,36 +53,31 @@ def folder_for(kind: str, given: str) -> Path | None:
         return None
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def through(
+def cached(
     folder: Path | None,
     name: str,
     sources: tuple[Path, ...],
     settings: dict,
     compute: Callable[[], dict[str, np.ndarray]],
 ) -> dict[str, np.ndarray]:
-    """`compute()`, or what it returned for the same bytes of `sources` and the same `settings` before.
+    """`compute()`, or what it returned before for `sources` of the same size and time of change and `settings`.
 
     `settings` is plain JSON data and must hold everything else that the result depends on, the version of the
-    code included. A source of unchanged size and time of change is taken as unchanged without being read. Nothing is
-    kept where `folder` is None.
-    Raises DataFileError if a source can not be read or the folder not be written.
+    code included. Nothing is kept where `folder` is None.
+    Raises DataFileError if a source cannot be read or the folder not be written.
     """
-    stamps = [_stamp(source) for source in sources]
+    described = json.dumps({"sources": [_stamp(x) for x in sources], "settings": settings}, sort_keys=True)
     if folder is None:
         return compute()
-    known, arrays = _read(folder, name, settings)
-    if arrays is not None and [{k: x for k, x in old.items() if k != "sha256"} for old in known] == stamps:
-        return arrays
-    described = [stamp | {"sha256": _hash(source)} for stamp, source in zip(stamps, sources, strict=True)]
-    if arrays is None or [x.get("sha256") for x in known] != [x["sha256"] for x in described]:
-        arrays = compute()
-    _write(folder, name, described, settings, arrays)
+    file = folder / f"{name}.npz"
+    try:
+        kept = parse_npz(file)
+        if kept.pop(ENTRY).tobytes().decode() == described:
+            return kept
+    except (DataFileError, KeyError, UnicodeDecodeError):  # absent or damaged: the archive has checksums
+        kept = {}
+    arrays = compute()
+    _write(file, arrays | {ENTRY: np.frombuffer(described.encode(), np.uint8)})
     return arrays
 
 
@@ -90,44 +86,19 @@ def _stamp(source: Path) -> dict:
         stat = source.stat()
         return {"path": str(source.resolve()), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     except OSError as error:
-        raise DataFileError(source, f"can not be read: {explained(error)}") from error
+        raise DataFileError(source, f"cannot be read: {explained(error)}") from error
 
 
-def _hash(source: Path) -> str:
+def _write(file: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes a file beside its place and moves it there as a whole."""
     try:
-        return sha256(source)
-    except OSError as error:
-        raise DataFileError(source, f"can not be read: {explained(error)}") from error
-
-
-def _read(folder: Path, name: str, settings: dict) -> tuple[list[dict], dict[str, np.ndarray] | None]:
-    """Sources and arrays of an entry; no arrays if it is absent, damaged or made with other settings."""
-    try:
-        entry = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        if entry["settings"] != settings or entry["sha256"] != sha256(folder / f"{name}.npz"):
-            return [], None
-        with np.load(folder / f"{name}.npz", allow_pickle=False) as file:
-            return [dict(x) for x in entry["sources"]], {key: file[key] for key in file.files}
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
-        return [], None
-
-
-def _write(
-    folder: Path, name: str, sources: list[dict], settings: dict, arrays: dict[str, np.ndarray]
-) -> None:
-    """Puts both files in their place as a whole; the description last, as it vouches for the arrays."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as temporary:
-            draft = Path(temporary) / name
-            np.savez(f"{draft}.npz", **arrays)
-            entry = {"sources": sources, "settings": settings, "sha256": sha256(Path(f"{draft}.npz"))}
-            Path(f"{draft}.json").write_text(json.dumps(entry, indent=1), encoding="utf-8")
-            os.replace(f"{draft}.npz", folder / f"{name}.npz")
-            os.replace(f"{draft}.json", folder / f"{name}.json")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.parent) as temporary:
+            np.savez(Path(temporary) / file.name, **arrays)
+            os.replace(Path(temporary) / file.name, file)
     except OSError as error:
         raise DataFileError(
-            folder,
+            file.parent,
             f"converted recordings cannot be kept here ({explained(error)}), or name another folder with "
             "config.data.cache",
         ) from error

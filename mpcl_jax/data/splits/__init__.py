@@ -1,1 +1,1 @@
-"""Protocols and manifests: who is trained on and who is tested."""
+"""Protocols and manifests: the training, validation and test part of each fold."""

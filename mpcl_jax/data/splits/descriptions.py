@@ -7,15 +7,15 @@ import numpy as np
 from mpcl_jax.types import Recordings
 
 SENTENCES = {
-    "loso": "leave one subject out: the model has never seen the tested person",
-    "subject_kfold": "people held out: the model has never seen the tested people",
-    "fixed_48_12_13": "the 73 people of DMER in three fixed parts; which 48, 12 and 13 the literature takes is not "
-    "known here, these were drawn once: the model has never seen the tested people",
-    "calibrated": "leave one subject out but for {n} labelled {trials} of the tested person; tested on trials that "
-    "are the same for every n",
-    "trial_kfold": "whole trials held out: the model knows the people, not the tested trials",
-    "stimulus_kfold": "stimuli held out: the model knows the people, nobody's response to the tested stimuli",
-    "subject_x_stimulus": "people and stimuli held out: unseen people on unseen stimuli",
+    "loso": "leave one subject out: tested on an unseen subject",
+    "subject_kfold": "subjects held out: tested on unseen subjects",
+    "fixed_48_12_13": "the 73 subjects of DMER in three fixed parts, drawn once because the 48, 12 and 13 of the "
+    "literature are not published: tested on unseen subjects",
+    "calibrated": "leave one subject out, with {n} labelled calibration {trials} of the tested subject; the test "
+    "trials are the same for every n",
+    "trial_kfold": "whole trials held out: known subjects, unseen trials",
+    "stimulus_kfold": "stimuli held out: known subjects, unseen stimuli",
+    "subject_x_stimulus": "subjects and stimuli held out: unseen subjects on unseen stimuli",
     "window80": "LEAKY: random windows held out, other windows of the same trials (same label) are trained on",
 }
 
@@ -31,36 +31,33 @@ def sentence_of(protocol: str) -> str:
 
 
 def calibration_trials(recordings: Recordings, train: np.ndarray, test: np.ndarray) -> list[str]:
-    """Trials of the tested people among the rows `train`, in the order of their names."""
+    """Trials of the tested subjects among the rows `train`, in the order of their names."""
     own = np.isin(recordings.subject[train], np.unique(recordings.subject[test]))
     return in_order(recordings.trial[train][own])
 
 
 def fold_sentence(recordings: Recordings, kind: str, train: np.ndarray, test: np.ndarray) -> str:
-    """What a fold holds out: people, trials, stimuli, with their names. `train`, `test`: row numbers."""
-    subjects, trials = in_order(recordings.subject[test]), in_order(recordings.trial[test])
+    """What a fold holds out: subjects, trials, stimuli, with their names. `train`, `test`: row numbers."""
+    subjects = in_order(recordings.subject[test])
+    trials = counted(len(set(recordings.trial[test])), "trial", "trials")
     if kind == "window80":
         published = recordings.published_test
         drawn = published is None or not np.array_equal(np.flatnonzero(published), test)
         how = "drawn at random" if drawn else "as published"
-        return f"held out (LEAKY): {len(test)} windows of {counted(len(trials), 'trial', 'trials')}, {how}"
-    people = (
-        "subject " + subjects[0] if len(subjects) == 1 else f"{len(subjects)} subjects ({listed(subjects)})"
-    )
+        return f"held out (LEAKY): {len(test)} windows of {trials}, {how}"
+    of = f"subject {subjects[0]}" if len(subjects) == 1 else f"{len(subjects)} subjects ({listed(subjects)})"
+    if kind == "trial_kfold":
+        return f"held out: {trials} of {of}"
     if kind in ("stimulus_kfold", "subject_x_stimulus"):
         stimuli = in_order(recordings.stimulus[test])
         what = f"{counted(len(stimuli), 'stimulus', 'stimuli')} ({listed(stimuli)})"
-        people = what if kind == "stimulus_kfold" else f"{people} on {what}"
-    if kind == "trial_kfold":
-        return f"held out: {counted(len(trials), 'trial', 'trials')} of {people}"
-    held_out = f"held out: {people}, {counted(len(trials), 'trial', 'trials')}"
-    if CALIBRATED.fullmatch(kind):
-        known = calibration_trials(recordings, train, test)
-        named = f" ({listed(known)})" if known else ""
-        return (
-            f"{held_out}; trained on: {counted(len(known), 'labelled trial', 'labelled trials')} more{named}"
-        )
-    return held_out
+        of = what if kind == "stimulus_kfold" else f"{of} on {what}"
+    known = calibration_trials(recordings, train, test) if CALIBRATED.fullmatch(kind) else None
+    if known is None:
+        return f"held out: {of}, {trials}"
+    named = f" ({listed(known)})" if known else ""
+    calibration = counted(len(known), "labelled trial", "labelled trials")
+    return f"held out: {of}, {trials}; trained on: {calibration} more{named}"
 
 
 def counted(n: int, one: str, many: str) -> str:

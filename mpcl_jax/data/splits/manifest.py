@@ -10,6 +10,7 @@ import pathlib
 from typing import Any, NamedTuple
 
 import numpy as np
+from pydantic import BaseModel, Field, ValidationError
 
 from mpcl_jax import __version__
 from mpcl_jax.data.splits.descriptions import (
@@ -28,7 +29,7 @@ class Fold(NamedTuple):
     """One training: sorted row numbers of a `Recordings`; rows in none of the three are not used."""
 
     name: str  # "fold 3 of 10"
-    sentence: str  # what is held out, for people
+    sentence: str  # what is held out
     train: np.ndarray  # int
     validation: np.ndarray  # int, may be empty
     test: np.ndarray  # int
@@ -67,7 +68,7 @@ def row_ids(recordings: Recordings) -> list[str]:
 
 
 def sign_split(recordings: Recordings, kind: str, folds, file) -> Split:
-    """A `Split` of `folds`: says what they hold out, checks them (errors name `file`) and signs them."""
+    """A `Split` of `folds`: describes what they hold out, checks them (errors name `file`) and signs them."""
     folds = tuple(f._replace(sentence=fold_sentence(recordings, kind, f.train, f.test)) for f in folds)
     split = Split(kind, kind == "window80", sentence_of(kind), folds, "")
     check_split(recordings, split, file)
@@ -76,51 +77,45 @@ def sign_split(recordings: Recordings, kind: str, folds, file) -> Split:
 
 
 def check_split(recordings: Recordings, split: Split, file: Any = "split") -> None:
-    """Raises DataFileError naming `file`, the fold and the ids where a split is not what its protocol says.
+    """Raises DataFileError naming `file`, the fold and the ids where a split breaks its protocol.
 
     That is: rows on two sides or outside the recordings, an empty training or test part, or a subject, trial
     or stimulus on two sides although the protocol keeps them apart.
     """
     groups = {name: codes_of(ids) for name, ids in held_apart(recordings, split.protocol).items()}
     groups["window"] = (np.array(row_ids(recordings)), np.arange(len(recordings.trial)))
+    calibrated = CALIBRATED.fullmatch(split.protocol)
     for fold in split.folds:
         parts = {"train": fold.train, "validation": fold.validation, "test": fold.test}
         for part, rows in parts.items():
             if len(rows) and not 0 <= rows.min() <= rows.max() < len(recordings.trial):
-                raise DataFileError(
-                    file, f"{fold.name}: {part} names rows that {recordings.name} does not have"
-                )
+                reason = f"{fold.name}: {part} names rows that {recordings.name} does not have"
+                raise DataFileError(file, reason)
             if not len(rows) and part != "validation":
-                raise DataFileError(
-                    file, f"{fold.name}: the {part} part is empty; choose fewer folds or another protocol"
-                )
+                reason = f"{fold.name}: the {part} part is empty; choose fewer folds or another protocol"
+                raise DataFileError(file, reason)
         for a, b in (("train", "test"), ("validation", "test"), ("train", "validation")):
             for name, (names, codes) in groups.items():
-                # People of validation may watch stimuli of training: only the test part is new in both.
+                # Validation subjects may have seen stimuli of training: only the test part is new in both.
                 if name == "stimulus" and b == "validation" and "subject" in groups:
                     continue
-                if name == "subject" and (a, b) == ("train", "test") and CALIBRATED.fullmatch(split.protocol):
-                    _check_calibration(recordings, split.protocol, fold, file)
+                if name == "subject" and (a, b) == ("train", "test") and calibrated:
+                    _check_calibration(recordings, int(calibrated[1]), fold, file)
                     continue
-                both = _marked(codes[parts[a]], len(names)) & _marked(codes[parts[b]], len(names))
-                if both.any():
-                    ids = listed(names[both])
-                    raise DataFileError(
-                        file, f"{fold.name}: {both.sum()} {name} ids lie both in {a} and in {b}: {ids}"
-                    )
+                both = np.intersect1d(codes[parts[a]], codes[parts[b]])
+                if len(both):
+                    reason = f"{fold.name}: {len(both)} {name} ids lie both in {a} and in {b}: {listed(names[both])}"
+                    raise DataFileError(file, reason)
 
 
-def _check_calibration(recordings: Recordings, protocol: str, fold: Fold, file) -> None:
-    trials, wanted = (
-        calibration_trials(recordings, fold.train, fold.test),
-        int(CALIBRATED.fullmatch(protocol)[1]),
-    )
-    people = in_order(recordings.subject[fold.test])
-    if len(trials) != wanted or len(people) != 1:
+def _check_calibration(recordings: Recordings, wanted: int, fold: Fold, file) -> None:
+    trials = calibration_trials(recordings, fold.train, fold.test)
+    subjects = in_order(recordings.subject[fold.test])
+    if len(trials) != wanted or len(subjects) != 1:
         raise DataFileError(
             file,
-            f"{fold.name}: {protocol} tests one person and trains on {wanted} of that person's trials; this one "
-            f"tests {listed(people)} and trains on {len(trials)}",
+            f"{fold.name}: calibrated({wanted}) tests one subject and trains on {wanted} trials of it; this fold "
+            f"tests {listed(subjects)} and trains on {len(trials)}",
         )
 
 
@@ -144,60 +139,63 @@ def read_manifest(path: Any, recordings: Recordings) -> Split:
 
     def rows_of(ids, where):
         if unknown := [name for name in ids if name not in index]:
-            raise DataFileError(
-                path, f"{where} names {len(unknown)} windows unknown to {recordings.name}: {listed(unknown)}"
-            )
-        rows = np.sort(np.array([index[name] for name in ids], int))
-        if len(double := rows[1:][rows[1:] == rows[:-1]]):
-            ids = np.array(list(index))[np.unique(double)]
-            raise DataFileError(path, f"{where} names windows more than once: {listed(ids)}")
+            reason = f"{where} names {len(unknown)} windows unknown to {recordings.name}: {listed(unknown)}"
+            raise DataFileError(path, reason)
+        rows, counts = np.unique(np.array([index[name] for name in ids], int), return_counts=True)
+        if (counts > 1).any():
+            double = np.array(list(index))[rows[counts > 1]]
+            raise DataFileError(path, f"{where} names windows more than once: {listed(double)}")
         return rows
 
-    missing = np.delete(np.array(list(index)), rows_of(content["rows"], "rows"))
+    missing = np.delete(np.array(list(index)), rows_of(content.rows, "rows"))
     if len(missing):
-        raise DataFileError(
-            path, f"{len(missing)} windows of {recordings.name} are missing: {listed(missing)}"
-        )
+        reason = f"{len(missing)} windows of {recordings.name} are missing: {listed(missing)}"
+        raise DataFileError(path, reason)
     folds = []
-    for entry in content["folds"]:
-        name = entry["name"]
-        taken = [rows_of(entry[part], f"{name}: {part}") for part in ("validation", "test", "unused")]
-        rows_of(entry["validation"] + entry["test"] + entry["unused"], f"{name}: validation, test and unused")
-        train = np.delete(np.arange(len(index)), np.concatenate(taken))
-        folds.append(Fold(name, "", train, taken[0], taken[1]))
-    split = sign_split(recordings, content["protocol"], folds, path)
-    if split.sha256 != content.get("sha256"):
+    for entry in content.folds:
+        taken = [rows_of(getattr(entry, x), f"{entry.name}: {x}") for x in ("validation", "test", "unused")]
+        elsewhere = rows_of(
+            entry.validation + entry.test + entry.unused, f"{entry.name}: validation, test and unused"
+        )
+        train = np.delete(np.arange(len(index)), elsewhere)
+        folds.append(Fold(entry.name, "", train, taken[0], taken[1]))
+    split = sign_split(recordings, content.protocol, folds, path)
+    if split.sha256 != content.sha256:
         raise DataFileError(path, "its ids do not fit its sha256: the file was edited; make the split again")
     return split
 
 
-def _parse_manifest(path) -> dict:
+class _Entry(BaseModel):
+    name: str
+    validation: list[str]
+    test: list[str]
+    unused: list[str]
+
+
+class _Manifest(BaseModel):
+    protocol: str
+    rows: list[str]
+    folds: list[_Entry] = Field(min_length=1)
+    sha256: str | None = None
+
+
+def _parse_manifest(path) -> _Manifest:
     try:
-        content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        content = _Manifest.model_validate(
+            json.loads(pathlib.Path(path).read_text(encoding="utf-8")), strict=True
+        )
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"])) or "the file"
+        reason = "is no split manifest: needs `protocol`, `rows`, `folds` and `sha256`"
+        raise DataFileError(path, f"{reason}; look at {place}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataFileError(path, f"is no readable split manifest ({error})") from error
-
-    def is_ids(x):
-        return isinstance(x, list) and all(isinstance(name, str) for name in x)
-
-    def is_fold(x):
-        parts = ("validation", "test", "unused")
-        return isinstance(x, dict) and isinstance(x.get("name"), str) and all(is_ids(x.get(p)) for p in parts)
-
-    good = isinstance(content, dict) and _is_protocol(content.get("protocol")) and is_ids(content.get("rows"))
-    if not good or not isinstance(content.get("folds"), list) or not content["folds"]:
-        raise DataFileError(path, "is no split manifest: needs `protocol`, `rows`, `folds` and `sha256`")
-    for number, entry in enumerate(content["folds"]):
-        if not is_fold(entry):
-            raise DataFileError(
-                path, f"folds[{number}]: needs `name` and the ids `validation`, `test`, `unused`"
-            )
+    if not _is_protocol(content.protocol):
+        raise DataFileError(path, f"is no split manifest: `protocol` {content.protocol[:60]!r} is unknown")
     return content
 
 
-def _is_protocol(name) -> bool:
-    if not isinstance(name, str):
-        return False
+def _is_protocol(name: str) -> bool:
     return bool(CALIBRATED.fullmatch(name)) or (name in SENTENCES and name != "calibrated")
 
 
@@ -218,7 +216,7 @@ def _content(recordings: Recordings, kind: str, folds) -> dict:
 def held_apart(recordings: Recordings, kind: str) -> dict[str, np.ndarray]:
     """Ids that never lie on two sides, by name; validation rows are drawn in groups of the first.
 
-    Calibrated: the tested person has trials in training, which `check_split` counts.
+    Calibrated: the tested subject has trials in training, which `check_split` counts.
     """
     if kind in ("loso", "subject_kfold", "fixed_48_12_13") or CALIBRATED.fullmatch(kind):
         return {"subject": recordings.subject, "trial": recordings.trial}
@@ -234,9 +232,3 @@ def held_apart(recordings: Recordings, kind: str) -> dict[str, np.ndarray]:
 def codes_of(ids) -> tuple[np.ndarray, np.ndarray]:
     """Distinct ids, sorted, and the position of every row's id among them [N]."""
     return np.unique(np.asarray(ids, str), return_inverse=True)
-
-
-def _marked(codes: np.ndarray, size: int) -> np.ndarray:
-    marks = np.zeros(size, bool)
-    marks[codes] = True
-    return marks

@@ -4,13 +4,13 @@ A split is made from the ids of the rows (subject, trial, stimulus, start) and a
 labels, so nothing in a test row can influence it. The same ids and seed give the same split and the same
 sha256 on every machine, in whatever order the rows come.
 
-    loso                 one person a fold
-    subject_kfold        people
-    fixed_48_12_13       13 people of DMER; 12 others are validation
-    calibrated           one person a fold, of whom n labelled trials are trained on
-    trial_kfold          whole trials, some of every person; one model for everybody
-    stimulus_kfold       stimuli, for everybody
-    subject_x_stimulus   people and stimuli; what only one of the two takes is left out of training
+    loso                 one subject a fold
+    subject_kfold        subjects
+    fixed_48_12_13       13 subjects of DMER; 12 others are validation
+    calibrated           one subject a fold, of which n labelled trials are trained on
+    trial_kfold          whole trials, some of every subject; one model for all subjects
+    stimulus_kfold       stimuli, for all subjects
+    subject_x_stimulus   subjects and stimuli; what only one of the two holds out is left out of training
     window80             one fold of random windows, LEAKY: only to compare with published numbers
 """
 
@@ -35,9 +35,9 @@ from mpcl_jax.data.splits.manifest import (
 )
 from mpcl_jax.types import Recordings
 
-# The 73 usable people of DMER. Which of them the literature trains on is not published with what could be read:
-# these were drawn once, `default_rng(0).permutation(DMER_PEOPLE)`, first 13 to test, then 12 to choose.
-DMER_PEOPLE = tuple(str(n) for n in range(1, 81) if n not in (3, 4, 13, 16, 17, 27, 31))
+# The 73 usable subjects of DMER. The parts of the literature are not published; these were drawn once:
+# `default_rng(0).permutation(DMER_SUBJECTS)`, the first 13 for testing, the next 12 for validation.
+DMER_SUBJECTS = tuple(str(n) for n in range(1, 81) if n not in (3, 4, 13, 16, 17, 27, 31))
 FIXED_TEST = ("8", "11", "22", "26", "35", "42", "44", "50", "51", "55", "63", "66", "69")
 FIXED_VALIDATION = ("5", "7", "14", "25", "30", "47", "52", "58", "61", "76", "77", "79")
 
@@ -51,9 +51,9 @@ __all__ = ["Fold", "Split", "check_split", "make_split", "read_manifest", "row_i
 
 
 def make_split(recordings: Recordings, settings: ProtocolConfig) -> Split:
-    """The split that `settings` ask for, made or, with `settings.manifest`, read.
+    """The split of `settings`: made or, with `settings.manifest`, read.
 
-    Raises ConfigError where the recordings can not support the protocol, the number of folds, the share of
+    Raises ConfigError where the recordings cannot support the protocol, the number of folds, the share of
     validation groups or the folds of `only`; DataFileError for ids that contradict each other.
     """
     if settings.manifest:
@@ -99,7 +99,7 @@ def _require_supported(recordings: Recordings, protocol: str) -> None:
 def _possible(recordings: Recordings) -> list[str]:
     """The protocols that the ids of `recordings` support."""
     subjects = set(recordings.subject.tolist())
-    lacking = {"fixed_48_12_13"} if subjects - set(DMER_PEOPLE) else set()
+    lacking = {"fixed_48_12_13"} if subjects - set(DMER_SUBJECTS) else set()
     lacking |= set(BY_STIMULUS) if (recordings.stimulus == "").any() else set()
     lacking |= set(BY_SUBJECT) if len(subjects) < 2 else set()
     return [kind for kind in recordings.protocols or PROTOCOLS if kind not in lacking]
@@ -119,7 +119,37 @@ def _keep_only(recordings: Recordings, split: Split, only: tuple[int, ...]) -> S
 def _held_out(recordings: Recordings, settings: ProtocolConfig) -> list[_Masks]:
     """What every fold may use."""
     kind, rng = settings.kind, np.random.default_rng([settings.seed, 0])
-    no_strata = np.zeros(len(recordings.trial), int)
+    _require_ids(recordings, kind)
+
+    def dealt(what: str, groups: np.ndarray, strata: np.ndarray | None = None) -> list[np.ndarray]:
+        return _deal(
+            what, groups, np.zeros(len(groups), int) if strata is None else strata, settings.folds, rng
+        )
+
+    match kind:
+        case "subject_x_stimulus":
+            subjects = dealt("subject", recordings.subject)
+            stimuli = dealt("stimulus", recordings.stimulus)
+            return [_Masks(~a & ~b, ~a & ~b, a & b) for a, b in zip(subjects, stimuli, strict=True)]
+        case "fixed_48_12_13":
+            return [_fixed(recordings)]
+        case "calibrated":
+            return [_calibrated(recordings, name, settings) for name in in_order(recordings.subject)]
+        case "loso":
+            tests = [recordings.subject == name for name in in_order(recordings.subject)]
+        case "subject_kfold":
+            tests = dealt("subject", recordings.subject)
+        case "trial_kfold":
+            tests = dealt("trial", recordings.trial, codes_of(recordings.subject)[1])
+        case "stimulus_kfold":
+            tests = dealt("stimulus", recordings.stimulus)
+        case _:
+            tests = [_window80(recordings, rng)]
+    return [_Masks(~test, ~test, test) for test in tests]
+
+
+def _require_ids(recordings: Recordings, kind: str) -> None:
+    """Raises ConfigError where there is one subject, or a stimulus without a name, and the protocol needs more."""
     if kind in BY_SUBJECT and len(set(recordings.subject.tolist())) < 2:
         ways = " or ".join(repr(x) for x in _possible(recordings) if x in ("trial_kfold", "stimulus_kfold"))
         advice = f"set config.protocol.kind to {ways}" if ways else "it needs at least two"
@@ -129,42 +159,21 @@ def _held_out(recordings: Recordings, settings: ProtocolConfig) -> list[_Masks]:
     if kind in BY_STIMULUS and (recordings.stimulus == "").any():
         trial = recordings.trial[recordings.stimulus == ""][0]
         raise ConfigError(f"config.protocol.kind = {kind!r}: needs stimulus ids; trial '{trial}' has none")
-    if kind == "subject_x_stimulus":
-        people = _deal("subject", recordings.subject, no_strata, settings.folds, rng)
-        stimuli = _deal("stimulus", recordings.stimulus, no_strata, settings.folds, rng)
-        pairs = zip(people, stimuli, strict=True)
-        return [_Masks(~who & ~what, ~who & ~what, who & what) for who, what in pairs]
-    if kind == "fixed_48_12_13":
-        return [_fixed(recordings)]
-    if kind in ("loso", "calibrated"):
-        people = in_order(recordings.subject)
-        if kind == "calibrated":
-            return [_calibrated(recordings, name, settings) for name in people]
-        tests = [recordings.subject == name for name in people]
-    elif kind == "subject_kfold":
-        tests = _deal("subject", recordings.subject, no_strata, settings.folds, rng)
-    elif kind == "trial_kfold":
-        tests = _deal("trial", recordings.trial, codes_of(recordings.subject)[1], settings.folds, rng)
-    elif kind == "stimulus_kfold":
-        tests = _deal("stimulus", recordings.stimulus, no_strata, settings.folds, rng)
-    else:
-        tests = [_window80(recordings, rng)]
-    return [_Masks(~test, ~test, test) for test in tests]
 
 
-def _calibrated(recordings: Recordings, person: str, settings: ProtocolConfig) -> _Masks:
-    """All others and the first n of a person's trials in a drawn order; tested: those behind `calibration_pool`.
+def _calibrated(recordings: Recordings, subject: str, settings: ProtocolConfig) -> _Masks:
+    """All others and the first n trials of `subject` in a drawn order; tested: those after `calibration_pool`.
 
-    Drawn, because ids do not tell what came first: DMER numbers its clips by valence. The order of a person does
-    not depend on the other people. Validation never takes the tested person's few trials.
+    Drawn, because ids do not tell the order in time: DMER numbers its clips by valence. The order of one subject
+    does not depend on the others. Validation never takes the few trials of the tested subject.
     """
-    own = recordings.subject == person
-    rng = np.random.default_rng([settings.seed, zlib.crc32(person.encode())])
+    own = recordings.subject == subject
+    rng = np.random.default_rng([settings.seed, zlib.crc32(subject.encode())])
     order = rng.permutation(np.unique(recordings.trial[own]))
     most = settings.calibration_pool
     if len(order) <= most:
         raise ConfigError(
-            f"config.protocol.calibration_pool = {most}: subject {person} has {len(order)} trials, so none is "
+            f"config.protocol.calibration_pool = {most}: subject {subject} has {len(order)} trials, so none is "
             "left to test"
         )
     known = np.isin(recordings.trial, order[: settings.calibration])
@@ -172,24 +181,24 @@ def _calibrated(recordings: Recordings, person: str, settings: ProtocolConfig) -
 
 
 def _fixed(recordings: Recordings) -> _Masks:
-    """The parts of DMER's people; who lacks recordings is missing from a part."""
-    strangers = sorted(set(recordings.subject.tolist()) - set(DMER_PEOPLE))
-    if strangers:
+    """The parts of the subjects of DMER; a subject without recordings is missing from its part."""
+    unknown = sorted(set(recordings.subject.tolist()) - set(DMER_SUBJECTS))
+    if unknown:
         raise ConfigError(
-            f"config.protocol.kind = 'fixed_48_12_13': made for the 73 people of DMER; {recordings.name} has "
-            f"subject {strangers[0]!r}. Use 'subject_kfold', or a manifest of your own"
+            f"config.protocol.kind = 'fixed_48_12_13': made for the 73 subjects of DMER; {recordings.name} has "
+            f"subject {unknown[0]!r}. Use 'subject_kfold', or a manifest of your own"
         )
-    test, validation = (np.isin(recordings.subject, people) for people in (FIXED_TEST, FIXED_VALIDATION))
+    test, validation = (np.isin(recordings.subject, part) for part in (FIXED_TEST, FIXED_VALIDATION))
     if not validation.any():
         raise ConfigError(
-            f"config.protocol.kind = 'fixed_48_12_13': {recordings.name} has nobody of its validation part "
+            f"config.protocol.kind = 'fixed_48_12_13': {recordings.name} has no subject of its validation part "
             f"({', '.join(FIXED_VALIDATION)})"
         )
     return _Masks(~test & ~validation, validation, test)
 
 
 def _deal(what: str, groups, strata, folds: int, rng) -> list[np.ndarray]:
-    """Masks [N] of each fold: shuffled groups are dealt out like cards, one stratum after the other.
+    """Masks [N] of each fold: shuffled groups are dealt to the folds in turn, one stratum after the other.
 
     `what` is a key of PLURAL · `groups` [N] ids · `strata` [N] int, the same for all rows of a group.
     """
@@ -205,7 +214,7 @@ def _deal(what: str, groups, strata, folds: int, rng) -> list[np.ndarray]:
 
 
 def _window80(recordings: Recordings, rng) -> np.ndarray:
-    """The published test rows, else a fifth of each person's windows at random. A mask [N]."""
+    """The published test rows, else a fifth of the windows of each subject at random. A mask [N]."""
     if recordings.published_test is not None:
         return recordings.published_test.astype(bool)
     order = np.argsort(np.array(row_ids(recordings)))

@@ -118,7 +118,7 @@ def _subject(folder: Path, settings: WesadConfig, cache_dir: Path | None) -> Sub
     }
     key = sha256(f"{pickle.resolve()} {sorted(chosen.items())}".encode()).hexdigest()[:12]
     compute = partial(safe_read.run_guarded, convert, str(pickle), subject, *chosen.values())
-    arrays = disk.through(cache_dir, f"{subject}-{key}", (pickle,), chosen | {"version": VERSION}, compute)
+    arrays = disk.cached(cache_dir, f"{subject}-{key}", (pickle,), chosen | {"version": VERSION}, compute)
     refuse(order_issues(list(arrays["codes"]), answers.conditions, quest.name, str(pickle)))
     signals = {
         s.modality: Windows(*(arrays[f"{s.modality}/{name}"] for name in Windows._fields))
