@@ -1,4 +1,4 @@
-"""What a reported distribution says of each emotion, for arrays of NumPy and of JAX alike; imports neither JAX.
+"""The evidence for each emotion in a reported distribution, for arrays of NumPy and of JAX; does not import JAX.
 
 The one definition: the simulation, the memory, the losses, the measures of agreement and the audit all read it.
 """

@@ -7,7 +7,7 @@ Letters: N windows, T_m tokens and F_m features of modality m, C emotions, B bat
 `mpcl_jax/__init__.py`, once for the whole package.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,10 +19,10 @@ FARTHEST = 1e15  # spreads of a feature from its centre; beyond it squares overf
 
 
 class DataFileError(Exception):
-    """A file or folder of data that can not be used: which one, why, and what to do about it."""
+    """A file or folder of data that cannot be used: which one, why, and what to do about it."""
 
     def __init__(self, file: Any, reason: str):
-        """`file`: path of the culprit · `reason`: one sentence that also says what to do."""
+        """`file`: its path · `reason`: one sentence, with what to do."""
         super().__init__(f"{file}: {reason}")
         self.file, self.reason = str(file), reason
 
@@ -46,8 +46,8 @@ class Recordings(NamedTuple):
     A row whose modality m is absent has `present[m]` False and zeros in `signals[m]`. A feature that is missing
     from a row whose modality is present is NaN: normalisation replaces it by the median of the training part, so
     every reader of signals either goes through `data/normalise.py` or leaves NaN out. Two rows with the same
-    `subject` come from one person, with the same `trial` from one uninterrupted recording that carries one
-    report, with the same `stimulus` from the same clip or condition seen by any person. Splits are made of
+    `subject` come from one subject, with the same `trial` from one uninterrupted recording that carries one
+    report, with the same `stimulus` from the same clip or condition of any subject. Splits are made of
     these ids and of nothing else.
     """
 
@@ -55,9 +55,7 @@ class Recordings(NamedTuple):
     emotions: tuple[str, ...]  # C names
     valence: tuple[str, ...]  # C valence groups
     groups: dict[str, str]  # modality -> "physiological" | "behavioural", in the order of `signals`
-    signals: dict[
-        str, np.ndarray
-    ]  # m -> [N, T_m, F_m] float32, NaN where a feature is missing, in their units
+    signals: dict[str, np.ndarray]  # m -> [N, T_m, F_m] float32, NaN where a feature is missing
     present: dict[str, np.ndarray]  # m -> [N] bool
     quality: dict[str, np.ndarray]  # m -> [N] float32 in [0, 1], 1 = nothing wrong with this window
     labels: np.ndarray  # [N, C] float32, >= 0, rows sum to 1
@@ -69,12 +67,9 @@ class Recordings(NamedTuple):
     notes: tuple[str, ...] = ()  # what a reader of the results has to know; printed at the start of a run
     published_test: np.ndarray | None = None  # [N] bool, the test rows of a split published with the files
     protocols: tuple[str, ...] = ()  # the only protocols these ids can support; () = all
-    of_stimulus: tuple[
-        str, ...
-    ] = ()  # modalities that describe the stimulus: equal for all subjects who met it
-    trial_name: str = (
-        "trials"  # what `trial` tells apart, in tables: "label groups" where clips are not known
-    )
+    of_stimulus: tuple[str, ...] = ()  # modalities of the stimulus: equal for all subjects who met it
+    # What `trial` tells apart, in tables: "label groups" where clips are not known.
+    trial_name: str = "trials"
 
 
 class Batch(NamedTuple):
@@ -155,59 +150,52 @@ def check_recordings(recordings: Recordings, file: Any) -> Recordings:
 
     Raises DataFileError naming `file`, the field and the first bad row otherwise.
     """
-    n, c = recordings.labels.shape
-
-    def refuse(reason):
+    for reason in _violations(recordings):
         raise DataFileError(file, reason)
-
-    def require_rows(field, bad, what):
-        if bad.any():
-            refuse(first_row(field, bad, what))
-
-    if n == 0:
-        refuse("holds no usable window")
-    if not (len(recordings.emotions) == len(recordings.valence) == c):
-        refuse(
-            f"{len(recordings.emotions)} emotion names, {len(recordings.valence)} valence groups, {c} labels"
-        )
-    for field in ("subject", "trial", "stimulus", "start"):
-        if len(getattr(recordings, field)) != n:
-            refuse(f"{field} has {len(getattr(recordings, field))} rows, labels have {n}")
-    for field, text in _texts_of(recordings):
-        if not is_text(text):
-            refuse(
-                f"{field}: '{as_text(text)}' is not UTF-8 text and could not be written into a result; rename it"
-            )
-    labels = recordings.labels
-    require_rows("labels", ~np.isfinite(labels).all(1), "not finite")
-    require_rows("labels", (labels < 0).any(1), "negative")
-    require_rows("labels", np.abs(labels.sum(1) - 1) > 1e-4, "does not sum to 1")
-    names = set(recordings.signals)
-    if (
-        not names
-        or names != set(recordings.present)
-        or names != set(recordings.groups)
-        or names != set(recordings.quality)
-    ):
-        refuse("signals, present, quality and groups must name the same modalities")
-    for m, x in recordings.signals.items():
-        if recordings.groups[m] not in GROUPS:
-            refuse(f"modality {m!r} belongs to {recordings.groups[m]!r}; allowed: {', '.join(GROUPS)}")
-        if x.ndim != 3 or len(x) != n or 0 in x.shape:
-            refuse(f"signals[{m!r}] has shape {x.shape}; wanted [{n}, tokens, features]")
-        if recordings.present[m].shape != (n,) or recordings.quality[m].shape != (n,):
-            refuse(f"present[{m!r}] and quality[{m!r}] must have shape [{n}]")
-        for bad, what in _bad_values(x, recordings.present[m]):
-            require_rows(f"signals[{m!r}]", bad, what)
-    nothing = ~np.stack(list(recordings.present.values())).any(0)
-    require_rows("present", nothing, "no modality at all; drop the window")
     return recordings
 
 
-def first_row(key: str, bad: np.ndarray, what: str) -> str:
+def _violations(recordings: Recordings) -> Iterator[str]:
+    """Every violation of the contract in words; one may make the next ones impossible to check."""
+    n, c = recordings.labels.shape
+    if n == 0:
+        yield "holds no usable window"
+    if not (len(recordings.emotions) == len(recordings.valence) == c):
+        yield f"{len(recordings.emotions)} emotion names, {len(recordings.valence)} valence groups, {c} labels"
+    for field in ("subject", "trial", "stimulus", "start"):
+        if len(getattr(recordings, field)) != n:
+            yield f"{field} has {len(getattr(recordings, field))} rows, labels have {n}"
+    for field, text in _texts_of(recordings):
+        if not is_text(text):
+            yield f"{field}: '{as_text(text)}' is no UTF-8 text and could not be written into a result; rename it"
+    labels = recordings.labels
+    yield from _row("labels", ~np.isfinite(labels).all(1), "not finite")
+    yield from _row("labels", (labels < 0).any(1), "negative")
+    yield from _row("labels", np.abs(labels.sum(1) - 1) > 1e-4, "does not sum to 1")
+    fields = (recordings.signals, recordings.present, recordings.groups, recordings.quality)
+    if not fields[0] or any(set(field) != set(fields[0]) for field in fields):
+        yield "signals, present, quality and groups must name the same modalities"
+    for m, x in recordings.signals.items():
+        if recordings.groups[m] not in GROUPS:
+            yield f"modality {m!r} belongs to {recordings.groups[m]!r}; allowed: {', '.join(GROUPS)}"
+        if x.ndim != 3 or len(x) != n or 0 in x.shape:
+            yield f"signals[{m!r}] has shape {x.shape}; wanted [{n}, tokens, features]"
+        present, missing = recordings.present[m], np.isnan(x)
+        if present.shape != (n,) or recordings.quality[m].shape != (n,):
+            yield f"present[{m!r}] and quality[{m!r}] must have shape [{n}]"
+        key = f"signals[{m!r}]"
+        yield from _row(key, *beyond(x))
+        yield from _row(key, present & missing.all((1, 2)), "holds no number; mark the window absent")
+        yield from _row(key, ~present & missing.any((1, 2)), "holds NaN where it is absent; wanted zeros")
+    nothing = ~np.stack(list(recordings.present.values())).any(0)
+    yield from _row("present", nothing, "no modality at all; drop the window")
+
+
+def _row(key: str, bad: np.ndarray, what: str) -> Iterator[str]:
     """The first of the rows where `bad` [N] is True, and how many: "labels, row 4: negative (1 row in all)"."""
-    count = int(bad.sum())
-    return f"{key}, row {int(bad.argmax())}: {what} ({count} {'row' if count == 1 else 'rows'} in all)"
+    if bad.any():
+        count = int(bad.sum())
+        yield f"{key}, row {int(bad.argmax())}: {what} ({count} {'row' if count == 1 else 'rows'} in all)"
 
 
 def feature_name(shape: tuple[int, int], token: int, feature: int) -> str:
@@ -227,17 +215,7 @@ def beyond(x: np.ndarray, most: float = LARGEST_VALUE, unit: str = "") -> tuple[
         return np.zeros(len(x), bool), ""
     row, token, feature = np.unravel_index(bad.argmax(), bad.shape)
     name, value = feature_name(x.shape[1:], token, feature), x[row, token, feature]
-    said = f"{name} is {value:g}; allowed: up to ±{most:g}, or NaN where the feature is missing"
+    text = f"{name} is {value:g}; allowed: up to ±{most:g}, or NaN where the feature is missing"
     if unit:
-        said = f"{name} is {value:.3g}{unit}; at most {most:g} are allowed".replace("e+", "e")
-    return bad.any((1, 2)), said
-
-
-def _bad_values(x: np.ndarray, present: np.ndarray) -> tuple[tuple[np.ndarray, str], ...]:
-    """The rows [N] of a modality [N, T, F] that no method could use, each kind with what is wrong."""
-    missing = np.isnan(x)
-    return (
-        beyond(x),
-        (present & missing.all((1, 2)), "holds no number; mark the window absent"),
-        (~present & missing.any((1, 2)), "holds NaN where it is absent; wanted zeros"),
-    )
+        text = f"{name} is {value:.3g}{unit}; at most {most:g} are allowed".replace("e+", "e")
+    return bad.any((1, 2)), text

@@ -4,9 +4,9 @@
 `standardise_per_subject` is the other, optional step: each subject's own features by that subject's own rows,
 which needs the whole recording of a new subject before the first prediction and therefore announces itself.
 
-Both centre a feature in float64 and then decide whether it is constant: `CONSTANT` says when. A constant feature
+Both centre a feature in float64 and then decide by `CONSTANT` whether it is constant. A constant feature
 is 0 afterwards, for every method. A missing feature (NaN) takes part in no statistic; `apply_normalisation`
-replaces it by the median of the training part. `notes_on` says what was missing and what is constant.
+replaces it by the median of the training part. `notes_on` lists what was missing and what is constant.
 """
 
 import math
@@ -97,8 +97,8 @@ def standardise_per_subject(recordings: Recordings) -> Recordings:
     _require_usable(recordings)
     signals, constant = standardised(recordings.signals, recordings.present, recordings.subject)
     note = (
-        "Each person's features were standardised with that person's whole recording (no labels): a new person "
-        "must be recorded before the first prediction."
+        "The features of each subject were standardised with the whole recording of that subject (no labels): a new "
+        "subject must be recorded before the first prediction."
     )
     within = [f"within at least one subject, {text}" for text in _constant_notes(constant)]
     return recordings._replace(signals=signals, notes=(*recordings.notes, note, *within))
@@ -226,7 +226,7 @@ def columns_of(recordings: Recordings) -> dict[str, tuple[tuple[int, ...], int |
 
 
 def _require_usable(recordings: Recordings) -> None:
-    """Raises DataFileError for a value that float32 can not normalise: it would be 0 or not finite for MPCL alone."""
+    """Raises DataFileError for a value that float32 cannot normalise: it would be 0 or not finite for MPCL alone."""
     for m, x in recordings.signals.items():
         here = recordings.present[m]
         if (beyond(x)[0] & here).any():

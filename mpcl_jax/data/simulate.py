@@ -1,13 +1,14 @@
-"""Simulated recordings in which everything a model should find was planted, and is returned beside them.
+"""Simulated recordings in which everything a model should find is planted, and returned beside them.
 
-People watch clips and rate emotions from 1 to 5. A Gaussian copula ties the ratings: emotions of one valence
+Subjects watch clips and rate emotions from 1 to 5. A Gaussian copula ties the ratings: emotions of one valence
 occur together, those of opposite valence exclude each other, a few pairs are special. Most ratings are 1, as
-in questionnaires. What a rating has above its floor decides the signals: emotion c speaks through one of its K
+in questionnaires. The rating above its floor decides the signals: emotion c appears through one of its K
 prototypes, the same slot on the physiological and on the behavioural side (paired slots), and four modalities
-with the shapes of DMER mix the state of their side linearly, with noise and an offset of the person.
+with the shapes of DMER mix the state of their side linearly, with noise and an offset of the subject.
 
-The prototypes of one emotion partly cancel in their mean, so that a linear map of the signals can not read the
-labels: on the defaults, people held out, the test KL of the train mean is about .12, of ridge .09, of an MLP .05.
+The prototypes of one emotion partly cancel in their mean, so that a linear map of the signals cannot read the
+labels: on the defaults, with subjects held out, the test KL of the train mean is about 0.12, of ridge 0.09, of an
+MLP 0.05.
 """
 
 from typing import NamedTuple
@@ -33,8 +34,8 @@ LATENT = 16  # L, width of the state of a side
 WINDOW_SECONDS = 10.0
 # Copula: within a valence, across valences, of the special pairs within one and of the mixed pair.
 WITHIN, ACROSS, PAIR, MIXED = 0.35, -0.35, 0.75, 0.35
-# Share of the variance of a rating's latent that comes from the clip, the person and this trial alone.
-CLIP_SHARE, PERSON_SHARE, TRIAL_SHARE = 0.3, 0.1, 0.6
+# Share of the variance of a rating's latent that comes from the clip, the subject and this trial alone.
+CLIP_SHARE, SUBJECT_SHARE, TRIAL_SHARE = 0.3, 0.1, 0.6
 RATING_SHARES = (0.60, 0.20, 0.12, 0.06, 0.02)  # of the ratings 1..5
 CANCELLATION = (
     0.7  # part of the mean of an emotion's prototypes that is taken out; 1 = nothing linear is left
@@ -47,7 +48,7 @@ class Truth(NamedTuple):
     cooccurrence: np.ndarray  # [C, C] mean of e eᵀ over the population, sums to 1; e is the evidence
     correlation: np.ndarray  # [C, C] of the copula
     prototypes: dict[str, np.ndarray]  # group -> [C, K, L], unit rows
-    slot: np.ndarray  # [N, C] int, the prototype through which each emotion speaks, the same for both groups
+    slot: np.ndarray  # [N, C] int, the prototype of each emotion, the same for both groups
     evidence: np.ndarray  # [N, C] label above its floor, rows sum to 1, or to 0 where the label is flat
     state: dict[str, np.ndarray]  # group -> [N, L] Σ_c evidence_c · prototype[c, slot_c]
     mixing: dict[str, np.ndarray]  # modality -> [L, T·F], scaled so that its features have sd 1 on average
@@ -59,15 +60,15 @@ def simulate(settings: SimulateConfig) -> tuple[Recordings, Truth]:
     Labels are distributions of ten DMER emotions for `emotions` = 10, else of positive_0 … negative_0 …
     """
     rng = np.random.default_rng(settings.seed)
-    people, clips, c = settings.subjects, settings.clips, settings.emotions
+    subjects, clips, c = settings.subjects, settings.clips, settings.emotions
     correlation = _copula(c)
-    ratings = _trial_ratings(people, clips, correlation, rng)
+    ratings = _trial_ratings(subjects, clips, correlation, rng)
     labels = ratings / ratings.sum(1, keepdims=True)
-    slots = rng.integers(settings.prototypes, size=(people * clips, c))
+    slots = rng.integers(settings.prototypes, size=(subjects * clips, c))
     evidence = evidence_of(labels)
     prototypes = {group: _prototypes(c, settings.prototypes, rng) for group in GROUPS}
     state = {g: np.einsum("nc,ncl->nl", evidence, p[np.arange(c), slots]) for g, p in prototypes.items()}
-    trial = np.repeat(np.arange(people * clips), settings.windows)
+    trial = np.repeat(np.arange(subjects * clips), settings.windows)
     state = {group: x[trial] for group, x in state.items()}
     signals, mixing = _signals(state, trial // clips, settings, rng)
     present = _present(len(trial), settings.missing, rng)
@@ -107,18 +108,18 @@ def _copula(c: int) -> np.ndarray:
     return repaired / scale / scale[:, None]
 
 
-def _trial_ratings(people: int, clips: int, correlation: np.ndarray, rng) -> np.ndarray:
-    """Ratings [people · clips, C] of all trials, person by person."""
+def _trial_ratings(subjects: int, clips: int, correlation: np.ndarray, rng) -> np.ndarray:
+    """Ratings [subjects · clips, C] of all trials, subject by subject."""
     c = len(correlation)
-    person, clip, own = (_whitened(rng.standard_normal((n, c))) for n in (people, clips, people * clips))
-    shared = np.sqrt(PERSON_SHARE) * person[:, None] + np.sqrt(CLIP_SHARE) * clip
-    return _ratings(shared.reshape(people * clips, c) + np.sqrt(TRIAL_SHARE) * own, correlation)
+    subject, clip, own = (_whitened(rng.standard_normal((n, c))) for n in (subjects, clips, subjects * clips))
+    shared = np.sqrt(SUBJECT_SHARE) * subject[:, None] + np.sqrt(CLIP_SHARE) * clip
+    return _ratings(shared.reshape(subjects * clips, c) + np.sqrt(TRIAL_SHARE) * own, correlation)
 
 
 def _whitened(z: np.ndarray) -> np.ndarray:
     """`z` [n, C] with mean 0 and unit covariance where n allows it.
 
-    Otherwise the chance correlations of a few dozen clips and people would bury the planted ones.
+    Otherwise the chance correlations of a few dozen clips and subjects would hide the planted ones.
     """
     if len(z) <= z.shape[1]:
         return z
@@ -138,8 +139,8 @@ def _prototypes(c: int, slots: int, rng) -> np.ndarray:
     return raw / np.linalg.norm(raw, axis=-1, keepdims=True)
 
 
-def _signals(state, person, settings: SimulateConfig, rng):
-    """Signals m -> [N, T_m, F_m] and mixing m -> [L, T_m · F_m]. `person` [N] int."""
+def _signals(state, subject, settings: SimulateConfig, rng):
+    """Signals m -> [N, T_m, F_m] and mixing m -> [L, T_m · F_m]. `subject` [N] int."""
     signals, mixing = {}, {}
     for m, (group, tokens, features) in MODALITIES.items():
         width = tokens * features
@@ -147,8 +148,8 @@ def _signals(state, person, settings: SimulateConfig, rng):
         spread = (state[group] @ raw).std()
         mixing[m] = raw / spread if spread > 0 else raw
         offset = settings.subject_effect * rng.standard_normal((settings.subjects, width))
-        noise = settings.noise * rng.standard_normal((len(person), width))
-        mixed = state[group] @ mixing[m] + offset[person] + noise
+        noise = settings.noise * rng.standard_normal((len(subject), width))
+        mixed = state[group] @ mixing[m] + offset[subject] + noise
         signals[m] = mixed.astype(np.float32).reshape(-1, tokens, features)
     return signals, mixing
 
@@ -161,8 +162,8 @@ def _present(n: int, missing: float, rng) -> dict[str, np.ndarray]:
 
 
 def _recordings(settings: SimulateConfig, labels, trial, signals, present) -> Recordings:
-    person, clip = np.divmod(trial, settings.clips)
-    subjects = np.array([f"P{i + 1:02d}" for i in range(settings.subjects)])
+    subject, clip = np.divmod(trial, settings.clips)
+    names = np.array([f"P{i + 1:02d}" for i in range(settings.subjects)])
     stimuli = np.array([f"clip{j + 1:02d}" for j in range(settings.clips)])
     emotions, valence = emotion_names(settings.emotions)
     return Recordings(
@@ -174,11 +175,11 @@ def _recordings(settings: SimulateConfig, labels, trial, signals, present) -> Re
         present=present,
         quality={m: here.astype(np.float32) for m, here in present.items()},
         labels=labels.astype(np.float32),
-        subject=subjects[person],
-        trial=np.array([f"{subjects[i]}/{stimuli[j]}" for i, j in zip(person, clip, strict=True)]),
+        subject=names[subject],
+        trial=np.array([f"{names[i]}/{stimuli[j]}" for i, j in zip(subject, clip, strict=True)]),
         stimulus=stimuli[clip],
         start=WINDOW_SECONDS
         * np.tile(np.arange(settings.windows, dtype=np.float64), len(trial) // settings.windows),
         duration=WINDOW_SECONDS,
-        notes=("Simulated recordings: they show that the code works, nothing about people.",),
+        notes=("Simulated recordings: results show that the code works, and nothing about real emotions.",),
     )

@@ -106,7 +106,7 @@ def _entries(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
     except OSError as error:
-        raise DataFileError(folder, f"can not be opened ({reason_of(error)})") from error
+        raise DataFileError(folder, f"cannot be opened ({reason_of(error)})") from error
 
 
 def _in_folder(root: Path) -> list[Found]:

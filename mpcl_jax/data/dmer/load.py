@@ -1,6 +1,6 @@
-"""DMER: mixed emotions of 73 people watching 32 clips (Yang et al., Sci Data 11:847, 2024).
+"""DMER: mixed emotions of 73 subjects watching 32 clips (Yang et al., Sci Data 11:847, 2024).
 
-EEG, GSR and PPG are physiological, face video is behavioural. Each person rated every clip on ten emotions; the
+EEG, GSR and PPG are physiological, face video is behavioural. Each subject rated every clip on ten emotions; the
 ratings divided by their sum are the distribution. `files.py` describes the four layouts in which the data
 are found; `load` recognises them.
 """
@@ -49,7 +49,7 @@ def load(root: str, settings: DmerConfig, cache: str = "") -> Recordings:
 
     Shapes: EEG [18 channels, 5 bands] (layout D: 4 bands), every other modality one token. `trial` is
     "subject/video", `stimulus` the video, `start` the seconds from the beginning of the clip; layout D has no
-    clips and names groups of equal labels instead. What was read of a person is kept in `cache`, a folder, "" =
+    clips and names groups of equal labels instead. What was read of a subject is kept in `cache`, a folder, "" =
     that of the user. Raises DataFileError naming file, key or video, and what to do.
     """
     found = find_subjects(Path(root), settings.subjects)
@@ -212,8 +212,8 @@ def _protocols(layout: Layout, found: list[Found]) -> tuple[str, ...]:
 
 
 def _notes(layout: Layout, found: list[Found], parts: list[Part], present: dict[str, np.ndarray]):
-    people = len({part.subject for part in parts})
-    notes = [f"DMER, {people} {'person' if people == 1 else 'people'}, layout: {layout}"]
+    count = len({part.subject for part in parts})
+    notes = [f"DMER, {count} {'subject' if count == 1 else 'subjects'}, layout: {layout}"]
     notes += SPLIT_NOTES if layout is Layout.SPLIT else _clip_notes(found, parts)
     if "video" not in present:
         notes.append(

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import scipy  # its parts load when they are asked for
+import scipy  # its parts are loaded on first use
 
-from mpcl_jax.data.dmer.features import Stream as Faces
+from mpcl_jax.data.dmer.features import Stream as VideoStream
 from mpcl_jax.data.dmer.features import video_stream
 from mpcl_jax.data.dmer.files import CLIPS, PRACTICE, REST, Clip
 from mpcl_jax.data.io.mat_reader import parse_mat
@@ -31,7 +31,7 @@ class Recorded(NamedTuple):
     key: str
     channels: int
     rate_key: str
-    rate: float  # Hz, where the file does not say
+    rate: float  # Hz, where the file has none
     least_rate: float  # Hz, which the features need
 
 
@@ -67,14 +67,16 @@ def read_signals(folder: Path, window_seconds: float, step_seconds: float) -> li
         if round(window_seconds * stream.rate) < LEAST_SAMPLES:
             wanted = f"at least {LEAST_SAMPLES / stream.rate:g} s of {m}"
             raise DataFileError(path, f"config.data.dmer.window_seconds = {window_seconds}: wanted {wanted}")
-    faces = video_stream(folder / "videoFea.mat") if (folder / "videoFea.mat").is_file() else None
+    video_features = video_stream(folder / "videoFea.mat") if (folder / "videoFea.mat").is_file() else None
     clips = []
     for video in range(CLIPS):
         cut = _cut(streams, video, path)
         start = _starts(cut, window_seconds, step_seconds)
         if len(start):
             clip = _clip(cut, video, start, window_seconds)
-            clips.append(clip if faces is None else _with_faces(clip, cut, faces, window_seconds))
+            clips.append(
+                clip if video_features is None else _with_video(clip, cut, video_features, window_seconds)
+            )
     return clips
 
 
@@ -115,9 +117,9 @@ def _clip(cut: dict[str, Stream], video: int, start: np.ndarray, window_seconds:
     return Clip(video, signals, quality, start)
 
 
-def _with_faces(clip: Clip, cut: dict[str, Stream], faces: Faces, window_seconds: float) -> Clip:
+def _with_video(clip: Clip, cut: dict[str, Stream], video: VideoStream, window_seconds: float) -> Clip:
     """The clip with the video features of the last second of each window; clips are aligned at their end."""
-    values = faces.values[faces.videos == clip.video]
+    values = video.values[video.videos == clip.video]
     last = np.ceil(clip.start + window_seconds - 1e-6).astype(int) - 1
     row = last - round(_seconds(cut)) + len(values)
     inside = row >= 0

@@ -2,7 +2,7 @@
 
 Beats are found where a fast moving average exceeds a slow one (Elgendi et al. 2013, PLoS ONE 8(10):e76585),
 here on the squared rise of the signal. A beat of the pulse is put at its steepest rise: the peak of a wrist
-pulse is a plateau on which the highest sample jumps about (on WESAD, rises halve the RMSSD of people at rest).
+pulse is a plateau on which the highest sample is unstable (on WESAD, rises halve the RMSSD of subjects at rest).
 Variability follows the Task Force of the ESC and NASPE (1996, Circulation 93:1043-1065), on intervals from
 which missed and false beats were taken out.
 """
@@ -10,7 +10,7 @@ which missed and false beats were taken out.
 from typing import NamedTuple
 
 import numpy as np
-import scipy  # its parts load when they are asked for
+import scipy  # its parts are loaded on first use
 
 from mpcl_jax.data.features.windows import (
     LEAST_GOOD,
@@ -24,10 +24,10 @@ from mpcl_jax.data.features.windows import (
     statistics,
 )
 
-SHORTEST, LONGEST = 0.33, 1.6  # seconds between two beats of an adult who is not exercising hard
+SHORTEST, LONGEST = 0.33, 1.6  # seconds between two beats of an adult without hard exercise
 TOLERANCE = 0.25  # largest deviation of an interval from the median of its neighbourhood, as a share
 NEIGHBOURHOOD = 9  # intervals of that neighbourhood
-FEWEST = 4  # accepted intervals below which nothing is said about the heart
+FEWEST = 4  # accepted intervals below which no heart rate is computed
 REACH = 0.35  # seconds before and after a rise in which its foot and its peak are looked for
 
 

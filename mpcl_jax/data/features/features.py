@@ -5,7 +5,7 @@ responses, which psychophysiology counts (Boucsein 2012). Amounts that spread ov
 """
 
 import numpy as np
-import scipy  # its parts load when they are asked for
+import scipy  # its parts are loaded on first use
 
 from mpcl_jax.data.features.windows import (
     LEAST_GOOD,

@@ -1,8 +1,8 @@
-"""From a recorded signal to one row of numbers a window, whatever happened to the signal in between.
+"""From a recorded signal to one row of numbers a window.
 
-`cardiac.py` and `features.py` say which numbers; here is what they share. Which features there are follows one
-fixed rule, made without labels: each sensor gives a few series (the length of heart beats, the level of skin
-conductance, each axis of acceleration), and each series the same five `STATISTICS`. No feature was added or
+The features are in `cardiac.py` and `features.py`; this file holds what they share. One fixed rule, made without
+labels, decides which features there are: each sensor gives a few series (the length of heart beats, the level of
+skin conductance, each axis of acceleration), and each series the same five `STATISTICS`. No feature was added or
 removed because of a score. A feature that a window does not support is NaN and lowers the quality of the window;
 normalisation replaces it (`normalise.py`).
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import scipy  # its parts load when they are asked for
+import scipy  # its parts are loaded on first use
 
 VERSION = (
     2  # of the numbers made by cardiac.py and features.py; raised with each change, caches are made anew
@@ -26,9 +26,9 @@ LEAST_GOOD = 0.5  # share of samples that must be there for a window to count as
 class Described(NamedTuple):
     """One window of one signal."""
 
-    values: np.ndarray  # [F] float64, NaN where a feature can not be computed
+    values: np.ndarray  # [F] float64, NaN where a feature cannot be computed
     quality: float  # in [0, 1]
-    present: bool  # False: the sensor says nothing in this window
+    present: bool  # False: the sensor measured nothing in this window
 
 
 class Kind(NamedTuple):
@@ -43,7 +43,7 @@ class Kind(NamedTuple):
 
 
 class Windows(NamedTuple):
-    """The windows of one signal of one person."""
+    """The windows of one signal of one subject."""
 
     values: np.ndarray  # [N, F] float64, NaN where a feature could not be computed
     quality: np.ndarray  # [N] in [0, 1]
@@ -64,7 +64,7 @@ def describe(
 
 
 def absent(names: tuple[str, ...]) -> Described:
-    """A window in which the sensor says nothing."""
+    """A window in which the sensor measured nothing."""
     return Described(np.full(len(names), np.nan), 0.0, False)
 
 

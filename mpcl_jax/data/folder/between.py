@@ -48,7 +48,7 @@ def _spelling_issues(key: str, names: list[tuple[Path, list[str]]]) -> list[Issu
 
 
 def _stimulus_issues(m: str, subjects: list[Any]) -> list[Issue]:
-    """Issues of a modality that meta.json says to be of the stimulus: its rows must not depend on the subject."""
+    """Issues of a modality of the stimulus (meta.json): its rows must not depend on the subject."""
     issues, first = [], {}
     for s in subjects:
         rows = np.flatnonzero(s.present[m])
@@ -62,7 +62,7 @@ def _stimulus_issues(m: str, subjects: list[Any]) -> list[Issue]:
             if not np.allclose(s.signals[m][row], other[0], rtol=SAME, atol=1e-6):
                 what = (
                     f"differs from row {other[2]} of {other[1].name}, which has the same stimulus {place[0]!r} at "
-                    f"{place[1]}, but meta.json says that it describes the stimulus"
+                    f"{place[1]}, but describes the stimulus (meta.json)"
                 )
                 fix = f"correct it, give `start`, or remove 'of' from modalities.{m} of meta.json"
                 issues.append(Issue(str(s.file), f"{m}, row {row}", what, fix))

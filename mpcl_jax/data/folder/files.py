@@ -1,4 +1,4 @@
-"""Which files of a user's own folder are read, which are not, and what their names say."""
+"""Which files of a user's own folder are read, which are not, and what their names mean."""
 
 import collections
 import re

@@ -88,7 +88,7 @@ def load(path: str) -> Recordings:
 
 
 def read_subject(file: Path, meta: Meta) -> Subject:
-    """One file, checked as `load` says."""
+    """One file, checked as `load` describes."""
     held = read_npz(file)
     refuse(file_issues(file, held, meta))
     subject = subject_of(file, held, meta)

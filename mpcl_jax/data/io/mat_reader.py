@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 import numpy as np
-import scipy  # its parts load when they are asked for
+import scipy  # its parts are loaded on first use
 
 from mpcl_jax.data.io.refusals import refusing
 from mpcl_jax.types import DataFileError

@@ -42,7 +42,7 @@ class _DataUnpickler(pickle.Unpickler):
         full = f"{module}.{name}".replace("numpy.core.", "numpy._core.", 1)
         if full not in NAMES:
             raise ValueError(
-                f"asks for {f'{module}.{name}'[:100]!r}; only data and NumPy arrays of numbers are read"
+                f"calls for {f'{module}.{name}'[:100]!r}; only data and NumPy arrays of numbers are read"
             )
         return NAMES[full]
 

@@ -25,6 +25,6 @@ def refusing(path: Any, what: str, *more: type[Exception]) -> Iterator[None]:
 
 
 def words_of(error: Exception) -> str:
-    """What a library says, which may hold names from the file: one line of printable characters, not too long."""
+    """The message of a library, which may hold names from the file, as one short line of printable characters."""
     text = str(error) or type(error).__name__
     return " ".join(text.encode("ascii", "backslashreplace").decode().split())[:200]

@@ -1,4 +1,4 @@
-"""Reads data files from strangers: in a child process with limits, and as data only.
+"""Reads data files of unknown origin: in a child process with limits, and as data only.
 
 `run_guarded` runs a function of this package in a process of its own, so that a file which crashes a library, fills
 the memory or never ends costs one clear `DataFileError`. Pickles (`pickle_reader`) and `.mat` files (`mat_reader`)
@@ -180,7 +180,7 @@ def read_text(path: Any, max_bytes: int = 16 * 2**20, encoding: str = "utf-8-sig
 
 
 def read_json(path: Any) -> Any:
-    """What a JSON file of at most 16 MiB says. Raises DataFileError with line and column otherwise."""
+    """The content of a JSON file of at most 16 MiB. Raises DataFileError with line and column otherwise."""
     try:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:

@@ -12,7 +12,7 @@ from mpcl_jax.data.issues import Issue
 CLIPPED, CLIPPED_PEAK = 0.05, 10
 NATURAL_ENDS = (0.0, 1.0, 100.0)  # of amounts, shares and per cent: a quantity may lie there
 FEWEST_VALUES = 10  # distinct values below which a signal is a code or a switch, which lies at its ends
-FEWEST_WINDOWS = 10  # below which equal windows say nothing about a sensor
+FEWEST_WINDOWS = 10  # below which equal windows are no sign of a sensor
 FEWEST_SAMPLES = 100  # below which only lost samples are reported
 LONG_STILL = 20  # times as long as its other still stretches: longer than the quantity is still by itself
 CHECK_SENSOR = "look at the recording; mark these windows as absent if the sensor was off"

@@ -38,7 +38,7 @@ from mpcl_jax.data.wesad.recording import (
 )
 from mpcl_jax.types import DataFileError, Recordings, check_recordings, take
 
-# Both meditations follow the same instruction: who holds out a stimulus must hold out both.
+# Both meditations follow the same instruction: a protocol that holds out one must hold out both.
 STIMULUS = {name: name.split()[0] for name in CODES}
 LEAST_SECONDS = 5.0
 AT_ONCE = 2  # pickles read at the same time; more would wait for the disk
@@ -60,8 +60,8 @@ def load(root: str, settings: WesadConfig, cache: str = "") -> Recordings:
     One modality a signal, one token a window: signals[m] is [N, 1, F_m] with the features named in
     `features.py`. A feature that a window does not support is NaN and lowers `quality`; where a window supports
     none, the modality is absent. Trials are "S2/Medi 1", stimuli "Medi" for both meditations; `start` counts from
-    the begin of the condition. Windows in which no sensor says anything are left out. `cache` is a folder, "" =
-    that of the user. Raises DataFileError for files that can not be used and ConfigError for window lengths that
+    the begin of the condition. Windows in which no sensor measured anything are left out. `cache` is a folder, "" =
+    that of the user. Raises DataFileError for files that cannot be used and ConfigError for window lengths that
     the signals do not allow.
     """
     _check_windows(settings)
@@ -187,7 +187,7 @@ def _joined(subjects: list[Subject], settings: WesadConfig) -> Recordings:
 
 
 def _without_empty(recordings: Recordings) -> Recordings:
-    """Only the windows that have at least one modality; a note says how many were left out."""
+    """Only the windows that have at least one modality; a note counts those left out."""
     some = np.stack(list(recordings.present.values())).any(0)
     if some.all():
         return recordings

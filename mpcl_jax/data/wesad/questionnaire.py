@@ -16,7 +16,7 @@ from mpcl_jax.data.wesad.recording import AGAIN
 
 CONDITIONS = ("Base", "TSST", "Fun", "Medi 1", "Medi 2")
 
-# The items of the adapted PANAS, in the order of the file, without Angry and Irritated (asked after TSST only).
+# The items of the adapted PANAS in the order of the file. Angry and Irritated are in the report after TSST only.
 ITEMS = (
     "Active", "Distressed", "Interested", "Inspired", "Annoyed", "Strong", "Guilty", "Scared", "Hostile",
     "Excited", "Proud", "Irritable", "Enthusiastic", "Ashamed", "Alert", "Nervous", "Determined",
@@ -101,7 +101,7 @@ def _conditions(order: list[str]) -> tuple[str, ...]:
 
 
 def _ratings(row: list[str], condition: str) -> list[float]:
-    """The 24 common answers of a report. After TSST two items more were asked, before the last one."""
+    """The 24 common answers of a report. The report after TSST has two items more, before the last one."""
     line, answers = row[0], row[1:]
     while answers and not answers[-1]:
         answers = answers[:-1]
