@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mpcl_jax.data.dmer.files import CLIPS, EMOTIONS, PRACTICE, REST, Clip, Part, distributions
+from mpcl_jax.data.dmer.files import CLIPS, EMOTIONS, PRACTICE, REST, Clip, distributions
 from mpcl_jax.data.io.mat_reader import parse_mat
 from mpcl_jax.types import DataFileError
 
@@ -67,8 +67,8 @@ def read_merged(path: Path, complex_part: str) -> list[Clip]:
     return _aligned({m: Stream(x, videos, 0) for m, x in signals.items()})
 
 
-def read_split(path: Path, subject: str) -> Part:
-    """All windows of one subject of layout D, training rows first, then the published test rows.
+def read_split(path: Path, subject: str) -> dict[str, np.ndarray]:
+    """All windows of one subject of layout D, training rows first; keys as in `load.read_subject`.
 
     The file has no clip ids: windows with equal labels form one trial, which is a clip or several clips.
     Raises DataFileError where an array is absent or has an undocumented shape.
@@ -93,17 +93,10 @@ def read_split(path: Path, subject: str) -> Part:
     labels = distributions(raw, np.array([f"window {i}" for i in range(n)]), path)
     _, group = np.unique(labels.round(6), axis=0, return_inverse=True)
     trial = np.array([f"{subject}/labels {k:02d}" for k in group.ravel()])
-    return Part(
-        file=path,
-        subject=subject,
-        signals=signals,
-        quality={m: np.ones(n) for m in signals},
-        labels=labels,
-        trial=trial,
-        stimulus=trial,
-        start=np.full(n, np.nan),
-        published_test=np.arange(n) >= sizes[0],
-    )
+    arrays = {f"signals/{m}": x.astype(np.float32) for m, x in signals.items()}
+    arrays |= {f"quality/{m}": np.ones(n, np.float32) for m in signals}
+    ids = {"labels": labels, "trial": trial, "stimulus": trial, "start": np.full(n, np.nan)}
+    return arrays | ids | {"published_test": np.arange(n) >= sizes[0]}
 
 
 def eeg_stream(path: Path) -> Stream:

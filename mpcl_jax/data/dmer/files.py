@@ -17,6 +17,7 @@ import numpy as np
 
 from mpcl_jax.data.io.mat_reader import parse_mat
 from mpcl_jax.data.io.safe_read import read_mat
+from mpcl_jax.data.issues import label_issues, refuse
 from mpcl_jax.system.os_errors import reason_of
 from mpcl_jax.types import DataFileError
 
@@ -54,20 +55,6 @@ class Found(NamedTuple):
     subject: str  # its number without leading zeros; of a file without a number, the file's name
     layout: Layout
     path: Path  # the subject's folder (A, B) or file (C, D)
-
-
-class Part(NamedTuple):
-    """n windows of one subject that have the same modalities: a clip, or all windows of a layout D file."""
-
-    file: Path  # named in errors
-    subject: str
-    signals: dict[str, np.ndarray]  # m -> [n, T_m, F_m], only modalities that were recorded
-    quality: dict[str, np.ndarray]  # m -> [n] in [0, 1]
-    labels: np.ndarray  # [n, 10], rows sum to 1
-    trial: np.ndarray  # [n] str
-    stimulus: np.ndarray  # [n] str
-    start: np.ndarray  # [n] seconds
-    published_test: np.ndarray | None = None  # [n] bool
 
 
 class Clip(NamedTuple):
@@ -210,16 +197,12 @@ def source_files(found: Found) -> tuple[Path, ...]:
     return tuple(dict.fromkeys([*(path for path in own if path.is_file()), *_label_places(found)]))
 
 
-def distributions(rows: np.ndarray, videos: np.ndarray, file: Path) -> np.ndarray:
+def distributions(rows: np.ndarray, names: np.ndarray, file: Path) -> np.ndarray:
     """Ratings or distributions [n, 10] -> distributions [n, 10] whose rows sum to 1.
 
-    `videos` [n] names the rows in errors. Raises DataFileError for a row that is not finite, has a negative
+    `names` [n] are those of the rows in errors. Raises DataFileError for a row that is not finite, has a negative
     entry or no positive sum.
     """
     rows = np.asarray(rows, np.float64)
-    bad = ~np.isfinite(rows).all(1) | (rows < 0).any(1) | ~(rows.sum(1) > 0)
-    if bad.any():
-        first = int(np.flatnonzero(bad)[0])
-        reason = f"labels of {videos[first]} are {rows[first].tolist()}; wanted {len(EMOTIONS)} ratings >= 0 "
-        raise DataFileError(file, reason + "with a positive sum; correct them or remove the clip")
+    refuse(label_issues(file, "labels", rows, names))
     return rows / rows.sum(1, keepdims=True)

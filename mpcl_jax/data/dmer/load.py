@@ -22,7 +22,6 @@ from mpcl_jax.data.dmer.files import (
     Clip,
     Found,
     Layout,
-    Part,
     distributions,
     find_subjects,
     read_labels,
@@ -33,6 +32,7 @@ from mpcl_jax.data.io.safe_read import run_guarded
 from mpcl_jax.types import LARGEST_VALUE, DataFileError, Recordings, check_recordings, take
 
 VERSION = 2  # of the numbers made of DMER's files; raised with each change, caches are made anew
+IDS = ("labels", "trial", "stimulus", "start")
 GROUPS = {"eeg": "physiological", "gsr": "physiological", "ppg": "physiological", "video": "behavioural"}
 
 SPLIT_NOTES = (
@@ -55,9 +55,10 @@ def load(root: str, settings: DmerConfig, cache: str = "") -> Recordings:
     found = find_subjects(Path(root), settings.subjects)
     layout = found[0].layout
     cache_dir = disk.folder_for("dmer", cache)
-    parts = [part for one in found if (part := _kept(one, settings, cache_dir))]
-    _require_rows(root, found, parts, settings)
-    signals, present = _joined_signals(parts)
+    read = {one: arrays for one in found if (arrays := _cached(one, settings, cache_dir))}
+    _require_rows(root, found, list(read), settings)
+    signals, present, quality = _joined(read)
+    ids = {name: np.concatenate([arrays[name] for arrays in read.values()]) for name in IDS}
     recordings = Recordings(
         name="DMER",
         emotions=EMOTIONS,
@@ -65,15 +66,15 @@ def load(root: str, settings: DmerConfig, cache: str = "") -> Recordings:
         groups={m: GROUPS[m] for m in signals},
         signals=signals,
         present=present,
-        quality={m: _joined_quality(parts, m) * present[m] for m in signals},
-        labels=np.concatenate([p.labels for p in parts]).astype(np.float32),
-        subject=np.concatenate([np.full(len(p.labels), p.subject) for p in parts]),
-        trial=np.concatenate([p.trial for p in parts]),
-        stimulus=np.concatenate([p.stimulus for p in parts]),
-        start=np.concatenate([p.start for p in parts]),
+        quality=quality,
+        labels=ids["labels"].astype(np.float32),
+        subject=np.concatenate([np.full(len(x["labels"]), one.subject) for one, x in read.items()]),
+        trial=ids["trial"],
+        stimulus=ids["stimulus"],
+        start=ids["start"],
         duration=_duration(layout, settings),
-        notes=_notes(layout, found, parts, present),
-        published_test=np.concatenate([p.published_test for p in parts]) if layout is Layout.SPLIT else None,
+        notes=_notes(layout, found, read, present),
+        published_test=_published_test(list(read.values())) if layout is Layout.SPLIT else None,
         protocols=_protocols(layout, found),
         trial_name="label groups" if layout is Layout.SPLIT else "trials",
     )
@@ -81,43 +82,36 @@ def load(root: str, settings: DmerConfig, cache: str = "") -> Recordings:
     return check_recordings(recordings if some.all() else take(recordings, some), root)
 
 
-def _require_rows(root: str, found: list[Found], parts: list[Part], settings: DmerConfig) -> None:
-    empty = [f.subject for f in found if all(p.subject != f.subject for p in parts)]
-    if len(empty) == len(found) or (empty and settings.subjects):
+def _published_test(read: list[dict[str, np.ndarray]]) -> np.ndarray:
+    return np.concatenate([arrays["published_test"] for arrays in read])
+
+
+def _require_rows(root: str, found: list[Found], read: list[Found], settings: DmerConfig) -> None:
+    empty = [f.subject for f in found if f not in read]
+    if not read or (empty and settings.subjects):
         text = f"no clip of subject {', '.join(empty)} is long enough for one window"
         raise DataFileError(root, f"{text}; choose others with config.data.dmer.subjects")
 
 
-def _kept(found: Found, settings: DmerConfig, cache_dir: Path | None) -> Part | None:
-    """All windows of one subject from the cache or its files; None where no clip holds a window."""
+def _cached(found: Found, settings: DmerConfig, cache_dir: Path | None) -> dict[str, np.ndarray]:
+    """`read_subject` in a guarded child, or what it returned before."""
     options = {name: value for name, value in dataclasses.asdict(settings).items() if name != "subjects"}
     key = hashlib.sha256(f"{found.path.resolve()} {found.layout} {sorted(options.items())}".encode())
     compute = partial(run_guarded, read_subject, found.path, found.subject, str(found.layout), options)
-    arrays = disk.cached(
-        cache_dir, key.hexdigest()[:20], source_files(found), options | {"version": VERSION}, compute
-    )
-    return _part_of(found, arrays) if arrays else None
-
-
-def _part_of(found: Found, arrays: dict[str, np.ndarray]) -> Part:
-    of = {
-        kind: {m: arrays[f"{kind}/{m}"] for m in GROUPS if f"{kind}/{m}" in arrays}
-        for kind in ("signals", "quality")
-    }
-    ids = {name: arrays[name] for name in ("labels", "trial", "stimulus", "start")}
-    return Part(found.path, found.subject, **of, **ids, published_test=arrays.get("published_test"))
+    described = options | {"version": VERSION}
+    return disk.cached(cache_dir, key.hexdigest()[:20], source_files(found), described, compute)
 
 
 def read_subject(path: Path | str, subject: str, layout: str, settings: dict) -> dict[str, np.ndarray]:
     """The windows of one subject, clip by clip: for `run_guarded`, hence plain data in and out.
 
-    Returns "signals/<modality>" [n, T_m, F_m], NaN where a clip lacks the modality, "quality/<modality>" [n] and
-    the fields of `Part` from labels on; nothing at all where no clip is long enough for a window.
+    Returns "signals/<modality>" [n, T_m, F_m] float32, NaN where a clip lacks the modality, "quality/<modality>"
+    [n] and IDS [n]; of layout D "published_test" [n] too; nothing at all where no clip is long enough for a window.
     """
     found = Found(subject, Layout(layout), Path(path))
     match found.layout:
         case Layout.SPLIT:
-            return _arrays_of([dmer_features.read_split(found.path, found.subject)])
+            return dmer_features.read_split(found.path, subject)
         case Layout.MERGED:
             clips = dmer_features.read_merged(found.path, settings["complex_part"])
         case Layout.FEATURES:
@@ -126,76 +120,53 @@ def read_subject(path: Path | str, subject: str, layout: str, settings: dict) ->
             clips = dmer_signals.read_signals(
                 found.path, settings["window_seconds"], settings["step_seconds"]
             )
-    return _arrays_of(_labelled(found, clips)) if clips else {}
+    return _labelled(found, clips) if clips else {}
 
 
-def _arrays_of(parts: list[Part]) -> dict[str, np.ndarray]:
-    arrays = {}
+def _labelled(found: Found, clips: list[Clip]) -> dict[str, np.ndarray]:
+    table, file = read_labels(found)
+    videos, sizes = np.array([clip.video for clip in clips]), [len(clip.start) for clip in clips]
+    names = np.array([f"subject {found.subject}, video {video}" for video in videos])
+    arrays = {
+        "labels": np.repeat(distributions(table[videos], names, file), sizes, axis=0),
+        "trial": np.repeat([f"{found.subject}/{video}" for video in videos], sizes),
+        "stimulus": np.repeat([f"{video}" for video in videos], sizes),
+        "start": np.concatenate([clip.start for clip in clips]),
+    }
     for m in GROUPS:
-        if any(m in part.signals for part in parts):
-            arrays[f"signals/{m}"] = _joined(parts, m)
-            arrays[f"quality/{m}"] = _joined_quality(parts, m)
-    for name in ("labels", "trial", "stimulus", "start"):
-        arrays[name] = np.concatenate([part._asdict()[name] for part in parts])
-    if parts[0].published_test is not None:
-        arrays["published_test"] = parts[0].published_test
+        if any(m in clip.signals for clip in clips):
+            arrays[f"signals/{m}"] = _filled([clip.signals.get(m) for clip in clips], sizes, np.nan)
+            arrays[f"quality/{m}"] = _filled([clip.quality.get(m) for clip in clips], sizes, 0.0)
     return arrays
 
 
-def _joined(parts: list[Part], modality: str) -> np.ndarray:
-    """One modality of all `parts` [n, T_m, F_m]; NaN in those that lack it."""
-    shapes = {part.signals[modality].shape[1:]: part.file for part in parts if modality in part.signals}
-    if len(shapes) > 1:
-        which = "; ".join(f"{list(shape)} in {file}" for shape, file in shapes.items())
-        raise DataFileError(
-            parts[0].file, f"{modality} differs between subjects ({which}); extract all alike"
-        )
-    (shape,) = shapes
-    blocks = [part.signals.get(modality, np.full((len(part.labels), *shape), np.nan)) for part in parts]
+def _filled(blocks: list[np.ndarray | None], sizes: list[int], fill: float) -> np.ndarray:
+    """All `blocks` [n, ...] in one float32 array; a missing one becomes rows of `fill`, as many as in `sizes`."""
+    shape = next(x.shape[1:] for x in blocks if x is not None)
+    whole = [np.full((n, *shape), fill) if x is None else x for x, n in zip(blocks, sizes, strict=True)]
     with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, hence missing
-        return np.concatenate(blocks, dtype=np.float32, casting="unsafe")
+        return np.concatenate(whole, dtype=np.float32, casting="unsafe")
 
 
-def _labelled(found: Found, clips: list[Clip]) -> list[Part]:
-    table, file = read_labels(found)
-    videos = np.array([clip.video for clip in clips])
-    names = np.array([f"subject {found.subject}, video {video}" for video in videos])
-    labels = distributions(table[videos], names, file)
-    parts = []
-    for clip, label in zip(clips, labels, strict=True):
-        n = len(clip.start)
-        trial, stimulus = f"{found.subject}/{clip.video}", f"{clip.video}"
-        parts.append(
-            Part(
-                file=found.path,
-                subject=found.subject,
-                signals=clip.signals,
-                quality=clip.quality,
-                labels=np.tile(label, (n, 1)),
-                trial=np.full(n, trial),
-                stimulus=np.full(n, stimulus),
-                start=clip.start,
-            )
-        )
-    return parts
-
-
-def _joined_signals(parts: list[Part]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Signals m -> [N, T_m, F_m] float32, NaN where it is not finite, and present m -> [N]: something is."""
-    signals, present = {}, {}
+def _joined(read: dict[Found, dict[str, np.ndarray]]) -> tuple[dict, dict, dict]:
+    """Signals m -> [N, T_m, F_m] float32, NaN where not finite, present m -> [N] and quality m -> [N] of all."""
+    signals, present, quality = {}, {}, {}
+    sizes = [len(arrays["labels"]) for arrays in read.values()]
     for m in GROUPS:
-        if any(m in part.signals for part in parts):
-            joined = _joined(parts, m)
+        blocks = [arrays.get(f"signals/{m}") for arrays in read.values()]
+        shapes = {x.shape[1:]: one.path for one, x in zip(read, blocks, strict=True) if x is not None}
+        if len(shapes) > 1:
+            which = "; ".join(f"{list(shape)} in {path}" for shape, path in shapes.items())
+            reason = f"{m} differs between subjects ({which}); extract all alike"
+            raise DataFileError(next(iter(read)).path, reason)
+        if shapes:
+            joined = _filled(blocks, sizes, np.nan)
             joined[np.abs(joined) > LARGEST_VALUE] = np.nan
             present[m] = ~np.isnan(joined).all((1, 2))
             joined[~present[m]] = 0
             signals[m] = joined
-    return signals, present
-
-
-def _joined_quality(parts: list[Part], modality: str) -> np.ndarray:
-    blocks = [part.quality.get(modality, np.zeros(len(part.labels))) for part in parts]
-    return np.concatenate(blocks).astype(np.float32)
+            quality[m] = _filled([x.get(f"quality/{m}") for x in read.values()], sizes, 0.0) * present[m]
+    return signals, present, quality
 
 
 def _duration(layout: Layout, settings: DmerConfig) -> float:
@@ -211,10 +182,18 @@ def _protocols(layout: Layout, found: list[Found]) -> tuple[str, ...]:
     return ("window80", "trial_kfold", *(with_others if len(found) > 1 else ()))
 
 
-def _notes(layout: Layout, found: list[Found], parts: list[Part], present: dict[str, np.ndarray]):
-    count = len({part.subject for part in parts})
+def _notes(layout: Layout, found: list[Found], read: dict, present: dict[str, np.ndarray]) -> tuple[str, ...]:
+    count = len(read)
     notes = [f"DMER, {count} {'subject' if count == 1 else 'subjects'}, layout: {layout}"]
-    notes += SPLIT_NOTES if layout is Layout.SPLIT else _clip_notes(found, parts)
+    if layout is Layout.SPLIT:
+        notes += SPLIT_NOTES
+    else:
+        clips = {one.subject: len(set(arrays["trial"])) for one, arrays in read.items()}
+        few = [f"{f.subject} ({clips.get(f.subject, 0)})" for f in found if clips.get(f.subject, 0) < CLIPS]
+        notes.append(
+            "the length of a clip tells its valence: `start` and the number of windows are no features"
+        )
+        notes += [f"subjects with fewer than {CLIPS} clips: {', '.join(few)}"] if few else []
     if "video" not in present:
         notes.append(
             "no behavioural modality: extract videoFea.mat from the videos into the subjects' folders"
@@ -223,10 +202,3 @@ def _notes(layout: Layout, found: list[Found], parts: list[Part], present: dict[
         if not here.all():
             notes.append(f"{m} is absent from {int((~here).sum())} of {len(here)} windows")
     return tuple(notes)
-
-
-def _clip_notes(found: list[Found], parts: list[Part]) -> list[str]:
-    clips = {part.subject: len(set(part.trial)) for part in parts}
-    few = [f"{f.subject} ({clips.get(f.subject, 0)})" for f in found if clips.get(f.subject, 0) < CLIPS]
-    notes = ["the length of a clip tells its valence: `start` and the number of windows are no features"]
-    return notes + ([f"subjects with fewer than {CLIPS} clips: {', '.join(few)}"] if few else [])
