@@ -18,7 +18,7 @@ from experiments.shared.table_command import ending, path
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
-from mpcl_jax.evaluate.comparison import make_run_table
+from mpcl_jax.evaluate.comparison import make_run_table, wanted
 from mpcl_jax.evaluate.experiment import run_baselines
 from mpcl_jax.evaluate.leaderboard import METHOD, Table
 from mpcl_jax.evaluate.number_text import decimal, shown_name
@@ -48,7 +48,7 @@ def table_on(config: Config, kind: str, workdir: pathlib.Path) -> Table:
     print(f"\n{kind}: {run.split.sentence}", flush=True)
     predictions = train_folds(run)
     mpcl = [[of_fold.predicted for of_fold in predictions]]
-    return make_run_table(run.recordings, run.split, [run_baselines(run)], mpcl)
+    return make_run_table(run.recordings, run.split, [run_baselines(run, wanted(run.config.benchmark))], mpcl)
 
 
 def compared(leaky: Table, grouped: Table, kind: str) -> str:

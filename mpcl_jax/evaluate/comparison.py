@@ -78,17 +78,17 @@ def row_info(recordings: Recordings) -> RowInfo:
 
 
 def load_fold(file: pathlib.Path, names: tuple[str, ...], shape: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Predictions of `shape` [P, C] that an earlier start saved: those of `names` that the file holds, if any.
+    """Predictions [P, C] of `shape` that an earlier start saved: those of `names` that the file holds, if any.
 
-    Raises DataFileError naming the file where it is damaged or holds something else.
+    Raises DataFileError naming the file where it is damaged or holds anything else.
     """
-    remedy = "delete it and start the run again: the baselines of the fold are fitted again"
+    remedy = "delete it and start the run again; the baselines of the fold are fitted again"
     if not file.exists():
         return {}
     try:
         saved = parse_npz(file)
     except DataFileError as error:
-        raise DataFileError(file, f"can not be read; {remedy} ({error.reason})") from error
+        raise DataFileError(file, f"cannot be read; {remedy} ({error.reason})") from error
     names = tuple(name for name in names if name in saved)
     for name in names:
         x = saved[name]
@@ -101,7 +101,7 @@ def load_fold(file: pathlib.Path, names: tuple[str, ...], shape: tuple[int, int]
 
 
 def save_fold(file: pathlib.Path, predictions: dict[str, np.ndarray]) -> None:
-    """Writes `.npz`, whole or not at all. Raises StorageError where the disk does not take it."""
+    """Writes `.npz`, whole or not at all. Raises StorageError where the disk cannot be written."""
     write_arrays(file, predictions)
 
 
@@ -110,19 +110,19 @@ def make_run_table(
     split: Split,
     of_baselines: list[list[dict[str, np.ndarray]]],
     of_mpcl: list[list[np.ndarray]],
-    trials: int | None = None,
+    tries: int | None = None,
 ) -> Table:
     """One table over the test rows of all folds; both lists hold, per seed, one entry per fold.
 
-    `of_baselines[seed][fold]` {name: [P, C]} · `of_mpcl[seed][fold]` [P, C] · `trials`: the baselines' budget, which
-    the table then shows.
+    `of_baselines[seed][fold]` {name: [P, C]} · `of_mpcl[seed][fold]` [P, C] · `tries`: the budget of the baselines,
+    for the column "tried" of the table.
     """
     predicted = {
         name: [np.concatenate([fold[name] for fold in folds]) for folds in of_baselines]
         for name in of_baselines[0][0]
     }
     results = [
-        Result(name, seeds, split.sha256, None if trials is None else tried(name, trials))
+        Result(name, seeds, split.sha256, None if tries is None else tried(name, tries))
         for name, seeds in predicted.items()
     ]
     results.append(Result(METHOD, [np.concatenate(folds) for folds in of_mpcl], split.sha256))

@@ -1,4 +1,4 @@
-"""One experiment from settings to table: train every fold, run the baselines, compare, write it all down."""
+"""One experiment from settings to table: trains every fold, fits the baselines, compares them, writes the results."""
 
 import contextlib
 import csv
@@ -33,15 +33,15 @@ from mpcl_jax.train.selection import record_test_access, write_choices
 from mpcl_jax.train.surroundings import settle
 from mpcl_jax.types import DataFileError, Recordings
 
-REPORT_SECONDS = 600  # after which a report is given up
+REPORT_SECONDS = 600  # time limit of the report
 
 
 def run_experiment(config: Config, workdir: pathlib.Path, command: str, stop: StopRequest) -> Table | None:
     """Trains, evaluates and compares; prints the table and writes it to the run folder.
 
     Of several processes only the first compares; the others return None. Raises ConfigError, DataFileError and
-    ProcessError before anything is compiled, Stopped when `stop` was asked and everything is saved, TrainingError
-    and StorageError (`system/errors.py`).
+    ProcessError before anything is compiled, Stopped when `stop` was requested and everything is saved,
+    TrainingError and StorageError (`system/errors.py`).
     """
     settle(config.distributed)
     if config.distributed.start == "off":
@@ -54,6 +54,7 @@ def run_experiment(config: Config, workdir: pathlib.Path, command: str, stop: St
 def _experiment(config: Config, workdir: pathlib.Path, command: str, stop: StopRequest) -> Table | None:
     if config.log.keep_compiled and (reason := keep_compiled_programs()):
         warn(f"compiled programs are not kept ({reason}); set XDG_CACHE_HOME to a folder that can be written")
+    wanted = comparison.wanted(config.benchmark)  # refuses unknown names before data are loaded
     run = prepare(config, workdir, describe_data)
     run = run._replace(board=_board(config, workdir), stop=stop)
     describe(run)
@@ -61,7 +62,7 @@ def _experiment(config: Config, workdir: pathlib.Path, command: str, stop: StopR
     processes.finish()
     if not processes.is_first():
         return None
-    of_baselines = run_baselines(run)
+    of_baselines = run_baselines(run, wanted)
     looked_before = record_test_access(
         workdir
     )  # every choice is written; from here on test measures are computed
@@ -83,7 +84,7 @@ def _board(config: Config, workdir: pathlib.Path):
     if not config.log.tensorboard:
         return None
     try:
-        from tensorboardX import SummaryWriter  # an extra: imported only by those who ask for it
+        from tensorboardX import SummaryWriter  # an optional dependency
     except ImportError:
         raise ConfigError("config.log.tensorboard = True: needs `pip install mpcl-jax[tb]`") from None
     if not processes.is_first():
@@ -93,43 +94,45 @@ def _board(config: Config, workdir: pathlib.Path):
 
 
 def describe_data(recordings: Recordings) -> None:
-    """Prints what the recordings hold, and their notes."""
-    modalities = ", ".join(f"{m} ({g})" for m, g in recordings.groups.items())
+    """Prints the content of the recordings, and their notes."""
     windows = counted(len(recordings.labels), "window", "windows")
     subjects = counted(len(set(recordings.subject)), "subject", "subjects")
-    print(
-        f"data   {recordings.name}: {windows}, {subjects}, {len(recordings.emotions)} emotions; {modalities}"
-    )
+    print(f"data   {recordings.name}: {windows}, {subjects}, {len(recordings.emotions)} emotions")
+    for group in dict.fromkeys(recordings.groups.values()):
+        names = [modality for modality, own in recordings.groups.items() if own == group]
+        print(f"       {group} modalities: {', '.join(names)}")
     for note in recordings.notes:
         print(f"note   {note}", flush=True)
 
 
 def describe(run: Run) -> None:
-    """Prints what will be trained and tested."""
+    """Prints the split and the training that follow."""
     split = run.split
     print(f"split  {split.protocol}: {split.sentence}")
     print(f"       {folds_tested(run)}; manifest {split.sha256[:12]}; run folder {run.workdir}", flush=True)
-    print(f"train  {run.config.train.epochs} epochs, dropout {run.config.model.dropout:g}", flush=True)
+    epochs = counted(run.config.train.epochs, "epoch", "epochs")
+    print(
+        f"train  {epochs} per fold, dropout {run.config.model.dropout:g}, seed {run.config.seed}", flush=True
+    )
 
 
 def folds_tested(run: Run) -> str:
-    """How many folds of the protocol are tested, and which where they are not all."""
+    """How many folds of the protocol are tested; their names where they are not all."""
     names = [fold.name for fold in run.split.folds]
     if run.config.protocol.only:
         return f"tests only {', '.join(names)} (config.protocol.only)"
     return f"tests all folds, {len(names)}"
 
 
-def run_baselines(run: Run) -> list[dict[str, np.ndarray]]:
-    """Predictions of all baselines for every fold, or what an earlier start saved of them."""
+def run_baselines(run: Run, wanted: tuple[str, ...]) -> list[dict[str, np.ndarray]]:
+    """Predictions of the baselines `wanted` for every fold; those that an earlier start saved are read."""
     settings, results = run.config.benchmark, []
-    wanted = comparison.wanted(settings)
     for number, fold in enumerate(run.split.folds):
         file = fold_folder(run.workdir, number) / "baselines.npz"
         shape = (len(fold.test), len(run.recordings.emotions))
         predicted = comparison.load_fold(file, wanted, shape)
         if missing := tuple(name for name in wanted if name not in predicted):
-            print(f"{fold.name}  baselines: {', '.join(missing)}", flush=True)
+            print(f"{fold.name}  fits baselines: {', '.join(missing)}", flush=True)
             found, choices = comparison.predict_fold(
                 run.recordings, run.split.protocol, fold, missing, settings, run.config.seed
             )
@@ -144,9 +147,9 @@ def run_baselines(run: Run) -> list[dict[str, np.ndarray]]:
 def write_results(
     run: Run, table: Table, predictions: list[Predictions], command: str, looked_before: str
 ) -> None:
-    """Writes the table, every subject's values and every prediction, and prints the table.
+    """Writes the table, the values of every subject and every prediction, and prints the table.
 
-    `looked_before` stands below the table where the same test rows were looked at with another selection.
+    `looked_before`: a note below the table that the same test rows were evaluated before with another selection.
     """
     title = f"{run.recordings.name}, {run.split.protocol}"
     markdown = table_text.to_markdown(table, title=title)
@@ -166,7 +169,7 @@ def write_results(
 
 
 def audit_run(run: Run) -> None:
-    """Looks for leaks in what the run left behind, prints the verdict and writes audit.json."""
+    """Searches the files of the run for leaks, prints the verdict and writes audit.json."""
     try:
         found = audit(run.workdir, run.recordings)
     except DataFileError as mistake:
@@ -178,7 +181,7 @@ def audit_run(run: Run) -> None:
 
 
 def draw_report(workdir: pathlib.Path) -> None:
-    """Writes report.html of a finished run in a process of its own: what goes wrong there costs the run nothing."""
+    """Writes report.html of a finished run in a process of its own, so that its errors do not end the run."""
     shown = shell_command(["mpcl", "report", str(workdir)])
     command = [sys.executable, "-P", "-m", "mpcl_jax.cli.report", str(workdir)]
     package = str(pathlib.Path(__file__).resolve().parents[2])
@@ -204,10 +207,9 @@ def draw_report(workdir: pathlib.Path) -> None:
 
 
 def predictions_csv(recordings: Recordings, predictions: list[Predictions]) -> str:
-    """Every test window: its ids, what the person reported and what MPCL predicted.
+    """Every test window: its ids, the reported and the predicted distribution.
 
-    Shares are written with as many digits as make them the same float32 again: `mpcl verify` computes the
-    table from this file, and to all its digits.
+    Shares are written with all digits of a float32: `mpcl verify` computes the same table from this file.
     """
     out, ids = io.StringIO(), row_ids(recordings)
     writer = csv.writer(out, lineterminator="\n")
@@ -216,7 +218,7 @@ def predictions_csv(recordings: Recordings, predictions: list[Predictions]) -> s
     writer.writerow(["id", "fold", "subject", "trial", "stimulus", *reported, *predicted])
     for number, fold in enumerate(predictions):
         for row, shares in zip(fold.rows, fold.predicted, strict=True):
-            who = (recordings.subject[row], recordings.trial[row], recordings.stimulus[row])
+            names = (recordings.subject[row], recordings.trial[row], recordings.stimulus[row])
             values = [str(np.float32(x)) for x in (*recordings.labels[row], *shares)]
-            writer.writerow([ids[row], number, *who, *values])
+            writer.writerow([ids[row], number, *names, *values])
     return out.getvalue()

@@ -100,7 +100,6 @@ def test_the_remaining_time_follows_the_groups():
     assert seconds_left([], {"a": [1.0]}, 2) == 0
 
 
-@pytest.mark.long
 def test_the_same_jobs_run_on_a_dask_cluster(tmp_path):
     from distributed import Client, LocalCluster
 

@@ -1,4 +1,4 @@
-"""Finished pieces of a table as run folders, one a seed: for `verify` and whoever reads the files of runs."""
+"""Finished jobs of a table as run folders, one per seed, for `verify` and other readers of runs."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ from mpcl_jax.train.run import with_sizes
 from mpcl_jax.train.selection import NAME as SELECTION
 from mpcl_jax.train.selection import record_test_access, write_choices
 
-MARK = "collected.txt"  # in folders that may be made anew
+MARK = "collected.txt"  # in folders that this module made and may replace
 
 
 def collect_run(
@@ -31,14 +31,14 @@ def collect_run(
     folder: pathlib.Path,
     cache_dir: pathlib.Path,
 ) -> str:
-    """Makes `folder` the run of one seed of a finished row, with the predictions of `others` beside it.
+    """Makes `folder` the run of one seed of a finished row, with the predictions of `others` as its baselines.
 
-    `others`: for each fold, method -> [P, C]; they stand where a run has its baselines · `choices`: method -> fold ->
-    what it chose. A folder of an earlier table is replaced; its looks at test measures still count. Returns what has
-    to be said of them. Raises ConfigError where `folder` is something else.
+    `others`: for each fold, method -> [P, C] · `choices`: method -> fold -> selected settings. A folder of an earlier
+    table is replaced; its test evaluations still count. Returns a note about them, or "". Raises ConfigError where
+    `folder` is any other folder.
     """
     if folder.exists() and not (folder / MARK).exists():
-        raise ConfigError(f"{folder}: holds a run that no table has made; move it away")
+        raise ConfigError(f"{folder}: holds a run that was not made by a table; move it away")
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     config = with_sizes(dataclasses.replace(row.config, seed=seed), row.table_data.whole)
@@ -61,7 +61,7 @@ def collect_run(
     write_text(partial / "metrics.jsonl", "".join(lines))
     write_text(partial / "predictions.csv", text)
     write_text(partial / "environment.json", json.dumps(environment(), indent=1) + "\n")
-    write_text(partial / MARK, f"made from the pieces of a table in {cache_dir}\n")
+    write_text(partial / MARK, f"made from the finished jobs of a table in {cache_dir}\n")
     shutil.rmtree(folder, ignore_errors=True)
     with writing(folder, 0):
         os.replace(partial, folder)
@@ -69,7 +69,7 @@ def collect_run(
 
 
 def _metrics_of(file: pathlib.Path, place: int) -> list[str]:
-    """The log of a piece, whose only fold has the number 0, as that of fold `place`."""
+    """The log of a job, whose only fold has the number 0, as that of fold `place`."""
     if not file.exists():
         return []
     entries = (json.loads(line) for line in file.read_text(encoding="utf-8").splitlines())

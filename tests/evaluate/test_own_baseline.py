@@ -1,0 +1,124 @@
+"""A baseline of a user, registered in the config file, is a row of the tables that the commands make."""
+
+import csv
+import json
+
+import joblib
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster
+from run_fixture import TINY
+
+from mpcl_jax.baselines import registry
+from mpcl_jax.config.command_line import from_command_line
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.evaluate import experiment
+from mpcl_jax.evaluate.jobs.keys import load_table_data
+from mpcl_jax.evaluate.jobs.table_run import Fitted, Trained, baselines_of, choices_of, complete, shares_of
+from mpcl_jax.train.evaluate import Predictions
+from mpcl_jax.train.interrupt import StopRequest
+
+CONFIG = """
+from mpcl_jax.baselines.registry import register_baseline
+from mpcl_jax.config import default
+
+
+def make(seed, alpha=1.0):
+    from sklearn.linear_model import Lasso
+
+    return Lasso(alpha)
+
+
+register_baseline("lasso", make, grid={{"alpha": (0.001, 0.002)}})
+
+
+def get_config():
+    config = default()
+    config.update_from_flattened_dict({settings!r})
+    return config
+"""
+SETTINGS = TINY | {
+    "protocol.only": (0,),
+    "train.select": "last",
+    "train.epochs": 1,
+    "log.report": False,
+    "benchmark.baselines": ("train_mean", "lasso"),
+}
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    """The settings of a config file that registers a baseline."""
+    registry.names()
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    file = tmp_path / "own.py"
+    file.write_text(CONFIG.format(settings=SETTINGS))
+    return from_command_line(str(file), [])
+
+
+def test_a_run_has_a_row_for_it_and_records_its_setting(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        experiment, "train_folds", lambda run: [label_mean(run, fold) for fold in run.split.folds]
+    )
+    monkeypatch.setattr(experiment, "audit_run", lambda run: None)
+    experiment.run_experiment(config, tmp_path / "run", "a command", StopRequest())
+    with (tmp_path / "run" / "table.csv").open() as file:
+        file.readline()
+        rows = {row["method"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["train_mean", "lasso", "MPCL"]
+    assert rows["lasso"]["tried"] == "2" and 0 < float(rows["lasso"]["kl"]) < 1
+    (fold,) = json.loads((tmp_path / "run" / "selection.json").read_text()).values()
+    assert fold["lasso"]["choice"]["setting"] in ("alpha=0.001", "alpha=0.002")
+
+
+def label_mean(run, fold) -> Predictions:
+    """In place of a training."""
+    mean = run.recordings.labels[fold.train].mean(0)
+    return Predictions(fold.test, np.tile(mean, (len(fold.test), 1)).astype(np.float32), None, None, None)
+
+
+def test_an_unknown_baseline_is_refused_before_data_are_loaded(tmp_path, monkeypatch):
+    file = tmp_path / "own.py"
+    settings = SETTINGS | {"benchmark.baselines": ("ridge_",), "data.kind": "folder", "data.path": "/nowhere"}
+    file.write_text(CONFIG.format(settings=settings))
+    config = from_command_line(str(file), [])
+    with pytest.raises(
+        ConfigError, match=r"config.benchmark.baselines = 'ridge_': unknown baseline; did you mean"
+    ):
+        experiment.run_experiment(config, tmp_path / "run", "a command", StopRequest())
+
+
+@pytest.fixture
+def dask():
+    """joblib on a local Dask cluster of one worker."""
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None, "host": "127.0.0.1"}
+    with LocalCluster(**options) as cluster, Client(cluster), joblib.parallel_config(backend="dask"):
+        yield
+
+
+def check_baselines(fitted: Fitted, cache) -> None:
+    (shares,) = baselines_of(fitted, 0, cache)
+    assert not np.allclose(shares["lasso"], shares["train_mean"], atol=1e-3)
+    assert set(choices_of(fitted, 0, cache)) == {"lasso"}
+
+
+def test_the_processes_of_a_table_know_it(config, tmp_path):
+    fitted = Fitted(("train_mean", "lasso"), config, load_table_data(config), range(1))
+    complete([fitted], tmp_path, 1, StopRequest())
+    check_baselines(fitted, tmp_path)
+
+
+def test_the_workers_of_a_dask_cluster_know_it(config, tmp_path, dask):
+    fitted = Fitted(("train_mean", "lasso"), config, load_table_data(config), range(1))
+    complete([fitted], tmp_path, 1, StopRequest())
+    check_baselines(fitted, tmp_path)
+
+
+@pytest.mark.long
+def test_a_whole_table_runs_on_a_dask_cluster(config, tmp_path, dask):
+    table_data = load_table_data(config)
+    trained = Trained("MPCL", config, table_data, range(1))
+    fitted = Fitted(("train_mean", "lasso"), config, table_data, range(1))
+    complete([trained, fitted], tmp_path, 1, StopRequest())
+    check_baselines(fitted, tmp_path)
+    assert shares_of(trained, tmp_path)[0].shape == (24, 10)
