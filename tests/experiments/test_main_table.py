@@ -1,4 +1,4 @@
-"""The main table as a command: in pieces on two workers, killed, resumed, and the same to the last bit."""
+"""The main table as a command: jobs on two workers, killed, resumed, and the same to the last bit."""
 
 import csv
 import json
@@ -39,9 +39,9 @@ def test_what_was_finished_is_not_done_again(killed_and_resumed):
     _, _, first, second = killed_and_resumed
     finished = sum(line.startswith("[") for line in first.splitlines())
     assert finished >= 1
-    # 2 seeds of MPCL and one of two baselines, on three folds. The kill may come a moment after another piece.
-    told = int(second.partition(" pieces, ")[2].partition(" ")[0])
-    assert "12 pieces, " in second and finished <= told <= finished + 2
+    # 2 seeds of MPCL and one of two baselines, on three folds. Other jobs may end before the kill.
+    found = int(second.partition(" jobs, ")[2].partition(" ")[0])
+    assert "12 jobs, " in second and finished <= found <= finished + 2
     again = {line.split("  ")[2] for line in second.splitlines() if line.startswith("MPCL  seed 0")}
     done = {line.split("  ")[2] for line in first.splitlines() if line.startswith("[") and "MPCL" in line}
     assert done and not done & again
@@ -81,9 +81,9 @@ def test_results_name_command_commit_and_machine_and_no_path(killed_and_resumed)
     assert names == {".csv", "_subjects.csv", "_statistics.csv", "_pairs.csv", "_ranks.png"}
 
 
-def test_a_piece_says_what_it_is_and_keeps_no_checkpoints(killed_and_resumed):
+def test_a_job_keeps_its_key_and_no_checkpoints(killed_and_resumed):
     folder, _, _, _ = killed_and_resumed
-    keys = [json.loads(file.read_text()) for file in (folder / "jobs").glob("*/piece.json")]
+    keys = [json.loads(file.read_text()) for file in (folder / "jobs").glob("*/job.json")]
     assert {key["method"] for key in keys} == {"MPCL", "train_mean", "knn"}
     assert len(keys) == 12 and not list((folder / "jobs").glob("*/folds/00/checkpoints"))
 
