@@ -1,4 +1,4 @@
-"""What one check of the audit says, and the colour of them all."""
+"""The result of one check of the audit, and the colour of several."""
 
 from typing import NamedTuple
 
@@ -9,34 +9,27 @@ SHOWN = 12  # ids that a finding names
 
 
 class Finding(NamedTuple):
-    """The answer of one check."""
+    """The result of one check."""
 
-    check: str  # "groups": what was asked
-    colour: (
-        str  # GREEN: nothing found. AMBER: the reader has to know it, or it could not be checked. RED: a leak
-    )
+    check: str  # "groups": the name of the check
+    colour: str  # GREEN: no problem. AMBER: readers of the results must know it, or it was not checked. RED: a leak
     says: str  # one sentence
-    ids: tuple[str, ...] = ()  # windows, people, trials, … it is about; at most SHOWN of them
+    ids: tuple[str, ...] = ()  # windows, subjects, trials, …; at most SHOWN of them
 
 
 def green(check: str, says: str) -> Finding:
-    """Nothing found."""
+    """No problem."""
     return Finding(check, GREEN, says)
 
 
 def amber(check: str, says: str, ids=()) -> Finding:
-    """Something that the reader of the results has to know, or that could not be checked."""
-    return Finding(check, AMBER, says, named(ids))
+    """Something that readers of the results must know, or that was not checked."""
+    return Finding(check, AMBER, says, tuple(in_order(ids)[:SHOWN]))
 
 
 def red(check: str, says: str, ids=()) -> Finding:
     """A leak."""
-    return Finding(check, RED, says, named(ids))
-
-
-def named(ids) -> tuple[str, ...]:
-    """The first of `ids` in numeric order."""
-    return tuple(in_order(ids)[:SHOWN])
+    return Finding(check, RED, says, tuple(in_order(ids)[:SHOWN]))
 
 
 def colour_of(findings) -> str:

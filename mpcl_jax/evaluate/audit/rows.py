@@ -1,9 +1,11 @@
-"""Which rows lie on which side: ids, raw samples, copies, neighbours, and labels inside features."""
+"""Leaks between the rows of training and test: ids, raw samples, copies, neighbours, labels inside features."""
 
 import hashlib
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
+from scipy.spatial.distance import cdist
 
 from mpcl_jax.data.normalise import design_matrix, fit_normalisation
 from mpcl_jax.data.splits.descriptions import CALIBRATED, calibration_trials, counted
@@ -14,15 +16,18 @@ from mpcl_jax.evaluate.number_text import decimal
 from mpcl_jax.types import Recordings, take, with_modalities
 
 SIDES = (("train", "test"), ("validation", "test"), ("train", "validation"))
-MOST_TESTED, MOST_TRAINED = 600, 20_000  # rows of a fold whose neighbours are looked up, and among which
+MOST_TESTED, MOST_TRAINED = (
+    600,
+    20_000,
+)  # test rows of a fold whose neighbours are searched, and training rows
 NEAR_COPY = 0.01  # of the usual distance to the nearest row of another trial
 FEWEST_VALUES = 4  # that a modality's row needs to count as a copy
-SAME = 0.999  # correlation of a feature with a label from which on it is that label
-FEWEST_REPORTS = 8  # different reports without which such a correlation says nothing
+SAME = 0.999  # correlation above which a feature counts as a label
+FEWEST_REPORTS = 8  # different reports below which such a correlation is no evidence
 
 
 def check_groups(evidence: Evidence) -> list[Finding]:
-    """Windows, and the ids that the protocol keeps apart, lie on one side only."""
+    """Windows, and the ids that the protocol separates, are in one part only."""
     recordings, protocol = evidence.recordings, evidence.manifest["protocol"]
     groups = {"window": evidence.ids} | held_apart(recordings, protocol)
     if protocol == "window80":
@@ -30,24 +35,24 @@ def check_groups(evidence: Evidence) -> list[Finding]:
     found = []
     given = CALIBRATED.fullmatch(protocol)
     for fold, name, (a, b), ids in _shared(groups, evidence.folds):
-        # People of validation may watch stimuli of training: only the test part is new in both.
+        # Validation subjects may share stimuli with training: only the test part is new in both.
         if name == "stimulus" and b == "validation" and "subject" in groups:
             continue
-        says = f"{fold.name}: {len(ids)} {name} ids lie both in {a} and in {b}"
+        says = f"{fold.name}: {len(ids)} {name} ids are in {a} and in {b}"
         if given and name == "subject" and (a, b) == ("train", "test"):
             ids = calibration_trials(recordings, fold.train, fold.test)
             if len(ids) <= int(given[1]):
                 continue
-            says = f"{fold.name}: {len(ids)} trials of the tested person are trained on, not {given[1]}"
+            says = f"{fold.name}: {len(ids)} trials of the test subject are trained on, not {given[1]}"
         found.append(red("groups", says, ids))
     for fold in evidence.folds:
         if not len(fold.train) or not len(fold.test):
             found.append(red("groups", f"{fold.name}: the training or the test part is empty"))
-    return found or [green("groups", f"{protocol}: no {' and no '.join(groups)} lies on two sides")]
+    return found or [green("groups", f"{protocol}: no {' and no '.join(groups)} is in two parts")]
 
 
 def _shared(groups: dict[str, np.ndarray], folds) -> Iterator[tuple[FoldEvidence, str, tuple, list[str]]]:
-    """Of every fold and group the ids that lie on two sides: (fold, name of the group, the sides, ids)."""
+    """The ids that are in two parts of a fold: (fold, name of the group, the parts, ids)."""
     codes = {name: np.unique(np.asarray(ids, str), return_inverse=True) for name, ids in groups.items()}
     for fold in folds:
         parts = fold._asdict()
@@ -60,31 +65,29 @@ def _shared(groups: dict[str, np.ndarray], folds) -> Iterator[tuple[FoldEvidence
 
 
 def check_raw_samples(evidence: Evidence) -> list[Finding]:
-    """No tested window shares raw samples with a trained one, nor comes within a window's length of it."""
+    """No test window overlaps a training window or is less than a window's length away from it."""
     recordings, check = evidence.recordings, "raw samples"
     if np.isnan(recordings.start).any() or np.isnan(recordings.duration):
-        return [green(check, "the recordings give no times: only whole trials can be compared (groups)")]
+        return [green(check, "the recordings have no times: not checked")]
     found, recording = [], _recordings_of(recordings)
     for fold in evidence.folds:
         gap = _gaps(recordings, recording, fold.test, np.concatenate([fold.train, fold.validation]))
         for near, says in (
-            (gap < 0, "share raw samples with windows that were trained on"),
+            (gap < 0, "share raw samples with training windows"),
             (
                 (gap >= 0) & (gap < recordings.duration - 1e-6),
-                "begin or end within a window's length of such",
+                "are less than a window's length away from training windows",
             ),
         ):
             if near.any():
                 ids = evidence.ids[fold.test[near]]
-                found.append(
-                    red(check, f"{fold.name}: {near.sum()} of {len(near)} tested windows {says}", ids)
-                )
-    says = f"tested windows lie {recordings.duration:g} s or more from trained ones, or in other recordings"
+                found.append(red(check, f"{fold.name}: {near.sum()} of {len(near)} test windows {says}", ids))
+    says = f"test windows are {recordings.duration:g} s or more from training windows, or in other recordings"
     return found or [green(check, says)]
 
 
 def _gaps(recordings: Recordings, recording, tested: np.ndarray, trained: np.ndarray) -> np.ndarray:
-    """Seconds [P] from each tested window to the nearest trained one of its recording; inf where there is none."""
+    """Seconds [P] from each test window to the nearest training window of its recording; inf without one."""
     gap = np.full(len(tested), np.inf)
     for name in np.intersect1d(recording[tested], recording[trained]):
         at = np.flatnonzero(recording[tested] == name)
@@ -97,8 +100,8 @@ def _gaps(recordings: Recordings, recording, tested: np.ndarray, trained: np.nda
 def _recordings_of(recordings: Recordings) -> np.ndarray:
     """The uninterrupted recording [N] of each row: its trial, or one name for trials whose windows interleave.
 
-    Trials of one person with one stimulus and one report that never begin a window at the same second are pieces of
-    one recording: whoever meets a clip twice has a first window both times.
+    Trials of one subject with the same stimulus and report and without two windows of the same start time are parts
+    of one recording. (A stimulus that a subject meets twice has two first windows.)
     """
     recording = recordings.trial.astype(object)
     reports = np.unique(recordings.labels, axis=0, return_inverse=True)[1].ravel()
@@ -114,10 +117,9 @@ def _recordings_of(recordings: Recordings) -> np.ndarray:
 
 
 def check_copies(evidence: Evidence) -> list[Finding]:
-    """No modality of a tested window is, number by number, that of a window on another side.
+    """No modality of a test window has the same values as a training window.
 
-    A modality of the stimulus is equal for all subjects who met it: amber where the stimulus is the same, and the
-    protocols that hold stimuli out are named.
+    A modality that describes the stimulus is equal for all subjects: amber where training has the same stimulus.
     """
     found, recordings = [], evidence.recordings
     digests = {m: _digests(x, recordings.present[m]) for m, x in recordings.signals.items()}
@@ -131,32 +133,23 @@ def check_copies(evidence: Evidence) -> list[Finding]:
                 shared[m] += recordings.stimulus[fold.test[met & recordings.present[m][fold.test]]].tolist()
                 copies &= ~met
             if copies.any():
-                held = counted(int(copies.sum()), "tested window has", "tested windows have")
+                held = counted(int(copies.sum()), "test window has", "test windows have")
                 says = f"{fold.name}: {held} the same {m} values as training windows"
-                if _of_one_stimulus(recordings, digest, fold.test[copies], trained):
-                    says += f'; if {m} describes the stimulus, write "of": "stimulus" for it in meta.json '
-                    says += "(docs/own_data.md)"
+                if m not in shared:
+                    says += f'; if {m} describes the stimulus, set "of": "stimulus" in meta.json (docs/own_data.md)'
                 found.append(red("copies", says, evidence.ids[fold.test[copies]]))
     for m, stimuli in shared.items():
         if stimuli:
             says = (
-                f"{m} describes the stimulus: {len(stimuli)} tested windows share it with training windows of "
-                "the same stimulus; stimulus_kfold or subject_x_stimulus holds stimuli out"
+                f"{m} describes the stimulus: {len(stimuli)} test windows share it with training windows of "
+                "the same stimulus; stimulus_kfold and subject_x_stimulus hold stimuli out"
             )
             found.append(amber("copies", says, stimuli))
-    return found or [green("copies", "no modality of a tested window is found again in training")]
-
-
-def _of_one_stimulus(recordings: Recordings, digest, copies: np.ndarray, trained: np.ndarray) -> bool:
-    """Whether each training window that has the digest of one of the tested rows `copies` has its stimulus, too."""
-    origins = trained[np.isin(digest[trained], digest[copies])]
-    rows = np.concatenate([copies, origins])
-    stimuli = {(d, s) for d, s in zip(digest[rows], recordings.stimulus[rows], strict=True)}
-    return "" not in recordings.stimulus[rows] and len(stimuli) == len(np.unique(digest[rows]))
+    return found or [green("copies", "no modality of a test window has the values of a training window")]
 
 
 def _digests(x: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """A name [N] for the numbers of each row; "" where it is absent or (nearly) constant."""
+    """A hash [N] of the values of each row; "" where it is absent or (nearly) constant."""
     flat = np.ascontiguousarray(x.reshape(len(x), -1), "<f4")
     named = np.full(len(x), "", "<U32")
     for row in np.flatnonzero(present):
@@ -166,118 +159,74 @@ def _digests(x: np.ndarray, present: np.ndarray) -> np.ndarray:
 
 
 def check_neighbours(evidence: Evidence) -> list[Finding]:
-    """What the nearest training window of a tested one is: of the same trial or person, or nearly a copy."""
-    of_stimulus = evidence.recordings.of_stimulus  # equal for all subjects who met the stimulus
+    """The nearest training window of a test window is neither nearly a copy nor of the same trial.
+
+    Modalities of the stimulus are left out. A window counts as nearly a copy at NEAR_COPY of the usual distance
+    between windows of different trials.
+    """
+    of_stimulus = evidence.recordings.of_stimulus
     of_subjects = [m for m in evidence.recordings.signals if m not in of_stimulus]
-    recordings, found, shares = with_modalities(evidence.recordings, of_subjects), [], []
-    own = np.any([*recordings.present.values(), np.zeros(len(evidence.ids), bool)], axis=0)
-    apart = evidence.manifest["protocol"] != "window80"
+    recordings, found, compared = with_modalities(evidence.recordings, of_subjects), [], 0
+    present = np.any([*recordings.present.values(), np.zeros(len(evidence.ids), bool)], axis=0)
     rng = np.random.default_rng(0)
     most = max(20, MOST_TESTED * 5 // len(evidence.folds)) if len(evidence.folds) > 5 else MOST_TESTED
     for fold in evidence.folds:
-        train, test = (rows[own[rows]] for rows in (fold.train, fold.test))
+        train, test = (rows[present[rows]] for rows in (fold.train, fold.test))
         if not len(train) or not len(test):
             continue
+        compared += 1
         train, test = _some(train, MOST_TRAINED, rng), _some(test, most, rng)
         part = take(recordings, np.concatenate([train, test]))  # from here on rows are counted in it
         trained, tested = np.arange(len(train)), np.arange(len(train), len(part.trial))
         x = design_matrix(part, fit_normalisation(take(part, trained)))
         nearest, distance = _nearest(x, part.trial, tested, trained, other_trial=False)
         usual = _nearest(x, part.trial, _some(trained, 200, rng), trained, other_trial=True)[1]
-        near = distance < NEAR_COPY * np.median(usual[np.isfinite(usual)]) if np.isfinite(usual).any() else []
-        if np.any(near):
-            says = f"{fold.name}: {np.sum(near)} of {len(test)} tested windows are all but copies of trained ones"
-            found.append(red("neighbours", says, evidence.ids[test[near]]))
-        same = {n: part._asdict()[n][tested] == part._asdict()[n][nearest] for n in ("trial", "subject")}
-        if apart and same["trial"].any():
-            says = (
-                f"{fold.name}: the nearest training window of {same['trial'].mean():.0%} is of the same trial"
-            )
-            found.append(red("neighbours", says, evidence.ids[test[same["trial"]]]))
-        if apart and (twins := _unseen_twins(part, tested, trained, nearest)).any():
-            says = (
-                f"{fold.name}: the nearest training window of {twins.mean():.0%} of the tested ones is of the same "
-                "person with the very same report; do the trial ids tell recordings apart?"
-            )
-            found.append(red("neighbours", says, evidence.ids[test[twins]]))
-        shares.append([same["trial"].mean(), same["subject"].mean()])
-    trial, subject = np.mean(shares, axis=0) if shares else (0.0, 0.0)
-    says = f"nearest training window of the same trial for {trial:.0%}, of the same person for {subject:.0%}"
-    if not shares:
-        says = "no rows of both parts hold a modality of the subject: nothing to compare"
-    return found or [green("neighbours", says) if trial == 0 else red("neighbours", says)]
-
-
-def _unseen_twins(recordings: Recordings, test, train, nearest) -> np.ndarray:
-    """Which tested rows [P] lie nearest to a row with their person and report, if that is common but unlikely."""
-    nothing = np.zeros(len(test), bool)
-    twins = (recordings.labels[test] == recordings.labels[nearest]).all(1)
-    twins &= recordings.subject[test] == recordings.subject[nearest]
-    if twins.mean() < 0.2:
-        return nothing
-    by_chance = []
-    for row in test:
-        own = train[recordings.subject[train] == recordings.subject[row]]
-        by_chance.append(
-            (recordings.labels[own] == recordings.labels[row]).all(1).mean() if len(own) else 0.0
-        )
-    return twins if twins.mean() > 3 * np.mean(by_chance) else nothing
+        usual = np.median(usual[np.isfinite(usual)]) if np.isfinite(usual).any() else 0.0
+        of_trial = part.trial[tested] == part.trial[nearest]
+        problems = [(distance < NEAR_COPY * usual, "is nearly a copy")]
+        if evidence.manifest["protocol"] != "window80":
+            problems.append((of_trial, "is of the same trial"))
+        for rows, says in problems:
+            if rows.any():
+                text = f"{fold.name}: the nearest training window of {rows.mean():.0%} of the test windows {says}"
+                found.append(red("neighbours", text, evidence.ids[test[rows]]))
+    says = "no nearest training window is nearly a copy or of the same trial"
+    return found or [green("neighbours", says if compared else "no modality of the subjects to compare")]
 
 
 def _some(rows: np.ndarray, most: int, rng) -> np.ndarray:
     return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
 
 
-def _nearest(x, trial, args, among, *, other_trial: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The row of `among` nearest to each of `asked` (not itself, if asked of another trial) and its distance."""
-    nearest, distance = np.empty(len(args), int), np.empty(len(args))
-    own = (x[among] ** 2).sum(1)
-    for first in range(0, len(args), 256):
-        rows = args[first : first + 256]
-        squared = (x[rows] ** 2).sum(1)[:, None] + own - 2 * x[rows] @ x[among].T
-        if other_trial:
-            squared[trial[rows][:, None] == trial[among]] = np.inf
-        at = squared.argmin(axis=1)
-        nearest[first : first + 256] = among[at]
-        # Anew: the expansion above loses what tells a copy from a neighbour.
-        exact = np.linalg.norm(x[rows] - x[among[at]], axis=1)
-        distance[first : first + 256] = np.where(np.isinf(squared.min(axis=1)), np.inf, exact)
-    return nearest, distance
+def _nearest(x, trial, rows, among, *, other_trial: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The row of `among` nearest to each of `rows`, of another trial if `other_trial`, and its distance."""
+    distance = cdist(x[rows], x[among])
+    if other_trial:
+        distance[trial[rows][:, None] == trial[among]] = np.inf
+    return among[distance.argmin(axis=1)], distance.min(axis=1)
 
 
 def check_labels_inside(evidence: Evidence) -> list[Finding]:
     """No feature is a label."""
     recordings, found = evidence.recordings, []
-    labels = recordings.labels.astype(np.float64)
-    varying = labels.std(0) > 0
     for m, x in recordings.signals.items():
         here = recordings.present[m]
-        if len(np.unique(labels[here], axis=0)) < FEWEST_REPORTS:
+        labels = recordings.labels[here].astype(np.float64)
+        if len(np.unique(labels, axis=0)) < FEWEST_REPORTS:
             continue
-        r = _correlations(x[here].reshape(here.sum(), -1).astype(np.float64), labels[here])
-        features, emotions = np.nonzero((np.abs(r) > SAME) & varying)
+        features = pd.DataFrame(x[here].reshape(len(labels), -1).astype(np.float64))
+        with np.errstate(invalid="ignore", divide="ignore"):  # constant columns have no correlation
+            r = np.stack([features.corrwith(pd.Series(y)) for y in labels.T], axis=1)  # [F, C]
+        features, emotions = np.nonzero(np.abs(r) > SAME)
         for feature, c in zip(features.tolist(), emotions.tolist(), strict=True):
             says = f"feature {feature} of {m} is the label of {recordings.emotions[c]} (r = {decimal(r[feature, c])})"
             found.append(red("labels inside", says, [recordings.emotions[c]]))
     return found or [green("labels inside", "no feature is a label")]
 
 
-def _correlations(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Correlations [F, C] of x [n, F] with labels [n, C], each feature over its rows without NaN."""
-    known = ~np.isnan(x)
-    count = np.maximum(known.sum(0), 1)[:, None]
-    centred = np.where(known, x - np.where(known, x, 0).sum(0) / count[:, 0], 0)
-    labels = labels - labels.mean(0)
-    known = known.astype(np.float64)
-    squares = known.T @ labels**2 - (known.T @ labels) ** 2 / count  # of labels centred over the known rows
-    squares = np.where(squares > 1e-12 * count, squares, 0)  # less is rounding
-    size = np.linalg.norm(centred, axis=0)[:, None] * np.sqrt(squares)
-    return np.divide(centred.T @ labels, size, where=size > 0, out=np.zeros(size.shape))
-
-
 def check_data(evidence: Evidence) -> list[Finding]:
-    """What the features themselves owe to the tested people."""
+    """Whether features use statistics of test subjects."""
     if evidence.config.data.per_subject_standardise:
-        says = "each person's features were standardised with that person's whole recording (no labels)"
+        says = "the features of each subject were standardised with the whole recording of the subject (no labels)"
         return [amber("standardisation", says)]
-    return [green("standardisation", "no statistic of a tested person entered the features")]
+    return [green("standardisation", "features use no statistics of test subjects")]

@@ -1,28 +1,28 @@
-"""All checks of a run, and their answer as JSON and as text."""
+"""All checks of a run, and their result as JSON and as text."""
 
 import hashlib
 import json
 import pathlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mpcl_jax.data.pipeline import content_hash
-from mpcl_jax.evaluate.audit import rows, state, training
+from mpcl_jax.evaluate.audit import rows, selection
 from mpcl_jax.evaluate.audit.evidence import Evidence, canonical, read_evidence
 from mpcl_jax.evaluate.audit.finding import RED, Finding, amber, colour_of, green, red
 from mpcl_jax.types import Recordings
 
-LEAKY = "LEAKY: windows of the tested trials are trained on, so these are no results for new data"
+LEAKY = "LEAKY: windows of the test trials are trained on, so this is no result for new data"
 
 
 class Audit(NamedTuple):
-    """What the audit of one run says."""
+    """The result of the audit of one run."""
 
     colour: str  # the worst of the findings
     findings: tuple[Finding, ...]
 
 
 def audit(folder: pathlib.Path, recordings: Recordings) -> Audit:
-    """Audits a finished run, whose `recordings` are those it was made of.
+    """Audits a finished run and its `recordings`.
 
     Raises DataFileError naming the file that is missing or damaged.
     """
@@ -36,19 +36,14 @@ def audit(folder: pathlib.Path, recordings: Recordings) -> Audit:
         *rows.check_neighbours(evidence),
         *rows.check_labels_inside(evidence),
         *rows.check_data(evidence),
-        *training.check_statistics(evidence),
-        *training.check_train_mean(evidence),
-        *training.check_exact_reports(evidence),
-        *training.check_selection(evidence),
-        *training.check_sealed(evidence),
-        *state.check_state(evidence),
-        *training.check_predictions(evidence),
+        *selection.check_selection(evidence),
+        *selection.check_evaluations(evidence),
     ]
     return Audit(colour_of(findings), tuple(findings))
 
 
 def check_protocol(evidence: Evidence) -> list[Finding]:
-    """The protocol holds something out that a result can be about."""
+    """The protocol is not the leaky one."""
     protocol = evidence.manifest["protocol"]
     if protocol == "window80":
         return [red("protocol", LEAKY)]
@@ -56,35 +51,32 @@ def check_protocol(evidence: Evidence) -> list[Finding]:
 
 
 def check_manifest(evidence: Evidence) -> list[Finding]:
-    """The split is the signed one, of these recordings, and the one that the settings ask for."""
+    """The split is unchanged, of these recordings, and the one of the settings."""
     found, manifest = [], evidence.manifest
     if hashlib.sha256(canonical(manifest).encode()).hexdigest() != manifest.get("sha256"):
-        found.append(red("manifest", "its ids do not fit its sha256: it was edited after it was made"))
+        found.append(red("manifest", "its ids do not match its sha256: it was edited"))
     if evidence.data.get("split_sha256", manifest.get("sha256")) != manifest.get("sha256"):
-        found.append(red("manifest", "it is not the split that the run began with"))
+        found.append(red("manifest", "it is not the split that the run started with"))
     if evidence.unknown:
-        says = f"{len(evidence.unknown)} windows are known to the manifest or to the recordings alone"
+        says = f"{len(evidence.unknown)} windows are only in the manifest or only in the recordings"
         found.append(red("manifest", says, evidence.unknown))
     args = evidence.config.protocol
     if not args.manifest and args.kind != manifest["protocol"].partition("(")[0]:
         found.append(
-            red("manifest", f"config.protocol.kind is {args.kind!r}, it says {manifest['protocol']!r}")
+            red(
+                "manifest",
+                f"config.protocol.kind is {args.kind!r}, the manifest has {manifest['protocol']!r}",
+            )
         )
     if content_hash(evidence.recordings) != evidence.data.get("sha256"):
-        found.append(amber("manifest", "the recordings are not those of the run: they were changed since"))
-    return found or [
-        green("manifest", f"signed and unchanged, {len(evidence.folds)} fold(s), of these recordings")
-    ]
-
-
-def to_document(found: Audit) -> dict[str, Any]:
-    """For audit.json."""
-    return {"colour": found.colour, "findings": [finding._asdict() for finding in found.findings]}
+        found.append(amber("manifest", "the recordings have changed since the run"))
+    return found or [green("manifest", f"unchanged, {len(evidence.folds)} fold(s), of these recordings")]
 
 
 def to_json(found: Audit) -> str:
     """The text of audit.json."""
-    return json.dumps(to_document(found), indent=1) + "\n"
+    document = {"colour": found.colour, "findings": [finding._asdict() for finding in found.findings]}
+    return json.dumps(document, indent=1) + "\n"
 
 
 def to_text(found: Audit) -> str:
