@@ -14,7 +14,7 @@ from mpcl_jax.data.splits.manifest import Split, write_manifest
 from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.evaluate.audit.evidence import canonical
 from mpcl_jax.train import run_folder
-from mpcl_jax.train.selection import write_choices
+from mpcl_jax.train.selection import record_test_access, write_choices
 from mpcl_jax.types import Recordings
 
 

@@ -67,7 +67,7 @@ def cells_of(name: str, frame: pd.DataFrame, all_measures: bool = False) -> tupl
     if {"method", "kl", "split", "kl_low"} <= set(columns):
         measures = tuple(table_text.HEADS) if all_measures else table_text.SHORT
         frame = frame.sort_values("method", key=lambda x: x.isin(ORACLES), kind="stable")
-        return table_text.cells_of(frame, measures), table_text.caption_of(frame)
+        return table_text.cells_of(frame, measures), f"{table_text.caption_of(frame)} {table_text.BOLD}"
     if "mean_rank" in columns:
         return statistics_text.method_cells(frame), f"By mean rank; over {frame['units'].iloc[0]}."
     if columns[:2] == ["a", "b"]:
@@ -196,7 +196,7 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("name", help='a file of experiments/results without ".csv", or "overview"')
     parser.add_argument("options", nargs="*", help="option=value, see above")
     parser.add_argument("--format", choices=("md", "latex"), default="md")
-    args = parser.parse_args(words)
+    args = parser.parse_intermixed_args(words)
     try:
         cells, caption = rendered(args.name, options_of(args.options))
     except DataFileError as mistake:

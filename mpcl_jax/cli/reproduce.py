@@ -45,7 +45,7 @@ SAME = ("windows", "subjects", "split", "split_sha256", "interval_over", "seeds"
 
 
 class Cell(NamedTuple):
-    """One value of a table, stored and made again."""
+    """One value of a table, stored and reproduced."""
 
     method: str
     column: str
@@ -73,7 +73,7 @@ def compare(stored: list[dict[str, str]], again: list[dict[str, str]]) -> list[C
 
 
 def tolerance_of(row: dict[str, str], column: str, reference: float) -> float:
-    """How far a value may lie from the stored one, from the spread of the row's KL over seeds (see above)."""
+    """The allowed distance from a stored value, from the spread of the row's KL over seeds (see above)."""
     value, kl, spread = (float(row[name]) for name in (column, "kl", "kl_seed_sd"))
     relative = UNKNOWN if math.isnan(spread) else 2 * math.sqrt(2 / int(row["seeds"])) * spread / kl
     if column == "skill":

@@ -31,6 +31,7 @@ HEADS = {
     "intersection": "intersection ↑",
     "skill": "skill ↑",
 }
+BOLD = "Bold: best value of a column, oracles excluded."
 SHORT = ("chebyshev", "kl", "cosine", "skill")  # the columns of a short table
 
 
@@ -141,7 +142,7 @@ def to_markdown(table: Table, *, title: str = "Results") -> str:
 def page_of(frame: pd.DataFrame, verdicts: Sequence[str], title: str) -> str:
     """The same from a `table_frame` and its verdict lines."""
     head = f"## {title}{f' ({LEAKY} split)' if frame['split'].iloc[0] == LEAKY else ''}"
-    parts = [head, markdown_of(cells_of(frame, tuple(HEADS))), caption_of(frame)]
+    parts = [head, markdown_of(cells_of(frame, tuple(HEADS))), f"*{BOLD}*", caption_of(frame)]
     if verdicts:
         parts += [RULE, "\n".join(f"- {line}" for line in verdicts)]
     return "\n\n".join(parts) + "\n"
@@ -156,12 +157,8 @@ def caption_of(frame: pd.DataFrame) -> str:
     )
     if first["subjects"] < FEWEST:
         text += ", which does not hold for other subjects"
-    text += ". Bold: best value of a column"
     if oracles := [shown_name(name) for name in frame["method"] if name in ORACLES]:
-        text += (
-            f", oracles excluded. {', '.join(oracles)}: an oracle, given the true stimulus of each window; "
-            "an upper bound"
-        )
+        text += f". {', '.join(oracles)}: an oracle, given the true stimulus of each window; an upper bound"
     if first["split"] == LEAKY:
         text += f". {LEAKY}: windows of the tested trials were trained on, so this is no result for new data"
     if equal := _as_the_train_mean(frame):
@@ -173,7 +170,7 @@ def caption_of(frame: pd.DataFrame) -> str:
 
 def _as_the_train_mean(frame: pd.DataFrame) -> list[str]:
     values = frame.set_index("method")[[name for name in HEADS if name != "skill"]].astype(float)
-    names = [name for name in values.index if name in OF_IDS]
+    names = [name for name in values.index if name in OF_IDS and REFERENCE in values.index]
     return [
         shown_name(name) for name in names if np.allclose(values.loc[name], values.loc[REFERENCE], atol=1e-9)
     ]

@@ -101,7 +101,7 @@ def shipped(tmp_path, monkeypatch):
     (results / "t.csv").write_text(
         "\n".join(["# python -m experiments.tables.fake t --seeds 2 @ 123", *rows]) + "\n"
     )
-    (results / "t.md").write_text("")
+    (results / "t_subjects.csv").write_text("")
     (tmp_path / "experiments" / "tables").mkdir()
     (tmp_path / "experiments" / "tables" / "fake.py").write_text(SCRIPT)
     monkeypatch.setattr(reproduce, "ROOT", tmp_path)

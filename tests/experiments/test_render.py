@@ -1,0 +1,99 @@
+"""Tables of experiments/results as text: their forms, the overview, and the marked tables of README and docs."""
+
+import pathlib
+
+import pytest
+
+from experiments.shared import measure, readme_tables, render
+from mpcl_jax.types import DataFileError
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+NAMES = sorted(file.stem for file in render.RESULTS.glob("*.csv"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_result_can_be_rendered(name):
+    cells, _ = render.rendered(name, {})
+    assert len(cells) and cells.map(lambda x: isinstance(x, str)).all().all()
+
+
+def test_results_are_csv_files_and_pictures():
+    assert {file.suffix for file in render.RESULTS.iterdir()} == {".csv", ".png"}
+
+
+def test_a_main_table_has_leading_zeros_brackets_and_bold_best_values(capsys):
+    render.main(["wesad_loso", "methods=ridge,extra_trees,stimulus_mean"])
+    lines = [[x.strip() for x in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == ["method", "Chebyshev ↓", "KL ↓", "95 % interval", "cosine ↑", "skill ↑", "seeds"]
+    assert lines[2][:4] == ["ridge", "0.0345", "0.0611", "[0.0526, 0.0773]"]
+    assert lines[3][:3] == ["extra trees", "**0.0342**", "**0.0608**"]
+    assert lines[4][:3] == ["stimulus mean (oracle)", "0.0336", "0.0578"]
+
+
+def test_a_series_has_a_line_per_case_and_latex_a_column_per_method(capsys):
+    render.main(["curve_wesad", "--format", "latex", "methods=ridge,MPCL"])
+    text = capsys.readouterr().out
+    assert r"training subjects & ridge & MPCL \\" in text and r"\caption{KL $\downarrow$" in text
+    assert r"9 subjects & 0.0611 [0.0526, 0.0773] & 0.0610 [0.0523, 0.0766] \\" in text
+
+
+def test_the_overview_has_a_row_per_data_set():
+    cells, caption = render.rendered("overview", {"wesad_loso+wesad_predecessors": "WESAD", "smoke": "tiny"})
+    row = dict(zip(cells.columns, cells.iloc[0], strict=True))
+    assert row == {
+        "data set": "WESAD",
+        "train mean": "0.0674",
+        "best classical": "0.0608 (extra trees)",
+        "MLP": "0.0613",
+        "best predecessor": "0.0606 (helo)",
+        "MPCL": "0.0611",
+        "95 % interval of MPCL": "[0.0525, 0.0767]",
+        "n": "10 subjects",
+    }
+    assert "1 seed or 3 seeds" in caption and "**" not in cells.to_string()
+
+
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("none", {}, "none.csv: does not exist"),
+        ("wesad_loso", {"methods": "x"}, "has no method 'x'; there are uniform"),
+        ("growth", {"columns": "x"}, "has no column 'x'; there are axis"),
+        ("growth", {"colums": "x"}, "unknown option 'colums'; there are methods"),
+    ],
+)
+def test_a_wrong_name_is_one_line(name, options, message):
+    with pytest.raises(DataFileError, match=message):
+        render.rendered(name, options)
+
+
+def test_tables_of_readme_and_docs_are_those_of_the_csv_files():
+    for file in readme_tables.pages():
+        text = file.read_text(encoding="utf-8")
+        hint = f"{file.name}: run `python -m experiments.shared.readme_tables --write`"
+        assert readme_tables.generated(text) == text, hint
+
+
+def test_marked_tables_are_written_and_compared(tmp_path, monkeypatch, capsys):
+    (tmp_path / "docs").mkdir()
+    readme = tmp_path / "README.md"
+    readme.write_text(
+        "a\n\n<!-- table: growth where=axis:width columns=size,flop -->\nold\n<!-- end -->\nb\n"
+    )
+    monkeypatch.setattr(readme_tables, "ROOT", tmp_path)
+    with pytest.raises(SystemExit, match="--write"):
+        readme_tables.main([])
+    readme_tables.main(["--write"])
+    text = readme.read_text()
+    assert "|   64 | 0.5081 |" in text and "old" not in text and text.startswith("a\n\n<!-- table: growth ")
+    assert text.endswith("\n\n<!-- end -->\nb\n")
+    readme_tables.main([])  # nothing differs now
+    readme.write_text(text.replace("growth", "grwth"))
+    with pytest.raises(SystemExit, match="error: README.md: .*grwth.csv: does not exist"):
+        readme_tables.main([])
+
+
+def test_the_measurement_finds_the_loss_and_no_cycle(capsys):
+    measure.main(ROOT)
+    printed = capsys.readouterr().out
+    assert "folder cycles: 0\n" in printed and "mpcl_jax.main -> " in printed
