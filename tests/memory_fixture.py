@@ -1,4 +1,4 @@
-"""A memory whose slots are known, for the tests of what is said and drawn of it."""
+"""A memory whose slots are known, for the tests of its descriptions and pictures."""
 
 import pathlib
 

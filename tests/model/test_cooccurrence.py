@@ -14,9 +14,9 @@ from mpcl_jax.model.cooccurrence import RARE, CooccurrenceRetrieval
 pytestmark = pytest.mark.usefixtures("strict_shapes")
 
 TOKENS = np.random.default_rng(0).normal(size=(3, 4, 8)).astype(np.float32)
-WEIGHED = np.random.default_rng(1).normal(size=(3, 2, 4, 2)).astype(np.float32)  # B 3, G 2, C 4, K 2
+LOGITS = np.random.default_rng(1).normal(size=(3, 2, 4, 2)).astype(np.float32)  # B 3, G 2, C 4, K 2
 SHARE = np.float32([[(0.25, 0.75)] * 4, [(0.9, 0.1)] * 4])  # G 2, C 4, K 2
-LOG_SHARE = np.log(SHARE)
+LOG_WEIGHT = np.log(SHARE)
 UNIFORM = np.full((4, 4), 1 / 16, np.float32)
 
 
@@ -26,7 +26,7 @@ def module(prior):
 
 @functools.cache
 def parameters(prior):
-    inputs = TOKENS, WEIGHED, memory().bank, LOG_SHARE, memory().cooccurrence
+    inputs = TOKENS, LOGITS, memory().bank, LOG_WEIGHT, memory().cooccurrence
     params = parameters_of(module(True), *inputs)
     params |= {"log_beta": np.float32(np.log(2.0)), "prior_strength": np.float32(1.0)}
     return params if prior else {name: x for name, x in params.items() if name != "prior_strength"}
@@ -39,7 +39,7 @@ def retrieval(prior=True):
 
 def retrieved_map(cooccurrence, prior=True, **other):
     params = {**parameters(prior), **other}
-    return np.asarray(retrieval(prior)(params, TOKENS, WEIGHED, memory().bank, LOG_SHARE, cooccurrence)[1])
+    return np.asarray(retrieval(prior)(params, TOKENS, LOGITS, memory().bank, LOG_WEIGHT, cooccurrence)[1])
 
 
 def test_the_map_without_a_prior_is_the_association_summed_over_banks_and_slots():
@@ -80,14 +80,14 @@ def test_the_strength_of_the_prior_is_its_exponent():
     )
 
 
-def test_emotions_never_seen_together_stay_possible_and_finite():
-    never = np.diag([0.5, 0.5, 0.0, 0.0]).astype(np.float32)  # the last two were never seen at all
+def test_emotions_never_reported_together_stay_possible_and_finite():
+    never = np.diag([0.5, 0.5, 0.0, 0.0]).astype(np.float32)  # the last two were never reported
 
     @quick_jit
     def slope(params):
         def loss(params):
             tokens, found = module(True).apply(
-                {"params": params}, TOKENS, WEIGHED, memory().bank, LOG_SHARE, never
+                {"params": params}, TOKENS, LOGITS, memory().bank, LOG_WEIGHT, never
             )
             return jnp.sum(tokens**2) + jnp.sum(jnp.log(found))
 
@@ -100,14 +100,14 @@ def test_emotions_never_seen_together_stay_possible_and_finite():
 
 
 def test_enriched_tokens_follow_their_formula():
-    """LN(h + w log(m + RARE)), m = nearᵀ M, near = softmax_c of the mean over sides of log Σ_k exp s."""
+    """LN(h + w log(m + RARE)), m = nearᵀ M, near = softmax_c of the mean over modality groups of log Σ_k exp s."""
     params = parameters(False)
-    tokens, found = retrieval(False)(params, TOKENS, WEIGHED, memory().bank, LOG_SHARE, UNIFORM)
-    near = np.exp(np.log(np.exp(WEIGHED).sum(-1)).mean(1))
+    tokens, found = retrieval(False)(params, TOKENS, LOGITS, memory().bank, LOG_WEIGHT, UNIFORM)
+    near = np.exp(np.log(np.exp(LOGITS).sum(-1)).mean(1))
     near = near / near.sum(-1, keepdims=True)
-    called = np.einsum("bc,bcd->bd", near, found)
-    np.testing.assert_allclose(called.sum(-1), 1.0, rtol=1e-5)
-    h = TOKENS + np.log(called + RARE)[..., None] @ params["called"]["kernel"]
+    together = np.einsum("bc,bcd->bd", near, found)
+    np.testing.assert_allclose(together.sum(-1), 1.0, rtol=1e-5)
+    h = TOKENS + np.log(together + RARE)[..., None] @ params["called"]["kernel"]
     normed = (h - h.mean(-1, keepdims=True)) / np.sqrt(h.var(-1, keepdims=True) + 1e-6)
     expected = normed * params["norm"]["scale"][None, None] + params["norm"]["bias"][None, None]
     np.testing.assert_allclose(tokens, expected, atol=1e-4)
@@ -115,9 +115,9 @@ def test_enriched_tokens_follow_their_formula():
 
 def test_starting_values():
     made = quick_jit(module(True).init)(
-        jax.random.key(0), TOKENS, WEIGHED, memory().bank, LOG_SHARE, UNIFORM
+        jax.random.key(0), TOKENS, LOGITS, memory().bank, LOG_WEIGHT, UNIFORM
     )["params"]
     np.testing.assert_allclose(np.exp(made["log_beta"]), 2.0, rtol=1e-6)
     assert made["prior_strength"] == 1.0
-    without = parameters_of(module(False), TOKENS, WEIGHED, memory().bank, LOG_SHARE, UNIFORM)
+    without = parameters_of(module(False), TOKENS, LOGITS, memory().bank, LOG_WEIGHT, UNIFORM)
     assert set(made) - set(without) == {"prior_strength"}

@@ -102,7 +102,7 @@ def test_an_untrained_head_predicts_the_mean_label():
 
     predicted = np.exp(untrained(jax.random.key(0)))
     np.testing.assert_allclose(predicted, np.tile(mean, (3, 1)), atol=2e-6)
-    assert (predicted[:, 3] > 0).all()  # an emotion nobody reported stays possible
+    assert (predicted[:, 3] > 0).all()  # an emotion that was never reported stays possible
 
 
 def test_each_valence_query_prefers_its_own_emotions_at_the_start():

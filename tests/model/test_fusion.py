@@ -32,7 +32,7 @@ def test_a_zero_vector_stays_zero_with_a_finite_gradient():
 
 
 def tokens_of(groups=tuple(SHAPE), seed=0):
-    """Tokens and presence; the second sample lacks the behavioural side, the third two physiological tokens."""
+    """Tokens and presence; the second sample lacks the behavioural group, the third two physiological tokens."""
     rng = np.random.default_rng(seed)
     tokens = {g: rng.normal(size=SHAPE[g]).astype(np.float32) for g in SHAPE}
     present = {g: np.ones(SHAPE[g][:2], bool) for g in SHAPE}
@@ -103,15 +103,15 @@ def changes(**settings):
     return (np.asarray(before) != np.asarray(after)).any(axis=-1).tolist()
 
 
-def test_across_groups_each_side_recalls_the_other():
+def test_across_groups_each_group_recalls_the_other():
     assert changes() == [[True, True], [False, False], [False, False]]
 
 
-def test_within_group_only_the_sides_stay_apart():
+def test_within_group_only_the_groups_stay_apart():
     assert changes(across_groups=False) == [[False, True], [False, False], [False, False]]
 
 
-def test_across_groups_only_a_side_recalls_nothing_of_its_own():
+def test_across_groups_only_a_group_recalls_nothing_of_its_own():
     """A behavioural token is moved: the other behavioural token stays, the physiological ones see it."""
     module = RetrievalBlock(SETTINGS, 0.0)
     allowed = fusion(within_group=False)._allowed({g: shape[1] for g, shape in SHAPE.items()})

@@ -29,7 +29,7 @@ LN2 = np.log(2.0)
 kl = quick_jit(kl_divergence)
 kl_slope = quick_jit(jax.grad(lambda log_probs, labels: jnp.sum(kl_divergence(labels, log_probs))))
 term_of = quick_jit(prototype_loss)
-calling = quick_jit(cooccurrence_loss)
+retrieval_loss = quick_jit(cooccurrence_loss)
 
 
 # ½ ln(½ / ¼) + ½ ln(½ / ¾) = ½ ln 4/3.
@@ -38,7 +38,7 @@ def test_golden_kl():
     np.testing.assert_allclose(found, [0.5 * np.log(4 / 3)], rtol=1e-5)
 
 
-def test_kl_of_a_one_hot_label_is_the_surprise_with_a_finite_gradient():
+def test_kl_of_a_one_hot_label_is_the_cross_entropy_with_a_finite_gradient():
     labels, log_probs = np.float32([[0.0, 1.0, 0.0]]), np.log(np.float32([[0.5, 0.25, 0.25]]))
     np.testing.assert_allclose(kl(labels, log_probs), [2 * LN2], rtol=1e-6)
     slope = kl_slope(log_probs, labels)
@@ -80,14 +80,14 @@ def test_no_evidence_no_prototype_loss():
 
 # e = (¼, ¾). M_0 = e: 0. M_1 = (½, ½): KL(e ‖ M_1) = ¼ ln ½ + ¾ ln 3/2. Weighted by e_1 = ¾.
 def test_golden_cooccurrence_loss():
-    found = calling(np.float32([[[0.25, 0.75], [0.5, 0.5]]]), EVIDENCE)
+    found = retrieval_loss(np.float32([[[0.25, 0.75], [0.5, 0.5]]]), EVIDENCE)
     np.testing.assert_allclose(found, [0.75 * (0.25 * np.log(0.5) + 0.75 * np.log(1.5))], rtol=1e-5)
 
 
 def test_cooccurrence_loss_at_its_edges():
     nothing = np.zeros((1, 2), np.float32)
-    assert not np.asarray(calling(np.full((1, 2, 2), 0.5, np.float32), nothing)).any()
-    hard = np.float32([[[1.0, 0.0], [1.0, 0.0]]])  # emotion 1 can not be called up at all
+    assert not np.asarray(retrieval_loss(np.full((1, 2, 2), 0.5, np.float32), nothing)).any()
+    hard = np.float32([[[1.0, 0.0], [1.0, 0.0]]])  # emotion 1 cannot be retrieved at all
 
     loss = quick_jit(jax.value_and_grad(lambda found: jnp.sum(cooccurrence_loss(found, EVIDENCE))))
     assert all_finite(loss(hard))
@@ -95,7 +95,7 @@ def test_cooccurrence_loss_at_its_edges():
 
 
 def case(size=4):
-    """An output and a batch; the second sample lacks a side, the last one is padding, the third is flat."""
+    """An output and a batch; the second sample lacks a modality group, the last one is padding, the third is flat."""
     rng = np.random.default_rng(0)
     labels = rng.random((size, 4)) + 0.05
     labels[2] = 1.0
@@ -199,12 +199,6 @@ def test_padding_has_no_influence_on_value_or_gradient():
     assert all(np.asarray(x)[0].any() for x in slopes)
 
 
-def test_a_batch_of_padding_costs_nothing():
-    output, batch = case()
-    value, terms = total(LossConfig())(output, batch._replace(weight=np.zeros(4, np.float32)))
-    assert float(value) == 0.0 and all(float(x) == 0.0 for x in terms.values())
-
-
 def test_the_kind_of_evidence_reaches_both_terms_that_use_it():
     output, batch = case()
     above = total(LossConfig())(output, batch)[1]
@@ -212,12 +206,12 @@ def test_the_kind_of_evidence_reaches_both_terms_that_use_it():
     for name in ("prototype", "cooccurrence"):
         assert abs(float(above[name] - raw[name])) > 1e-3
     assert float(above["relation_distillation"]) == float(raw["relation_distillation"])
-    expected = jnp.mean(calling(output.cooccurrence_map, batch.labels)[:3])
+    expected = jnp.mean(retrieval_loss(output.cooccurrence_map, batch.labels)[:3])
     np.testing.assert_allclose(raw["cooccurrence"], expected, rtol=1e-5)
 
 
-def test_the_auxiliary_weights_rise_from_batch_to_batch():
-    """Whole after four batches: 1/4, 2/4, 3/4, 4/4 and 1 from there on; the distribution's own term has no share."""
+def test_the_auxiliary_losses_warm_up():
+    """Full after four batches: 1/4, 2/4, 3/4, 4/4 and 1 from there on; the distribution's own term has no share."""
     weights = LossConfig(0.5, 0.25, 2.0, aux_warmup_steps=4)
     shares = [float(auxiliary_share(weights, np.int32(step))) for step in range(6)]
     assert shares == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]

@@ -49,7 +49,7 @@ def model_and_run(precision="float32"):
 
 
 def partly():
-    """Sample 0 is complete, 1 lacks eda, 2 its whole behavioural side, 3 its whole physiological side."""
+    """Sample 0 is complete, 1 lacks eda, 2 its whole behavioural group, 3 its whole physiological group."""
     present = {
         "eda": np.array([True, False, True, False]),
         "bvp": np.array([True, True, True, False]),
@@ -84,8 +84,8 @@ def test_shapes_and_values_of_the_output():
 
 
 @pytest.mark.parametrize("sample, absent", [(2, 1), (3, 0)])
-def test_the_query_of_an_absent_side_is_recalled_through_the_other(sample, absent):
-    """unit(Σ r bank_absent), r the softmax over all slots of the present side's logits similarities."""
+def test_the_query_of_an_absent_group_is_recalled_through_the_other(sample, absent):
+    """unit(Σ r bank_absent), r the softmax over all slots of the logits of the present group."""
     values, run = model_and_run()
     calm = run(values, partly()).calm
     strength = np.exp(np.asarray(calm.logits, np.float64)[sample, 1 - absent])
@@ -95,7 +95,7 @@ def test_the_query_of_an_absent_side_is_recalled_through_the_other(sample, absen
     np.testing.assert_allclose(calm.query[sample, absent], wanted, atol=1e-4)
 
 
-def test_without_recall_an_absent_side_says_nothing():
+def test_without_recall_an_absent_group_has_similarity_zero():
     """Its query is zero, and so are its similarities: equally far from the prototypes of every emotion."""
     model, values = tiny(changed(MODEL, memory={"recall": False}))
     values = with_norm_bias(values)
@@ -106,7 +106,7 @@ def test_without_recall_an_absent_side_says_nothing():
         assert np.asarray(output.query)[sample, 1 - absent].any()
 
 
-def test_all_slots_are_as_loud_where_they_are_not_weighed():
+def test_without_mixture_weights_all_slots_count_alike():
     model, values = tiny(changed(MODEL, memory={"mixture_weights": False}))
     output = quick_jit(lambda v, b: model.apply(v, b, train=False))(values, partly())
     np.testing.assert_allclose(output.logits, output.similarity + np.log(0.5), rtol=1e-5)
@@ -154,10 +154,10 @@ def test_being_absent_is_not_being_zero():
     assert (there[2] != away[2]).any()
 
 
-def test_training_mode_drops_out():
+def test_labels_and_weights_are_not_used():
     values, run = model_and_run()
-    runs = run(values, partly())
-    assert not same_bits(runs.calm.log_probs, runs.trained.log_probs)
+    other = partly()._replace(labels=np.eye(4, dtype=np.float32), weight=np.zeros(4, np.float32))
+    assert same_bits(run(values, partly()), run(values, other))
 
 
 def test_a_pass_reads_the_memory_and_writes_nothing():
@@ -237,7 +237,7 @@ def test_every_switch_builds(switch):
     ]
 
 
-def test_without_retrieval_every_emotion_calls_up_all_alike():
+def test_without_retrieval_the_map_is_uniform():
     off = {"memory": {"enabled": False}, "cooccurrence": {"enabled": False}}
     model, values = tiny(changed(MODEL, **off, fusion={"within_group": False, "across_groups": False}))
     output = quick_jit(lambda v, b: model.apply(v, b, train=False))(values, partly())
@@ -267,14 +267,14 @@ def test_build_numbers_valence_groups_as_they_appear():
     assert mpcl.build(MODEL, spec).groups == tuple(SPEC.groups.items())
 
 
-def test_a_one_sided_data_set_has_parameters_of_one_side():
+def test_a_data_set_of_one_group_has_parameters_of_one_group():
     _, values = tiny(spec=ONE_SIDED)
     found = names(values["params"])
     assert not any("behavioural" in x or "face" in x for x in found)
     assert {"encode_eda", "encode_bvp", "fusion/block"} <= found
 
 
-def test_a_one_sided_data_set_remembers_and_recalls_in_one_bank():
+def test_a_data_set_of_one_group_has_one_bank():
     model = mpcl.build(MODEL, ONE_SIDED)
     made = jax.eval_shape(lambda: initial_variables(jax.random.key(0), model=model, spec=ONE_SIDED))
     assert model.sides == ("physiological",)

@@ -1,4 +1,4 @@
-"""A memory of one person: golden values, what an empty or a far entry does, and trials as units."""
+"""Few-shot adaptation to one subject: golden values, shrinkage, and trials as units."""
 
 import runpy
 from types import SimpleNamespace
@@ -49,7 +49,7 @@ def test_a_trial_is_one_entry_however_many_windows_it_has():
     np.testing.assert_allclose(memory.residual[0], residual[[0, 1, 3]].mean(0))  # "b" came first
 
 
-def test_a_sharp_retrieval_expects_the_surprise_of_the_nearest_trial_and_beta_0_the_mean():
+def test_a_sharp_retrieval_adds_the_residual_of_the_nearest_trial_and_beta_0_the_mean():
     query, log_probs, labels = windows(3)
     memory = write_trials(["a", "b", "c"], query, log_probs, labels)
     args = log_softmax(RNG.normal(size=(3, 3)), 1)
@@ -59,13 +59,13 @@ def test_a_sharp_retrieval_expects_the_surprise_of_the_nearest_trial_and_beta_0_
     np.testing.assert_allclose(flat, log_softmax(args + 0.75 * memory.residual.mean(0), axis=1))
 
 
-def test_what_was_expected_changes_nothing():
+def test_a_residual_of_zero_changes_nothing():
     query, log_probs, _ = windows(3)
     memory = write_trials(["a", "b", "c"], query, log_probs, np.exp(log_probs))
     np.testing.assert_allclose(adapt(log_probs, query, memory, beta=10.0), log_probs, atol=1e-9)
 
 
-def test_little_written_counts_little():
+def test_the_correction_shrinks_with_kappa():
     query, log_probs, _ = windows(2)
     memory = PersonalMemory(np.eye(1, 8), np.array([[1.0, 0.0, -1.0]]))
     much = adapt(log_probs, query, memory, beta=0.0, kappa=1e-9)
@@ -97,7 +97,7 @@ def test_rows_are_compared_with_recall_at_as_many_trials():
 
 
 def test_features_are_what_the_baselines_of_the_fold_saw_of_each_tested_window(tmp_path):
-    """Found by the window's name, in whatever order windows are told; a window that is not there is named."""
+    """Found by the window's name, in any order of windows; a missing window is named."""
     settings = runpy.run_path(str(config_file(tmp_path, protocol__only=())))["get_config"]()
     config = resolve(settings)
     table_data = load_table_data(config)

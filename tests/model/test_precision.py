@@ -32,7 +32,7 @@ def trained():
     return found
 
 
-def test_whatever_a_training_keeps_is_float32(trained):
+def test_the_state_of_a_training_is_float32(trained):
     state, losses = trained["bfloat16"]
     kept = jax.tree.leaves((state.params, state.opt_state, state.prototypes, losses))
     assert {str(x.dtype) for x in kept} <= {"float32", "int32"}
@@ -50,7 +50,7 @@ def test_the_training_is_that_of_float32_within_bfloat16s_three_digits(trained):
     assert jnp.sum(banks[0] * banks[1], axis=-1).min() > 0.99  # cosine of each prototype
 
 
-def test_sums_of_the_memory_ask_for_the_highest_precision():
+def test_sums_of_the_memory_have_the_highest_precision():
     """Else a GPU adds them in TF32 and a TPU in bfloat16, batch after batch."""
     rng = np.random.default_rng(0)
     query = jnp.asarray(unit_rows(rng.normal(size=(6, 2, MODEL.width))), jnp.float32)

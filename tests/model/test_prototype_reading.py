@@ -1,4 +1,4 @@
-"""What the model reads from the banks: similarities, a recalled side, one token per emotion."""
+"""What the model reads from the banks: similarities, a recalled modality group, one token per emotion."""
 
 import numpy as np
 import pytest
@@ -29,16 +29,16 @@ def test_similarities_are_cosines_over_the_temperature():
     np.testing.assert_allclose(found[0, :, 0], [[10.0, 0.0], [8.0, 0.0]], atol=1e-5)
 
 
-# Shares (¾, ¼) of 3 + 1 samples; nothing remembered: one half each; one slot: all of it.
-def test_a_slot_speaks_by_its_share_of_the_evidence():
+# Shares (¾, ¼) of 3 + 1 samples; without evidence: one half each; one slot: all of it.
+def test_mixture_weights_are_shares_of_the_evidence():
     found = log_mixture_weights(np.float32([[3.0, 1.0], [0.0, 0.0], [5.0, 5.0]]))
     np.testing.assert_allclose(np.exp(found), [[0.75, 0.25], [0.5, 0.5], [0.5, 0.5]], atol=3e-4)
     assert not np.asarray(log_mixture_weights(np.float32([[0.0], [7.0]]))).any()
 
 
-# A full slot at s = −3 beside three empty ones at s = 0. All as loud: log(e^−3 + 3) = 1.12, and 1.39 where the full
-# one is at 0 too: what is far looks near. Weighed: −3 and 0, up to the 1e-3 samples that an empty slot counts as.
-def test_empty_slots_do_not_drown_how_far_a_query_is():
+# A full slot at s = −3 beside three empty ones at s = 0. Equal weights: log(e^−3 + 3) = 1.12, and 1.39 where the
+# full one is at 0 too, so the distance hardly counts. Weighted: −3 and 0, up to the 1e-3 samples of an empty slot.
+def test_unused_prototypes_do_not_dominate_the_log_sum_exp():
     share = log_mixture_weights(np.float32([20.0, 0.0, 0.0, 0.0]))
     for far in (-3.0, 0.0):
         np.testing.assert_allclose(emotion_logits(np.float32([far, 0.0, 0.0, 0.0]) + share), far, atol=4e-3)
@@ -65,8 +65,8 @@ def test_recall_works_in_both_directions():
     assert same_bits(found[0, 1], query[0, 1])
 
 
-# Both slots of the physiological bank are as near to q_p; the first holds ¾ of the evidence: ¾ (0, 1) + ¼ (1, 0).
-def test_what_is_recalled_is_weighed_too():
+# Both slots of the physiological bank are equally near; the first holds ¾ of the evidence: ¾ (0, 1) + ¼ (1, 0).
+def test_recall_uses_the_mixture_weights():
     bank = np.float32([[[(1.0, 0.0), (1.0, 0.0)]], [[(0.0, 1.0), (1.0, 0.0)]]])
     query, present = np.float32([[(1.0, 0.0), (0.0, 0.0)]]), np.array([[True, False]])
     share = np.log(np.float32([[(0.75, 0.25)], [(0.5, 0.5)]]))

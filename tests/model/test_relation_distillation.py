@@ -21,14 +21,16 @@ slope_of = quick_jit(
 )
 
 
-# One emotion, two slots: r_p = (3/4, 1/4), r_b = (1/4, 3/4). KL both ways = ¾ ln 3 + ¼ ln ⅓ = ½ ln 3.
-def test_golden_value():
-    similarity = np.log(np.float32([[[[0.75, 0.25]], [[0.25, 0.75]]]]))
-    np.testing.assert_allclose(distil(similarity, BOTH[:1]), [0.5 * np.log(3.0)], rtol=1e-5)
+def test_relations_are_distributions_over_all_slots():
+    relations = np.exp(log_relations(SIMILARITY))
+    assert relations.shape == (3, 2, 8)
+    np.testing.assert_allclose(relations.sum(-1), 1.0, rtol=1e-5)
+    flat = np.exp(SIMILARITY[0, 1]).reshape(8)
+    np.testing.assert_allclose(relations[0, 1], flat / flat.sum(), rtol=1e-5)
 
 
 # r_p = (1/2, 1/2), r_b = (1/4, 3/4): KL(p‖b) = ½ ln 2 + ½ ln ⅔ = ½ ln 4/3; KL(b‖p) = ¼ ln ½ + ¾ ln 3/2.
-def test_golden_value_of_the_mean_of_both_directions():
+def test_golden_value():
     similarity = np.log(np.float32([[[[0.5, 0.5]], [[0.25, 0.75]]]]))
     expected = 0.5 * (0.5 * np.log(4 / 3) + 0.25 * np.log(1 / 2) + 0.75 * np.log(3 / 2))
     np.testing.assert_allclose(distil(similarity, BOTH[:1]), [expected], rtol=1e-5)
@@ -41,7 +43,7 @@ def test_zero_for_identical_relations():
     assert (np.asarray(distil(SIMILARITY, BOTH)) > 0.01).all()
 
 
-def test_zero_where_a_side_is_missing():
+def test_zero_where_a_group_is_missing():
     present = np.array([[True, True], [True, False], [False, True]])
     found = np.asarray(distil(SIMILARITY, present))
     assert found[0] > 0
@@ -62,10 +64,10 @@ def rotation():
     return np.linalg.qr(RNG.normal(size=(8, 8)))[0].astype(np.float32)
 
 
-def test_invariant_under_a_rotation_of_queries_and_bank_of_a_side():
+def test_invariant_under_a_rotation_of_queries_and_bank_of_a_group():
     query, bank = unit_rows(RNG.normal(size=(3, 2, 8))), memory().bank
     before = distil(similarities(query, bank, 0.1), BOTH)
-    turn = np.stack([rotation(), rotation()])  # each side may have its own
+    turn = np.stack([rotation(), rotation()])  # each group may have its own
     turned_query, turned_bank = (
         np.einsum("bgd,gde->bge", query, turn),
         np.einsum("gckd,gde->gcke", bank, turn),

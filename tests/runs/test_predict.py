@@ -36,7 +36,7 @@ def test_equal_those_of_the_run(finished):
     assert model.spec.emotions == run.recordings.emotions and model.notes == run.recordings.notes
 
 
-def test_a_window_is_predicted_alike_alone_and_among_many(finished, monkeypatch):
+def test_a_prediction_does_not_depend_on_other_windows(finished, monkeypatch):
     run, predictions, model = finished
     together = predict(model, *arrays(run, predictions.rows[:7]))
     alone = [predict(model, *arrays(run, predictions.rows[i : i + 1]))[0] for i in range(7)]
@@ -91,7 +91,7 @@ def test_few_sizes_are_compiled(finished):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "words"),
     [
         (lambda s: {}, "no modality is given; the run has eeg"),
         (lambda s: s | {"ecg": s["eeg"]}, "unknown modality 'ecg'"),
@@ -115,10 +115,10 @@ def test_few_sizes_are_compiled(finished):
         (lambda s: s["eeg"], "^signals: ndarray; wanted a dict, modality -> array; the run has eeg, gsr"),
     ],
 )
-def test_wrong_arrays_are_named(finished, change, said):
+def test_wrong_arrays_are_named(finished, change, words):
     run, predictions, model = finished
     signals, _ = arrays(run, predictions.rows[:2])
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=words):
         predict(model, change(signals))
 
 
@@ -186,24 +186,24 @@ def test_a_run_that_standardised_each_subject_is_given_the_subject(finished):
     as_in_the_run = standardise_per_subject(take(run.recordings, predictions.rows)).signals
     shares = predict(own, signals, present, subject)
     np.testing.assert_array_equal(shares, predict(model, as_in_the_run, present))
-    for given, said in (
+    for given, words in (
         ({}, "subject: this run standardised each subject by its own windows"),
         ({"subject": subject[:-1]}, "subject: shape .* one id per window"),
         ({"subject": np.r_[["new"], subject[1:]]}, "eeg: subject new has 1 windows; wanted at least 10"),
     ):
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=words):
             predict(own, signals, present, **given)
     with pytest.raises(ValueError, match="subject: this run did not standardise"):
         predict(model, signals, present, subject)
 
 
-def test_the_model_says_what_it_is_in_one_line(finished):
+def test_the_model_is_printed_in_one_line(finished):
     _, _, model = finished
     assert len(repr(model)) < 150 and "10 emotions; eeg [18, 5]" in repr(model)
     assert not model.per_subject
 
 
-def test_opening_a_run_says_nothing_and_keeps_compiled_programs(
+def test_opening_a_run_prints_nothing_and_keeps_compiled_programs(
     finished, tmp_path, monkeypatch, caplog, capfd
 ):
     run, _, _ = finished

@@ -1,4 +1,4 @@
-"""What training does to a batch: which modalities it hides, how it mixes samples, and what it leaves alone."""
+"""Modality dropout and mixup: rates, golden values, and what they leave unchanged."""
 
 import jax
 import numpy as np
@@ -17,7 +17,7 @@ SIZE = 40_000
 
 
 def hidden(settings, batch, groups=GROUPS, key=KEY):
-    """Presence {modality: [B]} after hiding, as NumPy."""
+    """Presence {modality: [B]} after modality dropout, as NumPy."""
     made = quick_jit(lambda key, batch: drop_modalities(key, batch, groups, settings))(key, batch)
     others = made._replace(present=batch.present)
     assert same_bits(others, batch)  # nothing else is touched

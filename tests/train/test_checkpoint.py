@@ -285,7 +285,7 @@ def test_a_failed_save_surfaces_and_the_next_one_works(folder, monkeypatch):
 
 
 def test_a_checkpoint_that_cannot_be_read_back_is_not_kept(folder, monkeypatch):
-    """The library says that it has written, but other numbers, or nothing that can be opened, lie on the disk."""
+    """The library reports success, but other numbers, or nothing that can be opened, lie on the disk."""
     written = checkpoint.ocp.Checkpointer.save
 
     def other_numbers(writer, place, args, force):

@@ -1,4 +1,4 @@
-"""What a fold looked up and saved for the pages: against the model's own predictions, recomputed by hand."""
+"""What a fold retrieved and saved for the pages: against the model's own predictions, recomputed by hand."""
 
 import json
 
@@ -24,9 +24,9 @@ def test_shares_of_what_was_recalled_sum_to_one(examined):
     assert (found.rows == predictions.rows).all() and found.present.all()
     np.testing.assert_allclose(found.association.sum((1, 3)), 1, atol=1e-5)
     np.testing.assert_allclose(found.recalled.sum((1, 2, 3)), 1, atol=1e-5)
-    # Summed over sides and slots: what all emotions called up, each as much as it was predicted.
-    called = np.einsum("pc,pcd->pd", predictions.predicted, predictions.cooccurrence_map)
-    np.testing.assert_allclose(found.recalled.sum((1, 3)), called, atol=1e-5)
+    # Summed over groups and slots: what all emotions retrieved, weighted by their predicted shares.
+    retrieved = np.einsum("pc,pcd->pd", predictions.predicted, predictions.cooccurrence_map)
+    np.testing.assert_allclose(found.recalled.sum((1, 3)), retrieved, atol=1e-5)
 
 
 def test_with_everything_left_the_kl_is_that_of_the_prediction(examined):

@@ -21,7 +21,7 @@ def test_outside_of_training_a_request_ends_the_program_at_once():
         StopRequest().ask(signal.SIGTERM, None)
 
 
-def test_inside_it_waits_until_the_end():
+def test_inside_a_request_waits_until_the_end():
     request, done = StopRequest(), []
     with pytest.raises(Stopped), request.deferred():
         request.ask(signal.SIGTERM, None)

@@ -110,9 +110,9 @@ def test_without_a_finite_validation_nothing_is_the_best(whole, tmp_path, capsys
     with pytest.raises(TrainingError, match="fold 1 of 3: no epoch had a finite validation KL"):
         train_folds(with_bad_rows(run, run.split.folds[0].validation))
     assert [x["validation_kl"] for x in lines_of(run, "metrics.jsonl")] == [None] * 3
-    said = capsys.readouterr().err
-    assert said.count("the validation KL is not finite; this epoch is not the best") == 3
-    assert "fold 1 of 3, epoch 2: the validation KL" in said
+    warnings = capsys.readouterr().err
+    assert warnings.count("the validation KL is not finite; this epoch is not the best") == 3
+    assert "fold 1 of 3, epoch 2: the validation KL" in warnings
     assert not (run.workdir / "folds" / "00" / "predictions.npz").exists()
 
 

@@ -154,7 +154,7 @@ def test_a_fold_run_alone_equals_the_fold_of_the_whole_protocol(finished, tmp_pa
     assert bits(last_training(run)) == bits(last_training(whole))
 
 
-# ---- who may go on in a folder ----
+# ---- continuing in a folder ----
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_another_split_is_refused(finished, tmp_path):
         prepare(config, tmp_path / "run")
 
 
-def test_what_changes_no_number_of_the_training_is_allowed_and_told(finished, tmp_path, capsys):
+def test_what_changes_no_number_of_the_training_is_allowed_and_printed(finished, tmp_path, capsys):
     run = finished[0]
     run_folder.register_run(tmp_path, run.config, run.recordings, run.split)
     assert not capsys.readouterr().out
@@ -208,9 +208,9 @@ def test_what_changes_no_number_of_the_training_is_allowed_and_told(finished, tm
         benchmark__baselines=("uniform", "knn"),
     )
     run_folder.register_run(tmp_path, config, run.recordings, run.split)
-    told = capsys.readouterr().out.splitlines()
-    assert len(told) == 4 and all(line.startswith("note   config.") for line in told)
-    assert "config.train.checkpoint_every was 1, is 7; no number of the training" in "\n".join(told)
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 4 and all(line.startswith("note   config.") for line in printed)
+    assert "config.train.checkpoint_every was 1, is 7; no number of the training" in "\n".join(printed)
     assert resolve(json.loads((tmp_path / "config.json").read_text())) == config
 
 
@@ -339,8 +339,8 @@ def test_every_test_row_is_predicted_once(finished):
         assert np.array_equal(predicted.rows, fold.test)
         assert all(len(x) == len(fold.test) and np.isfinite(x).all() for x in predicted)
         np.testing.assert_allclose(predicted.predicted.sum(1), 1, atol=1e-5)
-    everyone = np.concatenate([p.rows for p in predictions])
-    assert np.array_equal(np.sort(everyone), np.arange(len(run.recordings.labels)))
+    all_rows = np.concatenate([p.rows for p in predictions])
+    assert np.array_equal(np.sort(all_rows), np.arange(len(run.recordings.labels)))
 
 
 # ---- files ----
@@ -410,12 +410,12 @@ def test_results_are_written_and_every_prediction_sums_to_one(finished, tmp_path
 
     with (workdir / "predictions.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
-    everyone = np.concatenate([p.rows for p in predictions])
-    assert [line["id"] for line in lines] == [row_ids(run.recordings)[row] for row in everyone]
+    all_rows = np.concatenate([p.rows for p in predictions])
+    assert [line["id"] for line in lines] == [row_ids(run.recordings)[row] for row in all_rows]
     assert [int(line["fold"]) for line in lines] == [k for k, p in enumerate(predictions) for _ in p.rows]
     for kind, values in (
         ("predicted", np.concatenate([p.predicted for p in predictions])),
-        ("reported", run.recordings.labels[everyone]),
+        ("reported", run.recordings.labels[all_rows]),
     ):
         written = np.array([[float(line[f"{kind}_{e}"]) for e in run.recordings.emotions] for line in lines])
         np.testing.assert_allclose(written, values, atol=1e-6)
@@ -507,7 +507,27 @@ def test_tensorboard_files_lie_in_the_run(tmp_path):
     assert list((tmp_path / "tensorboard").glob("events*"))
 
 
-@pytest.mark.parametrize("only, said", [((), "tests all folds, 3;"), ((0,), "(config.protocol.only);")])
-def test_the_terminal_names_left_out_folds(tmp_path, capsys, only, said):
+@pytest.mark.parametrize(
+    "done, again, line",
+    [
+        (0, 0, "fold 1 of 2  P01\n"),
+        (4, 0, "fold 1 of 2  P01  resumed after epoch 4\n"),
+        (4, 1, "fold 1 of 2  P01  resumed after epoch 4 (1 epoch was not saved)\n"),
+        (0, 2, "fold 1 of 2  P01  begins again (2 epochs were not saved)\n"),
+    ],
+)
+def test_a_fold_prints_where_it_begins(done, again, line, capsys):
+    writer._announce("fold 1 of 2", "P01", done, again)
+    assert capsys.readouterr().out == line
+
+
+@pytest.mark.parametrize("only, words", [((), "tests all folds, 3;"), ((0,), "(config.protocol.only);")])
+def test_the_terminal_names_left_out_folds(tmp_path, capsys, only, words):
     experiment.describe(prepare(tiny_config(protocol__only=only), tmp_path))
-    assert said in capsys.readouterr().out
+    assert words in capsys.readouterr().out
+
+
+def test_one_subject_is_counted_in_the_singular(capsys):
+    recordings = pipeline.load(tiny_config().data)
+    experiment.describe_data(take(recordings, recordings.subject == recordings.subject[0]))
+    assert ": 12 windows, 1 subject, 10 emotions" in capsys.readouterr().out

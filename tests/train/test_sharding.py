@@ -22,7 +22,7 @@ HERE = pathlib.Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def eight(tmp_path_factory):
-    """The folder that eight virtual devices left, and what they said."""
+    """The folder that eight virtual devices left, and their answers."""
     folder = tmp_path_factory.mktemp("eight")
     ended = subprocess.run(
         [sys.executable, str(HERE / "sharding_child.py"), str(folder)],
@@ -62,7 +62,7 @@ def test_a_bad_sample_on_one_device_skips_the_step_on_all_and_no_bit_changes(eig
     assert bad["copies"] == [8] and bad["changed"] == []
 
 
-def test_a_batch_that_can_not_be_dealt_out_is_refused(eight):
+def test_a_batch_that_cannot_be_divided_is_refused(eight):
     expected = "config.train.batch_size = 12: must be a multiple of the number of devices, 8"
     assert eight[1]["refused"] == expected
 

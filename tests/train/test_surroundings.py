@@ -58,11 +58,11 @@ def test_a_call_from_a_notebook_changes_nothing_behind_it(odd_settings):
     assert jax.config.jax_enable_x64 is True
 
 
-def test_what_is_not_used_is_told(monkeypatch, capsys):
+def test_settings_that_are_not_used_are_named(monkeypatch, capsys):
     monkeypatch.setenv("JAX_ENABLE_X64", "1")
     settle()
-    said = capsys.readouterr().err
-    assert said == "warning: runs do not use what the shell sets: JAX_ENABLE_X64\n"
+    message = capsys.readouterr().err
+    assert message == "warning: runs do not use what the shell sets: JAX_ENABLE_X64\n"
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_devices_that_are_not_there_are_one_line(monkeypatch, error, words):
     monkeypatch.setattr(surroundings.jax, "devices", fail)
     with pytest.raises(ConfigError) as caught:
         settle()
-    said = str(caught.value)
-    assert said.startswith("JAX_PLATFORMS = 'cuda' cannot be used (") and "\n" not in said
-    assert words in said and "unset JAX_PLATFORMS" in said
+    message = str(caught.value)
+    assert message.startswith("JAX_PLATFORMS = 'cuda' cannot be used (") and "\n" not in message
+    assert words in message and "unset JAX_PLATFORMS" in message
     monkeypatch.delenv("JAX_PLATFORMS")
     with pytest.raises(ConfigError, match="no device can be used .*set JAX_PLATFORMS=cpu"):
         settle()
