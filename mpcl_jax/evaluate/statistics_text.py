@@ -97,8 +97,9 @@ def to_latex(frame: pd.DataFrame, pairs: pd.DataFrame, *, title: str) -> str:
     p = _from_focus(pairs, focus).set_index("b")["p_holm_focus"]
     cells = table_text.cells_of(frame)
     cells["p (Holm)"] = [_p(p[name]) if name in p else "-" for name in frame["method"]]
-    caption = f"{title}. {table_text.caption_of(frame)} {table_text.BOLD} p: test against {shown_name(focus)}, Holm-corrected"
-    return table_text.latex_of(cells, f"{caption} for {len(p)} comparisons.")
+    caption = f"{title}. {table_text.caption_of(frame)} {table_text.BOLD}"
+    test = f"p: test against {shown_name(focus)}, Holm-corrected for {len(p)} comparisons."
+    return table_text.latex_of(cells, f"{caption} {test}")
 
 
 def method_cells(methods: pd.DataFrame) -> pd.DataFrame:

@@ -37,6 +37,13 @@ class Trained(NamedTuple):
     longest: int  # rows of the longest test part of the protocol
 
 
+def with_modalities(trained: Trained, kept: np.ndarray) -> Trained:
+    """The same with only the modalities `kept` [M] bool; the others are absent everywhere."""
+    present = trained.rows.present.items()
+    there = {m: x & np.bool_(keep) for (m, x), keep in zip(present, kept, strict=True)}
+    return trained._replace(rows=trained.rows._replace(present=there))
+
+
 def predict(trained: Trained, chosen: Sequence) -> list[tuple[MPCLOutput, Recall]]:
     """Predicts, for each fold of the group, its windows `chosen` [P]; arrays on the host.
 

@@ -5,31 +5,25 @@ Only the compiled `predict` of the run is called, with its own shapes, so that n
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from mpcl_jax import metrics
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.splits.protocols import Fold, row_ids
 from mpcl_jax.model.mpcl import MPCLOutput
 from mpcl_jax.model.recall import Recall
-from mpcl_jax.train.evaluate import Trained, predict
+from mpcl_jax.train.evaluate import Trained, predict, with_modalities
 from mpcl_jax.train.fold_inspection import Inspection
-from mpcl_jax.train.folds import Rows
 from mpcl_jax.types import Recordings
 
 NEAREST = 3  # training windows shown for a prototype, each of another trial
 SUBSETS = 6  # tried sets of modalities of each size
-HIDDEN = -1e9  # the gate of a scale that is left out: its share becomes exactly 0
-
-
-class _Changed(NamedTuple):
-    """Predictions [P, C] with something left out."""
-
-    by_subset: list[np.ndarray]
-    by_scale: list[np.ndarray]
+CLOSED = -1e9  # the gate of a scale that is left out: its share becomes exactly 0
+RETRIEVAL = ("fusion", "block", "retrieval")  # the place of these parameters
+GATE, SCALES = (*RETRIEVAL, "gate", "bias"), (*RETRIEVAL, "log_beta")
 
 
 def examine_group(
@@ -39,46 +33,51 @@ def examine_group(
 
     `recalls`: of the test windows of each fold, as they are.
     """
-    tests, names = [fold.test for fold in folds], list(recordings.groups)
-    subset = subsets_of(len(names))
-    by_subset = [_shares(trained._replace(rows=_only(trained.rows, kept)), tests) for kept in subset]
-    by_scale = [_shares(one, tests) for one in _with_a_gate_closed(trained, config)]
-    trains = [fold.train for fold in folds]
-    outputs = [None] * len(folds)
+
+    def shares(one: Trained) -> list[np.ndarray]:
+        outputs = predict(one, [fold.test for fold in folds])
+        return [metrics.from_log_probs(output.log_probs) for output, _ in outputs]
+
+    subset = subsets_of(len(recordings.groups))
+    by_subset = [shares(with_modalities(trained, kept)) for kept in subset]
+    by_scale = [shares(one) for one in _without_each_scale(trained)]
+    near = [_no_windows(recordings, config)] * len(folds)
     if trained.prototypes is not None:
-        outputs = [output for output, _ in predict(trained, trains)]
+        outputs = predict(trained, [fold.train for fold in folds])
+        near = [_nearest(x, f, recordings, config) for (x, _), f in zip(outputs, folds, strict=True)]
     inspections = []
-    for i, fold in enumerate(folds):
-        changed = _Changed([shares[i] for shares in by_subset], [shares[i] for shares in by_scale])
-        near = _nearest(outputs[i], fold, recordings, config.model.memory)
-        inspections.append(_inspection(fold, recordings, config, recalls[i], subset, changed, near))
+    for i, (fold, recall) in enumerate(zip(folds, recalls, strict=True)):
+        changed = [of_folds[i] for of_folds in by_subset]
+        labels = recordings.labels[fold.test]
+        present = np.stack([recordings.present[m][fold.test] for m in recordings.groups], axis=1)
+        scales = [of_folds[i] for of_folds in by_scale] or np.zeros((0, *labels.shape), np.float32)
+        inspections.append(
+            Inspection(
+                rows=np.asarray(fold.test),
+                modality=np.array(list(recordings.groups)),
+                scale=np.array(config.model.fusion.scales),
+                present=present,
+                association=np.where(present[:, None, :, None], recall.association, 0.0),
+                recalled=recall.recalled,
+                without_scale=np.moveaxis(np.asarray(scales), 0, 1),
+                subset=subset,
+                **_by_subset(labels, present, subset, changed),
+                **near[i],
+            )
+        )
     return inspections
 
 
-def _inspection(fold, recordings, config, recall: Recall, subset, changed: _Changed, near) -> Inspection:
-    names, labels = list(recordings.groups), recordings.labels[fold.test]
-    present = np.stack([recordings.present[m][fold.test] for m in names], axis=1)
+def _by_subset(labels, present, subset, shares: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """`without_modality` and `subset_kl` of an inspection, from the predictions [P, C] of each subset."""
     left = (present[:, None] & subset).any(-1)  # [P, Q]
-    kl = [metrics.scores(labels, shares.astype(np.float64))["kl"] for shares in changed.by_subset]
+    kl = [metrics.scores(labels, x.astype(np.float64))["kl"] for x in shares]
     without = np.full((*present.shape, labels.shape[1]), np.nan, np.float32)
-    for m in range(len(names)):
-        for q in np.flatnonzero(~subset[:, m] & (subset.sum(1) == len(names) - 1)):
+    for m in range(present.shape[1]):
+        for q in np.flatnonzero(~subset[:, m] & (subset.sum(1) == subset.shape[1] - 1)):
             counts = present[:, m] & left[:, q]
-            without[counts, m] = changed.by_subset[q][counts]
-    nothing = np.zeros((len(labels), 0, labels.shape[1]), np.float32)
-    return Inspection(
-        rows=np.asarray(fold.test),
-        modality=np.array(names),
-        scale=np.array(config.model.fusion.scales),
-        present=present,
-        association=np.where(present[:, None, :, None], recall.association, 0.0),
-        recalled=recall.recalled,
-        without_modality=without,
-        without_scale=np.stack(changed.by_scale, axis=1) if changed.by_scale else nothing,
-        subset=subset,
-        subset_kl=np.where(left, np.stack(kl, axis=1), np.nan),
-        **near,
-    )
+            without[counts, m] = shares[q][counts]
+    return {"without_modality": without, "subset_kl": np.where(left, np.stack(kl, axis=1), np.nan)}
 
 
 def subsets_of(count: int) -> np.ndarray:
@@ -95,41 +94,29 @@ def subsets_of(count: int) -> np.ndarray:
     return np.stack(sets)
 
 
-def _shares(trained: Trained, chosen: Sequence) -> list[np.ndarray]:
-    return [metrics.from_log_probs(output.log_probs) for output, _ in predict(trained, chosen)]
-
-
-def _only(rows: Rows, kept: np.ndarray) -> Rows:
-    here = {m: x & np.bool_(keep) for (m, x), keep in zip(rows.present.items(), kept, strict=True)}
-    return rows._replace(present=here)
-
-
-def _with_a_gate_closed(trained: Trained, config: Config) -> list[Trained]:
+def _without_each_scale(trained: Trained) -> list[Trained]:
     """The same models, each without one scale of the fusion; none if there is a single scale."""
-    scales, fusion = len(config.model.fusion.scales), trained.params.get("fusion", {})
-    if scales == 1 or "block" not in fusion:
+    flat = flatten_dict(trained.params)
+    if GATE not in flat:
         return []
-    block = fusion["block"]
-    gate = block["retrieval"]["gate"]
+    scales, bias = flat[SCALES].shape[-1], flat[GATE]
     closed = []
     for scale in range(scales):
-        here = np.arange(gate["bias"].shape[-1]) % scales == scale  # the scales of a head are neighbours
-        bias = jnp.where(jnp.broadcast_to(here, gate["bias"].shape), HIDDEN, gate["bias"])
-        retrieval = block["retrieval"] | {"gate": gate | {"bias": bias}}
-        params = trained.params | {"fusion": fusion | {"block": block | {"retrieval": retrieval}}}
-        closed.append(trained._replace(params=params))
+        here = np.arange(bias.shape[-1]) % scales == scale  # the scales of a head are neighbours
+        without = jnp.where(jnp.broadcast_to(here, bias.shape), CLOSED, bias)
+        closed.append(trained._replace(params=unflatten_dict(flat | {GATE: without})))
     return closed
 
 
-def _nearest(
-    output: MPCLOutput | None, fold: Fold, recordings: Recordings, settings
-) -> dict[str, np.ndarray]:
+def _no_windows(recordings: Recordings, config: Config) -> dict[str, np.ndarray]:
+    nothing = np.zeros((len(recordings.emotions), config.model.memory.slots, 0))
+    return {"near_id": nothing.astype(str), "near_subject": nothing.astype(str), "near_cosine": nothing}
+
+
+def _nearest(output: MPCLOutput, fold: Fold, recordings: Recordings, config: Config) -> dict[str, np.ndarray]:
     """The training windows nearest to each slot [C, K, R], each of another trial, with their cosines."""
-    if output is None:
-        nothing = np.zeros((len(recordings.emotions), settings.slots, 0))
-        return {"near_id": nothing.astype(str), "near_subject": nothing.astype(str), "near_cosine": nothing}
     there = output.present[:, :, None, None]
-    cosine = (output.similarity * there).sum(1) / there.sum(1) * settings.temperature  # [N, C, K]
+    cosine = (output.similarity * there).sum(1) / there.sum(1) * config.model.memory.temperature  # [N, C, K]
     ids = np.array(row_ids(recordings))[fold.train]
     codes = np.unique(recordings.trial[fold.train], return_inverse=True)[1]
     count = min(NEAREST, len(np.unique(codes)))

@@ -19,7 +19,7 @@ from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.evaluate.comparison import task_of
 from mpcl_jax.evaluate.jobs.work import FOLD, begin_job, cached_table_data, run_of
 from mpcl_jax.system.storage import write_arrays
-from mpcl_jax.train.evaluate import Trained, predict, predictions_of
+from mpcl_jax.train.evaluate import Trained, predict, predictions_of, with_modalities
 from mpcl_jax.train.folds import fold_arrays, stack
 from mpcl_jax.train.interrupt import StopRequest, only_run_in
 from mpcl_jax.train.loop import train_group
@@ -60,15 +60,11 @@ def train_for_subsets(
         training = train_group(run, [member], arrays, RunWriter(run, [member]))
         trained = Trained(run.program, *chosen_model(training), run.rows, arrays, run.longest.test)
         subsets = subsets_of(tuple(run.recordings.signals))
-        shares = [_predict_from(trained, member.fold.test, kept) for kept in subsets]
+        test = member.fold.test
+        outputs = [predict(with_modalities(trained, kept), [test])[0][0] for kept in subsets]
+        shares = [predictions_of(test, output).predicted for output in outputs]
         _save(folder, subsets, np.stack(shares))
         shutil.rmtree(folder / FOLD / "checkpoints", ignore_errors=True)
-
-
-def _predict_from(trained: Trained, test: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    here = {m: x & np.bool_(k) for (m, x), k in zip(trained.rows.present.items(), kept, strict=True)}
-    ((output, _),) = predict(trained._replace(rows=trained.rows._replace(present=here)), [test])
-    return predictions_of(test, output).predicted
 
 
 def fit_for_subsets(
