@@ -174,7 +174,7 @@ def test_links_files_modules_and_settings_exist(page):
         assert all(word in (ROOT / file).read_text() for word in words.split(" or ")), f"{file} -k {words}"
     for module in re.findall(r"python -m ((?:experiments|mpcl_jax)[\w.]*)", text):
         assert importlib.util.find_spec(module), module
-    for setting in SETTING.findall(text):
+    for setting in SETTING.findall(text) if page.name != "CHANGELOG.md" else []:  # it names old ones, too
         assert setting_exists(setting), f"config.{setting}"
 
 
