@@ -13,8 +13,8 @@ from mpcl_jax.data.io.cache import user_folder
 
 # Files that take more than 15 seconds, the slowest first: two workers that begin with them end at the same time.
 SLOW_FILES = (
-    "test_processes.py",
     "test_experiments.py",
+    "test_processes.py",
     "test_main_table.py",
     "test_end_to_end.py",
     "test_sharding.py",

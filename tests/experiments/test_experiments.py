@@ -92,6 +92,7 @@ def test_learning_curve_keeps_the_test_rows_and_draws_nested_subjects(folder):
     assert small < middle < large
 
 
+@pytest.mark.long
 def test_learning_curve_counts_the_labelled_trials_of_each_subject(folder):
     all_train = config_file(folder / "trials", protocol__validation=0.0)
     made("learning_curve", all_train, folder / "trials", *QUICK, "--of=trials")
@@ -111,6 +112,7 @@ def test_learning_curve_counts_the_labelled_trials_of_each_subject(folder):
     assert of_size[1][0] < of_size[2][0] and of_size[1][1] == of_size[2][1]
 
 
+@pytest.mark.long
 def test_the_study_tests_the_subjects_of_the_next_fold(folder):
     all_train = config_file(folder / "study", protocol__validation=0.0)
     rows = "--rows=strong prototype loss,one prototype"
@@ -161,6 +163,7 @@ def test_the_study_needs_a_second_fold(tmp_path):
         method_study.without_tested(config, load_table_data(config), tmp_path)
 
 
+@pytest.mark.long
 def test_missing_modality_tries_every_subset(folder, config):
     printed = made(
         "missing_modality", config, folder, *QUICK, "--config.benchmark.baselines=train_mean,ridge"

@@ -4,9 +4,11 @@ import re
 import subprocess
 import sys
 
+import pytest
 from table_fixture import ROOT, config_file, environment
 
 
+@pytest.mark.long
 def test_folds_and_seeds_share_what_the_loop_compiles_again(tmp_path):
     config = config_file(tmp_path)  # all three folds
     command = [
