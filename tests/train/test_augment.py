@@ -2,7 +2,6 @@
 
 import jax
 import numpy as np
-import pytest
 from tiny_model import SPEC, quick_jit, same_bits, tiny_batch
 
 from mpcl_jax.config.schema import TrainConfig
@@ -67,13 +66,6 @@ def test_nothing_is_hidden_at_probability_zero():
 
 
 # A sample hidden under one key is kept under another as often as any: .7 + .3³, and 1 − .4 / 2.
-@pytest.mark.parametrize("modality, group, kept", [(0.3, 0.0, 0.727), (0.0, 0.4, 0.8)])
-def test_what_is_hidden_is_drawn_anew_with_each_key(modality, group, kept):
-    settings = TrainConfig(modality_dropout=modality, group_dropout=group)
-    one, two = hidden(settings, many()), hidden(settings, many(), key=jax.random.key(1, impl="rbg"))
-    assert same_bits(one, hidden(settings, many()))
-    for m in GROUPS:
-        np.testing.assert_allclose(two[m][~one[m]].mean(), kept, atol=0.03)
 
 
 # Mixup.
@@ -104,21 +96,6 @@ def test_signals_and_labels_are_mixed_with_the_same_shares_of_the_same_partner()
     np.testing.assert_allclose(np.asarray(made.labels)[:, 0], values[0][:, 0] / 1000, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(np.asarray(made.labels).sum(1), 1.0, rtol=1e-5)
     assert (np.asarray(made.signals["eda"]) != batch.signals["eda"]).mean() > 0.5
-
-
-def test_a_mixture_is_mostly_the_sample_itself():
-    """λ' = max(λ, 1 − λ) of λ ~ Beta(a, a) is at least ½; at a = 1, λ is uniform and the mean of λ' is ¾.
-
-    Of two groups of samples, at 0 and at 1, partners are drawn from both alike, so samples of the first come
-    out at (1 − λ')/2 on the mean: 1/8.
-    """
-    size = 20_000
-    group = (np.arange(size) >= size // 2).astype(np.float32)
-    batch = numbered(size)
-    batch = batch._replace(signals={m: 0 * x + group[:, None, None] for m, x in batch.signals.items()})
-    first = np.asarray(mixed(batch, alpha=1.0).signals["eda"])[: size // 2, 0, 0]
-    assert first.min() >= 0 and first.max() <= 0.5
-    np.testing.assert_allclose(first.mean(), 0.125, atol=0.005)
 
 
 def test_samples_of_other_modalities_or_weight_are_no_partners():

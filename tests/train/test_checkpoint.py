@@ -82,10 +82,6 @@ def test_the_newest_two_are_kept_and_nothing_else(folder):
     assert epoch == 4 and bits(training) == bits(training_of(4))
 
 
-def test_an_empty_folder_has_no_checkpoint(tmp_path):
-    assert restored(tmp_path / "new") is None
-
-
 def test_later_ones_than_a_group_has_in_common_are_deleted(folder):
     assert restored(folder, until=3)[0] == 3
     assert steps_in(folder) == [3]

@@ -261,15 +261,6 @@ def test_selection_needs_validation_rows_in_every_fold_of_a_manifest(finished, t
         prepare(tiny_config(protocol__manifest=str(tmp_path / "split.json")), tmp_path / "run")
 
 
-def test_notes_on_the_data_are_printed_though_the_split_is_refused(tmp_path, monkeypatch, capsys):
-    config = tiny_config(protocol__folds=50)
-    world = pipeline.load(config.data)._replace(notes=("not read: s00.NPZ",))
-    monkeypatch.setattr(pipeline, "load", lambda settings: world)
-    with pytest.raises(ConfigError, match="config.protocol.folds = 50"):
-        prepare(config, tmp_path / "run", experiment.describe_data)
-    assert "note   not read: s00.NPZ\n" in capsys.readouterr().out
-
-
 def test_a_modality_that_some_fold_cannot_train_is_refused_before_the_first(tmp_path, monkeypatch):
     """Only the subjects tested in the last fold have it: a run would end there, hours after it began."""
     config = tiny_config()
@@ -469,17 +460,6 @@ def test_baselines_that_are_no_distributions_of_this_fold_are_refused(tmp_path, 
     comparison.save_fold(tmp_path / "baselines.npz", {"train_mean": held})
     with pytest.raises(DataFileError, match="'train_mean' does not hold 4 distributions of 2 emotions"):
         comparison.load_fold(tmp_path / "baselines.npz", ("train_mean",), (4, 2))
-
-
-def test_tables_call_trials_what_the_recordings_call_them(finished):
-    run, predictions, _ = finished
-    flat = [{"train_mean": np.full_like(p.predicted, 1 / p.predicted.shape[1])} for p in predictions]
-    of_mpcl = [[p.predicted for p in predictions]]
-    recordings = run.recordings._replace(trial_name="label groups")
-    assert (
-        comparison.make_run_table(recordings, run.split, [flat], of_mpcl).over
-        == "30 label groups of 5 subjects"
-    )
 
 
 def test_without_a_terminal_progress_is_a_few_lines(capsys):

@@ -211,16 +211,6 @@ def test_a_group_that_the_data_set_does_not_have_has_no_bank_and_no_loss():
     }
 
 
-def test_a_dead_slot_of_a_data_set_with_one_group_gets_a_sample():
-    found = variant("one group")
-    usage = np.full((4, 2), 0.1, np.float32)
-    usage[:, 1] = 0.0
-    opposite = np.stack([found.state.prototypes.bank[:, :, 0], -found.state.prototypes.bank[:, :, 0]], axis=2)
-    dead = found.state.prototypes._replace(usage=usage, bank=opposite, mass=np.ones((1, 4, 2), np.float32))
-    after, _ = found.step(found.state._replace(prototypes=dead), found.batch, KEY)
-    assert (np.asarray(after.prototypes.usage)[:, 1] > 0.03).any()  # the mean usage of the emotion's slots
-
-
 def test_the_memory_holds_no_pair_that_no_subject_reported():
     """Half of the samples report emotion 0 alone, half 2 alone; mixup makes training samples of both."""
     config = changed(CONFIG, train={"mixup": 0.4})
