@@ -73,11 +73,6 @@ def test_golden_prototype_loss(present, expected):
     np.testing.assert_allclose(found, [expected], rtol=1e-5)
 
 
-def test_no_evidence_no_prototype_loss():
-    found = term_of(PROTOTYPE_SIMILARITY, np.zeros((1, 2), np.float32), np.ones((1, 2), bool))
-    assert not np.asarray(found).any()
-
-
 # e = (¼, ¾). M_0 = e: 0. M_1 = (½, ½): KL(e ‖ M_1) = ¼ ln ½ + ¾ ln 3/2. Weighted by e_1 = ¾.
 def test_golden_cooccurrence_loss():
     found = retrieval_loss(np.float32([[[0.25, 0.75], [0.5, 0.5]]]), EVIDENCE)

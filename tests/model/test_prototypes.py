@@ -310,14 +310,6 @@ def test_a_dead_slot_gets_the_worst_explained_sample():
     assert same_bits(after.cooccurrence, calm.cooccurrence)
 
 
-@pytest.mark.parametrize("change", [{"reseed_below": 0.0}, {"update": "gradient"}])
-def test_reseeding_can_be_off(change):
-    before, query = reseed_world()
-    after = update(changed(RESEEDING, **change), before, query, RESEED_LABELS, present=RESEED_PRESENT)
-    assert same_bits(after.bank[:, 0, 1], before.bank[:, 0, 1])
-    assert same_bits(after.usage[0, 1], np.float32(0.0))
-
-
 # Emotion 0 uses slot 0 alone from the first batch on: the usage of slot 1 is .1 · μ_u^n after n batches, that of slot
 # 0 near 1. Dead, i.e. below .02 times their mean of about .5, it is where .1 μ_u^n < .01: from batch 22 on with
 # μ_u = .9, from batch 230 on with .99.
