@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from mpcl_jax.baselines import ridge
 from mpcl_jax.baselines.late_fusion import mixing_weights, mixture, predict
-from mpcl_jax.baselines.selection import Block, Part, Task, fit_predict
+from mpcl_jax.baselines.selection import Block, Part, Task
 
 OTHERWISE = np.array([0.5, 0.5])
 TWO = np.array([[[0.8, 0.2]], [[0.2, 0.8]]])  # two modalities, one row
@@ -53,13 +52,6 @@ def test_stacking_gives_no_weight_to_noise():
     assert error[measured].mean() < 0.3 * error_averaged[measured].mean()
     # Where the bad one is missing, the average is the good one alone, with its penalty of 100.
     assert error_averaged[~measured].mean() < 0.6 * error_averaged[measured].mean()
-
-
-def test_one_modality_is_its_ridge():
-    train, test = signal_and_noise(), signal_and_noise(seed=1)
-    alone = fused(train, test.x, BLOCKS[:1], tries=1)
-    expected = fit_predict(ridge.make(0, 100.0), train._replace(x=train.x[:, :1]), test.x[:, :1])
-    assert np.allclose(alone, expected)
 
 
 def test_rows_without_the_modality_do_not_fit_it():

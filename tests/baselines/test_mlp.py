@@ -62,18 +62,6 @@ def everything(train):
     return InnerFold(fit=np.arange(len(train.x)), held=np.arange(0))
 
 
-def test_mixup_mixes_features_and_labels_of_neighbours_with_the_same_shares():
-    x = np.arange(8, dtype=np.float32)[:, None]
-    labels = np.concatenate([x / 8, 1 - x / 8], axis=1)
-    features, targets = network.mixed(jax.random.key(0), x, labels, True)
-    np.testing.assert_allclose(targets[:, 0], features[:, 0] / 8, rtol=1e-5)
-    share = features[1:, 0] - np.arange(7)  # of sample i with i − 1: i − (1 − share)
-    assert (share >= 0.5 - 1e-5).all() and (share <= 1).all() and len(np.unique(share)) > 3
-    unmixed = network.mixed(jax.random.key(0), x, labels, False)
-    np.testing.assert_array_equal(unmixed[0], x)
-    np.testing.assert_array_equal(unmixed[1], labels)
-
-
 def test_the_search_begins_with_the_documented_setting():
     first = drawn(seed=0, tries=1)
     assert first == [network.Candidate(128, 2, 0.5, 0.0, 0.1, 1e-3, 60)]
@@ -115,13 +103,6 @@ def test_a_seed_repeats_and_another_differs(one_candidate):
     assert np.abs(first - other).max() > 1e-4
 
 
-def test_the_other_test_rows_do_not_matter(one_candidate):
-    train, test = planted(), planted(rows=140, seed=1)
-    together = fitted(train, test.x, seed=0, tries=1)
-    alone = fitted(train, test.x[:3], seed=0, tries=1)
-    assert np.allclose(together[:3], alone, atol=1e-6)
-
-
 def test_padding_and_held_out_rows_do_not_touch_the_parameters():
     train = planted()
     problem, fold = network.make_problem(train), InnerFold(np.arange(150), np.arange(150, 200))
@@ -152,16 +133,6 @@ def test_the_candidate_with_the_lowest_held_out_kl_is_chosen_and_a_broken_one_is
     with jax.debug_nans(False):
         found, _ = searched(network.make_problem(train), inner_folds(train.group), [broken, idle, SMALL], 0)
     assert found == SMALL
-
-
-def test_the_curve_is_a_mean_over_rows_not_over_folds(monkeypatch):
-    # Folds of 1 and 9 rows: epoch 1 costs (0 · 1 + 1 · 9) / 10 = .9, epoch 2 (1 · 1 + .5 · 9) / 10 = .55.
-    curves = {1: [0.0, 1.0], 9: [1.0, 0.5]}
-    monkeypatch.setattr(
-        network, "train_network", lambda _, __, fold, *___: (None, np.array(curves[len(fold.held)]))
-    )
-    folds = [InnerFold(np.arange(9), np.arange(1)), InnerFold(np.arange(1), np.arange(9))]
-    assert searched(None, folds, [SMALL._replace(epochs=2)], 0)[1] == 2
 
 
 def test_candidates_folds_and_refits_share_one_program():

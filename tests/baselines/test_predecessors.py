@@ -9,7 +9,6 @@ from mpcl_jax import metrics
 from mpcl_jax.baselines import emotion_dict, helo, network
 from mpcl_jax.baselines.means import train_mean
 from mpcl_jax.baselines.selection import Block, Part
-from mpcl_jax.baselines.transformer import ModalityTokens
 
 BLOCKS = (
     Block("eda", "physiological", (0, 1), None),
@@ -85,16 +84,6 @@ def test_any_set_of_modalities_will_do(method, groups):
     x = jnp.zeros((5, 2 * len(groups)))
     params = jax.eval_shape(lambda: module.init(jax.random.key(0), x)["params"])
     assert jax.eval_shape(net.log_probs, params, x).shape == (5, 4)
-
-
-def test_tokens_come_from_the_columns_of_their_modality():
-    module, x = ModalityTokens(BLOCKS, tokens=2, width=4), jnp.asarray(planted(rows=3).x)
-    params = module.init(jax.random.key(0), x)
-    tokens = np.asarray(module.apply(params, x))
-    assert tokens.shape == (3, 3, 2, 4)
-    for column, modality in enumerate([0, 0, 1, 1, 2, 2, 2]):
-        moved = np.abs(np.asarray(module.apply(params, x.at[:, column].add(1.0))) - tokens).max((0, 2, 3))
-        assert list(moved > 1e-3) == [m == modality for m in range(3)], column
 
 
 def test_the_loss_of_emotion_dict():
