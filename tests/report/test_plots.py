@@ -149,15 +149,6 @@ def test_umap_that_is_not_installed_and_a_method_that_does_not_exist_are_a_sente
         memory.prototype_places(bank, "tsne")
 
 
-def test_the_prototype_map_of_one_bank():
-    bank = np.random.default_rng(0).normal(size=(1, 3, 2, 4))
-    figure = memory.prototype_map(
-        memory.prototype_places(bank), np.ones((3, 2)), NAMES, VALENCE, ("behavioural",)
-    )
-    labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert "behavioural" in labels and "physiological" not in labels
-
-
 def test_the_prototype_map_marks_every_slot_by_its_usage():
     places = np.arange(24.0).reshape(2, 3, 2, 2)
     usage = np.array([[3.0, 1.0], [1.0, 1.0], [0.0, 2.0]])
@@ -284,14 +275,6 @@ def test_ranks_are_in_order_and_a_bar_joins_each_group():
     spans = [bar.get_segments()[0][:, 1].round().tolist() for bar in bars]
     assert spans == [[0, 1], [1, 2]]
     assert axis.get_ylim()[0] > axis.get_ylim()[1]  # the best is on top
-
-
-def test_only_the_shown_emotions_are_drawn_and_their_lift_is_that_of_all():
-    joint = np.random.default_rng(0).random((3, 3))
-    axis = drawn(memory.cooccurrence_maps({"a": joint}, NAMES, VALENCE, shown=[1, 2]))[0]
-    assert [x.get_text() for x in axis.get_yticklabels()] == ["joy", "fear $x_"]
-    cells, expected = axis.images[0].get_array(), memory.log_lift(joint)
-    assert cells[0, 1] == expected[2, 1] and cells[1, 0] == expected[1, 2]
 
 
 def test_differences_have_their_values_and_only_significant_ones_are_marked():

@@ -17,7 +17,6 @@ from browser_fixture import opened_without_complaint
 from finished_run import HOSTILE, write_run
 
 from configs import dataset
-from mpcl_jax.cli.explain import to_text
 from mpcl_jax.cli.report import run as run_command
 from mpcl_jax.config.resolve import resolve
 from mpcl_jax.config.schema import BASELINES
@@ -28,7 +27,7 @@ from mpcl_jax.report import page
 from mpcl_jax.report.content import audit, flagged_slots, interactive, table_rows
 from mpcl_jax.report.explanation import explain, row_of
 from mpcl_jax.report.page import comparison_page, run_page, write_page
-from mpcl_jax.report.pictures import best_median_worst, figures_of, methods_of
+from mpcl_jax.report.pictures import figures_of, methods_of
 from mpcl_jax.report.plots import results
 from mpcl_jax.report.plots.browser_svg import to_svg
 from mpcl_jax.report.plots.results import subject_dots
@@ -167,13 +166,6 @@ def test_the_page_repeats_the_caption_of_the_table(healthy, tmp_path):
     caption = read_run(folder).caption
     assert "Split abc. " in caption and table_text.RULE in caption
     assert caption.endswith("Yes: p below .05, corrected by Holm.")
-
-
-def test_every_number_below_zero_has_the_same_minus_sign(healthy):
-    run = read_run(healthy[0])
-    page = re.sub("<script.*?</script>", "", run_page(run), flags=re.S)
-    text = Page(page).text + to_text(explain(run, int(best_median_worst(run)["worst"])))
-    assert re.search(r"−\d+\.\d ", text) and not re.search(r"(^|[ (\[])-\d*\.\d", text)
 
 
 def test_the_page_names_leaks_and_unhealthy_slots(hostile):
