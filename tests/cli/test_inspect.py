@@ -13,9 +13,9 @@ import pytest
 from memory_fixture import EMOTIONS, known_memory
 
 from mpcl_jax.cli.command import to_json
-from mpcl_jax.cli.inspect import comparison_document, comparison_text, to_csv, to_document, to_text
+from mpcl_jax.cli.inspect import comparison_text, to_csv, to_document, to_text
 from mpcl_jax.report.compare import match_slots
-from mpcl_jax.report.slots import bank_agreement, describe_slots, lift
+from mpcl_jax.report.slots import bank_agreement, describe_slots
 from mpcl_jax.runs.memory import emotion_names, find_checkpoint, open_memory
 from mpcl_jax.types import DataFileError
 
@@ -47,12 +47,6 @@ def test_a_dead_slot_and_a_collapsed_pair_are_flagged():
     assert {key for key, flag in flags.items() if flag == "dead"} == {("joy", 1)}
     assert {key for key, flag in flags.items() if flag == "collapsed"} == {("fear", 0), ("fear", 1)}
     assert "1 dead, 2 collapsed" in to_text(planted, describe_slots(planted))
-
-
-def test_slots_alike_on_one_side_only_are_no_collapse():
-    planted = known_memory()
-    planted.bank[0, 2, 1] = planted.bank[0, 2, 0]
-    assert all(s.flag == "" for s in describe_slots(planted))
 
 
 def test_a_slot_that_never_got_evidence_is_dead():
@@ -97,22 +91,6 @@ def test_agreement_of_banks_knows_no_rotation():
     assert bank_agreement(np.array([one, two])[:, :, None]) == pytest.approx(-0.5)
 
 
-def test_lift_compares_with_independence():
-    # Shares .5 and .5; together .4 on the diagonal, .1 off it: .4 / .25 = 1.6 and .1 / .25 = .4.
-    assert lift(np.array([[0.4, 0.1], [0.1, 0.4]])) == pytest.approx(np.array([[1.6, 0.4], [0.4, 1.6]]))
-
-
-def test_one_slot_has_no_twin():
-    one = known_memory()
-    one = one._replace(
-        bank=one.bank[:, :, :1], mass=one.mass[:, :, :1], usage=one.usage[:, :1], near_id=one.near_id[:, :1]
-    )
-    slots = describe_slots(one)
-    assert all(np.isnan(s.twin) and s.flag == "" for s in slots)
-    assert json.loads(to_json(to_document(one, slots)))["slots"][0]["twin"] is None
-    assert "joy" in to_text(one, slots)
-
-
 def test_csv_has_a_line_per_slot_and_names_near_windows():
     memory = known_memory(near=2)
     rows = list(csv.DictReader(to_csv(describe_slots(memory)).splitlines()))
@@ -143,15 +121,6 @@ def test_two_runs_are_matched_whatever_their_rotation():
     assert found.drift == pytest.approx(np.zeros((3, 2)), abs=1e-9) and found.cooccurrence == pytest.approx(1)
     stranger = match_slots(a, random_memory(5))
     assert stranger.drift.mean() > 0.1
-
-
-def test_a_memory_with_fewer_slots_leaves_some_without_a_partner():
-    a = random_memory()
-    b = a._replace(checkpoint=pathlib.Path("other/checkpoints/1"), bank=a.bank[:, :, 1:])
-    document = json.loads(to_json(comparison_document(a, b, match_slots(a, b))))
-    assert sorted(map(str, document["partner"][0])) == ["0", "None"]
-    with pytest.raises(ValueError, match="the runs have different emotions: joy, calm, fear and a, b, c"):
-        match_slots(a, b._replace(emotions=("a", "b", "c")))
 
 
 def test_a_data_set_with_one_group_has_one_bank():
