@@ -43,8 +43,7 @@ def test_shapes_names_and_ids_of_the_defaults():
     assert WORLD.start[:4].tolist() == [0, 10, 20, 0]
 
 
-@pytest.mark.parametrize("emotions", [2, 3, 7, 24])
-@pytest.mark.parametrize("prototypes", [1, 3])
+@pytest.mark.parametrize("emotions, prototypes", [(2, 1), (7, 3)])
 def test_other_sizes(emotions, prototypes):
     recordings, truth = simulate(dataclasses.replace(SMALL, emotions=emotions, prototypes=prototypes))
     assert recordings.labels.shape == (60, emotions)
@@ -101,18 +100,6 @@ def test_without_noise_and_people_the_signals_are_the_mixed_state():
         mixed = truth.state[recordings.groups[m]] @ truth.mixing[m]
         np.testing.assert_allclose(x.reshape(60, -1), mixed, atol=1e-5)
         assert mixed.std() == pytest.approx(1)
-
-
-def test_noise_and_people_have_the_sizes_that_were_asked_for():
-    clean = simulate(dataclasses.replace(SMALL, subjects=30, noise=0.0, subject_effect=0.0))[0]
-    noisy = simulate(dataclasses.replace(SMALL, subjects=30, noise=2.0, subject_effect=0.0))[0]
-    people = simulate(dataclasses.replace(SMALL, subjects=30, noise=0.0, subject_effect=0.7))[0]
-    np.testing.assert_array_equal(clean.labels, noisy.labels)
-    assert (noisy.signals["eeg"] - clean.signals["eeg"]).std() == pytest.approx(2, rel=0.03)
-    offset = people.signals["eeg"] - clean.signals["eeg"]
-    assert offset.std() == pytest.approx(0.7, rel=0.05)
-    np.testing.assert_allclose(offset[:10], np.broadcast_to(offset[:1], (10, 18, 5)), atol=1e-5)
-    assert np.abs(offset[0] - offset[10]).max() > 0.1
 
 
 def test_missing_modalities_are_zero_and_one_always_stays():
