@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mpcl_jax.data.features import cardiac
+from mpcl_jax.data.features.windows import describe_window
 
 NAMES = cardiac.PULSE_NAMES
 
@@ -59,7 +60,7 @@ def test_too_few_beats_say_nothing():
 
 def test_pulse_of_72_per_minute():
     times = np.arange(0.3, 60, 60 / 72)
-    row = cardiac.pulse(pulse_wave(times, 60), 64)
+    row = describe_window(cardiac.PULSE, pulse_wave(times, 60), 64)
     values = dict(zip(NAMES, row.values, strict=True))
     assert row.present
     assert 60_000 / values["interval_median"] == pytest.approx(72, abs=0.2)
@@ -76,7 +77,7 @@ def test_variability_and_height_of_a_pulse():
     times = np.cumsum(intervals)
     times = times[times < 59]
     wave = pulse_wave(times, 60, heights=np.where(np.arange(len(times)) % 2, 80.0, 40.0))
-    values = dict(zip(NAMES, cardiac.pulse(wave, 64).values, strict=True))
+    values = dict(zip(NAMES, describe_window(cardiac.PULSE, wave, 64).values, strict=True))
     assert values["interval_sd"] == pytest.approx(1000 * np.diff(times).std(), rel=0.1)
     truth = 1000 * np.sqrt(np.mean(np.diff(times, 2) ** 2))
     assert np.expm1(values["log_rmssd"]) == pytest.approx(truth, rel=0.1)
@@ -90,7 +91,7 @@ def test_ecg_of_80_per_minute_either_way_round(sign):
     found = cardiac.ecg_beats(sign * ecg_wave(times, 30) + noise, 700)
     assert len(found) == len(times)
     assert np.abs(found - times).max() < 0.004
-    row = cardiac.electrocardiogram(sign * ecg_wave(times, 30), 700)
+    row = describe_window(cardiac.ECG, sign * ecg_wave(times, 30), 700)
     assert 60_000 / row.values[0] == pytest.approx(80, abs=0.2)
     assert row.quality > 0.95
 
@@ -98,7 +99,7 @@ def test_ecg_of_80_per_minute_either_way_round(sign):
 def test_noise_is_no_heart():
     """Quality tells noise from a pulse; nothing crashes and nothing becomes infinite."""
     rng = np.random.default_rng(3)
-    noise = [cardiac.pulse(rng.standard_normal(3840), 64).quality for _ in range(5)]
+    noise = [describe_window(cardiac.PULSE, rng.standard_normal(3840), 64).quality for _ in range(5)]
     assert max(noise) < 0.75
-    row = cardiac.pulse(pulse_wave(np.array([1.0, 2.0]), 10), 64)  # two beats only
+    row = describe_window(cardiac.PULSE, pulse_wave(np.array([1.0, 2.0]), 10), 64)  # two beats only
     assert row.present and row.quality == 0.0 and np.isnan(row.values[0])

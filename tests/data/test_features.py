@@ -5,7 +5,7 @@ import pytest
 from test_cardiac import ecg_wave, pulse_wave
 
 from mpcl_jax.data.features import cardiac, features
-from mpcl_jax.data.features.windows import STATISTICS, VERSION, statistics
+from mpcl_jax.data.features.windows import STATISTICS, VERSION, describe_window, statistics
 
 RATES = {
     "pulse": 64,
@@ -28,7 +28,7 @@ KINDS = {
 
 
 def named(kind, x, rate):
-    row = kind.describe(x, rate)
+    row = describe_window(kind, x, rate)
     return dict(zip(kind.names, row.values, strict=True)), row
 
 
@@ -105,7 +105,10 @@ def test_chest_and_wrist_rates_agree():
         return 1 + 0.002 * t + sum(response_wave(t, at, 0.3) for at in (8, 20, 32, 44))
 
     for kind in (features.CONDUCTANCE, features.TEMPERATURE):
-        a, b = kind.describe(30 * wave(fast), 700).values, kind.describe(30 * wave(slow), 4).values
+        a, b = (
+            describe_window(kind, 30 * wave(fast), 700).values,
+            describe_window(kind, 30 * wave(slow), 4).values,
+        )
         np.testing.assert_allclose(a, b, rtol=0.03, atol=0.07)
 
 
@@ -120,9 +123,9 @@ def test_temperature_level_slope_and_garbage():
     values, row = named(features.TEMPERATURE, x, 4)
     assert values["level_median"] == pytest.approx(33.0, abs=0.05)
     assert row.quality == pytest.approx(0.9)
-    assert not features.temperature(np.full(240, 382.18), 4).present
+    assert not describe_window(features.TEMPERATURE, np.full(240, 382.18), 4).present
     # A constant temperature is no fault: the sensor has steps of .02 degrees.
-    assert features.temperature(np.full(240, 33.0), 4).present
+    assert describe_window(features.TEMPERATURE, np.full(240, 33.0), 4).present
 
 
 def test_motion_of_a_sine():
@@ -147,7 +150,9 @@ def test_stillness_and_gravity():
     turned[960:] = [1.0, 0.0, 0.0]
     values, _ = named(features.MOTION, turned, 32)
     assert values["x_sd"] == pytest.approx(0.5) and values["length_sd"] == 0.0
-    assert not features.motion(np.zeros((32 * 60, 3)), 32).present  # no gravity: the sensor is off
+    assert not describe_window(
+        features.MOTION, np.zeros((32 * 60, 3)), 32
+    ).present  # no gravity: the sensor is off
 
 
 def test_breathing_fifteen_times_a_minute():
@@ -163,7 +168,9 @@ def test_breathing_fifteen_times_a_minute():
     )  # the band rounds the corners off
     assert 0.35 < values["inhale_share_median"] < 0.5
     assert row.quality > 0.9
-    assert features.breathing(x[: 5 * 700], 700).quality == 0.0  # five seconds hold no two breaths
+    assert (
+        describe_window(features.BREATHING, x[: 5 * 700], 700).quality == 0.0
+    )  # five seconds hold no two breaths
 
 
 def test_muscle_tone_and_pitch():
@@ -180,21 +187,21 @@ def test_muscle_tone_and_pitch():
 @pytest.mark.parametrize("name", KINDS)
 def test_lost_samples_cost_quality_not_numbers(name):
     x = example(name)
-    whole = KINDS[name].describe(x, RATES[name])
+    whole = describe_window(KINDS[name], x, RATES[name])
     assert whole.present and np.isfinite(whole.values).all() and whole.quality > 0.85
     broken = x.copy()
     broken[: int(0.3 * len(x))] = np.nan
-    row = KINDS[name].describe(broken, RATES[name])
+    row = describe_window(KINDS[name], broken, RATES[name])
     assert row.present and np.isfinite(row.values).all()
     assert row.quality <= 0.71
     broken[: int(0.6 * len(x))] = np.inf
-    assert not KINDS[name].describe(broken, RATES[name]).present
+    assert not describe_window(KINDS[name], broken, RATES[name]).present
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_dead_sensors_are_absent(name):
     for dead in (np.full(example(name).shape, np.nan), np.zeros(example(name).shape)):
-        row = KINDS[name].describe(dead, RATES[name])
+        row = describe_window(KINDS[name], dead, RATES[name])
         assert not row.present and row.quality == 0.0 and np.isnan(row.values).all()
 
 
@@ -202,7 +209,7 @@ def test_dead_sensors_are_absent(name):
 def test_short_windows_and_noise_never_crash(name):
     rng = np.random.default_rng(0)
     x = rng.standard_normal(example(name, 5).shape)
-    row = KINDS[name].describe(x, RATES[name])
+    row = describe_window(KINDS[name], x, RATES[name])
     assert row.values.shape == (len(KINDS[name].names),)
     assert not np.isinf(row.values).any() and 0 <= row.quality <= 1
 
@@ -266,5 +273,5 @@ GOLDEN = {
 def test_numbers_belong_to_their_version(name):
     assert VERSION == 2
     np.testing.assert_allclose(
-        KINDS[name].describe(example(name), RATES[name]).values, GOLDEN[name], rtol=1e-3, atol=1e-3
+        describe_window(KINDS[name], example(name), RATES[name]).values, GOLDEN[name], rtol=1e-3, atol=1e-3
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mpcl_jax.data.features import windows
-from mpcl_jax.data.features.windows import Described, Kind
+from mpcl_jax.data.features.windows import Kind
 
 
 def test_repair_draws_lines_over_gaps():
@@ -43,12 +43,14 @@ def test_band_pass_keeps_its_band_without_delay():
     assert np.isfinite(windows.band_pass(t[:100], 0.05, 5.0, 4)).all()
 
 
-MEAN = Kind(
-    {"mean": 7.0, "first": -1.0}, lambda x, rate: Described(np.array([x.mean(), x[0]]), 0.5, bool(x[0] >= 0))
-)
+def mean_and_first(x, rate):
+    return {"mean": x.mean(), "first": x[0]}, 0.5
 
 
-def test_describe_cuts_where_it_is_told_and_looks_nowhere_else():
+MEAN = Kind(("mean", "first"), mean_and_first, off=lambda x: False)
+
+
+def test_windows_are_cut_at_their_starts_and_use_nothing_outside():
     x = np.arange(100.0)
     rows = windows.describe(MEAN, x, rate=10, starts=np.array([0, 35]), seconds=2.0, unit=2.0)
     assert rows.values.tolist() == [[19.0, 0.0], [89.0, 70.0]]  # twice the mean of 0-19 and of 35-54
@@ -58,7 +60,15 @@ def test_describe_cuts_where_it_is_told_and_looks_nowhere_else():
     assert (again.values == rows.values).all()
 
 
-def test_described_orders_by_name_and_pays_with_quality():
+def test_lost_samples_lower_the_quality_and_too_many_make_the_window_absent():
+    x = np.array([1.0, np.nan, 3.0, 4.0])
+    assert windows.describe_window(MEAN, x, 1.0).quality == 0.75 * 0.5
+    assert windows.describe_window(MEAN, x, 1.0).values.tolist() == [2.5, 1.0]
+    assert not windows.describe_window(MEAN, np.where(x > 3, x, np.nan), 1.0).present
+    assert not windows.describe_window(MEAN._replace(off=windows.constant), np.ones(4), 1.0).present
+
+
+def test_values_are_ordered_by_name_and_missing_ones_lower_the_quality():
     row = windows.described({"a": 0.0, "b": 0.0}, {"b": 2.0}, 0.8)
     assert np.isnan(row.values[0]) and row.values[1] == 2.0
     assert row.quality == pytest.approx(0.4)  # one of two features, times .8
@@ -66,7 +76,7 @@ def test_described_orders_by_name_and_pays_with_quality():
     assert np.isnan(windows.described({"a": 0.0}, {"a": np.inf}, 1.0).values[0])
 
 
-def test_absent_says_nothing():
+def test_an_absent_window_has_no_values():
     row = windows.absent({"a": 1.0, "b": 2.0})
     assert np.isnan(row.values).all() and row.values.shape == (2,)
     assert row.quality == 0.0 and row.present is False

@@ -12,17 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy  # its parts are loaded on first use
 
-from mpcl_jax.data.features.windows import (
-    LEAST_GOOD,
-    Described,
-    Kind,
-    absent,
-    band_pass,
-    described,
-    names_of,
-    repair,
-    statistics,
-)
+from mpcl_jax.data.features.windows import Kind, band_pass, names_of, statistics
 
 SHORTEST, LONGEST = 0.33, 1.6  # seconds between two beats of an adult without hard exercise
 TOLERANCE = 0.25  # largest deviation of an interval from the median of its neighbourhood, as a share
@@ -138,24 +128,18 @@ ECG_NAMES = (*names_of("interval"), "log_rmssd")
 PULSE_NAMES = (*ECG_NAMES, *names_of("log_height"))
 
 
-def pulse(x: np.ndarray, rate: float) -> Described:
+def pulse(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
     """Blood volume pulse x [n] at >= 20 Hz. Quality: share of the window in intervals of a heart."""
-    x, good = repair(x)
-    if good < LEAST_GOOD or np.ptp(x) == 0:
-        return absent(PULSE_NAMES)
     times, heights = pulse_beats(x, rate)
     heart = rhythm(times, len(x) / rate)
     values = statistics("log_height", np.log1p(heights), times) if len(heights) >= FEWEST else {}
-    return described(PULSE_NAMES, _features(heart) | values, good * heart.coverage)
+    return _features(heart) | values, heart.coverage
 
 
-def electrocardiogram(x: np.ndarray, rate: float) -> Described:
+def electrocardiogram(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
     """Electrocardiogram x [n] at >= 100 Hz. Quality as for the pulse."""
-    x, good = repair(x)
-    if good < LEAST_GOOD or np.ptp(x) == 0:
-        return absent(ECG_NAMES)
     heart = rhythm(ecg_beats(x, rate), len(x) / rate)
-    return described(ECG_NAMES, _features(heart), good * heart.coverage)
+    return _features(heart), heart.coverage
 
 
 PULSE = Kind(PULSE_NAMES, pulse)

@@ -7,20 +7,7 @@ responses, which psychophysiology counts (Boucsein 2012). Amounts that spread ov
 import numpy as np
 import scipy  # its parts are loaded on first use
 
-from mpcl_jax.data.features.windows import (
-    LEAST_GOOD,
-    Described,
-    Kind,
-    absent,
-    band_pass,
-    block_mean,
-    described,
-    names_of,
-    repair,
-    slower,
-    statistics,
-    times_of,
-)
+from mpcl_jax.data.features.windows import Kind, band_pass, block_mean, names_of, slower, statistics, times_of
 
 RESPONSE_LEAST = 0.01  # microsiemens: smallest skin conductance response that counts (Boucsein 2012, 2.3)
 SKIN_CELSIUS = (15.0, 45.0)  # outside this the thermometer is not on a skin
@@ -36,15 +23,8 @@ CONDUCTANCE_NAMES = (
 )
 
 
-def conductance(x: np.ndarray, rate: float) -> Described:
-    """Skin conductance x [n] in microsiemens. Quality: share of samples that are positive numbers.
-
-    An exactly constant window counts as absent: the electrodes do not touch.
-    """
-    on_skin = np.isfinite(x) & (np.nan_to_num(x) > 0)
-    x, good = repair(np.where(on_skin, x, np.nan))
-    if good < LEAST_GOOD or np.ptp(x) == 0:
-        return absent(CONDUCTANCE_NAMES)
+def conductance(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
+    """Skin conductance x [n] in microsiemens. Samples that are not positive are lost."""
     x, rate = slower(x, rate, 4.0)
     minutes = len(x) / rate / 60
     smooth = scipy.ndimage.uniform_filter1d(x, max(1, round(1.25 * rate)), mode="nearest")
@@ -56,7 +36,11 @@ def conductance(x: np.ndarray, rate: float) -> Described:
         "response_rate": len(heights) / minutes,
         "log_response_sum": np.log1p(heights.sum() / minutes),
     }
-    return described(CONDUCTANCE_NAMES, values, good)
+    return values, 1.0
+
+
+def _positive(x: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(x) & (np.nan_to_num(x) > 0), x, np.nan)
 
 
 def responses(x: np.ndarray) -> np.ndarray:
@@ -68,14 +52,15 @@ def responses(x: np.ndarray) -> np.ndarray:
 TEMPERATURE_NAMES = names_of("level")  # degrees Celsius
 
 
-def temperature(x: np.ndarray, rate: float) -> Described:
-    """Skin temperature x [n] in degrees Celsius. Quality: share of samples within SKIN_CELSIUS."""
-    low, high = SKIN_CELSIUS
-    x, good = repair(np.where((x > low) & (x < high), x, np.nan))
-    if good < LEAST_GOOD:
-        return absent(TEMPERATURE_NAMES)
+def temperature(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
+    """Skin temperature x [n] in degrees Celsius. Samples outside SKIN_CELSIUS are lost."""
     x, rate = slower(x, rate, 4.0)
-    return described(TEMPERATURE_NAMES, statistics("level", x, times_of(x, rate)), good)
+    return statistics("level", x, times_of(x, rate)), 1.0
+
+
+def _on_skin(x: np.ndarray) -> np.ndarray:
+    low, high = SKIN_CELSIUS
+    return np.where((x > low) & (x < high), x, np.nan)
 
 
 MOTION_NAMES = (
@@ -84,21 +69,19 @@ MOTION_NAMES = (
 )
 
 
-def motion(x: np.ndarray, rate: float) -> Described:
-    """Acceleration x [n, 3] in g. Absent where there is no gravity (median length below 0.1 g).
-
-    Quality: share of samples that are there.
-    """
-    x, good = repair(x)
-    if good < LEAST_GOOD or np.median(np.linalg.norm(x, axis=1)) < 0.1:
-        return absent(MOTION_NAMES)
+def motion(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
+    """Acceleration x [n, 3] in g."""
     x, rate = slower(x, rate, 32.0)
     jerk = np.log(MOTION_FLOOR + np.linalg.norm(np.diff(x, axis=0), axis=1) * rate)
     series = dict(zip("xyz", x.T, strict=True)) | {"length": np.linalg.norm(x, axis=1), "log_jerk": jerk}
     values = {}
     for name, values_of in series.items():
         values |= statistics(name, values_of, times_of(values_of, rate))
-    return described(MOTION_NAMES, values, good)
+    return values, 1.0
+
+
+def _without_gravity(x: np.ndarray) -> bool:
+    return bool(np.median(np.linalg.norm(x, axis=1)) < 0.1)
 
 
 BREATHING_NAMES = (
@@ -108,18 +91,15 @@ BREATHING_NAMES = (
 )
 
 
-def breathing(x: np.ndarray, rate: float) -> Described:
+def breathing(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
     """Width of the chest x [n], any unit, growing when inhaling. Quality: share of the window in breaths."""
-    x, good = repair(x)
-    if good < LEAST_GOOD or np.ptp(x) == 0:
-        return absent(BREATHING_NAMES)
     x, rate = slower(x, rate, 25.0)
     wave = band_pass(x, 0.08, 0.8, rate)
     peaks, _ = scipy.signal.find_peaks(
         wave, prominence=0.5 * wave.std(), distance=max(1, BREATH_SECONDS * rate)
     )
     if len(peaks) < 3:
-        return described(BREATHING_NAMES, {}, 0.0)
+        return {}, 0.0
     lengths = np.diff(peaks)
     troughs = np.array([a + int(np.argmin(wave[a:b])) for a, b in zip(peaks[:-1], peaks[1:], strict=True)])
     depths = wave[peaks[1:]] - wave[troughs]
@@ -131,7 +111,7 @@ def breathing(x: np.ndarray, rate: float) -> Described:
     }
     # From the first to the last peak; up to one breath is always lost at each end.
     covered = (lengths.sum() + 2 * np.median(lengths)) / len(x)
-    return described(BREATHING_NAMES, values, good * min(1.0, covered))
+    return values, min(1.0, covered)
 
 
 MUSCLE_NAMES = (
@@ -140,11 +120,8 @@ MUSCLE_NAMES = (
 )
 
 
-def muscle(x: np.ndarray, rate: float) -> Described:
-    """Electromyogram x [n] in mV at >= 200 Hz. Quality: share of samples that are there."""
-    x, good = repair(x)
-    if good < LEAST_GOOD or np.ptp(x) == 0:
-        return absent(MUSCLE_NAMES)
+def muscle(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
+    """Electromyogram x [n] in mV at >= 200 Hz."""
     wave = band_pass(x, 20.0, 250.0, rate)
     envelope = np.log(MUSCLE_FLOOR + np.sqrt(block_mean(wave**2, max(1, round(rate / 10)))))
     crossings = block_mean(rate * np.abs(np.diff(np.signbit(wave).astype(float))), round(rate))
@@ -152,11 +129,11 @@ def muscle(x: np.ndarray, rate: float) -> Described:
         **statistics("log_tone", envelope, times_of(envelope, 10.0)),
         **statistics("crossings", crossings, times_of(crossings, 1.0)),
     }
-    return described(MUSCLE_NAMES, values, good)
+    return values, 1.0
 
 
-CONDUCTANCE = Kind(CONDUCTANCE_NAMES, conductance)
-TEMPERATURE = Kind(TEMPERATURE_NAMES, temperature)
-MOTION = Kind(MOTION_NAMES, motion)
+CONDUCTANCE = Kind(CONDUCTANCE_NAMES, conductance, clean=_positive)  # constant: the electrodes do not touch
+TEMPERATURE = Kind(TEMPERATURE_NAMES, temperature, clean=_on_skin, off=lambda x: False)
+MOTION = Kind(MOTION_NAMES, motion, off=_without_gravity)
 BREATHING = Kind(BREATHING_NAMES, breathing)
 MUSCLE = Kind(MUSCLE_NAMES, muscle)

@@ -31,15 +31,21 @@ class Described(NamedTuple):
     present: bool  # False: the sensor measured nothing in this window
 
 
-class Kind(NamedTuple):
-    """A kind of signal: the names of its features, and how to get them.
+def constant(x: np.ndarray) -> bool:
+    """Whether a window x [n] holds one value: the sensor is off."""
+    return bool(np.ptp(x) == 0)
 
-    `describe(x, rate)` takes one window, x [n] or [n, axes] with NaN where a sample is lost, and its sampling
-    rate in Hz. It uses nothing outside the window.
-    """
+
+class Kind(NamedTuple):
+    """A kind of signal: the names of its features, and how to get them from one window."""
 
     names: tuple[str, ...]  # F names
-    describe: Callable[[np.ndarray, float], Described]
+    # (x [n] or [n, axes] without lost samples, its rate in Hz) -> features by name, and quality in [0, 1]
+    measure: Callable[[np.ndarray, float], tuple[dict[str, float], float]]
+    clean: Callable[[np.ndarray], np.ndarray] = (
+        np.asarray
+    )  # the window with NaN where a sample cannot be right
+    off: Callable[[np.ndarray], bool] = constant  # whether the sensor measured nothing
 
 
 class Windows(NamedTuple):
@@ -55,12 +61,21 @@ def describe(
 ) -> Windows:
     """Features of the windows of `unit` * x [n, ...] that begin at `starts` (samples) and last `seconds`."""
     size = round(seconds * rate)
-    rows = [kind.describe(x[a : a + size] * unit, rate) for a in starts]
+    rows = [describe_window(kind, x[a : a + size] * unit, rate) for a in starts]
     return Windows(
         np.array([r.values for r in rows]).reshape(len(rows), len(kind.names)),
         np.array([r.quality for r in rows], np.float64),
         np.array([r.present for r in rows], bool),
     )
+
+
+def describe_window(kind: Kind, x: np.ndarray, rate: float) -> Described:
+    """One window, x [n] or [n, axes] with NaN where a sample is lost; absent where the sensor measured nothing."""
+    x, good = repair(kind.clean(x))
+    if good < LEAST_GOOD or kind.off(x):
+        return absent(kind.names)
+    values, quality = kind.measure(x, rate)
+    return described(kind.names, values, good * quality)
 
 
 def absent(names: tuple[str, ...]) -> Described:
