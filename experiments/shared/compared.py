@@ -139,16 +139,16 @@ class Difference(NamedTuple):
         return f"- {case}{names}: {self.outcome.decision.verdict} ({outcome_text(self.outcome, self.over)})"
 
 
-def frame_of(found: Iterable[Difference], **columns: Sequence[str]) -> pd.DataFrame:
+def frame_of(rows: Iterable[Difference], **columns: Sequence[str]) -> pd.DataFrame:
     """A row per difference with all digits, and further `columns`."""
-    rows = [
+    cells = [
         {"case": x.case, "method": x.method, "against": x.against}
         | {name: getattr(x.outcome.comparison, name) for name in ("difference", "low", "high")}
         | {"p": x.outcome.comparison.p_value, "p_skewed": x.outcome.comparison.p_skewed}
         | {"p_holm": x.outcome.decision.corrected, "verdict": x.outcome.decision.verdict, "units": x.over}
-        for x in found
+        for x in rows
     ]
-    return pd.DataFrame(rows, dtype=object).assign(**columns)
+    return pd.DataFrame(cells, dtype=object).assign(**columns)
 
 
 def picture_of(found: dict[str, Outcome], label: str) -> Figure:

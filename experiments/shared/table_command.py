@@ -19,7 +19,6 @@ from mpcl_jax.evaluate import table_text
 from mpcl_jax.evaluate.jobs.keys import TableData
 from mpcl_jax.evaluate.leaderboard import Table
 from mpcl_jax.evaluate.ranking import rank_methods
-from mpcl_jax.evaluate.statistics_text import pairs_frame, statistics_frame
 from mpcl_jax.report.plots.style import Figure, styled
 from mpcl_jax.system.errors import DISK, NOT_FINITE, STOPPED, StorageError, TrainingError
 from mpcl_jax.system.output import any_output
@@ -190,9 +189,7 @@ def write_table(
     if differences is not None:
         frames["_differences"] = differences
     else:
-        ranking = rank_methods(table)
-        frames["_statistics"] = statistics_frame(ranking, table, table_data.recordings.emotions)
-        frames["_pairs"] = pairs_frame(ranking, table)
+        frames["_statistics"], frames["_pairs"] = rank_methods(table, table_data.recordings.emotions)
     write_files(args, frames, pictures)
     title = f"{table_data.recordings.name}, {table_data.split.protocol}{about}"
     print(f"\n{table_text.to_markdown(table, title=title)}")

@@ -17,7 +17,7 @@ from experiments.shared import table_command as command
 from mpcl_jax.evaluate.comparison import wanted
 from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.evaluate.jobs.table_run import Fitted
-from mpcl_jax.evaluate.ranking import rank_methods
+from mpcl_jax.evaluate.ranking import groups_of, rank_methods
 from mpcl_jax.report.plots.results import critical_difference
 from mpcl_jax.train.interrupt import StopRequest
 
@@ -28,8 +28,10 @@ def make(args: command.Options, stop: StopRequest) -> None:
     mpcl = compared.start(args, table_data)
     others = Fitted(wanted(args.config.benchmark), args.config, table_data, range(args.baseline_seeds))
     table = compared.compare(args, mpcl, [], others, stop)
-    ranking = rank_methods(table)
-    picture = critical_difference(ranking.methods, ranking.rank, ranking.groups)
+    methods = rank_methods(table).methods
+    picture = critical_difference(
+        methods["method"].tolist(), methods["mean_rank"].tolist(), groups_of(methods)
+    )
     command.write_table(args, table, table_data, "", {"_ranks": picture})
 
 

@@ -176,7 +176,7 @@ def _row(result: Result, labels, subject, units: _Units, seed: int) -> Row:
         high=high,
         seeds=len(seeds),
         spread=float(np.std(kl_of_seeds, ddof=1)) if len(seeds) > 1 else float("nan"),
-        per_subject={who: {name: by_measure[name][who] for name in by_measure} for who in by_measure["kl"]},
+        per_subject={x: {name: by_measure[name][x] for name in by_measure} for x in by_measure["kl"]},
         per_unit=per_unit,
         per_seed=per_seed,
         agreement=_agreement(labels, _per_seed(result), units.weight),

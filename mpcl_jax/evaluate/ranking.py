@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import scipy  # loads scipy.stats on first use, which is after the training
 
 from mpcl_jax.config.schema import ORACLES
@@ -27,21 +28,6 @@ from mpcl_jax.evaluate.statistics import (
 )
 
 
-class Pair(NamedTuple):
-    """Method `a` against method `b`; differences of the KL, negative = a is better."""
-
-    a: str
-    b: str
-    comparison: Comparison  # weighted mean difference, its interval and tests, not corrected
-    wilcoxon: float  # p of the signed-rank test, two-sided, not corrected; 1 where all differences are 0
-    holm: float  # p of exchanging the two, corrected for all pairs of the table
-    holm_focus: float  # corrected for the pairs of the focus alone; NaN for other pairs
-    effect: float  # paired standardised mean difference: mean / standard deviation; NaN with one unit
-    superiority: float  # share of units in which a is better, ties count half
-    verdict: str  # of a: BETTER, WORSE, NOT_SIGNIFICANT
-    differs: bool  # significant when corrected for all pairs of the table
-
-
 class Spread(NamedTuple):
     """Standard deviations of the KL of one method: over units, and the variance components of its seeds."""
 
@@ -51,18 +37,12 @@ class Spread(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """The methods of a table in the order of their mean rank, the best first; oracles are left out."""
+    """The comparison of all methods of a table except oracles, with all digits: the columns of two CSV files."""
 
-    methods: tuple[str, ...]
-    focus: str  # the method that is compared with all others: see `focus_of`
-    rank: tuple[float, ...]  # mean over units, 1 = lowest KL, ties share
-    spread: dict[str, Spread]
-    statistic: float  # Friedman's chi-square, NaN with fewer than 3 methods or units
-    p_value: float
-    pairs: tuple[Pair, ...]  # the better rank first
-    # Neighbours in rank without a significant difference between any two; the longest such rows.
-    groups: tuple[tuple[str, ...], ...]
-    over: str  # "15 subjects"
+    methods: pd.DataFrame  # statistics.csv: a row per method in the order of the mean rank, the best first
+    pairs: (
+        pd.DataFrame
+    )  # pairs.csv: a row per pair, the better rank first; differences of the KL, negative = a is better
 
 
 def focus_of(methods: Sequence[str]) -> str:
@@ -89,28 +69,37 @@ def decided(comparisons: dict[str, Comparison]) -> dict[str, Outcome]:
     return dict(zip(comparisons, outcomes, strict=True))
 
 
-def rank_methods(table: Table, *, seed: int = 0) -> Ranking:
-    """Compares all methods of a `table`; `seed` is that of the resampling."""
+def rank_methods(table: Table, emotions: Sequence[str] = (), *, seed: int = 0) -> Ranking:
+    """Compares all methods of a `table`; `emotions` name the columns of errors, `seed` is that of the resampling.
+
+    Columns of methods: `groups`, a letter for each group of `_groups` that the method is in; `sd_*`, see `Spread`.
+    Columns of pairs: `p`, `p_skewed` as in `Comparison`; `p_wilcoxon` of the signed-rank test; `p_holm_all` and
+    `p_holm_focus`, p corrected for all pairs and for those of the focus (NaN for others); `effect`, mean difference /
+    standard deviation; `superiority`, share of units in which a is better, ties count half; `verdict_of_a`, corrected
+    for the pairs of the focus where the pair is one of them.
+    """
     fair = [row for row in table.rows if row.method not in ORACLES]
     kl = np.stack([row.per_unit for row in fair], 1)  # [U, M]
     kl = merge_ties(kl, TIES * kl.max(1, keepdims=True))
     rank = scipy.stats.rankdata(kl, axis=1).mean(0)
     order = np.lexsort((kl.mean(0), rank))
-    rows, rank = [fair[i] for i in order], rank[order]
-    methods = [row.method for row in rows]
-    focus = focus_of(methods)
-    pairs = _pairs(rows, focus, table.unit_weight, seed)
-    statistic, p_value = _friedman(kl)
+    rows, names = [fair[i] for i in order], [fair[i].method for i in order]
+    pairs, differ = _pairs(rows, focus_of(names), table.unit_weight, seed)
+    groups, letters = _groups(names, differ), "abcdefghijklmnopqrstuvwxyz"
+    methods = []
+    for row, place in zip(rows, rank[order].tolist(), strict=True):
+        spread = spread_of(row.per_seed)
+        errors = dict(zip([f"error_{name}" for name in emotions], row.emotion_error.tolist(), strict=False))
+        own = "".join(letters[i % 26] for i, group in enumerate(groups) if row.method in group)
+        methods.append(
+            {"method": row.method, "kl": row.mean["kl"], "kl_low": row.low, "kl_high": row.high}
+            | {"mean_rank": place, "groups": own, "sd_units": spread.units, "sd_seeds": spread.seeds}
+            | {"sd_rest": spread.rest, "seeds": row.seeds, **row.agreement, **errors}
+        )
+    fixed = {"units": table.over, "split_sha256": table.split_sha256}
     return Ranking(
-        methods=tuple(methods),
-        focus=focus,
-        rank=tuple(rank.tolist()),
-        spread={row.method: spread_of(row.per_seed) for row in rows},
-        statistic=statistic,
-        p_value=p_value,
-        pairs=pairs,
-        groups=_groups(methods, pairs),
-        over=table.over,
+        pd.DataFrame(methods, dtype=object).assign(**fixed),
+        pd.DataFrame(pairs, dtype=object).assign(friedman_p=_friedman(kl), **fixed),
     )
 
 
@@ -133,42 +122,37 @@ def spread_of(per_seed: np.ndarray) -> Spread:
     return Spread(over_units, float(np.sqrt(between_seeds)), float(np.sqrt(rest)))
 
 
-def _friedman(kl: np.ndarray) -> tuple[float, float]:
-    """Chi-square and p of `kl` [U, M]; (NaN, NaN) with too few of either, (0, 1) where all methods are equal."""
+def _friedman(kl: np.ndarray) -> float:
+    """p of Friedman's test of `kl` [U, M]; NaN with fewer than 3 of either, 1 where all methods are equal."""
     units, methods = kl.shape
     if methods < 3 or units < 3:
-        return float("nan"), float("nan")
-    if not np.ptp(kl, axis=1).any():
-        return 0.0, 1.0
-    found = scipy.stats.friedmanchisquare(*kl.T)
-    return float(found.statistic), float(found.pvalue)
+        return float("nan")
+    return float(scipy.stats.friedmanchisquare(*kl.T).pvalue) if np.ptp(kl, axis=1).any() else 1.0
 
 
-def _pairs(rows: list[Row], focus: str, weight: np.ndarray, seed: int) -> tuple[Pair, ...]:
+def _pairs(rows: list[Row], focus: str, weight: np.ndarray, seed: int) -> tuple[list[dict], set[frozenset]]:
+    """A row per pair, and the pairs that differ significantly when corrected for all pairs."""
     twos = list(itertools.combinations(rows, 2))
     compared = [paired_comparison(a.per_unit, b.per_unit, weight=weight, seed=seed) for a, b in twos]
     of_focus = [i for i, (a, b) in enumerate(twos) if focus in (a.method, b.method)]
     few = dict(zip(of_focus, decide([compared[i] for i in of_focus]), strict=True))
-    pairs = []
-    for i, ((a, b), of_all) in enumerate(zip(twos, decide(compared), strict=True)):
+    pairs, differ = [], set()
+    for i, ((a, b), found, of_all) in enumerate(zip(twos, compared, decide(compared), strict=True)):
         tolerance = TIES * np.maximum(a.per_unit, b.per_unit).max()
         delta = a.per_unit - b.per_unit
         delta = without_ties(np.sign(delta) * merge_ties(np.abs(delta), tolerance), tolerance)
         pairs.append(
-            Pair(
-                a.method,
-                b.method,
-                compared[i],
-                wilcoxon=_wilcoxon(delta),
-                holm=of_all.corrected,
-                holm_focus=few[i].corrected if i in few else float("nan"),
-                effect=_effect(delta, tolerance),
-                superiority=float((delta < 0).mean() + (delta == 0).mean() / 2),
-                verdict=few.get(i, of_all).verdict,
-                differs=of_all.verdict != NOT_SIGNIFICANT,
-            )
+            {"a": a.method, "b": b.method, "difference": found.difference, "low": found.low}
+            | {"high": found.high, "p": found.p_value, "p_skewed": found.p_skewed}
+            | {"p_wilcoxon": _wilcoxon(delta), "p_holm_all": of_all.corrected}
+            | {"p_holm_focus": few[i].corrected if i in few else float("nan")}
+            | {"effect": _effect(delta, tolerance)}
+            | {"superiority": float((delta < 0).mean() + (delta == 0).mean() / 2)}
+            | {"detectable": found.detectable, "verdict_of_a": few.get(i, of_all).verdict}
         )
-    return tuple(pairs)
+        if of_all.verdict != NOT_SIGNIFICANT:
+            differ.add(frozenset((a.method, b.method)))
+    return pairs, differ
 
 
 def _wilcoxon(delta: np.ndarray) -> float:
@@ -188,8 +172,8 @@ def _effect(delta: np.ndarray, tolerance: float) -> float:
     return float(delta.mean() / spread)
 
 
-def _groups(methods: list[str], pairs: tuple[Pair, ...]) -> tuple[tuple[str, ...], ...]:
-    differ = {frozenset((pair.a, pair.b)) for pair in pairs if pair.differs}
+def _groups(methods: list[str], differ: set[frozenset]) -> list[list[str]]:
+    """Neighbours in rank without a significant difference between any two; the longest such rows."""
     found, reached = [], 0
     for start in range(len(methods)):
         end = start + 1
@@ -198,6 +182,13 @@ def _groups(methods: list[str], pairs: tuple[Pair, ...]) -> tuple[tuple[str, ...
         ):
             end += 1
         if end - start > 1 and end > reached:
-            found.append(tuple(methods[start:end]))
+            found.append(methods[start:end])
         reached = max(reached, end)
-    return tuple(found)
+    return found
+
+
+def groups_of(methods: pd.DataFrame) -> list[list[str]]:
+    """The groups of the column `groups`: methods with a common letter."""
+    texts = methods["groups"].fillna("")
+    letters = dict.fromkeys("".join(texts))
+    return [methods["method"][texts.str.contains(letter)].tolist() for letter in letters]

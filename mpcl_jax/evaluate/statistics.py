@@ -179,11 +179,8 @@ def without_ties(delta, tolerance: float) -> np.ndarray:
 
 def _resampled_means(values: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Weighted means of RESAMPLES draws of n units with replacement."""
-    means, n = [], len(values)
-    while (left := RESAMPLES - sum(map(len, means))) > 0:
-        rows = rng.integers(n, size=(min(left, max(1, DRAWN_AT_ONCE // n)), n))
-        means.append(_ratio((weight * values)[rows], weight[rows]))
-    return np.concatenate(means)
+    rows = rng.integers(len(values), size=(RESAMPLES, len(values)))
+    return _ratio((weight * values)[rows], weight[rows])
 
 
 def _bca_levels(values: np.ndarray, weight: np.ndarray, below: float, ends: np.ndarray) -> np.ndarray:
@@ -228,13 +225,9 @@ def _sign_flip_p(weighted: np.ndarray, tolerance: float, seed: int) -> float:
     if n <= EXACT:
         signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
         return float((np.abs(signs @ weighted / n) >= observed).mean())
-    rng, extreme, drawn = np.random.default_rng(seed), 1, 0
-    while drawn < RESAMPLES:
-        rows = min(RESAMPLES - drawn, max(1, DRAWN_AT_ONCE // n))
-        signs = 1 - 2 * rng.integers(2, size=(rows, n))
-        extreme += int((np.abs(signs @ weighted / n) >= observed).sum())
-        drawn += rows
-    return extreme / (RESAMPLES + 1)
+    signs = 1 - 2 * np.random.default_rng(seed).integers(2, size=(RESAMPLES, n))
+    extreme = (np.abs(signs @ weighted / n) >= observed).sum()
+    return float((1 + extreme) / (RESAMPLES + 1))
 
 
 def _detectable(error: float, weight: np.ndarray, level: float) -> float:

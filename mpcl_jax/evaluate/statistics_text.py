@@ -1,4 +1,4 @@
-"""A `Ranking` as DataFrames, CSV, a page of Markdown and a LaTeX table."""
+"""The statistics of a table as CSV, a page of Markdown and a LaTeX table."""
 
 import math
 
@@ -7,7 +7,7 @@ import pandas as pd
 from mpcl_jax.evaluate import table_text
 from mpcl_jax.evaluate.leaderboard import Table
 from mpcl_jax.evaluate.number_text import decimal, interval, p_text, shown_name
-from mpcl_jax.evaluate.ranking import Ranking, focus_of, rank_methods
+from mpcl_jax.evaluate.ranking import focus_of, groups_of, rank_methods
 from mpcl_jax.evaluate.statistics import (
     BETTER,
     FEWEST,
@@ -31,53 +31,14 @@ method is better, ties half. *detectable*: the difference found significant with
 values are ties. Oracles are not ranked. See docs/evaluation.md."""
 
 
-def statistics_frame(ranking: Ranking, table: Table, emotions) -> pd.DataFrame:
-    """One row per method with all digits: rank, spreads, further measures, the error of each emotion."""
-    named = {row.method: row for row in table.rows}
-    rows = []
-    for method, rank in zip(ranking.methods, ranking.rank, strict=True):
-        row, spread = named[method], ranking.spread[method]
-        errors = dict(zip([f"error_{name}" for name in emotions], row.emotion_error.tolist(), strict=True))
-        rows.append(
-            {"method": method, "kl": row.mean["kl"], "kl_low": row.low, "kl_high": row.high}
-            | {"mean_rank": rank, "groups": _letters(ranking, method), "sd_units": spread.units}
-            | {
-                "sd_seeds": spread.seeds,
-                "sd_rest": spread.rest,
-                "seeds": row.seeds,
-                **row.agreement,
-                **errors,
-            }
-            | {"units": ranking.over, "split_sha256": table.split_sha256}
-        )
-    return pd.DataFrame(rows, dtype=object)
-
-
-def pairs_frame(ranking: Ranking, table: Table) -> pd.DataFrame:
-    """One row per pair of methods, the better rank first, with all digits."""
-    rows = []
-    for pair in ranking.pairs:
-        found = pair.comparison
-        rows.append(
-            {"a": pair.a, "b": pair.b, "difference": found.difference, "low": found.low, "high": found.high}
-            | {"p": found.p_value, "p_skewed": found.p_skewed, "p_wilcoxon": pair.wilcoxon}
-            | {"p_holm_all": pair.holm, "p_holm_focus": pair.holm_focus, "effect": pair.effect}
-            | {"superiority": pair.superiority, "detectable": found.detectable, "verdict_of_a": pair.verdict}
-            | {"friedman_p": ranking.p_value, "units": ranking.over, "split_sha256": table.split_sha256}
-        )
-    return pd.DataFrame(rows, dtype=object)
-
-
 def files_of(table: Table, emotions, *, title: str, command: str, commit: str) -> dict[str, str]:
     """name -> text: statistics.csv, pairs.csv, statistics.md, statistics.tex."""
-    ranking, made_by = rank_methods(table), {"command": command, "commit": commit}
-    frame = table_text.table_frame(table)
-    methods, pairs = statistics_frame(ranking, table, emotions), pairs_frame(ranking, table)
+    (methods, pairs), made_by = rank_methods(table, emotions), {"command": command, "commit": commit}
     return {
         "statistics.csv": table_text.csv_text(methods, **made_by),
         "pairs.csv": table_text.csv_text(pairs, **made_by),
         "statistics.md": to_markdown(methods, pairs, title=title, leaky=table.leaky),
-        "statistics.tex": to_latex(frame, pairs, title=title),
+        "statistics.tex": to_latex(table_text.table_frame(table), pairs, title=title),
     }
 
 
@@ -103,7 +64,7 @@ def to_latex(frame: pd.DataFrame, pairs: pd.DataFrame, *, title: str) -> str:
 
 
 def method_cells(methods: pd.DataFrame) -> pd.DataFrame:
-    """A `statistics_frame` as text, by rank."""
+    """The methods of a `Ranking` as text, by rank."""
 
     def numbers(column: str, digits: int = 4) -> list[str]:
         return [decimal(x, digits) for x in methods[column].astype(float)]
@@ -144,7 +105,7 @@ def pair_cells(methods: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def outcomes_of(pairs: pd.DataFrame, focus: str) -> dict[str, Outcome]:
-    """Every other method minus `focus`, from a `pairs_frame`, as `compare_with_focus` returns them."""
+    """Every other method minus `focus`, from the pairs of a `Ranking`, as `compare_with_focus` returns them."""
     own, outcomes = _from_focus(pairs, focus), {}
     for row in own.to_dict("records"):
         n = int(row["units"].split()[0])
@@ -168,12 +129,6 @@ def _from_focus(pairs: pd.DataFrame, focus: str) -> pd.DataFrame:
 
 def _p(value: float) -> str:
     return p_text(value).removeprefix("= ")
-
-
-def _letters(ranking: Ranking, method: str) -> str:
-    """ "a", "ab": a letter for each group that a method belongs to; methods without a common letter differ."""
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    return "".join(letters[i % 26] for i, group in enumerate(ranking.groups) if method in group)
 
 
 def summary(page: str) -> str:
@@ -200,11 +155,8 @@ def _groups_text(methods: pd.DataFrame, pairs: int) -> str:
             f"With {over} and {pairs} pairs no difference can be significant: no corrected p below "
             f"{decimal(smallest, 3)} is possible. Compare fewer methods or more subjects."
         )
-    groups: dict[str, list[str]] = {}
-    for method, letters in zip(methods["method"], methods["groups"].fillna(""), strict=True):
-        for letter in letters:
-            groups.setdefault(letter, []).append(shown_name(method))
+    groups = groups_of(methods)
     if not groups:
         return "All neighbours in rank differ significantly (Holm's correction for all pairs)."
-    texts = "; ".join(" · ".join(names) for names in groups.values())
+    texts = "; ".join(" · ".join(map(shown_name, names)) for names in groups)
     return f"Neighbours in rank without a significant difference (Holm's correction for all pairs): {texts}."

@@ -7,7 +7,7 @@ import pytest
 
 from mpcl_jax.evaluate import statistics_text
 from mpcl_jax.evaluate.leaderboard import Result, make_table
-from mpcl_jax.evaluate.ranking import compare_with_focus, rank_methods, spread_of
+from mpcl_jax.evaluate.ranking import compare_with_focus, groups_of, rank_methods, spread_of
 from mpcl_jax.evaluate.statistics import BETTER, NOT_SIGNIFICANT
 
 SPLIT, EMOTIONS = "ab12" * 16, ("joy", "fear")
@@ -46,64 +46,66 @@ def ranking():
     return rank_methods(table_of(LADDER))
 
 
+def pair_of(ranking, a: str, b: str):
+    """The row of a pair, whichever comes first."""
+    pairs = ranking.pairs
+    return next(row for _, row in pairs.iterrows() if {row["a"], row["b"]} == {a, b})
+
+
 def test_mean_ranks_and_friedman_by_hand(ranking):
-    assert ranking.methods[2:] == ("train_mean", "uniform") and set(ranking.methods[:2]) == {"MPCL", "ridge"}
-    assert ranking.rank == (1.5, 1.5, 3, 4)
+    names = ranking.methods["method"].tolist()
+    assert names[2:] == ["train_mean", "uniform"] and set(names[:2]) == {"MPCL", "ridge"}
+    assert ranking.methods["mean_rank"].tolist() == [1.5, 1.5, 3, 4]
     # 12 / (12 · 4 · 5) · (18² + 18² + 36² + 48²) − 3 · 12 · 5 = .05 · 4248 − 180 = 32.4; p of 3 degrees: 4.3e-7.
-    assert ranking.statistic == pytest.approx(32.4)
-    assert ranking.p_value == pytest.approx(4.3e-7, rel=0.01)
+    assert ranking.pairs["friedman_p"].iloc[0] == pytest.approx(4.3e-7, rel=0.01)
 
 
 def test_pairs_by_hand(ranking):
-    pair = next(pair for pair in ranking.pairs if {pair.a, pair.b} == {"MPCL", "uniform"})
+    pair = pair_of(ranking, "MPCL", "uniform")
     # MPCL is better in all twelve: 2 of 2^12 sign patterns, for the ranks as for the means.
-    assert (pair.a, pair.verdict, pair.superiority) == ("MPCL", BETTER, 1)
-    assert pair.wilcoxon == pytest.approx(2 / 2**12) and pair.comparison.p_value == pytest.approx(2 / 2**12)
+    assert (pair["a"], pair["verdict_of_a"], pair["superiority"]) == ("MPCL", BETTER, 1)
+    assert pair["p_wilcoxon"] == pytest.approx(2 / 2**12) and pair["p"] == pytest.approx(2 / 2**12)
     # Of six pairs four have this smallest p: times 6 for the whole table, times 3 for the three pairs of MPCL.
-    assert pair.holm == pytest.approx(6 * 2 / 2**12) and pair.holm_focus == pytest.approx(3 * 2 / 2**12)
-    assert pair.effect < -3
-    without = next(pair for pair in ranking.pairs if {pair.a, pair.b} == {"ridge", "uniform"})
-    assert np.isnan(without.holm_focus) and without.verdict == BETTER
-    even = next(pair for pair in ranking.pairs if {pair.a, pair.b} == {"MPCL", "ridge"})
-    assert (even.superiority, even.verdict) == (0.5, NOT_SIGNIFICANT)
+    assert pair["p_holm_all"] == pytest.approx(6 * 2 / 2**12)
+    assert pair["p_holm_focus"] == pytest.approx(3 * 2 / 2**12) and pair["effect"] < -3
+    without = pair_of(ranking, "ridge", "uniform")
+    assert np.isnan(without["p_holm_focus"]) and without["verdict_of_a"] == BETTER
+    even = pair_of(ranking, "MPCL", "ridge")
+    assert (even["superiority"], even["verdict_of_a"]) == (0.5, NOT_SIGNIFICANT)
 
 
 def test_effect_by_hand():
     made = table_of({"train_mean": np.full(7, 0.2), "ridge": 0.2 - 0.01 * np.arange(1, 8)})
     named = {row.method: row.per_unit for row in made.rows}
     delta = named["ridge"] - named["train_mean"]
-    found = rank_methods(made)
-    (pair,) = found.pairs
-    assert (found.focus, pair.a, pair.b) == ("train_mean", "ridge", "train_mean")
-    assert pair.effect == pytest.approx(delta.mean() / delta.std(ddof=1))
-    assert np.isnan(found.p_value)  # two methods: no Friedman
+    pair = rank_methods(made).pairs.iloc[0]
+    assert (pair["a"], pair["b"]) == ("ridge", "train_mean")
+    assert pair["effect"] == pytest.approx(delta.mean() / delta.std(ddof=1))
+    assert np.isnan(pair["friedman_p"])  # two methods: no Friedman
 
 
 def test_groups_join_neighbours_that_do_not_differ(ranking):
-    assert len(ranking.groups) == 1 and set(ranking.groups[0]) == {"MPCL", "ridge"}
-    frame = statistics_text.statistics_frame(ranking, table_of(LADDER), EMOTIONS)
-    assert frame["groups"].tolist() == ["a", "a", "", ""]
+    assert ranking.methods["groups"].tolist() == ["a", "a", "", ""]
+    assert [set(group) for group in groups_of(ranking.methods)] == [{"MPCL", "ridge"}]
 
 
 def test_overlapping_groups():
     # Each is ahead of the next in 7 of 12 subjects, too few; the first is ahead of the third in all.
     steps = np.where(np.arange(12) < 7, 0.01, -0.004)
     chain = {"train_mean": 0 * steps, "knn": steps, "ridge": steps + np.roll(steps, 5)}
-    table = table_of({name: 0.2 + JITTER + further for name, further in chain.items()})
-    made = rank_methods(table)
-    assert made.groups == (("train_mean", "knn"), ("knn", "ridge"))
-    assert statistics_text.statistics_frame(made, table, EMOTIONS)["groups"].tolist() == ["a", "ab", "b"]
+    made = rank_methods(table_of({name: 0.2 + JITTER + further for name, further in chain.items()})).methods
+    assert groups_of(made) == [["train_mean", "knn"], ["knn", "ridge"]]
+    assert made["groups"].tolist() == ["a", "ab", "b"]
 
 
 def test_equal_methods_are_equal():
     made = rank_methods(
         table_of({"train_mean": LADDER["MPCL"], "knn": LADDER["MPCL"], "ridge": LADDER["MPCL"]})
     )
-    assert made.rank == (2, 2, 2) and (made.statistic, made.p_value) == (0, 1)
-    for pair in made.pairs:
-        assert (pair.wilcoxon, pair.holm, pair.effect, pair.superiority) == (1, 1, 0, 0.5)
-        assert pair.verdict == NOT_SIGNIFICANT
-    assert made.groups == (made.methods,)
+    assert made.methods["mean_rank"].tolist() == [2, 2, 2] and made.pairs["friedman_p"].iloc[0] == 1
+    columns = ["p_wilcoxon", "p_holm_all", "effect", "superiority", "verdict_of_a"]
+    assert made.pairs[columns].to_numpy().tolist() == [[1, 1, 0, 0.5, NOT_SIGNIFICANT]] * 3
+    assert groups_of(made.methods) == [made.methods["method"].tolist()]
 
 
 def page_of(table, title="made up") -> str:
@@ -112,8 +114,8 @@ def page_of(table, title="made up") -> str:
 
 def test_two_subjects_are_too_few():
     table = table_of({name: values[:2] for name, values in LADDER.items()})
-    made = rank_methods(table)
-    assert np.isnan(made.p_value) and {pair.verdict for pair in made.pairs} == {NOT_SIGNIFICANT}
+    pairs = rank_methods(table).pairs
+    assert pairs["friedman_p"].isna().all() and set(pairs["verdict_of_a"]) == {NOT_SIGNIFICANT}
     text = page_of(table)
     assert (
         "needs three methods and three units" in text and "6 pairs no difference can be significant" in text
@@ -122,14 +124,15 @@ def test_two_subjects_are_too_few():
 
 def test_an_oracle_is_not_ranked():
     made = rank_methods(table_of({**LADDER, "stimulus_mean": LADDER["MPCL"] - 0.05}))
-    assert repr(made) == repr(rank_methods(table_of(LADDER)))
+    for frame, expected in zip(made, rank_methods(table_of(LADDER)), strict=True):
+        assert frame.equals(expected)
 
 
 def test_the_comparisons_of_table_and_statistics_agree():
     """One rule: the same corrected p and the same verdict in table.md, statistics.md and pairs.csv."""
     noise = [0.02 * np.random.default_rng(i).random(SUBJECTS) for i in range(len(LADDER))]
     table = table_of({name: x + more for (name, x), more in zip(LADDER.items(), noise, strict=True)})
-    of_pairs = statistics_text.outcomes_of(statistics_text.pairs_frame(rank_methods(table), table), "MPCL")
+    of_pairs = statistics_text.outcomes_of(rank_methods(table).pairs, "MPCL")
     of_table = compare_with_focus(table)
     assert of_pairs.keys() == of_table.keys() == LADDER.keys() - {"MPCL"}
     for name, outcome in of_table.items():
@@ -170,10 +173,7 @@ def test_the_page_shows_verdicts_friedman_and_groups():
 
 
 def test_pairs_of_shipped_tables_without_the_test_for_skewed_differences_have_no_verdict(ranking):
-    table = table_of(LADDER)
-    methods = statistics_text.statistics_frame(ranking, table, EMOTIONS)
-    pairs = statistics_text.pairs_frame(ranking, table).drop(columns="p_skewed")
-    cells = statistics_text.pair_cells(methods, pairs)
+    cells = statistics_text.pair_cells(ranking.methods, ranking.pairs.drop(columns="p_skewed"))
     assert "verdict" not in cells and cells["against"].tolist()[1:] == ["train mean", "uniform"]
 
 
@@ -183,12 +183,12 @@ def test_files_can_be_read_back_with_all_digits(ranking):
     assert list(files) == ["statistics.csv", "pairs.csv", "statistics.md", "statistics.tex"]
     first, *rest = files["statistics.csv"].splitlines()
     rows = list(csv.DictReader(rest))
-    assert first == "# c @ d" and [row["method"] for row in rows] == list(ranking.methods)
+    assert first == "# c @ d" and [row["method"] for row in rows] == ranking.methods["method"].tolist()
     row = next(row for row in made.rows if row.method == rows[0]["method"])
     assert float(rows[0]["error_fear"]) == row.emotion_error[1] == pytest.approx(0.1, abs=0.02)
     assert float(rows[0]["jensen_shannon"]) == row.agreement["jensen_shannon"]
     pairs = list(csv.DictReader(files["pairs.csv"].splitlines()[1:]))
-    assert len(pairs) == 6 and float(pairs[0]["p_holm_all"]) == ranking.pairs[0].holm
+    assert len(pairs) == 6 and float(pairs[0]["p_holm_all"]) == ranking.pairs["p_holm_all"].iloc[0]
 
 
 def test_latex_is_a_whole_table_with_escaped_names():
