@@ -176,7 +176,7 @@ def stopped_in_the_third_fold(workdir: pathlib.Path) -> None:
         printed = run.stderr.read()
     if run.returncode != 0:  # 0: the run was faster
         assert run.returncode == STOPPED
-        assert "stopping after this epoch" in printed and "the same command goes on" in printed
+        assert "stopping after this epoch" in printed and "the same command continues" in printed
         last = json.loads((workdir / "metrics.jsonl").read_text().splitlines()[-1])
         assert (workdir / "folds" / "02" / "checkpoints" / str(last["epoch"])).is_dir()
 
