@@ -21,7 +21,7 @@ from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.runs.read_run import read_json
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.system.storage import write_text
-from mpcl_jax.types import Recordings
+from mpcl_jax.types import Recordings, take, with_modalities
 
 
 @command
@@ -50,16 +50,22 @@ def load(folder: pathlib.Path, data: pathlib.Path) -> Recordings:
 
 
 def predictions_csv(folder: pathlib.Path, fold: int, recordings: Recordings) -> str:
-    """The predictions of `fold` for every window. Raises ConfigError where the recordings do not fit the run."""
+    """The predictions of `fold` for every window that has a modality of the run.
+
+    Raises ConfigError where the recordings do not fit the run.
+    """
     with importing_jax():
         from mpcl_jax.runs.predict import open_model, predict
 
     model = open_model(folder, fold)
-    known = model.spec.shapes
-    signals = {m: x for m, x in recordings.signals.items() if m in known}
-    present = {m: recordings.present[m] for m in signals}
+    known = [m for m in recordings.signals if m in model.spec.shapes]
+    if not known:
+        raise ConfigError(f"{recordings.name}: has none of the modalities {', '.join(model.spec.shapes)}")
+    kept = np.stack([recordings.present[m] for m in known]).any(axis=0)
+    recordings = take(with_modalities(recordings, known), kept)
+    subject = recordings.subject if model.per_subject else None
     try:
-        predicted = predict(model, signals, present, recordings.subject if model.per_subject else None)
+        predicted = predict(model, recordings.signals, recordings.present, subject)
     except ValueError as mistake:
         raise ConfigError(f"{recordings.name}: {mistake}") from mistake
     frame = pd.DataFrame(

@@ -32,7 +32,7 @@ def from_command_line(file: str, arguments: list[str]) -> Config:
         group = made
         for part in groups:
             group = group.setdefault(part, {})
-        group[name] = value
+        group[name] = dict(group.get(name, ())) | value if key == OPTIONS else value
     return resolve(made)
 
 

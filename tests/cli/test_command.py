@@ -1,15 +1,22 @@
 """The command `mpcl`: its subcommands, their help, mistakes in one line, presets, and a start without JAX."""
 
+import json
+import math
 import os
 import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from mpcl_jax.cli.__main__ import COMMANDS, run
+from mpcl_jax.cli.command import command, to_json
 from mpcl_jax.config.config_file import PRESETS, presets
 from mpcl_jax.config.describe import settings
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.system.errors import AT_ONCE, DISK, NOT_FINITE, StorageError, TrainingError
+from mpcl_jax.types import DataFileError, DataSpec
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -72,6 +79,46 @@ def test_several_mistakes_are_one_line_each(capsys):
     assert run(["train", "--config", "smoke", "--config.train.epochs=0", "--config.seed=-1"]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and all(line.startswith("error: config.") for line in lines)
+
+
+@pytest.mark.parametrize(
+    "error, code",
+    [
+        (ConfigError("a\nb"), 2),
+        (DataFileError("file", "a"), 2),
+        (TrainingError("a"), NOT_FINITE),
+        (StorageError("a"), DISK),
+        (KeyboardInterrupt(), AT_ONCE),
+    ],
+)
+def test_every_way_to_end_has_an_exit_status_and_no_traceback(error, code, capsys):
+    def body(_):
+        raise error
+
+    assert command(body)([]) == code
+    said = capsys.readouterr()
+    assert said.out == "" and len(said.err.splitlines()) == (2 if "\n" in str(error) else 1)
+
+
+def test_info_names_versions_devices_and_the_cache(capsys):
+    assert run(["info"]) == 0
+    facts = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert {"mpcl_jax", "python", "jax", "devices", "cache"} <= facts.keys()
+    assert run(["--version"]) == 0 and capsys.readouterr().out.strip() == facts["mpcl_jax"]
+
+
+def test_json_of_a_command_has_null_for_what_is_not_defined():
+    value = {
+        "a": (np.float32(1.5), math.nan),
+        "b": np.array([[1, 2]]),
+        "c": DataSpec((), (), {}, {"x": (1, 2)}),
+    }
+    held = json.loads(to_json(value))
+    assert held == {
+        "a": [1.5, None],
+        "b": [[1, 2]],
+        "c": {"emotions": [], "valence": [], "groups": {}, "shapes": {"x": [1, 2]}},
+    }
 
 
 def test_presets_are_the_files_of_configs():
