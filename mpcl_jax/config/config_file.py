@@ -13,6 +13,8 @@ from ml_collections import ConfigDict
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.system.paths import user_path
 
+# A config file in a folder of such a name, or beside a file of such a name, hides nothing.
+RESERVED = {*sys.stdlib_module_names, "mpcl_jax"}
 PRESETS = pathlib.Path(__file__).resolve().parents[1] / "presets"
 
 
@@ -87,12 +89,12 @@ def _neighbours_of(file: pathlib.Path):
     inside are forgotten, so that another config file with the same names reads its own.
     """
     folder, path, earlier = file.resolve().parent, list(sys.path), set(sys.modules)
-    beside = {folder.name, *(p.stem for p in folder.glob("*.py"))} - sys.stdlib_module_names
-    above = {p.stem for p in folder.parent.glob("*.py")} - sys.stdlib_module_names
+    beside = {folder.name, *(p.stem for p in folder.glob("*.py"))} - RESERVED
+    above = {p.stem for p in folder.parent.glob("*.py")} - RESERVED
     hidden = {name: sys.modules.pop(name) for name in earlier if name.partition(".")[0] in beside}
-    package = types.ModuleType(folder.name)
-    package.__path__ = [str(folder)]
-    sys.modules[folder.name] = package
+    if folder.name in beside:
+        sys.modules[folder.name] = types.ModuleType(folder.name)
+        sys.modules[folder.name].__path__ = [str(folder)]
     sys.path[:0] = [str(folder), str(folder.parent)]
     try:
         yield

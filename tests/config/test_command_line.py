@@ -233,6 +233,13 @@ def test_the_neighbours_of_a_config_are_found_by_file(tmp_path, monkeypatch, lin
     assert (list(sys.path), dict(sys.modules), list(sys.meta_path)) == before
 
 
+def test_a_config_in_a_folder_with_the_name_of_the_package_hides_nothing(tmp_path):
+    file = tmp_path / "mpcl_jax" / "mine.py"
+    file.parent.mkdir()
+    file.write_text("from mpcl_jax.config import preset\n\n\ndef get_config():\n    return preset('smoke')\n")
+    assert from_command_line(str(file), []).train.epochs == 12
+
+
 def test_a_neighbour_with_the_name_of_a_library_replaces_nothing(tmp_path):
     file = project(tmp_path, "import random, base", 3)
     (tmp_path / "configs" / "random.py").write_text("raise SystemExit('the neighbour was imported')\n")
