@@ -244,7 +244,7 @@ def set_label(change):
         (broken(lambda d: d.pop("label")), "label: is missing"),
         (broken(lambda d: d.update(subject="S3")), "belongs to 'S3'; wanted 'S2'"),
         (broken(lambda d: d.update(signal="none")), r"signal\['wrist'\]: is missing or empty"),
-        (broken(lambda d: d["signal"].pop("wrist")), r"signal\['wrist'\]: is missing or empty; unpack"),
+        (broken(lambda d: d["signal"].pop("wrist")), r"signal\['wrist'\]: is missing or empty; it is always needed"),
         (broken(set_label(lambda x: x[::175])), "label: has 320 samples for 80 s of signals = 4 per second"),
         (broken(lambda d: d["signal"]["wrist"].pop("BVP")), r"\['BVP'\]: is missing; found"),
         (broken(set_wrist("BVP", lambda x: "text")), r"\['BVP'\]: is str, no numbers"),

@@ -10,6 +10,7 @@ from wesad_fixture import _dtype, _text
 
 from mpcl_jax.data.io.safe_read import Limits, run_guarded
 from mpcl_jax.data.wesad import load as wesad
+from mpcl_jax.data.wesad import recording
 
 SECONDS = 22_500  # of noise: 1.04 GB; the recordings of the release have 0.9 to 1.0 GB
 ALLOWED = 2 * 10**9
@@ -23,7 +24,7 @@ def write_array(file, x: np.ndarray) -> None:
     file.write(b"tb")
 
 
-def write_signals(file, sensors: list[wesad.Sensor], rng: np.random.Generator) -> None:
+def write_signals(file, sensors: list[recording.Sensor], rng: np.random.Generator) -> None:
     file.write(b"}(")
     for sensor in sensors:
         file.write(_text(sensor.key.encode()))
@@ -41,7 +42,7 @@ def write_large(path: pathlib.Path) -> None:
         file.write(b"\x80\x02}(" + _text(b"signal") + b"}(")
         for place in ("chest", "wrist"):
             file.write(_text(place.encode()))
-            write_signals(file, [s for s in wesad.SENSORS if s.place == place], rng)
+            write_signals(file, [s for s in recording.SENSORS if s.place == place], rng)
         file.write(b"u" + _text(b"label"))
         write_array(file, np.repeat(codes, 700).astype("<i4"))
         file.write(_text(b"subject") + _text(b"S2") + b"u.")
