@@ -20,7 +20,7 @@ SMALL = network.Candidate(64, 1, dropout=0.25, input_dropout=0.0, decay=0.01, le
 
 @pytest.fixture(autouse=True)
 def strict_shapes():
-    """Broadcasting that nobody asked for is an error here."""
+    """Implicit broadcasting is an error here."""
     with jax.numpy_rank_promotion("raise"):
         yield
 
@@ -31,14 +31,14 @@ def one_candidate(monkeypatch):
     monkeypatch.setattr(mlp, "FIRST", (SMALL,))
 
 
-def planted(rows=200, people=8, signal=1.0, seed=0):
+def planted(rows=200, subjects=8, signal=1.0, seed=0):
     """Labels follow a curve of the features, as strongly as `signal` says."""
     draw = np.random.default_rng(seed)
     x = draw.normal(size=(rows, 6)).astype(np.float32)
     weights = np.random.default_rng(99).normal(size=(6, 4))
     logits = signal * np.abs(x) @ weights + (1 - signal) * draw.normal(size=(rows, 4))
     labels = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    return Part(x, labels, np.array([f"S{i % people}" for i in range(rows)]))
+    return Part(x, labels, np.array([f"S{i % subjects}" for i in range(rows)]))
 
 
 def drawn(*, seed, tries):

@@ -11,6 +11,7 @@ import time
 import joblib
 import pytest
 import worker_functions as work
+from joblib.externals.loky import get_reusable_executor
 
 from mpcl_jax.baselines import registry
 from mpcl_jax.evaluate.jobs.workers import Failure, Job, _lines_of, run_jobs, seconds_left
@@ -34,6 +35,7 @@ def jobs_of_all_kinds(folder) -> list[Job]:
 def ended(tmp_path_factory):
     """Folder and failures of a table with all kinds of jobs in two workers."""
     folder = tmp_path_factory.mktemp("jobs")
+    get_reusable_executor().shutdown()  # workers of other tests have another environment
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=false")
         return folder, run_jobs(jobs_of_all_kinds(folder), folder, 2, StopRequest())

@@ -142,7 +142,9 @@ def _place_issues(signals: Any, sensors: list[Sensor], seconds: float | None, fi
     for place in dict.fromkeys(sensor.place for sensor in sensors):
         held = signals.get(place) if isinstance(signals, dict) else None
         if not isinstance(held, dict) or not held:
-            fix = {"chest": "set config.data.wesad.devices to 'wrist', or", "wrist": "it is always needed:"}[place]
+            fix = {"chest": "set config.data.wesad.devices to 'wrist', or", "wrist": "it is always needed:"}[
+                place
+            ]
             issues.append(Issue(file, f"signal[{place!r}]", "is missing or empty", f"{fix} {AGAIN}"))
             continue
         for sensor in (s for s in sensors if s.place == place):

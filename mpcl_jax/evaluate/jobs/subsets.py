@@ -1,23 +1,21 @@
 """A fold predicted from every non-empty subset of the modalities.
 
-MPCL knows which modalities are absent. For a baseline an absent modality has the training mean, which is 0 after
+MPCL receives which modalities are absent. For a baseline an absent modality has the training mean, which is 0 after
 z-scoring, in all its features; the baseline is fitted once, and its test rows are those of all subsets.
 """
 
 import itertools
 import pathlib
 import shutil
-from typing import Any
 
 import numpy as np
 
 from mpcl_jax.baselines import registry
 from mpcl_jax.baselines.selection import Block, RowInfo, columns_of
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.config.schema import Config
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.evaluate.comparison import task_of
-from mpcl_jax.evaluate.jobs.work import FOLD, begin_job, cached_table_data, run_of
+from mpcl_jax.evaluate.jobs.work import FOLD, Fit, begin_job, cached_table_data, run_of
 from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train.evaluate import Trained, predict, predictions_of, with_modalities
 from mpcl_jax.train.folds import fold_arrays, stack
@@ -42,19 +40,11 @@ def subsets_of(names: tuple[str, ...]) -> np.ndarray:
     return np.stack(sorted(masks, key=lambda mask: -mask.sum()))
 
 
-def train_for_subsets(
-    _: str,
-    config: Config,
-    seed: int,
-    number: int,
-    folder: pathlib.Path,
-    key: dict[str, Any],
-    stop: StopRequest,
-) -> None:
-    """Trains fold `number` of the protocol and predicts its test rows from every subset."""
-    begin_job(folder, key)
-    with only_run_in(folder):
-        run = run_of(config, seed, number, folder)._replace(stop=stop)
+def train_for_subsets(fit: Fit, stop: StopRequest) -> None:
+    """Trains a fold and predicts its test rows from every subset."""
+    begin_job(fit.folder, fit.key)
+    with only_run_in(fit.folder):
+        run = run_of(fit)._replace(stop=stop)
         member = member_of(run, 0)
         arrays = stack(run.program, [fold_arrays(member.fold, member.norm, run.longest)])
         training = train_group(run, [member], arrays, RunWriter(run, [member]))
@@ -63,29 +53,21 @@ def train_for_subsets(
         test = member.fold.test
         outputs = [predict(with_modalities(trained, kept), [test])[0][0] for kept in subsets]
         shares = [predictions_of(test, output).predicted for output in outputs]
-        _save(folder, subsets, np.stack(shares))
-        shutil.rmtree(folder / FOLD / "checkpoints", ignore_errors=True)
+        _save(fit.folder, subsets, np.stack(shares))
+        shutil.rmtree(fit.folder / FOLD / "checkpoints", ignore_errors=True)
 
 
-def fit_for_subsets(
-    name: str,
-    config: Config,
-    seed: int,
-    number: int,
-    folder: pathlib.Path,
-    key: dict[str, Any],
-    _: StopRequest,
-) -> None:
-    """Fits the baseline `name` on fold `number` of the protocol and predicts its test rows from every subset."""
-    begin_job(folder, key)
-    table_data = cached_table_data(config)
-    task = task_of(table_data.recordings, table_data.whole.protocol, table_data.whole.folds[number])
-    subsets = subsets_of(tuple(table_data.recordings.signals))
+def fit_for_subsets(fit: Fit, _: StopRequest) -> None:
+    """Fits a baseline on a fold and predicts its test rows from every subset."""
+    begin_job(fit.folder, fit.key)
+    recordings, whole, *_ = cached_table_data(fit.config)
+    task = task_of(recordings, whole.protocol, whole.folds[fit.number])
+    subsets = subsets_of(tuple(recordings.signals))
     x = np.concatenate([without(task.x, task.blocks, kept) for kept in subsets])
     info = RowInfo(*(np.tile(values, len(subsets)) for values in task.test_info))
     task = task._replace(x=x, test_info=info)
-    shares = registry.predict(name, task, seed=seed, tries=config.benchmark.tries).shares
-    _save(folder, subsets, shares.reshape(len(subsets), -1, shares.shape[1]))
+    shares = registry.predict(fit.method, task, seed=fit.seed, tries=fit.config.benchmark.tries).shares
+    _save(fit.folder, subsets, shares.reshape(len(subsets), -1, shares.shape[1]))
 
 
 def without(x: np.ndarray, blocks: tuple[Block, ...], kept: np.ndarray) -> np.ndarray:

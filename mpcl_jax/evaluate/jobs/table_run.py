@@ -21,6 +21,7 @@ from mpcl_jax.evaluate.jobs.work import (
     BASELINE,
     FOLD,
     PREDICTIONS,
+    Fit,
     fit_baseline,
     train_fold,
     train_together,
@@ -62,7 +63,7 @@ class Part(NamedTuple):
     """A job of a table and its result."""
 
     job: Job
-    folder: pathlib.Path
+    fit: Fit
     result: pathlib.Path  # the file that is there when the job is finished
 
 
@@ -116,36 +117,30 @@ def _part(row: Trained | Fitted, name: str, seed: int, number: int, cache_dir: p
         work, result = (fit_for_subsets, SUBSETS) if row.subsets else (fit_baseline, BASELINE)
         key = baseline_key(name, config, row.table_data, number)
     key = subsets_key(key) if row.subsets else key
-    folder = cache_dir / digest(key)
     label = f"{name}  seed {seed}  {row.table_data.whole.folds[number].name}"
-    job = Job(
-        label, digest(key | {"seed": 0, "fold": ""}), work, (name, row.config, seed, number, folder, key)
-    )
-    return Part(job, folder, folder / result)
+    fit = Fit(name, row.config, seed, number, cache_dir / digest(key), key)
+    return Part(Job(label, digest(key | {"seed": 0, "fold": ""}), work, (fit,)), fit, fit.folder / result)
 
 
 def _train_here(row: Trained, cache_dir: pathlib.Path, stop: StopRequest) -> None:
     """Trains the missing folds of each seed in this process, in one program where that is possible."""
     for seed in row.seeds:
-        parts = {number: _part(row, row.name, seed, number, cache_dir) for number in row.table_data.numbers}
-        missing = {number: part for number, part in parts.items() if not part.result.exists()}
+        parts = parts_of(row._replace(seeds=range(seed, seed + 1)), cache_dir)
+        missing = [part for part in parts if not part.result.exists()]
+        fits = [part.fit for part in missing]
         if row.subsets:
-            for part in missing.values():
-                part.job.work(*part.job.arguments, stop)
-            continue
-        if not missing:
-            continue
-        config = with_folds(row.config, seed, tuple(missing))
-        if config.train.generator == "threefry2x32":  # with "rbg" a fold would get other numbers in company
-            train = dataclasses.replace(config.train, folds_at_once=len(missing))
-            config = dataclasses.replace(config, train=train)
-        print(
-            f"{row.name}  seed {seed}  {len(missing)} fold(s), {config.train.folds_at_once} at once",
-            flush=True,
-        )
-        names = " ".join(part.folder.name for part in missing.values())
-        jobs = {number: (part.folder, part.job.arguments[-1]) for number, part in missing.items()}
-        train_together(config, cache_dir / f"together-{digest({'jobs': names})}", jobs, stop)
+            for part in missing:
+                part.job.work(part.fit, stop)
+        elif fits:
+            config = with_folds(row.config, seed, tuple(fit.number for fit in fits))
+            # With "rbg" numbers depend on the folds that are trained at once.
+            if config.train.generator == "threefry2x32":
+                train = dataclasses.replace(config.train, folds_at_once=len(fits))
+                config = dataclasses.replace(config, train=train)
+            count = f"{len(fits)} fold(s), {config.train.folds_at_once} at once"
+            print(f"{row.name}  seed {seed}  {count}", flush=True)
+            name = digest({"jobs": " ".join(fit.folder.name for fit in fits)})
+            train_together(config, cache_dir / f"together-{name}", fits, stop)
 
 
 def predictions_of(row: Trained, seed: int, cache_dir: pathlib.Path) -> list[Predictions]:
@@ -180,7 +175,7 @@ def choices_of(row: Trained | Fitted, seed: int, cache_dir: pathlib.Path) -> dic
     chosen: dict[str, dict[str, dict]] = {}
     names = {row.table_data.whole.folds[number].name for number in row.table_data.numbers}
     for part in parts_of(row._replace(seeds=range(seed, seed + 1)), cache_dir):
-        for fold, methods in read_choices(part.folder).items():
+        for fold, methods in read_choices(part.fit.folder).items():
             for method, choice in methods.items():
                 if fold in names:
                     chosen.setdefault(method, {})[fold] = choice
@@ -195,4 +190,4 @@ def subset_predictions(row: Trained | Fitted, name: str, seed: int, cache_dir: p
 
 def fold_folder_of(row: Trained, seed: int, number: int, cache_dir: pathlib.Path) -> pathlib.Path:
     """The folder with the files of a finished fold."""
-    return _part(row, row.name, seed, number, cache_dir).folder / FOLD
+    return _part(row, row.name, seed, number, cache_dir).fit.folder / FOLD

@@ -10,7 +10,7 @@ import json
 import pathlib
 import shutil
 import tempfile
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from absl import logging
@@ -40,66 +40,56 @@ BASELINE = "baseline.npz"  # and the job of a baseline when this one is
 cached_table_data = functools.lru_cache(maxsize=1)(load_table_data)
 
 
-def train_fold(
-    _: str,
-    config: Config,
-    seed: int,
-    number: int,
-    folder: pathlib.Path,
-    key: dict[str, Any],
-    stop: StopRequest,
-) -> None:
-    """Trains and predicts fold `number` of the protocol; its checkpoints are deleted when it is finished.
+class Fit(NamedTuple):
+    """One method on one fold with one seed."""
 
-    `config` is that of the table, with the folds of the table. Raises what `prepare` and `train_folds` raise.
+    method: str
+    config: Config  # of the table, with its folds
+    seed: int
+    number: int  # of the fold in the protocol
+    folder: pathlib.Path  # of the results
+    key: dict[str, Any]
+
+
+def train_fold(fit: Fit, stop: StopRequest) -> None:
+    """Trains and predicts a fold; its checkpoints are deleted when it is finished.
+
+    Raises what `prepare` and `train_folds` raise.
     """
-    begin_job(folder, key)
-    with only_run_in(folder):
-        train_folds(run_of(config, seed, number, folder)._replace(stop=stop))
-        shutil.rmtree(folder / FOLD / "checkpoints", ignore_errors=True)
+    begin_job(fit.folder, fit.key)
+    with only_run_in(fit.folder):
+        train_folds(run_of(fit)._replace(stop=stop))
+        shutil.rmtree(fit.folder / FOLD / "checkpoints", ignore_errors=True)
 
 
-def train_together(
-    config: Config, folder: pathlib.Path, jobs: dict[int, tuple[pathlib.Path, dict]], stop: StopRequest
-) -> None:
-    """Trains all folds of `config.protocol.only` at once and copies each into the folder of its job.
-
-    For accelerators. `jobs`: number of a fold -> folder and key of its job, in the order of `only`.
-    """
+def train_together(config: Config, folder: pathlib.Path, fits: list[Fit], stop: StopRequest) -> None:
+    """Trains the folds of `fits`, which `config` names, at once; for accelerators. Each goes into its own folder."""
     begin_job(folder, {})
     with only_run_in(folder):
         train_folds(prepare(config, folder)._replace(stop=stop))
-        for place, (target, key) in enumerate(jobs.values()):
-            begin_job(target, key)
+        for place, fit in enumerate(fits):
+            begin_job(fit.folder, fit.key)
             source = folder / "folds" / f"{place:02d}"
-            make_folder(target / FOLD)
-            with writing(target, 0):
-                shutil.copyfile(folder / SELECTION, target / SELECTION)
+            make_folder(fit.folder / FOLD)
+            with writing(fit.folder, 0):
+                shutil.copyfile(folder / SELECTION, fit.folder / SELECTION)
                 for name in OF_A_FOLD:
                     if (source / name).exists():
-                        shutil.copyfile(source / name, target / FOLD / name)
+                        shutil.copyfile(source / name, fit.folder / FOLD / name)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def fit_baseline(
-    name: str,
-    config: Config,
-    seed: int,
-    number: int,
-    folder: pathlib.Path,
-    key: dict[str, Any],
-    _: StopRequest,
-) -> None:
-    """Tunes, fits and predicts the baseline `name` on fold `number` of the protocol."""
-    begin_job(folder, key)
-    table_data = cached_table_data(config)
-    fold = table_data.whole.folds[number]
+def fit_baseline(fit: Fit, _: StopRequest) -> None:
+    """Tunes, fits and predicts a baseline on a fold."""
+    begin_job(fit.folder, fit.key)
+    recordings, whole, *_ = cached_table_data(fit.config)
+    fold, settings = whole.folds[fit.number], fit.config.benchmark
     predicted, choices = comparison.predict_fold(
-        table_data.recordings, table_data.whole.protocol, fold, (name,), config.benchmark, seed
+        recordings, whole.protocol, fold, (fit.method,), settings, fit.seed
     )
     for method, choice in choices.items():
-        write_choices(folder, method, {fold.name: choice})
-    comparison.save_fold(folder / BASELINE, predicted)
+        write_choices(fit.folder, method, {fold.name: choice})
+    comparison.save_fold(fit.folder / BASELINE, predicted)
 
 
 def begin_job(folder: pathlib.Path, key: dict[str, Any]) -> None:
@@ -111,9 +101,11 @@ def begin_job(folder: pathlib.Path, key: dict[str, Any]) -> None:
     write_text(folder / "job.json", json.dumps(key, indent=1) + "\n")
 
 
-def run_of(config: Config, seed: int, number: int, folder: pathlib.Path) -> Run:
-    """The run of one seed and fold of a table, with the compiled program of the jobs before."""
-    return with_other_folds(_program_of(config), with_folds(config, seed, (number,)), folder)
+def run_of(fit: Fit) -> Run:
+    """The run of one seed and fold, with the compiled program of the jobs before."""
+    return with_other_folds(
+        _program_of(fit.config), with_folds(fit.config, fit.seed, (fit.number,)), fit.folder
+    )
 
 
 @functools.lru_cache(maxsize=1)
