@@ -62,9 +62,9 @@ def register_baseline(
         name: letters, digits and "_".
         make: `make(seed, **setting)` returns an estimator with `fit(X, Y)` and `predict(X)`; X [N, P] float32 are the
             z-scored features of all modalities side by side (0 where one is absent), Y [N, C] the reported
-            distributions. Predictions [M, C] may be any finite numbers: they are clipped at 1e-6 and renormalised.
-        grid: hyper-parameter -> values. The combinations, in this order, are compared by their KL on inner grouped
-            splits of the training part; not more than `config.benchmark.tries` of them, so the safest come first.
+            distributions. Predictions [M, C] are any finite numbers; they are clipped at 1e-6 and renormalised.
+        grid: hyper-parameter -> values. The first `config.benchmark.tries` combinations, in this order, are compared
+            by their KL on inner grouped splits of the training part.
         search: further arguments of `make` during this search, e.g. fewer trees.
         predict: instead of `make`, for a method that needs more than features: `predict(task, seed, tries)` chooses
             its own hyper-parameters among `settings` (None: any number) and returns `Predicted`.
@@ -72,10 +72,11 @@ def register_baseline(
     Raises ConfigError for a name that is not allowed or belongs to a built-in baseline.
     """
     origin = make or predict
-    built_in = getattr(origin, "__module__", "").startswith(f"{GROUP}.")
+    if make is not None and predict is not None or origin is None:
+        raise ConfigError(f"register_baseline({name!r}): give either make or predict")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name in ("all", "MPCL"):
         raise ConfigError(f"register_baseline({name!r}): use letters, digits and _, and not 'all' or 'MPCL'")
-    if name in BASELINES and not built_in:
+    if name in BASELINES and not _is_built_in(origin):
         raise ConfigError(f"register_baseline({name!r}): a built-in baseline has this name; choose another")
     if make is not None:
         values = (grid or {}).values()
@@ -121,7 +122,7 @@ def predict(name: str, task: Task, *, seed: int, tries: int) -> Predicted:
 
 def registered() -> tuple[Baseline, ...]:
     """The baselines that users registered, for `restore` in a worker process."""
-    return tuple(baseline for name, baseline in _registered.items() if not _is_built_in(baseline))
+    return tuple(baseline for baseline in _registered.values() if not _is_built_in(baseline.origin))
 
 
 def restore(baselines: Iterable[Baseline]) -> None:
@@ -129,8 +130,8 @@ def restore(baselines: Iterable[Baseline]) -> None:
     _registered.update({baseline.name: baseline for baseline in baselines})
 
 
-def _is_built_in(baseline: Baseline) -> bool:
-    return getattr(baseline.origin, "__module__", "").startswith(f"{GROUP}.")
+def _is_built_in(origin: Callable) -> bool:
+    return origin.__module__.startswith(f"{GROUP}.")
 
 
 @functools.cache

@@ -84,6 +84,11 @@ def test_names_that_are_taken_or_cannot_be_used_are_refused(name):
         register_baseline(name, lambda seed: Constant(1.0))
 
 
+def test_a_baseline_needs_one_of_make_and_predict():
+    with pytest.raises(ConfigError, match="give either make or predict"):
+        register_baseline("toy")
+
+
 def test_other_processes_get_the_registered_baselines_alone(tmp_path):
     register_baseline("toy", lambda seed: Constant(7.0))
     (baseline,) = registry.registered()

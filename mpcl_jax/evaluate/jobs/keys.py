@@ -41,21 +41,20 @@ class TableData(NamedTuple):
 def load_table_data(config: Config) -> TableData:
     """Loads the recordings and makes the split. Raises ConfigError and DataFileError."""
     recordings = load(config.data)
-    return _table_data(recordings, hash_of(recordings), config)
+    return _split(recordings, hash_of(recordings), config)
 
 
 def with_split(table_data: TableData, config: Config) -> TableData:
     """The same recordings with the split of `config.protocol`."""
-    return _table_data(table_data.recordings, table_data.sha256, config)
+    return _split(table_data.recordings, table_data.sha256, config)
 
 
-def _table_data(recordings: Recordings, sha256: str, config: Config) -> TableData:
+def _split(recordings: Recordings, sha256: str, config: Config) -> TableData:
     split = make_split(recordings, config.protocol)
     require_present(recordings, {fold.name: fold.train for fold in split.folds})
     whole = make_split(recordings, dataclasses.replace(config.protocol, only=()))
     names = [fold.name for fold in whole.folds]
-    numbers = tuple(names.index(fold.name) for fold in split.folds)
-    return TableData(recordings, whole, split, numbers, sha256)
+    return TableData(recordings, whole, split, tuple(names.index(fold.name) for fold in split.folds), sha256)
 
 
 def hash_of(recordings: Recordings) -> str:
