@@ -1,4 +1,4 @@
-"""Commands of experiments/ as a user types them, on the tiny world of run_fixture.py."""
+"""Commands of experiments/ as a user types them, on the tiny data set of run_fixture.py."""
 
 import os
 import pathlib

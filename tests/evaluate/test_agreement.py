@@ -57,8 +57,8 @@ def test_cooccurrence_error():
     assert agreement.cooccurrence_error(together, against) > 2
 
 
-def test_a_floor_that_everybody_reports_is_no_cooccurrence():
-    # Two items that nobody reports share one value in every row, which would correlate at 1.
+def test_a_common_floor_is_no_cooccurrence():
+    # Two items that are never reported share one value in every row, which would correlate at 1.
     draw = np.random.default_rng(0)
     rated = np.stack([*draw.integers(1, 6, size=(2, 300)), np.ones(300), np.ones(300)], 1)
     shares = rated / rated.sum(1, keepdims=True)

@@ -16,7 +16,7 @@ SPLIT, EMOTIONS = "ab12" * 16, ("joy", "fear")
 def table_of(kl_like: dict[str, np.ndarray], subjects=None, leaky=False):
     """A table of two emotions with labels (½, ½); a method's error grows with its numbers, one a subject."""
     count = len(next(iter(kl_like.values())))
-    who = np.array([f"S{i:02d}" for i in range(count)]) if subjects is None else subjects
+    names = np.array([f"S{i:02d}" for i in range(count)]) if subjects is None else subjects
 
     def predicted(distance):
         first = 0.5 - np.asarray(distance)
@@ -27,7 +27,7 @@ def table_of(kl_like: dict[str, np.ndarray], subjects=None, leaky=False):
         for name, far in kl_like.items()
     ]
     trial = np.array([f"t{i}" for i in range(count)])
-    return make_table(results, np.full((count, 2), 0.5), who, trial, SPLIT, leaky=leaky)
+    return make_table(results, np.full((count, 2), 0.5), names, trial, SPLIT, leaky=leaky)
 
 
 SUBJECTS = 12

@@ -53,14 +53,14 @@ def test_every_number_of_the_tables_is_compared(run):
         writer = csv.DictWriter(out, rows[0], lineterminator="\n")
         writer.writeheader()
         for row in rows:
-            who = ", ".join(row[x] for x in ("method", "subject", "a", "b") if x in row)
+            place = ", ".join(row[x] for x in ("method", "subject", "a", "b") if x in row)
             for column, value in row.items():
                 if (
                     column not in ("method", "subject", "seeds")
                     and value.replace(".", "").replace("-", "").isdigit()
                 ):
                     row[column] = str(float(value) * (1 + 1e-7) + 1e-9)
-                    changed.add(f"{name}: {who}, {column}")
+                    changed.add(f"{name}: {place}, {column}")
             writer.writerow(row)
         (run / name).write_text(f"{comment}\n{out.getvalue()}")
     assert len(changed) > 3 * 9 + 3 * 36 + 3 * 12 + 3 * 9 and cells(check_run(run).differences) == changed
@@ -144,7 +144,7 @@ def rounded(folder: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage, said",
+    "damage, message",
     [
         (lambda f: shutil.rmtree(f), "data.json: does not exist: no run, or not finished"),
         (lambda f: (f / "table.csv").unlink(), "table.csv: does not exist"),
@@ -160,11 +160,11 @@ def rounded(folder: pathlib.Path) -> None:
         (rounded, "predictions.csv: was rounded by an older version; start the run's command again"),
     ],
 )
-def test_a_folder_that_cannot_be_verified_is_one_line(run, monkeypatch, capsys, damage, said):
+def test_a_folder_that_cannot_be_verified_is_one_line(run, monkeypatch, capsys, damage, message):
     damage(run)
     assert command(monkeypatch, run) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: ") and said in error and error.count("\n") == 1
+    assert error.startswith("error: ") and message in error and error.count("\n") == 1
 
 
 def test_the_commit_is_that_of_this_package_whatever_git_is_told(monkeypatch, tmp_path):

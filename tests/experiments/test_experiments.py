@@ -65,7 +65,7 @@ def test_ablation_and_sensitivity_share_the_full_model(folder, config):
     printed = made("sensitivity", config, folder, *QUICK, "--rows=loss.prototype = 1")
     rows = results(folder, "sensitivity")
     assert [row["method"] for row in rows] == ["train_mean", "MPCL", "loss.prototype = 1"]
-    assert "3 pieces, 2 of them finished before" in printed
+    assert re.search(r"^3 \w+, 2 ", printed, re.M)  # jobs, of which two were finished before
 
 
 def test_learning_curve_keeps_the_test_rows_and_draws_nested_subjects(folder):
@@ -188,7 +188,7 @@ def test_averaging_shares_the_jobs_of_the_main_table_and_treats_all_methods_alik
     two = (*QUICK, "--seeds=2")
     made("main_table", config, folder, *two, "--baseline-seeds=2")
     printed = made("averaged", config, folder, *two)
-    assert "6 pieces, 6 of them finished before" in printed
+    assert re.search(r"^6 \w+, 6 ", printed, re.M)  # jobs, all finished before
     kl = {(row["averaged over"], row["method"]): float(row["kl"]) for row in results(folder, "averaged")}
     assert {case for case, _ in kl} == {
         averaged.ONE,

@@ -1,4 +1,4 @@
-"""experiments/speed/throughput.py: that it runs and what it counts. How fast anything is, no test can say."""
+"""experiments/speed/throughput.py: the command, its files and its FLOP count; speeds are not tested."""
 
 import csv
 import pathlib
@@ -28,7 +28,7 @@ ASSOCIATION = [(2 * 16 * 16, 64, 1)]
 SUMMARIES = [(1, 12 * 64, 128), (1, 4 * 64, 128), (2, 128, 64), (2, 64, 64)]
 # Similarity to both banks; the tokens of the emotions from the features and from how near each side came.
 READING = [(2, 64, 10 * 4), (1, 128, 64), (10, 2, 64)]
-# State, likeness to all 80 prototypes, what the near emotions call up together, and what each token is told of it.
+# State, likeness to all 80 prototypes, the retrieval of related emotions, and the update of each token.
 COOCCURRENCE = [(10, 64, 64), (10, 64, 80), (1, 10, 10), (10, 1, 64)]
 # Key and value and MLP of each compression, the MLP of the emotions, the direct path.
 HEAD = [(10 + 2, 64, 128), (2 + 1, 64, 128), (2 + 1, 128, 64), (10, 3 * 64, 64), (1, 256 + 64, 10)]
@@ -142,7 +142,7 @@ def test_flop_of_an_epoch_are_counted_as_one_step(measured):
 
 
 def test_mistakes_are_one_line_before_anything_is_measured(capsys):
-    for words, said in [
+    for words, message in [
         (["--config", CONFIG, "--config.model.wdth=8"], "unknown setting"),
         (["--batches", "32,none"], "invalid batch_sizes value: '32,none'"),
         (["--batches", "0"], "invalid batch_sizes value: '0'"),
@@ -150,4 +150,4 @@ def test_mistakes_are_one_line_before_anything_is_measured(capsys):
         with pytest.raises(SystemExit) as ended:
             throughput.main(words)
         assert ended.value.code == 2
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
