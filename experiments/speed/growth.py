@@ -29,6 +29,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.shared.measured import write_measured
+from experiments.shared.render import markdown_of
 from experiments.shared.table_command import path, shown_command
 from mpcl_jax.config.schema import Config
 from mpcl_jax.model.mpcl import build
@@ -118,17 +119,14 @@ def exponents(points: list[Point]) -> dict[str, float]:
     }
 
 
-def to_table(points: list[Point]) -> str:
-    """Points and exponents in columns."""
-    lines = [f"{'':10s} {'size':>5} {'GFLOP':>9} {'MB':>9} {'cpu ms':>9}"]
+def exponent_frame(points: list[Point]) -> pd.DataFrame:
+    """The exponents of each axis beside the allowed one."""
+    rows = []
     for axis in dict.fromkeys(x.axis for x in points):
-        own = [x for x in points if x.axis == axis]
-        lines += [f"{axis:10s} {x.size:5d} {x.flop:9.3f} {x.memory:9.1f} {x.time:9.2f}" for x in own]
-        p = exponents(own)
-        lines.append(
-            f"{'':10s} {'p':>5} {p['flop']:9.2f} {p['memory']:9.2f} {p['time']:9.2f}  allowed {ALLOWED[axis]}"
-        )
-    return "\n".join(lines)
+        found = exponents([x for x in points if x.axis == axis])
+        texts = {f"p of {what}": f"{p:.2f}" for what, p in found.items()}
+        rows.append({"axis": axis} | texts | {"allowed": str(ALLOWED[axis])})
+    return pd.DataFrame(rows)
 
 
 @any_output()
@@ -150,7 +148,7 @@ def main(words: list[str]) -> None:
         for size in POINTS[axis][: args.points]:
             points.append(measure(axis, size, args.repeats))
             print(*points[-1], file=sys.stderr, flush=True)
-    print(to_table(points))
+    print(markdown_of(exponent_frame(points)))
     write_measured(pd.DataFrame(points), args.out, shown_command(__spec__.name, words))
 
 
