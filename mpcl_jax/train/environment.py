@@ -31,6 +31,7 @@ PACKAGES = (
 def environment() -> dict[str, str | int]:
     """A flat document, ready for JSON; a package that is not installed is left out."""
     kinds = [device.device_kind for device in jax.devices()]
+    installed = {name: next(iter(metadata.distributions(name=name)), None) for name in PACKAGES}
     return {
         "mpcl_jax": __version__,
         "commit": code_version(),
@@ -38,7 +39,7 @@ def environment() -> dict[str, str | int]:
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count() or 0,
         "devices": ", ".join(f"{kinds.count(kind)} x {kind}" for kind in dict.fromkeys(kinds)),
-        **_versions(),
+        **{name: found.version for name, found in installed.items() if found},
     }
 
 
@@ -48,20 +49,11 @@ def machine() -> str:
     return f"{devices}, {os.cpu_count()} cores, jax {jax.__version__}"
 
 
-def _versions() -> dict[str, str]:
-    installed = {}
-    for name in PACKAGES:
-        found = next(iter(metadata.distributions(name=name)), None)
-        if found is not None:
-            installed[name] = found.version
-    return installed
-
-
 def code_version() -> str:
     """The commit of the source tree this package runs from, or its version where it is installed."""
-    here = pathlib.Path(__file__).resolve().parents[2]
+    here, version = pathlib.Path(__file__).resolve().parents[2], f"mpcl_jax {__version__}"
     if not (here / ".git").exists():
-        return f"mpcl_jax {__version__}"
+        return version
     try:
         described = subprocess.run(
             ["git", "-C", str(here), "describe", "--always", "--dirty"],
@@ -72,6 +64,6 @@ def code_version() -> str:
             errors="replace",
             check=False,
         )
-        return described.stdout.strip() or f"mpcl_jax {__version__}"
+        return described.stdout.strip() or version
     except OSError:  # Git is not installed
-        return f"mpcl_jax {__version__}"
+        return version

@@ -88,8 +88,7 @@ def load_predictions(path: pathlib.Path) -> Predictions:
         saved = parse_npz(path)
     except DataFileError as error:
         raise DataFileError(path, f"cannot be read; {remedy} ({error.reason})") from error
-    if set(saved) != set(Predictions._fields) or len({len(x) for x in saved.values()}) != 1:
+    whole = set(saved) == set(Predictions._fields) and len({len(x) for x in saved.values()}) == 1
+    if not whole or saved["predicted"].ndim != 2 or saved["predicted"].dtype.kind != "f":
         raise DataFileError(path, f"does not hold the predictions of a fold; {remedy}")
-    if saved["predicted"].ndim != 2 or saved["predicted"].dtype.kind != "f":
-        raise DataFileError(path, f"holds no distributions under 'predicted'; {remedy}")
     return Predictions(**saved)
