@@ -1,12 +1,12 @@
 """A run that trains in seconds: five simulated subjects, three folds of unequal size, width 8, three epochs."""
 
 import dataclasses
-import functools
 import pathlib
 
 import jax
 import numpy as np
 import pytest
+from tiny_model import quick_options
 
 from mpcl_jax.config.resolve import default, resolve
 from mpcl_jax.config.schema import Config
@@ -75,17 +75,6 @@ def table_config(**changes) -> Config:
     # Small steps: at 0.02 the sharp assignment to slots turns rounding into differences of 1e-4 within six steps.
     changes = {"train__learning_rate": 2e-3} | changes
     return tiny_config(train__generator="threefry2x32", train__epochs=2, **changes)
-
-
-@functools.cache
-def quick_options() -> dict:
-    """Options with which XLA compiles three times faster; newer versions lack the second."""
-    options = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-    try:
-        jax.jit(lambda x: x + 1, compiler_options=options)(1.0)
-    except jax.errors.JaxRuntimeError:
-        return {"xla_backend_optimization_level": 0}
-    return options
 
 
 def quickly_prepared(config: Config, workdir: pathlib.Path) -> Run:
