@@ -329,15 +329,6 @@ def test_single_file_of_another_kind_is_refused(tmp_path):
     assert "y.mat" in refusal(dmer.load, str(tmp_path / "y.mat"), SETTINGS)
 
 
-def test_emotions_stand_in_the_order_of_the_recording_script():
-    positive = ("Inspired", "Alert", "Excited", "Enthusiastic", "Determined")
-    negative = ("Afraid", "Upset", "Nervous", "Scared", "Distressed")
-    assert positive + negative == EMOTIONS
-    assert dict(zip(EMOTIONS, VALENCE, strict=True)) == dict.fromkeys(positive, "positive") | dict.fromkeys(
-        negative, "negative"
-    )
-
-
 def test_notes_name_what_is_not_there(feature_recordings, tmp_path):
     assert "subjects with fewer than 32 clips: 2 (6), 10 (4)" in feature_recordings.notes
     assert not any("no behavioural modality" in note for note in feature_recordings.notes)

@@ -5,7 +5,7 @@ import pytest
 from dmer_fixture import ratings, refusal, write_merged
 from scipy.io import savemat
 
-from mpcl_jax.data.dmer.files import Layout, distributions, find_subjects, read_labels
+from mpcl_jax.data.dmer.files import Layout, find_subjects, read_labels
 
 
 def touch(root, *names):
@@ -88,12 +88,6 @@ def test_label_table_of_other_shape_is_refused(tmp_path):
     assert "(28, 10)" in refusal(read_labels, found)
 
 
-def test_distributions_divide_by_the_sum():
-    # 1+2+3+4 + 6 * 1 = 16
-    rows = np.array([[1, 2, 3, 4, 1, 1, 1, 1, 1, 1]])
-    np.testing.assert_array_equal(distributions(rows, ["video 0"], "x")[0], rows[0] / 16)
-
-
 def test_one_layout_of_a_mixed_folder_can_be_chosen(tmp_path):
     touch(tmp_path, "1/datas.mat", "2/eegfea.mat", "3/datas.mat", "3/videoFea.mat")
     assert "config.data.dmer.subjects" in refusal(find_subjects, tmp_path, ())
@@ -109,9 +103,3 @@ def test_leading_zeros_do_not_make_another_subject(tmp_path):
     touch(tmp_path, "007/eegfea.mat", "10/eegfea.mat", "08/eegfea.mat")
     assert [f.subject for f in find_subjects(tmp_path, ())] == ["7", "8", "10"]
     assert find_subjects(tmp_path, (7,))[0].path == tmp_path / "007"
-
-
-def test_ratings_that_are_no_numbers_are_refused(tmp_path):
-    found = one_subject(tmp_path)
-    savemat(tmp_path / "4" / "dis_label.mat", {"dis_label": "none"})
-    assert "dis_label is" in refusal(read_labels, found)

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from dmer_fixture import SECONDS, VIDEOS, ratings, refusal, release_2024, row_features, seconds_of, signals
+from dmer_fixture import SECONDS, VIDEOS, refusal, release_2024, row_features, seconds_of, signals
 from scipy.io import savemat
 
 from mpcl_jax.data.dmer import signals as dmer_signals
-from mpcl_jax.data.dmer.files import find_subjects, read_labels
 
 
 def clips_of(folder, stored, window=5.0, step=1.0):
@@ -74,21 +73,11 @@ def test_signals_of_different_length_are_refused(tmp_path):
     assert "datas.mat" in text and "video 15" in text and "gsr 10 s" in text
 
 
-def test_empty_peripherals_are_absent(tmp_path):
-    stored = signals() | {key: np.zeros((0, 0)) for key in ("gsr_datas", "ppg_datas")}
-    clips = clips_of(tmp_path, stored)
-    assert len(clips) == 6 and all(set(clip.signals) == {"eeg"} for clip in clips)
-
-
 def test_a_clip_without_ppg_keeps_its_other_signals(tmp_path):
     stored = signals()
     stored["ppg_datas"] = stored["ppg_datas"][:, stored["ppg_datas"][-1] != 8]
     clips = {clip.video: set(clip.signals) for clip in clips_of(tmp_path, stored)}
     assert clips == {v: {"eeg", "gsr", "ppg"} - ({"ppg"} if v == 8 else set()) for v in VIDEOS}
-
-
-def test_no_clip_at_all_is_no_window(tmp_path):
-    assert clips_of(tmp_path, signals(videos=())) == []
 
 
 # ------------------------------------------------------------------------------------------ the id row
@@ -111,10 +100,10 @@ BEYOND = lambda eeg: eeg[-1] + 60  # noqa: E731
 
 
 @pytest.mark.parametrize("other", [ZEROS, FLAG, TRIGGER, COUNTER, BEYOND, IDS])
-@pytest.mark.parametrize("last", [True, False])
-def test_the_id_row_is_told_from_other_rows(tmp_path, other, last):
-    stored = with_eeg_rows(other, IDS) if last else with_eeg_rows(IDS, other)
-    assert [clip.video for clip in clips_of(tmp_path, stored)] == list(VIDEOS)
+def test_the_id_row_is_told_from_other_rows(tmp_path, other):
+    for number, stored in enumerate((with_eeg_rows(other, IDS), with_eeg_rows(IDS, other))):
+        (tmp_path / str(number)).mkdir()
+        assert [clip.video for clip in clips_of(tmp_path / str(number), stored)] == list(VIDEOS)
 
 
 @pytest.mark.parametrize(
@@ -137,15 +126,6 @@ def test_ids_in_place_of_a_channel_are_refused(tmp_path):
     assert "no row after the 18 signals" in refusal(clips_of, tmp_path, stored)
     stored["eeg_datas"] = np.vstack([eeg[-1:] * 0 + SHIFTED(eeg), eeg[1:]])
     assert "rows 0, 18 could all be" in refusal(clips_of, tmp_path, stored)
-
-
-def test_release_of_2024_has_no_labels(tmp_path):
-    (tmp_path / "7").mkdir()
-    assert len(clips_of(tmp_path / "7", release_2024(signals()))) == 6
-    (found,) = find_subjects(tmp_path, ())
-    assert "has no labels" in refusal(read_labels, found)
-    savemat(tmp_path / "7" / "dis_label.mat", {"dis_label": ratings(7)})
-    np.testing.assert_array_equal(read_labels(found)[0], ratings(7))
 
 
 @pytest.mark.parametrize(
