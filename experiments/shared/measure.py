@@ -13,6 +13,8 @@ import pathlib
 import re
 import sys
 
+from mpcl_jax.system.output import any_output
+
 
 def modules_of(root: pathlib.Path) -> dict[str, pathlib.Path]:
     """Dotted name -> file of every module of the package."""
@@ -52,12 +54,11 @@ def path_to_loss(modules: dict[str, pathlib.Path]) -> list[str]:
     return []
 
 
+@any_output()
 def main(root: pathlib.Path) -> None:
     modules = modules_of(root)
-    lines = {
-        name: sum(len(f.read_text(encoding="utf-8").splitlines()) for f in (root / name).rglob("*.py"))
-        for name in ("mpcl_jax", "tests", "experiments")
-    }
+    files = {name: (root / name).rglob("*.py") for name in ("mpcl_jax", "tests", "experiments")}
+    lines = {name: sum(f.read_bytes().count(b"\n") for f in of) for name, of in files.items()}
     print("lines: " + ", ".join(f"{name} {n:,}" for name, n in lines.items()))
     print(f"tests / source: {lines['tests'] / lines['mpcl_jax']:.2f}")
     print(f"files at the package root: {len(list((root / 'mpcl_jax').glob('*.py')))}")
