@@ -1,4 +1,4 @@
-"""What the inspector says of a memory whose slots are known, and of a checkpoint on disk, without JAX."""
+"""`mpcl inspect` of a memory with known prototypes, and of a checkpoint on disk, without JAX."""
 
 import csv
 import json
@@ -80,7 +80,7 @@ def test_neighbours_in_the_own_and_in_the_other_bank():
     assert slot.other_bank["behavioural"] == ("physiological", "calm", 0, pytest.approx(0.8))
 
 
-def test_agreement_of_banks_knows_no_rotation():
+def test_agreement_of_banks_is_invariant_to_rotation():
     memory = random_memory()
     twin = memory._replace(bank=np.stack([memory.bank[0], memory.bank[0] @ rotation()]))
     assert bank_agreement(twin.bank) == pytest.approx(1)

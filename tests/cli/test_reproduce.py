@@ -1,4 +1,4 @@
-"""Shipped tables made again: tolerances by hand, every verdict, and the command on a table of its own."""
+"""`mpcl reproduce`: tolerances by hand, every status, and the command on a table of its own."""
 
 import pytest
 
@@ -113,7 +113,7 @@ def started(monkeypatch, *words) -> int:
     return reproduce.run(list(words))
 
 
-def test_the_command_runs_the_table_and_says_what_came_out(shipped, monkeypatch, capsys):
+def test_the_command_runs_the_table_and_prints_the_comparison(shipped, monkeypatch, capsys):
     assert started(monkeypatch, "t") == 0
     printed = capsys.readouterr().out
     assert "PASS   MPCL           15 of 15 cells" in printed and printed.endswith(
@@ -125,7 +125,7 @@ def test_the_command_runs_the_table_and_says_what_came_out(shipped, monkeypatch,
     assert "FAIL   MPCL, kl_low: 0.90" in capsys.readouterr().out
 
 
-def test_what_can_not_be_made_again_is_one_line(shipped, monkeypatch, capsys):
+def test_a_table_that_cannot_be_made_is_one_line(shipped, monkeypatch, capsys):
     assert started(monkeypatch, "u") == 2
     assert capsys.readouterr().err == "error: u: is not a stored table; there are t\n"
     (shipped / "t.csv").write_text((shipped / "t.csv").read_text().replace("--seeds 2", "--seeds 3"))

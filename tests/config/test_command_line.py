@@ -1,4 +1,4 @@
-"""What a user types: overrides, config files with mistakes, and the real command, which answers before JAX."""
+"""Command line: overrides, config files with mistakes, and the real command, which refuses them without JAX."""
 
 import os
 import pathlib
@@ -47,7 +47,7 @@ def refusal(arguments: list[str]) -> str:
         ("--config.train.epochs", "config.train.epochs: needs a value"),
     ],
 )
-def test_what_is_no_override_is_refused_with_a_hint(argument, hint):
+def test_unknown_options_are_refused_with_a_hint(argument, hint):
     assert hint in refusal([argument])
 
 
@@ -109,7 +109,7 @@ def test_mistakes_in_a_config_file_name_file_and_line(tmp_path, text, words):
     assert "\n" not in str(caught.value)
 
 
-def test_files_that_are_no_config_are_refused(tmp_path):
+def test_files_that_are_not_configs_are_refused(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     for name, words in (
         ("config.json", "must be a Python file"),
@@ -161,7 +161,7 @@ def test_a_mistake_is_one_line_and_exit_code_2_before_jax(tmp_path, arguments, w
     assert not (ROOT / "gs:").exists()
 
 
-def test_a_closed_stdout_changes_no_answer():
+def test_a_closed_stdout_does_not_change_the_error():
     command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "mpcl_jax.main"]
     ended = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
     assert (ended.returncode, ended.stderr) == (
@@ -170,7 +170,7 @@ def test_a_closed_stdout_changes_no_answer():
     )
 
 
-def test_a_variable_that_jax_does_not_understand_is_one_line(tmp_path):
+def test_an_invalid_variable_of_jax_is_one_line(tmp_path):
     command = [sys.executable, "-m", "mpcl_jax.main", "--config", DATASET, "--workdir", str(tmp_path / "run")]
     environment = os.environ | {"JAX_ENABLE_X64": "maybe"}
     ended = subprocess.run(
@@ -186,7 +186,7 @@ def test_help_needs_no_jax(tmp_path):
     assert "--workdir" in ended.stdout and "--config.train.epochs" in ended.stdout
 
 
-def test_a_good_command_line_goes_on_to_jax(tmp_path):
+def test_a_valid_command_line_imports_jax(tmp_path):
     # Shows that the trap works, without which the tests above would prove nothing.
     ended = start(tmp_path, "--config", DATASET, "--workdir", str(tmp_path / "run"))
     assert "JAX was imported" in ended.stderr

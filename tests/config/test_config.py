@@ -1,4 +1,4 @@
-"""A user's mistakes in settings: each is refused in one line that helps. And what every config file means.
+"""Mistakes in settings are refused in one line each; every config file has the settings of its golden dump.
 
 The golden dumps tests/golden/<config>.json hold every setting that a config file ends in. After a change that
 is meant, write them again and look at the diff:
@@ -127,7 +127,7 @@ def bad_values(key: str) -> dict[str, object]:
     return bad
 
 
-def test_paths_are_those_that_the_user_means(monkeypatch):
+def test_a_tilde_is_the_home_folder_and_a_url_is_refused(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     config = resolve({"data": {"kind": "folder", "path": "~/d", "cache": "c [1]"}})
     assert (config.data.path, config.data.cache) == ("/home/me/d", "c [1]")
@@ -228,7 +228,7 @@ def test_settings_that_contradict_each_other_are_refused(arguments, words):
     assert any(words in line for line in str(caught.value).splitlines())
 
 
-def test_a_manifest_brings_its_own_folds_and_validation_rows():
+def test_a_manifest_has_its_own_folds_and_validation_rows():
     config = from_command_line(
         DATASET,
         ["--config.protocol.manifest=x.json", "--config.protocol.only=7", "--config.train.select=best"],

@@ -104,7 +104,7 @@ def test_the_whole_folder_of_another_epoch_is_found(folder):
     assert found(folder, "checkpoint after epoch") == NAME
 
 
-def test_a_list_that_is_no_text_is_named(folder):
+def test_a_list_that_is_not_text_is_named(folder):
     (folder / NAME).write_bytes(b"\xff\xfe")
     assert found(folder) == NAME
 

@@ -1,4 +1,4 @@
-"""Commands print into whatever stdout and stderr are: closed, a notebook's, a pipe whose reader is gone."""
+"""Commands print into every kind of stdout and stderr: closed, of a notebook, a pipe without a reader."""
 
 import io
 import os
@@ -50,7 +50,7 @@ def pipe():
         yield heard, stream
 
 
-def test_what_the_encoding_lacks_is_replaced(monkeypatch, pipe):
+def test_characters_that_the_encoding_lacks_are_replaced(monkeypatch, pipe):
     heard, stream = pipe
     monkeypatch.setattr(sys, "stdout", stream)
     with any_output():
@@ -59,7 +59,7 @@ def test_what_the_encoding_lacks_is_replaced(monkeypatch, pipe):
     os.close(heard)
 
 
-def test_a_reader_that_goes_away_ends_nothing(monkeypatch, pipe):
+def test_a_command_survives_the_end_of_its_reader(monkeypatch, pipe):
     heard, stream = pipe
     monkeypatch.setattr(sys, "stdout", stream)
     os.close(heard)
@@ -75,7 +75,7 @@ def test_a_reader_that_goes_away_ends_nothing(monkeypatch, pipe):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
-def test_output_that_is_lost_on_a_full_disk_is_told_once(monkeypatch, capsys):
+def test_lost_output_on_a_full_disk_is_one_warning(monkeypatch, capsys):
     with open("/dev/full", "w", encoding="utf-8") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         with any_output():

@@ -1,4 +1,4 @@
-"""A path is taken literally, whatever signs it holds; what is no path of this machine is refused in one line."""
+"""A path is read literally, with any characters; a path that is not local is refused in one line."""
 
 import os
 import pathlib
@@ -39,7 +39,7 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_home_folder_is_meant_by_a_tilde_at_the_beginning_only(home):
+def test_only_a_tilde_at_the_beginning_is_the_home_folder(home):
     assert user_path("~") == home
     assert user_path("~/runs/[1]") == home / "runs" / "[1]"
     assert user_path("runs/~") == pathlib.Path("runs/~")
@@ -52,7 +52,7 @@ def test_the_home_folder_is_meant_by_a_tilde_at_the_beginning_only(home):
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_every_other_sign_means_itself(name):
+def test_every_other_character_is_literal(name):
     assert str(user_path(name)) == name
     assert user_path(user_path(f"/tmp/{name}")) == pathlib.Path("/tmp", name)
 
@@ -63,7 +63,7 @@ def test_a_url_is_refused(url):
         user_path(url, "--workdir")
 
 
-def test_a_name_that_is_no_text_is_refused_in_words_that_can_be_printed():
+def test_a_name_that_is_not_text_is_refused_in_printable_words():
     with pytest.raises(DataFileError, match="not UTF-8 text; rename") as caught:
         user_path(os.fsdecode(b"b\xe4se"), "config.data.path =")
     assert str(caught.value).isprintable()
@@ -71,8 +71,8 @@ def test_a_name_that_is_no_text_is_refused_in_words_that_can_be_printed():
         user_path("a\0b")
 
 
-@pytest.mark.parametrize("field", ["name", "subject", "groups"])
-def test_recordings_with_a_name_that_is_no_text_are_refused_when_they_are_loaded(field):
+@pytest.mark.parametrize("field", ["name", "emotions", "subject", "trial", "stimulus", "notes", "groups"])
+def test_recordings_with_a_name_that_is_not_text_are_refused(field):
     recordings = simulate(SimulateConfig(subjects=2, clips=2, windows=1))[0]
     odd = "b\udce4se"
     changed = {"name": odd, "notes": (odd,), "groups": {odd: "physiological"}}.get(field)

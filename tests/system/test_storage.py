@@ -1,4 +1,4 @@
-"""What cannot be written is told in one sentence with a remedy, and what lay there before is still whole."""
+"""A failed write is one sentence with a remedy, and the file from before is still complete."""
 
 import contextlib
 import errno
@@ -44,7 +44,7 @@ def no_file_grows():
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_disk_that_takes_nothing_is_named_and_the_file_before_stays(tmp_path, name):
+def test_a_failed_write_names_the_file_and_keeps_the_old_one(tmp_path, name):
     file = tmp_path / name
     before = b"" if name.endswith("l") else b"{}"
     file.write_bytes(before)
@@ -73,7 +73,7 @@ def test_every_error_has_a_remedy_of_its_own_and_only_a_full_disk_asks_for_room(
     assert remedy_of(999) == remedy_of(None) == UNKNOWN
 
 
-def test_only_where_the_disk_is_full_free_bytes_are_told(tmp_path):
+def test_free_bytes_are_named_only_for_a_full_disk(tmp_path):
     file = tmp_path / "nowhere" / "x"
     told = {number: str(unwritten(file, 1234, OSError(number, os.strerror(number)))) for number in (28, 30)}
     assert (
@@ -127,7 +127,7 @@ def test_a_disk_without_locks_is_named_and_a_file_stands_for_the_lock(tmp_path, 
         pass
 
 
-def test_other_errors_of_a_lock_are_told_as_they_are(tmp_path, monkeypatch):
+def test_other_errors_of_a_lock_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(
         fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error"))
     )
