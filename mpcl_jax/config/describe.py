@@ -23,13 +23,12 @@ class Setting(NamedTuple):
 
 def settings() -> list[Setting]:
     """Every setting of a run in the order of the schema."""
-    return [
-        Setting(
-            name, type(info.default), info.default, allowed(kind, info), " ".join(info.description.split())
-        )
-        for name, kind, info in _fields_of(Config)
-        if not dataclasses.is_dataclass(kind)
-    ]
+    found = []
+    for name, kind, info in _fields_of(Config):
+        if not dataclasses.is_dataclass(kind):
+            meaning = " ".join((info.description or "").split())  # none where the source is not installed
+            found.append(Setting(name, type(info.default), info.default, allowed(kind, info), meaning))
+    return found
 
 
 def groups() -> dict[str, str]:
