@@ -8,7 +8,6 @@ import tempfile
 
 import numpy as np
 from dmer_fixture import ratings, release_2024, signals, write_feature_files, write_merged, write_split
-from mutate import mutated
 from scipy.io import savemat
 from test_pickle_reader import PYTHON2, wesad_like
 from wesad_fixture import answers, python2_pickle, recording
@@ -37,9 +36,9 @@ META = Meta("", ("a", "b", "c"), ("p", "p", "n"), {"ecg": "physiological"}, {}, 
 
 
 def manifest_recordings() -> Recordings:
-    """The ids that a manifest of the corpus is about: three people, two clips, two windows."""
-    who, what, when = (x.ravel() for x in np.indices((3, 2, 2)))
-    n = len(who)
+    """The ids that a manifest of the corpus is about: three subjects, two clips, two windows."""
+    subject, clip, window = (x.ravel() for x in np.indices((3, 2, 2)))
+    n = len(subject)
     return Recordings(
         name="fuzz",
         emotions=("a", "b"),
@@ -49,10 +48,10 @@ def manifest_recordings() -> Recordings:
         present={"eda": np.ones(n, bool)},
         quality={"eda": np.ones(n, np.float32)},
         labels=np.full((n, 2), 0.5, np.float32),
-        subject=np.array([f"S{i}" for i in who]),
-        trial=np.array([f"S{i}/c{j}" for i, j in zip(who, what, strict=True)]),
-        stimulus=np.array([f"c{j}" for j in what]),
-        start=when * 5.0,
+        subject=np.array([f"S{i}" for i in subject]),
+        trial=np.array([f"S{i}/c{j}" for i, j in zip(subject, clip, strict=True)]),
+        stimulus=np.array([f"c{j}" for j in clip]),
+        start=window * 5.0,
         duration=5.0,
     )
 
@@ -67,7 +66,7 @@ def good_files() -> dict[str, list[tuple[str, bytes]]]:
     }
     plain = [PYTHON2, *(pickle.dumps(small, protocol=p) for p in (2, 3, 4, 5))]
     plain += [pickle.dumps(wesad_like(rng, seconds=1), protocol=p) for p in (2, 4)]
-    person = python2_pickle(recording("S2", seconds=6, chest=False))
+    subject = python2_pickle(recording("S2", seconds=6, chest=False))
     with tempfile.TemporaryDirectory() as folder:
         mats = _mats(pathlib.Path(folder))
         npz = _npz(pathlib.Path(folder))
@@ -85,7 +84,7 @@ def good_files() -> dict[str, list[tuple[str, bytes]]]:
     }
     quests = ["\r\n".join(answers(shift=shift)).encode() + b"\r\n" for shift in range(3)]
     return {
-        "pkl": [("plain.pkl", x) for x in plain] + [("S2.pkl", person)] * 3,
+        "pkl": [("plain.pkl", x) for x in plain] + [("S2.pkl", subject)] * 3,
         "mat": mats,
         "npz": npz,
         "csv": [("S2_quest.csv", x) for x in quests],
@@ -133,25 +132,17 @@ def damaged(rng: np.random.Generator, content: bytes, ending: str) -> bytes:
         at = int(rng.integers(len(data)))
         if near and rng.random() < 0.7:
             at = min(len(data) - 1, max(0, int(rng.choice(near)) + int(rng.integers(-48, 48))))
-        match int(rng.integers(8)):
-            case 0 | 1:
-                data = mutated(rng, data)
-            case 2:
+        other, count = int(rng.integers(len(data))), int(rng.integers(1, 40))
+        match int(rng.integers(6)):
+            case 0:
                 word = EXTREMES[int(rng.integers(len(EXTREMES)))]
                 data = data[:at] + word + data[at + len(word) :]
+            case 1 | 2:
+                data = data[:at] + rng.bytes(1) + data[at + 1 :]
             case 3:
-                data = data[:at] + bytes([int(rng.integers(256))]) + data[at + 1 :]
+                data = data[:at] + data[other : other + count] + data[at:]
             case 4:
-                other = int(rng.integers(len(data)))
-                data = data[:at] + data[other : other + int(rng.integers(1, 64))] + data[at:]
-            case 5:
-                data = data[:at] + rng.bytes(int(rng.integers(1, 16))) + data[at:]
-            case 6:
-                data = (
-                    data[: at + 1]
-                    if rng.random() < 0.3
-                    else data[:at] + data[at + int(rng.integers(1, 40)) :]
-                )
+                data = data[: at + 1] if rng.random() < 0.2 else data[:at] + data[at + count :]
             case _:
                 data = data[:at] + bytes([data[at] ^ 1 << int(rng.integers(8))]) + data[at + 1 :]
     return data
