@@ -1,7 +1,7 @@
 """The two layers that are faster here than Flax's own, with the same results: `Dense` and `Dropout`.
 
-Measured on two CPU cores with the default settings: the product of `Dense` saves 15 % of a training step; `Dropout`
-takes a tenth of the time of `flax.linen.Dropout`.
+Measured on a CPU with the default settings, batch 128 (docs/speed.md): with this `Dense` a training step takes 34.8
+instead of 42.7 ms of processor time; all masks of this `Dropout` in a step take 0.5 instead of 5.6 ms.
 """
 
 import math

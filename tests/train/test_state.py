@@ -92,23 +92,6 @@ def test_a_fresh_training_predicts_the_mean_label():
     assert same_bits(training.best.params, training.state.params)
 
 
-def test_the_parts_of_a_fresh_training():
-    model, values = tiny()
-    optimizer = make_optimizer(SETTINGS, 10)
-    mean = np.full(4, 0.25, np.float32)
-
-    def fresh(select):
-        return jax.eval_shape(
-            lambda key: create_training(key, mean, model, SPEC, optimizer, select, 3), jax.random.key(0)
-        )
-
-    last, best = fresh("last"), fresh("best")
-    assert last.best is None and last.state == best.state
-    assert last.guard.skipped.shape == (3,)
-    assert last.state.prototypes.bank.shape == (2, 4, 2, 8)
-    assert best.best.prototypes == best.state.prototypes and best.best.params == best.state.params
-
-
 def test_predictions_are_made_with_the_best_model_if_there_is_one():
     state = TrainState(np.int32(5), {"a": 1}, None, None)
     best = Best(np.float32(0.1), np.int32(2), {"a": 2}, "memory")
