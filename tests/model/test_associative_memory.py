@@ -127,6 +127,11 @@ def test_the_module_equals_a_numpy_loop(scales):
     np.testing.assert_allclose(apply(params, *patterns()), expected, atol=1e-5)
 
 
+def test_one_scale_has_no_gate():
+    assert "gate" in parameters_of(module(SCALES)[0], *patterns())
+    assert "gate" not in parameters_of(module((1.0,))[0], *patterns())
+
+
 def test_scales_start_in_units_of_the_width_of_a_head():
     # Width 4, 2 heads: 1/sqrt(2) per unit.
     made = MultiScaleRetrieval(heads=2, scales=SCALES)

@@ -125,6 +125,10 @@ def mpcl_ignores_test_labels(run, folder, mutations):
     assert choice_and_predictions(run, other, folder / "other")[1] != before[1]
 
 
+def test_mutated_test_labels_change_no_chosen_epoch(trained, tmp_path):
+    mpcl_ignores_test_labels(trained[0], tmp_path, 1)
+
+
 @pytest.mark.long
 def test_mutated_test_labels_change_no_chosen_epoch_20_of_20(trained, tmp_path):
     mpcl_ignores_test_labels(trained[0], tmp_path, 20)

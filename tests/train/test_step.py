@@ -226,6 +226,14 @@ def test_the_memory_holds_no_pair_that_no_subject_reported():
     assert not np.asarray(state.prototypes.mass)[:, [1, 3]].any()
 
 
+def test_a_batch_of_padding_leaves_the_memory_alone():
+    found = variant("full")
+    padding = found.batch._replace(weight=np.zeros(6, np.float32))
+    after, report = jax.tree.map(np.asarray, found.step(found.state, padding, KEY))
+    assert same_bits(after.prototypes, found.state.prototypes)
+    assert all_finite(after) and report["loss"] == 0 and report["gradient_norm"] == 0
+
+
 # The guard.
 
 
