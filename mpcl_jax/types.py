@@ -167,7 +167,7 @@ def _violations(recordings: Recordings) -> Iterator[str]:
             yield f"{field} has {len(getattr(recordings, field))} rows, labels have {n}"
     for field, text in _texts_of(recordings):
         if not is_text(text):
-            yield f"{field}: '{as_text(text)}' is no UTF-8 text and could not be written into a result; rename it"
+            yield f"{field}: '{as_text(text)}' is not UTF-8 text and could not be written into a result; rename it"
     labels = recordings.labels
     yield from _row("labels", ~np.isfinite(labels).all(1), "not finite")
     yield from _row("labels", (labels < 0).any(1), "negative")
