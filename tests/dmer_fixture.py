@@ -20,7 +20,7 @@ def refusal(call, *args):
 
 
 def ratings(seed):
-    """Raw answers 1 to 5 of one person to all 32 clips."""
+    """Raw answers 1 to 5 of one subject to all 32 clips."""
     return np.random.default_rng(seed).integers(1, 6, (32, 10)).astype(float)
 
 

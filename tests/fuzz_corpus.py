@@ -18,7 +18,7 @@ from mpcl_jax.data.splits.manifest import write_manifest
 from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.types import Recordings
 
-# Where a file says what it holds: damage near these is worth more than damage among the numbers.
+# Where a file describes itself: damage near these finds more than damage among the numbers.
 ANCHORS = {
     "pkl": rb"numpy|signal|label|wrist|chest|subject|ACC|BVP|EDA|TEMP|f[48]|i4|U\x01b",
     "mat": rb"feas\w*|vids|lbps_all|dis_label|train_\w+|test_\w+|\w+_datas|fs_\w+|^MATLAB",
@@ -123,7 +123,7 @@ def _npz(folder: pathlib.Path) -> list[tuple[str, bytes]]:
 
 
 def damaged(rng: np.random.Generator, content: bytes, ending: str) -> bytes:
-    """`content` with up to six changes, most of them where the file says what it holds."""
+    """`content` with up to six changes, most of them where the file describes itself."""
     data = content
     for _ in range(min(6, int(rng.geometric(0.6)))):
         if not data:

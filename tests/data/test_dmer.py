@@ -261,8 +261,8 @@ def test_split_file_says_that_it_leaks(split_root):
     text = " ".join(one.notes)
     assert "no clip ids" in text and "LEAKY" in text and "stricter" in text
     both = dmer.load(str(split_root), SETTINGS)
-    people = ("loso", "subject_kfold", "fixed_48_12_13", "calibrated")
-    assert both.protocols == ("window80", "trial_kfold", *people)
+    with_others = ("loso", "subject_kfold", "fixed_48_12_13", "calibrated")
+    assert both.protocols == ("window80", "trial_kfold", *with_others)
     assert len(set(both.trial)) == 10 and set(both.subject) == {"5", "6"} and both.published_test.sum() == 24
 
 

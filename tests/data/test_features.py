@@ -124,7 +124,7 @@ def test_temperature_level_slope_and_garbage():
     assert values["level_median"] == pytest.approx(33.0, abs=0.05)
     assert row.quality == pytest.approx(0.9)
     assert not describe_window(features.TEMPERATURE, np.full(240, 382.18), 4).present
-    # A constant temperature is no fault: the sensor has steps of .02 degrees.
+    # A constant temperature is no issue: the sensor has steps of 0.02 degrees.
     assert describe_window(features.TEMPERATURE, np.full(240, 33.0), 4).present
 
 
@@ -215,7 +215,7 @@ def test_short_windows_and_noise_never_crash(name):
 
 
 # Values of `example` under VERSION 2. When this test fails because a feature was changed on purpose, raise
-# windows.VERSION with it: caches of users hold the old numbers and are made anew only then.
+# windows.VERSION with it: caches of users hold the old numbers and are computed again only then.
 GOLDEN = {
     "pulse": [900.0, 0.8608, 899.8, 900.2, -0.6221, 0.6356, 4.074, 0.08176, 4.071, 4.076, -0.04727],
     "ecg": [900.0, 0.0004007, 900.0, 900.0, -0.0002948, 0.0004068],

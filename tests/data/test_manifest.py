@@ -13,9 +13,9 @@ from mpcl_jax.types import DataFileError, Recordings, take
 
 
 def fake_recordings() -> Recordings:
-    """Four people, six clips, three windows: ids only."""
-    who, what, when = (x.ravel() for x in np.indices((4, 6, 3)))
-    n = len(who)
+    """Four subjects, six clips, three windows: ids only."""
+    subject, clip, window = (x.ravel() for x in np.indices((4, 6, 3)))
+    n = len(subject)
     return Recordings(
         name="fake",
         emotions=("a", "b"),
@@ -25,10 +25,10 @@ def fake_recordings() -> Recordings:
         present={"eda": np.ones(n, bool)},
         quality={"eda": np.ones(n, np.float32)},
         labels=np.full((n, 2), 0.5, np.float32),
-        subject=np.array([f"S{i}" for i in who]),
-        trial=np.array([f"S{i}/c{j}" for i, j in zip(who, what, strict=True)]),
-        stimulus=np.array([f"c{j}" for j in what]),
-        start=when * 5.0,
+        subject=np.array([f"S{i}" for i in subject]),
+        trial=np.array([f"S{i}/c{j}" for i, j in zip(subject, clip, strict=True)]),
+        stimulus=np.array([f"c{j}" for j in clip]),
+        start=window * 5.0,
         duration=5.0,
     )
 

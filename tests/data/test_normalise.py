@@ -19,7 +19,7 @@ from mpcl_jax.types import DataFileError, Recordings, check_recordings, take
 
 
 def fake_recordings(seed=0) -> Recordings:
-    """Three people, 8 windows each, two modalities of which the second is sometimes absent."""
+    """Three subjects, 8 windows each, two modalities of which the second is sometimes absent."""
     rng = np.random.default_rng(seed)
     n = 24
     return Recordings(
@@ -116,7 +116,7 @@ def test_constant_features_become_0(value):
 
 
 def test_rounding_is_not_taken_for_a_signal():
-    # 1 + 1e-7 is the next float32 after 1: dividing by that spread would make 0.1 of a new person a million.
+    # 1 + 1e-7 is the next float32 after 1: dividing by that spread would make 0.1 of a new subject a million.
     x = FAKE.signals["eda"].copy()
     x[:, 0, 0] = 1 + np.float32(1.2e-7) * (np.arange(24) % 2)
     data = FAKE._replace(signals=FAKE.signals | {"eda": x})
@@ -126,9 +126,9 @@ def test_rounding_is_not_taken_for_a_signal():
 
 
 def test_refuses_a_modality_that_no_training_row_has():
-    nobody = FAKE._replace(present=FAKE.present | {"face": np.arange(24) >= 16})
+    absent = FAKE._replace(present=FAKE.present | {"face": np.arange(24) >= 16})
     with pytest.raises(DataFileError, match="fake: no training window has 'face'; leave it out"):
-        fit_normalisation(take(nobody, TRAIN))
+        fit_normalisation(take(absent, TRAIN))
 
 
 def test_per_subject_uses_each_persons_own_rows_and_says_so():
@@ -243,18 +243,18 @@ def test_a_feature_that_no_training_row_has_becomes_0():
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "words"),
     [
         (np.inf, "row 5: token 0, feature 0 is inf"),
         (1e38, "row 5: token 0, feature 0 is 1e+38; allowed: up to ±1e+30"),
     ],
 )
-def test_values_that_no_method_could_use_are_refused_by_name(value, said):
+def test_values_that_no_method_could_use_are_refused_by_name(value, words):
     x = FAKE.signals["eda"][:, 0, 0].copy()
     x[5] = value
     with pytest.raises(DataFileError) as caught:
         check_recordings(with_column(x), "fake")
-    assert "signals['eda']" in str(caught.value) and said in str(caught.value)
+    assert "signals['eda']" in str(caught.value) and words in str(caught.value)
     for normaliser in (fit_normalisation, standardise_per_subject):
         with pytest.raises(DataFileError, match="eda: token 0, feature 0 is .*allowed: up to"):
             normaliser(with_column(x))

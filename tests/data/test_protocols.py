@@ -1,4 +1,4 @@
-"""Splits: who is held out, that nothing leaks, that they are the same everywhere."""
+"""Splits: what is held out, that nothing leaks, that they are the same on every machine."""
 
 import numpy as np
 import pytest
@@ -11,10 +11,10 @@ from mpcl_jax.data.splits.protocols import DMER_SUBJECTS, FIXED_TEST, FIXED_VALI
 from mpcl_jax.types import DataFileError, Recordings, take
 
 
-def fake_recordings(people=6, clips=10, windows=4, with_start=True) -> Recordings:
+def fake_recordings(subjects=6, clips=10, windows=4, with_start=True) -> Recordings:
     """Rows with telling ids and meaningless signals."""
-    who, what, when = (x.ravel() for x in np.indices((people, clips, windows)))
-    n = len(who)
+    subject, clip, window = (x.ravel() for x in np.indices((subjects, clips, windows)))
+    n = len(subject)
     labels = np.random.default_rng(0).dirichlet(np.ones(4), n).astype(np.float32)
     return Recordings(
         name="fake",
@@ -25,20 +25,20 @@ def fake_recordings(people=6, clips=10, windows=4, with_start=True) -> Recording
         present={"eda": np.ones(n, bool)},
         quality={"eda": np.ones(n, np.float32)},
         labels=labels,
-        subject=np.array([f"S{i + 2}" for i in who]),
-        trial=np.array([f"S{i + 2}/c{j}" for i, j in zip(who, what, strict=True)]),
-        stimulus=np.array([f"c{j}" for j in what]),
-        start=when * 2.5 if with_start else np.full(n, np.nan),
+        subject=np.array([f"S{i + 2}" for i in subject]),
+        trial=np.array([f"S{i + 2}/c{j}" for i, j in zip(subject, clip, strict=True)]),
+        stimulus=np.array([f"c{j}" for j in clip]),
+        start=window * 2.5 if with_start else np.full(n, np.nan),
         duration=5.0,
     )
 
 
-def dmer_recordings(people=DMER_SUBJECTS, clips=2) -> Recordings:
-    """As many rows as DMER has people, with their ids."""
-    fake = fake_recordings(people=len(people), clips=clips, windows=1)
-    who = np.repeat(np.array(people), clips)
-    trial = np.array([f"{i}/{c}" for i, c in zip(who, fake.stimulus, strict=True)])
-    return fake._replace(name="DMER", subject=who, trial=trial)
+def dmer_recordings(subjects=DMER_SUBJECTS, clips=2) -> Recordings:
+    """As many rows as DMER has subjects, with their ids."""
+    fake = fake_recordings(subjects=len(subjects), clips=clips, windows=1)
+    subject = np.repeat(np.array(subjects), clips)
+    trial = np.array([f"{i}/{c}" for i, c in zip(subject, fake.stimulus, strict=True)])
+    return fake._replace(name="DMER", subject=subject, trial=trial)
 
 
 FAKE = fake_recordings()
@@ -94,7 +94,7 @@ def test_every_row_is_tested_once_and_trained_on_otherwise(kind):
 
 
 def test_loso_has_one_person_per_fold_in_numeric_order():
-    recordings = fake_recordings(people=10, clips=14, windows=2)
+    recordings = fake_recordings(subjects=10, clips=14, windows=2)
     split = split_of("loso", recordings)
     assert [set(recordings.subject[f.test]) for f in split.folds] == [{f"S{i}"} for i in range(2, 12)]
     assert split.folds[5].name == "fold 6 of 10"
@@ -113,10 +113,10 @@ def test_subject_x_stimulus_leaves_the_two_half_new_parts_out():
     folds = split_of("subject_x_stimulus", folds=2).folds
     assert len(folds) == 2
     for fold in folds:
-        people, clips = set(FAKE.subject[fold.test]), set(FAKE.stimulus[fold.test])
-        assert (len(people), len(clips)) == (3, 5)
-        assert len(fold.test) == 3 * 5 * 4  # each of these people on each of these clips
-        assert len(fold.train) == 3 * 5 * 4  # the other people on the other clips
+        subjects, clips = set(FAKE.subject[fold.test]), set(FAKE.stimulus[fold.test])
+        assert (len(subjects), len(clips)) == (3, 5)
+        assert len(fold.test) == 3 * 5 * 4  # each of these subjects on each of these clips
+        assert len(fold.train) == 3 * 5 * 4  # the other subjects on the other clips
         assert "3 subjects" in fold.sentence
         assert "5 stimuli" in fold.sentence
 
@@ -195,7 +195,7 @@ def test_hash_is_the_same_on_every_machine():
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_calibrated_trains_on_n_trials_of_the_person_and_tests_the_same_rows_for_every_n(count):
+def test_calibrated_trains_on_n_trials_of_the_subject_and_tests_the_same_rows_for_every_n(count):
     split = split_of("calibrated", calibration=count, calibration_pool=3)
     assert split.protocol == f"calibrated({count})"
     assert f"with {count} labelled calibration trial" in split.sentence
@@ -225,7 +225,7 @@ def test_calibrated_never_validates_on_the_tested_person():
 
 def test_calibration_of_a_person_does_not_depend_on_the_others():
     here = split_of("calibrated", calibration=2).folds[0]
-    there = fake_recordings(people=3)
+    there = fake_recordings(subjects=3)
     alone = split_of("calibrated", there, calibration=2).folds[0]
     assert calibration_trials(FAKE, here.train, here.test) == calibration_trials(
         there, alone.train, alone.test
@@ -237,16 +237,16 @@ def test_the_fixed_parts_are_drawn_from_dmers_people_as_the_file_says():
     assert len(DMER_SUBJECTS) == 73
     assert set(FIXED_TEST) == set(drawn[:13]) and set(FIXED_VALIDATION) == set(drawn[13:25])
     (fold,) = split_of("fixed_48_12_13", DMER, seed=9, validation=0.5).folds
-    people = [len(set(DMER.subject[rows])) for rows in (fold.train, fold.validation, fold.test)]
-    assert people == [48, 12, 13]
+    counts = [len(set(DMER.subject[rows])) for rows in (fold.train, fold.validation, fold.test)]
+    assert counts == [48, 12, 13]
     assert fold.sentence.startswith("held out: 13 subjects (8, 11, 22")
 
 
 def test_the_fixed_parts_stay_when_somebody_lacks_recordings():
-    fewer = dmer_recordings([who for who in DMER_SUBJECTS if who not in ("5", "8", "1")])
+    fewer = dmer_recordings([x for x in DMER_SUBJECTS if x not in ("5", "8", "1")])
     (fold,) = split_of("fixed_48_12_13", fewer).folds
-    people = [len(set(fewer.subject[rows])) for rows in (fold.train, fold.validation, fold.test)]
-    assert people == [47, 11, 12]
+    counts = [len(set(fewer.subject[rows])) for rows in (fold.train, fold.validation, fold.test)]
+    assert counts == [47, 11, 12]
 
 
 def test_row_ids_with_and_without_a_start():
@@ -291,11 +291,11 @@ def test_row_ids_refuses_two_windows_with_one_start():
             "folds = 7: needs at least 7 subjects, the recordings have 6 subjects",
         ),
         (
-            fake_recordings(people=1),
+            fake_recordings(subjects=1),
             {"kind": "subject_kfold", "folds": 2},
             "holds a single subject; set config.protocol.kind to 'trial_kfold' or 'stimulus_kfold'$",
         ),
-        (fake_recordings(people=1), {"kind": "loso"}, "fake holds a single subject"),
+        (fake_recordings(subjects=1), {"kind": "loso"}, "fake holds a single subject"),
         (FAKE, {"kind": "fixed_48_12_13"}, "made for the 73 subjects of DMER; fake has subject 'S2'"),
         (
             dmer_recordings([*FIXED_TEST, "1"]),
@@ -307,7 +307,7 @@ def test_row_ids_refuses_two_windows_with_one_start():
             {"kind": "calibrated", "calibration_pool": 10},
             "calibration_pool = 10: subject S2 has 10 trials, so none is left",
         ),
-        (fake_recordings(people=1), {"kind": "calibrated"}, "'calibrated': fake holds a single subject"),
+        (fake_recordings(subjects=1), {"kind": "calibrated"}, "'calibrated': fake holds a single subject"),
         (FAKE, {"kind": "loso", "only": (6,)}, r"only = \(6,\): .* from 0 to 5"),
         (FAKE, {"kind": "window80", "only": (1,)}, r"only = \(1,\): .* from 0 to 0"),
         (
@@ -322,7 +322,7 @@ def test_row_ids_refuses_two_windows_with_one_start():
         ),
     ],
 )
-def test_refuses_settings_that_the_recordings_can_not_support(recordings, settings, message):
+def test_refuses_settings_that_the_recordings_cannot_support(recordings, settings, message):
     with pytest.raises(ConfigError, match=message):
         protocols.make_split(recordings, ProtocolConfig(**settings))
 
@@ -335,7 +335,7 @@ def test_refuses_a_trial_that_belongs_to_two_people():
 
 
 def test_refuses_an_empty_test_part():
-    # Nobody of this data set watched a clip of another person, so no fold of people meets all folds of clips.
+    # No subject of this data set watched a clip of another subject, so no fold of subjects meets all folds of clips.
     own = FAKE._replace(stimulus=np.char.add(FAKE.subject, "'s own"))
     with pytest.raises(DataFileError, match="the test part is empty"):
         for seed in range(20):

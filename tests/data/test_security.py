@@ -1,4 +1,4 @@
-"""Files from strangers: nothing in them runs, nothing fills the memory, nothing is written where they say."""
+"""Files of unknown origin: nothing in them runs, nothing fills the memory, nothing is written where they say."""
 
 import io
 import json
@@ -197,7 +197,7 @@ def test_members_of_an_archive_are_never_unpacked_to_disk(tmp_path, name):
 
 WATCH = """
 import os, pathlib, sys, tempfile
-tempfile.gettempdir()  # chex asks for it; Python then tries the folder with a file that it removes
+tempfile.gettempdir()  # chex uses it; Python then tries the folder with a file that it removes
 seen = []
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 LIGHT = ("data", "allowed", "batch", "settings", "config", "command_line", "main", "check_data")
