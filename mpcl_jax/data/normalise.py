@@ -1,8 +1,8 @@
 """Features to about mean 0 and sd 1, with statistics that come from the training part alone.
 
-`fit_normalisation` is handed the training rows and nothing else, so no statistic can hold a test row.
+`fit_normalisation` gets the training rows and nothing else, so no statistic can hold a test row.
 `standardise_per_subject` is the other, optional step: each subject's own features by that subject's own rows,
-which needs the whole recording of a new subject before the first prediction and therefore announces itself.
+which needs the whole recording of a new subject before the first prediction and is noted in every result.
 
 Both centre a feature in float64 and then decide by `CONSTANT` whether it is constant. A constant feature
 is 0 afterwards, for every method. A missing feature (NaN) takes part in no statistic; `apply_normalisation`
@@ -21,28 +21,25 @@ from mpcl_jax.types import FARTHEST, DataFileError, Recordings, beyond, feature_
 # centred values is at most this share of its largest absolute value: eight steps of float32, so that what varies
 # may be rounding. Unix seconds (1.7e9, in steps of 128 s) over half an hour are such a feature.
 CONSTANT = 1e-6
-SMALLEST_SPREAD = 1e-30  # at most that: constant too, because float32 flushes what is near to 1e-38 to 0
-VALUES = 4_000_000  # about so many are looked at together, in float64: whole modalities would cost gigabytes
-NAMED = 6  # features that a note names before it only counts
+SMALLEST_SPREAD = 1e-30  # at most that: constant too, because float32 sets values near 1e-38 to 0
+VALUES = 4_000_000  # about so many are converted to float64 together: whole modalities would cost gigabytes
+NAMED = 6  # most features that a note names
 
 
 class Normalisation(NamedTuple):
     """Statistics of every feature over the training rows in which its modality is present and it is not missing."""
 
-    mean: dict[
-        str, np.ndarray
-    ]  # m -> [T_m, F_m] float64, in the units of the feature; 0 where it is always missing
-    std: dict[
-        str, np.ndarray
-    ]  # m -> [T_m, F_m] float64, > 0; infinite where the feature is constant: it becomes 0
-    median: dict[str, np.ndarray]  # m -> [T_m, F_m] float64, what a missing value is replaced by
+    # m -> [T_m, F_m] float64, in the units of the feature
+    mean: dict[str, np.ndarray]  # 0 where the feature is always missing
+    std: dict[str, np.ndarray]  # > 0; infinite where the feature is constant: it becomes 0
+    median: dict[str, np.ndarray]  # what a missing value is replaced by
 
 
 def fit_normalisation(train: Recordings) -> Normalisation:
     """Mean, standard deviation and median of each feature of `train`, which is the training part of a fold.
 
-    Raises DataFileError for a modality that no training row has, as nothing could be learned of it, and for a value
-    that is infinite or beyond `batch.LARGEST_VALUE`, naming modality and feature.
+    Raises DataFileError for a modality that no training row has, as nothing could be learned from it, and for a value
+    that is infinite or beyond `types.LARGEST_VALUE`, naming modality and feature.
     """
     _require_usable(train)
     require_present(train, {"": np.arange(len(train.labels))})
@@ -58,7 +55,7 @@ def require_present(recordings: Recordings, training: dict[str, np.ndarray]) -> 
     """Raises DataFileError naming the first fold whose training part lacks a modality.
 
     `training`: name of a fold ("" for the only one) -> rows of its training part. A fold is normalised when its
-    training begins, which may be hours after the first; so all are looked at before.
+    training begins, which may be hours after the first; so all are checked before.
     """
     for fold, rows in training.items():
         for m, present in recordings.present.items():
@@ -92,7 +89,7 @@ def standardise_per_subject(recordings: Recordings) -> Recordings:
     Labels play no part. A feature that is constant within a subject, and every feature of a modality of which
     the subject has a single window, becomes 0; a missing value stays missing. The notes gain the sentence that
     readers of results need, and the features that are constant within a subject. Raises DataFileError for a value
-    that is infinite or beyond `batch.LARGEST_VALUE`, naming modality and feature.
+    that is infinite or beyond `types.LARGEST_VALUE`, naming modality and feature.
     """
     _require_usable(recordings)
     signals, constant = standardised(recordings.signals, recordings.present, recordings.subject)

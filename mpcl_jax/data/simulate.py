@@ -17,13 +17,10 @@ import numpy as np
 from scipy.special import ndtri
 
 from mpcl_jax.config.data import SimulateConfig
+from mpcl_jax.data.dmer.files import EMOTIONS
 from mpcl_jax.labels import cooccurrence_of, evidence_of
 from mpcl_jax.types import GROUPS, Recordings, check_recordings
 
-DMER_EMOTIONS = (
-    *("Inspired", "Alert", "Excited", "Enthusiastic", "Determined"),
-    *("Afraid", "Upset", "Nervous", "Scared", "Distressed"),
-)
 MODALITIES = {  # name: (group, tokens, features)
     "eeg": ("physiological", 18, 5),
     "gsr": ("physiological", 1, 28),
@@ -37,9 +34,8 @@ WITHIN, ACROSS, PAIR, MIXED = 0.35, -0.35, 0.75, 0.35
 # Share of the variance of a rating's latent that comes from the clip, the subject and this trial alone.
 CLIP_SHARE, SUBJECT_SHARE, TRIAL_SHARE = 0.3, 0.1, 0.6
 RATING_SHARES = (0.60, 0.20, 0.12, 0.06, 0.02)  # of the ratings 1..5
-CANCELLATION = (
-    0.7  # part of the mean of an emotion's prototypes that is taken out; 1 = nothing linear is left
-)
+# Part of the mean of an emotion's prototypes that is taken out; 1 = nothing linear is left.
+CANCELLATION = 0.7
 
 
 class Truth(NamedTuple):
@@ -84,8 +80,8 @@ def emotion_names(count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names and valence groups of `count` emotions; the first half is positive."""
     positive = (count + 1) // 2
     valence = ("positive",) * positive + ("negative",) * (count - positive)
-    if count == len(DMER_EMOTIONS):
-        return DMER_EMOTIONS, valence
+    if count == len(EMOTIONS):
+        return EMOTIONS, valence
     return tuple(f"{v}_{i if i < positive else i - positive}" for i, v in enumerate(valence)), valence
 
 

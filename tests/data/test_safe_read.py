@@ -1,5 +1,6 @@
 """The guard: whatever a file does to the child, the parent gets data or one DataFileError."""
 
+import functools
 import json
 import os
 import pathlib
@@ -15,18 +16,19 @@ import pytest
 import scipy.io
 
 from mpcl_jax.data.io import safe_read
+from mpcl_jax.data.io.mat_reader import parse_mat
 from mpcl_jax.data.io.message import read_message, write_message
 from mpcl_jax.data.io.pickle_reader import parse_pickle
 from mpcl_jax.data.io.safe_read import (
     Limits,
     read_json,
-    read_mat,
     read_npz,
     read_text,
     run_guarded,
 )
 from mpcl_jax.types import DataFileError
 
+read_mat = functools.partial(run_guarded, parse_mat)
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 

@@ -9,7 +9,8 @@ from sklearn.linear_model import Ridge
 
 from mpcl_jax import metrics
 from mpcl_jax.config.data import ProtocolConfig, SimulateConfig
-from mpcl_jax.data.simulate import DMER_EMOTIONS, simulate
+from mpcl_jax.data.dmer.files import EMOTIONS
+from mpcl_jax.data.simulate import simulate
 from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.labels import cooccurrence_of, evidence_of
 from mpcl_jax.types import GROUPS
@@ -31,7 +32,7 @@ def test_shapes_names_and_ids_of_the_defaults():
     }
     assert all(x.dtype == np.float32 for x in WORLD.signals.values())
     assert WORLD.groups == dict.fromkeys(("eeg", "gsr", "ppg"), "physiological") | {"video": "behavioural"}
-    assert WORLD.emotions == DMER_EMOTIONS
+    assert WORLD.emotions == EMOTIONS
     assert WORLD.valence == ("positive",) * 5 + ("negative",) * 5
     assert [len(set(ids)) for ids in (WORLD.subject, WORLD.stimulus, WORLD.trial)] == [24, 24, 576]
     assert (WORLD.subject[3], WORLD.trial[3], WORLD.stimulus[3], WORLD.start[3]) == (

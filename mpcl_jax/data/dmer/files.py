@@ -16,23 +16,15 @@ from typing import NamedTuple
 import numpy as np
 
 from mpcl_jax.data.io.mat_reader import parse_mat
-from mpcl_jax.data.io.safe_read import read_mat
+from mpcl_jax.data.io.safe_read import run_guarded
 from mpcl_jax.data.issues import label_issues, refuse
 from mpcl_jax.system.os_errors import reason_of
 from mpcl_jax.types import DataFileError
 
 # Columns of the questionnaire in the order of the recording script (PANAS-10, ratings 1 to 5).
 EMOTIONS = (
-    "Inspired",
-    "Alert",
-    "Excited",
-    "Enthusiastic",
-    "Determined",
-    "Afraid",
-    "Upset",
-    "Nervous",
-    "Scared",
-    "Distressed",
+    *("Inspired", "Alert", "Excited", "Enthusiastic", "Determined"),
+    *("Afraid", "Upset", "Nervous", "Scared", "Distressed"),
 )
 VALENCE = ("positive",) * 5 + ("negative",) * 5
 # Video ids 0 to 31 are clips; the other two mark stretches that carry no report.
@@ -123,7 +115,7 @@ def _entry(path: Path) -> Found | None:
 
 
 def _single_file(path: Path) -> Found:
-    held = read_mat(path, names=("train_label", "vids"))
+    held = run_guarded(parse_mat, path, ("train_label", "vids"))
     number = re.fullmatch(r"(?:datas_all_fea_)?(\d+)", path.stem, re.ASCII)
     subject = str(int(number[1])) if number else path.stem
     if "train_label" in held:

@@ -31,7 +31,7 @@ from mpcl_jax.data.io import cache as disk
 from mpcl_jax.data.io.safe_read import run_guarded
 from mpcl_jax.types import LARGEST_VALUE, DataFileError, Recordings, check_recordings, take
 
-VERSION = 2  # of the numbers made of DMER's files; raised with each change, caches are made anew
+VERSION = 2  # of the numbers made of DMER's files; raised with each change, so that caches are computed again
 IDS = ("labels", "trial", "stimulus", "start")
 GROUPS = {"eeg": "physiological", "gsr": "physiological", "ppg": "physiological", "video": "behavioural"}
 

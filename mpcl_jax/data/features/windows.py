@@ -14,9 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy  # its parts are loaded on first use
 
-VERSION = (
-    2  # of the numbers made by cardiac.py and features.py; raised with each change, caches are made anew
-)
+# Of the numbers made by cardiac.py and features.py; raised with each change, so that caches are computed again.
+VERSION = 2
 # Of every series: its median (a lost beat moves a mean), standard deviation, tenth and ninetieth percentile, and
 # slope per minute.
 STATISTICS = ("median", "sd", "low", "high", "slope")
@@ -42,9 +41,8 @@ class Kind(NamedTuple):
     names: tuple[str, ...]  # F names
     # (x [n] or [n, axes] without lost samples, its rate in Hz) -> features by name, and quality in [0, 1]
     measure: Callable[[np.ndarray, float], tuple[dict[str, float], float]]
-    clean: Callable[[np.ndarray], np.ndarray] = (
-        np.asarray
-    )  # the window with NaN where a sample cannot be right
+    # The window with NaN where a sample cannot be right.
+    clean: Callable[[np.ndarray], np.ndarray] = np.asarray
     off: Callable[[np.ndarray], bool] = constant  # whether the sensor measured nothing
 
 

@@ -19,9 +19,7 @@ class Files(NamedTuple):
     """The content of a folder but for hidden files and meta.json; sorted by name."""
 
     read: tuple[Path, ...]  # *.npz directly in the folder
-    lost: tuple[
-        Path, ...
-    ]  # .npz files that are not read: in a folder below, or with another spelling of the ending
+    lost: tuple[Path, ...]  # .npz files that are not read: in a folder below, or with an ending such as .NPZ
     other: tuple[Path, ...]  # everything else
 
 

@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mpcl_jax.data.io.mat_reader import parse_mat
 from mpcl_jax.data.io.message import read_message, write_message
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.system.os_errors import reason_of
@@ -148,13 +147,6 @@ def _error(path: Any, reason: str, trace: str) -> DataFileError:
     error = DataFileError(path, reason)
     error.add_note(f"In the guarded reader:\n{trace}")
     return error
-
-
-def read_mat(
-    path: Any, names: tuple[str, ...] | None = None, limits: Limits = DEFAULT_LIMITS
-) -> dict[str, np.ndarray]:
-    """`parse_mat` in the guarded child."""
-    return run_guarded(parse_mat, path, names, limits=limits)
 
 
 def read_npz(path: Any, limits: Limits = DEFAULT_LIMITS) -> dict[str, np.ndarray]:
