@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import joblib
 from threadpoolctl import threadpool_limits
 
-from mpcl_jax.baselines import registry
+from mpcl_jax.baselines import registry as baselines
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.system.errors import AT_ONCE, Stopped, StorageError, TrainingError
 from mpcl_jax.system.output import any_output
@@ -33,6 +33,7 @@ from mpcl_jax.types import DataFileError
 
 # XLA reads them when JAX looks for devices, which is after the first job of a worker has begun.
 ONE_THREAD = {"NPROC": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
+REGISTRIES = (baselines,)  # modules whose entries of users are passed on to the workers
 POLL = 0.2  # seconds between two checks for a request to stop
 STOP = "stop"  # the file that asks all workers to stop
 DIED = "its process died (killed? out of memory?)"
@@ -125,7 +126,7 @@ def _in_parallel(jobs: dict[int, Job], signals, workers: int, stop: StopRequest)
         for number, job in jobs.items():
             if stop.requested:
                 return
-            yield joblib.delayed(_do)(job, number, signals, registry.registered())
+            yield joblib.delayed(_do)(job, number, signals, [each.registered() for each in REGISTRIES])
 
     here = isinstance(
         joblib.parallel.get_active_backend()[0], joblib.parallel.LokyBackend
@@ -135,7 +136,7 @@ def _in_parallel(jobs: dict[int, Job], signals, workers: int, stop: StopRequest)
         n_jobs=max(workers, 2),
         **({"backend": "loky", "initializer": _begin, "initargs": (os.getpid(),)} if here else {}),
         return_as="generator_unordered",
-        pre_dispatch=1 if workers == 1 else "n_jobs",
+        pre_dispatch=1 if here and workers == 1 else "n_jobs",
         batch_size=1,
     )
     for outcome in parallel(handed_out()):
@@ -184,11 +185,12 @@ def _begin(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _do(job: Job, number: int, signals: pathlib.Path, baselines: tuple[registry.Baseline, ...]) -> _Outcome:
+def _do(job: Job, number: int, signals: pathlib.Path, registered: list) -> _Outcome:
     """Runs a job in this worker process; every line that it prints begins with its name."""
     flags = dict.fromkeys([*os.environ.get("XLA_FLAGS", "").split(), ONE_THREAD["XLA_FLAGS"]])
     os.environ.update(ONE_THREAD | {"XLA_FLAGS": " ".join(flags)})
-    registry.restore(baselines)
+    for registry, entries in zip(REGISTRIES, registered, strict=True):
+        registry.restore(entries)
     (signals / str(number)).touch()
     begin, stop = time.monotonic(), StopRequest()
     try:
