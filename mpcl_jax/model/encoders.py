@@ -30,7 +30,6 @@ class ModalityEncoder(nn.Module):
         flat = rearrange(signal, "b t f -> b (t f)")
         flat = Dropout(self.input_dropout)(flat, train=train)
         hidden = nn.gelu(Dense(self.tokens * self.width, dtype=self.dtype, name="spread")(flat))
-        tokens = Dense(self.width, dtype=self.dtype, name="token")(
-            rearrange(hidden, "b (n d) -> b n d", n=self.tokens)
-        )
+        hidden = rearrange(hidden, "b (n d) -> b n d", n=self.tokens)
+        tokens = Dense(self.width, dtype=self.dtype, name="token")(hidden)
         return Dropout(self.dropout)(tokens, train=train)

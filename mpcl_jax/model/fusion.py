@@ -89,14 +89,12 @@ class MultiScaleFusion(nn.Module):
         for group in (group for group in GROUPS if group in tokens):
             group_there = present[group].any(axis=1)
             kept = jnp.where(present[group][..., None], tokens[group], 0.0)
-            f = Dense(2 * self.width, dtype=self.dtype, name=f"wide_{group}")(
-                rearrange(kept, "b t d -> b (t d)")
-            )
+            flat = rearrange(kept, "b t d -> b (t d)")
+            f = Dense(2 * self.width, dtype=self.dtype, name=f"wide_{group}")(flat)
             f = jnp.where(group_there[:, None], nn.gelu(f), 0.0)
             z = Dense(self.width, use_bias=False, dtype=self.dtype, name=f"feature_{group}")(f)
-            q = Dense(self.width, use_bias=False, dtype=self.dtype, name=f"query_{group}")(
-                nn.LayerNorm(dtype=self.dtype, name=f"query_norm_{group}")(z)
-            )
+            normed = nn.LayerNorm(dtype=self.dtype, name=f"query_norm_{group}")(z)
+            q = Dense(self.width, use_bias=False, dtype=self.dtype, name=f"query_{group}")(normed)
             wide.append(f)
             feature.append(z)
             query.append(unit(q.astype(jnp.float32)))

@@ -30,9 +30,7 @@ class MPCLOutput(NamedTuple):
     present: jnp.ndarray  # [B, G] bool, the group has at least one modality in this sample
     similarity: jnp.ndarray  # [B, G, C, K] s_g = cosine / τ, to all prototypes; zeros without a memory
     logits: jnp.ndarray  # [B, G, C, K] s'_g = s_g + log π_g, weighted by the log mixture weights
-    cooccurrence_map: (
-        jnp.ndarray
-    )  # [B, C, C] what each emotion retrieves; rows sum to 1; uniform without retrieval
+    cooccurrence_map: jnp.ndarray  # [B, C, C] what each emotion retrieves, rows sum to 1; uniform if disabled
 
 
 class MPCL(nn.Module):
@@ -64,9 +62,8 @@ class MPCL(nn.Module):
         memory, query, similarity, logits = None, fused.query, None, None
         if settings.memory.enabled:
             memory = self._memory()
-            log_weight = log_mixture_weights(
-                memory.mass if settings.memory.mixture_weights else jnp.ones_like(memory.mass)
-            )
+            mass = memory.mass if settings.memory.mixture_weights else jnp.ones_like(memory.mass)
+            log_weight = log_mixture_weights(mass)
             temperature = settings.memory.temperature
             if settings.memory.recall and len(self.sides) == 2:
                 query = recall_absent(query, fused.present, memory.bank, log_weight, temperature)
@@ -99,31 +96,22 @@ class MPCL(nn.Module):
         """Tokens {group: [B, T_g, D]} and whether each is present {group: [B, T_g] bool}."""
         settings, tokens, present = self.settings, {}, {}
         for modality, group in self.groups:
-            encoder = ModalityEncoder(
-                settings.width,
-                settings.tokens,
-                settings.dropout,
-                settings.input_dropout,
-                dtype=self.dtype,
-                name=f"encode_{modality}",
-            )
+            sizes = settings.width, settings.tokens, settings.dropout, settings.input_dropout
+            encoder = ModalityEncoder(*sizes, dtype=self.dtype, name=f"encode_{modality}")
             there = batch.present[modality]
             tokens.setdefault(group, []).append(encoder(batch.signals[modality], there, train=train))
             present.setdefault(group, []).append(jnp.repeat(there[:, None], settings.tokens, axis=1))
-        return (
-            {g: jnp.concatenate(x, axis=1) for g, x in tokens.items()},
-            {g: jnp.concatenate(x, axis=1) for g, x in present.items()},
-        )
+        joined = ({g: jnp.concatenate(x, axis=1) for g, x in tree.items()} for tree in (tokens, present))
+        return tuple(joined)
 
     def _memory(self) -> Prototypes:
-        memory, settings = self.settings.memory, self.settings
-        start = self.variable(
-            "prototypes",
-            "memory",
-            lambda: init_prototypes(
-                self.make_rng("params"), len(self.sides), len(self.valence), memory.slots, settings.width
-            ),
-        ).value
+        memory, width = self.settings.memory, self.settings.width
+
+        def empty():
+            key = self.make_rng("params")
+            return init_prototypes(key, len(self.sides), len(self.valence), memory.slots, width)
+
+        start = self.variable("prototypes", "memory", empty).value
         if memory.update == "gradient":
             return start._replace(bank=unit(self.param("bank", lambda key: start.bank)))
         return start

@@ -17,10 +17,10 @@ class Recall(NamedTuple):
 
     association: (
         jnp.ndarray
-    )  # [B, S, M, M'] share of scale and of what M recalls of M'; 1 per M, or 0: fusion is off
+    )  # [B, S, M, M'] share of M' in what M recalls per scale; sums to 1 per M, or to 0
     recalled: (
         jnp.ndarray
-    )  # [B, G, C, K] weight of each prototype in what the emotions retrieved; sums to 1, or is 0
+    )  # [B, G, C, K] share of each prototype in what the emotions retrieve; sums to 1 or 0
 
 
 def read_recall(intermediates: dict, log_probs, model: MPCL) -> Recall:
