@@ -145,13 +145,10 @@ class RunWriter:
 
     def _write_skips(self, epoch: int, guard: Guard) -> list[list[Skip]]:
         run, ids, skips = self._run, row_ids(self._run.recordings), []
-        for member, of_fold in zip(
-            self._members, unstack(run.program, guard, len(self._members)), strict=True
-        ):
-            arrays, key = (
-                fold_arrays(member.fold, member.norm, run.longest),
-                jax.random.fold_in(member.key, epoch),
-            )
+        guards = unstack(run.program, guard, len(self._members))
+        for member, of_fold in zip(self._members, guards, strict=True):
+            arrays = fold_arrays(member.fold, member.norm, run.longest)
+            key = jax.random.fold_in(member.key, epoch)
             skips.append(_skipped_steps(run.program.batches, arrays, key, of_fold, ids))
             for skip in skips[-1]:
                 entry = {"fold": member.number, "epoch": epoch, **skip._asdict()}
