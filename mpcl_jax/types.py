@@ -67,7 +67,7 @@ class Recordings(NamedTuple):
     notes: tuple[str, ...] = ()  # what a reader of the results has to know; printed at the start of a run
     published_test: np.ndarray | None = None  # [N] bool, the test rows of a split published with the files
     protocols: tuple[str, ...] = ()  # the only protocols these ids can support; () = all
-    of_stimulus: tuple[str, ...] = ()  # modalities of the stimulus: equal for all subjects who met it
+    of_stimulus: tuple[str, ...] = ()  # modalities of the stimulus: equal for all subjects
     # What `trial` tells apart, in tables: "label groups" where clips are not known.
     trial_name: str = "trials"
 

@@ -173,7 +173,7 @@ def test_raw_signals_fit_their_rate(tmp_path):
     meta["modalities"]["face"]["rate"] = 2.4  # 2 s at 2.4 per second = 4.8 samples, of which 5 were kept
     own_data.load(write(tmp_path / "d", {"a": subject()}, meta | {"window_seconds": 2}))
     error = refusal(write(tmp_path / "d", {"a": subject()}, meta | {"window_seconds": 4}))
-    assert "face: has 5 samples a window; meta.json says 2.4 per second for 4 s = 9.6" in error.reason
+    assert "face: has 5 samples a window; meta.json gives 2.4 per second for 4 s = 9.6" in error.reason
 
 
 # --- what is refused ----------------------------------------------------------------------------------

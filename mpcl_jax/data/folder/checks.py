@@ -101,7 +101,7 @@ def _signal_issues(file: str, held: dict[str, np.ndarray], m: str, meta: Meta) -
         samples = meta.rates[m] * meta.window_seconds
         if abs(values.shape[1] - samples) > 1:
             what = (
-                f"has {values.shape[1]} samples a window; meta.json says {meta.rates[m]:g} per second for "
+                f"has {values.shape[1]} samples a window; meta.json gives {meta.rates[m]:g} per second for "
                 f"{meta.window_seconds:g} s = {samples:g}"
             )
             yield Issue(file, m, what, "remove 'rate' if the second axis is not time")
