@@ -2,7 +2,7 @@
 
     mpcl train --config folder --config.data.path=my_data
 
-Dropout and the number of epochs follow the number of training windows ("auto", mpcl_jax/train/sizes.py), and two
+Dropout and the number of epochs follow the number of training windows ("auto", mpcl_jax/train/run.py), and two
 fifths of the subjects of each training part choose the epoch. So a small study does not overfit: on random labels
 (the example of the docs, six subjects) the skill stays near 0, the best possible. On ten simulated subjects and eight
 clips it is 0.42. The settings were chosen on these two data sets.

@@ -20,7 +20,7 @@ from mpcl_jax.types import DataFileError
 # The sentence below a setting is its description; a name that is not a setting is an error.
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-AUTO = "auto"  # the value of a setting that follows the number of training windows (train/sizes.py)
+AUTO = "auto"  # the value of a setting that follows the number of training windows (train/run.py)
 
 
 def _local_path(text: str) -> str:

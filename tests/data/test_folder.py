@@ -421,7 +421,7 @@ def test_the_example_of_the_documentation_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for block in blocks:
         exec(compile(block, str(DOCS), "exec"), {})
-    assert "Six people, eight clips (240, 4)" in capsys.readouterr().out
+    assert "Six subjects, eight clips (240, 4)" in capsys.readouterr().out
     ours = own_data.load("my_data")
     assert ours.signals["eda"].shape == (240, 40, 1) and not ours.present["face"].all()
     assert ours.notes == () and ours.protocols == ()

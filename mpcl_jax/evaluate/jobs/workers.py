@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from mpcl_jax.baselines import registry as baselines
 from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.data import registry as datasets
 from mpcl_jax.system.errors import AT_ONCE, Stopped, StorageError, TrainingError
 from mpcl_jax.system.output import any_output
 from mpcl_jax.system.storage import make_folder
@@ -33,7 +34,7 @@ from mpcl_jax.types import DataFileError
 
 # XLA reads them when JAX looks for devices, which is after the first job of a worker has begun.
 ONE_THREAD = {"NPROC": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
-REGISTRIES = (baselines,)  # modules whose entries of users are passed on to the workers
+REGISTRIES = (baselines, datasets)  # modules whose entries of users are passed on to the workers
 POLL = 0.2  # seconds between two checks for a request to stop
 STOP = "stop"  # the file that asks all workers to stop
 DIED = "its process died (killed? out of memory?)"
