@@ -8,7 +8,7 @@
 MPCL uses --seeds seeds, the baselines the first --baseline-seeds of them; the table shows means over seeds and
 their spread. Every fold of every seed is a job; jobs run on all cores, and an interrupted table loses only the
 running jobs. Writes NAME.csv, NAME_subjects.csv, the statistics of all pairs and a picture of the ranks into
-experiments/results, and each seed as a run folder runs/table/NAME/seed_N, which `python -m mpcl_jax.cli.verify`
+experiments/results, and each seed as a run folder runs/table/NAME/seed_N, which `mpcl verify`
 checks.
 """
 

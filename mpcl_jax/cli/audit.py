@@ -8,7 +8,6 @@ finished run, or its recordings cannot be read. 74: audit.json cannot be written
 """
 
 import dataclasses
-import sys
 
 from mpcl_jax.cli.command import Parser, command
 from mpcl_jax.data import pipeline
@@ -35,7 +34,3 @@ def run(arguments: list[str]) -> int:
     write_text(folder / "audit.json", to_json(found))
     print(to_json(found).rstrip() if args.json else to_text(found))
     return 1 if found.colour == RED else 0
-
-
-if __name__ == "__main__":
-    sys.exit(run())

@@ -6,8 +6,6 @@
 Exit status 0: no issues. 1: issues, one line each. 2: the arguments are wrong or there is no such data set.
 """
 
-import sys
-
 from mpcl_jax.cli.command import Parser, command, to_json
 from mpcl_jax.config.data import DmerConfig, WesadConfig
 from mpcl_jax.config.resolve import ConfigError
@@ -71,7 +69,3 @@ def run(arguments: list[str]) -> int:
     examined = examine(args.path, args.kind)
     print(to_json(examined) if args.json else to_text(examined))
     return 1 if examined.issues else 0
-
-
-if __name__ == "__main__":
-    sys.exit(run())

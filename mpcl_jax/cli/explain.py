@@ -5,8 +5,6 @@
 The ids are in predictions.csv of the run (trial@start in seconds). Reads files only: no JAX, no model, no recordings.
 """
 
-import sys
-
 from mpcl_jax.cli.command import Parser, command, to_json
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.evaluate.number_text import decimal
@@ -56,7 +54,3 @@ def run(arguments: list[str]) -> None:
     except KeyError as mistake:
         raise ConfigError(mistake.args[0]) from mistake
     print(to_json(found) if args.json else to_text(found))
-
-
-if __name__ == "__main__":
-    sys.exit(run())

@@ -4,7 +4,6 @@ mpcl info
 """
 
 import os
-import sys
 
 from mpcl_jax.cli.command import Parser, command, importing_jax
 from mpcl_jax.data.io.cache import user_folder
@@ -23,7 +22,3 @@ def run(arguments: list[str]) -> None:
     facts = environment() | {"cache": str(user_folder())} | variables
     for name, value in facts.items():
         print(f"{name:18s} {value}")
-
-
-if __name__ == "__main__":
-    sys.exit(run())

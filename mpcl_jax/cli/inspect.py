@@ -7,7 +7,6 @@ Reads only the prototypes of a checkpoint, as NumPy, whatever number of devices 
 """
 
 import argparse
-import sys
 
 import numpy as np
 import pandas as pd
@@ -156,7 +155,3 @@ def run(arguments: list[str]) -> None:
         print(to_json(to_document(memory, slots)))
     else:
         print(to_csv(slots).rstrip() if args.csv else to_text(memory, slots))
-
-
-if __name__ == "__main__":
-    sys.exit(run())

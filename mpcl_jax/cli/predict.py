@@ -9,7 +9,6 @@ One row per window: id, subject, trial, stimulus and the predicted share of each
 
 import dataclasses
 import pathlib
-import sys
 
 import numpy as np
 import pandas as pd
@@ -79,7 +78,3 @@ def predictions_csv(folder: pathlib.Path, fold: int, recordings: Recordings) -> 
     names = [f"predicted_{name}" for name in model.spec.emotions]
     shares = pd.DataFrame(np.vectorize(str)(predicted), columns=names)  # float32, as in predictions.csv
     return pd.concat([frame, shares], axis=1).to_csv(index=False, lineterminator="\n")
-
-
-if __name__ == "__main__":
-    sys.exit(run())

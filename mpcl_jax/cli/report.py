@@ -4,8 +4,6 @@ mpcl report runs/dataset
 mpcl report runs/dataset runs/other --output both.html
 """
 
-import sys
-
 from mpcl_jax.cli.command import Parser, command
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.report.page import comparison_page, run_page, write_page
@@ -32,7 +30,3 @@ def run(arguments: list[str]) -> None:
     runs = [read_run(folder) for folder in args.run]
     write_page(file, comparison_page(runs) if several else run_page(runs[0], args.prototypes))
     print(file)
-
-
-if __name__ == "__main__":
-    sys.exit(run())

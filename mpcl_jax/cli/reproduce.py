@@ -151,7 +151,3 @@ def run(arguments: list[str]) -> int:
         raise DataFileError(file, f"cannot be compared: {mistake}") from mistake
     print(f"\n{to_text(cells)}")
     return 1 if any(cell.status == FAIL for cell in cells) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(run())

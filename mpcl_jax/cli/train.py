@@ -101,7 +101,3 @@ def claim_workdir(workdir: pathlib.Path) -> None:
         if isinstance(error, FileExistsError) and workdir.is_file():
             reason = "is a file, not a folder; choose another path"
         raise ConfigError(f"--workdir {workdir}: {reason}") from error
-
-
-if __name__ == "__main__":
-    sys.exit(run())

@@ -8,7 +8,6 @@ each. 2: the folder is not a finished run.
 """
 
 import pathlib
-import sys
 
 from mpcl_jax.cli.command import Parser, command
 from mpcl_jax.evaluate.verification import Difference, check_run, check_shipped
@@ -41,7 +40,3 @@ def run(arguments: list[str]) -> int:
         print(f"… and {count - SHOWN} more")
     print(f"{found.compared:,} values computed again from {found.windows:,} predictions: {count} differ")
     return 1 if count else 0
-
-
-if __name__ == "__main__":
-    sys.exit(run())

@@ -183,7 +183,7 @@ def audit_run(run: Run) -> None:
 def draw_report(workdir: pathlib.Path) -> None:
     """Writes report.html of a finished run in a process of its own, so that its errors do not end the run."""
     shown = shell_command(["mpcl", "report", str(workdir)])
-    command = [sys.executable, "-P", "-m", "mpcl_jax.cli.report", str(workdir)]
+    command = [sys.executable, "-P", "-m", "mpcl_jax", "report", str(workdir)]
     package = str(pathlib.Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
     try:

@@ -271,7 +271,7 @@ def test_the_odd_part_is_blamed_and_not_the_majority(clean, tmp_path):
 
 def command(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "mpcl_jax.cli.check", *arguments],
+        [sys.executable, "-m", "mpcl_jax", "check", *arguments],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
