@@ -8,46 +8,38 @@ Exit status 0: no issues. 1: issues, one line each. 2: the arguments are wrong o
 
 from mpcl_jax.cli.command import Parser, command, to_json
 from mpcl_jax.config.data import DmerConfig, WesadConfig
-from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.issues import Examined, Issue
-from mpcl_jax.data.validate import dmer as check_dmer
-from mpcl_jax.data.validate import folder as check_folder
-from mpcl_jax.data.validate import wesad as check_wesad
+from mpcl_jax.data.validate import dmer, folder, wesad
+from mpcl_jax.evaluate.number_text import count_of
 from mpcl_jax.system.paths import user_path
+
+VALIDATORS = {
+    "dmer": lambda path: dmer.examine(path, DmerConfig()),
+    "wesad": lambda path: wesad.examine(path, WesadConfig()),
+    "folder": folder.examine,
+}
 
 
 def examine(path: str, kind: str) -> Examined:
     """Every issue of the data set of `kind` at `path`, and what it holds; "" = the kind that its files suggest."""
     place = user_path(path)
     if not kind:
-        is_wesad = any(place.glob("S*/S*.pkl"))
-        kind = "folder" if (place / "meta.json").exists() else "wesad" if is_wesad else "dmer"
-    match kind:
-        case "wesad":
-            return check_wesad.examine(str(place), WesadConfig())
-        case "dmer":
-            return check_dmer.examine(str(place), DmerConfig())
-        case "folder":
-            return check_folder.examine(str(place))
-    raise ConfigError(f"--kind {kind}: must be one of dmer, wesad, folder")
+        kind = "wesad" if any(place.glob("S*/S*.pkl")) else "dmer"
+        kind = "folder" if (place / "meta.json").exists() else kind
+    return VALIDATORS[kind](str(place))
 
 
 def to_text(examined: Examined) -> str:
     """The issues, one line each, and a summary of the data set."""
-    held = examined.summary
-    lines = [_line(issue) for issue in examined.issues]
+    held, count = examined.summary, len(examined.issues)
     groups = ", ".join(f"{m} ({group})" for m, group in held.modalities.items()) or "none"
-    lines += [""] if lines else []
-    lines += [
-        f"subjects    {held.subjects}",
-        f"windows     {held.windows}",
-        f"modalities  {groups}",
-        f"emotions    {len(held.emotions)}: {', '.join(held.emotions)}",
-    ]
+    lines = list(map(_line, examined.issues))
+    lines += [""] * bool(lines)
+    lines += [f"subjects    {held.subjects}", f"windows     {held.windows}", f"modalities  {groups}"]
+    lines += [f"emotions    {len(held.emotions)}: {', '.join(held.emotions)}"]
     lines += [f"missing     {text}" for text in held.missing]
     lines += [f"note        {text}" for text in held.notes]
-    count = len(examined.issues)
-    lines.append(f"{count or 'no'} issue{'s' * (count != 1)} found")
+    lines += [f"{count_of(count, 'issues') if count else 'no issues'} found"]
     return "\n".join(" ".join(line.splitlines()) for line in lines)
 
 
@@ -61,9 +53,7 @@ def run(arguments: list[str]) -> int:
     """Prints the issues and a summary; the exit status says whether there are any."""
     parser = Parser("check", __doc__)
     parser.add_argument("path", help="the folder of the data set, or one DMER features file")
-    parser.add_argument(
-        "--kind", choices=("dmer", "wesad", "folder"), default="", help="default: by its files"
-    )
+    parser.add_argument("--kind", choices=VALIDATORS, default="", help="default: by its files")
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     args = parser.parse_args(arguments)
     examined = examine(args.path, args.kind)

@@ -2,11 +2,10 @@
 
     mpcl inspect runs/dataset
     mpcl inspect runs/dataset --against runs/other
+    mpcl inspect runs/dataset --against runs/dataset/folds/00/checkpoints/20
 
 Reads only the prototypes of a checkpoint, as NumPy, whatever number of devices wrote it: no JAX, no model.
 """
-
-import argparse
 
 import numpy as np
 import pandas as pd
@@ -18,30 +17,28 @@ from mpcl_jax.report.compare import Matching, match_slots
 from mpcl_jax.report.slots import Slot, bank_agreement, describe_slots, lift, never_reported
 from mpcl_jax.runs.memory import Memory, open_memory
 
-BANKS = ("own_bank", "other_bank")
-
 
 def to_text(memory: Memory, slots: list[Slot]) -> str:
-    """A table of the prototypes, and the emotions that are remembered together and apart."""
+    """A table of the prototypes, and the pairs of emotions with the highest and the lowest co-occurrence."""
     _, count, per_emotion, width = memory.bank.shape
-    flags = {flag: sum(s.flag == flag for s in slots) for flag in ("dead", "collapsed")}
+    flags = [slot.flag for slot in slots]
     held = f"both modality groups; agreement of the two banks {decimal(bank_agreement(memory.bank), 2)}"
     if len(memory.sides) == 1:
         held = f"{memory.sides[0]} only (the data set has no other modality group)"
-    found = f"{flags['dead']} dead, {flags['collapsed']} collapsed"
-    if never := never_reported(slots):
-        found += f"; never reported in training: {', '.join(never)}"
-    pairs = [(lift(memory.cooccurrence)[a, b], a, b) for a in range(count) for b in range(a)]
+    never = ", ".join(never_reported(slots))
     lines = [
-        f"{memory.checkpoint}",
+        str(memory.checkpoint),
         f"{count} emotions × {per_emotion} slots, width {width}, {held}",
-        f"{found}\n",
+        f"{flags.count('dead')} dead, {flags.count('collapsed')} collapsed"
+        + (f"; never reported in training: {never}" if never else ""),
+        "",
         pd.DataFrame([_text_row(slot) for slot in slots]).to_string(index=False),
     ]
-    for title, best_first in (("together", True), ("apart", False)):
-        lines += ["", f"remembered {title} (times as often as if independent):"]
-        for x, a, b in sorted(pairs, reverse=best_first)[:5]:
-            lines.append(f"  {memory.emotions[b]} + {memory.emotions[a]}  {x:.2f}")
+    names, lifts = memory.emotions, lift(memory.cooccurrence)
+    pairs = sorted((lifts[a, b], f"{names[b]} + {names[a]}") for a in range(count) for b in range(a))
+    for title, chosen in (("highest", pairs[::-1]), ("lowest", pairs)):
+        lines += ["", f"{title} lift in memory (joint frequency / frequency if independent):"]
+        lines += [f"  {pair}  {x:.2f}" for x, pair in chosen[:5]]
     return "\n".join(line.rstrip() for line in "\n".join(lines).splitlines())
 
 
@@ -49,17 +46,10 @@ def _text_row(slot: Slot) -> dict[str, str]:
     row = {"emotion": slot.emotion, "slot": slot.slot, "usage": f"{slot.usage:.2f}"}
     row |= {"evidence": f"{slot.evidence:.1f}", "twin": decimal(slot.twin, 2)}
     row |= {"agreement": decimal(slot.agreement, 2), "flag": slot.flag}
-    for side, bank, near in _neighbours(slot):
-        row[f"{side}, {bank.replace('_', ' ')}"] = f"{near.emotion} {near.slot} {decimal(near.cosine, 2)}"
+    for bank, neighbours in (("own bank", slot.own_bank), ("other bank", slot.other_bank)):
+        for side, near in neighbours.items():
+            row[f"{side}, {bank}"] = f"{near.emotion} {near.slot} {decimal(near.cosine, 2)}"
     return row | {"nearest training windows": ", ".join(w.id for w in slot.windows) or "-"}
-
-
-def _neighbours(slot: Slot):
-    """(modality group, bank, nearest prototype there) of a prototype."""
-    for side in dict.fromkeys([*slot.own_bank, *slot.other_bank]):
-        for bank in BANKS:
-            if near := getattr(slot, bank).get(side):
-                yield side, bank, near
 
 
 def to_document(memory: Memory, slots: list[Slot]) -> dict:
@@ -74,84 +64,45 @@ def to_document(memory: Memory, slots: list[Slot]) -> dict:
     }
 
 
-def to_csv(slots: list[Slot]) -> str:
-    """One line per prototype."""
-    rows = []
-    for slot in slots:
-        names = ("emotion", "slot", "usage", "evidence", "twin", "agreement", "flag")
-        row = {name: getattr(slot, name) for name in names}
-        for side, bank, near in _neighbours(slot):
-            row |= {f"{side}_{bank}_{name}": getattr(near, name) for name in ("emotion", "slot", "cosine")}
-        rows.append(row | {"windows": " ".join(window.id for window in slot.windows)})
-    return pd.DataFrame(rows).to_csv(index=False, na_rep="nan", lineterminator="\n")
-
-
 def comparison_text(a: Memory, b: Memory, matching: Matching) -> str:
     """The partner of each prototype of `a` in `b`, with its drift."""
     kind = "cosine, mean of both banks" if matching.same_space else "similarity of their nearest prototypes"
+    usage = [x.usage / np.maximum(x.usage.sum(1, keepdims=True), 1e-12) for x in (a, b)]
     rows = []
-    for c, k in np.ndindex(matching.partner.shape):
-        partner = matching.partner[c, k]
+    for (c, k), partner in np.ndenumerate(matching.partner):
         row = {"emotion": a.emotions[c], "slot": k, "partner": "-"}
         if partner >= 0:
-            before, after = a.usage[c, k] / a.usage[c].sum(), b.usage[c, partner] / b.usage[c].sum()
             row |= {"partner": partner, "drift": f"{matching.drift[c, k]:.3f}"}
-            row |= {"usage before": f"{before:.2f}", "usage after": f"{after:.2f}"}
+            row |= {"usage before": f"{usage[0][c, k]:.2f}", "usage after": f"{usage[1][c, partner]:.2f}"}
         rows.append(row)
-    known = matching.drift[~np.isnan(matching.drift)]
     lines = [
         f"{a.checkpoint}\n{b.checkpoint}",
-        f"drift = 1 - {kind}; mean {known.mean() if known.size else 0:.3f}; "
-        f"correlation of the remembered co-occurrence {decimal(matching.cooccurrence, 3)}\n",
+        f"drift = 1 - {kind}; mean {decimal(float(np.nanmean(matching.drift)), 3)}; "
+        f"correlation of the stored co-occurrence {decimal(matching.cooccurrence, 3)}\n",
         pd.DataFrame(rows).fillna("").to_string(index=False),
     ]
     return "\n".join(lines)
 
 
-def comparison_document(a: Memory, b: Memory, matching: Matching) -> dict:
-    """The same for programs; a prototype without a partner has null."""
-    return {
-        "checkpoints": [str(a.checkpoint), str(b.checkpoint)],
-        "emotions": a.emotions,
-        "same_space": matching.same_space,
-        "partner": [[None if k < 0 else k for k in row] for row in matching.partner.tolist()],
-        "drift": matching.drift,
-        "cooccurrence_correlation": matching.cooccurrence,
-    }
-
-
-def parse(arguments: list[str]) -> argparse.Namespace:
-    """The command line."""
+@command
+def run(arguments: list[str]) -> None:
+    """Prints the memory, or the comparison."""
     parser = Parser("inspect", __doc__)
     parser.add_argument("run", help="a run folder, a fold's folder or a checkpoint")
     parser.add_argument("--fold", type=int, help="number of the fold of a run, counted from 0")
     parser.add_argument("--step", type=int, help="the checkpoint of this epoch instead of the newest")
-    parser.add_argument("--against", metavar="RUN", help="compare with this run or checkpoint")
-    parser.add_argument(
-        "--against-step", type=int, help="compare with this epoch (of --against, else of the run)"
-    )
-    output = parser.add_mutually_exclusive_group()
-    output.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    output.add_argument("--csv", action="store_true", help="print CSV, one line per prototype")
-    return parser.parse_args(arguments)
-
-
-@command
-def run(arguments: list[str]) -> None:
-    """Prints the memory, or the comparison."""
-    args = parse(arguments)
+    parser.add_argument("--against", metavar="RUN", help="compare with this run, fold or checkpoint")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    args = parser.parse_args(arguments)
     try:
         memory = open_memory(args.run, fold=args.fold, step=args.step)
-        if args.against or args.against_step is not None:
-            other = open_memory(args.against or args.run, fold=args.fold, step=args.against_step)
-            show = comparison_document if args.json else comparison_text
-            shown = show(memory, other, match_slots(memory, other))
-            print(to_json(shown) if args.json else shown)
+        if not args.against:
+            slots = describe_slots(memory)
+            print(to_json(to_document(memory, slots)) if args.json else to_text(memory, slots))
             return
+        other = open_memory(args.against, fold=args.fold)
+        found = match_slots(memory, other)
     except (FileNotFoundError, ValueError) as mistake:
         raise ConfigError(str(mistake)) from mistake
-    slots = describe_slots(memory)
-    if args.json:
-        print(to_json(to_document(memory, slots)))
-    else:
-        print(to_csv(slots).rstrip() if args.csv else to_text(memory, slots))
+    document = {"checkpoints": [str(memory.checkpoint), str(other.checkpoint)], "emotions": memory.emotions}
+    print(to_json(document | found._asdict()) if args.json else comparison_text(memory, other, found))

@@ -1,6 +1,5 @@
 """`mpcl inspect` of a memory with known prototypes, and of a checkpoint on disk, without JAX."""
 
-import csv
 import json
 import pathlib
 import shutil
@@ -13,7 +12,7 @@ import pytest
 from memory_fixture import EMOTIONS, known_memory
 
 from mpcl_jax.cli.command import to_json
-from mpcl_jax.cli.inspect import comparison_text, to_csv, to_document, to_text
+from mpcl_jax.cli.inspect import comparison_text, to_document, to_text
 from mpcl_jax.report.compare import match_slots
 from mpcl_jax.report.slots import bank_agreement, describe_slots
 from mpcl_jax.runs.memory import emotion_names, find_checkpoint, open_memory
@@ -91,13 +90,6 @@ def test_agreement_of_banks_is_invariant_to_rotation():
     assert bank_agreement(np.array([one, two])[:, :, None]) == pytest.approx(-0.5)
 
 
-def test_csv_has_a_line_per_slot_and_names_near_windows():
-    memory = known_memory(near=2)
-    rows = list(csv.DictReader(to_csv(describe_slots(memory)).splitlines()))
-    assert len(rows) == 6 and rows[0]["windows"] == "P01/clip01@0.000 P01/clip01@0.000"
-    assert (rows[1]["emotion"], rows[1]["slot"], rows[1]["usage"]) == ("joy", "1", "0.5")
-
-
 def test_two_steps_are_matched_by_cosine():
     a = random_memory()
     swapped = a.bank[:, :, ::-1].copy()
@@ -131,7 +123,7 @@ def test_a_data_set_with_one_group_has_one_bank():
     assert all(set(s.own_bank) == {"physiological"} and s.other_bank == {} for s in slots)
     assert all(s.flag == "" and np.isnan(s.agreement) for s in slots)
     text, document = to_text(memory, slots), json.loads(to_json(to_document(memory, slots)))
-    assert "behavioural" not in text + to_csv(slots) and "no other modality group" in text
+    assert "behavioural" not in text and "no other modality group" in text
     assert "other bank" not in text
     assert document["bank_agreement"] is None and document["slots"][0]["agreement"] is None
     with pytest.raises(ValueError, match="different modality groups: physiological and physiological, beh"):
