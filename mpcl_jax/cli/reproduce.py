@@ -26,8 +26,12 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+import pandas as pd
+
 from mpcl_jax.cli.command import Parser, command
 from mpcl_jax.evaluate.leaderboard import REFERENCE
+from mpcl_jax.evaluate.number_text import shown_name
+from mpcl_jax.evaluate.table_text import HEADS
 from mpcl_jax.runs.read_run import read_csv
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.types import DataFileError
@@ -36,16 +40,15 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 STATUSES = PASS, DRIFT, FAIL = "PASS", "DRIFT", "FAIL"
 DRIFTS = 3  # times the tolerance
 UNKNOWN = 0.02  # of the value, where there is one seed and so no spread
-LAST_DIGIT = 5e-5  # half a unit of the fourth decimal
-LAST_OF_SKILL = 5e-3
+LAST_DIGIT, LAST_OF_SKILL = 5e-5, 5e-3  # half a unit of the fourth decimal; of the second
 SIMILARITIES = ("cosine", "intersection")
-MEASURES = ("chebyshev", "clark", "canberra", "kl", *SIMILARITIES, "skill", "kl_low", "kl_high")
+MEASURES = (*HEADS, "kl_low", "kl_high")
 PARTS = ("_pairs", "_statistics", "_subjects")  # of a table, in files beside it
 SAME = ("windows", "subjects", "split", "split_sha256", "interval_over", "seeds")
 
 
 class Cell(NamedTuple):
-    """One value of a table, stored and reproduced."""
+    """One value of a table, stored and reproduced; "missing" for a method that one of the tables lacks."""
 
     method: str
     column: str
@@ -57,19 +60,20 @@ class Cell(NamedTuple):
 
 def compare(stored: list[dict[str, str]], again: list[dict[str, str]]) -> list[Cell]:
     """Compares every cell of a stored table with the table made again; both as rows of NAME.csv."""
-    found = {row["method"]: row for row in again}
-    reference = next((float(row["kl"]) for row in stored if row["method"] == REFERENCE), math.nan)
+    before, after = ({row["method"]: row for row in rows} for rows in (stored, again))
+    reference = float(before.get(REFERENCE, {}).get("kl", math.nan))
     cells = []
-    for row in stored:
-        now = found.pop(row["method"], None)
-        if now is None:
-            cells.append(Cell(row["method"], "row", "there", "missing", 0.0, FAIL))
+    for method in before | after:
+        if method not in before or method not in after:
+            there = ["there" if method in rows else "missing" for rows in (before, after)]
+            cells.append(Cell(method, "row", *there, 0.0, FAIL))
             continue
+        row, now = before[method], after[method]
         for column in (*MEASURES, *SAME):
             tolerance = 0.0 if column in SAME else tolerance_of(row, column, reference)
             status = _status(row[column], now[column], tolerance)
-            cells.append(Cell(row["method"], column, row[column], now[column], tolerance, status))
-    return [*cells, *(Cell(name, "row", "missing", "there", 0.0, FAIL) for name in found)]
+            cells.append(Cell(method, column, row[column], now[column], tolerance, status))
+    return cells
 
 
 def tolerance_of(row: dict[str, str], column: str, reference: float) -> float:
@@ -114,18 +118,17 @@ def make_again(words: list[str], name: str, workdir: pathlib.Path, data: str) ->
 
 def to_text(cells: list[Cell]) -> str:
     """A line per method, a line per cell that is not PASS, and the count."""
+    found = pd.DataFrame(cells)
     lines = []
-    for method in dict.fromkeys(cell.method for cell in cells):
-        own = [cell.status for cell in cells if cell.method == method]
-        worst = max(own, key=STATUSES.index)
-        lines.append(f"{worst:5s}  {method.replace('_', ' '):14s} {own.count(PASS)} of {len(own)} cells")
+    for method, statuses in found.groupby("method", sort=False)["status"]:
+        worst, equal = max(statuses, key=STATUSES.index), (statuses == PASS).sum()
+        lines.append(f"{worst:5s}  {shown_name(method):14s} {equal} of {len(statuses)} cells")
     for cell in cells:
         if cell.status != PASS:
             allowed = f" ± {cell.tolerance:.2g}" if cell.tolerance else ""
             what = f"{cell.method}, {cell.column}: {cell.again}, stored {cell.stored}{allowed}"
             lines.append(f"{cell.status:5s}  {what}")
-    found = [cell.status for cell in cells]
-    return "\n".join([*lines, ", ".join(f"{found.count(status)} {status}" for status in STATUSES)])
+    return "\n".join([*lines, ", ".join(f"{sum(found.status == s)} {s}" for s in STATUSES)])
 
 
 @command
