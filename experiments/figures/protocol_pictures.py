@@ -9,10 +9,10 @@ import pathlib
 
 import numpy as np
 
+from experiments.figures.split_grid import split_grid
 from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig, SimulateConfig
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.data.splits.protocols import DMER_SUBJECTS, make_split
-from mpcl_jax.report.plots.protocols import split_grid
 from mpcl_jax.report.plots.style import styled
 from mpcl_jax.system.output import any_output
 from mpcl_jax.types import Recordings

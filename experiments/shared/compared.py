@@ -10,6 +10,7 @@ import pandas as pd
 from ml_collections import ConfigDict
 
 from experiments.shared import table_command as command
+from experiments.shared.comparison_plots import differences
 from mpcl_jax.baselines.registry import tried
 from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.config.schema import Config
@@ -22,7 +23,6 @@ from mpcl_jax.evaluate.leaderboard import METHOD, REFERENCE, Result, Table
 from mpcl_jax.evaluate.number_text import shown_name
 from mpcl_jax.evaluate.statistics import NOT_SIGNIFICANT, Outcome
 from mpcl_jax.evaluate.table_text import outcome_text
-from mpcl_jax.report.plots.comparisons import differences
 from mpcl_jax.report.plots.style import Figure
 from mpcl_jax.system.storage import make_folder, replacing
 from mpcl_jax.train.interrupt import StopRequest

@@ -15,12 +15,12 @@ import numpy as np
 
 from experiments.shared import compared, series
 from experiments.shared import table_command as command
+from experiments.shared.comparison_plots import Curve, curves
 from mpcl_jax.evaluate.comparison import wanted
 from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.evaluate.jobs.subsets import subsets_of
 from mpcl_jax.evaluate.jobs.table_run import Fitted, complete, subset_predictions
 from mpcl_jax.evaluate.leaderboard import METHOD
-from mpcl_jax.report.plots.comparisons import Curve, curves
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.types import GROUPS, Recordings
 

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
+from experiments.figures.split_grid import split_grid
+from experiments.shared import comparison_plots
 from mpcl_jax.config.data import ProtocolConfig, SimulateConfig
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.data.splits.protocols import make_split
-from mpcl_jax.report.plots import comparisons, memory, results
-from mpcl_jax.report.plots.protocols import split_grid
+from mpcl_jax.report.plots import memory, results
 from mpcl_jax.report.plots.results import critical_difference
 from mpcl_jax.report.plots.style import by_valence, make_figure, shortened, styled
 
@@ -279,7 +280,7 @@ def test_ranks_are_in_order_and_a_bar_joins_each_group():
 
 def test_differences_have_their_values_and_only_significant_ones_are_marked():
     ends = ([0.1, -0.01], [0.05, -0.1], [0.2, 0.1])  # the rule marks the second, whatever the intervals say
-    (axis,) = drawn(comparisons.differences(["a", "b"], *ends, [False, True], label="KL"))
+    (axis,) = drawn(comparison_plots.differences(["a", "b"], *ends, [False, True], label="KL"))
     marked, others = (line.get_xydata().tolist() for line in axis.lines[1:])
     assert (marked, others) == ([[-0.01, 1]], [[0.1, 0]])
     ends = [path.vertices[:, 0].tolist() for path in axis.collections[0].get_paths()]
@@ -287,19 +288,19 @@ def test_differences_have_their_values_and_only_significant_ones_are_marked():
 
 
 def test_curves_and_sweeps_hold_means_and_intervals_and_ring_the_value_in_use():
-    line = comparisons.Curve("train_mean", [1, 8], [0.3, 0.2], [0.25, 0.1], [0.35, 0.3])
-    (axis,) = drawn(comparisons.curves([line], across="subjects", up="KL"))
+    line = comparison_plots.Curve("train_mean", [1, 8], [0.3, 0.2], [0.25, 0.1], [0.35, 0.3])
+    (axis,) = drawn(comparison_plots.curves([line], across="subjects", up="KL"))
     assert axis.lines[0].get_ydata().tolist() == [0.3, 0.2] and axis.lines[0].get_label() == "train mean"
     assert [text.get_text() for text in axis.get_xticklabels()] == ["1", "8"]
     ends = [path.vertices[:, 1].tolist() for path in axis.collections[0].get_paths()]
     assert ends == [[0.25, 0.35], [0.1, 0.3]]
-    axis, *others = drawn(comparisons.sweeps([(line, 8)], up="KL"))
+    axis, *others = drawn(comparison_plots.sweeps([(line, 8)], up="KL"))
     assert not others and axis.lines[1].get_xydata().tolist() == [[1, 0.2]]
 
 
 def test_the_axis_label_of_sweeps_is_drawn_once():
-    line = comparisons.Curve("slots", [1, 8], [0.3, 0.2], [0.25, 0.1], [0.35, 0.3])
-    figure = comparisons.sweeps([(line, 8)] * 8, up="KL, 95 % over 120 trials of 5 subjects")
+    line = comparison_plots.Curve("slots", [1, 8], [0.3, 0.2], [0.25, 0.1], [0.35, 0.3])
+    figure = comparison_plots.sweeps([(line, 8)] * 8, up="KL, 95 % over 120 trials of 5 subjects")
     axes = drawn(figure)
     assert not any(axis.get_ylabel() for axis in axes)
     (name,) = figure.texts
@@ -308,7 +309,9 @@ def test_the_axis_label_of_sweeps_is_drawn_once():
 
 
 def test_twelve_curves_are_distinguishable():
-    lines = [comparisons.Curve(f"method {i}", [1, 2], [0.1, 0.2], [0.1, 0.1], [0.2, 0.3]) for i in range(12)]
-    (axis,) = drawn(comparisons.curves(lines, across="subjects", up="KL"))
+    lines = [
+        comparison_plots.Curve(f"method {i}", [1, 2], [0.1, 0.2], [0.1, 0.1], [0.2, 0.3]) for i in range(12)
+    ]
+    (axis,) = drawn(comparison_plots.curves(lines, across="subjects", up="KL"))
     looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in axis.get_lines()}
     assert len(looks) == 12
