@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mpcl_jax.evaluate.number_text import shown_name
 from mpcl_jax.report.plots import style
 from mpcl_jax.report.plots.style import BLUE, GREY, INK, VERMILION
 
@@ -86,7 +87,7 @@ def sweeps(panels: Sequence[tuple[Curve, float]], *, up: str) -> Figure:
 def _with_intervals(axis: Axes, places, line: Curve, number: int) -> None:
     colour, mark = COLOURS[number % len(COLOURS)], MARKS[number % len(MARKS)]
     axis.vlines(places, line.low, line.high, color=colour, alpha=0.35, linewidth=2.5)
-    name = line.name.replace("_", " ")
+    name = shown_name(line.name)
     # A repeated colour is distinguished by its mark and a dashed line.
     dash = "-" if number < len(COLOURS) else "--"
     axis.plot(places, line.mean, f"{mark}{dash}", color=colour, linewidth=1.6, ms=5, label=name)

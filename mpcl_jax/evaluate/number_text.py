@@ -2,6 +2,15 @@
 
 import math
 
+# Names of methods in text, where they are not those of the settings with blanks; CSV files keep the latter.
+NAMES = {
+    "knn": "kNN",
+    "sa_bfgs": "SA-BFGS",
+    "extra_trees": "ExtraTrees",
+    "mlp": "MLP",
+    "emotion_dict": "EmotionDict",
+    "helo": "HeLo",
+}
 MINUS = "\u2212"  # the minus sign, as wide as a plus; matplotlib writes the same at its axes
 
 
@@ -30,5 +39,5 @@ def count_of(n: int, plural: str) -> str:
 
 
 def shown_name(method: str) -> str:
-    """The name of a method in text: "train_mean" is "train mean"."""
-    return method.replace("_", " ")
+    """The name of a method in text: "sa_bfgs" is "SA-BFGS", "train_mean" is "train mean"."""
+    return NAMES.get(method, method.replace("_", " "))

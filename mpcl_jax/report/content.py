@@ -4,39 +4,29 @@ import json
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from mpcl_jax.config.schema import ORACLES
-from mpcl_jax.evaluate.number_text import decimal
-from mpcl_jax.evaluate.table_text import HEADS
+from mpcl_jax.evaluate.number_text import decimal, shown_name
+from mpcl_jax.evaluate.table_text import HEADS, cells_of
 from mpcl_jax.report.explanation import explain, recalled_weights, window_kl
 from mpcl_jax.report.slots import describe_slots, never_reported
 from mpcl_jax.runs.read_run import COLOURS, RunFiles
 from mpcl_jax.system.paths import shell_command
 
-# Column heads of the cells of `table_rows`.
-TABLE_HEADS = [
-    x for head in HEADS.values() for x in ([head, "95 % interval"] if head == HEADS["kl"] else [head])
-]
 HIGHEST = 10  # windows with the highest KL that are listed
 MOST_BYTES = 800_000  # of the windows that the interactive part holds
 DIGITS = 3  # of shares in it
 
 
 def table_rows(run: RunFiles) -> list[dict[str, Any]]:
-    """Rows of the result table as text; a cell is (text, whether it is the best of its column)."""
-    ranked = [row for row in run.table if row["method"] not in ORACLES] or run.table
-    best = {n: (min if "↓" in head else max)(float(x[n]) for x in ranked) for n, head in HEADS.items()}
+    """Rows of the result table as text; cells: head of a column -> (text, whether it is the best of the column)."""
+    numbers = {"kl_low": float, "kl_high": float, "seeds": int, "kl_seed_sd": float}
+    texts = cells_of(pd.DataFrame(run.table).astype(numbers), tuple(HEADS)).drop(columns=["method", "seeds"])
     rows = []
-    for row in run.table:
-        key, oracle, cells = row["method"], row["method"] in ORACLES, []
-        for name in HEADS:
-            value = float(row[name])
-            cells.append((decimal(value, 2 if name == "skill" else 4), not oracle and value == best[name]))
-            if name == "kl":
-                ends = [float(row["kl_low"]), float(row["kl_high"])]
-                known = f"[{', '.join(map(decimal, ends))}]"
-                cells.append(("–" if np.isnan(ends[0]) else known, False))
-        rows.append({"key": key, "method": key.replace("_", " "), "oracle": oracle, "cells": cells})
+    for key, cells in zip((row["method"] for row in run.table), texts.to_dict("records"), strict=True):
+        cells = {head: (text.strip("*"), text.startswith("**")) for head, text in cells.items()}
+        rows.append({"key": key, "method": shown_name(key), "oracle": key in ORACLES, "cells": cells})
     return rows
 
 

@@ -52,7 +52,6 @@ def _render(template: str, script: str, figures: dict[str, Figure], **context) -
         script=Markup(script),
         version=__version__,
         figures=drawn,
-        heads=content.TABLE_HEADS,
         **context,
     )
 
@@ -103,6 +102,7 @@ def comparison_page(runs: list[RunFiles]) -> str:
         "",
         {"methods": results.subject_dots(panels)},
         rows=rows,
+        heads=[head for head in rows[0]["cells"] if head != "tried"],
         labels=labels,
         splits=len(splits),
         leaky=any(run.leaky for run in runs),

@@ -5,7 +5,7 @@ import numpy as np
 from mpcl_jax.config.resolve import resolve
 from mpcl_jax.config.schema import ORACLES
 from mpcl_jax.data.simulate import simulate
-from mpcl_jax.evaluate.number_text import decimal
+from mpcl_jax.evaluate.number_text import decimal, shown_name
 from mpcl_jax.labels import cooccurrence_of, evidence_of
 from mpcl_jax.report.explanation import window_kl
 from mpcl_jax.report.plots import memory as memory_plots
@@ -60,7 +60,7 @@ def methods_of(run: RunFiles) -> list[results.Method]:
     for row in run.table:
         of_subjects = np.array([float(s["kl"]) for s in run.subjects if s["method"] == row["method"]])
         values = (float(row[x]) for x in ("kl", "kl_low", "kl_high"))
-        name, oracle = row["method"].replace("_", " "), row["method"] in ORACLES
+        name, oracle = shown_name(row["method"]), row["method"] in ORACLES
         found.append(results.Method(name, of_subjects, *values, oracle=oracle))
     return found
 

@@ -26,7 +26,7 @@ def test_a_main_table_has_leading_zeros_brackets_and_bold_best_values(capsys):
     lines = [[x.strip() for x in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     assert lines[0] == ["method", "Chebyshev ↓", "KL ↓", "95 % interval", "cosine ↑", "skill ↑", "seeds"]
     assert lines[2][:4] == ["ridge", "0.0345", "0.0611", "[0.0526, 0.0773]"]
-    assert lines[3][:3] == ["extra trees", "**0.0342**", "**0.0608**"]
+    assert lines[3][:3] == ["ExtraTrees", "**0.0342**", "**0.0608**"]
     assert lines[4][:3] == ["stimulus mean (oracle)", "0.0336", "0.0578"]
 
 
@@ -43,9 +43,9 @@ def test_the_overview_has_a_row_per_data_set():
     assert row == {
         "data set": "WESAD",
         "train mean": "0.0674",
-        "best classical": "0.0608 (extra trees)",
+        "best classical": "0.0608 (ExtraTrees)",
         "MLP": "0.0613",
-        "best predecessor": "0.0606 (helo)",
+        "best predecessor": "0.0606 (HeLo)",
         "MPCL": "0.0611",
         "95 % interval of MPCL": "[0.0525, 0.0767]",
         "n": "10 subjects",

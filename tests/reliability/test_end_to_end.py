@@ -17,6 +17,7 @@ from browser_fixture import opened_without_complaint
 
 from mpcl_jax.config.schema import ORACLES, QUICK_BASELINES
 from mpcl_jax.evaluate import verification
+from mpcl_jax.evaluate.number_text import shown_name
 from mpcl_jax.runs.memory import open_memory
 from mpcl_jax.system.errors import STOPPED
 
@@ -76,7 +77,7 @@ def test_the_run_prints_its_data_split_progress_and_table(whole):
     rows = [line.split("|")[1].strip() for line in table_in(printed).splitlines() if line.startswith("| ")]
     assert rows[0] == "method" and rows[-2:] == ["MPCL", "stimulus mean"]  # the oracle stands apart
     baselines = [name for name in QUICK_BASELINES if name not in ORACLES]
-    assert rows[2:-2] == [name.replace("_", " ") for name in baselines]
+    assert rows[2:-2] == list(map(shown_name, baselines))
 
 
 def test_the_run_leaves_its_files(whole):

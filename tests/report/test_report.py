@@ -145,8 +145,8 @@ def test_an_oracle_is_marked_and_is_never_the_best(healthy):
     oracle = run.table[-1] | {"method": "stimulus_mean", "kl": "0.0001"}
     with_oracle = run._replace(table=(*run.table, oracle), subjects=run.subjects)
     rows = {row["key"]: row for row in table_rows(with_oracle)}
-    assert {key for key, row in rows.items() if ("0.0001", True) in row["cells"]} == set()
-    assert rows["MPCL"]["cells"][3][1] and [key for key, row in rows.items() if row["oracle"]] == [
+    assert {key for key, row in rows.items() if ("0.0001", True) in row["cells"].values()} == set()
+    assert rows["MPCL"]["cells"]["KL ↓"][1] and [key for key, row in rows.items() if row["oracle"]] == [
         "stimulus_mean"
     ]
     drawn = subject_dots({"": methods_of(with_oracle)})

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from scipy.special import stdtrit
 
+from mpcl_jax.evaluate.number_text import count_of, shown_name
 from mpcl_jax.report.plots import style
 from mpcl_jax.report.plots.style import BLUE, FAINT, GREY, INK, ORACLE_LINE, PAPER, WIDTH
 
@@ -95,7 +96,7 @@ def error_per_emotion(
         style.name_ticks(axis, [emotions[c] for c in order])
         axis.invert_yaxis()
         axis.set_xlim(left=0)
-        count = "1 subject" if model.subjects == 1 else f"{model.subjects} subjects"
+        count = count_of(model.subjects, "subjects")
         axis.set_xlabel(f"mean absolute error (percentage points), n = {count}")
         figure.legend(loc="outside lower center", ncols=2)
     return figure
@@ -173,7 +174,7 @@ def critical_difference(
         beside = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "fontsize": 8.5}
         for row, value in enumerate(rank):
             axis.annotate(f"{value:.1f}", (value, row), **beside)
-        style.name_ticks(axis, [name.replace("_", " ") for name in names], most=24)
+        style.name_ticks(axis, list(map(shown_name, names)), most=24)
         axis.invert_yaxis()
         axis.set_xlim(0.8, len(names) + 0.6 + 0.22 * max(1, len(groups)))
         axis.set_xticks(range(1, len(names) + 1))
