@@ -188,7 +188,8 @@ def check_neighbours(evidence: Evidence) -> list[Finding]:
             problems.append((of_trial, "is of the same trial"))
         for rows, says in problems:
             if rows.any():
-                text = f"{fold.name}: the nearest training window of {rows.mean():.0%} of the test windows {says}"
+                count = f"{rows.sum()} of {len(rows)} test windows"
+                text = f"{fold.name}: the nearest training window of {count} {says}"
                 found.append(red("neighbours", text, evidence.ids[test[rows]]))
     says = "no nearest training window is nearly a copy or of the same trial"
     return found or [green("neighbours", says if compared else "no modality of the subjects to compare")]

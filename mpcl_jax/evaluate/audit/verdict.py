@@ -9,6 +9,7 @@ from mpcl_jax.data.pipeline import content_hash
 from mpcl_jax.evaluate.audit import rows, selection
 from mpcl_jax.evaluate.audit.evidence import Evidence, canonical, read_evidence
 from mpcl_jax.evaluate.audit.finding import RED, Finding, amber, colour_of, green, red
+from mpcl_jax.evaluate.number_text import count_of
 from mpcl_jax.types import Recordings
 
 LEAKY = "LEAKY: windows of the test trials are trained on, so this is no result for new data"
@@ -70,7 +71,9 @@ def check_manifest(evidence: Evidence) -> list[Finding]:
         )
     if content_hash(evidence.recordings) != evidence.data.get("sha256"):
         found.append(amber("manifest", "the recordings have changed since the run"))
-    return found or [green("manifest", f"unchanged, {len(evidence.folds)} fold(s), of these recordings")]
+    return found or [
+        green("manifest", f"unchanged, {count_of(len(evidence.folds), 'folds')}, of these recordings")
+    ]
 
 
 def to_json(found: Audit) -> str:
