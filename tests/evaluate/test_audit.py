@@ -276,7 +276,7 @@ def row_plant(name):
             IDS[TESTED[0]],
         ),
         ("one copied modality", "copies", "1 test window has the same eeg values", IDS[TESTED[0]]),
-        ("windows copied with noise", "neighbours", "of the test windows is nearly a copy", IDS[TESTED[0]]),
+        ("windows copied with noise", "neighbours", "test windows is nearly a copy", IDS[TESTED[0]]),
         (
             "a label among the features",
             "labels inside",
