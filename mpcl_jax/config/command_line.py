@@ -15,7 +15,7 @@ from mpcl_jax.config.resolve import ConfigError, check_each, plain, resolve
 from mpcl_jax.config.schema import Config
 from mpcl_jax.types import as_text, is_text
 
-OPTIONS = "data.options"
+PREFIXES = ("--config.", "-config.")
 KNOWN = "--config, --workdir, --dry-run and --help"
 
 
@@ -31,8 +31,9 @@ def from_command_line(file: str, arguments: list[str]) -> Config:
         *groups, name = key.split(".")
         group = made
         for part in groups:
-            group = group.setdefault(part, {})
-        group[name] = dict(group.get(name, ())) | value if key == OPTIONS else value
+            group[part] = dict(group.get(part, ()))
+            group = group[part]
+        group[name] = value
     return resolve(made)
 
 
@@ -43,29 +44,24 @@ def read_overrides(arguments: list[str]) -> dict[str, Any]:
     refuses it and names the range.
     """
     kinds = {setting.name: setting.type for setting in settings()}
-    values, options, mistakes, waiting = {}, {}, [], list(arguments)
+    values, mistakes, waiting = {}, [], list(arguments)
     while waiting:
         name, given, text = waiting.pop(0).partition("=")
-        if not name.startswith(("--config.", "-config.")) or not is_text(name + text):
-            mistakes.append(_not_an_override(name + given + text))
-            continue
         key = name.partition(".")[2]
-        of_data_set = key.startswith(f"{OPTIONS}.")
-        if key not in kinds and not of_data_set:
+        kind = kinds.get(key, object if key.startswith("data.options.") else None)
+        if not name.startswith(PREFIXES) or not is_text(name + text):
+            mistakes.append(_not_an_override(name + given + text))
+        elif kind is None:
             mistakes.append(f"config.{key}: {unknown(key)}")
-        elif not given and kinds.get(key) is bool:
+        elif not given and kind is bool:
             values[key] = True
         elif not given and (not waiting or waiting[0].startswith("--")):
             mistakes.append(f"config.{key}: needs a value, --config.{key}=…")
         else:
-            text = text if given else waiting.pop(0)
-            if of_data_set:
-                options[key.removeprefix(f"{OPTIONS}.")] = _literal(text)
-            else:
-                values[key] = _value(text, kinds[key])
+            values[key] = _value(text if given else waiting.pop(0), kind)
     if mistakes:
         raise ConfigError("\n".join(mistakes))
-    return values | ({OPTIONS: options} if options else {})
+    return values
 
 
 def _not_an_override(argument: str) -> str:
@@ -75,36 +71,26 @@ def _not_an_override(argument: str) -> str:
     if not argument.startswith("-"):
         return f"{argument!r} is not an option; options begin with -- and join values with ="
     argument = argument.partition("=")[0]
-    head, _, rest = argument.lstrip("-").partition(".")
-    if near := difflib.get_close_matches(head, ("config", "workdir", "dry-run", "help"), n=1, cutoff=0.7):
-        meant = [".".join([near[0], *nearest(rest)[:1]])]
-    else:
-        meant = [f"config.{key}" for key in nearest(".".join(filter(None, (head, rest))))]
+    name = argument.lstrip("-")
+    meant = difflib.get_close_matches(name, ("config", "workdir", "dry-run", "help"), n=1, cutoff=0.7)
+    meant = meant or [f"config.{key}" for key in nearest(name.removeprefix("config."))]
     hint = f"did you mean --{' or --'.join(meant)}?" if meant else f"known are {KNOWN}"
     return f"{argument}: unknown option; {hint}"
 
 
 def _value(text: str, kind: type) -> Any:
     """The value of `text` for a setting whose default is of type `kind`; `text` itself if there is none."""
+    if kind is str:
+        return text
     if kind is bool:
         return {"true": True, "false": False}.get(text.lower(), text)
-    if kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            return text
-    if kind is tuple:
-        value = _literal(text)
-        if value == text:  # the quotes of words may be missing: eeg,gsr or [eeg, gsr]
-            words = text.strip().removeprefix("[").removeprefix("(").removesuffix("]").removesuffix(")")
-            return tuple(filter(None, (word.strip().strip("'\"") for word in words.split(","))))
-        return tuple(value) if isinstance(value, tuple | list) else (value,)
-    return text
-
-
-def _literal(text: str) -> Any:
-    """A Python literal, or `text` itself where it is none."""
     try:
-        return ast.literal_eval(text)
+        value = kind(text) if kind in (int, float) else ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return text
+        if kind is not tuple:
+            return text
+        # The quotes of words may be missing: eeg,gsr or [eeg, gsr].
+        return tuple(filter(None, (word.strip(" '\"") for word in text.strip(" ()[]").split(","))))
+    if kind is tuple:
+        return tuple(value) if isinstance(value, tuple | list) else (value,)
+    return value

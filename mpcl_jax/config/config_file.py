@@ -59,11 +59,10 @@ def find_config(file: str) -> pathlib.Path:
     if file in presets() and not path.is_file():
         return PRESETS / f"{file}.py"
     if not path.is_file():
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")], n=1)
-        names = difflib.get_close_matches(file, presets(), n=1)
+        choices = {name: name for name in presets()} | {p.name: str(p) for p in path.parent.glob("*.py")}
+        near = difflib.get_close_matches(path.name, choices, n=1)
         hint = f"give a file, e.g. configs/dataset.py, or one of the presets {', '.join(presets())}"
-        if near or names:
-            hint = f"did you mean {path.parent / near[0] if near else names[0]}?"
+        hint = f"did you mean {choices[near[0]]}?" if near else hint
         raise ConfigError(f"--config {file}: there is no such file or preset; {hint}")
     if path.suffix != ".py":
         raise ConfigError(f"--config {file}: must be a Python file (.py) with a function get_config()")

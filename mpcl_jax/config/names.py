@@ -5,6 +5,7 @@ import difflib
 from mpcl_jax.config.describe import groups, settings
 
 NAMES = tuple(setting.name for setting in settings())
+ALIKE = 0.8  # ratio of difflib
 RENAMED = {
     "distributed.patience": "distributed.timeout",
     "loss.full_after": "loss.aux_warmup_steps",
@@ -23,27 +24,23 @@ def unknown(key: str) -> str:
         return f"was renamed to config.{RENAMED[key]}"
     if key and (inside := _names_in(key)):
         example = next(name for name in NAMES if name.startswith(f"{key}."))
-        return (
-            f"a group of settings ({', '.join(inside)}) is not set as a whole; set each, "
-            f"e.g. --config.{example}=…"
-        )
+        return f"a group of settings ({', '.join(inside)}); set each of them, e.g. --config.{example}=…"
     if meant := nearest(key):
         return f"unknown setting; did you mean config.{' or config.'.join(meant)}?"
-    group = key
-    while group and not _names_in(group):
-        group = group.rpartition(".")[0]
-    return f"unknown setting; known here: {', '.join(_names_in(group))}"
+    group = key.rpartition(".")[0]
+    return f"unknown setting; known here: {', '.join(_names_in(group) or _names_in(''))}"
 
 
 def nearest(key: str) -> list[str]:
-    """Up to three settings or groups that `key` may stand for, the likeliest first."""
-    last, ends = _last(key), {_last(name) for name in NAMES}
-    ending = [last] if last in ends else difflib.get_close_matches(last, ends, n=1, cutoff=0.7)
-    similar = difflib.get_close_matches(key, NAMES, n=1, cutoff=0.8)
-    elsewhere = [name for name in NAMES if _last(name) in ending]
-    other_groups = [group for group in groups() if not key.startswith(f"{group}.")]
-    of_groups = difflib.get_close_matches(key, other_groups, n=1, cutoff=0.75)
-    return list(dict.fromkeys([*similar, *elsewhere, *of_groups]))[:3]
+    """Up to three settings or groups that `key` may stand for, by the whole name or its last part."""
+
+    def likeness(name: str) -> tuple[float, float]:
+        whole = difflib.SequenceMatcher(None, key, name).ratio()
+        return max(whole, difflib.SequenceMatcher(None, _last(key), _last(name)).ratio()), whole
+
+    others = [name for name in (*NAMES, *groups()) if not key.startswith(f"{name}.") or name in NAMES]
+    found = {name: likeness(name) for name in others}
+    return sorted((name for name in others if found[name][0] >= ALIKE), key=found.get, reverse=True)[:3]
 
 
 def _last(key: str) -> str:

@@ -29,7 +29,7 @@ def refusal(arguments: list[str]) -> str:
     [
         ("--config.epochs=3", "did you mean config.train.epochs?"),  # of another group
         ("--config.model.heads=3", "did you mean config.model.fusion.heads or config.model.head?"),
-        ("--config.train.optimizer.clip=1", "did you mean config.train.clip?"),
+        ("--config.train.optimizer.clip=1", "did you mean config.train.clip or"),
         ("--config.seeds=1", "did you mean config.seed or"),
         (
             "--config.lr=1",
