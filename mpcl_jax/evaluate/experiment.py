@@ -18,7 +18,8 @@ from mpcl_jax.data.splits.protocols import row_ids
 from mpcl_jax.evaluate import comparison, statistics_text, table_text
 from mpcl_jax.evaluate.audit.verdict import audit, to_json, to_line
 from mpcl_jax.evaluate.leaderboard import Table
-from mpcl_jax.system.paths import as_code, shell_command
+from mpcl_jax.system.output import warn
+from mpcl_jax.system.paths import shell_command
 from mpcl_jax.system.storage import write_text, writing
 from mpcl_jax.train import processes
 from mpcl_jax.train.devices import keep_compiled_programs
@@ -26,7 +27,6 @@ from mpcl_jax.train.environment import code_version, environment
 from mpcl_jax.train.evaluate import Predictions
 from mpcl_jax.train.interrupt import StopRequest, only_run_in
 from mpcl_jax.train.loop import train_folds
-from mpcl_jax.train.progress import warn
 from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.run_folder import fold_folder
 from mpcl_jax.train.selection import record_test_access, write_choices
@@ -155,7 +155,7 @@ def write_results(
     markdown = table_text.to_markdown(table, title=title)
     made_by = {"command": command, "commit": code_version()}
     notes = "".join(f"\n*{note}*\n" for note in filter(None, (*run.recordings.notes, looked_before)))
-    write_text(run.workdir / "table.md", f"{markdown}{notes}\n{as_code(command)}\n")
+    write_text(run.workdir / "table.md", f"{markdown}{notes}\n`{command}`\n")
     write_text(run.workdir / "table.csv", table_text.to_csv(table, **made_by))
     write_text(run.workdir / "subjects.csv", table_text.to_subject_csv(table, **made_by))
     write_text(run.workdir / "predictions.csv", predictions_csv(run.recordings, predictions))

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mpcl_jax.system import checksums
+from mpcl_jax.system.output import warn
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.arrays import read_arrays
 from mpcl_jax.train.fold_inspection import load_inspection
-from mpcl_jax.train.progress import warn
 from mpcl_jax.types import GROUPS, DataFileError, groups_in
 
 

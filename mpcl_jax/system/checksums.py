@@ -42,8 +42,10 @@ class Damage(NamedTuple):
 
 def write_checksums(folder: pathlib.Path, about: str) -> None:
     """Lists every file below `folder`, and brings all of them to the disk. `about`: name of the content."""
-    digests = {name: _digest(folder / name, sync=True) for name in _names(folder)}
-    body = f"# {about}\n" + "".join(f"{digest}  {name}\n" for name, digest in digests.items())
+    # No file of a checkpoint is hidden; those of file managers and network disks come and go.
+    files = (p for p in folder.rglob("*") if not p.name.startswith(".") and p.name != NAME and p.is_file())
+    names = {p.relative_to(folder).as_posix(): p for p in files}
+    body = f"# {about}\n" + "".join(f"{_digest(names[name], sync=True)}  {name}\n" for name in sorted(names))
     with (folder / NAME).open("w", encoding="utf-8") as file:
         file.write(_sealed(body))
         file.flush()
@@ -56,40 +58,28 @@ def damage_in(folder: pathlib.Path, about: str) -> Damage | None:
     `about` must be that of `write_checksums`. Files that are not listed do no harm: file managers and network disks
     leave some (.DS_Store, .nfs…, ._x, desktop.ini), and nothing reads them.
     """
-    try:
-        return _compare(folder, about)
-    except OSError as error:
-        return Damage(pathlib.Path(error.filename or folder), f"cannot be read ({explained(error)})")
-
-
-def _compare(folder: pathlib.Path, about: str) -> Damage | None:
     file = folder / NAME
-    if not file.exists():
+    try:
+        text = file.read_bytes().decode("utf-8", errors="replace")
+        body = text.rpartition(SEAL)[0]
+        if text != _sealed(body):
+            return Damage(file, "is damaged")
+        first, *listed = body.splitlines()
+        if first != f"# {about}":
+            return Damage(file, f"belongs to another folder: {first!r} is not {'# ' + about!r}")
+        for digest, _, name in (line.partition("  ") for line in listed):
+            file = folder / name
+            if _digest(file) != digest:
+                return Damage(file, "is damaged: its sha256 is not that of the file that was written")
+    except FileNotFoundError:
         return Damage(file, "is missing")
-    text = file.read_bytes().decode("utf-8", errors="replace")
-    body = text.rpartition(SEAL)[0]
-    if text != _sealed(body):
-        return Damage(file, "is damaged")
-    first, *listed = body.splitlines()
-    if first != f"# {about}":
-        return Damage(file, f"belongs to another folder: {first!r} is not {'# ' + about!r}")
-    found = set(_names(folder))
-    for digest, name in ((line[:64], line[66:]) for line in listed):
-        if name not in found:
-            return Damage(folder / name, "is missing")
-        if _digest(folder / name) != digest:
-            return Damage(folder / name, "is damaged: its sha256 is not that of the file that was written")
+    except OSError as error:
+        return Damage(file, f"cannot be read ({explained(error)})")
     return None
 
 
 def _sealed(body: str) -> str:
     return f"{body}{SEAL}: {hashlib.sha256(body.encode('utf-8')).hexdigest()}\n"
-
-
-def _names(folder: pathlib.Path) -> list[str]:
-    # No file of a checkpoint is hidden; those of file managers and network disks come and go.
-    files = (p for p in folder.rglob("*") if not p.name.startswith(".") and p.name != NAME and p.is_file())
-    return sorted(p.relative_to(folder).as_posix() for p in files)
 
 
 def _digest(file: pathlib.Path, *, sync: bool = False) -> str:

@@ -18,13 +18,8 @@ REMEDIES = {
     errno.ESTALE: "the network disk was mounted anew or its server replaced: mount it again",
     errno.ETIMEDOUT: "the network disk does not answer: check the connection",
     errno.EMFILE: "this process has too many open files: raise the limit (ulimit -n)",
-    errno.ENFILE: "the machine has too many open files: end other programs",
     errno.ENOENT: "the folder does not exist: make it, or mount its disk again",
     errno.ENOTDIR: "a part of the path is a file, not a folder: choose another path",
-    errno.EEXIST: "this name exists already: choose another path",
-    errno.EINVAL: "this disk does not accept such a name or file: choose another path",
-    errno.EBUSY: "another program or the network disk holds it: wait, or choose another folder",
-    errno.ENOMEM: "the machine is out of memory: end other programs",
 }
 UNKNOWN = "check the disk, or choose a folder on another one"
 LOCKLESS = "this disk has no file locks: choose a folder on another disk, or mount this one with locks"

@@ -9,6 +9,11 @@ import sys
 from mpcl_jax.system.os_errors import reason_of
 
 
+def warn(text: str) -> None:
+    """Prints to stderr what a reader of the results has to know."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
 @contextlib.contextmanager
 def any_output():
     """Inside, printing never raises: a context, or the decorator of a command's `main`.
@@ -45,17 +50,14 @@ def _lasting(stream, number: int):
     """
     encoding, lines = "utf-8", True
     if stream is not None:
-        try:
-            # A subclass belongs to a program that reads what is printed.
-            number = stream.fileno() if type(stream) is io.TextIOWrapper else None
-        except io.UnsupportedOperation:  # of a TextIOWrapper around bytes in memory
-            number = None
-        if number is None:
+        # A subclass, or a stream into memory, belongs to a program that reads what is printed.
+        if type(stream) is not io.TextIOWrapper or isinstance(stream.buffer, io.BytesIO):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace")
             return stream
         stream.flush()
-        encoding, lines = stream.encoding, stream.line_buffering or stream.write_through
+        number, encoding = stream.fileno(), stream.encoding
+        lines = stream.line_buffering or stream.write_through
     channel = io.BufferedWriter(_Channel(number, "w", closefd=False))
     return io.TextIOWrapper(channel, encoding=encoding, errors="replace", line_buffering=lines)
 
@@ -74,6 +76,5 @@ class _Channel(io.FileIO):
             os.dup2(nowhere, self.fileno())  # also for libraries and later processes
             os.close(nowhere)
             if error.errno != errno.EPIPE:  # a reader that has ended needs no more
-                lost = f"warning: output cannot be written ({reason_of(error)}); the rest of it is lost"
-                print(lost, file=sys.stderr, flush=True)
+                warn(f"output cannot be written ({reason_of(error)}); the rest of it is lost")
             return len(data)

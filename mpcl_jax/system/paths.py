@@ -39,8 +39,7 @@ def user_path(text: str | os.PathLike, option: str = "") -> pathlib.Path:
         path = path.absolute()
     whole = os.path.abspath(path)
     if not is_text(whole):
-        reason = f"{as_text(whole)} is not UTF-8 text; rename that file or folder"
-        raise DataFileError(name, reason)
+        raise DataFileError(name, f"{as_text(whole)} is not UTF-8 text; rename that file or folder")
     return path
 
 
@@ -71,18 +70,11 @@ def plain_path(path: pathlib.Path):
 
 def shell_command(words: list[str]) -> str:
     """`words` as one line that a shell (bash, zsh) reads as these words."""
-    return " ".join(_shell_word(word) for word in words)
 
+    def quoted(word: str) -> str:
+        if word.isprintable():
+            return shlex.quote(word)
+        escaped = re.sub(r"[\\']", r"\\\g<0>", word)
+        return "$'" + re.sub(r"[\x00-\x1f\x7f]", lambda found: f"\\x{ord(found[0]):02x}", escaped) + "'"
 
-def as_code(command: str) -> str:
-    """`command` as code in Markdown, also where it holds backticks."""
-    longest = max(map(len, re.findall("`+", command)), default=0)
-    fence = "`" * (longest + 1)
-    return f"{fence} {command} {fence}" if longest else f"`{command}`"
-
-
-def _shell_word(word: str) -> str:
-    if not re.search(r"[\x00-\x1f\x7f]", word):
-        return shlex.quote(word)
-    quoted = re.sub(r"[\\']", r"\\\g<0>", word)
-    return "$'" + re.sub(r"[\x00-\x1f\x7f]", lambda found: f"\\x{ord(found[0]):02x}", quoted) + "'"
+    return " ".join(map(quoted, words))

@@ -31,11 +31,11 @@ from mpcl_jax.data.normalise import Normalisation
 from mpcl_jax.system import checksums
 from mpcl_jax.system.checksums import steps_in
 from mpcl_jax.system.errors import StorageError, TrainingError
+from mpcl_jax.system.output import warn
 from mpcl_jax.system.paths import plain_path
 from mpcl_jax.system.storage import make_folder, unwritten, writing
 from mpcl_jax.train import processes
 from mpcl_jax.train.arrays import newest_whole, read_arrays
-from mpcl_jax.train.progress import warn
 from mpcl_jax.train.state import Training, chosen_model
 from mpcl_jax.types import DataFileError
 

@@ -20,6 +20,7 @@ import filelock
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.system.errors import AT_ONCE, Stopped
 from mpcl_jax.system.os_errors import NO_LOCKS, reason_of
+from mpcl_jax.system.output import warn
 from mpcl_jax.system.storage import writing
 
 LOCK, HOLDER = ".lock", ".running"
@@ -47,9 +48,9 @@ class StopRequest:
 
     def take_signals(self) -> dict:
         """Makes both signals request a stop; returns their handlers before."""
-        return {number: signal.signal(number, self.ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        return {number: signal.signal(number, self.request) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    def ask(self, *_) -> None:
+    def request(self, *_) -> None:
         """Requests a stop (the handler of both signals)."""
         first, self.requested = not self.requested, True
         if not self._deferred:
@@ -61,14 +62,14 @@ class StopRequest:
 @contextlib.contextmanager
 def listening():
     """The StopRequest that SIGTERM and Ctrl-C make, as long as the block runs. Only for the main thread."""
-    request = StopRequest()
+    stop = StopRequest()
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    before = request.take_signals()
+    before = stop.take_signals()
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_leave_on_the_second, args=(reader,), daemon=True).start()
     try:
-        yield request
+        yield stop
     finally:
         signal.set_wakeup_fd(-1)
         for number, handler in before.items():
@@ -93,44 +94,40 @@ def only_run_in(workdir: pathlib.Path):
     Raises ConfigError naming the process that works in it, and StorageError where the disk does not take the lock.
     Where the disk has no locks, as some network disks, a file replaces the lock, and a warning says so.
     """
+    holder = workdir / HOLDER
     with writing(workdir / LOCK, 0):
-        lock = _acquired(workdir)
+        lock = _locked(workdir)
     try:
-        with writing(workdir / HOLDER, 200):
-            myself = (
-                f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+        with writing(holder, 200):
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
+            holder.write_text(
+                f"process {os.getpid()} on {socket.gethostname()} since {since}", encoding="utf-8"
             )
-            (workdir / HOLDER).write_text(myself, encoding="utf-8")
         yield
     finally:
-        (workdir / HOLDER).unlink(missing_ok=True)
+        holder.unlink(missing_ok=True)
         lock.release()
 
 
-def _acquired(workdir: pathlib.Path) -> filelock.BaseFileLock:
-    try:
-        return _taken(filelock.FileLock(workdir / LOCK, timeout=0), workdir, "")
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
-        print(
-            f"warning: {workdir}: this disk has no file locks ({reason_of(error)}), so the file {MARKER} replaces "
-            "the lock; start no second run in this folder from another machine. A local disk has locks",
-            file=sys.stderr,
-            flush=True,
-        )
+def _locked(workdir: pathlib.Path) -> filelock.BaseFileLock:
     hint = f"; if that run is gone, delete {workdir / MARKER}"
-    return _taken(filelock.SoftFileLock(workdir / MARKER, timeout=0), workdir, hint)
-
-
-def _taken(lock: filelock.BaseFileLock, workdir: pathlib.Path, hint: str) -> filelock.BaseFileLock:
-    try:
-        lock.acquire()
-    except filelock.Timeout:  # an OSError like any other
-        file = workdir / HOLDER
-        holder = file.read_text(encoding="utf-8") if file.exists() else "a process that has just begun"
-        raise ConfigError(
-            f"--workdir {workdir}: another run works in it ({holder}); "
-            f"wait for it, stop it, or choose another --workdir{hint}"
-        ) from None
-    return lock
+    kinds = (filelock.FileLock, LOCK, ""), (filelock.SoftFileLock, MARKER, hint)
+    for kind, name, hint in kinds:
+        try:
+            lock = kind(workdir / name, timeout=0)
+            lock.acquire()
+            return lock
+        except filelock.Timeout:
+            file = workdir / HOLDER
+            holder = file.read_text(encoding="utf-8") if file.exists() else "a process that has just begun"
+            raise ConfigError(
+                f"--workdir {workdir}: another run works in it ({holder}); "
+                f"wait for it, stop it, or choose another --workdir{hint}"
+            ) from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS or name == MARKER:
+                raise
+            warn(
+                f"{workdir}: this disk has no file locks ({reason_of(error)}), so the file {MARKER} replaces the "
+                "lock; start no second run in this folder from another machine. A local disk has locks"
+            )

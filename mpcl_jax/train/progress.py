@@ -9,11 +9,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 LINES_PER_FOLD = 5  # where no bar can be drawn
 
 
-def warn(text: str) -> None:
-    """Prints to stderr what a reader of the results has to know."""
-    print(f"warning: {text}", file=sys.stderr, flush=True)
-
-
 class Ticker:
     """Progress of one fold: a bar with loss, validation KL, samples/s and time left, or plain lines."""
 

@@ -13,8 +13,8 @@ import jax
 
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import DistributedConfig
+from mpcl_jax.system.output import warn
 from mpcl_jax.train import processes
-from mpcl_jax.train.progress import warn
 
 # JAX's own defaults. Other values change numbers, or end correct programs.
 PINNED = {

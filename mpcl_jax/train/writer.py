@@ -19,13 +19,14 @@ import numpy as np
 
 from mpcl_jax.data.normalise import notes_on_fold
 from mpcl_jax.data.splits.manifest import row_ids
+from mpcl_jax.system.output import warn
 from mpcl_jax.system.storage import write_text, writing
 from mpcl_jax.train import checkpoint, processes
 from mpcl_jax.train.epoch import SlotReport
 from mpcl_jax.train.evaluate import Predictions, save_predictions
 from mpcl_jax.train.fold_inspection import Inspection, save_inspection
 from mpcl_jax.train.folds import fold_arrays, unstack
-from mpcl_jax.train.progress import Ticker, warn
+from mpcl_jax.train.progress import Ticker
 from mpcl_jax.train.run import Member, Run
 from mpcl_jax.train.run_folder import fold_folder
 from mpcl_jax.train.selection import write_choices

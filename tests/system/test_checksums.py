@@ -107,12 +107,3 @@ def test_the_whole_folder_of_another_epoch_is_found(folder):
 def test_a_list_that_is_not_text_is_named(folder):
     (folder / NAME).write_bytes(b"\xff\xfe")
     assert found(folder) == NAME
-
-
-def test_a_file_that_goes_away_while_it_is_read_is_damage_and_no_error(folder, monkeypatch):
-    """As where a run at work removes its oldest checkpoint under a reader."""
-    listed = checksums._names(folder)
-    (folder / "state" / "d" / "b").unlink()
-    monkeypatch.setattr(checksums, "_names", lambda _: listed)
-    damage = damage_in(folder, ABOUT)
-    assert damage.file == folder / "state" / "d" / "b" and "cannot be read" in damage.reason

@@ -18,13 +18,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 def test_outside_of_training_a_request_ends_the_program_at_once():
     with pytest.raises(Stopped):
-        StopRequest().ask(signal.SIGTERM, None)
+        StopRequest().request(signal.SIGTERM, None)
 
 
 def test_inside_a_request_waits_until_the_end():
     request, done = StopRequest(), []
     with pytest.raises(Stopped), request.deferred():
-        request.ask(signal.SIGTERM, None)
+        request.request(signal.SIGTERM, None)
         assert request.requested
         done.append("saved")
     assert done == ["saved"]
@@ -33,7 +33,7 @@ def test_inside_a_request_waits_until_the_end():
 def test_an_error_is_not_hidden_by_a_request():
     request = StopRequest()
     with pytest.raises(ValueError), request.deferred():
-        request.ask(signal.SIGTERM, None)
+        request.request(signal.SIGTERM, None)
         raise ValueError
 
 

@@ -216,7 +216,7 @@ def _listening(stop: StopRequest, file: pathlib.Path):
                 os.kill(os.getpid(), signal.SIGTERM)
 
     if in_main:
-        signal.signal(signal.SIGTERM, stop.ask)
+        signal.signal(signal.SIGTERM, stop.request)
     try:
         with _meanwhile(check):
             yield
