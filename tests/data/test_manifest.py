@@ -4,36 +4,15 @@ import json
 
 import numpy as np
 import pytest
+from recordings_fixture import recordings_of
 
 from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.splits.manifest import read_manifest, row_ids, write_manifest
 from mpcl_jax.data.splits.protocols import make_split
-from mpcl_jax.types import DataFileError, Recordings, take
+from mpcl_jax.types import DataFileError, take
 
-
-def fake_recordings() -> Recordings:
-    """Four subjects, six clips, three windows: ids only."""
-    subject, clip, window = (x.ravel() for x in np.indices((4, 6, 3)))
-    n = len(subject)
-    return Recordings(
-        name="fake",
-        emotions=("a", "b"),
-        valence=("positive", "negative"),
-        groups={"eda": "physiological"},
-        signals={"eda": np.zeros((n, 1, 1), np.float32)},
-        present={"eda": np.ones(n, bool)},
-        quality={"eda": np.ones(n, np.float32)},
-        labels=np.full((n, 2), 0.5, np.float32),
-        subject=np.array([f"S{i}" for i in subject]),
-        trial=np.array([f"S{i}/c{j}" for i, j in zip(subject, clip, strict=True)]),
-        stimulus=np.array([f"c{j}" for j in clip]),
-        start=window * 5.0,
-        duration=5.0,
-    )
-
-
-FAKE = fake_recordings()
+FAKE = recordings_of(4, 6, 3)
 
 
 @pytest.fixture
@@ -45,12 +24,8 @@ def file(tmp_path):
     return path
 
 
-DMER = FAKE._replace(
-    subject=np.char.replace(FAKE.subject, "S0", "8")
-)  # ids of DMER: 8 is tested, 5 validation
-DMER = DMER._replace(
-    subject=np.select([DMER.subject == f"S{i}" for i in (1, 2, 3)], ["5", "1", "2"], DMER.subject)
-)
+IN_DMER = {"S0": "8", "S1": "5", "S2": "1", "S3": "2"}  # 8 is tested there, 5 is of the validation part
+DMER = FAKE._replace(subject=np.array([IN_DMER[name] for name in FAKE.subject]))
 
 
 @pytest.mark.parametrize("kind", PROTOCOLS)
@@ -97,71 +72,52 @@ def test_make_split_refuses_a_manifest_of_a_protocol_that_the_recordings_can_not
         make_split(FAKE._replace(protocols=("window80",)), ProtocolConfig(manifest=str(file)))
 
 
-def _move_to_test(content):
+def rows(change):
+    return lambda content: change(content["rows"])
+
+
+def in_fold(key, change):
+    """An edit of a list, or of a text if `change` is one, of the first fold."""
+
+    def edit(content):
+        fold = content["folds"][0]
+        fold[key] = change if isinstance(change, str) else change(fold)
+
+    return edit
+
+
+def trained(content):
     fold = content["folds"][0]
-    trained = set(content["rows"]) - set(fold["test"] + fold["validation"] + fold["unused"])
-    fold["test"].append(min(trained))
-
-
-def _double_row(content):
-    content["rows"].append(content["rows"][0])
-
-
-def _overlap(content):
-    content["folds"][0]["validation"].append(content["folds"][0]["test"][0])
-
-
-def _double_test(content):
-    content["folds"][0]["test"].append(content["folds"][0]["test"][0])
-
-
-def _unknown_test(content):
-    content["folds"][0]["test"].append("S9/c0@0.000")
-
-
-def _unknown_row(content):
-    content["rows"][0] = "S9/c0@0.000"
-
-
-def _lose_row(content):
-    del content["rows"][0]
-
-
-def _other_protocol(content):
-    content["protocol"] = "stimulus_kfold"
-
-
-def _weaker_protocol(content):
-    content["protocol"] = "trial_kfold"
-
-
-def _no_validation(content):
-    content["folds"][0]["validation"] = []
-
-
-def _other_name(content):
-    content["folds"][0]["name"] = "fold 1 of 3"
-
-
-def _no_hash(content):
-    del content["sha256"]
+    fold["test"].append(min(set(content["rows"]) - {*fold["test"], *fold["validation"], *fold["unused"]}))
 
 
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (_double_row, "rows names windows more than once: S0/c0@0.000"),
-        (_lose_row, "1 windows of fake are missing: S0/c0@0.000"),
-        (_unknown_row, "rows names 1 windows unknown to fake: S9/c0@0.000"),
-        (_unknown_test, "fold 1 of 2: test names 1 windows unknown to fake: S9/c0@0.000"),
-        (_double_test, "fold 1 of 2: test names windows more than once"),
-        (_overlap, "fold 1 of 2: validation, test and unused names windows more than once"),
-        (_move_to_test, "fold 1 of 2: .*subject ids lie both in"),
-        (_other_protocol, "stimulus ids lie both in train and in test"),
-        (_weaker_protocol, "do not fit its sha256"),
-        (_no_validation, "do not fit its sha256"),
-        (_other_name, "do not fit its sha256"),
-        (_no_hash, "do not fit its sha256"),
+        (rows(lambda x: x.append(x[0])), "rows names windows more than once: S0/c0@0.000"),
+        (rows(lambda x: x.pop(0)), "1 windows of fake are missing: S0/c0@0.000"),
+        (rows(lambda x: x.insert(0, "S9/c0@0")), "rows names 1 windows unknown to fake: S9/c0@0"),
+        (
+            in_fold("test", lambda f: [*f["test"], "S9/c0@0"]),
+            "fold 1 of 2: test names 1 windows unknown to fake",
+        ),
+        (
+            in_fold("test", lambda f: f["test"] + f["test"][:1]),
+            "fold 1 of 2: test names windows more than once",
+        ),
+        (
+            in_fold("validation", lambda f: f["test"][:1]),
+            "validation, test and unused names windows more than",
+        ),
+        (trained, "fold 1 of 2: .*subject ids lie both in"),
+        (
+            lambda content: content.update(protocol="stimulus_kfold"),
+            "stimulus ids lie both in train and in test",
+        ),
+        (lambda content: content.update(protocol="trial_kfold"), "do not fit its sha256"),
+        (in_fold("validation", lambda f: []), "do not fit its sha256"),
+        (in_fold("name", "fold 1 of 3"), "do not fit its sha256"),
+        (lambda content: content.pop("sha256"), "do not fit its sha256"),
     ],
 )
 def test_refuses_edited_manifests(file, edit, message):
@@ -188,26 +144,20 @@ def test_a_manifest_that_claims_another_calibration_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is no readable split manifest"),
+        (None, "is no readable split manifest"),
         ("{", "is no readable split manifest"),
         ("[" * 100_000, "is no readable split manifest"),
         ("\xff\xfe", "is no split manifest|is no readable"),
         ("[]", "is no split manifest"),
-        ("{}", "is no split manifest"),
         ('{"protocol": [], "rows": [], "folds": [{}]}', "is no split manifest"),
         ('{"protocol": "calibrated", "rows": [], "folds": [{}]}', "is no split manifest"),
-        ('{"protocol": "loso", "rows": [1], "folds": [{}]}', "is no split manifest"),
         ('{"protocol": "loso", "rows": [], "folds": []}', "is no split manifest"),
         ('{"protocol": "loso", "rows": [], "folds": [{"name": "a"}]}', "look at folds.0.validation"),
     ],
 )
 def test_refuses_files_that_are_no_manifest(tmp_path, text, message):
     path = tmp_path / "manifest.json"
-    path.write_bytes(text.encode("latin-1"))
+    if text is not None:
+        path.write_bytes(text.encode("latin-1"))
     with pytest.raises(DataFileError, match=message):
         read_manifest(path, FAKE)
-
-
-def test_refuses_a_missing_file(tmp_path):
-    with pytest.raises(DataFileError, match="is no readable split manifest"):
-        read_manifest(tmp_path / "none.json", FAKE)

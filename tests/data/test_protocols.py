@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from recordings_fixture import recordings_of
 
 from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig
 from mpcl_jax.config.resolve import ConfigError
@@ -11,39 +12,17 @@ from mpcl_jax.data.splits.protocols import DMER_SUBJECTS, FIXED_TEST, FIXED_VALI
 from mpcl_jax.types import DataFileError, Recordings, take
 
 
-def fake_recordings(subjects=6, clips=10, windows=4, with_start=True) -> Recordings:
-    """Rows with telling ids and meaningless signals."""
-    subject, clip, window = (x.ravel() for x in np.indices((subjects, clips, windows)))
-    n = len(subject)
-    labels = np.random.default_rng(0).dirichlet(np.ones(4), n).astype(np.float32)
-    return Recordings(
-        name="fake",
-        emotions=("a", "b", "c", "d"),
-        valence=("positive", "positive", "negative", "negative"),
-        groups={"eda": "physiological"},
-        signals={"eda": np.zeros((n, 1, 2), np.float32)},
-        present={"eda": np.ones(n, bool)},
-        quality={"eda": np.ones(n, np.float32)},
-        labels=labels,
-        subject=np.array([f"S{i + 2}" for i in subject]),
-        trial=np.array([f"S{i + 2}/c{j}" for i, j in zip(subject, clip, strict=True)]),
-        stimulus=np.array([f"c{j}" for j in clip]),
-        start=window * 2.5 if with_start else np.full(n, np.nan),
-        duration=5.0,
-    )
-
-
 def dmer_recordings(subjects=DMER_SUBJECTS, clips=2) -> Recordings:
     """As many rows as DMER has subjects, with their ids."""
-    fake = fake_recordings(subjects=len(subjects), clips=clips, windows=1)
+    fake = recordings_of(len(subjects), clips, 1)
     subject = np.repeat(np.array(subjects), clips)
     trial = np.array([f"{i}/{c}" for i, c in zip(subject, fake.stimulus, strict=True)])
     return fake._replace(name="DMER", subject=subject, trial=trial)
 
 
-FAKE = fake_recordings()
+FAKE = recordings_of(6, 10, 4, first=2, step=2.5)
+ONE = recordings_of(1, 10, 4)
 KFOLD = ("subject_kfold", "trial_kfold", "stimulus_kfold", "subject_x_stimulus")
-ANYBODY = [kind for kind in PROTOCOLS if kind != "fixed_48_12_13"]
 SUBJECTS_APART = ("loso", "subject_kfold", "subject_x_stimulus", "fixed_48_12_13")
 DMER = dmer_recordings()
 
@@ -93,15 +72,14 @@ def test_every_row_is_tested_once_and_trained_on_otherwise(kind):
     assert all(len(f.train) + len(f.test) == len(FAKE.trial) for f in folds)
 
 
-def test_loso_has_one_person_per_fold_in_numeric_order():
-    recordings = fake_recordings(subjects=10, clips=14, windows=2)
-    split = split_of("loso", recordings)
-    assert [set(recordings.subject[f.test]) for f in split.folds] == [{f"S{i}"} for i in range(2, 12)]
-    assert split.folds[5].name == "fold 6 of 10"
-    assert split.folds[5].sentence == "held out: subject S7, 14 trials"
+def test_loso_has_one_subject_per_fold_in_numeric_order():
+    recordings = recordings_of(10, 14, 2, first=2)
+    folds = split_of("loso", recordings).folds
+    assert [set(recordings.subject[f.test]) for f in folds] == [{f"S{i}"} for i in range(2, 12)]
+    assert folds[5].name == "fold 6 of 10" and folds[5].sentence == "held out: subject S7, 14 trials"
 
 
-def test_trial_kfold_tests_some_trials_of_every_person_in_every_fold():
+def test_trial_kfold_tests_some_trials_of_every_subject_in_every_fold():
     for fold in split_of("trial_kfold", folds=5).folds:
         trials = np.unique(FAKE.trial[fold.test])
         assert sorted(t.split("/")[0] for t in trials) == sorted([f"S{i}" for i in range(2, 8)] * 2)
@@ -109,33 +87,24 @@ def test_trial_kfold_tests_some_trials_of_every_person_in_every_fold():
         assert "12 trials of 6 subjects" in fold.sentence
 
 
-def test_subject_x_stimulus_leaves_the_two_half_new_parts_out():
+def test_subject_x_stimulus_tests_new_subjects_on_new_clips_and_trains_on_neither():
     folds = split_of("subject_x_stimulus", folds=2).folds
     assert len(folds) == 2
     for fold in folds:
         subjects, clips = set(FAKE.subject[fold.test]), set(FAKE.stimulus[fold.test])
         assert (len(subjects), len(clips)) == (3, 5)
-        assert len(fold.test) == 3 * 5 * 4  # each of these subjects on each of these clips
-        assert len(fold.train) == 3 * 5 * 4  # the other subjects on the other clips
-        assert "3 subjects" in fold.sentence
-        assert "5 stimuli" in fold.sentence
+        assert len(fold.test) == len(fold.train) == 3 * 5 * 4  # the other subjects on the other clips
+        assert "3 subjects" in fold.sentence and "5 stimuli" in fold.sentence
 
 
-def test_window80_takes_a_fifth_of_each_person_at_random():
-    fold = split_of("window80").folds[0]
+def test_window80_tests_the_published_rows_or_else_a_fifth_of_each_subject_at_random():
+    (fold,) = split_of("window80").folds
     names, counts = np.unique(FAKE.subject[fold.test], return_counts=True)
     assert dict(zip(names, counts, strict=True)) == {f"S{i}": 8 for i in range(2, 8)}
-    assert "LEAKY" in fold.sentence
-    assert "at random" in fold.sentence
-    assert len(fold.train) == 240 - 48
-
-
-def test_window80_uses_the_published_test_rows():
+    assert "LEAKY" in fold.sentence and "at random" in fold.sentence and len(fold.train) == 240 - 48
     published = np.arange(240) % 7 == 0
-    split = split_of("window80", FAKE._replace(published_test=published), seed=5)
-    assert len(split.folds) == 1
-    assert np.array_equal(split.folds[0].test, np.flatnonzero(published))
-    assert "as published" in split.folds[0].sentence
+    (fold,) = split_of("window80", FAKE._replace(published_test=published), seed=5).folds
+    assert np.array_equal(fold.test, np.flatnonzero(published)) and "as published" in fold.sentence
 
 
 @pytest.mark.parametrize(
@@ -147,14 +116,11 @@ def test_validation_takes_whole_groups_of_the_same_kind(kind, ids):
         inside = len(set(ids[fold.train]) | set(ids[fold.validation]))
         assert len(set(ids[fold.validation])) == round(0.4 * inside)
         assert not shared(ids, fold.train, fold.validation)
-
-
-def test_validation_takes_at_least_one_group():
     for fold in split_of("loso", validation=0.01).folds:
-        assert len(set(FAKE.subject[fold.validation])) == 1
+        assert len(set(FAKE.subject[fold.validation])) == 1  # at least one
 
 
-@pytest.mark.parametrize("kind", ANYBODY)
+@pytest.mark.parametrize("kind", [kind for kind in PROTOCOLS if kind != "fixed_48_12_13"])
 def test_only_keeps_names_and_rows(kind):
     full = split_of(kind, folds=3, validation=0.3)
     last = len(full.folds) - 1
@@ -170,7 +136,7 @@ def test_split_does_not_depend_on_row_order_signals_or_labels(kind):
     n, rng = len(recordings.trial), np.random.default_rng(2)
     shuffled = take(recordings, np.random.default_rng(1).permutation(n))
     shuffled = shuffled._replace(
-        labels=rng.dirichlet(np.ones(4), n).astype(np.float32), signals={"eda": rng.normal(size=(n, 1, 2))}
+        labels=rng.dirichlet(np.ones(2), n).astype(np.float32), signals={"eda": rng.normal(size=(n, 1, 2))}
     )
     a = split_of(kind, recordings, folds=3, validation=0.3, seed=7)
     b = split_of(kind, shuffled, folds=3, validation=0.3, seed=7)
@@ -203,131 +169,87 @@ def test_calibrated_trains_on_n_trials_of_the_subject_and_tests_the_same_rows_fo
     most = split_of("calibrated", calibration=3, calibration_pool=3)
     for fold, whole, of_most in zip(split.folds, loso.folds, most.folds, strict=True):
         known = calibration_trials(FAKE, fold.train, fold.test)
-        assert len(known) == count
+        assert len(known) == count and all(t in fold.sentence for t in known)
         assert set(known) <= set(
             calibration_trials(FAKE, of_most.train, of_most.test)
         )  # n + 1 adds one trial
-        assert f"trained on: {count} labelled trial" in fold.sentence and all(
-            t in fold.sentence for t in known
-        )
-        assert np.array_equal(fold.test, of_most.test)
+        assert np.array_equal(fold.test, of_most.test) and set(fold.test) < set(whole.test)
         assert len(np.unique(FAKE.trial[fold.test])) == 7
-        assert set(fold.test) < set(whole.test)
         assert set(fold.train) >= set(whole.train) | set(whole.validation)
 
 
-def test_calibrated_never_validates_on_the_tested_person():
-    for fold in split_of("calibrated", calibration=2, validation=0.4).folds:
-        assert len(calibration_trials(FAKE, fold.train, fold.test)) == 2
-        assert not shared(FAKE.subject, fold.validation, fold.test)
-        assert not shared(FAKE.subject, fold.validation, fold.train)
+def test_calibration_never_validates_on_the_tested_subject_nor_depends_on_the_others():
+    here = split_of("calibrated", calibration=2, validation=0.4).folds
+    assert not any(shared(FAKE.subject, f.validation, np.append(f.test, f.train)) for f in here)
+    fewer = recordings_of(3, 10, 4, first=2, step=2.5)
+    known = [
+        calibration_trials(data, split.train, split.test)
+        for data, split in ((FAKE, here[0]), (fewer, split_of("calibrated", fewer, calibration=2).folds[0]))
+    ]
+    assert known[0] == known[1] and len(known[0]) == 2
 
 
-def test_calibration_of_a_person_does_not_depend_on_the_others():
-    here = split_of("calibrated", calibration=2).folds[0]
-    there = fake_recordings(subjects=3)
-    alone = split_of("calibrated", there, calibration=2).folds[0]
-    assert calibration_trials(FAKE, here.train, here.test) == calibration_trials(
-        there, alone.train, alone.test
-    )
-
-
-def test_the_fixed_parts_are_drawn_from_dmers_people_as_the_file_says():
+def test_the_fixed_parts_are_drawn_from_the_subjects_of_dmer_and_stay_when_some_are_missing():
     drawn = np.random.default_rng(0).permutation(DMER_SUBJECTS).tolist()
     assert len(DMER_SUBJECTS) == 73
     assert set(FIXED_TEST) == set(drawn[:13]) and set(FIXED_VALIDATION) == set(drawn[13:25])
-    (fold,) = split_of("fixed_48_12_13", DMER, seed=9, validation=0.5).folds
-    counts = [len(set(DMER.subject[rows])) for rows in (fold.train, fold.validation, fold.test)]
-    assert counts == [48, 12, 13]
-    assert fold.sentence.startswith("held out: 13 subjects (8, 11, 22")
-
-
-def test_the_fixed_parts_stay_when_somebody_lacks_recordings():
     fewer = dmer_recordings([x for x in DMER_SUBJECTS if x not in ("5", "8", "1")])
-    (fold,) = split_of("fixed_48_12_13", fewer).folds
-    counts = [len(set(fewer.subject[rows])) for rows in (fold.train, fold.validation, fold.test)]
-    assert counts == [47, 11, 12]
+    for recordings, counts in ((DMER, [48, 12, 13]), (fewer, [47, 11, 12])):
+        (fold,) = split_of("fixed_48_12_13", recordings, seed=9, validation=0.5).folds
+        parts = (fold.train, fold.validation, fold.test)
+        assert [len(set(recordings.subject[rows])) for rows in parts] == counts
+        assert fold.sentence.startswith(
+            f"held out: {counts[2]} subjects ({'8, 11' if counts[0] == 48 else ''}"
+        )
 
 
 def test_row_ids_with_and_without_a_start():
     assert protocols.row_ids(FAKE)[:3] == ["S2/c0@0.000", "S2/c0@2.500", "S2/c0@5.000"]
-    ids = protocols.row_ids(fake_recordings(with_start=False))
-    assert ids[:5] == ["S2/c0@#0", "S2/c0@#1", "S2/c0@#2", "S2/c0@#3", "S2/c1@#0"]
-    assert len(set(ids)) == 240
-
-
-def test_row_ids_refuses_two_windows_with_one_start():
+    ids = protocols.row_ids(FAKE._replace(start=np.full(240, np.nan)))
+    assert ids[:5] == ["S2/c0@#0", "S2/c0@#1", "S2/c0@#2", "S2/c0@#3", "S2/c1@#0"] and len(set(ids)) == 240
     with pytest.raises(DataFileError, match=r"fake: two windows are 'S2/c0@0.000'"):
         protocols.row_ids(FAKE._replace(start=np.zeros(240)))
 
 
+FEW_DMER = dmer_recordings([*FIXED_TEST, "1"])
+NAMELESS = FAKE._replace(stimulus=np.where(FAKE.trial == "S3/c4", "", FAKE.stimulus))
+
+
+def only(*kinds):
+    return FAKE._replace(protocols=kinds)
+
+
 @pytest.mark.parametrize(
-    ("recordings", "settings", "message"),
+    ("recordings", "kind", "settings", "message"),
     [
-        (
-            FAKE._replace(protocols=("loso", "fixed_48_12_13", "window80")),
-            {"kind": "trial_kfold"},
-            "'trial_kfold': needs `trial` for every window, .* supports only 'loso', 'window80'$",
-        ),
-        (FAKE._replace(protocols=("window80",)), {"kind": "loso"}, "'loso': fake supports only 'window80'"),
-        (
-            FAKE,
-            {"kind": "subject_kfold", "folds": 7},
-            "folds = 7: needs at least 7 subjects, the recordings have 6 subjects",
-        ),
-        (
-            FAKE,
-            {"kind": "trial_kfold", "folds": 61},
-            "folds = 61: needs at least 61 trials, the recordings have 60 trials",
-        ),
+        (only("loso", "window80"), "trial_kfold", {}, "needs `trial` .* supports only 'loso', 'window80'$"),
+        (only("window80"), "loso", {}, "'loso': fake supports only 'window80'"),
+        (FAKE, "subject_kfold", {"folds": 7}, "folds = 7: needs at least 7 subjects, .* have 6 subjects"),
+        (FAKE, "trial_kfold", {"folds": 61}, "folds = 61: needs at least 61 trials, .* have 60 trials"),
+        (FAKE, "stimulus_kfold", {"folds": 11}, "needs at least 11 stimuli, .* have 10 stimuli"),
+        (FAKE, "subject_x_stimulus", {"folds": 7}, "needs at least 7 subjects, .* have 6 subjects"),
+        (ONE, "subject_kfold", {}, "a single subject; set .* to 'trial_kfold' or 'stimulus_kfold'$"),
+        (ONE, "loso", {}, "fake holds a single subject"),
+        (ONE, "calibrated", {}, "'calibrated': fake holds a single subject"),
+        (FAKE, "fixed_48_12_13", {}, "made for the 73 subjects of DMER; fake has subject 'S2'"),
+        (FEW_DMER, "fixed_48_12_13", {}, "DMER has no subject of its validation part"),
+        (FAKE, "calibrated", {"calibration_pool": 10}, "subject S2 has 10 trials, so none is left"),
+        (FAKE, "loso", {"only": (6,)}, r"only = \(6,\): .* from 0 to 5"),
         (
             FAKE,
-            {"kind": "stimulus_kfold", "folds": 11},
-            "folds = 11: needs at least 11 stimuli, the recordings have 10 stimuli",
+            "loso",
+            {"validation": 0.95},
+            "takes 5 of 5 groups .*validation=0 together with .*select=last",
         ),
-        (
-            FAKE,
-            {"kind": "subject_x_stimulus", "folds": 7},
-            "folds = 7: needs at least 7 subjects, the recordings have 6 subjects",
-        ),
-        (
-            fake_recordings(subjects=1),
-            {"kind": "subject_kfold", "folds": 2},
-            "holds a single subject; set config.protocol.kind to 'trial_kfold' or 'stimulus_kfold'$",
-        ),
-        (fake_recordings(subjects=1), {"kind": "loso"}, "fake holds a single subject"),
-        (FAKE, {"kind": "fixed_48_12_13"}, "made for the 73 subjects of DMER; fake has subject 'S2'"),
-        (
-            dmer_recordings([*FIXED_TEST, "1"]),
-            {"kind": "fixed_48_12_13"},
-            "DMER has no subject of its validation part",
-        ),
-        (
-            FAKE,
-            {"kind": "calibrated", "calibration_pool": 10},
-            "calibration_pool = 10: subject S2 has 10 trials, so none is left",
-        ),
-        (fake_recordings(subjects=1), {"kind": "calibrated"}, "'calibrated': fake holds a single subject"),
-        (FAKE, {"kind": "loso", "only": (6,)}, r"only = \(6,\): .* from 0 to 5"),
-        (FAKE, {"kind": "window80", "only": (1,)}, r"only = \(1,\): .* from 0 to 0"),
-        (
-            FAKE,
-            {"kind": "loso", "validation": 0.95},
-            "takes 5 of 5 groups .*config.protocol.validation=0 together with .*select=last",
-        ),
-        (
-            FAKE._replace(stimulus=np.where(FAKE.trial == "S3/c4", "", FAKE.stimulus)),
-            {"kind": "stimulus_kfold"},
-            "needs stimulus ids; trial 'S3/c4' has none",
-        ),
+        (NAMELESS, "stimulus_kfold", {}, "needs stimulus ids; trial 'S3/c4' has none"),
     ],
 )
-def test_refuses_settings_that_the_recordings_cannot_support(recordings, settings, message):
+def test_refuses_settings_that_the_recordings_cannot_support(recordings, kind, settings, message):
     with pytest.raises(ConfigError, match=message):
-        protocols.make_split(recordings, ProtocolConfig(**settings))
+        split_of(kind, recordings, **settings)
 
 
-def test_refuses_a_trial_that_belongs_to_two_people():
+def test_refuses_a_trial_that_belongs_to_two_subjects():
     subject = FAKE.subject.copy()
     subject[0] = "S7"
     with pytest.raises(DataFileError, match=r"fake: fold \d of 6: 1 trial ids .* S2/c0"):
@@ -342,40 +264,32 @@ def test_refuses_an_empty_test_part():
             split_of("subject_x_stimulus", own, folds=6, seed=seed)
 
 
+def train_on_a_tested_row(fold):
+    return fold._replace(train=np.append(fold.train, fold.test[0]))
+
+
+def uncalibrated(fold):
+    return fold._replace(train=fold.train[FAKE.subject[fold.train] != "S2"])
+
+
 @pytest.mark.parametrize(
     ("kind", "leak", "message"),
     [
-        (
-            "loso",
-            lambda f: f._replace(train=np.append(f.train, f.test[0])),
-            "subject ids lie both in train and in test: S2",
-        ),
-        (
-            "trial_kfold",
-            lambda f: f._replace(train=np.append(f.train, f.test[0])),
-            "1 trial ids .* train and in test",
-        ),
+        ("loso", train_on_a_tested_row, "subject ids lie both in train and in test: S2"),
+        ("trial_kfold", train_on_a_tested_row, "1 trial ids .* train and in test"),
         (
             "stimulus_kfold",
             lambda f: f._replace(validation=f.test[:1]),
-            "1 stimulus ids .* validation and in test",
+            "1 stimulus ids .* validation and in",
         ),
-        (
-            "window80",
-            lambda f: f._replace(train=np.append(f.train, f.test[0])),
-            "1 window ids .* train and in test",
-        ),
+        ("window80", train_on_a_tested_row, "1 window ids .* train and in test"),
         (
             "calibrated",
-            lambda f: f._replace(train=f.train[FAKE.subject[f.train] != "S2"]),
-            r"calibrated\(1\) tests one subject and trains on 1 trials .* this fold tests S2 and trains on 0",
+            uncalibrated,
+            r"calibrated\(1\) tests one subject .* this fold tests S2 and trains on 0",
         ),
         ("loso", lambda f: f._replace(test=f.test[:0]), "the test part is empty"),
-        (
-            "loso",
-            lambda f: f._replace(test=np.append(f.test, 240)),
-            "test names rows that fake does not have",
-        ),
+        ("loso", lambda f: f._replace(test=np.append(f.test, 240)), "names rows that fake does not have"),
     ],
 )
 def test_check_split_finds_planted_leaks(kind, leak, message):
