@@ -24,6 +24,17 @@ def ratings(seed):
     return np.random.default_rng(seed).integers(1, 6, (32, 10)).astype(float)
 
 
+def save(file, **stored):
+    """A .mat file, and its folder where there is none."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    savemat(file, stored)
+
+
+def label(folder, table):
+    """The labels of one subject, beside its signals or features."""
+    save(folder / "dis_label.mat", dis_label=table)
+
+
 def seconds_of(videos, first, seconds=SECONDS):
     """Video ids and planted codes 100 * video + second, for the seconds `first` to `seconds` - 1 of each clip."""
     second = np.arange(first, seconds)

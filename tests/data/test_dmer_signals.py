@@ -7,14 +7,12 @@ from scipy.io import savemat
 
 from mpcl_jax.data.dmer import signals as dmer_signals
 
+RATES = {"eeg_datas": 300, "gsr_datas": 4, "ppg_datas": 100}
+
 
 def clips_of(folder, stored, window=5.0, step=1.0):
     savemat(folder / "datas.mat", stored)
     return dmer_signals.read_signals(folder, window, step)
-
-
-def without(stored, *keys):
-    return {k: x for k, x in stored.items() if k not in keys}
 
 
 @pytest.mark.parametrize("form", [dict, release_2024], ids=["2022", "2024"])
@@ -34,42 +32,39 @@ def test_windows_stay_within_clips(tmp_path, form):
         np.testing.assert_allclose(clip.signals["eeg"], clips[0].signals["eeg"])
 
 
-def test_practice_is_dropped(tmp_path):
-    stored = signals(videos=(50, 0, 3))
-    assert [clip.video for clip in clips_of(tmp_path, stored)] == [0, 3]
-
-
 def test_window_and_step_are_settings(tmp_path):
     clips = clips_of(tmp_path, signals(), window=2.0, step=0.5)
     np.testing.assert_array_equal(clips[1].start, np.arange(21) / 2)  # (12 - 2) / .5 + 1
     np.testing.assert_array_equal(clips[1].signals["gsr"][:, 0, 3], 300 + np.floor(clips[1].start))
     assert clips_of(tmp_path, signals(), window=12.5) == []
+    assert "window_seconds" in refusal(clips_of, tmp_path, signals(), 0.5)
+    assert [clip.video for clip in clips_of(tmp_path, signals(videos=(50, 0, 3)))] == [0, 3]  # 50 is practice
+
+
+def lacking(key, video, samples, **settings):
+    """Signals in which the first `samples` of a clip are lost in `key`, or in all."""
+    stored = signals(**settings)
+    for one in (key,) if key else RATES:
+        at = np.flatnonzero(stored[one][-1] == video)[: round(samples * (1 if key else RATES[one]))]
+        stored[one] = np.delete(stored[one], at, axis=1)
+    return stored
 
 
 def test_clip_shorter_than_a_window_is_left_out(tmp_path):
-    stored = signals()
-    ids = {key: x[-1] for key, x in stored.items()}
-    rates = {"eeg_datas": 300, "gsr_datas": 4, "ppg_datas": 100}
-    short = {k: np.delete(x, np.flatnonzero(ids[k] == 8)[: 9 * rates[k]], axis=1) for k, x in stored.items()}
-    assert [clip.video for clip in clips_of(tmp_path, short)] == [v for v in VIDEOS if v != 8]
+    clips = clips_of(tmp_path, lacking("", 8, samples=9))
+    assert [clip.video for clip in clips] == [v for v in VIDEOS if v != 8]
 
 
 def test_signals_are_cut_from_their_end(tmp_path):
-    stored = signals(videos=(3,))
     # One GSR sample is lost at the start: 11 whole seconds are left of all signals, the last ones.
-    first = np.flatnonzero(stored["gsr_datas"][-1] == 3)[0]
-    stored["gsr_datas"] = np.delete(stored["gsr_datas"], first, axis=1)
-    whole = clips_of(tmp_path, signals(videos=(3,)))[0]
-    (clip,) = clips_of(tmp_path, stored)
-    np.testing.assert_array_equal(clip.signals["gsr"], whole.signals["gsr"][1:])
-    np.testing.assert_array_equal(clip.signals["eeg"], whole.signals["eeg"][1:])
+    (whole,) = clips_of(tmp_path, signals(videos=(3,)))
+    (clip,) = clips_of(tmp_path, lacking("gsr_datas", 3, 1, videos=(3,)))
+    for m in ("gsr", "eeg"):
+        np.testing.assert_array_equal(clip.signals[m], whole.signals[m][1:])
 
 
 def test_signals_of_different_length_are_refused(tmp_path):
-    stored = signals()
-    rows = np.flatnonzero(stored["gsr_datas"][-1] == 15)[:8]  # 2 s
-    stored["gsr_datas"] = np.delete(stored["gsr_datas"], rows, axis=1)
-    text = refusal(clips_of, tmp_path, stored)
+    text = refusal(clips_of, tmp_path, lacking("gsr_datas", 15, samples=8))  # 2 s
     assert "datas.mat" in text and "video 15" in text and "gsr 10 s" in text
 
 
@@ -78,9 +73,6 @@ def test_a_clip_without_ppg_keeps_its_other_signals(tmp_path):
     stored["ppg_datas"] = stored["ppg_datas"][:, stored["ppg_datas"][-1] != 8]
     clips = {clip.video: set(clip.signals) for clip in clips_of(tmp_path, stored)}
     assert clips == {v: {"eeg", "gsr", "ppg"} - ({"ppg"} if v == 8 else set()) for v in VIDEOS}
-
-
-# ------------------------------------------------------------------------------------------ the id row
 
 
 def with_eeg_rows(*rows):
@@ -119,15 +111,6 @@ def test_ambiguous_id_rows_are_refused(tmp_path, rows, reason):
     assert "datas.mat" in text and "eeg_datas" in text and reason in text
 
 
-def test_ids_in_place_of_a_channel_are_refused(tmp_path):
-    stored = signals()
-    eeg = stored["eeg_datas"]
-    stored["eeg_datas"] = np.vstack([eeg[-1:], eeg[:-1]])  # the ids first, then 18 channels
-    assert "no row after the 18 signals" in refusal(clips_of, tmp_path, stored)
-    stored["eeg_datas"] = np.vstack([eeg[-1:] * 0 + SHIFTED(eeg), eeg[1:]])
-    assert "rows 0, 18 could all be" in refusal(clips_of, tmp_path, stored)
-
-
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -143,16 +126,9 @@ def test_broken_signals_are_named(tmp_path, change, reason):
     assert "datas.mat" in text and reason in text
 
 
-def test_too_short_window_is_refused(tmp_path):
-    assert "window_seconds" in refusal(clips_of, tmp_path, signals(), 0.5)
-
-
 def test_rates_of_the_file_are_used(tmp_path):
-    stored = without(signals(), "eeg_datas", "ppg_datas") | {"fs_gsr": 2.0}  # twice as long clips
+    stored = {"gsr_datas": signals()["gsr_datas"], "fs_gsr": 2.0}  # twice as long clips
     assert {len(clip.start) for clip in clips_of(tmp_path, stored)} == {2 * SECONDS - 4}
-
-
-# ---------------------------------------------------------------------------------------------- features
 
 
 def test_entropy_of_one_second_is_the_published_recipe():
@@ -206,7 +182,7 @@ def test_pulse_is_filtered_within_its_clip(tmp_path):
     np.testing.assert_array_equal(clips_of(tmp_path, louder)[2].signals["ppg"], clips[2].signals["ppg"])
 
 
-@pytest.mark.parametrize(("key", "rate"), [("eeg_datas", 300), ("gsr_datas", 4), ("ppg_datas", 100)])
+@pytest.mark.parametrize(("key", "rate"), RATES.items())
 def test_lost_samples_cost_only_their_windows(tmp_path, key, rate):
     stored = signals(videos=(3,))
     at = np.flatnonzero(stored[key][-1] == 3)[rate * 7]  # second 7: in the windows from 3 to 7
