@@ -58,26 +58,15 @@ def test_the_map_without_a_prior_is_the_association_summed_over_banks_and_slots(
     np.testing.assert_allclose(retrieved_map(UNIFORM, prior=False), expected, rtol=1e-4)
 
 
-def test_the_prior_multiplies_the_map_by_the_conditional_cooccurrence():
-    """softmax(s + log p) ∝ softmax(s) · p, with p = P(d | c) + RARE, the same for all banks and slots of d."""
+@pytest.mark.parametrize("strength", [0.0, 1.0, 2.0])
+def test_the_prior_multiplies_the_map_by_a_power_of_the_conditional_cooccurrence(strength):
+    """softmax(s + a log p) ∝ softmax(s) · pᵃ, with p = P(d | c) + RARE, the same for all banks and slots of d."""
     together = memory().cooccurrence
     conditional = together / together.sum(1, keepdims=True) + RARE
-    expected = retrieved_map(UNIFORM, prior=False) * conditional[None]
+    expected = retrieved_map(UNIFORM, prior=False) * conditional[None] ** strength
     expected /= expected.sum(-1, keepdims=True)
-    np.testing.assert_allclose(retrieved_map(together), expected, rtol=1e-4)
-
-
-def test_the_strength_of_the_prior_is_its_exponent():
-    together = memory().cooccurrence
-    conditional = together / together.sum(1, keepdims=True) + RARE
-    expected = retrieved_map(UNIFORM, prior=False) * conditional[None] ** 2
-    expected /= expected.sum(-1, keepdims=True)
-    np.testing.assert_allclose(retrieved_map(together, prior_strength=np.float32(2.0)), expected, rtol=1e-4)
-    np.testing.assert_allclose(
-        retrieved_map(together, prior_strength=np.float32(0.0)),
-        retrieved_map(UNIFORM, prior=False),
-        rtol=1e-5,
-    )
+    found = retrieved_map(together, prior_strength=np.float32(strength))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_emotions_never_reported_together_stay_possible_and_finite():

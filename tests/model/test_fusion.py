@@ -69,13 +69,9 @@ def test_an_absent_group_leaves_zeros_and_passes_no_gradient():
     assert not np.asarray(gradient[1]["behavioural"])[1].any()
     assert not np.asarray(gradient[1]["physiological"])[2, 2:].any()
     assert np.asarray(gradient[1]["physiological"])[2, :2].any()
-
-
-def test_nothing_present_at_all_gives_zeros_and_finite_gradients():
-    tokens, present = tokens_of()
+    tokens, present = tokens_of()  # and with nothing present at all
     output, gradient = fuse()(parameters(), tokens, {g: np.zeros_like(x) for g, x in present.items()})
-    assert not np.asarray(output.wide).any() and not np.asarray(output.feature).any()
-    assert not np.asarray(output.present).any()
+    assert not any(np.asarray(x).any() for x in (output.wide, output.feature, output.present))
     assert all_finite((output, gradient))
 
 
@@ -97,12 +93,9 @@ def changes(**settings):
     return (np.asarray(before) != np.asarray(after)).any(axis=-1).tolist()
 
 
-def test_across_groups_each_group_recalls_the_other():
-    assert changes() == [[True, True], [False, False], [False, False]]
-
-
-def test_within_group_only_the_groups_stay_apart():
-    assert changes(across_groups=False) == [[False, True], [False, False], [False, False]]
+@pytest.mark.parametrize("across", [True, False])
+def test_a_group_recalls_the_other_only_across_groups(across):
+    assert changes(across_groups=across) == [[across, True], [False, False], [False, False]]
 
 
 def test_across_groups_only_a_group_recalls_nothing_of_its_own():
@@ -137,18 +130,6 @@ def test_without_retrieval_a_feature_is_a_map_of_its_own_tokens():
     np.testing.assert_allclose(
         output.query[:, 0], unit(normed @ params["query_physiological"]["kernel"]), atol=1e-5
     )
-
-
-@pytest.mark.parametrize("group", list(SHAPE))
-def test_a_data_set_with_one_group(group):
-    tokens, present = tokens_of((group,))
-    module = fusion(within_group=False)
-    params = parameters_of(module, tokens, present, train=False)
-    assert set(params) == {f"{part}_{group}" for part in ("wide", "feature", "query", "query_norm")}
-    output = quick_jit(lambda p: module.apply({"params": p}, tokens, present, train=False))(params)
-    assert [x.shape for x in output] == [(3, 1, 16), (3, 1, 8), (3, 1, 8), (3, 1)]
-    assert np.asarray(output.present)[:, 0].tolist() == present[group].any(1).tolist()
-    assert all(np.asarray(x)[0].any() for x in output)
 
 
 ENCODER = {"width": 4, "tokens": 3}

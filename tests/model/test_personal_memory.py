@@ -59,12 +59,6 @@ def test_a_sharp_retrieval_adds_the_residual_of_the_nearest_trial_and_beta_0_the
     np.testing.assert_allclose(flat, log_softmax(args + 0.75 * memory.residual.mean(0), axis=1))
 
 
-def test_a_residual_of_zero_changes_nothing():
-    query, log_probs, _ = windows(3)
-    memory = write_trials(["a", "b", "c"], query, log_probs, np.exp(log_probs))
-    np.testing.assert_allclose(adapt(log_probs, query, memory, beta=10.0), log_probs, atol=1e-9)
-
-
 def test_the_correction_shrinks_with_kappa():
     query, log_probs, _ = windows(2)
     memory = PersonalMemory(np.eye(1, 8), np.array([[1.0, 0.0, -1.0]]))

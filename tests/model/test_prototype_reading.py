@@ -56,15 +56,6 @@ def test_golden_recall():
     assert not found[2].any()
 
 
-def test_recall_works_in_both_directions():
-    bank, share = np.asarray(memory().bank), np.asarray(log_mixture_weights(memory().mass))
-    query = queries(1)
-    found = recalled(query, np.array([[False, True]]), bank, share, 0.1)
-    turned = recalled(query[:, ::-1], np.array([[True, False]]), bank[::-1], share[::-1], 0.1)
-    np.testing.assert_allclose(found[:, ::-1], turned, atol=1e-6)
-    assert same_bits(found[0, 1], query[0, 1])
-
-
 # Both slots of the physiological bank are equally near; the first holds ¾ of the evidence: ¾ (0, 1) + ¼ (1, 0).
 def test_recall_uses_the_mixture_weights():
     bank = np.float32([[[(1.0, 0.0), (1.0, 0.0)]], [[(0.0, 1.0), (1.0, 0.0)]]])

@@ -21,14 +21,6 @@ slope_of = quick_jit(
 )
 
 
-def test_relations_are_distributions_over_all_slots():
-    relations = np.exp(log_relations(SIMILARITY))
-    assert relations.shape == (3, 2, 8)
-    np.testing.assert_allclose(relations.sum(-1), 1.0, rtol=1e-5)
-    flat = np.exp(SIMILARITY[0, 1]).reshape(8)
-    np.testing.assert_allclose(relations[0, 1], flat / flat.sum(), rtol=1e-5)
-
-
 # r_p = (1/2, 1/2), r_b = (1/4, 3/4): KL(p‖b) = ½ ln 2 + ½ ln ⅔ = ½ ln 4/3; KL(b‖p) = ¼ ln ½ + ¾ ln 3/2.
 def test_golden_value():
     similarity = np.log(np.float32([[[[0.5, 0.5]], [[0.25, 0.75]]]]))
