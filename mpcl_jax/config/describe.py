@@ -1,13 +1,12 @@
 """What each setting is, in words: for `--help`, for error messages, and for the settings page of the docs."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
-from types import UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Any, NamedTuple
 
-from pydantic.fields import FieldInfo
+from pydantic import TypeAdapter
 
-from mpcl_jax.config.fields import LocalPath, Name, Options
 from mpcl_jax.config.schema import Config
 
 
@@ -21,57 +20,53 @@ class Setting(NamedTuple):
     meaning: str  # one or two sentences
 
 
-def settings() -> list[Setting]:
+@functools.cache
+def settings() -> tuple[Setting, ...]:
     """Every setting of a run in the order of the schema."""
+    classes = TypeAdapter(Config).json_schema()
+    classes = classes.pop("$defs") | {"Config": classes}
     found = []
-    for name, kind, info in _fields_of(Config):
-        if not dataclasses.is_dataclass(kind):
-            meaning = " ".join((info.description or "").split())  # none where the source is not installed
-            found.append(Setting(name, type(info.default), info.default, allowed(kind, info), meaning))
-    return found
+    for name, cls, field in _fields_of(Config):
+        if not dataclasses.is_dataclass(field.type):
+            schema = classes[cls.__name__]["properties"][field.name]
+            meaning = " ".join(
+                schema.get("description", "").split()
+            )  # none where the source is not installed
+            default = cls.__pydantic_fields__[field.name].default
+            found.append(Setting(name, type(default), default, allowed(schema), meaning))
+    return tuple(found)
 
 
 def groups() -> dict[str, str]:
     """Every group of settings, "model.memory", with one line on what it holds, in the order of the schema."""
-    fields = _fields_of(Config)
-    return {name: kind.__doc__.splitlines()[0] for name, kind, _ in fields if dataclasses.is_dataclass(kind)}
+    kinds = {name: field.type for name, _, field in _fields_of(Config)}
+    return {
+        name: kind.__doc__.splitlines()[0] for name, kind in kinds.items() if dataclasses.is_dataclass(kind)
+    }
 
 
-def _fields_of(cls, prefix: str = "") -> Iterator[tuple[str, Any, FieldInfo]]:
-    for field in dataclasses.fields(cls):  # in the order of the source, which pydantic does not keep
-        yield prefix + field.name, field.type, cls.__pydantic_fields__[field.name]
+def _fields_of(cls: type, prefix: str = "") -> Iterator[tuple[str, type, dataclasses.Field]]:
+    """Full name, class and field of every group and setting."""
+    for field in dataclasses.fields(cls):
+        yield prefix + field.name, cls, field
         if dataclasses.is_dataclass(field.type):
             yield from _fields_of(field.type, f"{prefix}{field.name}.")
 
 
-def allowed(kind, info: FieldInfo | None = None) -> str:
-    """The allowed values of a setting of the annotation `kind` in words; `info` has limits in addition to it."""
-    limits = list(info.metadata) if info else []
-    if kind == LocalPath:
-        return "the path of a local file or folder"
-    if kind == Name:
-        return "a name of letters, digits and _"
-    if kind == Options:
-        return "names with a number, text, true or false"
-    while get_origin(kind) is Annotated:
-        kind, *extras = get_args(kind)
-        for extra in extras:
-            limits += extra.metadata if isinstance(extra, FieldInfo) else [extra]
-    arguments = get_args(kind)
-    if get_origin(kind) in (Union, UnionType):
-        return ", or ".join(map(allowed, arguments))
-    if get_origin(kind) is Literal:
-        return f"{'one of ' if len(arguments) > 1 else ''}{', '.join(map(repr, arguments))}"
-    if get_origin(kind) is tuple:
-        least = next((f"at least {x.min_length} " for x in limits if hasattr(x, "min_length")), "")
-        return f"a tuple of {least}values, each {allowed(arguments[0])}"
-    words = {bool: "true or false", str: "text", int: "a whole number", float: "a number"}[kind]
-    return f"{words} {_range(limits)}".strip()
-
-
-def _range(limits: list) -> str:
-    """ "in [1, 10]", "in [0, 1)", "> 0 and <= 10"; "" without limits."""
-    found = {name: getattr(x, name) for x in limits for name in ("gt", "ge", "le", "lt") if hasattr(x, name)}
-    if "ge" in found:
-        return f"in [{found['ge']}, {found['le']}]" if "le" in found else f"in [{found['ge']}, {found['lt']})"
-    return f"> {found['gt']} and <= {found['le']}" if found else ""
+def allowed(schema: dict[str, Any]) -> str:
+    """The allowed values of a setting in words; `schema`: its JSON schema."""
+    if "allowed" in schema:  # of `config/fields.py`
+        return schema["allowed"]
+    if "anyOf" in schema:
+        return ", or ".join(map(allowed, schema["anyOf"]))
+    if values := schema.get("enum", [schema["const"]] if "const" in schema else []):
+        return f"{'one of ' if len(values) > 1 else ''}{', '.join(map(repr, values))}"
+    if schema["type"] == "array":
+        least = f"at least {schema['minItems']} " if "minItems" in schema else ""
+        return f"a tuple of {least}values, each {allowed(schema['items'])}"
+    words = {"boolean": "true or false", "string": "text", "integer": "a whole number", "number": "a number"}
+    low, high = schema.get("minimum"), schema.get("maximum", schema.get("exclusiveMaximum"))
+    limits = "" if low is None else f" in [{low}, {high}{']' if 'maximum' in schema else ')'}"
+    if "exclusiveMinimum" in schema:
+        limits = f" > {schema['exclusiveMinimum']} and <= {high}"
+    return words[schema["type"]] + limits

@@ -12,6 +12,7 @@ from pydantic import (
     StrictInt,
     StrictStr,
     StringConstraints,
+    WithJsonSchema,
 )
 
 from mpcl_jax.system.paths import user_path
@@ -31,19 +32,26 @@ def _local_path(text: str) -> str:
         raise ValueError(error.reason) from error
 
 
-def _sorted_pairs(options):
-    return tuple(sorted(options.items())) if isinstance(options, dict) else options
-
-
 Seed = Annotated[StrictInt, Field(ge=0, le=2**32 - 1)]
 Share = Annotated[StrictFloat, Field(ge=0, lt=1)]
 Weight = Annotated[StrictFloat, Field(ge=0, le=1000)]
 Fraction = Annotated[StrictFloat, Field(ge=0, le=1)]
 Positive = Annotated[StrictFloat, Field(gt=0, le=1e6)]
 Seconds = Annotated[StrictFloat, Field(gt=0, le=3600)]
-LocalPath = Annotated[StrictStr, AfterValidator(_local_path)]
+LocalPath = Annotated[
+    StrictStr,
+    AfterValidator(_local_path),
+    WithJsonSchema({"allowed": "the path of a local file or folder"}),
+]
 # A name in a registry: a data set, a baseline. The registry refuses the names that it does not have.
-Name = Annotated[StrictStr, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
+Name = Annotated[
+    StrictStr,
+    StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"),
+    WithJsonSchema({"allowed": "a name of letters, digits and _"}),
+]
 # A dict as sorted pairs, which are hashable; `dict(settings.options)` in a loader.
-Options = Annotated[tuple[tuple[Name, Scalar], ...], BeforeValidator(_sorted_pairs)]
+Options = Annotated[
+    tuple[tuple[Name, StrictBool | StrictInt | StrictFloat | StrictStr], ...],
+    BeforeValidator(lambda options: tuple(sorted(options.items())) if isinstance(options, dict) else options),
+    WithJsonSchema({"allowed": "names with a number, text, true or false"}),
+]
