@@ -2,8 +2,6 @@
 
 import json
 import math
-import pathlib
-import re
 from collections import Counter
 
 import numpy as np
@@ -16,7 +14,6 @@ from mpcl_jax.data.folder.files import sessions_of
 from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.types import DataFileError
 
-DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "own_data.md"
 META = {
     "emotions": [{"name": "joy", "valence": "positive"}, {"name": "fear", "valence": "negative"}],
     "modalities": {"ecg": {"group": "physiological"}, "face": {"group": "behavioural"}},
@@ -64,9 +61,6 @@ def refused_meta(tmp_path, **changes) -> str:
     return error.reason
 
 
-# --- what is read -------------------------------------------------------------------------------------
-
-
 def test_a_whole_folder(tmp_path):
     root = write(tmp_path / "my set", {"ben": subject(), "anna": subject()}, META | {"window_seconds": 5})
     (tmp_path / "my set" / "notes.txt").write_text("not read")
@@ -84,61 +78,35 @@ def test_a_whole_folder(tmp_path):
     assert ours.start.tolist() == [0, 5, 0, 5] * 2 and ours.duration == 5.0
     assert ours.present["ecg"].all() and (ours.quality["face"] == 1).all()
     assert ours.notes == () and ours.protocols == ()
-    dtypes = [
-        ours.labels.dtype,
-        ours.signals["ecg"].dtype,
-        ours.quality["ecg"].dtype,
-        ours.present["ecg"].dtype,
-    ]
-    assert dtypes == [np.float32, np.float32, np.float32, bool] and ours.start.dtype == np.float64
-
-
-def test_very_large_strengths(tmp_path):
-    """Their sum is beyond float64; their distribution is not."""
-    ours = own_data.load(write(tmp_path / "d", {"a": subject(labels=np.full((4, 2), 1.5e308))}))
-    np.testing.assert_array_equal(ours.labels, np.full((4, 2), np.float32(0.5)))
+    held = (ours.labels, ours.signals["ecg"], ours.quality["ecg"], ours.present["ecg"], ours.start)
+    assert [x.dtype for x in held] == [np.float32, np.float32, np.float32, bool, np.float64]
 
 
 def test_only_what_is_required(tmp_path):
-    held = subject(trial=None, stimulus=None, start=None)
+    # The sum of these strengths is beyond float64; their distribution is not.
+    held = subject(trial=None, stimulus=None, start=None, labels=np.full((4, 2), 1.5e308))
     ours = own_data.load(write(tmp_path / "d", {"a": held}, META | {"name": "Mine"}))
     assert ours.name == "Mine" and math.isnan(ours.duration)
     assert np.isnan(ours.start).all() and (ours.stimulus == "").all()
+    np.testing.assert_array_equal(ours.labels, np.full((4, 2), np.float32(0.5)))
 
 
-def test_absent_modalities_are_zeros_and_not_read(tmp_path):
+def test_absent_modalities_are_zeros_and_a_missing_feature_leaves_the_others(tmp_path):
     face = np.full((4, 5, 2), 3.0)
-    face[1] = np.nan
+    face[1], face[2, 2, 0], face[3] = np.nan, np.nan, np.nan
     first = subject(face=face, present_face=np.array([1, 0, 1, 1]))
     ours = own_data.load(write(tmp_path / "d", {"a": first, "b": subject(face=None)}))
-    assert ours.present["face"].tolist() == [True, False, True, True] + [False] * 4
-    assert ours.quality["face"].tolist() == [1, 0, 1, 1] + [0] * 4
-    assert (ours.signals["face"][~ours.present["face"]] == 0).all()
-    assert (ours.signals["face"][ours.present["face"]] == 3).all()
+    assert ours.present["face"].tolist() == [True, False, True] + [False] * 5
+    assert ours.quality["face"].tolist() == [1, 0, 1] + [0] * 5
+    assert (ours.signals["face"][~ours.present["face"]] == 0).all() and (ours.signals["face"][0] == 3).all()
+    assert np.argwhere(np.isnan(ours.signals["face"])).tolist() == [[2, 2, 0]]
     assert ours.present["ecg"].all()
 
 
-def test_a_missing_feature_leaves_the_others_and_a_window_without_any_is_absent(tmp_path):
-    face = np.full((4, 5, 2), 3.0)
-    face[1, 2, 0] = np.nan
-    face[2] = np.nan
-    ours = own_data.load(write(tmp_path / "d", {"a": subject(face=face)}))
-    assert ours.present["face"].tolist() == [True, True, False, True]
-    assert np.argwhere(np.isnan(ours.signals["face"])).tolist() == [[1, 2, 0]]
-    assert not ours.signals["face"][2].any() and ours.quality["face"].tolist() == [1, 1, 0, 1]
-
-
-@pytest.mark.parametrize(
-    "ids", [np.array([7, 7, 8, 8], "u1"), np.array(["7", "7", "8", "8"]), np.array([b"7", b"7", b"8", b"8"])]
-)
-def test_ids_may_be_numbers_or_text(tmp_path, ids):
-    ours = own_data.load(write(tmp_path / "d", {"a": subject(trial=ids, stimulus=ids)}))
-    assert ours.trial.tolist() == ["a/7", "a/7", "a/8", "a/8"] and ours.stimulus.tolist() == [
-        "7",
-        "7",
-        "8",
-        "8",
-    ]
+def test_ids_may_be_numbers_or_text(tmp_path):
+    for ids in (np.array([7, 7, 8, 8], "u1"), np.array(list("7788")), np.array([b"7", b"7", b"8", b"8"])):
+        ours = own_data.load(write(tmp_path / "d", {"a": subject(trial=ids, stimulus=ids)}))
+        assert ours.trial.tolist() == ["a/7", "a/7", "a/8", "a/8"] and ours.stimulus.tolist() == list("7788")
 
 
 def test_without_trials_runs_of_equal_labels_and_stimulus_count(tmp_path):
@@ -152,20 +120,14 @@ def test_without_trials_runs_of_equal_labels_and_stimulus_count(tmp_path):
 
 
 def test_without_trials_trials_cannot_be_held_out(tmp_path):
-    subjects = {name: subject(trial=None, start=None) for name in "abc"}
-    ours = own_data.load(write(tmp_path / "d", subjects))
+    ours = own_data.load(write(tmp_path / "d", {name: subject(trial=None, start=None) for name in "abc"}))
     assert len(make_split(ours, ProtocolConfig(kind="subject_kfold", folds=3)).folds) == 3
     with pytest.raises(ConfigError, match="trial_kfold"):
         make_split(ours, ProtocolConfig(kind="trial_kfold", folds=2))
-    ours = own_data.load(write(tmp_path / "d", {name: subject() for name in "abc"}))
+    ours = own_data.load(write(tmp_path / "e", {"a": subject(), "b": subject(stimulus=None)}))
     assert len(make_split(ours, ProtocolConfig(kind="trial_kfold", folds=2)).folds) == 2
-
-
-def test_missing_stimuli_are_noted(tmp_path):
-    ours = own_data.load(write(tmp_path / "d", {"a": subject(), "b": subject(stimulus=None)}))
-    assert ours.notes == (
-        "not every window names its stimulus: protocols that hold out stimuli are not possible",
-    )
+    (note,) = ours.notes
+    assert note == "not every window names its stimulus: protocols that hold out stimuli are not possible"
 
 
 def test_raw_signals_fit_their_rate(tmp_path):
@@ -174,9 +136,6 @@ def test_raw_signals_fit_their_rate(tmp_path):
     own_data.load(write(tmp_path / "d", {"a": subject()}, meta | {"window_seconds": 2}))
     error = refusal(write(tmp_path / "d", {"a": subject()}, meta | {"window_seconds": 4}))
     assert "face: has 5 samples a window; meta.json gives 2.4 per second for 4 s = 9.6" in error.reason
-
-
-# --- what is refused ----------------------------------------------------------------------------------
 
 
 def changed(key: str, at, value) -> dict:
@@ -189,32 +148,22 @@ def changed(key: str, at, value) -> dict:
     ("changes", "reason"),
     [
         ({"prsent_face": np.ones(4)}, "prsent_face: unknown key; did you mean 'present_face'?"),
-        ({"lables": np.ones(4)}, "lables: unknown key; did you mean 'labels'?"),
         ({"zzz": np.ones(4)}, "zzz: unknown key; allowed: labels, subject, trial, stimulus, start, ecg, face"),
         ({"labels": None}, "labels: is missing; the file holds ecg, face"),
         ({"labels": np.ones((4, 3))}, "labels: holds float64 of shape (4, 3); wanted numbers [windows, 2]"),
-        ({"labels": np.ones(4)}, "labels: holds float64 of shape (4,)"),
-        ({"labels": np.ones((0, 2))}, "labels: holds float64 of shape (0, 2)"),
         ({"labels": np.array([["a", "b"]] * 4)}, "labels: holds <U1 of shape (4, 2); wanted numbers"),
         (changed("labels", (2, 0), -1), "labels, row 2: negative; give strengths from 0"),
         (changed("labels", 1, 0), "labels, row 1: no emotion is above 0"),
         (changed("labels", (3, 1), np.nan), "labels, row 3: not finite"),
         ({"ecg": np.ones((3, 3))}, "ecg: has shape (3, 3); labels have 4 rows"),
-        ({"ecg": np.ones(())}, "ecg: has shape (); labels have 4 rows"),
         ({"ecg": np.ones(4)}, "ecg: holds float64 of shape (4,); wanted numbers [windows, tokens, features]"),
-        ({"ecg": np.ones((4, 0))}, "ecg: holds float64 of shape (4, 0)"),
-        ({"ecg": np.ones((4, 1, 1, 1))}, "ecg: holds float64 of shape (4, 1, 1, 1)"),
         ({"ecg": np.ones((4, 3), complex)}, "ecg: holds complex128"),
         (changed("face", (0, 1, 1), np.inf), "face, row 0: token 1, feature 1 is inf; allowed"),
         (changed("face", (0, 1, 1), 1e38), "feature 1 is 1e+38; allowed: up to ±1e+30, or NaN where the feature is"),
-        (changed("ecg", (1, 1), 1e39), "ecg, row 1: feature 1 is inf; allowed"),
         ({"present_ecg": np.array([0, 1, 2, 1])}, "present_ecg: wanted one 0 or 1 per window"),
-        ({"present_ecg": np.ones((4, 1))}, "present_ecg: wanted one 0 or 1"),
         ({"present_face": np.ones(4), "face": None}, "present_face: there is no 'face'"),
         ({"present_ecg": np.zeros(4), "face": None}, "windows, rows 0, 1, 2, 3: no modality is present"),
-        ({"ecg": None, "face": None}, "no modality is present; leave these windows out"),
         ({"trial": np.ones(4)}, "trial: holds float64 of shape (4,); wanted one whole number or text"),
-        ({"trial": np.ones((4, 1), int)}, "trial: holds int64 of shape (4, 1)"),
         ({"trial": np.array(["a", "", "b", "b"])}, "trial, row 1: has no name"),
         ({"trial": np.array(["a", "b\n", "b", "b"])}, "trial, row 1: wanted at most 100"),
         ({"stimulus": np.array([b"a", b"\xff", b"b", b"b"])}, "stimulus, row 1: wanted at most 100 printable"),
@@ -223,10 +172,8 @@ def changed(key: str, at, value) -> dict:
         ({"subject": np.array(["a", "a", "b", "b"])}, "subject: wanted one id for the whole file"),
         (changed("start", 1, np.inf), "start, row 1: infinite"),
         (changed("start", 1, 0.0001), "start, row 1: row 0 of trial 'ben/7' starts at 0.000 s too"),
-        ({"start": np.ones((4, 1))}, "start: holds float64 of shape (4, 1)"),
         ({"start": np.array(["0"] * 4)}, "start: holds <U1"),
         ({"ecg": np.array([[None]] * 4)}, "save numbers, truth values or text"),
-        ({"ecg": np.ones((4, 7))}, "ecg: has (1, 7) tokens and features"),
     ],
 )  # fmt: skip
 def test_subjects_are_refused_by_file_key_and_row(tmp_path, changes, reason):
@@ -244,27 +191,17 @@ def test_shapes_that_differ_name_both_files(tmp_path):
         ({"emotion": []}, "emotion: unknown; did you mean 'emotions'?"),
         ({"emotions": ["joy", "fear"]}, "emotions[0]: should be an object, got 'joy'"),
         ({"emotions": META["emotions"][:1]}, "emotions: should have at least 2 items"),
-        ({"emotions": {"joy": "positive"}}, "emotions: should be a valid list"),
         ({"emotions": [{"name": "joy"}] * 2}, "emotions[0].valence: is missing"),
         ({"emotions": [{"name": "", "valence": "x"}] * 2}, "emotions[0].name: wanted 1 to 100"),
-        ({"emotions": [{"name": "a", "valence": 1}] * 2}, "emotions[0].valence: should be a valid string, got 1"),
         ({"emotions": META["emotions"][:1] * 2}, "emotions[1].name: 'joy' is there twice"),
         ({"emotions": [{"name": "a", "valence": "b", "vlence": 1}] * 2}, "emotions[0].vlence: unknown; did you mean"),
         ({"modalities": {}}, "modalities: should have at least 1 item"),
-        ({"modalities": ["ecg"]}, "modalities: should be an object"),
-        ({"modalities": {"ecg": "physiological"}}, "modalities.ecg: should be an object"),
         ({"modalities": {"ecg": {"group": "heart"}}}, ".group: should be 'physiological' or 'behavioural'"),
-        ({"modalities": {"ecg": {"group": []}}}, "modalities.ecg.group: should be"),
         ({"modalities": {"ecg": {"grp": ""}}}, "modalities.ecg.grp: unknown; did you mean 'group'?"),
         ({"modalities": {"../x": {"group": "physiological"}}}, "modalities: '../x' is no name"),
-        ({"modalities": {"": {"group": "physiological"}}}, "modalities: '' is no name"),
-        ({"modalities": {"labels": {"group": "physiological"}}}, "'labels' has another meaning"),
         ({"modalities": {"present_x": {"group": "physiological"}}}, "'present_x' has another meaning"),
         ({"modalities": {"ecg": {"group": "physiological", "rate": -1}}}, "ecg.rate: should be greater than 0"),
-        ({"window_seconds": 0}, "window_seconds: should be greater than 0, got 0"),
-        ({"window_seconds": True}, "window_seconds: should be a valid number"),
         ({"window_seconds": math.nan}, "window_seconds: should be a finite number"),
-        ({"window_seconds": "5"}, "window_seconds: should be a valid number"),
         ({"name": "<b>\n"}, "name: wanted 1 to 100 printable"),
     ],
 )  # fmt: skip
@@ -276,18 +213,11 @@ def test_folders_that_are_none(tmp_path):
     assert "not a folder" in refusal(tmp_path / "none").reason
     assert refusal(tmp_path).file == str(tmp_path / "meta.json")
     assert "holds no .npz file" in refusal(write(tmp_path / "d", {})).reason
-    (tmp_path / "d" / "meta.json").write_text("[]")
-    assert "the file: should be an object" in refusal(tmp_path / "d").reason
-    (tmp_path / "d" / "meta.json").write_text("{")
-    assert "line 1" in refusal(tmp_path / "d").reason
-
-
-def test_a_modality_of_no_file(tmp_path):
+    for text, words in (("[]", "the file: should be an object"), ("{", "line 1")):
+        (tmp_path / "d" / "meta.json").write_text(text)
+        assert words in refusal(tmp_path / "d").reason
     error = refusal(write(tmp_path / "d", {"a": subject(face=None)}))
     assert error.file == str(tmp_path / "d") and "face: is in no .npz file" in error.reason
-
-
-# --- files, sessions and names ------------------------------------------------------------------------
 
 
 def test_npz_files_that_are_not_read_are_named(tmp_path):
@@ -325,18 +255,14 @@ def test_names_that_look_like_sessions(stems, groups):
 
 def test_sessions_are_pointed_out_and_can_be_given(tmp_path):
     stems = ("sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1", "sub-02_ses-2")
-    root = write(tmp_path / "d", {stem: subject() for stem in stems})
-    loaded = own_data.load(root)
-    assert (
-        len(set(loaded.subject)) == 4 and "sub-01_ses-1, sub-01_ses-2 look like sessions" in loaded.notes[0]
-    )
+    loaded = own_data.load(write(tmp_path / "d", {stem: subject() for stem in stems}))
+    assert len(set(loaded.subject)) == 4
+    assert "sub-01_ses-1, sub-01_ses-2 look like sessions" in loaded.notes[0]
     ids = (np.array("sub-01"), np.full(4, " sub-01"), np.array(["sub-02"]), "sub-02")
-    write(tmp_path / "d", {stem: subject(subject=x) for stem, x in zip(stems, ids, strict=True)})
-    loaded = own_data.load(root)
-    assert loaded.notes == () and dict(Counter(loaded.subject.tolist())) == {"sub-01": 8, "sub-02": 8}
+    held = {stem: subject(subject=x) for stem, x in zip(stems, ids, strict=True)}
+    loaded = own_data.load(write(tmp_path / "d", held))
+    assert loaded.notes == () and Counter(loaded.subject.tolist()) == {"sub-01": 8, "sub-02": 8}
     assert len(set(loaded.trial)) == 8  # trial 7 of one session is not that of another
-    split = make_split(loaded, ProtocolConfig(kind="loso"))
-    assert [set(loaded.subject[fold.test].tolist()) for fold in split.folds] == [{"sub-01"}, {"sub-02"}]
 
 
 def test_a_file_joined_by_its_name_alone_is_noted(tmp_path):
@@ -349,26 +275,21 @@ def test_a_file_joined_by_its_name_alone_is_noted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("files", "words"),
+    ("name", "held", "words"),
     [
         (
-            {"ben": {"stimulus": np.array(["Sea", "Sea", "storm", "storm"])}},
+            "ben",
+            {"stimulus": np.array(["Sea", "Sea", "storm", "storm"])},
             "stimulus: 'Sea' and 'sea' of anna.npz",
         ),
-        (
-            {"ben": {"stimulus": np.array(["sea ", "sea ", "storm", "storm"])}},
-            "stimulus: 'sea ' and 'sea' of",
-        ),
-        ({"Anna": {}}, "subject: 'anna' and 'Anna' of Anna.npz"),
-        ({"ben": {"trial": np.array(["a", "a", "A", "A"])}}, "trial: 'ben/A' and 'ben/a' differ in capital"),
+        ("ben", {"stimulus": np.array(["sea ", "sea ", "storm", "storm"])}, "stimulus: 'sea ' and 'sea' of"),
+        ("Anna", {}, "subject: 'anna' and 'Anna' of Anna.npz"),
+        ("ben", {"trial": np.array(["a", "a", "A", "A"])}, "trial: 'ben/A' and 'ben/a' differ in capital"),
     ],
 )
-def test_names_that_differ_in_case_or_blanks_only(tmp_path, files, words):
-    write(tmp_path / "d", {"anna": subject()} | {name: subject(**held) for name, held in files.items()})
-    assert words in refusal(tmp_path / "d").reason
+def test_names_that_differ_in_case_or_blanks_only(tmp_path, name, held, words):
+    assert words in refusal(write(tmp_path / "d", {"anna": subject(), name: subject(**held)})).reason
 
-
-# --- a modality of the stimulus -----------------------------------------------------------------------
 
 OF_STIMULUS = META | {
     "modalities": META["modalities"] | {"audio": {"group": "behavioural", "of": "stimulus"}},
@@ -380,19 +301,12 @@ AUDIO = np.random.default_rng(1).normal(size=(4, 6))
 
 def test_a_modality_of_the_stimulus_is_equal_for_every_subject(tmp_path):
     held = {"anna": subject(audio=AUDIO), "ben": subject(audio=AUDIO[[2, 3, 0, 1]], stimulus=OTHER_ORDER)}
-    loaded = own_data.load(write(tmp_path / "d", held, OF_STIMULUS))
-    assert loaded.of_stimulus == ("audio",)
+    assert own_data.load(write(tmp_path / "d", held, OF_STIMULUS)).of_stimulus == ("audio",)
     own = subject(audio=AUDIO + [[0], [0], [1e-2], [0]])
-    error = refusal(write(tmp_path / "d", {"anna": subject(audio=AUDIO), "ben": own}, OF_STIMULUS))
-    assert (
-        "audio, row 2: differs from row 2 of anna.npz" in error.reason
-        and "'storm' at 0.000 s" in error.reason
-    )
+    reason = refusal(write(tmp_path / "d", held | {"ben": own}, OF_STIMULUS)).reason
+    assert "audio, row 2: differs from row 2 of anna.npz" in reason and "'storm' at 0.000 s" in reason
     nameless = {"anna": subject(audio=AUDIO, stimulus=None)}
     assert "give `stimulus`" in refusal(write(tmp_path / "e", nameless, OF_STIMULUS)).reason
-
-
-# --- numbers that float32 cannot tell apart -----------------------------------------------------------
 
 
 def test_features_that_float32_makes_equal_are_refused_as_rounding(tmp_path):
@@ -412,16 +326,3 @@ def test_odd_names_of_files_stay_labels(tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
     (tmp_path / "d" / "a\nb.npz").write_bytes((tmp_path / "d" / "xé.npz").read_bytes())
     assert "no name for a subject" in refusal(root).reason
-
-
-def test_the_example_of_the_documentation_runs(tmp_path, monkeypatch, capsys):
-    """Both code blocks of docs/own_data.md, as a reader would paste them."""
-    blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 2
-    monkeypatch.chdir(tmp_path)
-    for block in blocks:
-        exec(compile(block, str(DOCS), "exec"), {})
-    assert "Six subjects, eight clips (240, 4)" in capsys.readouterr().out
-    ours = own_data.load("my_data")
-    assert ours.signals["eda"].shape == (240, 40, 1) and not ours.present["face"].all()
-    assert ours.notes == () and ours.protocols == ()

@@ -31,7 +31,7 @@ def small(folder, data, rows=None):
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch):
     """Reads in this process, except for `loaded`: a child takes a second to start."""
-    monkeypatch.setattr(wesad, "run_guarded", lambda function, *args: function(*args))
+    monkeypatch.setattr(wesad.safe_read, "run_guarded", lambda function, *args: function(*args))
 
 
 @pytest.fixture(scope="module")
