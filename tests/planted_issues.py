@@ -7,11 +7,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from dmer_fixture import ratings, signals, write_feature_files, write_split
+from dmer_fixture import label, ratings, save, signals, write_feature_files, write_split
 from scipy.io import loadmat, savemat
 from wesad_fixture import answers, python2_pickle, recording, write_subject
-
-# ---- clean data of each kind ----
 
 
 def clean_folder(root: pathlib.Path) -> None:
@@ -40,27 +38,24 @@ def clean_folder(root: pathlib.Path) -> None:
 
 def clean_wesad(root: pathlib.Path) -> None:
     for number, subject in enumerate(("S2", "S3")):
-        write_subject(
-            root, recording(subject, seconds=20, chest=number == 0), answers(subject=subject, shift=number)
-        )
+        held = recording(subject, seconds=20, chest=number == 0)
+        write_subject(root, held, answers(subject=subject, shift=number))
 
 
 def clean_features(root: pathlib.Path) -> None:
     for number in (1, 2):
         write_feature_files(root / f"{number}", video_width=32)
         for file in (root / f"{number}").glob("*.mat"):  # two subjects: no two alike
-            held = {k: x for k, x in loadmat(file).items() if not k.startswith("__")}
-            savemat(file, {k: x if k == "vids" else x + number for k, x in held.items()})
-        savemat(root / f"{number}" / "dis_label.mat", {"dis_label": ratings(number)})
+            savemat(file, {k: x if k == "vids" else x + number for k, x in of_mat(file).items()})
+        label(root / f"{number}", ratings(number))
 
 
 def clean_signals(root: pathlib.Path) -> None:
-    (root / "1").mkdir()
     noise = np.random.default_rng(0)
     held = signals((0, 8), seconds=6)
     for key in ("gsr_datas", "ppg_datas"):
         held[key][0] += noise.normal(size=held[key].shape[1])
-    savemat(root / "1" / "datas.mat", held | {"dis_label": ratings(1)})
+    save(root / "1" / "datas.mat", **held, dis_label=ratings(1))
 
 
 def clean_split(root: pathlib.Path) -> None:
@@ -77,30 +72,33 @@ CLEAN = {
 KIND = {"folder": "folder", "wesad": "wesad", "features": "dmer", "signals": "dmer", "split": "dmer"}
 
 
-# ---- ways to spoil it ----
+def of_npz(file):
+    with np.load(file) as held:
+        return dict(held)
+
+
+def of_mat(file):
+    return {k: x for k, x in loadmat(file).items() if not k.startswith("__")}
+
+
+def in_arrays(read, write, file, changes):
+    """Changes arrays of a file: a function of the old array, a new one, or None to drop it."""
+
+    def spoil(root):
+        arrays = read(root / file)
+        for key, change in changes.items():
+            arrays[key] = change(arrays[key].copy()) if callable(change) else change
+        write(root / file, {k: x for k, x in arrays.items() if x is not None})
+
+    return spoil
 
 
 def in_npz(file: str, **changes):
-    """Changes arrays of an .npz: a function of the old array, a new one, or None to drop it."""
-
-    def spoil(root):
-        with np.load(root / file) as held:
-            arrays = dict(held)
-        for key, change in changes.items():
-            arrays[key] = change(arrays[key].copy()) if callable(change) else change
-        np.savez(root / file, **{k: x for k, x in arrays.items() if x is not None})
-
-    return spoil
+    return in_arrays(of_npz, lambda path, arrays: np.savez(path, **arrays), file, changes)
 
 
 def in_mat(file: str, **changes):
-    def spoil(root):
-        held = {k: x for k, x in loadmat(root / file).items() if not k.startswith("__")}
-        for key, change in changes.items():
-            held[key] = change(held[key].copy()) if callable(change) else change
-        savemat(root / file, {k: x for k, x in held.items() if x is not None})
-
-    return spoil
+    return in_arrays(of_mat, savemat, file, changes)
 
 
 def in_pickle(change, subject="S3"):
@@ -140,17 +138,6 @@ def put(rows, value):
     return change
 
 
-def wrist(key, change):
-    def spoil(data):
-        data["signal"]["wrist"][key] = change(data["signal"]["wrist"][key].copy())
-
-    return in_pickle(spoil)
-
-
-def copy(source: str, target: str):
-    return lambda root: shutil.copy(root / source, root / target)
-
-
 class Planted(NamedTuple):
     data: str  # a key of CLEAN
     file: str  # that must be named
@@ -159,11 +146,20 @@ class Planted(NamedTuple):
 
 
 PICKLE, QUEST = "S3/S3.pkl", "S3/S3_quest.csv"
-SPLIT = "datas_all_fea_1.mat"
+SPLIT, DATAS = "datas_all_fea_1.mat", "1/datas.mat"
+SAME = "holds the same signals as"
 
 
 def ben(words: str, **changes) -> Planted:
     return Planted("folder", "ben.npz", words, in_npz("ben.npz", **changes))
+
+
+def mat(data: str, file: str, words: str, **changes) -> Planted:
+    return Planted(data, file, words, in_mat(file, **changes))
+
+
+def second(words: str, file: str, **changes) -> Planted:
+    return mat("features", f"2/{file}", words, **changes)
 
 
 def meta(words: str, change) -> Planted:
@@ -175,15 +171,15 @@ def pickled(words: str, change) -> Planted:
 
 
 def worn(words: str, key: str, change) -> Planted:
-    return Planted("wesad", PICKLE, words, wrist(key, change))
+    return pickled(words, lambda data: edited(data["signal"]["wrist"], key, change))
+
+
+def edited(signals, key, change):
+    signals[key] = change(signals[key].copy())
 
 
 def written(words: str, old: str, new: str) -> Planted:
     return Planted("wesad", QUEST, words, in_text(QUEST, old, new))
-
-
-def second(words: str, file: str, **changes) -> Planted:
-    return Planted("features", f"2/{file}", words, in_mat(f"2/{file}", **changes))
 
 
 def no_calm(root):
@@ -200,8 +196,16 @@ def same_answers(root):
     (root / QUEST).write_bytes(text.replace(b"# Subj;S2", b"# Subj;S3"))
 
 
-def no_archive(root):
-    (root / "ben.npz").write_bytes(b"PK\x03\x04 no archive")
+def no_archive(file):
+    return lambda root: (root / file).write_bytes(b"PK\x03\x04 no archive" * 30)
+
+
+def copied(root):
+    shutil.copy(root / "anna.npz", root / "dora.npz")
+
+
+def without_ecg(data):
+    data["signal"]["chest"].pop("ECG")
 
 
 SWAPPED, BACKWARDS = np.array([[1, 5, 2], [5, 1, 1]]), np.array([8.0, 4.0])
@@ -228,13 +232,11 @@ PLANTED = {
     "rows lost": ben("face: has shape (19, 7)", face=lambda x: x[:-1]),
     "empty window": ben("windows, row 3: no modality", present_ecg=NOTHING),
     "presence of nothing": ben("there is no 'face'", face=None),
-    "damaged archive": Planted("folder", "ben.npz", "not a readable .npz", no_archive),
-    "one subject twice": Planted(
-        "folder", "dora.npz", "holds the same signals as", copy("anna.npz", "dora.npz")
-    ),
+    "damaged archive": Planted("folder", "ben.npz", "not a readable .npz", no_archive("ben.npz")),
+    "one subject twice": Planted("folder", "dora.npz", SAME, copied),
     "emotion never reported": Planted("folder", "meta.json", "emotions[2]: 'calm' is 0", no_calm),
     "emotion twice": meta("'joy' is there twice", lambda held: held["emotions"][1].update(name="joy")),
-    "unknown side": meta(
+    "unknown group": meta(
         "ecg.group: should be", lambda held: held["modalities"]["ecg"].update(group="physio")
     ),
     "pickle lost": Planted("wesad", PICKLE, "is missing", lambda root: (root / PICKLE).unlink()),
@@ -253,10 +255,7 @@ PLANTED = {
     "acceleration in g": worn("1/64 g", "ACC", lambda x: x / 64),
     "clipped wrist": worn("it is clipped", "BVP", lambda x: np.clip(x, -0.2, 0.2)),
     "chest signal lost": Planted(
-        "wesad",
-        "S2/S2.pkl",
-        "signal['chest']['ECG']: is missing",
-        in_pickle(lambda data: data["signal"]["chest"].pop("ECG"), "S2"),
+        "wesad", "S2/S2.pkl", "signal['chest']['ECG']: is missing", in_pickle(without_ecg, "S2")
     ),
     "answers of another subject": Planted("wesad", QUEST, "holds the same answers as", same_answers),
     "rating 9": second("dis_label, video 8: neither ratings", "dis_label.mat", dis_label=put((8, 3), 9.0)),
@@ -267,26 +266,12 @@ PLANTED = {
     "clips mixed up": second("not together", "eegfea.mat", vids=lambda x: np.roll(x, 3)),
     "electrode off": second("feas, channel 4", "eegfea.mat", feas=put((ALL, ALL, 4), 1.0)),
     "features not finite": second("lbps_all, row 7", "videoFea.mat", lbps_all=put((7, 2), np.inf)),
-    "subject copied": Planted(
-        "features", "3", "holds the same signals as", lambda root: shutil.copytree(root / "1", root / "3")
+    "subject copied": Planted("features", "3", SAME, lambda root: shutil.copytree(root / "1", root / "3")),
+    "channel stuck": mat("signals", DATAS, "channel 5: is 2 throughout", eeg_datas=put((5, ALL), 2.0)),
+    "no video ids": mat("signals", DATAS, "no row after the 1 signals", gsr_datas=lambda x: x * 1.5),
+    "shares that do not sum to 1": mat(
+        "split", SPLIT, "train_label, row 4: neither", train_label=put(4, 0.3)
     ),
-    "channel stuck": Planted(
-        "signals",
-        "1/datas.mat",
-        "eeg_datas, channel 5: is 2 throughout",
-        in_mat("1/datas.mat", eeg_datas=put((5, ALL), 2.0)),
-    ),
-    "no video ids": Planted(
-        "signals",
-        "1/datas.mat",
-        "no row after the 1 signals",
-        in_mat("1/datas.mat", gsr_datas=lambda x: x * 1.5),
-    ),
-    "shares that do not sum to 1": Planted(
-        "split", SPLIT, "train_label, row 4: neither ratings", in_mat(SPLIT, train_label=put(4, 0.3))
-    ),
-    "split rows lost": Planted("split", SPLIT, "test_gsr has", in_mat(SPLIT, test_gsr=lambda x: x[:-1])),
-    "no MATLAB file": Planted(
-        "split", SPLIT, "no readable MATLAB file", lambda root: (root / SPLIT).write_bytes(b"x" * 500)
-    ),
+    "split rows lost": mat("split", SPLIT, "test_gsr has", test_gsr=lambda x: x[:-1]),
+    "no MATLAB file": Planted("split", SPLIT, "no readable MATLAB file", no_archive(SPLIT)),
 }

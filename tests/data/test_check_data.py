@@ -1,7 +1,6 @@
 """The validators: fifty planted issues, each named with file and place; none reported on clean data."""
 
 import json
-import os
 import pathlib
 import shutil
 import subprocess
@@ -9,14 +8,14 @@ import sys
 
 import numpy as np
 import pytest
-from planted_issues import CLEAN, KIND, PICKLE, PLANTED, in_meta, in_pickle
+from hostile_pickles import call, text
+from planted_issues import CLEAN, KIND, PICKLE, PLANTED, in_meta, in_npz, in_pickle, put
 
 from mpcl_jax.cli import check as check_data
 from mpcl_jax.config.data import DataConfig, WesadConfig
 from mpcl_jax.data import pipeline
 from mpcl_jax.data.dmer import files as dmer_files
 from mpcl_jax.data.io.safe_read import run_guarded
-from mpcl_jax.data.issues import Summary
 from mpcl_jax.data.validate import dmer as check_dmer
 from mpcl_jax.data.validate import wesad as check_wesad
 from mpcl_jax.data.validate.signals import channel_issues
@@ -25,7 +24,6 @@ from mpcl_jax.types import DataFileError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WINDOWS = WesadConfig(window_seconds=8.0, step_seconds=3.0)  # conditions of the fixture last 20 s
-NOTHING_HELD = Summary(0, 0, {}, (), ())
 SHARED = ROOT.parent / "shared" / "data"
 
 
@@ -49,6 +47,36 @@ def clean(tmp_path_factory):
     return roots
 
 
+@pytest.fixture
+def changed(clean, tmp_path):
+    """Copies clean data, changes the copy by functions of its folder, and returns the folder."""
+
+    def make(data, *changes):
+        root = shutil.copytree(clean[data], tmp_path / "data", dirs_exist_ok=True)
+        for change in changes:
+            change(root)
+        return root
+
+    return make
+
+
+def in_every_file(change):
+    """A change of the arrays of every subject of a folder."""
+
+    def spoil(root):
+        for number, file in enumerate(sorted(root.glob("*.npz"))):
+            with np.load(file) as held:
+                arrays = dict(held)
+            change(arrays, number)
+            np.savez(file, **arrays)
+
+    return spoil
+
+
+def run_on(root):
+    return pipeline.load(DataConfig(kind="folder", path=str(root)))
+
+
 def lines_of(root: pathlib.Path, kind: str, file: str) -> list[str]:
     """The lines about `file`."""
     issues = check_data.examine(str(root), kind).issues
@@ -57,35 +85,21 @@ def lines_of(root: pathlib.Path, kind: str, file: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", PLANTED)
-def test_a_planted_issue_is_named(clean, tmp_path, name):
+def test_a_planted_issue_is_named(changed, name):
     planted = PLANTED[name]
-    root = tmp_path / "data"
-    shutil.copytree(clean[planted.data], root)
-    planted.spoil(root)
-    lines = lines_of(root, KIND[planted.data], planted.file)
+    lines = lines_of(changed(planted.data, planted.spoil), KIND[planted.data], planted.file)
     assert any(planted.words in line for line in lines), lines
 
 
 @pytest.mark.parametrize("name", CLEAN)
-def test_nothing_is_lines_of_clean_data(clean, name):
+def test_clean_data_has_no_issue(clean, name):
     examined = check_data.examine(str(clean[name]), KIND[name])
     assert examined.issues == ()
     subjects = {"folder": 3, "wesad": 2, "features": 2, "signals": 1, "split": 1}
     assert examined.summary.subjects == subjects[name] and examined.summary.windows > 0
 
 
-def test_missing_values_are_no_issue_since_a_run_replaces_them(clean, tmp_path):
-    shutil.copytree(clean["folder"], tmp_path / "data")
-    with np.load(tmp_path / "data" / "ben.npz") as held:
-        arrays = dict(held)
-    arrays["ecg"][5, 3:9] = np.nan
-    np.savez(tmp_path / "data" / "ben.npz", **arrays)
-    assert not check_data.examine(str(tmp_path / "data"), "folder").issues
-
-
-def test_every_issue_of_a_data_set_is_named_at_once(clean, tmp_path):
-    root = tmp_path / "data"
-    shutil.copytree(clean["folder"], root)
+def test_every_issue_of_a_data_set_is_named_at_once(changed):
     names = (
         "label row of zeros",
         "negative label",
@@ -94,109 +108,86 @@ def test_every_issue_of_a_data_set_is_named_at_once(clean, tmp_path):
         "face off",
         "unsorted time",
     )
+    unused = in_meta(lambda meta: meta["modalities"].update(gait={"group": "behavioural"}))
+    root = changed("folder", *(PLANTED[name].spoil for name in names), unused)
+    found = check_data.to_text(check_data.examine(str(root), "folder"))
     for name in names:
-        PLANTED[name].spoil(root)
-    in_meta(lambda meta: meta["modalities"].update(gait={"group": "behavioural"}))(root)
-    text = check_data.to_text(check_data.examine(str(root), "folder"))
-    for name in names:
-        assert PLANTED[name].words in text, name
-    assert "gait: is in no .npz file" in text and text.endswith("issues found")
+        assert PLANTED[name].words in found, name
+    assert "gait: is in no .npz file" in found and found.endswith("issues found")
 
 
-def test_every_issue_of_meta_json_is_named_at_once(clean, tmp_path):
-    root = tmp_path / "data"
-    shutil.copytree(clean["folder"], root)
+def test_every_issue_of_meta_json_is_named_at_once(changed):
     meta = {
         "emotions": [{"name": ""}, {"name": "b"}],
         "modalities": {"1x": {}, "ecg": {"group": 3}},
         "nmae": 1,
     }
-    (root / "meta.json").write_text(json.dumps(meta))
-    text = check_data.to_text(check_data.examine(str(root), "folder"))
-    for words in (
-        "nmae: unknown",
-        "emotions[0].valence",
-        "emotions[1].valence",
-        "'1x'",
-        "modalities.ecg.group",
-        "a usable meta.json: the files were not checked",
-    ):
-        assert words in text, words
+    root = changed("folder", lambda root: (root / "meta.json").write_text(json.dumps(meta)))
+    found = check_data.to_text(check_data.examine(str(root), "folder"))
+    words = ("nmae: unknown", "emotions[0].valence", "emotions[1].valence", "'1x'", "modalities.ecg.group")
+    assert all(word in found for word in (*words, "a usable meta.json: the files were not checked")), found
 
 
 def test_windows_are_counted_as_the_loader_cuts_them(clean, tmp_path):
     loaded = wesad.load(str(clean["wesad"]), WINDOWS, cache=str(tmp_path))
     assert check_wesad.examine(str(clean["wesad"]), WINDOWS).summary.windows == len(loaded.labels)
+    issues = check_wesad.examine(str(clean["wesad"]), WesadConfig()).issues
+    assert any("condition 1 lasts 20 s, less than one window" in issue.what for issue in issues)
 
 
-def test_a_hostile_pickle_is_one_issue_and_runs_nothing(clean, tmp_path, monkeypatch):
+def test_a_hostile_pickle_is_one_issue_and_runs_nothing(changed, tmp_path, monkeypatch):
     monkeypatch.setattr(check_wesad, "run_guarded", run_guarded)
-    root = tmp_path / "data"
-    shutil.copytree(clean["wesad"], root)
-    shutil.rmtree(root / "S2")
     canary = tmp_path / "canary"
-    (root / PICKLE).write_bytes(
-        b"\x80\x02cos\nsystem\nX\x20\x00\x00\x00" + f"touch {canary}".encode().ljust(32) + b"\x85R."
-    )
+    program = b"\x80\x02" + call("os", "system", text(f"touch {canary}")) + b"."
+    root = changed("wesad", lambda root: (root / PICKLE).write_bytes(program))
     (line,) = lines_of(root, "wesad", PICKLE)
     assert "'os.system'" in line and not canary.exists()
 
 
-def test_conditions_shorter_than_a_window_are_named_as_the_loader_does(clean):
-    examined = check_wesad.examine(str(clean["wesad"]), WesadConfig())
-    assert any("condition 1 lasts 20 s, less than one window" in issue.what for issue in examined.issues)
+def test_a_run_refuses_one_subject_under_two_names(changed):
+    root = changed("folder")
+    assert len(set(run_on(root).subject)) == 3
+    shutil.copy(root / "ben.npz", root / "dora.npz")
+    with pytest.raises(DataFileError, match="ben and dora have the same signals; remove one.*mpcl check"):
+        run_on(root)
 
 
-def test_a_run_refuses_one_subject_under_two_names(clean, tmp_path):
-    settings = DataConfig(kind="folder", path=str(tmp_path / "data"))
-    shutil.copytree(clean["folder"], tmp_path / "data")
-    assert len(set(pipeline.load(settings).subject)) == 3
-    shutil.copy(tmp_path / "data" / "ben.npz", tmp_path / "data" / "dora.npz")
-    with pytest.raises(
-        DataFileError, match="subjects ben and dora have the same signals; remove one.*mpcl check"
-    ):
-        pipeline.load(settings)
-
-
-def test_a_run_notes_what_is_missing_and_what_is_constant(clean, tmp_path):
-    shutil.copytree(clean["folder"], tmp_path / "data")
-    for file in (tmp_path / "data").glob("*.npz"):
-        with np.load(file) as held:
-            arrays = dict(held)
+def test_what_is_missing_and_what_is_constant_is_a_note_and_no_issue(changed):
+    def change(arrays, _):
         arrays["face"][0, 2], arrays["face"][:, 5] = np.nan, 7.0
-        np.savez(file, **arrays)
-    loaded = pipeline.load(DataConfig(kind="folder", path=str(tmp_path / "data")))
+
+    root = changed("folder", in_every_file(change))
+    loaded = run_on(root)
     assert loaded.present["face"].sum() == 57  # one window a subject is absent, as in the clean data
-    assert loaded.notes[0].startswith(
-        "face: 3 of 399 values are missing, in 3 of 57 windows; each is replaced"
-    )
-    assert (
-        loaded.notes[1].startswith("face: 1 of 7 features have one value")
-        and "(feature 5)" in loaded.notes[1]
-    )
+    missing, constant = loaded.notes
+    assert missing.startswith("face: 3 of 399 values are missing, in 3 of 57 windows; each is replaced")
+    assert constant.startswith("face: 1 of 7 features have one value") and "(feature 5)" in constant
+    examined = check_data.examine(str(root), "folder")
+    assert not examined.issues
+    assert "note        face: 1 of 7 features have one value" in check_data.to_text(examined)
 
 
-def test_a_run_tells_rounding_to_float32_from_one_subject_under_two_names(clean, tmp_path):
-    shutil.copytree(clean["folder"], tmp_path / "data")
-    for file in (tmp_path / "data").glob("*.npz"):
-        with np.load(file) as held:
-            arrays = dict(held)
-        arrays |= {m: 1.7e9 + arrays[m] - arrays[m].min() for m in ("ecg", "face")}
-        np.savez(file, **arrays)
-    settings = DataConfig(kind="folder", path=str(tmp_path / "data"))
-    with pytest.raises(
-        DataFileError,
-        match="anna.npz: ecg, feature 0 .* less than the rounding of float32 .*subtract a constant",
-    ):
-        pipeline.load(settings)
+def test_numbers_that_float32_makes_equal_are_rounding_and_not_one_subject(changed):
+    def seconds(arrays, number):
+        for m in ("ecg", "face"):
+            x = 2.0 * np.arange(arrays[m].size).reshape(arrays[m].shape)
+            arrays[m] = 1.7e9 + x % 5 + number / 8
+
+    root = changed("folder", in_every_file(seconds))
+    found = check_data.examine(str(root), "folder").issues
+    assert len(found) == 6 and all("rounding of float32" in issue.what for issue in found)
+    with pytest.raises(DataFileError, match="anna.npz: ecg, feature 0 .* rounding of float32 .*subtract"):
+        run_on(root)
 
 
-def spoilt(clean, tmp_path, data, change) -> list:
-    """The issues of clean data after `change` of the copied folder."""
-    root = tmp_path / "data"
-    shutil.copytree(clean[data], root)
-    change(root)
-    return list(check_data.examine(str(root), KIND[data]).issues)
+def test_copies_in_float32_are_one_subject_under_two_names(changed):
+    def in_float32(root):
+        held = dict(np.load(root / "anna.npz"))
+        np.savez(root / "ben.npz", **held | {m: held[m].astype("f4") for m in ("ecg", "face")})
+
+    root = changed("folder", in_float32)
+    (issue,) = check_data.examine(str(root), "folder").issues
+    assert issue.what == f"holds the same signals as {root / 'anna.npz'}"
 
 
 def clean_signals_of_odd_shape():
@@ -216,33 +207,12 @@ def clean_signals_of_odd_shape():
 
 
 @pytest.mark.parametrize("name", clean_signals_of_odd_shape())
-def test_nothing_is_lines_of_a_clean_signal(name):
+def test_a_clean_signal_has_no_issue(name):
     x = clean_signals_of_odd_shape()[name]
     assert channel_issues("file", "x", x[:, None], 8.0, 120.0) == []
 
 
-def test_what_the_run_refuses_is_named_and_copies_are_compared_as_the_run_does(clean, tmp_path):
-    def in_float32(root):
-        held = dict(np.load(root / "anna.npz"))
-        np.savez(root / "ben.npz", **held | {m: held[m].astype("f4") for m in ("ecg", "face")})
-
-    found = spoilt(clean, tmp_path, "folder", in_float32)
-    assert [issue.what for issue in found] == [f"holds the same signals as {tmp_path / 'data' / 'anna.npz'}"]
-
-
-def test_numbers_that_float32_makes_equal_are_rounding_and_not_one_subject(clean, tmp_path):
-    def seconds(root):
-        for number, name in enumerate(("anna", "ben", "carla")):
-            held = dict(np.load(root / f"{name}.npz"))
-            face = 1.7e9 + np.arange(20 * 7.0).reshape(20, 7) % 5 + number / 8
-            ecg = 1.7e9 + np.arange(20 * 32 * 2.0).reshape(20, 32, 2) % 5 + number / 8
-            np.savez(root / f"{name}.npz", **held | {"face": face, "ecg": ecg})
-
-    found = spoilt(clean, tmp_path, "folder", seconds)
-    assert len(found) == 6 and all("rounding of float32" in issue.what for issue in found)
-
-
-def test_files_that_are_not_read_sessions_and_spellings_are_named(clean, tmp_path):
+def test_files_that_are_not_read_sessions_and_spellings_are_named(changed):
     def change(root):
         (root / "sub").mkdir()
         (root / "notes.txt").write_text("")
@@ -252,90 +222,50 @@ def test_files_that_are_not_read_sessions_and_spellings_are_named(clean, tmp_pat
         np.savez(root / "sub-01_ses-2.npz", **held | {"stimulus": np.char.add(held["stimulus"], " ")})
         (root / "ben.npz").unlink()
 
-    text = check_data.to_text(
-        check_data.Examined(tuple(spoilt(clean, tmp_path, "folder", change)), NOTHING_HELD)
-    )
+    examined = check_data.examine(str(changed("folder", change)), "folder")
+    found = check_data.to_text(examined)
     for words in ("carla.NPZ: is not read", "look like sessions of one subject", "'clip0 ' and 'clip0'"):
-        assert words in text, words
-    summary = check_data.examine(str(tmp_path / "data"), "folder").summary
-    assert summary.subjects == 2 and "not read: notes.txt" in summary.missing
+        assert words in found, words
+    assert examined.summary.subjects == 2 and "not read: notes.txt" in examined.summary.missing
 
 
-def test_the_odd_part_is_blamed_and_not_the_majority(clean, tmp_path):
-    def four_hertz(data):
-        data.update(label=data["label"][::175])
-
-    found = spoilt(clean, tmp_path, "wesad", in_pickle(four_hertz))
-    assert len(found) == 1 and found[0].place == "label" and "= 4 per second" in found[0].what
+def test_the_odd_part_is_blamed_and_not_the_majority(changed):
+    four_hertz = in_pickle(lambda data: data.update(label=data["label"][::175]))
+    (issue,) = check_data.examine(str(changed("wesad", four_hertz)), "wesad").issues
+    assert issue.place == "label" and "= 4 per second" in issue.what
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "mpcl_jax", "check", *arguments],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+def test_a_value_far_outside_its_feature_is_named_and_refused_before_a_run(changed):
+    root = changed("folder", in_npz("ben.npz", face=put(np.s_[4, 2], 1e24)))
+    (issue,) = check_data.examine(str(root), "folder").issues
+    assert (
+        issue.file.endswith("ben.npz") and issue.place == "face: feature 2, row 4" and "1e+24" in issue.what
     )
+    with pytest.raises(DataFileError, match=r"ben, window .*: face: feature 2 is 1e\+24; .* write NaN"):
+        run_on(root)
 
 
-def test_the_command_ends_with_one_where_something_is_wrong(clean, tmp_path):
-    good = command(str(clean["folder"]), "--kind", "folder")
-    assert good.returncode == 0 and good.stdout.endswith("no issues found\n"), good.stderr
-    root = tmp_path / "data"
-    shutil.copytree(clean["folder"], root)
+def test_the_command_ends_with_one_where_something_is_wrong(changed, capsys):
+    root = changed("folder")
+    assert check_data.run([str(root), "--kind", "folder"]) == 0
+    assert capsys.readouterr().out.endswith("no issues found\n")
     PLANTED["negative label"].spoil(root)
-    bad = command(str(root), "--kind", "folder", "--json")
-    held = json.loads(bad.stdout)
-    assert bad.returncode == 1 and held["summary"]["windows"] == 60
+    assert check_data.run([str(root), "--kind", "folder", "--json"]) == 1
+    held = json.loads(capsys.readouterr().out)
+    assert held["summary"]["windows"] == 60
     assert [f["place"] for f in held["issues"] if "negative" in f["what"]] == ["labels, row 9"]
-    assert command(str(root), "--kind", "csv").returncode == 2
+    assert check_data.run([str(root), "--kind", "csv"]) == 2
 
 
 @pytest.mark.skipif(not (SHARED / "dmer_feature_sample.mat").is_file(), reason="needs ../shared/data")
-def test_nothing_is_lines_of_the_published_sample():
+def test_the_published_sample_has_no_issue():
     examined = check_data.examine(str(SHARED / "dmer_feature_sample.mat"), "dmer")
     assert examined.issues == () and examined.summary.windows == 875
 
 
 @pytest.mark.skipif(not (SHARED / "wesad_wrist.npz").is_file(), reason="needs ../shared/data")
-def test_nothing_is_lines_of_real_wrist_recordings(tmp_path):
+def test_real_wrist_recordings_have_no_issue(tmp_path):
     tool = SHARED.parent / "tools" / "write_wesad.py"
-    made = subprocess.run(
-        [sys.executable, str(tool), str(tmp_path), "--subjects", "S5,S14"], capture_output=True, check=False
-    )
-    assert made.returncode == 0, made.stderr
+    subprocess.run([sys.executable, str(tool), str(tmp_path), "--subjects", "S5,S14"], check=True)
     examined = check_data.examine(str(tmp_path), "wesad")
     assert examined.issues == () and examined.summary.subjects == 2
-
-
-def test_a_value_far_outside_its_feature_is_named_and_refused_before_a_run(clean, tmp_path):
-    def spoil(root):
-        with np.load(root / "ben.npz") as held:
-            arrays = dict(held)
-        arrays["face"] = arrays["face"].astype(np.float64)
-        arrays["face"][4, 2], arrays["face"][:, 5] = 1e24, 7.0
-        np.savez(root / "ben.npz", **arrays)
-
-    (issue,) = spoilt(clean, tmp_path, "folder", spoil)
-    assert (
-        issue.file.endswith("ben.npz") and issue.place == "face: feature 2, row 4" and "1e+24" in issue.what
-    )
-    settings = DataConfig(kind="folder", path=str(tmp_path / "data"))
-    with pytest.raises(
-        DataFileError, match=r"subject ben, window .*: face: feature 2 is 1e\+24; .* write NaN"
-    ):
-        pipeline.load(settings)
-
-
-def test_the_notes_of_a_run_on_features_are_printed(clean, tmp_path):
-    shutil.copytree(clean["folder"], tmp_path / "data")
-    for file in (tmp_path / "data").glob("*.npz"):
-        with np.load(file) as held:
-            arrays = dict(held)
-        arrays["face"][:, 5] = 7.0
-        np.savez(file, **arrays)
-    examined = check_data.examine(str(tmp_path / "data"), "folder")
-    assert not examined.issues
-    assert "note        face: 1 of 7 features have one value" in check_data.to_text(examined)
