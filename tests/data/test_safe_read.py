@@ -3,8 +3,6 @@
 import functools
 import json
 import os
-import pathlib
-import pickle
 import signal
 import subprocess
 import sys
@@ -13,12 +11,10 @@ import time
 import guarded_functions
 import numpy as np
 import pytest
-import scipy.io
 
 from mpcl_jax.data.io import safe_read
 from mpcl_jax.data.io.mat_reader import parse_mat
 from mpcl_jax.data.io.message import read_message, write_message
-from mpcl_jax.data.io.pickle_reader import parse_pickle
 from mpcl_jax.data.io.safe_read import (
     Limits,
     read_json,
@@ -29,16 +25,12 @@ from mpcl_jax.data.io.safe_read import (
 from mpcl_jax.types import DataFileError
 
 read_mat = functools.partial(run_guarded, parse_mat)
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def refusal(function, *args, **settings) -> DataFileError:
     with pytest.raises(DataFileError) as caught:
         function(*args, **settings)
     return caught.value
-
-
-# --- what travels -------------------------------------------------------------------------------------
 
 
 def test_arguments_and_results_keep_their_values(tmp_path):
@@ -66,11 +58,6 @@ def test_functions_the_child_cannot_import_are_refused(tmp_path):
             run_guarded(function, tmp_path)
 
 
-def test_results_that_are_no_data_are_an_error_of_the_package(tmp_path):
-    with pytest.raises(RuntimeError, match="a object cannot enter or leave"):
-        run_guarded(guarded_functions.no_data, tmp_path)
-
-
 def test_a_forged_answer_runs_nothing(tmp_path):
     error = refusal(run_guarded, guarded_functions.forge, tmp_path)
     assert error.file == str(tmp_path) and "no usable answer" in error.reason
@@ -84,71 +71,60 @@ def test_forged_messages_are_refused(tmp_path, text):
     path = tmp_path / "x.npz"
     np.savez(path, message=np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8), a0=np.ones(2))
     assert "message of plain data" in str(refusal(read_message, path, 10**6))
+    write_message(path, np.zeros(1000))
+    assert "more than the 7,999 allowed" in str(refusal(read_message, path, 7_999))
 
 
-def test_messages_respect_their_limit(tmp_path):
-    write_message(tmp_path / "x.npz", np.zeros(1000))
-    assert "more than the 7,999 allowed" in str(refusal(read_message, tmp_path / "x.npz", 7_999))
+SMALL = Limits(memory_bytes=2**29)
+SOON = Limits(seconds=1.0)
 
 
-# --- how it can end -----------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("function", "args", "limits", "words"),
+    [
+        (guarded_functions.fail, (), SOON, "KeyError: 'chest' (guarded_functions.py, line"),
+        (guarded_functions.sleep, (60,), SOON, "could not be read within 1 s"),
+        (
+            guarded_functions.allocate,
+            (2**30,),
+            SMALL,
+            "needs more than 536,870,912 bytes of memory to be read",
+        ),
+        (guarded_functions.crash, (int(signal.SIGSEGV),), SMALL, "crashed (SIGSEGV)"),
+        (guarded_functions.crash, (int(signal.SIGKILL),), SMALL, "ran out of memory"),
+        (guarded_functions.vanish, (), SMALL, "no usable answer"),
+        (guarded_functions.fill_the_disk, (2**29,), SMALL, "File too large"),
+    ],
+)
+def test_every_end_of_the_child_is_one_line_that_names_the_file(
+    tmp_path, monkeypatch, function, args, limits, words
+):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(safe_read.tempfile, "tempdir", str(temporary))
+    begin = time.monotonic()
+    error = refusal(run_guarded, function, tmp_path, *args, limits=limits)
+    assert error.file == str(tmp_path) and words in error.reason
+    assert "\n" not in str(error) and "Traceback" not in str(error) and time.monotonic() - begin < 10
+    assert list(temporary.iterdir()) == []
+    assert all(file.stat().st_size <= 2**29 for file in tmp_path.iterdir())
 
 
-def test_errors_of_the_reader_come_back_as_themselves(tmp_path):
+def test_errors_of_the_reader_come_back_as_themselves_and_those_of_the_package_as_such(tmp_path):
     error = refusal(run_guarded, guarded_functions.refuse, tmp_path)
     assert (error.file, error.reason) == (str(tmp_path / "inner.csv"), "line 3: no number")
-
-
-def test_unforeseen_errors_name_the_file_the_error_and_the_line(tmp_path):
-    error = refusal(run_guarded, guarded_functions.fail, tmp_path)
-    assert error.file == str(tmp_path)
-    assert "KeyError: 'chest' (guarded_functions.py, line" in error.reason
-    assert "Traceback" not in str(error) and "Traceback" in error.__notes__[0]
-
-
-def test_time_limit_of_the_clock(tmp_path):
-    begin = time.monotonic()
-    error = refusal(run_guarded, guarded_functions.sleep, tmp_path, 60, limits=Limits(seconds=1.0))
-    assert error.reason == "could not be read within 1 s"
-    assert time.monotonic() - begin < 10
+    with pytest.raises(RuntimeError, match="a object cannot enter or leave"):
+        run_guarded(guarded_functions.no_data, tmp_path)
+    with pytest.raises(RuntimeError, match="guarded reader failed while reading"):
+        run_guarded(guarded_functions.give_up, tmp_path)
 
 
 def test_time_limit_of_the_processor_outlives_the_parent(tmp_path, monkeypatch):
     """Without the parent's clock, the child still ends."""
     run = subprocess.run
     monkeypatch.setattr(safe_read.subprocess, "run", lambda *a, timeout, **k: run(*a, timeout=60, **k))
-    error = refusal(run_guarded, guarded_functions.compute, tmp_path, limits=Limits(seconds=1.0))
+    error = refusal(run_guarded, guarded_functions.compute, tmp_path, limits=SOON)
     assert error.reason == "could not be read within 1 s of processor time"
-
-
-def test_memory_limit(tmp_path):
-    small = Limits(memory_bytes=2**29)
-    assert run_guarded(guarded_functions.allocate, tmp_path, 2**20, limits=small) == 2**20
-    error = refusal(run_guarded, guarded_functions.allocate, tmp_path, 2**30, limits=small)
-    assert (error.file, error.reason) == (
-        str(tmp_path),
-        "needs more than 536,870,912 bytes of memory to be read",
-    )
-
-
-def test_crashes(tmp_path):
-    error = refusal(run_guarded, guarded_functions.crash, tmp_path, int(signal.SIGSEGV))
-    assert error.file == str(tmp_path) and "crashed (SIGSEGV)" in error.reason
-    error = refusal(run_guarded, guarded_functions.crash, tmp_path, int(signal.SIGKILL))
-    assert "ran out of memory" in error.reason
-
-
-def test_a_child_without_an_answer(tmp_path):
-    error = refusal(run_guarded, guarded_functions.vanish, tmp_path)
-    assert error.file == str(tmp_path) and "no usable answer" in error.reason
-    with pytest.raises(RuntimeError, match="guarded reader failed while reading"):
-        run_guarded(guarded_functions.give_up, tmp_path)
-
-
-def test_the_child_cannot_fill_the_disk(tmp_path):
-    error = refusal(run_guarded, guarded_functions.fill_the_disk, tmp_path, 2**29, limits=Limits(2**29))
-    assert "File too large" in error.reason
-    assert (tmp_path / "large").stat().st_size <= 2**29
 
 
 def test_no_folder_for_temporary_files_is_one_line(tmp_path, monkeypatch):
@@ -168,27 +144,7 @@ def test_a_search_path_may_hold_the_current_folder_though_it_is_deleted(tmp_path
     assert run_guarded(guarded_functions.allocate, tmp_path, 2**10) == 2**10
 
 
-def test_nothing_is_left_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(safe_read.tempfile, "tempdir", str(tmp_path / "tmp"))
-    (tmp_path / "tmp").mkdir()
-    run_guarded(guarded_functions.echo, tmp_path)
-    refusal(run_guarded, guarded_functions.crash, tmp_path, int(signal.SIGSEGV))
-    assert list((tmp_path / "tmp").iterdir()) == []
-
-
-# --- where it runs ------------------------------------------------------------------------------------
-
-
-def test_the_child_is_another_process_without_jax(tmp_path):
-    loaded = run_guarded(guarded_functions.modules, tmp_path)
-    assert {"numpy", "mpcl_jax.data.io.guarded_child", "guarded_functions"} <= {
-        *loaded,
-        "mpcl_jax.data.io.guarded_child",
-    }
-    assert not {"jax", "flax", "pytest", "scipy"} & set(loaded)
-
-
-def test_the_child_leaves_the_keyboard_alone_and_dumps_no_core(tmp_path):
+def test_the_child_is_another_process_without_jax_a_keyboard_or_core_dumps(tmp_path):
     ours, (read, write) = os.dup(0), os.pipe()
     try:
         os.write(write, b"typed")
@@ -199,39 +155,10 @@ def test_the_child_leaves_the_keyboard_alone_and_dumps_no_core(tmp_path):
         os.dup2(ours, 0)
         os.close(ours)
         os.close(read)
-    assert state["pid"] != os.getpid()
-    assert {key: state[key] for key in ("threads", "stdin", "core")} == {
-        "threads": "1",
-        "stdin": "",
-        "core": 0,
-    }
-
-
-def test_a_script_without_a_main_guard_runs_once(tmp_path):
-    """`multiprocessing` with spawn would run such a script again in the child."""
-    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"a": np.arange(3)}))
-    script = tmp_path / "script.py"
-    script.write_text(
-        "from mpcl_jax.data.io.pickle_reader import parse_pickle\n"
-        "from mpcl_jax.data.io.safe_read import run_guarded\n"
-        "print('started', flush=True)\n"
-        f"print(run_guarded(parse_pickle, {str(tmp_path / 'x.pkl')!r})['a'].tolist())\n"
-    )
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.stdout == "started\n[0, 1, 2]\n", done.stderr
-
-
-def test_runs_beside_threads_of_jax(tmp_path):
-    jax = pytest.importorskip("jax")
-    assert float(jax.jit(lambda x: x + 1)(1.0)) == 2.0
-    (tmp_path / "x.pkl").write_bytes(pickle.dumps([1]))
-    assert run_guarded(parse_pickle, tmp_path / "x.pkl") == [1]
+    assert state.pop("pid") != os.getpid()
+    loaded = set(state.pop("modules"))
+    assert state == {"threads": "1", "stdin": "", "core": 0}
+    assert {"numpy", "guarded_functions"} <= loaded and not {"jax", "flax", "pytest", "scipy"} & loaded
 
 
 def test_modules_in_the_current_folder_are_not_imported(tmp_path, monkeypatch):
@@ -240,9 +167,6 @@ def test_modules_in_the_current_folder_are_not_imported(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [x for x in sys.path if x not in ("", ".")])
     assert run_guarded(guarded_functions.echo, tmp_path) == [str(tmp_path)]
-
-
-# --- files --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("read", [read_mat, read_npz, read_text, read_json])
@@ -260,16 +184,6 @@ def test_files_above_the_limit_are_not_opened(tmp_path, read):
     (tmp_path / "x").write_bytes(bytes(1001))
     error = refusal(read, tmp_path / "x", limits=Limits(file_bytes=1000))
     assert error.reason == "has 1,001 bytes, more than the 1,000 allowed"
-
-
-def test_read_mat(tmp_path):
-    scipy.io.savemat(tmp_path / "x.mat", {"a": np.eye(3), "b": {"field": 1}})
-    np.testing.assert_array_equal(read_mat(tmp_path / "x.mat", ("a",))["a"], np.eye(3))
-    error = refusal(read_mat, tmp_path / "x.mat")
-    assert error.file == str(tmp_path / "x.mat") and "'b' is a struct" in error.reason
-
-
-def test_read_npz(tmp_path):
     np.savez(tmp_path / "x.npz", a=np.eye(3))
     np.testing.assert_array_equal(read_npz(tmp_path / "x.npz")["a"], np.eye(3))
     claim = refusal(read_npz, tmp_path / "x.npz", limits=Limits(memory_bytes=100)).reason
