@@ -60,14 +60,6 @@ def test_a_sample_never_loses_everything_and_what_is_absent_stays_absent():
     assert not there["bvp"][::2].all() and not there["face"][::2].all()
 
 
-def test_nothing_is_hidden_at_probability_zero():
-    never = TrainConfig(modality_dropout=0.0, group_dropout=0.0)
-    assert all(x.all() for x in hidden(never, many()).values())
-
-
-# A sample hidden under one key is kept under another as often as any: .7 + .3³, and 1 − .4 / 2.
-
-
 # Mixup.
 
 

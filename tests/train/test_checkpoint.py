@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from python_process import environment
 from run_fixture import bits
 
 from mpcl_jax.config.resolve import ConfigError
@@ -73,6 +74,12 @@ def restored(folder, origin=ORIGIN, until=None):
         return restore(saved, LIKE, HERE, until)
 
 
+def saved_as_fifth(folder):
+    with open_checkpoints(folder, ORIGIN) as saved:
+        save(saved, 5, training_of(5), NORM, {})
+    assert steps_in(folder) == [5, 4]
+
+
 def test_the_newest_two_are_kept_and_nothing_else(folder):
     assert sorted(p.name for p in folder.iterdir()) == ["3", "4"]
     assert {p.name for p in (folder / "4").iterdir()} >= {
@@ -80,11 +87,8 @@ def test_the_newest_two_are_kept_and_nothing_else(folder):
     }
     epoch, training = restored(folder)
     assert epoch == 4 and bits(training) == bits(training_of(4))
-
-
-def test_later_ones_than_a_group_has_in_common_are_deleted(folder):
-    assert restored(folder, until=3)[0] == 3
-    assert steps_in(folder) == [3]
+    # Later ones than a group of folds has in common are deleted.
+    assert restored(folder, until=3)[0] == 3 and steps_in(folder) == [3]
 
 
 # ---- damage ----
@@ -116,37 +120,24 @@ def spoil(rng, step: pathlib.Path) -> pathlib.Path:
     return file
 
 
-def fall_back(written, tmp_path, capsys, seeds) -> int:
-    """Damages the newest checkpoint once per seed; how often the one before was used with a warning."""
-    count = 0
+@pytest.mark.parametrize(
+    "seeds", [range(8), pytest.param(range(1000, 1200), marks=pytest.mark.long)], ids=len
+)
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(written, tmp_path, capsys, seeds):
+    """Once for each seed; then the epoch can be saved again."""
     for seed in seeds:
         folder = pathlib.Path(shutil.copytree(written, tmp_path / str(seed)))
         damaged = spoil(np.random.default_rng(seed), folder / "4")
-        epoch, training = restored(folder)
-        warning = capsys.readouterr().err
-        assert epoch == 3 and bits(training) == bits(training_of(3)), (seed, damaged)
-        assert "warning: " in warning and str(folder / "4") in warning and "going on from epoch 3" in warning
-        assert steps_in(folder) == [3] and (folder / "damaged-4").is_dir()
+        with open_checkpoints(folder, ORIGIN) as saved:
+            epoch, training = restore(saved, LIKE, HERE)
+            warning = capsys.readouterr().err
+            assert epoch == 3 and bits(training) == bits(training_of(3)), (seed, damaged)
+            assert "warning: " in warning and str(folder / "4") in warning
+            assert "going on from epoch 3" in warning
+            assert steps_in(folder) == [3] and (folder / "damaged-4").is_dir()
+            save(saved, 4, training_of(4), NORM, {})
+            assert restore(saved, LIKE, HERE)[0] == 4
         shutil.rmtree(folder)
-        count += 1
-    return count
-
-
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(written, tmp_path, capsys):
-    assert fall_back(written, tmp_path, capsys, range(8)) == 8
-
-
-@pytest.mark.long
-def test_200_damages_200_fallbacks(written, tmp_path, capsys):
-    assert fall_back(written, tmp_path, capsys, range(1000, 1200)) == 200
-
-
-def test_after_a_fallback_the_epoch_can_be_saved_again(folder):
-    spoil(np.random.default_rng(0), folder / "4")
-    with open_checkpoints(folder, ORIGIN) as saved:
-        assert restore(saved, LIKE, HERE)[0] == 3
-        save(saved, 4, training_of(4), NORM, {})
-        assert restore(saved, LIKE, HERE)[0] == 4
 
 
 def test_the_checkpoint_of_another_epoch_under_this_number_is_damage(folder, capsys):
@@ -243,19 +234,10 @@ def test_a_full_disk_is_named_with_the_bytes_needed_and_loses_nothing(written, s
     folder = pathlib.Path(shutil.copytree(written, small_disk / "checkpoints"))
     large = training_of(5, size=100_000)
     size = sum(x.nbytes for x in jax.tree.leaves((large, NORM, large.best.prototypes)))
-    said = refused_by_the_disk(folder, large)
-    assert f"{folder / '5'}: {size:,} bytes cannot be written (No space left on device; " in said
+    message = refused_by_the_disk(folder, large)
+    assert f"{folder / '5'}: {size:,} bytes cannot be written (No space left on device; " in message
     # After making room (here: with less to write) the same call works.
-    with open_checkpoints(folder, ORIGIN) as saved:
-        save(saved, 5, training_of(5), NORM, {})
-    assert steps_in(folder) == [5, 4]
-
-
-def test_an_error_of_the_disk_inside_orbax_is_named_as_well(written, small_disk, monkeypatch):
-    folder = pathlib.Path(shutil.copytree(written, small_disk / "checkpoints"))
-    monkeypatch.setattr(checkpoint, "_require_room", lambda *_: None)
-    said = refused_by_the_disk(folder, training_of(5, size=100_000))
-    assert "bytes cannot be written" in said and "No space left on device" in said
+    saved_as_fifth(folder)
 
 
 def test_a_limit_on_the_size_of_files_is_named_as_well(folder):
@@ -268,16 +250,13 @@ def test_a_limit_on_the_size_of_files_is_named_as_well(folder):
 
 
 def test_a_failed_save_surfaces_and_the_next_one_works(folder, monkeypatch):
+    def denied(*_):
+        raise PermissionError(13, "Permission denied")
+
     with monkeypatch.context() as patch:
-        patch.setattr(
-            checksums,
-            "write_checksums",
-            lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")),
-        )
+        patch.setattr(checksums, "write_checksums", denied)
         assert "Permission denied" in refused_by_the_disk(folder, training_of(5))
-    with open_checkpoints(folder, ORIGIN) as saved:
-        save(saved, 5, training_of(5), NORM, {})
-    assert steps_in(folder) == [5, 4]
+    saved_as_fifth(folder)
 
 
 def test_a_checkpoint_that_cannot_be_read_back_is_not_kept(folder, monkeypatch):
@@ -292,13 +271,13 @@ def test_a_checkpoint_that_cannot_be_read_back_is_not_kept(folder, monkeypatch):
         written(writer, place, args=args, force=force)
         (place / "prototypes" / "manifest.ocdbt").unlink()
 
-    for save_wrongly, said in (
+    for save_wrongly, message in (
         (other_numbers, "state: array .* holds other numbers"),
         (nothing_to_open, "prototypes: .*cannot be read"),
     ):
         monkeypatch.setattr(checkpoint.ocp.Checkpointer, "save", save_wrongly)
         assert re.search(
-            f"5: this checkpoint cannot be read back .{said}", refused_by_the_disk(folder, training_of(5))
+            f"5: this checkpoint cannot be read back .{message}", refused_by_the_disk(folder, training_of(5))
         )
 
 
@@ -314,16 +293,13 @@ def test_a_folder_of_any_name_holds_checkpoints(tmp_path, name):
 
 def test_a_file_that_a_network_disk_keeps_hinders_no_save(folder, monkeypatch):
     """Deleting an open file leaves .nfs… on such a disk, so the folder of an old checkpoint cannot be deleted yet."""
-    with open_checkpoints(folder, ORIGIN) as saved:
-        monkeypatch.setattr(
-            shutil,
-            "rmtree",
-            lambda *_, ignore_errors=False: (
-                (_ for _ in ()).throw(OSError(39, "Not empty")) if not ignore_errors else None
-            ),
-        )
-        save(saved, 5, training_of(5), NORM, {})
-    assert steps_in(folder) == [5, 4]
+
+    def not_empty(*_, ignore_errors=False):
+        if not ignore_errors:
+            raise OSError(39, "Not empty")
+
+    monkeypatch.setattr(shutil, "rmtree", not_empty)
+    saved_as_fifth(folder)
 
 
 # ---- while saving ----
@@ -354,13 +330,12 @@ def test_what_a_kill_leaves_is_never_taken_for_a_checkpoint(folder, monkeypatch,
 
 POLL = """
 import json, pathlib, sys
-sys.path.insert(0, {root!r})
 from mpcl_jax.system import checksums
 folder, polls, wanted = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 done, partial, seen = 0, 0, set()
 while done < polls or len(seen) < wanted:
     for step in [p for p in folder.glob("*") if p.name.isdigit()]:
-        damage = checksums.damage_in(step, f"mpcl_jax checkpoint after epoch {{step.name}}")
+        damage = checksums.damage_in(step, f"mpcl_jax checkpoint after epoch {step.name}")
         partial += damage is not None and step.exists()
         seen.add(step.name)
     done += 1
@@ -368,28 +343,18 @@ print(json.dumps([done, partial, len(seen)]))
 """
 
 
-def poll(folder, *, polls: int, checkpoints: int) -> tuple[int, int, int]:
-    """Looks of a reader, partial checkpoints and checkpoints that it saw, while a writer saved all the time."""
-    root = str(pathlib.Path(__file__).parents[2])
-    command = [sys.executable, "-c", POLL.format(root=root), str(folder), str(polls), str(checkpoints)]
-    epoch = 0
+@pytest.mark.parametrize("polls, checkpoints", [(50, 5), pytest.param(10_000, 50, marks=pytest.mark.long)])
+def test_a_reader_never_sees_a_partial_checkpoint(tmp_path, polls, checkpoints):
+    """Another process reads while this one saves all the time."""
+    folder, epoch = tmp_path / "checkpoints", 0
+    command = [sys.executable, "-c", POLL, str(folder), str(polls), str(checkpoints)]
     with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader,
+        subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as reader,
         open_checkpoints(folder, ORIGIN) as saved,
     ):
         while reader.poll() is None:
             epoch += 1
             save(saved, epoch, training_of(epoch), NORM, {})
-        return tuple(json.loads(reader.stdout.read()))
-
-
-def test_a_reader_never_sees_half_a_checkpoint(tmp_path):
-    done, partial, seen = poll(tmp_path / "checkpoints", polls=50, checkpoints=5)
-    assert done >= 50 and seen >= 5 and partial == 0
-
-
-@pytest.mark.long
-def test_10000_polls_see_no_half_checkpoint(tmp_path):
-    done, partial, seen = poll(tmp_path / "checkpoints", polls=10_000, checkpoints=50)
+        done, partial, seen = json.loads(reader.stdout.read())
     print(f"{done} polls, {seen} checkpoints, {partial} partial")
-    assert done >= 10_000 and seen >= 50 and partial == 0
+    assert done >= polls and seen >= checkpoints and partial == 0

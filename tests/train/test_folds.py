@@ -83,31 +83,17 @@ def test_the_device_normalises_as_the_host_does():
     x = np.random.default_rng(0).normal(50, 9, (ROWS, 1, 3)).astype(np.float32)
     x[TRAIN, 0, 0], x[[TRAIN[0], 0], 0, 1] = 4.0, np.nan
     here = np.ones(ROWS, bool)
-    part = Recordings(
-        *(
-            "fake",
-            (),
-            (),
-            {"a": "physiological"},
-            {"a": x[TRAIN]},
-            {"a": here[TRAIN]},
-            {},
-            np.zeros((len(TRAIN), 2)),
-        ),
-        *(None, None, None, None, 1.0),
-    )
-    norm = fit_normalisation(part)
+    part = {"signals": {"a": x[TRAIN]}, "present": {"a": here[TRAIN]}, "labels": np.zeros((len(TRAIN), 2))}
+    empty = dict.fromkeys(Recordings._fields)
+    norm = fit_normalisation(Recordings(**empty | part | {"groups": {"a": "physiological"}}))
     fold = folds.fold_arrays(Fold("", "", TRAIN, np.array([], int), np.array([0])), norm, LONGEST)
     rows = folds.Rows({"a": jnp.asarray(x)}, {"a": here}, jnp.zeros((ROWS, 2)))
     batch = epoch_module.gather(rows, fold, np.arange(ROWS), jnp.ones(ROWS))
     expected = apply_normalisation({"a": x}, {"a": here}, norm)["a"]
     np.testing.assert_allclose(batch.signals["a"], expected, atol=1e-5)
     assert not np.asarray(batch.signals["a"])[:, 0, 0].any()
-    assert (
-        expected[TRAIN[0], 0, 1]
-        == expected[0, 0, 1]
-        == pytest.approx(float(np.median(expected[TRAIN[1:], 0, 1])), abs=1e-5)
-    )
+    median = pytest.approx(float(np.median(expected[TRAIN[1:], 0, 1])), abs=1e-5)
+    assert expected[TRAIN[0], 0, 1] == expected[0, 0, 1] == median
 
 
 # 72 training rows in 6 batches of 12: streamed two batches at a time.
@@ -157,6 +143,6 @@ def test_streamed_stopped_and_resumed_the_bits_are_those_of_the_resident_run(res
     assert logs[0] == logs[1] and "validation_kl" in logs[0]
 
 
-def test_folds_side_by_side_can_not_be_streamed():
+def test_folds_side_by_side_cannot_be_streamed():
     with pytest.raises(ConfigError, match="stream_rows = 24: needs config.train.folds_at_once = 1"):
         sharding_config(**STREAMED, train__folds_at_once=2, train__generator="threefry2x32")

@@ -1,4 +1,4 @@
-"""A run protects itself: bad steps are named and end it, bad epochs are never the best, a request to stop saves."""
+"""A run protects itself: bad steps are named and end it, and bad epochs are never the best."""
 
 import json
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from run_fixture import last_training, moved, quickly_prepared, tiny_config
+from run_fixture import last_training, moved
 
 from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.data.splits.manifest import row_ids
@@ -17,22 +17,6 @@ from mpcl_jax.train.evaluate import Trained, predict, predictions_of
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.state import Guard, chosen_model
 from mpcl_jax.types import take
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _small_blocks():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(epoch_module, "EVALUATION_BLOCK", 5)
-        yield
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The first fold of three, trained without a break."""
-    run = moved(
-        quickly_prepared(tiny_config(), tmp_path_factory.mktemp("a")), tmp_path_factory.mktemp("b"), slice(1)
-    )
-    return run, train_folds(run)[0]
 
 
 def with_bad_rows(run, rows, value=np.inf):
@@ -53,8 +37,8 @@ def lines_of(run, name):
 # ---- bad steps ----
 
 
-def test_a_bad_sample_costs_its_steps_and_is_named(whole, tmp_path, capsys):
-    run = moved(whole[0], tmp_path, slice(1), max_consecutive_skips=1000)
+def test_a_bad_sample_costs_its_steps_and_is_named(trained, tmp_path, capsys):
+    run = moved(trained[0], tmp_path, slice(1), max_consecutive_skips=1000)
     row = int(run.split.folds[0].train[5])
     train_folds(with_bad_rows(run, [row]))
     skips, sample = lines_of(run, "skipped.jsonl"), row_ids(run.recordings)[row]
@@ -79,8 +63,8 @@ def arrays_of(run):
 
 
 @pytest.mark.parametrize("value", [-np.inf, np.inf])
-def test_too_many_bad_steps_in_a_row_end_the_training(whole, tmp_path, value):
-    run = moved(whole[0], tmp_path, slice(1), max_consecutive_skips=5)
+def test_too_many_bad_steps_in_a_row_end_the_training(trained, tmp_path, value):
+    run = moved(trained[0], tmp_path, slice(1), max_consecutive_skips=5)
     rows = run.split.folds[0].train
     with pytest.raises(TrainingError) as caught:
         train_folds(with_bad_rows(run, rows, value))
@@ -105,8 +89,8 @@ def test_what_counts_as_a_spike():
 # ---- bad epochs ----
 
 
-def test_without_a_finite_validation_nothing_is_the_best(whole, tmp_path, capsys):
-    run = moved(whole[0], tmp_path, slice(1))
+def test_without_a_finite_validation_nothing_is_the_best(trained, tmp_path, capsys):
+    run = moved(trained[0], tmp_path, slice(1))
     with pytest.raises(TrainingError, match="fold 1 of 3: no epoch had a finite validation KL"):
         train_folds(with_bad_rows(run, run.split.folds[0].validation))
     assert [x["validation_kl"] for x in lines_of(run, "metrics.jsonl")] == [None] * 3
@@ -116,37 +100,30 @@ def test_without_a_finite_validation_nothing_is_the_best(whole, tmp_path, capsys
     assert not (run.workdir / "folds" / "00" / "predictions.npz").exists()
 
 
-def test_predictions_that_are_not_finite_are_refused_by_name(whole, tmp_path):
-    run = moved(whole[0], tmp_path, slice(1), checkpoint_every=3)
+def test_predictions_that_are_not_finite_are_refused_by_name(trained, tmp_path):
+    run = moved(trained[0], tmp_path, slice(1), checkpoint_every=3)
     row = run.split.folds[0].test[2]
     with pytest.raises(TrainingError, match="predictions for 1 windows are not finite") as caught:
         train_folds(with_bad_rows(run, [row]))
     assert row_ids(run.recordings)[row] in str(caught.value)
 
 
-def test_the_validation_kl_is_the_mean_over_real_validation_rows(whole):
-    run, fold = whole[0], whole[0].split.folds[0]
+def test_the_validation_kl_is_the_mean_over_real_validation_rows(trained):
+    run, fold = trained[0], trained[0].split.folds[0]
     assert len(fold.validation) < len(arrays_of(run).validation)  # the rest is padding
     last = last_training(run)[1]._replace(best=None)
-    trained = Trained(run.program, *chosen_model(last), run.rows, arrays_of(run), run.longest.validation)
-    predicted = predictions_of(fold.validation, predict(trained, [fold.validation])[0][0])
+    model = Trained(run.program, *chosen_model(last), run.rows, arrays_of(run), run.longest.validation)
+    predicted = predictions_of(fold.validation, predict(model, [fold.validation])[0][0])
     labels = run.recordings.labels[fold.validation]
     expected = np.sum(np.where(labels > 0, labels * np.log(labels / predicted.predicted), 0.0), axis=1).mean()
     assert lines_of(run, "metrics.jsonl")[-1]["validation_kl"] == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_fold_without_validation_rows_reports_no_validation(whole, tmp_path):
-    run = moved(whole[0], tmp_path, slice(1), checkpoint_every=3)
+def test_a_fold_without_validation_rows_reports_no_validation(trained, tmp_path):
+    run = moved(trained[0], tmp_path, slice(1), checkpoint_every=3)
     fold = run.split.folds[0]._replace(validation=np.array([], int))
     train_folds(run._replace(split=run.split._replace(folds=(fold,))))
     assert all("validation_kl" not in x for x in lines_of(run, "metrics.jsonl"))
-    assert all("validation_kl" in x for x in lines_of(whole[0], "metrics.jsonl"))
-
-
-# ---- a request to stop ----
-
-
-def test_a_good_training_skips_nothing_and_remembers_its_loss(whole):
-    guard, last = last_training(whole[0])[1].guard, lines_of(whole[0], "metrics.jsonl")[-1]
-    assert not guard.skipped.any() and last["skipped"] == 0
-    assert float(guard.usual_loss) == last["loss"]
+    log = lines_of(trained[0], "metrics.jsonl")
+    assert all("validation_kl" in x and x["skipped"] == 0 for x in log)
+    assert float(last_training(trained[0])[1].guard.usual_loss) == log[-1]["loss"]

@@ -5,36 +5,24 @@ and a training that is stopped in the middle of an epoch repeats that epoch.
 """
 
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import pytest
+from python_process import python
 from run_fixture import bits, last_training, moved, quickly_prepared, tiny_config
 
 from mpcl_jax.system.errors import Stopped
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.loop import train_folds
 
-HERE = pathlib.Path(__file__).resolve().parents[1]
-
 
 @pytest.fixture(scope="module")
 def single_steps(tmp_path_factory):
     """A training of eight epochs of one step each, three of them warm-up; dropout of every kind is on."""
-    settings = {
-        "train__batch_size": 48,
-        "train__epochs": 8,
-        "train__warmup": 0.4,
-        "train__checkpoint_every": 8,
-    }
-    run = quickly_prepared(tiny_config(protocol__only=(0,), **settings), tmp_path_factory.mktemp("whole"))
-    assert (
-        run.program.steps_per_epoch == 1
-        and run.config.model.dropout > 0
-        and run.config.train.group_dropout > 0
-    )
+    of_train = {"train__epochs": 8, "train__warmup": 0.4, "train__checkpoint_every": 8}
+    config = tiny_config(protocol__only=(0,), train__batch_size=48, **of_train)
+    run = quickly_prepared(config, tmp_path_factory.mktemp("whole"))
+    assert run.program.steps_per_epoch == 1 and config.model.dropout > 0 and config.train.group_dropout > 0
     return run, train_folds(run)[0]
 
 
@@ -62,16 +50,7 @@ def test_stopped_and_resumed_at_any_step_the_whole_state_is_the_same(single_step
 
 def child(folder: pathlib.Path, *words: str, seed: str = "0") -> dict:
     """What `resume_child.py` answers."""
-    ended = subprocess.run(
-        [sys.executable, str(HERE / "resume_child.py"), str(folder), *words],
-        cwd=HERE.parent,
-        env=os.environ | {"PYTHONPATH": str(HERE.parent), "PYTHONHASHSEED": seed},
-        capture_output=True,
-        text=True,
-        timeout=3600,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
+    ended = python("tests/resume_child.py", folder, *words, PYTHONHASHSEED=seed)
     return json.loads(ended.stdout.splitlines()[-1])
 
 
@@ -108,11 +87,4 @@ def test_200_steps_on_one_device_and_on_eight_where_slots_are_shared(tmp_path):
 def test_saved_on_eight_devices_restored_on_fewer_and_back(tmp_path):
     answer = child(tmp_path, "move")
     print(answer)
-    assert answer == {
-        "8 -> 1": True,
-        "8 -> 2": True,
-        "8 -> 4": True,
-        "1 -> 8": True,
-        "2 -> 8": True,
-        "4 -> 8": True,
-    }
+    assert len(answer) == 6 and all(answer.values())

@@ -1,40 +1,25 @@
 """One device or eight: the same training, and a checkpoint of the one goes on with the other."""
 
 import json
-import os
-import pathlib
 import shutil
-import subprocess
-import sys
 
 import jax
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
+from python_process import python
 from run_fixture import last_training, quickly_prepared, sharding_config
 
 from mpcl_jax.runs.memory import open_memory
 from mpcl_jax.train import loop
 from mpcl_jax.train.evaluate import load_predictions
 
-HERE = pathlib.Path(__file__).resolve().parents[1]
-
 
 @pytest.fixture(scope="module")
 def eight(tmp_path_factory):
     """The folder that eight virtual devices left, and their answers."""
     folder = tmp_path_factory.mktemp("eight")
-    ended = subprocess.run(
-        [sys.executable, str(HERE / "sharding_child.py"), str(folder)],
-        cwd=HERE.parent,
-        env=os.environ
-        | {"PYTHONPATH": str(HERE.parent), "TEST_COMPILED": jax.config.jax_compilation_cache_dir or ""},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
+    python("tests/sharding_child.py", folder, TEST_COMPILED=jax.config.jax_compilation_cache_dir or "")
     return folder, json.loads((folder / "answers.json").read_text())
 
 
@@ -107,8 +92,6 @@ def test_five_steps_on_one_device_and_on_eight_agree(eight, resumed):
         np.testing.assert_allclose(*memories, rtol=1e-5, atol=1e-6, err_msg=field)
     of_eight = load_predictions(eight[0] / "whole" / "folds" / "00" / "predictions.npz")
     np.testing.assert_allclose(predictions.predicted, of_eight.predicted, atol=1e-6)
-    logs = [
-        (folder / "metrics.jsonl").read_text().splitlines() for folder in (run.workdir, eight[0] / "whole")
-    ]
+    logs = [(x / "metrics.jsonl").read_text().splitlines() for x in (run.workdir, eight[0] / "whole")]
     for line, of_eight in zip(*logs, strict=True):
         assert json.loads(line) == pytest.approx(json.loads(of_eight), rel=1e-5)

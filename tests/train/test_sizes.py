@@ -3,14 +3,11 @@
 import csv
 import dataclasses
 import json
-import os
-import pathlib
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from python_process import ROOT, python
 from run_fixture import tiny_config
 
 from mpcl_jax.config.command_line import from_command_line
@@ -23,7 +20,6 @@ from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.evaluate.jobs.table_run import Trained
 from mpcl_jax.train.run import prepare, with_sizes
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 PRESET = str(ROOT / "configs" / "folder.py")
 
 
@@ -72,7 +68,7 @@ def test_a_run_writes_the_numbers_and_says_which_folds_it_tests(tmp_path):
     assert folds_tested(one) == f"tests only {run.split.folds[1].name} (config.protocol.only)"
 
 
-def test_a_run_made_of_the_pieces_of_a_table_holds_the_numbers(tmp_path, monkeypatch):
+def test_a_run_collected_from_the_jobs_of_a_table_holds_the_numbers(tmp_path, monkeypatch):
     config = tiny_config()
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=AUTO))
     row = Trained("MPCL", config, load_table_data(config)._replace(numbers=()), range(1))
@@ -88,16 +84,14 @@ def test_the_preset_neither_overfits_nothing_nor_learns_nothing(tmp_path, data):
     if data == "documentation":
         page = (ROOT / "docs" / "own_data.md").read_text(encoding="utf-8")
         example = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1]
-        subprocess.run([sys.executable, "-c", example], cwd=tmp_path, check=True)
+        python("-c", example, cwd=tmp_path)
         options = ["--config.data.path=my_data"]
     else:
         sizes = {"subjects": 10, "clips": 8, "windows": 5, "emotions": 6}
         options = ["--config.data.kind=simulated"]
         options += [f"--config.data.simulate.{name}={n}" for name, n in sizes.items()]
     options += ["--config.benchmark.baselines=train_mean", "--config.log.report=false", "--workdir=run"]
-    command = [sys.executable, "-m", "mpcl_jax.main", "--config", PRESET, *options]
-    surroundings = os.environ | {"PYTHONPATH": str(ROOT)}
-    subprocess.run(command, cwd=tmp_path, env=surroundings, check=True, capture_output=True)
+    python("-m", "mpcl_jax.main", "--config", PRESET, *options, cwd=tmp_path)
     text = (tmp_path / "run" / "table.csv").read_text()
     rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
     skill = {row["method"]: float(row["skill"]) for row in rows}["MPCL"]
