@@ -21,7 +21,6 @@ LATE_IMPORTS = {
     "cli/train.py": ("mpcl_jax.evaluate.dry_run", "mpcl_jax.evaluate.experiment"),
     "data/io/mat_reader.py": "h5py",
     "evaluate/experiment.py": "tensorboardX",
-    "report/plots/memory.py": "umap",
 }
 # Modules that name or run other Python, and the files that may import them: the guarded child, which gets its
 # function by name; the restricted unpickler in that child; config files; subcommands; entry points of registries.

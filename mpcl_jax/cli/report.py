@@ -7,7 +7,6 @@ mpcl report runs/dataset runs/other --output both.html
 from mpcl_jax.cli.command import Parser, command
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.report.page import comparison_page, run_page, write_page
-from mpcl_jax.report.plots.memory import METHODS
 from mpcl_jax.runs.read_run import read_run
 from mpcl_jax.system.paths import user_path
 
@@ -18,9 +17,6 @@ def run(arguments: list[str]) -> None:
     parser = Parser("report", __doc__)
     parser.add_argument("run", nargs="+", help="folder of a finished run; several are compared")
     parser.add_argument("--output", metavar="FILE", help="the page; default: see above")
-    parser.add_argument(
-        "--prototypes", choices=METHODS, default="pca", help="map of the prototypes of a run; default: pca"
-    )
     args = parser.parse_args(arguments)
     several = len(args.run) > 1
     usual = "comparison.html" if several else user_path(args.run[0]) / "report.html"
@@ -28,5 +24,5 @@ def run(arguments: list[str]) -> None:
     if args.output and not file.parent.is_dir():
         raise ConfigError(f"--output {file}: there is no folder {file.parent}; make it first")
     runs = [read_run(folder) for folder in args.run]
-    write_page(file, comparison_page(runs) if several else run_page(runs[0], args.prototypes))
+    write_page(file, comparison_page(runs) if several else run_page(runs[0]))
     print(file)

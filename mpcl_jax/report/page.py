@@ -56,14 +56,13 @@ def _render(template: str, script: str, figures: dict[str, Figure], **context) -
     )
 
 
-def run_page(run: RunFiles, method: str = "pca") -> str:
-    """The page of one run; `method` places its prototypes (`plots.memory.prototype_places`)."""
+def run_page(run: RunFiles) -> str:
+    """The page of one run."""
     return _render(
         "run.html",
         _asset("report.js"),
-        pictures.figures_of(run, method),
+        pictures.figures_of(run),
         run=run,
-        method=method,
         folder=shell_command([str(run.folder)]),
         first_id=shell_command([str(run.id[0])]),
         table=content.table_rows(run),

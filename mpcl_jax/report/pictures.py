@@ -71,15 +71,15 @@ def best_median_worst(run: RunFiles) -> dict[str, int]:
     return {"best": int(order[0]), "median": int(order[len(order) // 2]), "worst": int(order[-1])}
 
 
-def figures_of(run: RunFiles, method: str = "pca") -> dict[str, Figure]:
-    """Every figure that the run has data for, by the name that run.html gives it; `method` places prototypes."""
+def figures_of(run: RunFiles) -> dict[str, Figure]:
+    """Every figure that the run has data for, by the name that run.html gives it."""
     figures = {
         "subjects": results.subject_dots({"": methods_of(run)}),
         "ranks": _ranks(run),
         **_errors(run),
         "missing": _missing(run),
         "cooccurrence": _all_maps(run),
-        "prototypes": _prototypes(run, method),
+        "prototypes": _prototypes(run),
         "association": _association(run),
         "curves": results.learning_curves(run.metrics),
         "history": _history(run),
@@ -130,11 +130,11 @@ def _all_maps(run: RunFiles) -> Figure:
     )
 
 
-def _prototypes(run: RunFiles, method: str) -> Figure | None:
+def _prototypes(run: RunFiles) -> Figure | None:
     if run.memory is None:
         return None
     drawn = drawn_emotions(run)
-    places = memory_plots.prototype_places(run.memory.bank, method)[:, drawn]
+    places = memory_plots.prototype_places(run.memory.bank)[:, drawn]
     return memory_plots.prototype_map(places, run.memory.usage[drawn], *_names(run), run.sides)
 
 

@@ -14,7 +14,6 @@ from matplotlib.text import Text
 from experiments.figures.split_grid import split_grid
 from experiments.shared import comparison_plots
 from mpcl_jax.config.data import ProtocolConfig, SimulateConfig
-from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.report.plots import memory, results
@@ -129,25 +128,6 @@ def test_a_rotated_bank_lies_on_its_twin():
     centred = first.reshape(-1, 4) - first.reshape(-1, 4).mean(0)
     variance = np.linalg.svd(centred)[1] ** 2
     np.testing.assert_allclose((places[0].reshape(-1, 2) ** 2).sum(0), variance[:2], rtol=1e-9)
-
-
-def test_umap_places_prototypes_where_it_is_installed():
-    pytest.importorskip("umap", reason="umap-learn is not installed: pip install mpcl-jax[umap]")
-    bank = np.random.default_rng(0).normal(size=(2, 3, 2, 8))
-    bank[:, 2] += 40.0  # far from the others, alike among themselves
-    places = memory.prototype_places(bank, "umap")
-    assert places.shape == (2, 3, 2, 2) and np.isfinite(places).all()
-    np.testing.assert_array_equal(places, memory.prototype_places(bank, "umap"))
-    assert not np.allclose(places, memory.prototype_places(bank))
-
-
-def test_umap_that_is_not_installed_and_a_method_that_does_not_exist_are_a_sentence(monkeypatch):
-    monkeypatch.setitem(sys.modules, "umap", None)
-    bank = np.random.default_rng(0).normal(size=(2, 3, 2, 8))
-    with pytest.raises(ConfigError, match=r"method = 'umap': needs `pip install mpcl-jax\[umap\]`"):
-        memory.prototype_places(bank, "umap")
-    with pytest.raises(ConfigError, match="method = 'tsne': must be one of pca, umap"):
-        memory.prototype_places(bank, "tsne")
 
 
 def test_the_prototype_map_marks_every_slot_by_its_usage():

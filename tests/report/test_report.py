@@ -308,11 +308,9 @@ def test_the_commands_work_with_jax_hidden(healthy, tmp_path):
             ["healthy", "--output", "gone/x.html"],
             "--output gone/x.html: there is no folder gone; make it first",
         ),
-        (["healthy", "--prototypes", "umap"], "method = 'umap': needs `pip install mpcl-jax[umap]`"),
     ],
 )
 def test_a_page_that_cannot_be_drawn_is_one_line(healthy, arguments, message, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "umap", None)
     monkeypatch.chdir(healthy[0].parent)
     assert run_command(arguments) == 2
     assert capsys.readouterr().err == f"error: {message}\n"

@@ -7,14 +7,12 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.evaluate.number_text import decimal
 from mpcl_jax.report.plots import style
 from mpcl_jax.report.plots.style import DIVERGING, FAINT, GREY, INK, PAPER, SIDES, SKY, VERMILION, WIDTH
 from mpcl_jax.report.slots import correlation, lift, off_diagonal
 from mpcl_jax.types import GROUPS
 
-METHODS = ("pca", "umap")  # of `prototype_places`
 FARTHEST = 2.0  # colours end at 4 times and at a quarter of the independent value
 
 
@@ -131,38 +129,22 @@ def _side_names(axis, centres: np.ndarray, emotions: Sequence[str]) -> None:
     axis.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
 
 
-def prototype_places(bank: np.ndarray, method: str = "pca") -> np.ndarray:
-    """Places of one bank or of both together, [G, C, K, 2]: principal components, or UMAP by `method = "umap"`.
+def prototype_places(bank: np.ndarray) -> np.ndarray:
+    """Places of one bank or of both together, [G, C, K, 2]: the first two principal components.
 
     The banks have separate spaces, so the behavioural bank is first rotated onto the physiological one
     (orthogonal Procrustes); the remaining distance is disagreement about the relations between prototypes.
-    Raises ConfigError for another method, and for UMAP where umap-learn is not installed.
     """
-    if method not in METHODS:
-        raise ConfigError(f"method = {method!r}: must be one of {', '.join(METHODS)}")
     first, *others = (x.reshape(-1, x.shape[-1]).astype(np.float64) for x in bank)
     turned = [first]
     for other in others:
         left, _, right = np.linalg.svd(other.T @ first)
         turned.append(other @ (left @ right))
     together = np.concatenate(turned)
-    if method == "umap":
-        return _umap(together).reshape(*bank.shape[:3], 2)
     centred = together - together.mean(0)
     axes = np.linalg.svd(centred, full_matrices=False)[2][:2]
     axes *= np.sign(axes[:, np.abs(axes).argmax(1)].diagonal())[:, None]  # the same sign on every machine
     return (centred @ axes.T).reshape(*bank.shape[:3], 2)
-
-
-def _umap(both: np.ndarray) -> np.ndarray:
-    try:
-        import umap  # an extra that takes seconds to import
-    except ImportError:
-        raise ConfigError("method = 'umap': needs `pip install mpcl-jax[umap]`") from None
-    neighbours = min(15, len(both) - 1)
-    # One job, so that the seed decides; of few points the spectral start is not defined.
-    drawn = umap.UMAP(n_neighbors=neighbours, metric="cosine", init="pca", random_state=0, n_jobs=1)
-    return np.asarray(drawn.fit_transform(both), np.float64)
 
 
 def slot_history(epoch, drift, usage, emotions: Sequence[str], valence: Sequence[str]) -> Figure:
