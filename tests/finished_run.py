@@ -10,7 +10,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from run_fixture import tiny_config
 
-from mpcl_jax.evaluate import statistics_text, table_text
+from mpcl_jax.evaluate import statistics_text
 from mpcl_jax.evaluate.leaderboard import Result, make_table
 from mpcl_jax.train.fold_inspection import Inspection, save_inspection
 
@@ -52,9 +52,6 @@ def write_run(
     table = make_table(results, reported, subject, subject, "abc", leaky=leaky)
     made = {"command": f"python -m mpcl_jax.main {mark}", "commit": "1234567"}
     title = f"made up{mark}, {'window80' if leaky else 'loso'}"
-    (folder / "table.md").write_text(table_text.to_markdown(table, title=title))
-    (folder / "table.csv").write_text(table_text.to_csv(table, **made))
-    (folder / "subjects.csv").write_text(table_text.to_subject_csv(table, **made))
     for name, text in statistics_text.files_of(table, names, title=title, **made).items():
         (folder / name).write_text(text)
     _write_documents(folder, names, ids, leaky, mark)

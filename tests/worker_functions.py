@@ -18,8 +18,8 @@ from mpcl_jax.train.interrupt import listening
 
 def note(file: pathlib.Path, stop) -> None:
     """Writes the threads of this process, and whether it ignores Ctrl-C."""
-    print("first line\nsecond", end="")
-    print(" line")
+    print("an epoch")
+    print("warning: a step was skipped", file=sys.stderr)
     ctrl_c = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     threads = max(pool["num_threads"] for pool in threadpool_info())
     file.write_text(repr((os.environ["NPROC"], os.environ["XLA_FLAGS"], threads, ctrl_c)))
@@ -70,6 +70,6 @@ if __name__ == "__main__":  # a table of two jobs, for signals and kills
         folder.mkdir()
     try:
         with listening() as stop:
-            run_jobs([Job(f.name, f.name, work, (f, 600.0)) for f in folders], folders[0].parent, 3, stop)
+            run_jobs([Job(f.name, work, (f, 600.0)) for f in folders], folders[0].parent, 3, stop)
     except Stopped:
         sys.exit(75)

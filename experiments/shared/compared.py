@@ -11,18 +11,17 @@ from ml_collections import ConfigDict
 
 from experiments.shared import table_command as command
 from experiments.shared.comparison_plots import differences
-from mpcl_jax.baselines.registry import tried
 from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.splits.manifest import Fold, sign_split, write_manifest
-from mpcl_jax.evaluate.comparison import make_table_of
+from mpcl_jax.evaluate.comparison import make_run_table
 from mpcl_jax.evaluate.jobs.collect import collect_run
 from mpcl_jax.evaluate.jobs.keys import TableData
-from mpcl_jax.evaluate.jobs.table_run import Fitted, Trained, baselines_of, choices_of, complete, shares_of
-from mpcl_jax.evaluate.leaderboard import METHOD, REFERENCE, Result, Table
+from mpcl_jax.evaluate.jobs.table_run import Fitted, Trained, choices_of, complete, predictions_of
+from mpcl_jax.evaluate.leaderboard import METHOD, REFERENCE, Table
 from mpcl_jax.evaluate.number_text import shown_name
-from mpcl_jax.evaluate.statistics import NOT_SIGNIFICANT, Outcome
-from mpcl_jax.evaluate.table_text import outcome_text
+from mpcl_jax.evaluate.statistics import NOT_SIGNIFICANT, Comparison
+from mpcl_jax.evaluate.table_text import comparison_text
 from mpcl_jax.report.plots.style import Figure
 from mpcl_jax.system.storage import make_folder, replacing
 from mpcl_jax.train.interrupt import StopRequest
@@ -82,40 +81,29 @@ def compare(
 ) -> Table:
     """Completes all rows, keeps each seed as a run folder and makes the table of MPCL, variants and baselines."""
     complete([mpcl, *variants, others], args.cache_dir, args.workers, stop)
-    table_data = mpcl.table_data
-    predicted = predictions_of(others, args.cache_dir)
-    predicted |= {row.name: shares_of(row, args.cache_dir) for row in (mpcl, *variants)}
-    ends = np.cumsum([len(fold.test) for fold in table_data.split.folds])[:-1]
+    predicted = predictions_of_all((others, mpcl, *variants), args.cache_dir)
     for place, seed in enumerate(mpcl.seeds):
-        beside = {n: x[min(place, len(x) - 1)] for n, x in predicted.items() if n != METHOD}
-        parts = {name: np.split(x, ends) for name, x in beside.items()}
-        folds = [{name: x[number] for name, x in parts.items()} for number in range(len(table_data.numbers))]
+        beside = {name: x[min(place, len(x) - 1)] for name, x in predicted.items() if name != METHOD}
         choices = choices_of(mpcl, seed, args.cache_dir)
         if seed in others.seeds:
             choices |= choices_of(others, seed, args.cache_dir)
-        note = collect_run(mpcl, seed, folds, choices, args.runs / args.name / f"seed_{seed}", args.cache_dir)
-        if note:
+        folder = args.runs / args.name / f"seed_{seed}"
+        if note := collect_run(mpcl, seed, beside, choices, folder, args.cache_dir):
             print(f"note   seed {seed}: {note}")
-    return table_of(table_data, predicted, others)
+    return table_of(mpcl.table_data, predicted, others)
 
 
-def predictions_of(others: Fitted, cache_dir: pathlib.Path) -> dict[str, list[np.ndarray]]:
-    """Predictions of finished baselines: name -> [N, C] of all folds, one array a seed."""
-    fitted = [baselines_of(others, seed, cache_dir) for seed in others.seeds]
-    return {
-        name: [np.concatenate([fold[name] for fold in of_seed]) for of_seed in fitted]
-        for name in others.names
-    }
+def predictions_of_all(
+    rows: Iterable[Trained | Fitted], cache_dir: pathlib.Path
+) -> dict[str, list[np.ndarray]]:
+    """Predictions of finished rows: method -> [N, C] of all folds, one array a seed."""
+    return {name: of for row in rows for name, of in predictions_of(row, cache_dir).items()}
 
 
 def table_of(table_data: TableData, predicted: dict[str, list[np.ndarray]], others: Fitted) -> Table:
     """The table of `predicted`, method -> [N, C] of each seed; it shows the budget of the baselines `others`."""
-    trials = others.config.benchmark.tries
-    results = [
-        Result(name, of_seeds, table_data.split.sha256, tried(name, trials) if name in others.names else None)
-        for name, of_seeds in predicted.items()
-    ]
-    return make_table_of(table_data.recordings, table_data.split, results)
+    tries = others.config.benchmark.tries
+    return make_run_table(table_data.recordings, table_data.split, predicted, tries)
 
 
 def reference_of(mpcl: Trained) -> Fitted:
@@ -127,7 +115,7 @@ class Difference(NamedTuple):
     """KL of `method` minus KL of `against`, on the same units."""
 
     method: str
-    outcome: Outcome
+    found: Comparison
     over: str  # units: "10 subjects"
     against: str = METHOD
     case: str = ""  # of a series: "8 subjects"
@@ -136,24 +124,24 @@ class Difference(NamedTuple):
         """ "- no memory against MPCL: worse (KL +0.0030 [0.0010, 0.0050], n = 24 subjects, p = 0.012 after …)"."""
         case = f"{self.case}: " if self.case else ""
         names = f"{shown_name(self.method)} against {shown_name(self.against)}"
-        return f"- {case}{names}: {self.outcome.decision.verdict} ({outcome_text(self.outcome, self.over)})"
+        return f"- {case}{names}: {self.found.verdict} ({comparison_text(self.found, self.over)})"
 
 
 def frame_of(rows: Iterable[Difference], **columns: Sequence[str]) -> pd.DataFrame:
     """A row per difference with all digits, and further `columns`."""
     cells = [
         {"case": x.case, "method": x.method, "against": x.against}
-        | {name: getattr(x.outcome.comparison, name) for name in ("difference", "low", "high")}
-        | {"p": x.outcome.comparison.p_value, "p_skewed": x.outcome.comparison.p_skewed}
-        | {"p_holm": x.outcome.decision.corrected, "verdict": x.outcome.decision.verdict, "units": x.over}
+        | {name: getattr(x.found, name) for name in ("difference", "low", "high")}
+        | {"p": x.found.p_value, "p_skewed": x.found.p_skewed}
+        | {"p_holm": x.found.corrected, "verdict": x.found.verdict, "units": x.over}
         for x in rows
     ]
     return pd.DataFrame(cells, dtype=object).assign(**columns)
 
 
-def picture_of(found: dict[str, Outcome], label: str) -> Figure:
+def picture_of(found: dict[str, Comparison], label: str) -> Figure:
     """A line per comparison with its interval, the largest difference first; `label` names the axis."""
-    found = dict(sorted(found.items(), key=lambda item: -item[1].comparison.difference))
-    ends = [[getattr(x.comparison, field) for x in found.values()] for field in ("difference", "low", "high")]
-    significant = [x.decision.verdict != NOT_SIGNIFICANT for x in found.values()]
+    found = dict(sorted(found.items(), key=lambda item: -item[1].difference))
+    ends = [[getattr(x, field) for x in found.values()] for field in ("difference", "low", "high")]
+    significant = [x.verdict != NOT_SIGNIFICANT for x in found.values()]
     return differences(list(found), *ends, significant, label=label)

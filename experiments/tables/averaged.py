@@ -25,11 +25,10 @@ from experiments.shared import compared, series
 from experiments.shared import table_command as command
 from mpcl_jax.evaluate.comparison import wanted
 from mpcl_jax.evaluate.jobs.keys import TableData, load_table_data
-from mpcl_jax.evaluate.jobs.table_run import Fitted, complete, shares_of
+from mpcl_jax.evaluate.jobs.table_run import Fitted, complete
 from mpcl_jax.evaluate.leaderboard import CONSTANTS, METHOD, OF_IDS
 from mpcl_jax.evaluate.number_text import shown_name
-from mpcl_jax.evaluate.ranking import decided
-from mpcl_jax.evaluate.statistics import Outcome, paired_comparison
+from mpcl_jax.evaluate.statistics import Comparison, decide, paired_comparison
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.types import Recordings, knows_trials
 
@@ -43,8 +42,7 @@ def make(args: command.Options, stop: StopRequest) -> None:
     mpcl = compared.start(args, table_data)
     others = Fitted(wanted(args.config.benchmark), args.config, table_data, mpcl.seeds)
     complete([mpcl, others], args.cache_dir, args.workers, stop)
-    predictions = compared.predictions_of(others, args.cache_dir)
-    predictions[METHOD] = shares_of(mpcl, args.cache_dir)
+    predictions = compared.predictions_of_all((others, mpcl), args.cache_dir)
     cases = [
         series.Case(name, compared.table_of(table_data, predicted, others))
         for name, predicted in averaged(predictions, table_data).items()
@@ -111,30 +109,28 @@ def whole(shares: np.ndarray) -> np.ndarray:
     return shares.mean(axis=0, keepdims=True)
 
 
-def looks_at_signals(method: str) -> bool:
+def uses_signals(method: str) -> bool:
     """Whether a method uses signals, not only constants or ids."""
     return method not in (*CONSTANTS, *OF_IDS)
 
 
 def best_of_signals(case: series.Case) -> str:
     """The best baseline that uses signals."""
-    rows = [row for row in case.table.rows if looks_at_signals(row.method) and row.method != METHOD]
+    rows = [row for row in case.table.rows if uses_signals(row.method) and row.method != METHOD]
     return min(rows, key=lambda row: row.mean["kl"]).method
 
 
-def gain(case: series.Case, one: series.Case) -> dict[str, Outcome]:
+def gain(case: series.Case, one: series.Case) -> dict[str, Comparison]:
     """KL of each method that uses signals minus its KL with one window and one seed; corrected for these methods."""
     alone = {row.method: row.per_unit for row in one.table.rows}
-    return decided(
-        {
-            row.method: paired_comparison(row.per_unit, alone[row.method], weight=case.table.unit_weight)
-            for row in case.table.rows
-            if looks_at_signals(row.method)
-        }
-    )
+    rows = [row for row in case.table.rows if uses_signals(row.method)]
+    found = [
+        paired_comparison(row.per_unit, alone[row.method], weight=case.table.unit_weight) for row in rows
+    ]
+    return dict(zip([row.method for row in rows], decide(found), strict=True))
 
 
-def picture(gains: dict[str, dict[str, Outcome]]):
+def picture(gains: dict[str, dict[str, Comparison]]):
     """A line per case and method."""
     lines = {
         f"{case}: {shown_name(name)}": one for case, methods in gains.items() for name, one in methods.items()

@@ -24,7 +24,7 @@ from mpcl_jax.config.schema import Config
 from mpcl_jax.data.splits.manifest import Fold, in_order
 from mpcl_jax.evaluate.comparison import wanted
 from mpcl_jax.evaluate.jobs.keys import TableData, load_table_data, with_split
-from mpcl_jax.evaluate.jobs.table_run import Fitted, Trained, complete, shares_of
+from mpcl_jax.evaluate.jobs.table_run import Fitted, Trained, complete
 from mpcl_jax.evaluate.leaderboard import METHOD, count_of
 from mpcl_jax.train.interrupt import StopRequest
 
@@ -130,11 +130,9 @@ def rows_of(config: Config, base: TableData, seed: int) -> tuple[Trained, Traine
 def table_of(table_data: TableData, draws: list[tuple[Trained, Trained, Fitted]], cache_dir: pathlib.Path):
     """The table of one size: every draw counts as a seed."""
     predicted: dict[str, list[np.ndarray]] = {}
-    for *trained, others in draws:
-        for name, of_draw in compared.predictions_of(others, cache_dir).items():
+    for rows in draws:
+        for name, of_draw in compared.predictions_of_all(rows, cache_dir).items():
             predicted.setdefault(name, []).extend(of_draw)
-        for row in trained:
-            predicted.setdefault(row.name, []).extend(shares_of(row, cache_dir))
     return compared.table_of(table_data, predicted, draws[0][-1])
 
 

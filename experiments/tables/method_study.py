@@ -104,9 +104,9 @@ def make(args: command.Options, stop: StopRequest) -> None:
     outcomes = compare_with_focus(table)
     found = [compared.Difference(row.name, outcomes[row.name], table.over) for row in variants]
     label = "KL with this change minus KL of the default, 95 %; left of 0: the change helps"
-    picture = compared.picture_of({x.method: x.outcome for x in found}, label)
+    picture = compared.picture_of({x.method: x.found for x in found}, label)
     predicted = [HYPOTHESES[x.method].predicts for x in found]
-    judgements = [judged(p, x.outcome.decision.verdict) for p, x in zip(predicted, found, strict=True)]
+    judgements = [judged(p, x.found.verdict) for p, x in zip(predicted, found, strict=True)]
     differences = compared.frame_of(found, predicted=predicted, found=judgements)
     command.write_table(args, table, table_data, ": study", {"": picture}, differences)
     print(render.markdown_of(differences))

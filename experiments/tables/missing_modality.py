@@ -19,7 +19,7 @@ from experiments.shared.comparison_plots import Curve, curves
 from mpcl_jax.evaluate.comparison import wanted
 from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.evaluate.jobs.subsets import subsets_of
-from mpcl_jax.evaluate.jobs.table_run import Fitted, complete, subset_predictions
+from mpcl_jax.evaluate.jobs.table_run import Fitted, complete
 from mpcl_jax.evaluate.leaderboard import METHOD
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.types import GROUPS, Recordings
@@ -42,14 +42,7 @@ def make(args: command.Options, stop: StopRequest) -> None:
     rows = [mpcl, *compared.variants_of(args, mpcl, WITHOUT)]
     others = Fitted(wanted(args.config.benchmark), args.config, table_data, range(args.baseline_seeds), True)
     complete([*rows, others], args.cache_dir, args.workers, stop)
-    predictions = {
-        row.name: [subset_predictions(row, row.name, seed, args.cache_dir) for seed in row.seeds]
-        for row in rows
-    }
-    predictions |= {
-        name: [subset_predictions(others, name, seed, args.cache_dir) for seed in others.seeds]
-        for name in others.names
-    }
+    predictions = compared.predictions_of_all((*rows, others), args.cache_dir)
     subset = subsets_of(tuple(table_data.recordings.signals))
     cases = []
     for q, kept in enumerate(subset):

@@ -109,8 +109,8 @@ def verdicts(recordings: Recordings, seed: int, mpcl: np.ndarray | None = None) 
     )
     outcomes = compare_with_focus(table)
     if mpcl is not None:
-        return {METHOD: outcomes["train_mean"].turned().decision.verdict}
-    return {name: outcome.decision.verdict for name, outcome in outcomes.items() if name not in CONSTANTS}
+        return {METHOD: outcomes["train_mean"].turned().verdict}
+    return {name: outcome.verdict for name, outcome in outcomes.items() if name not in CONSTANTS}
 
 
 def count_verdicts(worlds: int, *, null: bool) -> dict[str, collections.Counter]:

@@ -10,14 +10,10 @@ each. 2: the folder is not a finished run.
 import pathlib
 
 from mpcl_jax.cli.command import Parser, command
-from mpcl_jax.evaluate.verification import Difference, check_run, check_shipped
+from mpcl_jax.evaluate.verification import check_run, check_shipped
 from mpcl_jax.system.paths import user_path
 
 SHOWN = 50  # differences that are printed
-
-
-def _line(difference: Difference) -> str:
-    return f"{difference.file}: {difference.cell}: stored {difference.stored}, computed {difference.computed}"
 
 
 @command
@@ -34,7 +30,7 @@ def run(arguments: list[str]) -> int:
     else:
         found = check_run(what)
     for difference in found.differences[:SHOWN]:
-        print(_line(difference))
+        print(difference)
     count = len(found.differences)
     if count > SHOWN:
         print(f"… and {count - SHOWN} more")

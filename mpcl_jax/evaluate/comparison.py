@@ -5,15 +5,13 @@ import pathlib
 import numpy as np
 
 from mpcl_jax.baselines import registry as baselines
-from mpcl_jax.baselines.registry import tried
 from mpcl_jax.baselines.selection import Block, Part, RowInfo, Task
 from mpcl_jax.config.schema import BenchmarkConfig
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.data.normalise import columns_of, design_matrix, fit_normalisation
 from mpcl_jax.data.splits.manifest import held_apart, row_ids
 from mpcl_jax.data.splits.protocols import Fold, Split
-from mpcl_jax.evaluate.leaderboard import METHOD, REFERENCE, Result, Table, make_table
-from mpcl_jax.system.storage import write_arrays
+from mpcl_jax.evaluate.leaderboard import REFERENCE, Result, Table, make_table
 from mpcl_jax.types import DataFileError, Recordings, knows_trials, take
 
 
@@ -100,37 +98,18 @@ def load_fold(file: pathlib.Path, names: tuple[str, ...], shape: tuple[int, int]
     return {name: saved[name] for name in names}
 
 
-def save_fold(file: pathlib.Path, predictions: dict[str, np.ndarray]) -> None:
-    """Writes `.npz`, whole or not at all. Raises StorageError where the disk cannot be written."""
-    write_arrays(file, predictions)
-
-
 def make_run_table(
-    recordings: Recordings,
-    split: Split,
-    of_baselines: list[list[dict[str, np.ndarray]]],
-    of_mpcl: list[list[np.ndarray]],
-    tries: int | None = None,
+    recordings: Recordings, split: Split, predicted: dict[str, list[np.ndarray]], tries: int
 ) -> Table:
-    """One table over the test rows of all folds; both lists hold, per seed, one entry per fold.
+    """One table over the test rows of all folds, in their order.
 
-    `of_baselines[seed][fold]` {name: [P, C]} · `of_mpcl[seed][fold]` [P, C] · `tries`: the budget of the baselines,
-    for the column "tried" of the table.
+    `predicted`: method -> [N, C], one array a seed · `tries`: the budget of the baselines, for the column "tried".
     """
-    predicted = {
-        name: [np.concatenate([fold[name] for fold in folds]) for folds in of_baselines]
-        for name in of_baselines[0][0]
-    }
+    known = baselines.names()
     results = [
-        Result(name, seeds, split.sha256, None if tries is None else tried(name, tries))
+        Result(name, seeds, split.sha256, baselines.tried(name, tries) if name in known else None)
         for name, seeds in predicted.items()
     ]
-    results.append(Result(METHOD, [np.concatenate(folds) for folds in of_mpcl], split.sha256))
-    return make_table_of(recordings, split, results)
-
-
-def make_table_of(recordings: Recordings, split: Split, results: list[Result]) -> Table:
-    """One table over the test rows of all folds, in their order."""
     rows = np.concatenate([fold.test for fold in split.folds])
     return make_table(
         results,

@@ -1,9 +1,6 @@
 """One experiment from settings to table: trains every fold, fits the baselines, compares them, writes the results."""
 
 import contextlib
-import csv
-import io
-import json
 import os
 import pathlib
 import subprocess
@@ -14,17 +11,15 @@ import numpy as np
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.splits.descriptions import counted
-from mpcl_jax.data.splits.protocols import row_ids
-from mpcl_jax.evaluate import comparison, statistics_text, table_text
+from mpcl_jax.evaluate import comparison
 from mpcl_jax.evaluate.audit.verdict import audit, to_json, to_line
-from mpcl_jax.evaluate.leaderboard import Table
+from mpcl_jax.evaluate.leaderboard import METHOD, Table
+from mpcl_jax.evaluate.run_files import write_results
 from mpcl_jax.system.output import warn
 from mpcl_jax.system.paths import shell_command
-from mpcl_jax.system.storage import write_text, writing
+from mpcl_jax.system.storage import write_arrays, write_text, writing
 from mpcl_jax.train import processes
 from mpcl_jax.train.devices import keep_compiled_programs
-from mpcl_jax.train.environment import code_version, environment
-from mpcl_jax.train.evaluate import Predictions
 from mpcl_jax.train.interrupt import StopRequest, only_run_in
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import Run, prepare
@@ -62,18 +57,11 @@ def _experiment(config: Config, workdir: pathlib.Path, command: str, stop: StopR
     processes.finish()
     if not processes.is_first():
         return None
-    of_baselines = run_baselines(run, wanted)
-    looked_before = record_test_access(
-        workdir
-    )  # every choice is written; from here on test measures are computed
-    table = comparison.make_run_table(
-        run.recordings,
-        run.split,
-        [of_baselines],
-        [[p.predicted for p in predictions]],
-        config.benchmark.tries,
-    )
-    write_results(run, table, predictions, command, looked_before)
+    predicted = run_baselines(run, wanted)
+    predicted[METHOD] = [np.concatenate([fold.predicted for fold in predictions])]
+    again = record_test_access(workdir)  # every choice is saved; test measures are computed from here on
+    table = comparison.make_run_table(run.recordings, run.split, predicted, config.benchmark.tries)
+    write_results(run, table, predictions, command, again)
     audit_run(run)
     if config.log.report:
         draw_report(workdir)
@@ -81,6 +69,7 @@ def _experiment(config: Config, workdir: pathlib.Path, command: str, stop: StopR
 
 
 def _board(config: Config, workdir: pathlib.Path):
+    """A TensorBoard writer, or None where none is wanted. Raises ConfigError where the package is missing."""
     if not config.log.tensorboard:
         return None
     try:
@@ -107,31 +96,31 @@ def describe_data(recordings: Recordings) -> None:
 
 def describe(run: Run) -> None:
     """Prints the split and the training that follow."""
-    split = run.split
+    split, config = run.split, run.config
     print(f"split  {split.protocol}: {split.sentence}")
     print(f"       {folds_tested(run)}; manifest {split.sha256[:12]}; run folder {run.workdir}", flush=True)
-    epochs = counted(run.config.train.epochs, "epoch", "epochs")
-    print(
-        f"train  {epochs} per fold, dropout {run.config.model.dropout:g}, seed {run.config.seed}", flush=True
-    )
+    epochs = counted(config.train.epochs, "epoch", "epochs")
+    print(f"train  {epochs} per fold, dropout {config.model.dropout:g}, seed {config.seed}", flush=True)
 
 
 def folds_tested(run: Run) -> str:
-    """How many folds of the protocol are tested; their names where they are not all."""
+    """How many folds of the protocol are tested; their names where some are left out."""
     names = [fold.name for fold in run.split.folds]
     if run.config.protocol.only:
         return f"tests only {', '.join(names)} (config.protocol.only)"
     return f"tests all folds, {len(names)}"
 
 
-def run_baselines(run: Run, wanted: tuple[str, ...]) -> list[dict[str, np.ndarray]]:
-    """Predictions of the baselines `wanted` for every fold; those that an earlier start saved are read."""
-    settings, results = run.config.benchmark, []
+def run_baselines(run: Run, names: tuple[str, ...]) -> dict[str, list[np.ndarray]]:
+    """Predictions of the baselines `names` for all test rows, a list of one seed each: name -> [[N, C]].
+
+    Those that an earlier start saved are read.
+    """
+    settings, of_folds = run.config.benchmark, []
     for number, fold in enumerate(run.split.folds):
         file = fold_folder(run.workdir, number) / "baselines.npz"
-        shape = (len(fold.test), len(run.recordings.emotions))
-        predicted = comparison.load_fold(file, wanted, shape)
-        if missing := tuple(name for name in wanted if name not in predicted):
+        predicted = comparison.load_fold(file, names, (len(fold.test), len(run.recordings.emotions)))
+        if missing := tuple(name for name in names if name not in predicted):
             print(f"{fold.name}  fits baselines: {', '.join(missing)}", flush=True)
             found, choices = comparison.predict_fold(
                 run.recordings, run.split.protocol, fold, missing, settings, run.config.seed
@@ -139,33 +128,9 @@ def run_baselines(run: Run, wanted: tuple[str, ...]) -> list[dict[str, np.ndarra
             for name, choice in choices.items():
                 write_choices(run.workdir, name, {fold.name: choice})
             predicted |= found
-            comparison.save_fold(file, predicted)
-        results.append({name: predicted[name] for name in wanted})
-    return results
-
-
-def write_results(
-    run: Run, table: Table, predictions: list[Predictions], command: str, looked_before: str
-) -> None:
-    """Writes the table, the values of every subject and every prediction, and prints the table.
-
-    `looked_before`: a note below the table that the same test rows were evaluated before with another selection.
-    """
-    title = f"{run.recordings.name}, {run.split.protocol}"
-    markdown = table_text.to_markdown(table, title=title)
-    made_by = {"command": command, "commit": code_version()}
-    notes = "".join(f"\n*{note}*\n" for note in filter(None, (*run.recordings.notes, looked_before)))
-    write_text(run.workdir / "table.md", f"{markdown}{notes}\n`{command}`\n")
-    write_text(run.workdir / "table.csv", table_text.to_csv(table, **made_by))
-    write_text(run.workdir / "subjects.csv", table_text.to_subject_csv(table, **made_by))
-    write_text(run.workdir / "predictions.csv", predictions_csv(run.recordings, predictions))
-    write_text(run.workdir / "environment.json", json.dumps(environment(), indent=1) + "\n")
-    statistics = statistics_text.files_of(table, run.recordings.emotions, title=title, **made_by)
-    for name, text in statistics.items():
-        write_text(run.workdir / name, text)
-    shown = statistics_text.summary(statistics["statistics.md"])
-    shown += f"\n\n{looked_before}" if looked_before else ""
-    print(f"\n{markdown}\n{shown}\n\nwritten to {run.workdir}", flush=True)
+            write_arrays(file, predicted)
+        of_folds.append(predicted)
+    return {name: [np.concatenate([of_fold[name] for of_fold in of_folds])] for name in names}
 
 
 def audit_run(run: Run) -> None:
@@ -182,7 +147,6 @@ def audit_run(run: Run) -> None:
 
 def draw_report(workdir: pathlib.Path) -> None:
     """Writes report.html of a finished run in a process of its own, so that its errors do not end the run."""
-    shown = shell_command(["mpcl", "report", str(workdir)])
     command = [sys.executable, "-P", "-m", "mpcl_jax", "report", str(workdir)]
     package = str(pathlib.Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
@@ -200,25 +164,7 @@ def draw_report(workdir: pathlib.Path) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         problem = str(error)
     if problem:
-        reason = problem.splitlines()[-1]
-        print(f"no report ({reason}); the results are written. Again: {shown}")
+        again = shell_command(["mpcl", "report", str(workdir)])
+        print(f"no report ({problem.splitlines()[-1]}); the results are written. Again: {again}")
     else:
         print(f"report {workdir / 'report.html'}", flush=True)
-
-
-def predictions_csv(recordings: Recordings, predictions: list[Predictions]) -> str:
-    """Every test window: its ids, the reported and the predicted distribution.
-
-    Shares are written with all digits of a float32: `mpcl verify` computes the same table from this file.
-    """
-    out, ids = io.StringIO(), row_ids(recordings)
-    writer = csv.writer(out, lineterminator="\n")
-    reported = [f"reported_{name}" for name in recordings.emotions]
-    predicted = [f"predicted_{name}" for name in recordings.emotions]
-    writer.writerow(["id", "fold", "subject", "trial", "stimulus", *reported, *predicted])
-    for number, fold in enumerate(predictions):
-        for row, shares in zip(fold.rows, fold.predicted, strict=True):
-            names = (recordings.subject[row], recordings.trial[row], recordings.stimulus[row])
-            values = [str(np.float32(x)) for x in (*recordings.labels[row], *shares)]
-            writer.writerow([ids[row], number, *names, *values])
-    return out.getvalue()

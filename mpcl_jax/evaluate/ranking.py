@@ -20,7 +20,6 @@ from mpcl_jax.evaluate.statistics import (
     NOT_SIGNIFICANT,
     TIES,
     Comparison,
-    Outcome,
     decide,
     merge_ties,
     paired_comparison,
@@ -50,23 +49,15 @@ def focus_of(methods: Sequence[str]) -> str:
     return METHOD if METHOD in methods else REFERENCE
 
 
-def compare_with_focus(table: Table, *, seed: int = 0) -> dict[str, Outcome]:
+def compare_with_focus(table: Table, *, seed: int = 0) -> dict[str, Comparison]:
     """Every other method minus the focus, below 0 = better than the focus; corrected for all methods but oracles."""
     named = {row.method: row for row in table.rows if row.method not in ORACLES}
     focus = named.pop(focus_of(list(named)))
-    return decided(
-        {
-            name: paired_comparison(row.per_unit, focus.per_unit, weight=table.unit_weight, seed=seed)
-            for name, row in named.items()
-        }
-    )
-
-
-def decided(comparisons: dict[str, Comparison]) -> dict[str, Outcome]:
-    """Each comparison with its decision, corrected for all of them."""
-    decisions = decide(list(comparisons.values()))
-    outcomes = map(Outcome, comparisons.values(), decisions)
-    return dict(zip(comparisons, outcomes, strict=True))
+    found = [
+        paired_comparison(row.per_unit, focus.per_unit, weight=table.unit_weight, seed=seed)
+        for row in named.values()
+    ]
+    return dict(zip(named, decide(found), strict=True))
 
 
 def rank_methods(table: Table, emotions: Sequence[str] = (), *, seed: int = 0) -> Ranking:

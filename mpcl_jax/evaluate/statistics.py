@@ -32,7 +32,7 @@ BETTER, WORSE, NOT_SIGNIFICANT = "better", "worse", "not significant"
 
 
 class Comparison(NamedTuple):
-    """Two methods on the same units, for a measure of which less is better; nothing here is corrected."""
+    """Two methods a and b on the same units, for a measure of which less is better."""
 
     difference: float  # weighted mean of a − b; negative = a is better
     low: float  # interval of the difference
@@ -41,28 +41,15 @@ class Comparison(NamedTuple):
     p_skewed: float  # two-sided, of a mean difference of 0 where differences may be skewed
     n: int  # units
     detectable: float  # difference found significant with probability 0.8 at this spread and n, uncorrected
+    # By `decide`, for all comparisons that are decided together:
+    corrected: float = float("nan")  # p_value after Holm's correction
+    verdict: str = NOT_SIGNIFICANT  # of a: BETTER, WORSE or NOT_SIGNIFICANT
+    comparisons: int = 0  # their number
 
-
-class Decision(NamedTuple):
-    """What one comparison of several shows."""
-
-    corrected: float  # p of exchanging, Holm-corrected for all comparisons decided together
-    verdict: str  # BETTER, WORSE or NOT_SIGNIFICANT
-    comparisons: int  # decided together
-
-
-class Outcome(NamedTuple):
-    """One comparison of several, and what it shows when all of them are corrected for."""
-
-    comparison: Comparison
-    decision: Decision
-
-    def turned(self) -> "Outcome":
+    def turned(self) -> "Comparison":
         """The same with the two methods exchanged."""
-        found, (corrected, verdict, comparisons) = self.comparison, self.decision
-        back = found._replace(difference=-found.difference, low=-found.high, high=-found.low)
-        opposite = {BETTER: WORSE, WORSE: BETTER}.get(verdict, NOT_SIGNIFICANT)
-        return Outcome(back, Decision(corrected, opposite, comparisons))
+        verdict = {BETTER: WORSE, WORSE: BETTER}.get(self.verdict, NOT_SIGNIFICANT)
+        return self._replace(difference=-self.difference, low=-self.high, high=-self.low, verdict=verdict)
 
 
 def subject_interval(
@@ -82,7 +69,8 @@ def subject_interval(
     estimate = _ratio(weight * values, weight)
     if np.ptp(values) <= tolerance:
         return float(estimate), float(estimate)
-    means = _resampled_means(values, weight, np.random.default_rng(seed))
+    rows = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
+    means = _ratio((weight * values)[rows], weight[rows])
     below = ((means < estimate - tolerance).mean() + (means <= estimate + tolerance).mean()) / 2
     ends = np.array([(1 - level) / 2, (1 + level) / 2])
     shifted = _bca_levels(values, weight, below, ends)
@@ -124,21 +112,22 @@ def paired_comparison(a, b, *, weight=None, level: float = 0.95, seed: int = 0) 
     )
 
 
-def decide(comparisons: Sequence[Comparison], level: float = LEVEL) -> list[Decision]:
-    """What each of several comparisons shows, corrected for all of them. Tables, page and texts use this rule.
+def decide(comparisons: Sequence[Comparison], level: float = LEVEL) -> list[Comparison]:
+    """The same comparisons with their verdicts, corrected for all of them. Tables, page and texts use this rule.
 
     "better" and "worse" need all of: Holm's corrected p below `level`; `p_skewed` below `level` (not corrected; it
     keeps the level of each comparison where differences are skewed); the 95 % interval on one side of 0; at least 6
     units. Everything else is "not significant", which does not mean "equal": see `Comparison.detectable`.
     """
-    decisions = []
+    decided = []
     for found, corrected in zip(comparisons, holm([c.p_value for c in comparisons]), strict=True):
-        shown = max(corrected, found.p_skewed) < level and found.n >= FEWEST
-        verdict = (
-            BETTER if shown and found.high < 0 else WORSE if shown and found.low > 0 else NOT_SIGNIFICANT
+        significant = max(corrected, found.p_skewed) < level and found.n >= FEWEST
+        side = BETTER if found.high < 0 else WORSE if found.low > 0 else NOT_SIGNIFICANT
+        verdict = side if significant else NOT_SIGNIFICANT
+        decided.append(
+            found._replace(corrected=float(corrected), verdict=verdict, comparisons=len(comparisons))
         )
-        decisions.append(Decision(float(corrected), verdict, len(comparisons)))
-    return decisions
+    return decided
 
 
 def smallest_p(n: int, comparisons: int) -> float:
@@ -177,16 +166,11 @@ def without_ties(delta, tolerance: float) -> np.ndarray:
     return np.where(np.abs(delta) <= tolerance, 0.0, delta)
 
 
-def _resampled_means(values: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Weighted means of RESAMPLES draws of n units with replacement."""
-    rows = rng.integers(len(values), size=(RESAMPLES, len(values)))
-    return _ratio((weight * values)[rows], weight[rows])
-
-
 def _bca_levels(values: np.ndarray, weight: np.ndarray, below: float, ends: np.ndarray) -> np.ndarray:
     """The quantiles that BCa reads in place of `ends`; not finite where it has no answer."""
     bias = ndtri(below)
-    left_out = (_total(weight * values) - weight * values) / (_total(weight) - weight)
+    weighted = weight * values
+    left_out = (weighted.sum() - weighted) / (weight.sum() - weight)
     pull = left_out.mean() - left_out
     acceleration = (pull**3).sum() / (6 * (pull**2).sum() ** 1.5)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -245,10 +229,6 @@ def _standard_error(delta: np.ndarray, weight: np.ndarray) -> np.ndarray:
         return np.full(len(delta), np.nan)
     away = delta - (delta @ share)[:, None]
     return np.sqrt((away**2) @ share**2 * n / (n - 1))
-
-
-def _total(x):
-    return x.sum(axis=-1, keepdims=True)
 
 
 def _ratio(weighted, weight):

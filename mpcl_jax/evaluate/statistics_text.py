@@ -1,4 +1,4 @@
-"""The statistics of a table as CSV, a page of Markdown and a LaTeX table."""
+"""All files of a table: the table and its statistics as CSV, a page of Markdown and a LaTeX table."""
 
 import math
 
@@ -14,9 +14,6 @@ from mpcl_jax.evaluate.statistics import (
     LEVEL,
     NOT_SIGNIFICANT,
     WORSE,
-    Comparison,
-    Decision,
-    Outcome,
     smallest_p,
 )
 
@@ -32,13 +29,16 @@ values are ties. Oracles are not ranked. See docs/evaluation.md."""
 
 
 def files_of(table: Table, emotions, *, title: str, command: str, commit: str) -> dict[str, str]:
-    """name -> text: statistics.csv, pairs.csv, statistics.md, statistics.tex."""
-    (methods, pairs), made_by = rank_methods(table, emotions), {"command": command, "commit": commit}
+    """name -> text of all files of a table: CSV, Markdown and LaTeX; `emotions` name the columns of errors."""
+    frame = table_text.table_frame(table)
+    methods, pairs = rank_methods(table, emotions)
+    frames = {"table.csv": frame, "subjects.csv": table_text.subject_frame(table)}
+    frames |= {"statistics.csv": methods, "pairs.csv": pairs}
     return {
-        "statistics.csv": table_text.csv_text(methods, **made_by),
-        "pairs.csv": table_text.csv_text(pairs, **made_by),
+        "table.md": table_text.to_markdown(table, title=title),
+        **{name: table_text.csv_text(x, command=command, commit=commit) for name, x in frames.items()},
         "statistics.md": to_markdown(methods, pairs, title=title, leaky=table.leaky),
-        "statistics.tex": to_latex(table_text.table_frame(table), pairs, title=title),
+        "statistics.tex": to_latex(frame, pairs, title=title),
     }
 
 
@@ -102,19 +102,6 @@ def pair_cells(methods: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     if "p_skewed" in own:
         cells |= {"p": own["p"].map(_p), "p skewed": own["p_skewed"].map(_p), "verdict": own["verdict_of_a"]}
     return pd.DataFrame(cells)
-
-
-def outcomes_of(pairs: pd.DataFrame, focus: str) -> dict[str, Outcome]:
-    """Every other method minus `focus`, from the pairs of a `Ranking`, as `compare_with_focus` returns them."""
-    own, outcomes = _from_focus(pairs, focus), {}
-    for row in own.to_dict("records"):
-        n = int(row["units"].split()[0])
-        found = Comparison(
-            *(row[x] for x in ("difference", "low", "high", "p", "p_skewed")), n, row["detectable"]
-        )
-        decision = Decision(row["p_holm_focus"], row["verdict_of_a"], len(own))
-        outcomes[row["b"]] = Outcome(found, decision).turned()
-    return outcomes
 
 
 def _from_focus(pairs: pd.DataFrame, focus: str) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from mpcl_jax.config.schema import BASELINES, ORACLES
 from mpcl_jax.evaluate.leaderboard import CONSTANTS, METHOD, OF_IDS, REFERENCE, Table
 from mpcl_jax.evaluate.number_text import count_of, decimal, interval, p_text, shown_name
 from mpcl_jax.evaluate.ranking import compare_with_focus, focus_of
-from mpcl_jax.evaluate.statistics import FEWEST, LEVEL, NOT_SIGNIFICANT, Outcome, smallest_p
+from mpcl_jax.evaluate.statistics import FEWEST, LEVEL, NOT_SIGNIFICANT, Comparison, smallest_p
 from mpcl_jax.metrics import HIGHER_IS_BETTER
 
 LEAKY = "LEAKY"
@@ -56,16 +56,6 @@ def subject_frame(table: Table) -> pd.DataFrame:
         for subject, values in row.per_subject.items()
     ]
     return pd.DataFrame(rows, dtype=object)
-
-
-def to_csv(table: Table, *, command: str, commit: str) -> str:
-    """The text of table.csv."""
-    return csv_text(table_frame(table), command=command, commit=commit)
-
-
-def to_subject_csv(table: Table, *, command: str, commit: str) -> str:
-    """The text of subjects.csv."""
-    return csv_text(subject_frame(table), command=command, commit=commit)
 
 
 def csv_text(frame: pd.DataFrame, *, command: str, commit: str) -> str:
@@ -176,17 +166,15 @@ def _as_the_train_mean(frame: pd.DataFrame) -> list[str]:
     ]
 
 
-def verdict_lines(frame: pd.DataFrame, outcomes: dict[str, Outcome]) -> list[str]:
+def verdict_lines(frame: pd.DataFrame, found: dict[str, Comparison]) -> list[str]:
     """MPCL against the train mean and the best baseline; without MPCL, every fitted method against the mean.
 
-    `frame`: a `table_frame` · `outcomes`: every other method minus the focus, as `compare_with_focus` returns them.
+    `frame`: a `table_frame` · `found`: every other method minus the focus, as `compare_with_focus` returns them.
     """
     if focus_of(list(frame["method"])) == REFERENCE:
-        shown = [name for name in outcomes if name not in CONSTANTS]
-        return [_verdict(frame, name, f"the {shown_name(REFERENCE)}", outcomes[name]) for name in shown]
-    return [
-        _verdict(frame, METHOD, text, outcomes[name].turned()) for name, text in opponents_of(frame).items()
-    ]
+        shown = [name for name in found if name not in CONSTANTS]
+        return [_verdict(frame, name, f"the {shown_name(REFERENCE)}", found[name]) for name in shown]
+    return [_verdict(frame, METHOD, text, found[name].turned()) for name, text in opponents_of(frame).items()]
 
 
 def opponents_of(frame: pd.DataFrame) -> dict[str, str]:
@@ -200,28 +188,27 @@ def opponents_of(frame: pd.DataFrame) -> dict[str, str]:
     return {REFERENCE: reference, best: f"the best baseline, {shown_name(best)}"}
 
 
-def _verdict(frame: pd.DataFrame, method: str, opponent: str, outcome: Outcome) -> str:
-    first, verdict = frame.iloc[0], outcome.decision.verdict
+def _verdict(frame: pd.DataFrame, method: str, opponent: str, found: Comparison) -> str:
+    first, verdict = frame.iloc[0], found.verdict
     if verdict != NOT_SIGNIFICANT and first["subjects"] < FEWEST:
         verdict += f" for the tested {count_of(first['subjects'], 'subjects')} only"
     prefix = f"{LEAKY} split: " if first["split"] == LEAKY else ""
-    numbers = outcome_text(outcome, first["interval_over"])
+    numbers = comparison_text(found, first["interval_over"])
     return f"{prefix}{shown_name(method)} against {opponent}: {verdict} ({numbers})"
 
 
-def outcome_text(outcome: Outcome, over: str) -> str:
+def comparison_text(found: Comparison, over: str) -> str:
     """Difference, interval, units and corrected p; where the difference is not significant, also why."""
-    found, decision = outcome
     text = (
         f"KL {decimal(found.difference, sign=True)} {interval(found.low, found.high)}, n = {over}, "
-        f"p {p_text(decision.corrected)} after Holm's correction for {count_of(decision.comparisons, 'comparisons')}"
+        f"p {p_text(found.corrected)} after Holm's correction for {count_of(found.comparisons, 'comparisons')}"
     )
-    if decision.verdict != NOT_SIGNIFICANT:
+    if found.verdict != NOT_SIGNIFICANT:
         return text
-    smallest = smallest_p(found.n, decision.comparisons)
+    smallest = smallest_p(found.n, found.comparisons)
     if found.n < FEWEST or smallest >= LEVEL:
         return f"{text}; too few units: no corrected p below {decimal(smallest, 3)} is possible"
-    if decision.corrected < LEVEL:
+    if found.corrected < LEVEL:
         return f"{text}; the test for skewed differences has p {p_text(found.p_skewed)}"
     if found.low > 0 or found.high < 0:
         text += "; the interval excludes 0 but is not corrected"

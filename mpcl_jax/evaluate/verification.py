@@ -1,20 +1,19 @@
-"""Recomputes the tables of a run from its saved predictions and compares them with the stored files.
+"""Computes the tables of a run again from its saved predictions and compares them with the stored files.
 
-The recomputation uses the functions that made the tables, intervals and tests included. It needs neither the model,
-the recordings nor JAX.
+The functions are those that made the tables, intervals and tests included. Neither the model, the recordings nor JAX
+is needed.
 """
 
 import csv
-import io
 import math
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
-from mpcl_jax.evaluate import statistics_text, table_text
+from mpcl_jax.evaluate import statistics_text
 from mpcl_jax.evaluate.leaderboard import METHOD, Result, Table, make_table
 from mpcl_jax.runs.read_run import AGAIN, Tested, read_csv, read_tested, read_text
 from mpcl_jax.types import DataFileError
@@ -26,19 +25,10 @@ PACK = ("config.json", "data.json", "manifest.json", "made_with.json", "environm
 KEYS = ("method", "subject", "a", "b")
 
 
-class Difference(NamedTuple):
-    """A stored value that does not follow from the predictions."""
-
-    file: str
-    cell: str  # "MPCL, kl"
-    stored: str
-    computed: str
-
-
 class Checked(NamedTuple):
     """What was compared."""
 
-    differences: tuple[Difference, ...]
+    differences: tuple[str, ...]  # "table.csv: MPCL, kl: stored 0.1, computed 0.2"
     compared: int  # values
     windows: int  # predictions they were computed from
 
@@ -53,12 +43,18 @@ def check_run(folder: pathlib.Path) -> Checked:
     for name in PACK:
         if not (folder / name).exists():
             raise DataFileError(folder / name, f"does not exist; {AGAIN}")
-    names = ("table.csv", "subjects.csv", "statistics.csv", "pairs.csv")
-    table, found, compared = _check_tables([folder / name for name in names], [tested])
     title = f"{tested.data['name']}, {tested.manifest['protocol']}"
-    for check in (_check_text(folder / "table.md", table, title), _check_ids(tested), _check_saved(tested)):
-        found, compared = [*found, *check[0]], compared + check[1]
-    return Checked(tuple(found), compared, len(tested.id))
+    files = {name: folder / name for name in ("table.csv", "subjects.csv", "statistics.csv", "pairs.csv")}
+    computed, found, compared = _compare_tables(files, [tested], title)
+    # Notes and the command below the verdicts are not compared.
+    lines, stored = computed["table.md"].rstrip("\n").split("\n"), read_text(folder / "table.md").split("\n")
+    stored += ["nothing"] * (len(lines) - len(stored))
+    pairs = enumerate(zip(stored, lines, strict=False), 1)
+    found += _differences("table.md", [(f"line {number}", *pair) for number, pair in pairs])
+    found += [*_compare_ids(tested), *_compare_saved(tested)]
+    return Checked(
+        tuple(found), compared + len(lines) + len(tested.id) + tested.predicted.size, len(tested.id)
+    )
 
 
 def check_shipped(table: pathlib.Path, runs: pathlib.Path) -> Checked:
@@ -77,36 +73,36 @@ def check_shipped(table: pathlib.Path, runs: pathlib.Path) -> Checked:
             raise DataFileError(
                 one.folder, f"has another split than {tested[0].folder}; name runs of one table"
             )
-    endings = ("", "_subjects", "_statistics", "_pairs")
-    files = [table.with_name(f"{table.stem}{ending}.csv") for ending in endings]
-    _, found, compared = _check_tables(files, tested)
+    files = {"table.csv": table}
+    files |= {
+        f"{x}.csv": table.with_name(f"{table.stem}_{x}.csv") for x in ("subjects", "statistics", "pairs")
+    }
+    _, found, compared = _compare_tables(files, tested, "")
     return Checked(tuple(found), compared, sum(len(one.id) for one in tested))
 
 
-def _check_tables(files: Sequence[pathlib.Path], tested: list[Tested]) -> tuple[Table, list[Difference], int]:
-    """The recomputed table, its differences from the four `files`, and the number of compared values."""
-    stored, _ = read_csv(files[0])
-    table = _recompute(files[0], stored, tested)
-    made_by = {"command": "", "commit": ""}
-    again = statistics_text.files_of(table, tested[0].emotions, title="", **made_by)
-    texts = (table_text.to_csv(table, **made_by), table_text.to_subject_csv(table, **made_by))
+def _compare_tables(files: dict[str, pathlib.Path], tested: list[Tested], title: str):
+    """The computed texts of all files of a table, the differences from `files`, and how many values were compared."""
+    table = _recompute(files["table.csv"], tested)
+    computed = statistics_text.files_of(table, tested[0].emotions, title=title, command="", commit="")
     found, compared = [], 0
-    for file, text in zip(files, (*texts, again["statistics.csv"], again["pairs.csv"]), strict=True):
-        if not file.exists() and file not in files[:2]:  # runs and tables of older versions have none
+    for name, file in files.items():
+        if name in ("statistics.csv", "pairs.csv") and not file.exists():  # older versions wrote none
             continue
-        before = _cells(read_csv(file)[0])
-        now = _cells(csv.DictReader(io.StringIO(text.partition("\n")[2])))
+        was, now = (
+            _cells(read_csv(file)[0]),
+            _cells(csv.DictReader(computed[name].splitlines(keepends=True)[1:])),
+        )
         compared += len(now)
-        for cell in sorted(before.keys() | now.keys()):
-            was, computed = before.get(cell, "nothing"), now.get(cell, "nothing")
-            if not _same(was, computed):
-                found.append(Difference(file.name, cell, was, computed))
-    return table, found, compared
+        cells = sorted(was.keys() | now.keys())
+        found += _differences(file.name, [(x, was.get(x, "nothing"), now.get(x, "nothing")) for x in cells])
+    return computed, found, compared
 
 
-def _recompute(file: pathlib.Path, stored: list[dict[str, str]], tested: list[Tested]) -> Table:
+def _recompute(file: pathlib.Path, tested: list[Tested]) -> Table:
     """The table of the methods and seeds that `file` names, from predictions."""
-    first, results = tested[0], []
+    first, stored, results = tested[0], read_csv(file)[0], []
+    split = first.manifest["sha256"]
     try:
         units = re.fullmatch(r"\d+ (.+?)(?: of \d+ subjects?)?", stored[0]["interval_over"])[1]
         for row in stored:
@@ -117,18 +113,19 @@ def _recompute(file: pathlib.Path, stored: list[dict[str, str]], tested: list[Te
                 raise DataFileError(file, reason)
             predicted = [run.predicted if name == METHOD else run.baselines[name] for run in runs]
             tried = int(row["tried"]) if row.get("tried") else None
-            results.append(Result(name, predicted, first.manifest["sha256"], tried))
+            results.append(Result(name, predicted, split, tried))
     except (KeyError, ValueError, TypeError) as error:
         raise DataFileError(file, f"is no table of a run ({error!r})") from error
+    leaky, unit_name = first.manifest["protocol"] == "window80", f"{units.removesuffix('s')}s"
     try:
         return make_table(
             results,
             first.reported,
             first.subject,
             first.trial,
-            first.manifest["sha256"],
-            leaky=first.manifest["protocol"] == "window80",
-            unit_name=units if units.endswith("s") else f"{units}s",
+            split,
+            leaky=leaky,
+            unit_name=unit_name,
         )
     except ValueError as error:
         raise DataFileError(first.folder, f"its predictions make no table ({error}); {AGAIN}") from error
@@ -144,6 +141,11 @@ def _cells(rows) -> dict[str, str]:
     }
 
 
+def _differences(file: str, cells: Iterable[tuple[str, str, str]]) -> list[str]:
+    """A line for each of the `cells` (name, stored, computed) whose values differ."""
+    return [f"{file}: {x}: stored {was}, computed {now}" for x, was, now in cells if not _same(was, now)]
+
+
 def _same(stored: str, computed: str) -> bool:
     if stored == computed:
         return True
@@ -153,39 +155,21 @@ def _same(stored: str, computed: str) -> bool:
         return False
 
 
-def _check_text(file: pathlib.Path, table: Table, title: str) -> tuple[list[Difference], int]:
-    """The lines of table.md down to the verdicts; notes and command below them are not compared."""
-    computed = table_text.to_markdown(table, title=title).rstrip("\n").split("\n")
-    stored = read_text(file).split("\n")
-    stored += ["nothing"] * (len(computed) - len(stored))
-    lines = enumerate(zip(stored, computed, strict=False), 1)
-    found = [Difference(file.name, f"line {number}", a, b) for number, (a, b) in lines if a != b]
-    return found, len(computed)
-
-
-def _check_ids(tested: Tested) -> tuple[list[Difference], int]:
+def _compare_ids(tested: Tested) -> list[str]:
     """The windows of predictions.csv are the tested ones of the manifest, fold by fold."""
     found = []
     for number, fold in enumerate(tested.manifest["folds"]):
         wanted, here = set(fold.get("test", ())), set(tested.id[tested.fold == number].tolist())
         for name in sorted(wanted ^ here):
-            stored, computed = ("tested", "not tested") if name in here else ("not tested", "tested")
-            found.append(
-                Difference("predictions.csv", f"fold {number}, {name}", stored, f"{computed} (manifest)")
-            )
-    return found, len(tested.id)
+            was, now = ("tested", "not tested") if name in here else ("not tested", "tested")
+            found += _differences("predictions.csv", [(f"fold {number}, {name}", was, f"{now} (manifest)")])
+    return found
 
 
-def _check_saved(tested: Tested) -> tuple[list[Difference], int]:
+def _compare_saved(tested: Tested) -> list[str]:
     """predictions.csv holds the same numbers as folds/*/predictions.npz."""
-    rows, columns = np.nonzero(tested.predicted != tested.saved)
-    found = [
-        Difference(
-            "predictions.csv",
-            f"{tested.id[r]}, predicted_{tested.emotions[c]}",
-            str(tested.predicted[r, c]),
-            f"{tested.saved[r, c]} (folds/{tested.fold[r]:02d}/predictions.npz)",
-        )
-        for r, c in zip(rows.tolist(), columns.tolist(), strict=True)
+    return [
+        f"predictions.csv: {tested.id[r]}, predicted_{tested.emotions[c]}: stored {tested.predicted[r, c]}, "
+        f"computed {tested.saved[r, c]} (folds/{tested.fold[r]:02d}/predictions.npz)"
+        for r, c in np.argwhere(tested.predicted != tested.saved).tolist()
     ]
-    return found, tested.predicted.size

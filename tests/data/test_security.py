@@ -24,7 +24,7 @@ from mpcl_jax.data.folder import load as folder
 from mpcl_jax.data.io.safe_read import Limits, run_guarded
 from mpcl_jax.data.splits import manifest
 from mpcl_jax.data.splits.protocols import make_split
-from mpcl_jax.evaluate.experiment import predictions_csv
+from mpcl_jax.evaluate.run_files import predictions_csv
 from mpcl_jax.train.evaluate import Predictions
 from mpcl_jax.train.run_folder import register_run
 from mpcl_jax.types import DataFileError

@@ -8,15 +8,15 @@ import pytest
 from mpcl_jax import metrics
 from mpcl_jax.evaluate.leaderboard import Result, make_table
 from mpcl_jax.evaluate.ranking import compare_with_focus
-from mpcl_jax.evaluate.statistics import Comparison, Outcome, decide
+from mpcl_jax.evaluate.statistics import Comparison, decide
 from mpcl_jax.evaluate.table_text import (
     HEADS,
     cells_of,
-    outcome_text,
+    comparison_text,
+    csv_text,
+    subject_frame,
     table_frame,
-    to_csv,
     to_markdown,
-    to_subject_csv,
     verdict_lines,
 )
 
@@ -109,9 +109,9 @@ def test_how_many_settings_were_tried_is_a_column_where_it_is_known():
     known = [result._replace(tried=6) if result.method == "ridge" else result for result in ladder()]
     cells = cells_of(table_frame(table(known)), tuple(HEADS))
     assert cells["tried"].tolist() == ["-", "-", "6", "-"]  # uniform, train mean, ridge, MPCL
-    assert "tried" in to_csv(table(known), command="", commit="").splitlines()[1].split(",")
+    assert "tried" in csv_text(table_frame(table(known)), command="", commit="").splitlines()[1].split(",")
     assert "tried" not in to_markdown(table(ladder())).lower()
-    assert "tried" not in to_csv(table(ladder()), command="", commit="")
+    assert "tried" not in csv_text(table_frame(table(ladder())), command="", commit="")
 
 
 def test_baselines_of_ids_that_equal_the_train_mean_are_named():
@@ -143,7 +143,7 @@ def test_few_subjects_give_intervals_over_trials_that_keep_the_means():
     weight = np.array([3, 2, 1, 4, 2]) / 12
     assert (weight * mlp.per_unit).sum() == pytest.approx(mlp.mean["kl"])
     gain = mlp.mean["kl"] - made.rows[0].mean["kl"]
-    assert compare_with_focus(made)["mlp"].comparison.difference == pytest.approx(gain)
+    assert compare_with_focus(made)["mlp"].difference == pytest.approx(gain)
     text = to_markdown(made)
     assert "95 % interval over 5 label groups of 2 subjects, which does not hold for other subjects" in text
 
@@ -175,7 +175,7 @@ def test_verdict_when_nothing_is_significant():
 def test_the_reason_why_a_difference_is_not_significant():
     def words(p, skewed, n=10, comparisons=1, low=-0.2, high=-0.1):
         found = Comparison(-0.15, low, high, p, skewed, n, 0.05)
-        return outcome_text(Outcome(found, decide([found] * comparisons)[0]), f"{n} subjects")
+        return comparison_text(decide([found] * comparisons)[0], f"{n} subjects")
 
     assert words(0.01, 0.01) == (
         "KL −0.1500 [−0.2000, −0.1000], n = 10 subjects, p = 0.010 after Holm's correction for 1 comparison"
@@ -239,7 +239,9 @@ def test_markdown_columns_are_aligned():
 
 def test_csv_can_be_read_back_with_all_digits():
     made = table(ladder(), leaky=True)
-    first, *rest = to_csv(made, command="python -m x\n--config y", commit="abc1234").splitlines()
+    first, *rest = csv_text(
+        table_frame(made), command="python -m x\n--config y", commit="abc1234"
+    ).splitlines()
     assert first == "# python -m x --config y @ abc1234"
     read = list(csv.DictReader(rest))
     assert [line["method"] for line in read] == ["uniform", "train_mean", "ridge", "MPCL"]
@@ -251,7 +253,7 @@ def test_csv_can_be_read_back_with_all_digits():
 
 def test_subject_csv_has_a_line_per_method_and_subject():
     made = table(ladder())
-    first, *rest = to_subject_csv(made, command="c", commit="d").splitlines()
+    first, *rest = csv_text(subject_frame(made), command="c", commit="d").splitlines()
     assert first == "# c @ d"
     read = list(csv.DictReader(rest))
     assert len(read) == 4 * 7

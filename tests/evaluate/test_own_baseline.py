@@ -14,7 +14,7 @@ from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.evaluate import experiment
 from mpcl_jax.evaluate.jobs.keys import load_table_data
-from mpcl_jax.evaluate.jobs.table_run import Fitted, Trained, baselines_of, choices_of, complete, shares_of
+from mpcl_jax.evaluate.jobs.table_run import Fitted, Trained, choices_of, complete, predictions_of
 from mpcl_jax.train.evaluate import Predictions
 from mpcl_jax.train.interrupt import StopRequest
 
@@ -97,8 +97,8 @@ def dask():
 
 
 def check_baselines(fitted: Fitted, cache) -> None:
-    (shares,) = baselines_of(fitted, 0, cache)
-    assert not np.allclose(shares["lasso"], shares["train_mean"], atol=1e-3)
+    shares = predictions_of(fitted, cache)
+    assert not np.allclose(shares["lasso"][0], shares["train_mean"][0], atol=1e-3)
     assert set(choices_of(fitted, 0, cache)) == {"lasso"}
 
 
@@ -121,4 +121,4 @@ def test_a_whole_table_runs_on_a_dask_cluster(config, tmp_path, dask):
     fitted = Fitted(("train_mean", "lasso"), config, table_data, range(1))
     complete([trained, fitted], tmp_path, 1, StopRequest())
     check_baselines(fitted, tmp_path)
-    assert shares_of(trained, tmp_path)[0].shape == (24, 10)
+    assert predictions_of(trained, tmp_path)["MPCL"][0].shape == (24, 10)

@@ -9,7 +9,7 @@ from mpcl_jax.config.data import ProtocolConfig, SimulateConfig
 from mpcl_jax.config.schema import BenchmarkConfig
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.data.splits.protocols import make_split
-from mpcl_jax.evaluate import statistics_text, table_text
+from mpcl_jax.evaluate import statistics_text
 from mpcl_jax.evaluate.comparison import predict_fold
 from mpcl_jax.evaluate.leaderboard import Result, make_table
 
@@ -48,8 +48,7 @@ def files_of(study, noise: float, seed: int = 0) -> dict[str, str]:
     )
     made_by = {"command": "", "commit": ""}
     files = statistics_text.files_of(table, recordings.emotions, title="", **made_by)
-    files |= {"table.md": table_text.to_markdown(table), "table.csv": table_text.to_csv(table, **made_by)}
-    return files | {"subjects.csv": table_text.to_subject_csv(table, **made_by)}
+    return files
 
 
 def test_noise_of_a_billionth_changes_no_published_number(study):

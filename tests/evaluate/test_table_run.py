@@ -6,7 +6,7 @@ import pytest
 from run_fixture import table_config
 
 from mpcl_jax.evaluate.jobs.keys import load_table_data
-from mpcl_jax.evaluate.jobs.table_run import Trained, choices_of, complete, shares_of
+from mpcl_jax.evaluate.jobs.table_run import Trained, choices_of, complete, predictions_of
 from mpcl_jax.train.interrupt import StopRequest
 
 
@@ -17,7 +17,7 @@ def test_folds_trained_at_once_are_those_trained_one_by_one(tmp_path, monkeypatc
     complete([row], tmp_path / "alone", 1, StopRequest())
     monkeypatch.setattr(jax, "default_backend", lambda: "accelerator")
     complete([row], tmp_path / "together", 1, StopRequest())
-    (alone,), (together,) = (shares_of(row, tmp_path / name) for name in ("alone", "together"))
+    (alone,), (together,) = (predictions_of(row, tmp_path / name)["MPCL"] for name in ("alone", "together"))
     assert alone.shape == (60, 10) and np.abs(alone - together).max() < 1e-4
     choices = [choices_of(row, 0, tmp_path / name)["MPCL"] for name in ("alone", "together")]
     epochs = [{fold: choice["epoch"] for fold, choice in of.items()} for of in choices]

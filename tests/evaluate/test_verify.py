@@ -13,7 +13,7 @@ from finished_run import write_run
 
 from mpcl_jax import __version__
 from mpcl_jax.cli import verify
-from mpcl_jax.evaluate import table_text
+from mpcl_jax.evaluate import statistics_text
 from mpcl_jax.evaluate.leaderboard import Result, make_table
 from mpcl_jax.evaluate.verification import check_run, check_shipped
 from mpcl_jax.train.environment import code_version, environment
@@ -32,7 +32,7 @@ def run(finished, tmp_path):
 
 
 def cells(differences) -> set[str]:
-    return {f"{x.file}: {x.cell}" for x in differences}
+    return {x.partition(": stored ")[0] for x in differences}
 
 
 def test_a_run_agrees_with_itself_and_everything_was_compared(finished):
@@ -112,9 +112,9 @@ def test_a_shipped_table_of_two_seeds(tmp_path):
     mean = np.load(runs / "seed_0" / "folds" / "00" / "baselines.npz")["train_mean"]
     both = [Result("train_mean", [mean], "abc"), Result("MPCL", predictions, "abc")]
     table = make_table(both, reported, subject, subject, "abc", leaky=False)
-    made = {"command": "x", "commit": "y"}
-    (results / "t.csv").write_text(table_text.to_csv(table, **made))
-    (results / "t_subjects.csv").write_text(table_text.to_subject_csv(table, **made))
+    files = statistics_text.files_of(table, [], title="", command="x", commit="y")
+    (results / "t.csv").write_text(files["table.csv"])
+    (results / "t_subjects.csv").write_text(files["subjects.csv"])
     assert check_shipped(results / "t.csv", runs).differences == ()
     shutil.rmtree(runs / "seed_1")
     shutil.copytree(runs / "seed_0", runs / "seed_1")

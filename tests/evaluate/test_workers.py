@@ -14,20 +14,20 @@ import worker_functions as work
 from joblib.externals.loky import get_reusable_executor
 
 from mpcl_jax.baselines import registry
-from mpcl_jax.evaluate.jobs.workers import Failure, Job, _lines_of, run_jobs, seconds_left
+from mpcl_jax.evaluate.jobs.workers import Job, run_jobs
 from mpcl_jax.train.interrupt import StopRequest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def jobs_of_all_kinds(folder) -> list[Job]:
-    """Two of one group, one that dies once, one that always dies, one that diverges."""
+    """Two that end well, one that dies once, one that always dies, one that diverges."""
     return [
-        Job("MPCL  seed 0  fold 1 of 2", "a", work.note, (folder / "one",)),
-        Job("dies once", "b", work.die_once, (folder / "three",)),
-        Job("dies", "c", work.die, ()),
+        Job("MPCL  seed 0  fold 1 of 2", work.note, (folder / "one",)),
+        Job("dies once", work.die_once, (folder / "three",)),
+        Job("dies", work.die, ()),
         Job("diverges", "d", work.diverge, ()),
-        Job("MPCL  seed 0  fold 2 of 2", "a", work.note, (folder / "two",)),
+        Job("MPCL  seed 0  fold 2 of 2", work.note, (folder / "two",)),
     ]
 
 
@@ -45,8 +45,8 @@ def test_all_other_jobs_are_done_and_failed_ones_are_named(ended):
     folder, failures = ended
     assert (folder / "one").exists() and (folder / "two").exists()
     assert failures == [
-        Failure("dies", "its process died (killed? out of memory?)"),
-        Failure("diverges", "fold 1 of 2: not finite"),
+        "dies: its process died (killed? out of memory?)",
+        "diverges: fold 1 of 2: not finite",
     ]
 
 
@@ -62,22 +62,16 @@ def test_a_worker_has_one_thread_keeps_flags_and_leaves_ctrl_c_to_its_parent(end
         assert ast.literal_eval((folder / name).read_text()) == ("1", flags, 1, True)
 
 
-def test_every_line_bears_the_name_of_its_job_once(capsys):
-    with _lines_of("MPCL  seed 0  fold 1 of 2"):
-        print("first line\nfold 1 of 2  epoch", end="")
-        print(" 3")
-    name = "MPCL  seed 0  fold 1 of 2"
-    assert capsys.readouterr().out == f"{name}  first line\n{name}  epoch 3\n"
-
-
-def test_a_finished_job_is_counted_with_its_time(tmp_path, capsys):
-    run_jobs([Job("MPCL  seed 0", "a", work.note, (tmp_path / "one",))], tmp_path, 1, StopRequest())
-    assert capsys.readouterr().out == "[1/1] MPCL  seed 0  0 s, about 0 s left\n"
+def test_a_finished_job_is_counted_with_its_time_and_its_warnings(tmp_path, capsys):
+    run_jobs([Job("MPCL  seed 0", work.note, (tmp_path / "one",))], tmp_path, 1, StopRequest())
+    printed = capsys.readouterr()
+    assert printed.out == "[1/1] MPCL  seed 0  0 s, about 0 s left\n"
+    assert printed.err == "MPCL  seed 0  warning: a step was skipped\n"
 
 
 def test_a_mistake_in_the_program_is_raised(tmp_path):
     with pytest.raises(KeyError, match="a mistake in the program"):
-        run_jobs([Job("wrong", "a", work.forget, ())], tmp_path, 1, StopRequest())
+        run_jobs([Job("wrong", work.forget, ())], tmp_path, 1, StopRequest())
 
 
 def test_nothing_to_do_starts_nothing(tmp_path):
@@ -91,15 +85,8 @@ def test_workers_know_the_baselines_that_users_registered(tmp_path, monkeypatch)
     registry.names()
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     registry.register_baseline("toy", make)
-    (failure,) = run_jobs([Job("toy", "a", work.predict, ("toy",))], tmp_path, 1, StopRequest())
-    assert failure.reason.startswith("baseline 'toy': ") and failure.reason.endswith("made in the worker")
-
-
-def test_the_remaining_time_follows_the_groups():
-    assert seconds_left(["a", "a", "b"], {"a": [60.0, 1.0, 60.0], "b": [5.0]}, 1) == 125
-    assert seconds_left(["a"] * 4, {"a": [60.0]}, 2) == 120
-    assert seconds_left(["unknown"], {"a": [5.0], "b": [90.0]}, 1) == 90
-    assert seconds_left([], {"a": [1.0]}, 2) == 0
+    (failure,) = run_jobs([Job("toy", work.predict, ("toy",))], tmp_path, 1, StopRequest())
+    assert failure.startswith("toy: baseline 'toy': ") and failure.endswith("made in the worker")
 
 
 def test_the_same_jobs_run_on_a_dask_cluster(tmp_path):
@@ -109,7 +96,7 @@ def test_the_same_jobs_run_on_a_dask_cluster(tmp_path):
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "host": "127.0.0.1"}
     with LocalCluster(**options) as cluster, Client(cluster), joblib.parallel_config(backend="dask"):
         failures = run_jobs(jobs, tmp_path, 2, StopRequest())
-    assert failures == [Failure("diverges", "fold 1 of 2: not finite")]
+    assert failures == ["diverges: fold 1 of 2: not finite"]
     assert (tmp_path / "one").exists() and (tmp_path / "two").exists()
 
 

@@ -20,16 +20,15 @@ from mpcl_jax.data.splits.manifest import read_manifest, row_ids, write_manifest
 from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.evaluate import comparison, experiment
 from mpcl_jax.runs.memory import open_memory
+from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train import checkpoint, folds, loop, run_folder, writer
 from mpcl_jax.train import epoch as epoch_module
 from mpcl_jax.train.arrays import read_tree
 from mpcl_jax.train.evaluate import (
     Predictions,
     Trained,
-    load_predictions,
     predict,
     predictions_of,
-    save_predictions,
 )
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.loop import train_folds
@@ -354,29 +353,26 @@ def test_results_are_written_and_every_prediction_sums_to_one(finished, tmp_path
         lambda data: data[:60] + bytes(64) + data[124:],
     ],
 )
-def test_damaged_predictions_and_baselines_are_named_with_the_way_out(finished, tmp_path, damage):
-    def load_baselines(file, names=("train_mean",)):
-        return comparison.load_fold(file, names, (4, 2))
+def test_damaged_baselines_are_named_with_the_way_out(tmp_path, damage):
+    file, shares = tmp_path / "baselines.npz", np.full((4, 2), 0.5)
+    write_arrays(file, {"train_mean": shares})
+    assert list(comparison.load_fold(file, ("train_mean", "ridge"), (4, 2))) == [
+        "train_mean"
+    ]  # ridge was added
+    assert comparison.load_fold(tmp_path / "none.npz", ("train_mean",), (4, 2)) == {}
+    np.testing.assert_array_equal(comparison.load_fold(file, ("train_mean",), (4, 2))["train_mean"], shares)
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(DataFileError, match=f"{file}.*delete it and start the run again"):
+        comparison.load_fold(file, ("train_mean",), (4, 2))
 
-    predictions, baselines = tmp_path / "predictions.npz", tmp_path / "baselines.npz"
-    save_predictions(predictions, finished[1][0])
-    assert same_predictions(load_predictions(predictions), finished[1][0])
-    assert load_baselines(baselines) == {}
-    comparison.save_fold(baselines, {"train_mean": np.full((4, 2), 0.5)})
-    assert list(load_baselines(baselines, ("train_mean", "ridge"))) == ["train_mean"]  # ridge was added
-    for file, load in ((predictions, load_predictions), (baselines, load_baselines)):
-        file.write_bytes(damage(file.read_bytes()))
-        with pytest.raises(DataFileError, match=f"{file}.*delete it and start the run again"):
-            load(file)
-    comparison.save_fold(predictions, {"train_mean": np.full((4, 2), 0.5)})
-    with pytest.raises(
-        DataFileError, match=f"{predictions}: does not hold the predictions of a fold; delete"
-    ):
-        load_predictions(predictions)
-    for held in (np.full((3, 2), 0.5), np.full((4, 2), np.nan), np.ones((4, 2)), np.eye(4, 2, dtype=int)):
-        comparison.save_fold(baselines, {"train_mean": held})
-        with pytest.raises(DataFileError, match="'train_mean' does not hold 4 distributions of 2 emotions"):
-            load_baselines(baselines)
+
+@pytest.mark.parametrize(
+    "held", [np.full((3, 2), 0.5), np.full((4, 2), np.nan), np.ones((4, 2)), np.eye(4, 2, dtype=int)]
+)
+def test_baselines_that_are_no_distributions_of_this_fold_are_refused(tmp_path, held):
+    write_arrays(tmp_path / "baselines.npz", {"train_mean": held})
+    with pytest.raises(DataFileError, match="'train_mean' does not hold 4 distributions of 2 emotions"):
+        comparison.load_fold(tmp_path / "baselines.npz", ("train_mean",), (4, 2))
 
 
 def test_without_a_terminal_progress_is_a_few_lines(capsys):

@@ -72,8 +72,8 @@ def test_a_run_collected_from_the_jobs_of_a_table_holds_the_numbers(tmp_path, mo
     config = tiny_config()
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=AUTO))
     row = Trained("MPCL", config, load_table_data(config)._replace(numbers=()), range(1))
-    monkeypatch.setattr(collected, "predictions_csv", lambda *_: "")
-    collected.collect_run(row, 0, [], {}, tmp_path / "run", tmp_path / "store")
+    monkeypatch.setattr(collected, "write_predictions", lambda *_: None)
+    collected.collect_run(row, 0, {}, {}, tmp_path / "run", tmp_path / "store")
     assert json.loads((tmp_path / "run" / "config.json").read_text())["train"]["epochs"] == 200
 
 

@@ -9,13 +9,12 @@ import shutil
 import numpy as np
 
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.evaluate import comparison
-from mpcl_jax.evaluate.experiment import predictions_csv
-from mpcl_jax.evaluate.jobs.table_run import Trained, fold_folder_of, predictions_of
-from mpcl_jax.evaluate.jobs.work import OF_A_FOLD
-from mpcl_jax.system.storage import write_text, writing
+from mpcl_jax.evaluate.jobs.table_run import Trained, parts_of
+from mpcl_jax.evaluate.jobs.work import FOLD, copy_fold
+from mpcl_jax.evaluate.run_files import write_predictions
+from mpcl_jax.system.storage import write_arrays, write_text, writing
 from mpcl_jax.train import run_folder
-from mpcl_jax.train.environment import environment
+from mpcl_jax.train.evaluate import load_predictions
 from mpcl_jax.train.run import with_sizes
 from mpcl_jax.train.selection import NAME as SELECTION
 from mpcl_jax.train.selection import record_test_access, write_choices
@@ -26,16 +25,16 @@ MARK = "collected.txt"  # in folders that this module made and may replace
 def collect_run(
     row: Trained,
     seed: int,
-    others: list[dict[str, np.ndarray]],
+    others: dict[str, np.ndarray],
     choices: dict[str, dict[str, dict]],
     folder: pathlib.Path,
     cache_dir: pathlib.Path,
 ) -> str:
     """Makes `folder` the run of one seed of a finished row, with the predictions of `others` as its baselines.
 
-    `others`: for each fold, method -> [P, C] · `choices`: method -> fold -> selected settings. A folder of an earlier
-    table is replaced; its test evaluations still count. Returns a note about them, or "". Raises ConfigError where
-    `folder` is any other folder.
+    `others`: method -> [N, C] of all test rows · `choices`: method -> fold -> selected settings. A folder of an
+    earlier table is replaced; its test evaluations still count. Returns a note about them, or "". Raises ConfigError
+    where `folder` is any other folder.
     """
     if folder.exists() and not (folder / MARK).exists():
         raise ConfigError(f"{folder}: holds a run that was not made by a table; move it away")
@@ -43,24 +42,22 @@ def collect_run(
     shutil.rmtree(partial, ignore_errors=True)
     config = with_sizes(dataclasses.replace(row.config, seed=seed), row.table_data.whole)
     run_folder.register_run(partial, config, row.table_data.recordings, row.table_data.split)
-    lines = []
-    for place, number in enumerate(row.table_data.numbers):
-        source, target = fold_folder_of(row, seed, number, cache_dir), run_folder.fold_folder(partial, place)
-        with writing(target, 0):
-            for name in OF_A_FOLD:
-                if (source / name).exists():
-                    shutil.copyfile(source / name, target / name)
-        comparison.save_fold(target / "baselines.npz", others[place])
-        lines += _metrics_of(source.parents[1] / "metrics.jsonl", place)
+    lines, predictions, begin = [], [], 0
+    for place, part in enumerate(parts_of(row._replace(seeds=range(seed, seed + 1)), cache_dir)):
+        target = run_folder.fold_folder(partial, place)
+        copy_fold(part.fit.folder / FOLD, target)
+        predictions.append(load_predictions(part.result))
+        end = begin + len(predictions[-1].rows)
+        write_arrays(target / "baselines.npz", {name: x[begin:end] for name, x in others.items()})
+        lines += _metrics_of(part.fit.folder / "metrics.jsonl", place)
+        begin = end
     if (folder / SELECTION).exists():
         with writing(partial / SELECTION, 0):
             shutil.copyfile(folder / SELECTION, partial / SELECTION)
     for method, of_folds in choices.items():
         write_choices(partial, method, of_folds)
-    text = predictions_csv(row.table_data.recordings, predictions_of(row, seed, cache_dir))
     write_text(partial / "metrics.jsonl", "".join(lines))
-    write_text(partial / "predictions.csv", text)
-    write_text(partial / "environment.json", json.dumps(environment(), indent=1) + "\n")
+    write_predictions(partial, row.table_data.recordings, predictions)
     write_text(partial / MARK, f"made from the finished jobs of a table in {cache_dir}\n")
     shutil.rmtree(folder, ignore_errors=True)
     with writing(folder, 0):

@@ -5,7 +5,6 @@ z-scoring, in all its features; the baseline is fitted once, and its test rows a
 """
 
 import itertools
-import pathlib
 import shutil
 
 import numpy as np
@@ -13,7 +12,6 @@ import numpy as np
 from mpcl_jax.baselines import registry
 from mpcl_jax.baselines.selection import Block, RowInfo, columns_of
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.evaluate.comparison import task_of
 from mpcl_jax.evaluate.jobs.work import FOLD, Fit, begin_job, cached_table_data, run_of
 from mpcl_jax.system.storage import write_arrays
@@ -53,7 +51,7 @@ def train_for_subsets(fit: Fit, stop: StopRequest) -> None:
         test = member.fold.test
         outputs = [predict(with_modalities(trained, kept), [test])[0][0] for kept in subsets]
         shares = [predictions_of(test, output).predicted for output in outputs]
-        _save(fit.folder, subsets, np.stack(shares))
+        write_arrays(fit.folder / SUBSETS, {"subset": subsets, "predicted": np.stack(shares)})
         shutil.rmtree(fit.folder / FOLD / "checkpoints", ignore_errors=True)
 
 
@@ -67,7 +65,8 @@ def fit_for_subsets(fit: Fit, _: StopRequest) -> None:
     info = RowInfo(*(np.tile(values, len(subsets)) for values in task.test_info))
     task = task._replace(x=x, test_info=info)
     shares = registry.predict(fit.method, task, seed=fit.seed, tries=fit.config.benchmark.tries).shares
-    _save(fit.folder, subsets, shares.reshape(len(subsets), -1, shares.shape[1]))
+    predicted = shares.reshape(len(subsets), -1, shares.shape[1]).astype(np.float32)
+    write_arrays(fit.folder / SUBSETS, {"subset": subsets, "predicted": predicted})
 
 
 def without(x: np.ndarray, blocks: tuple[Block, ...], kept: np.ndarray) -> np.ndarray:
@@ -77,12 +76,3 @@ def without(x: np.ndarray, blocks: tuple[Block, ...], kept: np.ndarray) -> np.nd
         if not keep:
             x[:, list(columns_of(block))] = 0
     return x
-
-
-def _save(folder: pathlib.Path, subsets: np.ndarray, predicted: np.ndarray) -> None:
-    write_arrays(folder / SUBSETS, {"subset": subsets, "predicted": predicted.astype(np.float32)})
-
-
-def load(file: pathlib.Path) -> np.ndarray:
-    """The predictions [Q, P, C] of a finished job, in the order of `subsets_of`."""
-    return parse_npz(file)["predicted"]

@@ -1,4 +1,4 @@
-"""From the rows of a table to its finished jobs: which are in the cache, which run now, and their results.
+"""From the rows of a table to its finished jobs: those in the cache, those that run now, and their results.
 
 On CPUs every core has a worker (`workers.py`). On an accelerator this process trains the folds of a seed at once, and
 only the baselines go to workers.
@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
+import joblib
 import numpy as np
 
-from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
+from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.evaluate import comparison
 from mpcl_jax.evaluate.jobs.keys import TableData, baseline_key, digest, fold_key, subsets_key
-from mpcl_jax.evaluate.jobs.subsets import SUBSETS, fit_for_subsets, load, train_for_subsets
+from mpcl_jax.evaluate.jobs.subsets import SUBSETS, fit_for_subsets, train_for_subsets
 from mpcl_jax.evaluate.jobs.work import (
     BASELINE,
-    FOLD,
     PREDICTIONS,
     Fit,
     fit_baseline,
@@ -27,9 +27,9 @@ from mpcl_jax.evaluate.jobs.work import (
     train_together,
     with_folds,
 )
-from mpcl_jax.evaluate.jobs.workers import Failure, Job, cores, run_jobs
+from mpcl_jax.evaluate.jobs.workers import Job, run_jobs
 from mpcl_jax.system.errors import TrainingError
-from mpcl_jax.train.evaluate import Predictions, load_predictions
+from mpcl_jax.train.evaluate import load_predictions
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.selection import read_choices
 
@@ -76,7 +76,7 @@ def complete(
     """
     parts = {part.result: part for row in rows for part in parts_of(row, cache_dir)}
     missing = [part for part in parts.values() if not part.result.exists()]
-    workers = min(workers or cores(), max(len(missing), 1))
+    workers = min(workers or joblib.cpu_count(), max(len(missing), 1))
     print(
         f"{len(parts)} jobs, {len(parts) - len(missing)} of them finished before; {workers} worker(s); "
         f"results in {cache_dir}",
@@ -89,13 +89,11 @@ def complete(
         missing = [part for part in missing if not part.result.exists()]
     failures = run_jobs([part.job for part in missing], cache_dir, workers, stop)
     if failures:
-        raise TrainingError(_sentence_of(failures))
-
-
-def _sentence_of(failures: list[Failure]) -> str:
-    shown = "; ".join(f"{failure.name}: {failure.reason}" for failure in failures[:5])
-    more = f"; and {len(failures) - 5} more" if len(failures) > 5 else ""
-    return f"{len(failures)} job(s) of the table failed, the same command runs them again: {shown}{more}"
+        more = [f"and {len(failures) - 5} more"] if len(failures) > 5 else []
+        shown = "; ".join([*failures[:5], *more])
+        raise TrainingError(
+            f"{len(failures)} job(s) of the table failed, the same command runs them again: {shown}"
+        )
 
 
 def parts_of(row: Trained | Fitted, cache_dir: pathlib.Path) -> list[Part]:
@@ -119,7 +117,7 @@ def _part(row: Trained | Fitted, name: str, seed: int, number: int, cache_dir: p
     key = subsets_key(key) if row.subsets else key
     label = f"{name}  seed {seed}  {row.table_data.whole.folds[number].name}"
     fit = Fit(name, row.config, seed, number, cache_dir / digest(key), key)
-    return Part(Job(label, digest(key | {"seed": 0, "fold": ""}), work, (fit,)), fit, fit.folder / result)
+    return Part(Job(label, work, (fit,)), fit, fit.folder / result)
 
 
 def _train_here(row: Trained, cache_dir: pathlib.Path, stop: StopRequest) -> None:
@@ -143,31 +141,28 @@ def _train_here(row: Trained, cache_dir: pathlib.Path, stop: StopRequest) -> Non
             train_together(config, cache_dir / f"together-{name}", fits, stop)
 
 
-def predictions_of(row: Trained, seed: int, cache_dir: pathlib.Path) -> list[Predictions]:
-    """The predictions of a finished row, one entry per fold."""
+def predictions_of(row: Trained | Fitted, cache_dir: pathlib.Path) -> dict[str, list[np.ndarray]]:
+    """method -> predicted shares [N, C] of all test rows of a finished row, one array a seed.
+
+    With `row.subsets` they are [Q, N, C], from Q subsets of the modalities.
+    """
     numbers = row.table_data.numbers
-    return [load_predictions(_part(row, row.name, seed, number, cache_dir).result) for number in numbers]
+
+    def of_seed(name: str, seed: int) -> np.ndarray:
+        parts = [_part(row, name, seed, number, cache_dir) for number in numbers]
+        return np.concatenate([_shares(row, part) for part in parts], axis=-2)
+
+    return {name: [of_seed(name, seed) for seed in row.seeds] for name in row.names}
 
 
-def shares_of(row: Trained, cache_dir: pathlib.Path) -> list[np.ndarray]:
-    """Predicted shares [N, C] of a finished row for all test rows of the table, one array a seed."""
-    return [np.concatenate([p.predicted for p in predictions_of(row, seed, cache_dir)]) for seed in row.seeds]
-
-
-def baselines_of(row: Fitted, seed: int, cache_dir: pathlib.Path) -> list[dict[str, np.ndarray]]:
-    """The predictions of finished baselines, one entry per fold: name -> [P, C]."""
-    found = []
-    for number in row.table_data.numbers:
-        shape = (len(row.table_data.whole.folds[number].test), len(row.table_data.recordings.emotions))
-        of_fold = {}
-        for name in row.names:
-            file = _part(row, name, seed, number, cache_dir).result
-            loaded = comparison.load_fold(file, (name,), shape)
-            if not loaded:
-                raise ConfigError(f"{file}: {name} is not finished; start the table's command again")
-            of_fold |= loaded
-        found.append(of_fold)
-    return found
+def _shares(row: Trained | Fitted, part: Part) -> np.ndarray:
+    if row.subsets:
+        return parse_npz(part.result)["predicted"]
+    if isinstance(row, Trained):
+        return load_predictions(part.result).predicted
+    tested = row.table_data.whole.folds[part.fit.number].test
+    shape = (len(tested), len(row.table_data.recordings.emotions))
+    return comparison.load_fold(part.result, (part.fit.method,), shape)[part.fit.method]
 
 
 def choices_of(row: Trained | Fitted, seed: int, cache_dir: pathlib.Path) -> dict[str, dict[str, dict]]:
@@ -180,14 +175,3 @@ def choices_of(row: Trained | Fitted, seed: int, cache_dir: pathlib.Path) -> dic
                 if fold in names:
                     chosen.setdefault(method, {})[fold] = choice
     return chosen
-
-
-def subset_predictions(row: Trained | Fitted, name: str, seed: int, cache_dir: pathlib.Path) -> np.ndarray:
-    """The predictions of `name` for all test rows from every subset of the modalities, [Q, N, C]."""
-    parts = [_part(row, name, seed, number, cache_dir) for number in row.table_data.numbers]
-    return np.concatenate([load(part.result) for part in parts], axis=1)
-
-
-def fold_folder_of(row: Trained, seed: int, number: int, cache_dir: pathlib.Path) -> pathlib.Path:
-    """The folder with the files of a finished fold."""
-    return _part(row, row.name, seed, number, cache_dir).fit.folder / FOLD

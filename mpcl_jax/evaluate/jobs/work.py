@@ -18,7 +18,7 @@ from absl import logging
 from mpcl_jax.config.schema import Config, LogConfig
 from mpcl_jax.evaluate import comparison
 from mpcl_jax.evaluate.jobs.keys import load_table_data
-from mpcl_jax.system.storage import make_folder, write_text, writing
+from mpcl_jax.system.storage import make_folder, write_arrays, write_text, writing
 from mpcl_jax.train.devices import keep_compiled_programs
 from mpcl_jax.train.interrupt import StopRequest, only_run_in
 from mpcl_jax.train.loop import train_folds
@@ -32,9 +32,9 @@ OF_A_FOLD = (
     "memory.jsonl",
     "inspection.npz",
     "predictions.npz",
-)  # files of a trained fold, the last one last
-PREDICTIONS = FOLD / OF_A_FOLD[-1]  # a training is finished when this file is there
-BASELINE = "baseline.npz"  # and the job of a baseline when this one is
+)  # files of a trained fold, in order of writing
+# A training is finished when this file is there, and the job of a baseline when that one is.
+PREDICTIONS, BASELINE = FOLD / "predictions.npz", "baseline.npz"
 
 # In a worker, the recordings of the table at hand.
 cached_table_data = functools.lru_cache(maxsize=1)(load_table_data)
@@ -73,10 +73,16 @@ def train_together(config: Config, folder: pathlib.Path, fits: list[Fit], stop: 
             make_folder(fit.folder / FOLD)
             with writing(fit.folder, 0):
                 shutil.copyfile(folder / SELECTION, fit.folder / SELECTION)
-                for name in OF_A_FOLD:
-                    if (source / name).exists():
-                        shutil.copyfile(source / name, fit.folder / FOLD / name)
+            copy_fold(source, fit.folder / FOLD)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def copy_fold(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Copies the files of a trained fold. Raises StorageError where the disk does not take them."""
+    with writing(target, 0):
+        for name in OF_A_FOLD:
+            if (source / name).exists():
+                shutil.copyfile(source / name, target / name)
 
 
 def fit_baseline(fit: Fit, _: StopRequest) -> None:
@@ -89,7 +95,7 @@ def fit_baseline(fit: Fit, _: StopRequest) -> None:
     )
     for method, choice in choices.items():
         write_choices(fit.folder, method, {fold.name: choice})
-    comparison.save_fold(fit.folder / BASELINE, predicted)
+    write_arrays(fit.folder / BASELINE, predicted)
 
 
 def begin_job(folder: pathlib.Path, key: dict[str, Any]) -> None:
@@ -103,9 +109,8 @@ def begin_job(folder: pathlib.Path, key: dict[str, Any]) -> None:
 
 def run_of(fit: Fit) -> Run:
     """The run of one seed and fold, with the compiled program of the jobs before."""
-    return with_other_folds(
-        _program_of(fit.config), with_folds(fit.config, fit.seed, (fit.number,)), fit.folder
-    )
+    config = with_folds(fit.config, fit.seed, (fit.number,))
+    return with_other_folds(_program_of(fit.config), config, fit.folder)
 
 
 @functools.lru_cache(maxsize=1)

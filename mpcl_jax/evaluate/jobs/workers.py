@@ -3,7 +3,7 @@
 On one machine joblib uses loky processes; here each has one thread, because two single-threaded processes do 1.6
 times the work of one process with two threads: kernels of this size leave a second thread idle. Within
 `joblib.parallel_config(backend="dask")` or `"ray"` the same jobs run on a cluster. The results of a job are files in
-the cache, which all workers must see; only its duration is sent back.
+the cache, which all workers must see; only its warnings and its duration are sent back.
 """
 
 import contextlib
@@ -12,7 +12,6 @@ import os
 import pathlib
 import shutil
 import signal
-import statistics
 import sys
 import threading
 import time
@@ -36,81 +35,72 @@ from mpcl_jax.types import DataFileError
 ONE_THREAD = {"NPROC": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
 REGISTRIES = (baselines, datasets)  # modules whose entries of users are passed on to the workers
 POLL = 0.2  # seconds between two checks for a request to stop
-STOP = "stop"  # the file that asks all workers to stop
+STOP = "stop"  # the file that requests all workers to stop
 DIED = "its process died (killed? out of memory?)"
 
 
 class Job(NamedTuple):
     """A part of a table that does not depend on any other part."""
 
-    name: str  # begins every line that it prints: "MPCL  seed 2  fold 3 of 10"
-    group: str  # jobs of one group share a compiled program and take about the same time
+    name: str  # "MPCL  seed 2  fold 3 of 10"
     work: Callable[..., None]  # a function of a module: work(*arguments, stop); its results are files
     arguments: tuple[Any, ...]
 
 
-class Failure(NamedTuple):
-    """A job without a result."""
+class _Ended(NamedTuple):
+    """What a worker sends back."""
 
-    name: str
-    reason: str
-
-
-class _Outcome(NamedTuple):
     number: int  # of the job
-    seconds: float
+    seconds: float = 0.0
     problem: str = ""
     stopped: bool = False
+    warnings: str = ""  # the job's stderr; its stdout is not kept
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return joblib.cpu_count()
-
-
-def run_jobs(jobs: Sequence[Job], folder: pathlib.Path, workers: int, stop: StopRequest) -> list[Failure]:
-    """Runs all `jobs` in `workers` processes and returns those that failed, in their order.
+def run_jobs(jobs: Sequence[Job], folder: pathlib.Path, workers: int, stop: StopRequest) -> list[str]:
+    """Runs all `jobs` in `workers` processes and returns "name: reason" of those that failed, in their order.
 
     A job fails that raises ConfigError, DataFileError, TrainingError or StorageError, or whose process dies twice;
     the other jobs run all the same. Any other exception ends everything and is raised here. When `stop` is requested,
     workers stop after their running epoch, with everything saved, and Stopped is raised. `folder`, which all workers
     must see, holds the signals between processes.
     """
-    groups = list(dict.fromkeys(job.group for job in jobs))
-    unfinished = dict(sorted(enumerate(jobs), key=lambda item: groups.index(item[1].group)))
-    failures, seconds, signals = {}, {}, folder / ".signals"
+    unfinished, failures, begin = dict(enumerate(jobs)), {}, time.monotonic()
+    signals = folder / ".signals"
     shutil.rmtree(signals, ignore_errors=True)
     make_folder(signals)
     with stop.deferred(), _meanwhile(lambda: stop.requested and (signals / STOP).touch()):
         while unfinished and not stop.requested:
-            for outcome in _outcomes(dict(unfinished), signals, workers, stop):
-                job = unfinished.pop(outcome.number)
-                count = f"[{len(jobs) - len(unfinished)}/{len(jobs)}] {job.name}"
-                if outcome.problem:
-                    failures[outcome.number] = Failure(job.name, outcome.problem)
-                    print(f"{count}  FAILED: {outcome.problem}", file=sys.stderr, flush=True)
+            for ended in _ended(dict(unfinished), signals, workers, stop):
+                job = unfinished.pop(ended.number)
+                for line in filter(None, ended.warnings.splitlines()):
+                    print(f"{job.name}  {line}", file=sys.stderr, flush=True)
+                done = len(jobs) - len(unfinished)
+                count = f"[{done}/{len(jobs)}] {job.name}"
+                if ended.problem:
+                    failures[ended.number] = f"{job.name}: {ended.problem}"
+                    print(f"{count}  FAILED: {ended.problem}", file=sys.stderr, flush=True)
                     continue
-                seconds.setdefault(job.group, []).append(outcome.seconds)
-                left = seconds_left([job.group for job in unfinished.values()], seconds, workers)
+                left = (time.monotonic() - begin) / done * len(unfinished)
                 about = f"{left / 60:.0f} min" if left >= 60 else f"{left:.0f} s"
-                print(f"{count}  {outcome.seconds:.0f} s, about {about} left", flush=True)
+                print(f"{count}  {ended.seconds:.0f} s, about {about} left", flush=True)
     shutil.rmtree(signals, ignore_errors=True)
     return [failures[number] for number in sorted(failures)]
 
 
-def _outcomes(jobs: dict[int, Job], signals, workers: int, stop: StopRequest) -> Iterator[_Outcome]:
-    """The outcome of each job as it ends; of some only where a process died."""
-    ended = set()
+def _ended(jobs: dict[int, Job], signals, workers: int, stop: StopRequest) -> Iterator[_Ended]:
+    """Each job as it ends; only some of them where a process died."""
+    seen = set()
     try:
-        for outcome in _in_parallel(jobs, signals, workers, stop):
-            ended.add(outcome.number)
-            yield outcome
+        for ended in _in_parallel(jobs, signals, workers, stop):
+            seen.add(ended.number)
+            yield ended
         return
     except BrokenProcessPool:
         if stop.requested:
             return
     # Which process died is not known: every job that had begun runs once more, alone.
-    begun = {n: job for n, job in jobs.items() if n not in ended and (signals / str(n)).exists()}
+    begun = {n: job for n, job in jobs.items() if n not in seen and (signals / str(n)).exists()}
     if not begun:
         raise TrainingError("worker processes die before their first job; is there enough memory for them?")
     for number, job in begun.items():
@@ -119,19 +109,18 @@ def _outcomes(jobs: dict[int, Job], signals, workers: int, stop: StopRequest) ->
             try:
                 yield from _in_parallel({number: job}, signals, 1, stop)
             except BrokenProcessPool:
-                yield _Outcome(number, 0.0, DIED)
+                yield _Ended(number, problem=DIED)
 
 
-def _in_parallel(jobs: dict[int, Job], signals, workers: int, stop: StopRequest) -> Iterator[_Outcome]:
+def _in_parallel(jobs: dict[int, Job], signals, workers: int, stop: StopRequest) -> Iterator[_Ended]:
     def handed_out():
         for number, job in jobs.items():
             if stop.requested:
                 return
             yield joblib.delayed(_do)(job, number, signals, [each.registered() for each in REGISTRIES])
 
-    here = isinstance(
-        joblib.parallel.get_active_backend()[0], joblib.parallel.LokyBackend
-    )  # not on a cluster
+    backend = joblib.parallel.get_active_backend()[0]
+    here = isinstance(backend, joblib.parallel.LokyBackend)  # not on a cluster
     # joblib runs a single worker inside this process, so there are at least two, of which one stays idle.
     parallel = joblib.Parallel(
         n_jobs=max(workers, 2),
@@ -140,20 +129,9 @@ def _in_parallel(jobs: dict[int, Job], signals, workers: int, stop: StopRequest)
         pre_dispatch=1 if here and workers == 1 else "n_jobs",
         batch_size=1,
     )
-    for outcome in parallel(handed_out()):
-        if not outcome.stopped:
-            yield outcome
-
-
-def seconds_left(unfinished: Sequence[str], finished: dict[str, list[float]], workers: int) -> float:
-    """About how many seconds the jobs of the groups `unfinished` take.
-
-    `finished`: group -> seconds of each of its jobs. A job takes the median time of its group, or of the slowest
-    group where its own has no finished job.
-    """
-    usual = {group: statistics.median(seconds) for group, seconds in finished.items()}
-    slowest = max(usual.values(), default=0.0)
-    return sum(usual.get(group, slowest) for group in unfinished) / workers
+    for ended in parallel(handed_out()):
+        if not ended.stopped:
+            yield ended
 
 
 @contextlib.contextmanager
@@ -186,22 +164,23 @@ def _begin(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _do(job: Job, number: int, signals: pathlib.Path, registered: list) -> _Outcome:
-    """Runs a job in this worker process; every line that it prints begins with its name."""
+def _do(job: Job, number: int, signals: pathlib.Path, registered: list) -> _Ended:
+    """Runs a job in this worker process."""
     flags = dict.fromkeys([*os.environ.get("XLA_FLAGS", "").split(), ONE_THREAD["XLA_FLAGS"]])
     os.environ.update(ONE_THREAD | {"XLA_FLAGS": " ".join(flags)})
     for registry, entries in zip(REGISTRIES, registered, strict=True):
         registry.restore(entries)
     (signals / str(number)).touch()
-    begin, stop = time.monotonic(), StopRequest()
+    begin, stop, warnings, problem = time.monotonic(), StopRequest(), io.StringIO(), ""
+    quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(warnings)
     try:
-        with threadpool_limits(1), any_output(), _lines_of(job.name), _listening(stop, signals / STOP):
+        with threadpool_limits(1), any_output(), quiet[0], quiet[1], _listening(stop, signals / STOP):
             job.work(*job.arguments, stop)
     except Stopped:
-        return _Outcome(number, 0.0, stopped=True)
+        return _Ended(number, stopped=True)
     except (ConfigError, DataFileError, TrainingError, StorageError) as mistake:
-        return _Outcome(number, 0.0, " ".join(str(mistake).split()))
-    return _Outcome(number, time.monotonic() - begin)
+        problem = " ".join(str(mistake).split())
+    return _Ended(number, time.monotonic() - begin, problem, warnings=warnings.getvalue())
 
 
 @contextlib.contextmanager
@@ -223,26 +202,3 @@ def _listening(stop: StopRequest, file: pathlib.Path):
     finally:
         if in_main:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-@contextlib.contextmanager
-def _lines_of(name: str):
-    """Inside, every printed line begins with `name`, so that lines of several workers can be told apart."""
-    out, err = (_Lines(name, stream) for stream in (sys.stdout, sys.stderr))
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        yield
-
-
-class _Lines(io.TextIOBase):
-    """A stream that passes on whole lines, each behind a name."""
-
-    def __init__(self, name: str, stream):
-        self._name, self._stream, self._rest = name, stream, ""
-
-    def write(self, text: str) -> int:
-        """Keeps the last line until it is whole. Lines that begin with the last part of the name lose it."""
-        *lines, self._rest = (self._rest + text).split("\n")
-        bare = (line.strip().removeprefix(self._name.rpartition("  ")[2]).strip() for line in lines)
-        self._stream.write("".join(f"{self._name}  {line}\n" for line in bare if line))
-        self._stream.flush()
-        return len(text)
