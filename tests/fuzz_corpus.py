@@ -8,6 +8,7 @@ import tempfile
 
 import numpy as np
 from dmer_fixture import ratings, release_2024, signals, write_feature_files, write_merged, write_split
+from recordings_fixture import recordings_of
 from scipy.io import savemat
 from test_pickle_reader import PYTHON2, wesad_like
 from wesad_fixture import answers, python2_pickle, recording
@@ -16,7 +17,6 @@ from mpcl_jax.config.data import ProtocolConfig
 from mpcl_jax.data.folder.meta import Meta
 from mpcl_jax.data.splits.manifest import write_manifest
 from mpcl_jax.data.splits.protocols import make_split
-from mpcl_jax.types import Recordings
 
 # Where a file describes itself: damage near these finds more than damage among the numbers.
 ANCHORS = {
@@ -32,28 +32,8 @@ EXTREMES = tuple(n.to_bytes(size, order) for n, size, order in [
     (0x7FF0 << 48, 8, "little"), (0xFFF8 << 48, 8, "little"),
 ])  # fmt: skip
 
+RECORDINGS = recordings_of(3, 2, 2)  # that a manifest of the corpus is about
 META = Meta("", ("a", "b", "c"), ("p", "p", "n"), {"ecg": "physiological"}, {}, (), float("nan"))
-
-
-def manifest_recordings() -> Recordings:
-    """The ids that a manifest of the corpus is about: three subjects, two clips, two windows."""
-    subject, clip, window = (x.ravel() for x in np.indices((3, 2, 2)))
-    n = len(subject)
-    return Recordings(
-        name="fuzz",
-        emotions=("a", "b"),
-        valence=("p", "n"),
-        groups={"eda": "physiological"},
-        signals={"eda": np.zeros((n, 1, 1), np.float32)},
-        present={"eda": np.ones(n, bool)},
-        quality={"eda": np.ones(n, np.float32)},
-        labels=np.full((n, 2), 0.5, np.float32),
-        subject=np.array([f"S{i}" for i in subject]),
-        trial=np.array([f"S{i}/c{j}" for i, j in zip(subject, clip, strict=True)]),
-        stimulus=np.array([f"c{j}" for j in clip]),
-        start=window * 5.0,
-        duration=5.0,
-    )
 
 
 def good_files() -> dict[str, list[tuple[str, bytes]]]:
@@ -70,12 +50,9 @@ def good_files() -> dict[str, list[tuple[str, bytes]]]:
     with tempfile.TemporaryDirectory() as folder:
         mats = _mats(pathlib.Path(folder))
         npz = _npz(pathlib.Path(folder))
-        write_manifest(
-            make_split(manifest_recordings(), ProtocolConfig(kind="loso")),
-            manifest_recordings(),
-            pathlib.Path(folder, "manifest.json"),
-        )
-        manifest = pathlib.Path(folder, "manifest.json").read_bytes()
+        manifest = pathlib.Path(folder, "manifest.json")
+        write_manifest(make_split(RECORDINGS, ProtocolConfig(kind="loso")), RECORDINGS, manifest)
+        manifest = manifest.read_bytes()
     meta = {
         "name": "x",
         "emotions": [{"name": e, "valence": "v"} for e in "abc"],

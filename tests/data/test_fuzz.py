@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from fuzz_corpus import META, damaged, good_files, manifest_recordings
+from fuzz_corpus import META, RECORDINGS, damaged, good_files
 from fuzz_functions import load, outcome, outcomes
 
 from mpcl_jax.config.data import WesadConfig
@@ -41,7 +41,7 @@ def read_here(file: pathlib.Path) -> None:
         case "meta.json":
             read_meta(file)
         case "manifest.json":
-            read_manifest(file, manifest_recordings())
+            read_manifest(file, RECORDINGS)
         case other:
             raise ValueError(other)
 
@@ -124,9 +124,6 @@ def test_ten_thousand_damaged_files_are_read_or_refused(tmp_path, ending):
         f"of the child, each one line; slowest "
         f"{slowest:.1f} s, largest child {memory / 2**20:.0f} MiB, {time.monotonic() - begin:.0f} s"
     )
-
-
-# ---- the validator reads them too ----
 
 
 def validate_here(file: pathlib.Path) -> None:

@@ -1,20 +1,17 @@
 """The pickle reader: equal to `pickle.loads` on data, and nothing else gets through."""
 
 import math
-import pathlib
 import pickle
-import runpy
 import struct
 import time
 
 import numpy as np
 import pytest
-from hostile_pickles import call, hostile_pickles, text
+from hostile_pickles import call, text
 
 from mpcl_jax.data.io.pickle_reader import parse_pickle
 from mpcl_jax.types import DataFileError
 
-SHARED = pathlib.Path(__file__).resolve().parents[2].parent / "shared"
 DTYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")
 
 # What Python 2.7 with NumPy 1.13 writes for {'label': np.array([[1., -2.]]), 'subject': 'S2'}, protocol 2:
@@ -78,18 +75,10 @@ def wesad_like(rng, seconds=2):
         "",
         (),
         (1,),
-    ]
-    more += [
         (1, 2),
         (1, 2, 3),
-        (1, 2, 3, 4),
-        [],
-        {},
-        [[]],
-        {"a": {1: {2.5: None}}},
-        np.float32(3),
-        np.int8(-3),
     ]
+    more += [(1, 2, 3, 4), [], {}, [[]], {"a": {1: {2.5: None}}}, np.float32(3), np.int8(-3)]
     label = rng.integers(0, 8, 700 * seconds).astype(np.int32)
     return {"signal": {"chest": chest, "wrist": wrist}, "label": label, "subject": "S2", "more": more}
 
@@ -105,59 +94,22 @@ def test_reads_python_2(tmp_path):
     assert_same(ours, {"label": np.array([[1.0, -2.0]]), "subject": "S2"})
 
 
-@pytest.mark.parametrize("protocol", [2, 4, 5])
-@pytest.mark.parametrize("dtype", [order + d for d in DTYPES for order in "<>"])
-def test_reads_every_type_of_number(tmp_path, dtype, protocol):
-    x = np.random.default_rng(0).integers(0, 100, (3, 4, 5)).astype(dtype)
-    for y in (x, np.asfortranarray(x), x[:0], x[0, 0, 0], x[:1, 0, 0].reshape(()), x[::2, ::-1]):
-        ours = parsed(tmp_path, pickle.dumps(y, protocol=protocol))
-        np.testing.assert_array_equal(ours, y)
-        assert ours.shape == y.shape and ours.dtype == y.dtype.newbyteorder("=") and ours.dtype.isnative
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_reads_every_type_of_number(tmp_path, dtype):
+    for order, protocol in ((">", 2), ("<", 4), ("<", 5)):
+        x = np.random.default_rng(0).integers(0, 100, (3, 4, 5)).astype(order + dtype)
+        for y in (x, np.asfortranarray(x), x[:0], x[0, 0, 0], x[:1, 0, 0].reshape(()), x[::2, ::-1]):
+            ours = parsed(tmp_path, pickle.dumps(y, protocol=protocol))
+            np.testing.assert_array_equal(ours, y)
+            assert ours.shape == y.shape and ours.dtype == y.dtype.newbyteorder("=") and ours.dtype.isnative
 
 
-def test_reads_numbers_of_python_2(tmp_path):
+def test_reads_numbers_that_are_not_finite_those_of_python_2_and_bytes_as_text(tmp_path):
+    ours = parsed(tmp_path, pickle.dumps([math.inf, math.nan, np.array([math.nan])]))
+    assert ours[0] == math.inf and math.isnan(ours[1]) and np.isnan(ours[2]).all()
     assert parsed(tmp_path, b"\x80\x02(I123456789012\nI-7\nI01\nI00\nt.") == (123456789012, -7, True, False)
-
-
-def test_a_container_held_twice_is_copied(tmp_path):
-    x = [1, 2]
-    a, b = parsed(tmp_path, pickle.dumps([x, x]))
-    assert a == b == [1, 2] and a is not b
-
-
-def test_bytes_become_text_as_python_2_does_not_tell_them_apart(tmp_path):
     for protocol in (2, 4):
         assert parsed(tmp_path, pickle.dumps({b"a": b"\x00\xff"}, protocol=protocol)) == {"a": "\x00\xff"}
-
-
-def test_reads_the_pickles_of_the_shared_writer(tmp_path):
-    tool = SHARED / "tools" / "write_wesad.py"
-    if not tool.exists():
-        pytest.skip("needs ../shared/tools/write_wesad.py")
-    writer = runpy.run_path(str(tool))["Py2Pickler"]
-    data = wesad_like(np.random.default_rng(1))
-    data["more"] = [x for x in data["more"] if not isinstance(x, np.generic) and x != "é"]
-    with open(tmp_path / "x.pkl", "wb") as file:
-        writer(file, protocol=2).dump(data)
-    content = (tmp_path / "x.pkl").read_bytes()
-    assert_same(parse_pickle(tmp_path / "x.pkl"), pickle.loads(content, encoding="latin1"))
-
-
-def test_unpickled_for_real_the_hostile_pickles_do_create_the_file(tmp_path):
-    for name in (
-        "os.system",
-        "builtins.eval",
-        "by stack os.system",
-        "inst",
-        "nested pickle",
-        "getattr chain",
-    ):
-        canary = tmp_path / name.replace(" ", "_")
-        pickle.loads(hostile_pickles(canary)[name])
-        deadline = time.monotonic() + 5
-        while not canary.exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert canary.exists(), name
 
 
 def test_the_reason_names_what_was_asked_for(tmp_path):
@@ -174,24 +126,24 @@ def array_with(
     return head + b"(K\x01(" + shape + b"t" + kind + b"\x89" + content + b"tb."
 
 
+EIGHT = b"U\x08" + bytes(8)
+
+
 def test_arrays_whose_sizes_disagree_are_refused(tmp_path):
-    assert parsed(tmp_path, array_with(b"K\x01", b"U\x08" + bytes(8))).shape == (1,)
+    assert parsed(tmp_path, array_with(b"K\x01", EIGHT)).shape == (1,)
+    assert parsed(tmp_path, array_with(b"\x8a\x05\x00\x00\x00\x00\x10K\x00", b"U\x00")).shape == (2**36, 0)
     for shape, content in (
-        (b"K\x02", b"U\x08" + bytes(8)),  # more than there is
-        (b"K\x00", b"U\x08" + bytes(8)),  # less
-        (b"J\xff\xff\xff\xffJ\xff\xff\xff\xff", b"U\x08" + bytes(8)),  # (-1) * (-1) = 1
-        (b"\x8a\x05\x00\x00\x00\x00\x10K\x00", b"U\x00"),  # 2**36 * 0
+        (b"K\x02", EIGHT),  # more than there is
+        (b"K\x00", EIGHT),  # less
+        (b"J\xff\xff\xff\xffJ\xff\xff\xff\xff", EIGHT),  # (-1) * (-1) = 1
         (b"\x8a\x08" + b"\xff" * 7 + b"\x7fK\x00", b"U\x00"),  # 2**63 * 0 overflows NumPy's own check
-        (b"K\x01" * 65, b"U\x08" + bytes(8)),  # more axes than NumPy has
-        (b"\x88", b"U\x08" + bytes(8)),  # a truth value as a length
-        (b"G" + struct.pack(">d", 1.0), b"U\x08" + bytes(8)),
+        (b"K\x01" * 65, EIGHT),  # more axes than NumPy has
+        (b"\x88", EIGHT),  # a truth value as a length
+        (b"G" + struct.pack(">d", 1.0), EIGHT),
         (b"K\x01", b"]"),
         (b"K\x01", b"N"),
     ):
-        if shape.startswith(b"\x8a\x05"):
-            assert parsed(tmp_path, array_with(shape, content)).shape == (2**36, 0)
-        else:
-            refusal(tmp_path, array_with(shape, content))
+        refusal(tmp_path, array_with(shape, content))
 
 
 def test_types_with_anything_inside_are_refused(tmp_path):
@@ -202,9 +154,7 @@ def test_types_with_anything_inside_are_refused(tmp_path):
         b"K\x03U\x01!NNN" + ends,  # unknown byte order
         b"K\x03U\x01<NNN" + ends + b"}U\x01aK\x01s",  # metadata
     ):
-        assert "no plain data pickle" in refusal(
-            tmp_path, array_with(b"K\x01", b"U\x08" + bytes(8), state=state)
-        )
+        assert "no plain data pickle" in refusal(tmp_path, array_with(b"K\x01", EIGHT, state=state))
 
 
 @pytest.mark.parametrize(
@@ -231,13 +181,3 @@ def test_broken_programs_are_refused_soon(tmp_path, content):
     begin = time.process_time()
     assert "\n" not in refusal(tmp_path, content)
     assert time.process_time() - begin < 5
-
-
-def test_missing_file(tmp_path):
-    with pytest.raises(DataFileError, match="No such file"):
-        parse_pickle(tmp_path / "none.pkl")
-
-
-def test_numbers_that_are_not_finite(tmp_path):
-    ours = parsed(tmp_path, pickle.dumps([math.inf, math.nan, np.array([math.nan])]))
-    assert ours[0] == math.inf and math.isnan(ours[1]) and np.isnan(ours[2]).all()

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pathlib
+import pickle
 import socket
 import struct
 import subprocess
@@ -31,9 +32,6 @@ from mpcl_jax.types import DataFileError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LIMITS = Limits(memory_bytes=2 * 2**30, seconds=600.0)
-
-
-# ---- hostile pickles ----
 
 
 @pytest.fixture
@@ -64,10 +62,9 @@ def test_hostile_pickles_run_nothing(tmp_path, trap):
     assert sorted(x.name for x in tmp_path.iterdir()) == ["files"] and not connected()
     with socket.create_connection(("127.0.0.1", port)):
         assert connected(), "the trap does not work"
+    pickle.loads(programs["builtins.eval"])
+    assert (tmp_path / "canary").exists(), "the programs do nothing anywhere"
     print(f"{len(refused)} hostile pickles, 0 executed")
-
-
-# ---- bombs ----
 
 
 def npy_claiming(shape: tuple, content: bytes = b"") -> bytes:
@@ -132,8 +129,6 @@ def test_bombs_are_refused_soon_and_small(tmp_path, name):
     print(f"{name}: {seconds:.1f} s, {caught.value.reason}")
 
 
-# ---- names that would be paths ----
-
 TRAPS = (
     "../../outside",
     "/tmp/outside",
@@ -193,34 +188,22 @@ def test_members_of_an_archive_are_never_unpacked_to_disk(tmp_path, name):
     assert not pathlib.Path("/outside.npy").exists()
 
 
-# ---- what importing does ----
-
 WATCH = """
 import os, pathlib, sys, tempfile
 tempfile.gettempdir()  # chex uses it; Python then tries the folder with a file that it removes
 seen = []
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-LIGHT = ("data", "allowed", "batch", "settings", "config", "command_line", "main", "check_data")
-EVENTS = ("os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.mkdir", "os.remove",
-    "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod")
+EVENTS = ("socket", "subprocess", "shutil", "tempfile", "urllib", "http", "ftplib", "smtplib", *(f"os.{x}" for x in (
+    "system", "exec", "fork", "posix_spawn", "spawn", "mkdir", "remove", "rename", "rmdir", "link", "symlink",
+    "truncate", "chmod")))
 def watch(event, args):
-    if event.split(".")[0] in ("socket", "subprocess", "shutil", "tempfile", "urllib", "http", "ftplib", "smtplib"):
-        seen.append((event, str(args)))
-    if event in EVENTS:
-        seen.append((event, str(args)))
-    if event == "open" and isinstance(args[2], int) and args[2] & WRITES:
+    if event.startswith(EVENTS) or event == "open" and isinstance(args[2], int) and args[2] & WRITES:
         seen.append((event, str(args)))
 sys.addaudithook(watch)
 import mpcl_jax
-assert not seen, seen
 root = pathlib.Path(mpcl_jax.__path__[0])
 files = sorted(file for file in root.rglob("*.py") if file.name not in ("__init__.py", "__main__.py"))
 names = ["mpcl_jax." + ".".join(file.relative_to(root).with_suffix("").parts) for file in files]
-for name in names:
-    if name.split(".")[1] in LIGHT:
-        __import__(name)
-assert "jax" not in sys.modules
-assert not seen, seen
 for name in names:
     __import__(name)
 assert {"jax", "mpcl_jax.evaluate.experiment", "mpcl_jax.train.checkpoint"} <= sys.modules.keys()
