@@ -75,7 +75,7 @@ def test_the_run_prints_its_data_split_progress_and_table(whole):
         assert f"fold {number} of 3  held out: 2 subjects" in printed
         assert f"fold {number} of 3  epoch 12/12  loss " in printed
     rows = [line.split("|")[1].strip() for line in table_in(printed).splitlines() if line.startswith("| ")]
-    assert rows[0] == "method" and rows[-2:] == ["MPCL", "stimulus mean"]  # the oracle stands apart
+    assert rows[0] == "method" and rows[-2:] == ["MPCL", "stimulus mean (oracle)"]  # the oracle stands apart
     baselines = [name for name in QUICK_BASELINES if name not in ORACLES]
     assert rows[2:-2] == list(map(shown_name, baselines))
 

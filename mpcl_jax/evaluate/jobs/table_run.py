@@ -6,6 +6,7 @@ only the baselines go to workers.
 
 import dataclasses
 import pathlib
+import shutil
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from mpcl_jax.evaluate.jobs.keys import TableData, baseline_key, digest, fold_ke
 from mpcl_jax.evaluate.jobs.subsets import SUBSETS, fit_for_subsets, train_for_subsets
 from mpcl_jax.evaluate.jobs.work import (
     BASELINE,
+    FOLD,
     PREDICTIONS,
     Fit,
     fit_baseline,
@@ -76,6 +78,11 @@ def complete(
     """
     parts = {part.result: part for row in rows for part in parts_of(row, cache_dir)}
     missing = [part for part in parts.values() if not part.result.exists()]
+    for part in parts.values():
+        if (
+            part not in missing
+        ):  # a job that was killed after its result had been written kept its checkpoints
+            shutil.rmtree(part.fit.folder / FOLD / "checkpoints", ignore_errors=True)
     workers = min(workers or joblib.cpu_count(), max(len(missing), 1))
     print(
         f"{len(parts)} jobs, {len(parts) - len(missing)} of them finished before; {workers} worker(s); "
