@@ -67,14 +67,8 @@ def predictions_csv(folder: pathlib.Path, fold: int, recordings: Recordings) -> 
         predicted = predict(model, recordings.signals, recordings.present, subject)
     except ValueError as mistake:
         raise ConfigError(f"{recordings.name}: {mistake}") from mistake
-    frame = pd.DataFrame(
-        {
-            "id": row_ids(recordings),
-            "subject": recordings.subject,
-            "trial": recordings.trial,
-            "stimulus": recordings.stimulus,
-        }
-    )
-    names = [f"predicted_{name}" for name in model.spec.emotions]
-    shares = pd.DataFrame(np.vectorize(str)(predicted), columns=names)  # float32, as in predictions.csv
-    return pd.concat([frame, shares], axis=1).to_csv(index=False, lineterminator="\n")
+    columns = {"id": row_ids(recordings)}
+    columns |= {name: getattr(recordings, name) for name in ("subject", "trial", "stimulus")}
+    shares = np.vectorize(str, otypes=[object])(predicted).T  # float32 with all digits, as in predictions.csv
+    columns |= {f"predicted_{name}": x for name, x in zip(model.spec.emotions, shares, strict=True)}
+    return pd.DataFrame(columns).to_csv(index=False, lineterminator="\n")

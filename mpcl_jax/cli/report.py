@@ -6,9 +6,10 @@ mpcl report runs/dataset runs/other --output both.html
 
 from mpcl_jax.cli.command import Parser, command
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.report.page import comparison_page, run_page, write_page
+from mpcl_jax.report.page import comparison_page, run_page
 from mpcl_jax.runs.read_run import read_run
 from mpcl_jax.system.paths import user_path
+from mpcl_jax.system.storage import write_text
 
 
 @command
@@ -24,5 +25,5 @@ def run(arguments: list[str]) -> None:
     if args.output and not file.parent.is_dir():
         raise ConfigError(f"--output {file}: there is no folder {file.parent}; make it first")
     runs = [read_run(folder) for folder in args.run]
-    write_page(file, comparison_page(runs) if several else run_page(runs[0]))
+    write_text(file, comparison_page(runs) if several else run_page(runs[0]))
     print(file)

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import importlib.resources
-import pathlib
 
 import jinja2
 from markupsafe import Markup
@@ -18,7 +17,6 @@ from mpcl_jax.report.plots.style import Figure
 from mpcl_jax.report.slots import bank_agreement
 from mpcl_jax.runs.read_run import RunFiles
 from mpcl_jax.system.paths import shell_command
-from mpcl_jax.system.storage import write_text
 
 ASSETS = importlib.resources.files("mpcl_jax.report")
 
@@ -107,8 +105,3 @@ def comparison_page(runs: list[RunFiles]) -> str:
         leaky=any(run.leaky for run in runs),
         differing={name: of_runs for name, of_runs in values.items() if len(set(of_runs)) > 1},
     )
-
-
-def write_page(file: pathlib.Path, page: str) -> None:
-    """Writes whole or not at all. Raises StorageError where the disk does not take it."""
-    write_text(file, page)

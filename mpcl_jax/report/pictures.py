@@ -48,12 +48,6 @@ def cooccurrences(run: RunFiles) -> dict[str, np.ndarray]:
     return maps
 
 
-def cooccurrence_pair(run: RunFiles) -> Figure:
-    """Reported and retrieved co-occurrence beside each other: the figure of the README."""
-    maps = {name: joint for name, joint in cooccurrences(run).items() if name in (REPORTED, RETRIEVED)}
-    return memory_plots.cooccurrence_maps(maps, run.emotions, run.valence, references=(REPORTED,))
-
-
 def methods_of(run: RunFiles) -> list[results.Method]:
     """Every row of the run's table with the KL of its subjects."""
     found = []

@@ -26,7 +26,7 @@ from mpcl_jax.evaluate import experiment, table_text
 from mpcl_jax.report import page
 from mpcl_jax.report.content import audit, flagged_slots, interactive, table_rows
 from mpcl_jax.report.explanation import explain, row_of
-from mpcl_jax.report.page import comparison_page, run_page, write_page
+from mpcl_jax.report.page import comparison_page, run_page
 from mpcl_jax.report.pictures import figures_of, methods_of
 from mpcl_jax.report.plots import results
 from mpcl_jax.report.plots.browser_svg import to_svg
@@ -67,7 +67,7 @@ def hostile(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report") / "run<b>&"
     write_run(folder, emotions=24, hostile=True, leaky=True, dead=True)
     page = run_page(read_run(folder))
-    write_page(folder / "report.html", page)
+    (folder / "report.html").write_text(page, encoding="utf-8")
     return folder, page
 
 
@@ -375,7 +375,7 @@ def test_nothing_is_wider_than_the_page(hostile, browser, width):
 
 
 def test_the_page_fits_on_paper(healthy, browser):
-    write_page(healthy[0] / "report.html", run_page(read_run(healthy[0])))
+    (healthy[0] / "report.html").write_text(run_page(read_run(healthy[0])), encoding="utf-8")
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     metrics = {
         "width": 718,

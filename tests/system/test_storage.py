@@ -11,7 +11,6 @@ import pytest
 
 from mpcl_jax.cli import audit as audit_command
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.report.page import write_page
 from mpcl_jax.system.errors import DISK, StorageError
 from mpcl_jax.system.os_errors import NO_LOCKS, REMEDIES, UNKNOWN, remedy_of
 from mpcl_jax.system.storage import make_folder, replacing, unwritten, write_text
@@ -25,7 +24,6 @@ SOME = np.arange(4.0)
 WRITERS = {
     "inspection.npz": lambda file: save_inspection(file, Inspection(*[SOME] * len(Inspection._fields))),
     "predictions.npz": lambda file: save_predictions(file, Predictions(*[SOME] * len(Predictions._fields))),
-    "report.html": lambda file: write_page(file, "page"),
     "table.md": lambda file: write_text(file, "text"),
     "metrics.jsonl": lambda file: append(file, {"epoch": 1}),
     "selection.json": lambda file: write_choices(file.parent, "MPCL", {"fold 1": {"epoch": 3}}),

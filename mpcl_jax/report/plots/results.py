@@ -113,11 +113,6 @@ class Method(NamedTuple):
     oracle: bool = False  # it is given the true stimulus of each window: an upper bound, drawn apart
 
 
-def label_of(method: Method) -> str:
-    """The name beside a method's mark; an oracle is called one."""
-    return f"{method.name} (oracle)" if method.oracle else method.name
-
-
 def subject_dots(panels: dict[str, Sequence[Method]]) -> Figure:
     """A panel per title: a dot per subject and method, the mean with its interval on top of them."""
     rng, rows = np.random.default_rng(0), [len(methods) for methods in panels.values()]
@@ -136,7 +131,7 @@ def subject_dots(panels: dict[str, Sequence[Method]]) -> Figure:
                 axis.hlines(row, method.low, method.high, color=INK, linewidth=2.2, linestyles=line)
                 face = PAPER if method.oracle else colour
                 axis.plot([method.mean], [row], "D", color=face, mec=INK, ms=6.5)
-            style.name_ticks(axis, [label_of(method) for method in methods], most=24)
+            style.name_ticks(axis, [m.name + m.oracle * " (oracle)" for m in methods], most=24)
             axis.invert_yaxis()
             axis.set_title(style.shortened(title, 40))
         axes[-1].set_xlabel("KL (nats), lower is better")
