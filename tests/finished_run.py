@@ -12,7 +12,8 @@ from run_fixture import tiny_config
 
 from mpcl_jax.evaluate import statistics_text
 from mpcl_jax.evaluate.leaderboard import Result, make_table
-from mpcl_jax.train.fold_inspection import Inspection, save_inspection
+from mpcl_jax.system.storage import write_arrays
+from mpcl_jax.train.fold_inspection import Inspection
 
 HOSTILE = '"><script>window.hacked=1</script><img src=x onerror="window.hacked=2">&{{7*7}}$\\frac$'
 SUBJECTS, WINDOWS, SLOTS, WIDTH = 6, 4, 2, 8
@@ -60,7 +61,8 @@ def write_run(
     similarity = rng.normal(size=(count, 2, emotions, SLOTS))
     calls_up = rng.dirichlet(np.ones(emotions), (count, emotions))
     np.savez(fold / "predictions.npz", predicted=predicted, cooccurrence_map=calls_up, similarity=similarity)
-    save_inspection(fold / "inspection.npz", _inspection(reported, predicted, emotions, rng, ids, subject))
+    inspection = _inspection(reported, predicted, emotions, rng, ids, subject)
+    write_arrays(fold / "inspection.npz", inspection._asdict())
     if memory:
         _write_memory(fold, emotions, rng, dead)
     return reported, predicted

@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mpcl_jax.system import checksums
 from mpcl_jax.system.output import warn
 from mpcl_jax.system.paths import user_path
-from mpcl_jax.train.arrays import read_arrays
-from mpcl_jax.train.fold_inspection import load_inspection
+from mpcl_jax.train.arrays import checkpoints_in, first_whole, read_arrays
+from mpcl_jax.train.fold_inspection import load_inspection, no_near_windows
 from mpcl_jax.types import GROUPS, DataFileError, groups_in
 
 
@@ -39,20 +38,9 @@ def open_memory(path, *, fold: int | None = None, step: int | None = None) -> Me
     checkpoint = find_checkpoint(user_path(path), fold=fold, step=step)
     arrays = read_arrays(checkpoint / "prototypes", ("bank", "mass", "usage", "cooccurrence"))
     _check_shapes(checkpoint, arrays)
-    _, count, slots, _ = arrays["bank"].shape
-    emotions, valence = emotion_names(checkpoint, count)
-    sides = _group_names(checkpoint, arrays["bank"])
-    arrays |= {name: without_absent(arrays[name], sides, axis=0) for name in ("bank", "mass")}
-    return Memory(
-        checkpoint, emotions, valence, **arrays, **_near_windows(checkpoint, count, slots), sides=sides
-    )
-
-
-def without_absent(x: np.ndarray, sides: tuple[str, ...], axis: int) -> np.ndarray:
-    """`x` with only the modality groups `sides` along `axis`; older versions saved both in any case."""
-    if x.shape[axis] <= len(sides):
-        return x
-    return x.take([GROUPS.index(side) for side in sides], axis)
+    emotions, valence, sides = names_of(checkpoint, arrays["bank"])
+    near = _near_windows(checkpoint, *arrays["usage"].shape)
+    return Memory(checkpoint, emotions, valence, **arrays, **near, sides=sides)
 
 
 def find_checkpoint(
@@ -65,33 +53,21 @@ def find_checkpoint(
     places = [folder / "checkpoints", *sorted(folder.glob("folds/*/checkpoints"))]
     if fold is not None:
         places = [folder / "folds" / f"{fold:02d}" / "checkpoints"]
-    damaged, candidates = [], [folder] if (folder / "prototypes").is_dir() else []
-    for place in () if candidates else places:
-        steps = [n for n in checksums.steps_in(place) if (place / str(n) / "prototypes").is_dir()]
-        candidates = [place / str(n) for n in steps if step in (None, n)]
-        if candidates:
-            break
-        if steps:
-            kept = ", ".join(map(str, steps[::-1]))
-            raise FileNotFoundError(f"{place}: no checkpoint of epoch {step}; there are {kept}")
-    for checkpoint in candidates:
-        if (damage := _damage(checkpoint)) is None:
-            for newer in damaged:
-                warn(f"{newer.file} {newer.reason}; an earlier checkpoint is read")
-            return checkpoint
-        damaged.append(damage)
-    if damaged:
+    of_places = [[x for x in checkpoints_in(place) if (x / "prototypes").is_dir()] for place in places]
+    found = [folder] if (folder / "prototypes").is_dir() else next(filter(None, of_places), [])
+    if not found:
+        where = folder if fold is None else f"{folder}, fold {fold}"
+        raise FileNotFoundError(f"{where}: no checkpoint with prototypes in it")
+    wanted = [x for x in found if x == folder or step in (None, int(x.name))]
+    if not wanted:
+        kept = ", ".join(x.name for x in reversed(found))
+        raise FileNotFoundError(f"{found[0].parent}: no checkpoint of epoch {step}; there are {kept}")
+    whole, damaged = first_whole(wanted, listed=False)
+    if whole is None:
         raise DataFileError(damaged[0].file, f"{damaged[0].reason}; no whole checkpoint is left to read")
-    where = folder if fold is None else f"{folder}, fold {fold}"
-    raise FileNotFoundError(f"{where}: no checkpoint with prototypes in it")
-
-
-def _damage(checkpoint: pathlib.Path) -> checksums.Damage | None:
-    """What is wrong with a checkpoint, by its checksums; None for a copy without them."""
-    epoch = checksums.epoch_of(checkpoint)
-    if epoch is None or not (checkpoint / checksums.NAME).exists():
-        return None
-    return checksums.damage_in(checkpoint, checksums.of_epoch(epoch))
+    for newer in damaged:
+        warn(f"{newer.file} {newer.reason}; an earlier checkpoint is read")
+    return whole
 
 
 def _check_shapes(checkpoint: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
@@ -105,37 +81,26 @@ def _check_shapes(checkpoint: pathlib.Path, arrays: dict[str, np.ndarray]) -> No
     raise DataFileError(checkpoint, f"its arrays do not fit together ({shapes}); choose another checkpoint")
 
 
-def emotion_names(checkpoint: pathlib.Path, count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names and valence groups from the `data.json` of the run that a checkpoint lies in, or numbers."""
-    for data in _data_files_above(checkpoint):
+def names_of(checkpoint: pathlib.Path, bank: np.ndarray) -> tuple[tuple[str, ...], ...]:
+    """Names of emotions, of their valence groups and of the modality groups of a `bank` [G, C, K, D].
+
+    They come from the `data.json` of the run that the checkpoint lies in; without one, emotions are numbers.
+    """
+    count, sides = bank.shape[1], GROUPS if len(bank) == len(GROUPS) else ("the only group",)
+    for file in (folder / "data.json" for folder in checkpoint.absolute().parents):
+        data = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"emotions": ()}
         if len(data["emotions"]) == count:
-            return tuple(data["emotions"]), tuple(data["valence"])
-    return tuple(f"emotion {c}" for c in range(count)), ("",) * count
-
-
-def _group_names(checkpoint: pathlib.Path, bank: np.ndarray) -> tuple[str, ...]:
-    """The modality groups of a bank [G, C, K, D], from the same file; all possible ones without it."""
-    for data in _data_files_above(checkpoint):
-        sides = groups_in(data.get("groups", {}))
-        if len(data["emotions"]) == bank.shape[1] and 0 < len(sides) <= len(bank):
-            return sides
-    return GROUPS if len(bank) == len(GROUPS) else ("the only group",)
-
-
-def _data_files_above(checkpoint: pathlib.Path) -> list[dict]:
-    files = [folder / "data.json" for folder in checkpoint.absolute().parents]
-    return [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
+            own = groups_in(data.get("groups", {}))
+            return tuple(data["emotions"]), tuple(data["valence"]), own if len(own) == len(bank) else sides
+    return tuple(f"emotion {c}" for c in range(count)), ("",) * count, sides
 
 
 def _near_windows(checkpoint: pathlib.Path, count: int, slots: int) -> dict[str, np.ndarray]:
     """The nearest training windows, which belong to the newest checkpoint of a fold and to no other."""
     checkpoint = checkpoint.absolute()
-    found, steps = (
-        load_inspection(checkpoint.parents[1] / "inspection.npz"),
-        checksums.steps_in(checkpoint.parent),
-    )
-    newest = steps and checksums.epoch_of(checkpoint) == steps[0]
+    found = load_inspection(checkpoint.parents[1] / "inspection.npz")
+    nothing = no_near_windows(count, slots)
+    newest = checkpoint in checkpoints_in(checkpoint.parent)[:1]
     if found is None or not newest or found.near_id.shape[:2] != (count, slots):
-        nothing = np.zeros((count, slots, 0))
-        return {"near_id": nothing.astype(str), "near_subject": nothing.astype(str), "near_cosine": nothing}
-    return {name: getattr(found, name) for name in ("near_id", "near_subject", "near_cosine")}
+        return nothing
+    return {name: getattr(found, name) for name in nothing}

@@ -22,7 +22,7 @@ from mpcl_jax.model.mpcl import build
 from mpcl_jax.model.prototypes import Prototypes
 from mpcl_jax.runs.read_run import read_json
 from mpcl_jax.system.paths import user_path
-from mpcl_jax.train.arrays import newest_whole, read_tree
+from mpcl_jax.train.arrays import checkpoints_in, first_whole, read_tree
 from mpcl_jax.train.devices import compiled, keep_compiled_programs
 from mpcl_jax.train.state import variables
 from mpcl_jax.train.surroundings import pinned_settings
@@ -65,11 +65,11 @@ def open_model(run, fold: int = 0) -> FinishedModel:
     shapes = {m: tuple(shape) for m, shape in data["shapes"].items()}
     spec = DataSpec(tuple(data["emotions"]), tuple(data["valence"]), dict(data["groups"]), shapes)
     folder = run / "folds" / f"{fold:02d}" / "checkpoints"
-    epoch, _ = newest_whole(folder)
-    if epoch is None:
+    checkpoint, _ = first_whole(checkpoints_in(folder))
+    if checkpoint is None:
         raise DataFileError(folder, "holds no whole checkpoint; train this fold first")
-    normalisation = Normalisation(**read_tree(folder / str(epoch) / "normalisation"))
-    training = read_tree(folder / str(epoch) / "state")
+    normalisation = Normalisation(**read_tree(checkpoint / "normalisation"))
+    training = read_tree(checkpoint / "state")
     chosen = training.get("best", training["state"])
     memory = Prototypes(**chosen["prototypes"]) if "prototypes" in chosen else None
     model = finished_model(config, spec, normalisation, chosen["params"], memory)

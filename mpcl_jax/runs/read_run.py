@@ -9,7 +9,7 @@ import numpy as np
 
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.metrics import floored
-from mpcl_jax.runs.memory import Memory, open_memory, without_absent
+from mpcl_jax.runs.memory import Memory, open_memory
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.fold_inspection import Inspection, load_inspection
 from mpcl_jax.types import DataFileError, groups_in
@@ -56,7 +56,7 @@ class RunFiles(NamedTuple):
     data: dict[str, Any]  # emotions, modalities, counts, notes, sha256
     split: dict[
         str, Any
-    ]  # protocol, sentence, sha256, rows, folds [{name, sentence, test, validation, unused}]
+    ]  # manifest.json: protocol, sentence, sha256, rows, and ids of the windows of each fold
     environment: dict[str, Any]  # versions, system, commit
     command: str  # that made the run, with the version of the code
     verdict: tuple[str, ...]  # the lines below the table
@@ -105,10 +105,9 @@ def read_run(folder) -> RunFiles:
     folder = user_path(folder)
     data, table, command = read_json(folder / "data.json", emotions=list), *read_csv(folder / "table.csv")
     windows, folds = _windows(folder, data["emotions"])
-    count, sides = len(windows["id"]), groups_in(data["groups"])
+    count = len(windows["id"])
     predictions = [_npz(f / "predictions.npz", "cooccurrence_map", "similarity") for f in folds]
     joined = join_folds(folder, predictions, count, ("cooccurrence_map", "similarity"))
-    joined["similarity"] = without_absent(joined["similarity"], sides, axis=1)
     baselines = [parse_npz(f / "baselines.npz") for f in folds if (f / "baselines.npz").exists()]
     verdict, caption = _words(folder / "table.md")
     return RunFiles(
@@ -126,7 +125,7 @@ def read_run(folder) -> RunFiles:
         **windows,
         baselines=join_folds(folder, baselines, count) if len(baselines) == len(folds) else {},
         **joined,
-        inspection=_inspections(folder, folds, count, sides),
+        inspection=_inspections(folder, folds, count),
         memory=_memory(folder),
         metrics=tuple(read_lines(folder / "metrics.jsonl")),
         history=_history(folds[0] / "memory.jsonl"),
@@ -263,12 +262,11 @@ def join_folds(
     return joined
 
 
-def _inspections(folder, folds: list[pathlib.Path], count: int, sides) -> Inspection | None:
+def _inspections(folder, folds: list[pathlib.Path], count: int) -> Inspection | None:
     found = [load_inspection(fold / "inspection.npz") for fold in folds]
     if None in found:
         return None
     joined = join_folds(folder, [x._asdict() for x in found], count, PER_WINDOW)
-    joined["recalled"] = without_absent(joined["recalled"], sides, axis=1)
     return found[0]._replace(**joined)
 
 

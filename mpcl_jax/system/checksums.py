@@ -28,7 +28,7 @@ def steps_in(folder: pathlib.Path) -> list[int]:
     return sorted((epoch for epoch in epochs if epoch is not None), reverse=True)
 
 
-def of_epoch(epoch: int) -> str:
+def of_epoch(epoch: int | str) -> str:
     """The name of the content of the checkpoint after `epoch`."""
     return f"mpcl_jax checkpoint after epoch {epoch}"
 

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,60 +13,60 @@ from mpcl_jax.system.paths import plain_path
 from mpcl_jax.types import DataFileError
 
 
-def newest_whole(folder: pathlib.Path) -> tuple[int | None, list[tuple[int, checksums.Damage]]]:
-    """The newest checkpoint (finished epochs) without damage, if any, and the damage of each newer one."""
+def checkpoints_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The checkpoints in a folder, the newest first."""
+    return [folder / str(epoch) for epoch in checksums.steps_in(folder)]
+
+
+def first_whole(
+    checkpoints: Sequence[pathlib.Path], *, listed: bool = True
+) -> tuple[pathlib.Path | None, list[checksums.Damage]]:
+    """The first of `checkpoints` without damage, if any, and the damage of each one before it.
+
+    `listed` False: a copy under another name or without checksums counts as whole.
+    """
     damaged = []
-    for epoch in checksums.steps_in(folder):
-        damage = checksums.damage_in(folder / str(epoch), checksums.of_epoch(epoch))
+    for place in checkpoints:
+        if not listed and (checksums.epoch_of(place) is None or not (place / checksums.NAME).exists()):
+            return place, damaged
+        damage = checksums.damage_in(place, checksums.of_epoch(place.name))
         if damage is None:
-            return epoch, damaged
-        if (folder / str(epoch)).exists():  # a run that works may have removed it since it was listed
-            damaged.append((epoch, damage))
+            return place, damaged
+        if place.exists():  # a run that works may have removed it since it was listed
+            damaged.append(damage)
     return None, damaged
 
 
-def array_names(part: pathlib.Path) -> list[str]:
-    """Names of the arrays in one part of an Orbax checkpoint: "state.step", "mean.eeg"; those that are None left out.
+def read_arrays(part: pathlib.Path, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """Arrays of one part of an Orbax checkpoint by name: "state.step", "mean.eeg"; all of them without `names`.
 
-    Raises DataFileError.
+    Each is whole, whatever number of devices and processes wrote it. Raises DataFileError naming part and array.
     """
-    leaves = _metadata(part)["tree_metadata"].values()
-    try:
-        kept = [leaf["key_metadata"] for leaf in leaves if leaf["value_metadata"]["value_type"] != "None"]
-        return [".".join(str(step["key"]) for step in steps) for steps in kept]
-    except (KeyError, TypeError) as error:
-        raise DataFileError(part, f"holds no list of its arrays ({_first_line(error)})") from error
-
-
-def read_arrays(part: pathlib.Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Arrays of one part of an Orbax checkpoint, whole, whatever number of devices and processes wrote them.
-
-    Raises DataFileError naming the part and the array.
-    """
-    if not names:
-        return {}
-
-    def done(name, future):
-        try:
-            return future.result()
-        except (ValueError, OSError) as error:
-            reason = f"its array {name!r} cannot be read ({_first_line(error)}); choose another checkpoint"
-            raise DataFileError(part, reason) from error
-
-    zarr = "zarr3" if _metadata(part).get("use_zarr3") else "zarr"
+    driver, listed = _contents(part)
     with plain_path(part) as plain:
         base = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{plain}/"}}
-        specs = {name: {"driver": zarr, "kvstore": base | {"path": f"{name}/"}} for name in names}
+        specs = {
+            name: {"driver": driver, "kvstore": base | {"path": f"{name}/"}}
+            for name in (listed if names is None else names)
+        }
         context = tensorstore.Context()  # shared, the list of arrays is read once for all of them
         opened = {n: tensorstore.open(x, open=True, read=True, context=context) for n, x in specs.items()}
-        reading = {name: done(name, future).read() for name, future in opened.items()}
-        return {name: np.asarray(done(name, future)) for name, future in reading.items()}
+        arrays = {}
+        for name, future in opened.items():
+            try:
+                arrays[name] = np.asarray(future.result().read().result())
+            except (ValueError, OSError) as error:
+                reason = (
+                    f"its array {name!r} cannot be read ({_first_line(error)}); choose another checkpoint"
+                )
+                raise DataFileError(part, reason) from error
+    return arrays
 
 
 def read_tree(part: pathlib.Path) -> dict[str, Any]:
     """All arrays of one part of an Orbax checkpoint in nested dicts. Raises DataFileError."""
     tree: dict[str, Any] = {}
-    for name, x in read_arrays(part, tuple(array_names(part))).items():
+    for name, x in read_arrays(part).items():
         *outer, last = name.split(".")
         node = tree
         for key in outer:
@@ -74,13 +75,16 @@ def read_tree(part: pathlib.Path) -> dict[str, Any]:
     return tree
 
 
-def _metadata(part: pathlib.Path) -> dict:
+def _contents(part: pathlib.Path) -> tuple[str, list[str]]:
+    """The format of one part of an Orbax checkpoint, and the names of its arrays; those that are None left out."""
     try:
         found = json.loads((part / "_METADATA").read_text(encoding="utf-8"))
-        found["tree_metadata"].values()
+        leaves = found["tree_metadata"].values()
+        kept = [leaf["key_metadata"] for leaf in leaves if leaf["value_metadata"]["value_type"] != "None"]
+        names = [".".join(str(step["key"]) for step in steps) for steps in kept]
+        return "zarr3" if found.get("use_zarr3") else "zarr", names
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataFileError(part, f"holds no list of its arrays ({_first_line(error)})") from error
-    return found
 
 
 def _first_line(error: Exception) -> str:

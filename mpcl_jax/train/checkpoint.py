@@ -29,13 +29,12 @@ import orbax.checkpoint as ocp
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.normalise import Normalisation
 from mpcl_jax.system import checksums
-from mpcl_jax.system.checksums import steps_in
 from mpcl_jax.system.errors import StorageError, TrainingError
 from mpcl_jax.system.output import warn
 from mpcl_jax.system.paths import plain_path
 from mpcl_jax.system.storage import make_folder, unwritten, writing
 from mpcl_jax.train import processes
-from mpcl_jax.train.arrays import newest_whole, read_arrays
+from mpcl_jax.train.arrays import checkpoints_in, first_whole, read_arrays
 from mpcl_jax.train.state import Training, chosen_model
 from mpcl_jax.types import DataFileError
 
@@ -72,25 +71,26 @@ def save(saved: Checkpoints, epoch: int, training: Training, norm: Normalisation
     """
     _require_finite(training, epoch)
     _, prototypes = chosen_model(training)
-    parts = {
-        "state": ocp.args.StandardSave(training),
-        "normalisation": ocp.args.StandardSave(norm._asdict()),
-        "config": ocp.args.JsonSave(config),
-        "origin": ocp.args.JsonSave(saved.origin),
-    }
+    trees = {"state": training, "normalisation": norm._asdict()}
     if prototypes is not None:
-        parts["prototypes"] = ocp.args.StandardSave(prototypes._asdict())
-    final, written = saved.folder / str(epoch), saved.plain / UNFINISHED / str(epoch)
-    arrays = {"state": training, "normalisation": norm._asdict(), "prototypes": prototypes}
-    size = sum(x.nbytes for x in jax.tree.leaves(arrays))
+        trees["prototypes"] = prototypes._asdict()
+    documents = {"config": config, "origin": saved.origin}
+    parts = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
+    parts |= {name: ocp.args.JsonSave(document) for name, document in documents.items()}
+    final, unfinished = saved.folder / str(epoch), saved.folder / UNFINISHED
+    size = sum(x.nbytes for x in jax.tree.leaves(trees))
     try:
         with writing(final, size):
             if processes.is_first():
-                _require_room(saved.folder / UNFINISHED, size)
+                _require_room(unfinished, size)
+            written = saved.plain / UNFINISHED / str(epoch)
             saved.writer.save(written, args=ocp.args.Composite(**parts), force=True)
             if processes.is_first():
-                _require_read_back(final, written, arrays)
-                _finish(saved.folder, epoch)
+                _require_read_back(final, written, trees)
+                checksums.write_checksums(unfinished / str(epoch), checksums.of_epoch(epoch))
+                os.rename(unfinished / str(epoch), final)
+                for old in checkpoints_in(saved.folder)[KEPT:]:
+                    _remove(old)
     except ValueError as error:  # how Orbax passes on an error of the disk
         number = re.search(r"os_error_code='(\d+)'", str(error))
         if number is None:
@@ -98,15 +98,7 @@ def save(saved: Checkpoints, epoch: int, training: Training, norm: Normalisation
         raise unwritten(final, size, OSError(int(number[1]), os.strerror(int(number[1])))) from error
     finally:
         if processes.is_first():
-            shutil.rmtree(saved.folder / UNFINISHED, ignore_errors=True)
-
-
-def _finish(folder: pathlib.Path, epoch: int) -> None:
-    """Lists the checksums of a checkpoint, gives it its number, and removes the oldest ones."""
-    checksums.write_checksums(folder / UNFINISHED / str(epoch), checksums.of_epoch(epoch))
-    os.rename(folder / UNFINISHED / str(epoch), folder / str(epoch))
-    for old in steps_in(folder)[KEPT:]:
-        _remove(folder, old)
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _require_finite(training: Training, epoch: int) -> None:
@@ -136,12 +128,12 @@ def _require_read_back(final: pathlib.Path, written: pathlib.Path, parts: dict[s
     for part, tree in parts.items():
         leaves = jax.tree_util.tree_leaves_with_path(tree)
         wanted = {jax.tree_util.keystr(k, simple=True, separator="."): np.asarray(x) for k, x in leaves}
+        problem = ""
         try:
             found = read_arrays(written / part, tuple(wanted))
-            wrong = [
-                n for n, x in wanted.items() if found[n].dtype != x.dtype or found[n].tobytes() != x.tobytes()
-            ]
-            problem = f"array {wrong[0]!r} holds other numbers than were written" if wrong else ""
+            for name, x in wanted.items():
+                if found[name].dtype != x.dtype or found[name].tobytes() != x.tobytes():
+                    problem = f"array {name!r} holds other numbers than were written"
         except DataFileError as error:
             problem = error.reason
         if problem:
@@ -152,12 +144,13 @@ def _require_read_back(final: pathlib.Path, written: pathlib.Path, parts: dict[s
             )
 
 
-def _remove(folder: pathlib.Path, epoch: int) -> None:
+def _remove(checkpoint: pathlib.Path) -> None:
     """Renames first: a kill in the middle never leaves half a checkpoint under a number."""
-    (folder / TRASH).mkdir(exist_ok=True)
-    os.rename(folder / str(epoch), pathlib.Path(tempfile.mkdtemp(dir=folder / TRASH), str(epoch)))
+    trash = checkpoint.parent / TRASH
+    trash.mkdir(exist_ok=True)
+    os.rename(checkpoint, pathlib.Path(tempfile.mkdtemp(dir=trash), checkpoint.name))
     # A network disk keeps what a reader has open, as .nfs…: it goes at the next start.
-    shutil.rmtree(folder / TRASH, ignore_errors=True)
+    shutil.rmtree(trash, ignore_errors=True)
 
 
 def restore(
@@ -183,33 +176,31 @@ def restore(
 
 def _choose(saved: Checkpoints, until: int | None) -> int | None:
     """The epoch to go on from, None for the start; makes it the newest."""
-    for epoch in steps_in(saved.folder):
-        if until is not None and epoch > until:
-            _remove(saved.folder, epoch)
-    whole, damaged = newest_whole(saved.folder)
+    for checkpoint in checkpoints_in(saved.folder):
+        if until is not None and int(checkpoint.name) > until:
+            _remove(checkpoint)
+    whole, damaged = first_whole(checkpoints_in(saved.folder))
     if whole is None and damaged:
-        found = "; ".join(f"{x.file.relative_to(saved.folder)} {x.reason}" for _, x in damaged)
+        found = "; ".join(f"{x.file.relative_to(saved.folder)} {x.reason}" for x in damaged)
         raise ConfigError(
             f"{saved.folder}: no whole checkpoint is left ({found}). Put back a copy, or delete this folder to train "
             "the fold again from the start"
         )
     if whole is None:
         return None
-    _require_own(saved, saved.folder / str(whole))
-    for epoch, damage in damaged:
-        warn(f"{damage.file} {damage.reason}; going on from epoch {whole}")
+    origin = json.loads((whole / "origin" / "metadata").read_text(encoding="utf-8"))
+    if wrong := [
+        f"{k} {origin.get(k)!r} is not {v!r}" for k, v in saved.origin.items() if origin.get(k) != v
+    ]:
+        raise ConfigError(
+            f"{whole}: this checkpoint belongs to another training ({'; '.join(wrong)}); put the right one back, "
+            "or delete it"
+        )
+    for damage in damaged:
+        warn(f"{damage.file} {damage.reason}; going on from epoch {whole.name}")
+        epoch = damage.file.relative_to(saved.folder).parts[0]
         aside = saved.folder / f"damaged-{epoch}"
         with writing(aside, 0):
             shutil.rmtree(aside, ignore_errors=True)
-            os.rename(saved.folder / str(epoch), aside)
-    return whole
-
-
-def _require_own(saved: Checkpoints, step: pathlib.Path) -> None:
-    origin = json.loads((step / "origin" / "metadata").read_text(encoding="utf-8"))
-    wrong = [f"{k} {origin.get(k)!r} is not {v!r}" for k, v in saved.origin.items() if origin.get(k) != v]
-    if wrong:
-        raise ConfigError(
-            f"{step}: this checkpoint belongs to another training ({'; '.join(wrong)}); put the right one back, "
-            "or delete it"
-        )
+            os.rename(saved.folder / epoch, aside)
+    return int(whole.name)

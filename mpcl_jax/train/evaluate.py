@@ -11,7 +11,6 @@ from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.metrics import from_log_probs
 from mpcl_jax.model.mpcl import MPCLOutput
 from mpcl_jax.model.recall import Recall
-from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train.folds import FoldArrays, Program, Rows, padded_length, stack, unstack
 from mpcl_jax.types import DataFileError
 
@@ -73,16 +72,8 @@ def predictions_of(chosen, output: MPCLOutput) -> Predictions:
     return Predictions(np.asarray(chosen), shares, output.cooccurrence_map, output.query, output.similarity)
 
 
-def save_predictions(path: pathlib.Path, predictions: Predictions) -> None:
-    """Writes `.npz`, whole or not at all. Raises StorageError where the disk does not take it."""
-    write_arrays(path, predictions._asdict())
-
-
 def load_predictions(path: pathlib.Path) -> Predictions:
-    """Reads what `save_predictions` wrote.
-
-    Raises DataFileError naming the file where it is damaged or holds something else.
-    """
+    """The predictions of a finished fold. Raises DataFileError where the file is damaged or holds something else."""
     remedy = "delete it and start the run again: the fold is predicted from its last checkpoint"
     try:
         saved = parse_npz(path)

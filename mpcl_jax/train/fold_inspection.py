@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 from mpcl_jax.data.io.npz_reader import parse_npz
-from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.types import DataFileError
 
 
@@ -32,13 +31,14 @@ class Inspection(NamedTuple):
     near_cosine: np.ndarray  # [C, K, R] mean over the modality groups that are present, in [-1, 1]
 
 
-def save_inspection(path: pathlib.Path, inspection: Inspection) -> None:
-    """Writes `.npz`, whole or not at all. Raises StorageError where the disk does not take it."""
-    write_arrays(path, inspection._asdict())
+def no_near_windows(count: int, slots: int) -> dict[str, np.ndarray]:
+    """The fields `near_…` for `count` emotions without any nearest window, R = 0."""
+    nothing = np.zeros((count, slots, 0))
+    return {"near_id": nothing.astype(str), "near_subject": nothing.astype(str), "near_cosine": nothing}
 
 
 def load_inspection(path: pathlib.Path) -> Inspection | None:
-    """Reads what `save_inspection` wrote; None without such a file. Raises DataFileError where it is damaged."""
+    """The inspection of a fold; None where it has none. Raises DataFileError where the file is damaged."""
     if not path.exists():
         return None
     saved = parse_npz(path)

@@ -11,15 +11,19 @@ import numpy as np
 
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.system.errors import TrainingError
+from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train import processes
 from mpcl_jax.train.devices import compiled_meanwhile
 from mpcl_jax.train.evaluate import Predictions, Trained, load_predictions, predict, predictions_of
-from mpcl_jax.train.examine import examine_group
 from mpcl_jax.train.folds import FoldArrays, fold_arrays, stack, stack_keys, unstack
+from mpcl_jax.train.make_inspection import inspect_group
 from mpcl_jax.train.run import Member, Run, member_of
 from mpcl_jax.train.run_folder import fold_folder
+from mpcl_jax.train.selection import write_choices
 from mpcl_jax.train.state import Training, chosen_model
-from mpcl_jax.train.writer import PREDICTIONS, RunWriter, Skip
+from mpcl_jax.train.writer import RunWriter, Skip
+
+INSPECTION, PREDICTIONS = "inspection.npz", "predictions.npz"
 
 
 def train_folds(run: Run) -> list[Predictions]:
@@ -38,28 +42,33 @@ def train_folds(run: Run) -> list[Predictions]:
 
 
 def _run_group(run: Run, members: Sequence[Member]) -> list[Predictions]:
-    writer, folds = RunWriter(run, members), [member.fold for member in members]
+    folds = [member.fold for member in members]
     arrays = stack(run.program, [fold_arrays(m.fold, m.norm, run.longest) for m in members])
-    training = train_group(run, members, arrays, writer)
-    writer.choose(_choices(run, members, training))
+    training = train_group(run, members, arrays)
     trained = Trained(run.program, *chosen_model(training), run.rows, arrays, run.longest.test)
     outputs = predict(trained, [fold.test for fold in folds])
     predictions = [predictions_of(f.test, output) for f, (output, _) in zip(folds, outputs, strict=True)]
     for fold, of_fold in zip(folds, predictions, strict=True):
         _require_finite(run, fold.name, of_fold)
-    recalls = [recall for _, recall in outputs]
-    writer.finish(predictions, examine_group(trained, recalls, folds, run.recordings, run.config))
+    inspections = inspect_group(trained, [recall for _, recall in outputs], folds, run.recordings, run.config)
+    if processes.is_first():
+        for member, of_fold, inspection in zip(members, predictions, inspections, strict=True):
+            folder = fold_folder(run.workdir, member.number)
+            write_arrays(folder / INSPECTION, inspection._asdict())
+            write_arrays(
+                folder / PREDICTIONS, of_fold._asdict()
+            )  # the last file: it marks a fold as finished
     return predictions
 
 
-def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays, writer: RunWriter) -> Training:
+def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays) -> Training:
     """Trains one fold, or several at once, from their last common checkpoint, or from the start, to the last epoch.
 
-    Raises Stopped after the running epoch, which is saved, on a request to stop; TrainingError where training cannot
-    go on with finite numbers.
+    The chosen epochs are recorded (`selection.json`), before any test row is predicted. On a request to stop, Stopped
+    is raised after the running epoch, which is saved; TrainingError where training cannot go on with finite numbers.
     """
     settings, program = run.config.train, run.program
-    with writer, run.stop.deferred():
+    with RunWriter(run, members) as writer, run.stop.deferred():
         done, training = _begin(run, members, arrays, writer)
         writer.start(done)
         for epoch in range(done + 1, settings.epochs + 1):
@@ -74,7 +83,9 @@ def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays, writer:
             if stopping:
                 run.stop.requested = True  # on every process
                 break
-        _require_best(run, members, training)
+    choices = _choices(run, members, training)
+    if processes.is_first():
+        write_choices(run.workdir, "MPCL", choices)
     return training
 
 
@@ -98,30 +109,21 @@ def _begin(
 
 
 def _choices(run: Run, members: Sequence[Member], training: Training) -> dict[str, dict]:
-    """The chosen epoch, by the name of the fold."""
+    """The chosen epoch, by the name of the fold. Raises TrainingError where a fold has none."""
     names = [member.fold.name for member in members]
     if training.best is None:
         return {name: {"epoch": run.config.train.epochs, "by": "the last one"} for name in names}
-    return {
-        name: {"epoch": int(epoch), "by": "validation KL", "validation_kl": float(kl)}
-        for name, (epoch, kl) in zip(names, _best_of_each(run, training, len(members)), strict=True)
-    }
-
-
-def _best_of_each(run: Run, training: Training, count: int) -> list[tuple]:
-    """Epoch and validation KL of the best model of each fold."""
-    return unstack(run.program, (training.best.epoch, training.best.validation_kl), count)
-
-
-def _require_best(run: Run, members: Sequence[Member], training: Training) -> None:
-    if training.best is None:
-        return
-    for member, (epoch, _) in zip(members, _best_of_each(run, training, len(members)), strict=True):
+    best = unstack(run.program, (training.best.epoch, training.best.validation_kl), len(members))
+    for name, (epoch, _) in zip(names, best, strict=True):
         if epoch == 0:
             raise TrainingError(
-                f"{member.fold.name}: no epoch had a finite validation KL, so config.train.select = 'best' has "
-                "nothing to choose from"
+                f"{name}: no epoch had a finite validation KL, so config.train.select = 'best' has nothing to choose "
+                "from"
             )
+    return {
+        name: {"epoch": int(epoch), "by": "validation KL", "validation_kl": float(kl)}
+        for name, (epoch, kl) in zip(names, best, strict=True)
+    }
 
 
 def _require_fewer(skips: list[Skip], most: int, where: str) -> None:

@@ -15,7 +15,7 @@ from mpcl_jax.cli.command import to_json
 from mpcl_jax.cli.inspect import comparison_text, to_document, to_text
 from mpcl_jax.report.compare import match_slots
 from mpcl_jax.report.slots import bank_agreement, describe_slots
-from mpcl_jax.runs.memory import emotion_names, find_checkpoint, open_memory
+from mpcl_jax.runs.memory import find_checkpoint, names_of, open_memory
 from mpcl_jax.types import DataFileError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -160,22 +160,10 @@ def test_a_checkpoint_is_read_bit_by_bit(run):
         open_memory(run, fold=7)
 
 
-def test_the_bank_of_a_group_that_the_data_set_does_not_have_is_not_opened(run, tmp_path):
-    older = tmp_path / "run"
-    shutil.copytree(run, older)
-    data = json.loads((older / "data.json").read_text())
-    (older / "data.json").write_text(json.dumps(data | {"groups": {"video": "behavioural"}}))
-    memory = open_memory(older)
-    assert memory.sides == ("behavioural",) and memory.mass.shape == (1, 3, 2)
-    assert memory.bank.tobytes() == np.float32(random_memory(12).bank[1:]).tobytes()
-    (older / "data.json").unlink()
-    assert open_memory(older).sides == ("physiological", "behavioural")
-
-
 def test_names_come_from_the_run_if_they_fit(run):
     checkpoint = run / "folds" / "00" / "checkpoints" / "3"
-    assert emotion_names(checkpoint, 3) == (EMOTIONS, ("p", "p", "n"))
-    assert emotion_names(checkpoint, 2) == (("emotion 0", "emotion 1"), ("", ""))
+    assert names_of(checkpoint, np.zeros((2, 3, 2, 8)))[:2] == (EMOTIONS, ("p", "p", "n"))
+    assert names_of(checkpoint, np.zeros((2, 2, 2, 8)))[:2] == (("emotion 0", "emotion 1"), ("", ""))
 
 
 def test_a_damaged_checkpoint_is_named(run, tmp_path):

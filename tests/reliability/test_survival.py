@@ -19,9 +19,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from mpcl_jax.system.checksums import steps_in
 from mpcl_jax.system.errors import STOPPED
 from mpcl_jax.train.arrays import read_tree
-from mpcl_jax.train.checkpoint import steps_in
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDS, EPOCHS, EVERY = 3, 12, 2

@@ -9,7 +9,7 @@ import pytest
 
 from mpcl_jax.cli import audit, check, explain, inspect, predict, report, reproduce, verify
 from mpcl_jax.system.output import any_output
-from mpcl_jax.train.progress import Ticker
+from mpcl_jax.train.progress import FoldProgress
 
 
 class Plain:
@@ -66,7 +66,7 @@ def test_a_command_survives_the_end_of_its_reader(monkeypatch, pipe):
     with any_output():
         for _ in range(3):
             print("x" * 9999, flush=True)
-        Ticker("fold 1 of 2", 4, 0, 8).update(4, {"loss": 1.0})
+        FoldProgress("fold 1 of 2", 4, 0, 8).update(4, {"loss": 1.0})
         # What shares the descriptor can write as well.
         ended = subprocess.run(["echo", "y"], stdout=stream.fileno(), check=False)
     stream.write("after")
@@ -106,7 +106,7 @@ def test_closed_descriptors_are_not_given_to_files(tmp_path):
 def test_a_terminal_that_cannot_redraw_gets_lines(monkeypatch, capsys, name, value):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv(name, value)
-    ticker = Ticker("fold 1 of 2", 4, 0, 8)
+    ticker = FoldProgress("fold 1 of 2", 4, 0, 8)
     ticker.update(4, {"loss": 1.0})
     ticker.close()
     assert "fold 1 of 2  epoch 4/4  loss 1.0000" in capsys.readouterr().out

@@ -13,17 +13,14 @@ from mpcl_jax.cli import audit as audit_command
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.system.errors import DISK, StorageError
 from mpcl_jax.system.os_errors import NO_LOCKS, REMEDIES, UNKNOWN, remedy_of
-from mpcl_jax.system.storage import make_folder, replacing, unwritten, write_text
-from mpcl_jax.train.evaluate import Predictions, save_predictions
-from mpcl_jax.train.fold_inspection import Inspection, save_inspection
+from mpcl_jax.system.storage import make_folder, replacing, unwritten, write_arrays, write_text
 from mpcl_jax.train.interrupt import MARKER, only_run_in
 from mpcl_jax.train.selection import write_choices
 from mpcl_jax.train.writer import append
 
 SOME = np.arange(4.0)
 WRITERS = {
-    "inspection.npz": lambda file: save_inspection(file, Inspection(*[SOME] * len(Inspection._fields))),
-    "predictions.npz": lambda file: save_predictions(file, Predictions(*[SOME] * len(Predictions._fields))),
+    "predictions.npz": lambda file: write_arrays(file, {"predicted": SOME}),
     "table.md": lambda file: write_text(file, "text"),
     "metrics.jsonl": lambda file: append(file, {"epoch": 1}),
     "selection.json": lambda file: write_choices(file.parent, "MPCL", {"fold 1": {"epoch": 3}}),

@@ -22,10 +22,11 @@ from mpcl_jax.data.normalise import Normalisation
 from mpcl_jax.model.prototypes import Prototypes
 from mpcl_jax.runs.memory import open_memory
 from mpcl_jax.system import checksums
+from mpcl_jax.system.checksums import steps_in
 from mpcl_jax.system.errors import StorageError, TrainingError
 from mpcl_jax.train import checkpoint
 from mpcl_jax.train.arrays import read_tree
-from mpcl_jax.train.checkpoint import open_checkpoints, restore, save, steps_in
+from mpcl_jax.train.checkpoint import open_checkpoints, restore, save
 from mpcl_jax.train.state import Best, Guard, Training, TrainState
 from mpcl_jax.types import DataFileError
 

@@ -7,8 +7,8 @@ import pytest
 
 from mpcl_jax.data.splits.protocols import row_ids
 from mpcl_jax.runs.memory import open_memory
-from mpcl_jax.train.examine import subsets_of
 from mpcl_jax.train.fold_inspection import load_inspection
+from mpcl_jax.train.make_inspection import subsets_of
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,10 @@ from run_fixture import last_training, moved
 
 from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.data.splits.manifest import row_ids
+from mpcl_jax.system.checksums import steps_in
 from mpcl_jax.system.errors import TrainingError
-from mpcl_jax.train import checkpoint, folds
 from mpcl_jax.train import epoch as epoch_module
+from mpcl_jax.train import folds
 from mpcl_jax.train.evaluate import Trained, predict, predictions_of
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.state import Guard, chosen_model
@@ -73,10 +74,7 @@ def test_too_many_bad_steps_in_a_row_end_the_training(trained, tmp_path, value):
     where = f"fold 1 of 3, epoch {1 + 4 // steps}, step {1 + 4 % steps}:"
     assert str(caught.value).startswith(where) and "5 steps in a row" in str(caught.value)
     assert all(name in str(caught.value) for name in lines_of(run, "skipped.jsonl")[4]["samples"][:6])
-    assert (
-        checkpoint.steps_in(run.workdir / "folds" / "00" / "checkpoints")
-        == list(range(4 // steps, 0, -1))[:2]
-    )
+    assert steps_in(run.workdir / "folds" / "00" / "checkpoints") == list(range(4 // steps, 0, -1))[:2]
 
 
 def test_what_counts_as_a_spike():

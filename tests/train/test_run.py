@@ -32,7 +32,7 @@ from mpcl_jax.train.evaluate import (
 )
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.loop import train_folds
-from mpcl_jax.train.progress import LINES_PER_FOLD, Ticker
+from mpcl_jax.train.progress import LINES_PER_FOLD, FoldProgress
 from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.state import chosen_model
 from mpcl_jax.types import DataFileError, take
@@ -103,7 +103,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(finished, tmp_path, mon
         patch.setattr(
             checkpoint, "save", lambda m, e, *rest: save(m, e, *rest) if e <= last_saved else fails()
         )
-        patch.setattr(writer, "save_predictions", fails)
+        patch.setattr(loop, "write_arrays", fails)
         train_folds(run)
     # The metrics are ahead of the checkpoint, and their last line was cut short.
     assert len(metrics_of(tmp_path)) == min(last_saved + 1, 3)
@@ -349,6 +349,26 @@ def test_results_are_written_and_every_prediction_sums_to_one(finished, tmp_path
 @pytest.mark.parametrize(
     "damage",
     [
+        lambda data: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: b"not a zip",
+        lambda data: data.replace(b"predicted.npy", b"predicteX.npy"),
+        lambda data: data[:300] + bytes(64) + data[364:],
+    ],
+)
+def test_damaged_predictions_are_named_with_the_way_out(finished, tmp_path, damage):
+    file = tmp_path / "predictions.npz"
+    write_arrays(file, finished[1][0]._asdict())
+    assert same_predictions(load_predictions(file), finished[1][0])
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(DataFileError, match=f"{file}.*delete it and start the run again"):
+        load_predictions(file)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
         lambda data: data[: len(data) // 2],
         lambda data: data[:60] + bytes(64) + data[124:],
     ],
@@ -376,7 +396,7 @@ def test_baselines_that_are_no_distributions_of_this_fold_are_refused(tmp_path, 
 
 
 def test_without_a_terminal_progress_is_a_few_lines(capsys):
-    ticker = Ticker("fold 1 of 2", epochs=40, done=0, samples_per_epoch=100)
+    ticker = FoldProgress("fold 1 of 2", epochs=40, done=0, samples_per_epoch=100)
     for epoch in range(1, 41):
         ticker.update(epoch, {"loss": 1.0, "validation_kl": 0.5})
     ticker.close()

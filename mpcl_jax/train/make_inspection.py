@@ -16,7 +16,7 @@ from mpcl_jax.data.splits.protocols import Fold, row_ids
 from mpcl_jax.model.mpcl import MPCLOutput
 from mpcl_jax.model.recall import Recall
 from mpcl_jax.train.evaluate import Trained, predict, with_modalities
-from mpcl_jax.train.fold_inspection import Inspection
+from mpcl_jax.train.fold_inspection import Inspection, no_near_windows
 from mpcl_jax.types import Recordings
 
 NEAREST = 3  # training windows shown for a prototype, each of another trial
@@ -26,7 +26,7 @@ RETRIEVAL = ("fusion", "block", "retrieval")  # the place of these parameters
 GATE, SCALES = (*RETRIEVAL, "gate", "bias"), (*RETRIEVAL, "log_beta")
 
 
-def examine_group(
+def inspect_group(
     trained: Trained, recalls: Sequence[Recall], folds: Sequence[Fold], recordings: Recordings, config: Config
 ) -> list[Inspection]:
     """Predicts the test windows with parts left out, and the training windows once.
@@ -41,7 +41,7 @@ def examine_group(
     subset = subsets_of(len(recordings.groups))
     by_subset = [shares(with_modalities(trained, kept)) for kept in subset]
     by_scale = [shares(one) for one in _without_each_scale(trained)]
-    near = [_no_windows(recordings, config)] * len(folds)
+    near = [no_near_windows(len(recordings.emotions), config.model.memory.slots)] * len(folds)
     if trained.prototypes is not None:
         outputs = predict(trained, [fold.train for fold in folds])
         near = [_nearest(x, f, recordings, config) for (x, _), f in zip(outputs, folds, strict=True)]
@@ -106,11 +106,6 @@ def _without_each_scale(trained: Trained) -> list[Trained]:
         without = jnp.where(jnp.broadcast_to(here, bias.shape), CLOSED, bias)
         closed.append(trained._replace(params=unflatten_dict(flat | {GATE: without})))
     return closed
-
-
-def _no_windows(recordings: Recordings, config: Config) -> dict[str, np.ndarray]:
-    nothing = np.zeros((len(recordings.emotions), config.model.memory.slots, 0))
-    return {"near_id": nothing.astype(str), "near_subject": nothing.astype(str), "near_cosine": nothing}
 
 
 def _nearest(output: MPCLOutput, fold: Fold, recordings: Recordings, config: Config) -> dict[str, np.ndarray]:
