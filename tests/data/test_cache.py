@@ -12,17 +12,6 @@ from mpcl_jax.types import DataFileError
 SETTINGS = {"window": 60.0, "version": 1}
 
 
-class Counter:
-    """Computes an array and counts its calls."""
-
-    def __init__(self):
-        self.calls = 0
-
-    def __call__(self):
-        self.calls += 1
-        return {"a/values": np.arange(4.0), "present": np.array([True, False])}
-
-
 @pytest.fixture
 def source(tmp_path):
     path = tmp_path / "S2.pkl"
@@ -30,113 +19,90 @@ def source(tmp_path):
     return path
 
 
-def get(tmp_path, source, compute, settings=SETTINGS):
-    arrays = cache.cached(tmp_path / "kept", "S2", (source,), settings, compute)
-    assert arrays["a/values"].tolist() == [0, 1, 2, 3] and arrays["present"].dtype == bool
-    return compute.calls
+class Counter:
+    """Gets an entry from the cache and counts how often it was computed."""
+
+    def __init__(self, folder, *sources):
+        self.folder, self.sources, self.calls = folder, sources, 0
+
+    def compute(self):
+        self.calls += 1
+        return {"a/values": np.arange(4.0), "present": np.array([True, False])}
+
+    def __call__(self, settings=SETTINGS, sources=None):
+        arrays = cache.cached(self.folder, "S2", sources or self.sources, settings, self.compute)
+        assert arrays["a/values"].tolist() == [0, 1, 2, 3] and arrays["present"].dtype == bool
+        return self.calls
 
 
-def rewrite(path: Path, content: bytes, mtime_ns: int) -> None:
+@pytest.fixture
+def get(tmp_path, source):
+    """Has computed the entry of `source` once."""
+    counter = Counter(tmp_path / "kept", source)
+    assert (counter(), counter()) == (1, 1)
+    assert [p.name for p in (tmp_path / "kept").iterdir()] == ["S2.npz"]
+    return counter
+
+
+def rewrite(path: Path, content: bytes) -> None:
+    """Another content, a second later."""
+    at = path.stat().st_mtime_ns + 10**9
     path.write_bytes(content)
-    os.utime(path, ns=(mtime_ns, mtime_ns))
+    os.utime(path, ns=(at, at))
 
 
-def test_computed_once(tmp_path, source):
-    compute = Counter()
-    assert get(tmp_path, source, compute) == 1
-    assert get(tmp_path, source, compute) == 1
-    assert sorted(p.name for p in (tmp_path / "kept").iterdir()) == ["S2.npz"]
-
-
-def test_another_content_is_computed_again(tmp_path, source):
-    compute = Counter()
-    get(tmp_path, source, compute)
-    rewrite(source, b"recordinG", source.stat().st_mtime_ns + 10**9)  # same size
-    assert get(tmp_path, source, compute) == 2
-    assert get(tmp_path, source, compute) == 2
-
-
-@pytest.mark.parametrize("settings", [{"window": 30.0, "version": 1}, {"window": 60.0, "version": 2}])
-def test_other_settings_or_version_are_computed_again(tmp_path, source, settings):
-    compute = Counter()
-    get(tmp_path, source, compute)
-    assert get(tmp_path, source, compute, settings) == 2
+def test_other_contents_settings_and_versions_are_computed_again(get, source):
+    rewrite(source, b"recordinG")  # same size
+    assert (get(), get()) == (2, 2)
+    assert get({"window": 30.0, "version": 1}) == 3
+    assert get({"window": 30.0, "version": 2}) == 4
 
 
 def test_an_entry_of_several_sources_depends_on_each(tmp_path, source):
     other = tmp_path / "labels.mat"
     other.write_bytes(b"labels")
-    compute = Counter()
-
-    def get_both(*sources):
-        cache.cached(tmp_path / "kept", "S2", sources, SETTINGS, compute)
-        return compute.calls
-
-    assert (get_both(source, other), get_both(source, other)) == (1, 1)
-    rewrite(other, b"LABELS", other.stat().st_mtime_ns + 10**9)
-    assert (get_both(source, other), get_both(source, other)) == (2, 2)
-    assert (get_both(source), get_both(source)) == (3, 3)  # one is gone
-    assert get_both(other, source) == 4
+    get = Counter(tmp_path / "kept", source, other)
+    assert (get(), get()) == (1, 1)
+    rewrite(other, b"LABELS")
+    assert (get(), get()) == (2, 2)
+    assert (get(sources=(source,)), get(sources=(source,))) == (3, 3)  # one is gone
 
 
-def damage_flip(folder):
-    raw = bytearray((folder / "S2.npz").read_bytes())
-    raw[len(raw) // 2] ^= 1
-    (folder / "S2.npz").write_bytes(raw)
+def flipped(raw: bytes) -> bytes:
+    middle = len(raw) // 2
+    return raw[:middle] + bytes([raw[middle] ^ 1]) + raw[middle + 1 :]
 
 
-def damage_cut(folder):
-    raw = (folder / "S2.npz").read_bytes()
-    (folder / "S2.npz").write_bytes(raw[: len(raw) // 2])
+@pytest.mark.parametrize("damage", [flipped, lambda raw: raw[: len(raw) // 2], lambda raw: b"no archive"])
+def test_a_damaged_entry_is_computed_again(get, damage):
+    entry = get.folder / "S2.npz"
+    entry.write_bytes(damage(entry.read_bytes()))
+    assert (get(), get()) == (2, 2)
 
 
-def damage_entry(folder):
-    np.savez(folder / "S2.npz", a=np.ones(2))
+@pytest.mark.parametrize(
+    "arrays", [{"a": np.ones(2)}, {"evil": np.array([{}], object)}], ids=["other", "pickle"]
+)
+def test_an_entry_of_something_else_is_computed_again(get, arrays):
+    np.savez(get.folder / "S2.npz", **arrays)
+    assert (get(), get()) == (2, 2)
 
 
-def damage_text(folder):
-    (folder / "S2.npz").write_bytes(b"no archive")
-
-
-def damage_pickle(folder):
-    np.savez(folder / "S2.npz", evil=np.array([{}], object))
-
-
-@pytest.mark.parametrize("damage", [damage_flip, damage_cut, damage_entry, damage_text, damage_pickle])
-def test_a_damaged_entry_is_computed_again(tmp_path, source, damage):
-    compute = Counter()
-    get(tmp_path, source, compute)
-    damage(tmp_path / "kept")
-    assert get(tmp_path, source, compute) == 2
-    assert get(tmp_path, source, compute) == 2
-
-
-def test_a_failing_conversion_leaves_the_old_entry(tmp_path, source):
-    compute = Counter()
-    get(tmp_path, source, compute)
-    old = (tmp_path / "kept" / "S2.npz").read_bytes()
-
+def test_a_failing_conversion_and_an_interrupted_write_leave_the_old_entry(get, source, monkeypatch):
     def fails():
         raise DataFileError(source, "is damaged")
-
-    with pytest.raises(DataFileError, match="is damaged"):
-        cache.cached(tmp_path / "kept", "S2", (source,), {"window": 1.0}, fails)
-    assert (tmp_path / "kept" / "S2.npz").read_bytes() == old
-
-
-def test_an_interrupted_write_leaves_the_old_entry_and_no_other_file(tmp_path, source, monkeypatch):
-    compute = Counter()
-    get(tmp_path, source, compute)
 
     def crash(src, dst):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(os, "replace", crash)
-    with pytest.raises(KeyboardInterrupt):
-        cache.cached(tmp_path / "kept", "S2", (source,), {"window": 1.0}, compute)
-    monkeypatch.undo()
-    assert [p.name for p in (tmp_path / "kept").iterdir()] == ["S2.npz"]
-    assert get(tmp_path, source, compute) == 2
+    old = (get.folder / "S2.npz").read_bytes()
+    with pytest.raises(DataFileError, match="is damaged"):
+        cache.cached(get.folder, "S2", (source,), {"window": 1.0}, fails)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", crash)
+        get({"window": 1.0})
+    assert [p.name for p in get.folder.iterdir()] == ["S2.npz"]
+    assert (get.folder / "S2.npz").read_bytes() == old and get() == 2
 
 
 @pytest.mark.parametrize("given", ["", "file/kept"])
@@ -147,10 +113,8 @@ def test_a_run_goes_on_where_nothing_can_be_kept(tmp_path, source, monkeypatch, 
     printed = capsys.readouterr().err
     assert printed.startswith("warning: converted recordings are not kept") and printed.count("\n") == 1
     assert "config.data.cache" in printed and "XDG_CACHE_HOME" in printed
-    compute = Counter()
-    for _ in range(2):
-        assert cache.cached(folder, "S2", (source,), SETTINGS, compute)["present"].tolist() == [True, False]
-    assert compute.calls == 2
+    get = Counter(folder, source)
+    assert (get(), get()) == (1, 2)
 
 
 def test_a_user_without_a_home(monkeypatch, capsys):
@@ -163,16 +127,13 @@ def test_a_user_without_a_home(monkeypatch, capsys):
     assert "(the user has no home folder)" in capsys.readouterr().err
 
 
-def test_a_folder_that_fills_up_or_vanishes(tmp_path, source):
+def test_a_folder_that_vanishes_and_a_source_that_is_gone(tmp_path, source):
     (tmp_path / "kept").write_text("a file where the folder should be")
     with pytest.raises(DataFileError, match=r"config\.data\.cache") as caught:
-        cache.cached(tmp_path / "kept", "S2", (source,), SETTINGS, Counter())
+        Counter(tmp_path / "kept", source)()
     assert caught.value.file == str(tmp_path / "kept")
-
-
-def test_a_source_that_is_gone(tmp_path):
     with pytest.raises(DataFileError, match="cannot be read"):
-        cache.cached(tmp_path, "S2", (tmp_path / "none.pkl",), SETTINGS, Counter())
+        Counter(tmp_path, tmp_path / "none.pkl")()
 
 
 def test_where_caches_live(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Data sets from outside the package: by a call, by an entry point, and in another process."""
 
+import pathlib
 import subprocess
 import sys
 
@@ -13,21 +14,14 @@ from mpcl_jax.data import registry
 from mpcl_jax.data.pipeline import load
 from mpcl_jax.types import DataFileError
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOY = """
 import numpy as np
-from mpcl_jax.types import Recordings
+from recordings_fixture import recordings_of
 
 def load(data):
-    n = 6
-    return Recordings(
-        name="toy", emotions=("joy", "fear"), valence=("positive", "negative"),
-        groups={"eda": "physiological"},
-        signals={"eda": np.arange(n * 2, dtype=np.float32).reshape(n, 1, 2)},
-        present={"eda": np.ones(n, bool)}, quality={"eda": np.ones(n, np.float32)},
-        labels=np.full((n, 2), 0.5, np.float32), subject=np.repeat(["a", "b", "c"], 2),
-        trial=np.array([f"t{i}" for i in range(n)]), stimulus=np.array(["x", "y"] * 3),
-        start=np.zeros(n), duration=float("nan"), notes=(data.path,),
-    )
+    eda = np.arange(12, dtype=np.float32).reshape(6, 1, 2)
+    return recordings_of(3, 2, 1)._replace(name="toy", signals={"eda": eda}, notes=(data.path,))
 """
 
 
@@ -54,7 +48,7 @@ def test_a_function_from_outside_is_loaded_through_the_pipeline(toy):
     registry.register_dataset("toy", toy)
     recordings = load(DataConfig(kind="toy", path="/data/toy"))
     assert recordings.name == "toy" and recordings.notes[0] == "/data/toy"
-    assert set(recordings.subject) == {"a", "b", "c"}
+    assert set(recordings.subject) == {"S0", "S1", "S2"}
     assert load(DataConfig(kind="toy", modalities=("eda",))).groups == {"eda": "physiological"}
 
 
@@ -62,6 +56,8 @@ def test_an_installed_package_is_found_when_its_name_is_used(toy):
     assert "toy_installed" not in registry.registered()
     assert load(DataConfig(kind="toy_installed", path="p")).name == "toy"
     assert registry.registered()["toy_installed"] is toy
+    registry.register_dataset("simulated", toy)  # replaces one of the same name
+    assert load(DataConfig(kind="simulated", simulate=SimulateConfig())).name == "toy"
 
 
 def test_another_process_gets_what_was_registered(toy, tmp_path):
@@ -81,7 +77,7 @@ def test_another_process_gets_what_was_registered(toy, tmp_path):
         capture_output=True,
         text=True,
         timeout=60,
-        env={"PYTHONPATH": str(registry.__file__).rpartition("/mpcl_jax/")[0], "PATH": ""},
+        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PATH": ""},
     )
     assert ended.stdout == "toy\n", ended.stderr
 
@@ -108,8 +104,3 @@ def test_what_cannot_be_a_data_set_is_refused(toy):
     registry.register_dataset("toy", lambda data: toy(data)._replace(labels=np.ones((6, 2))))
     with pytest.raises(DataFileError, match="labels, row 0: does not sum to 1"):
         load(DataConfig(kind="toy"))
-
-
-def test_a_registered_data_set_replaces_one_of_the_same_name(toy):
-    registry.register_dataset("simulated", toy)
-    assert load(DataConfig(kind="simulated", simulate=SimulateConfig())).name == "toy"
