@@ -24,7 +24,7 @@ from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train import checkpoint, folds, loop, run_folder, writer
 from mpcl_jax.train import epoch as epoch_module
 from mpcl_jax.train.arrays import read_tree
-from mpcl_jax.train.evaluate import (
+from mpcl_jax.train.evaluate import load_predictions, (
     Predictions,
     Trained,
     predict,
