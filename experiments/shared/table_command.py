@@ -26,7 +26,7 @@ from mpcl_jax.system.paths import user_path
 from mpcl_jax.system.storage import make_folder, replacing, write_text
 from mpcl_jax.train.environment import code_version, machine
 from mpcl_jax.train.interrupt import StopRequest, listening, only_run_in
-from mpcl_jax.train.surroundings import settle
+from mpcl_jax.train.jax_settings import start_jax
 from mpcl_jax.types import DataFileError
 
 PLACES = ("--out", "--config.data.path", "--config.data.cache")
@@ -103,7 +103,7 @@ def run_command(
     parsed, overrides = options(text, seeds, of).parse_known_args()
     with ending():
         args = _options(module, parsed, overrides, settings)
-        settle()
+        start_jax()
         make_folder(args.cache_dir)
         with only_run_in(args.cache_dir), listening() as stop:
             make(args, stop)

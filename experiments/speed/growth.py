@@ -35,9 +35,9 @@ from mpcl_jax.config.schema import Config
 from mpcl_jax.model.mpcl import build
 from mpcl_jax.system.output import any_output
 from mpcl_jax.train.devices import compiled
+from mpcl_jax.train.jax_settings import fix_jax_settings
 from mpcl_jax.train.state import create_training, make_optimizer
 from mpcl_jax.train.step import make_train_step
-from mpcl_jax.train.surroundings import pin_settings
 from mpcl_jax.types import Batch, DataSpec
 
 BASE = {"samples": 64, "tokens": 4, "width": 32, "emotions": 10, "prototypes": 4, "folds": 1}
@@ -137,7 +137,7 @@ def main(words: list[str]) -> None:
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--out", type=path, default="experiments/results/growth.csv")
     args = parser.parse_args(words)
-    pin_settings()
+    fix_jax_settings()
     axes = [axis.strip() for axis in args.axes.split(",")]
     if unknown := [axis for axis in axes if axis not in POINTS]:
         parser.error(f"--axes: unknown {unknown[0]!r}; known: {', '.join(POINTS)}")

@@ -24,7 +24,7 @@ from experiments.shared.table_command import ending
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.system.output import any_output
 from mpcl_jax.train import step
-from mpcl_jax.train.surroundings import settle
+from mpcl_jax.train.jax_settings import start_jax
 
 
 class _Sound:
@@ -73,7 +73,7 @@ def main(words: list[str]) -> None:
     arguments, overrides = parser.parse_known_args(words)
     with ending():
         config = from_command_line(arguments.config, overrides)
-        settle()
+        start_jax()
         with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
             readies = [make_ready(config, pathlib.Path(folder)) for folder in (one, two)]
             times = measure(*readies, arguments.pairs)

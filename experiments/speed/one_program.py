@@ -27,9 +27,9 @@ from mpcl_jax.config.schema import Config
 from mpcl_jax.data import pipeline
 from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.system.output import any_output
+from mpcl_jax.train.jax_settings import start_jax
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import Run, prepare, with_other_folds
-from mpcl_jax.train.surroundings import settle
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
@@ -96,7 +96,7 @@ def main(words: list[str]) -> None:
     arguments, overrides = parser.parse_known_args(words)
     with ending():
         config = from_command_line(arguments.config, overrides)
-        settle()
+        start_jax()
         table_data = load_table_data(config)
         args = list(itertools.product(range(arguments.seeds), table_data.numbers))
         with mock.patch.object(pipeline, "load", lambda _: table_data.recordings):

@@ -51,8 +51,8 @@ from mpcl_jax.train.folds import (
     stack,
     stack_keys,
 )
+from mpcl_jax.train.jax_settings import start_jax
 from mpcl_jax.train.run import Run, prepare, program_of
-from mpcl_jax.train.surroundings import settle
 from mpcl_jax.types import spec_of, take
 
 
@@ -193,7 +193,7 @@ def main(words: list[str]) -> None:
     keep_compiled_programs()
     with ending():
         config = from_command_line(arguments.config, overrides)
-        settle()
+        start_jax()
         frame = to_frame(*scale(config, devices, QUICK if arguments.quick else FULL))
     write_measured(frame, arguments.out, shown_command(__spec__.name, words))
 

@@ -68,8 +68,8 @@ from mpcl_jax.runs.predict import LARGEST, finished_model, predict
 from mpcl_jax.system.output import any_output
 from mpcl_jax.train.devices import compiled_meanwhile
 from mpcl_jax.train.epoch import EVALUATION_BLOCK, padded_length
+from mpcl_jax.train.jax_settings import start_jax
 from mpcl_jax.train.state import chosen_model
-from mpcl_jax.train.surroundings import settle
 from mpcl_jax.types import spec_of, take
 
 
@@ -252,7 +252,7 @@ def main(words: list[str]) -> None:
     arguments, overrides = parser.parse_known_args(words)
     with ending():
         config = from_command_line(arguments.config, overrides)
-        settle()
+        start_jax()
         if arguments.started:
             gc.set_threshold(100_000)  # as in mpcl_jax/cli/train.py
             with tempfile.TemporaryDirectory() as workdir:

@@ -25,9 +25,9 @@ from mpcl_jax.evaluate.number_text import decimal, shown_name
 from mpcl_jax.evaluate.table_text import markdown_of
 from mpcl_jax.system.output import any_output
 from mpcl_jax.train.devices import keep_compiled_programs
+from mpcl_jax.train.jax_settings import start_jax
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import prepare
-from mpcl_jax.train.surroundings import settle
 
 LEAKY = "window80"
 HELD_OUT = {
@@ -83,7 +83,7 @@ def main():
     data = [f"--config.data.path={args.data}"] if args.data else []
     with ending():
         config = from_command_line(args.config, [*data, *overrides])
-        settle()
+        start_jax()
         kind = args.grouped or config.protocol.kind
         if kind == LEAKY:
             raise ConfigError(

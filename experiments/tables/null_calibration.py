@@ -42,9 +42,9 @@ from mpcl_jax.system.output import any_output
 from mpcl_jax.system.storage import make_folder, write_text
 from mpcl_jax.train.environment import code_version
 from mpcl_jax.train.folds import device_rows
+from mpcl_jax.train.jax_settings import fix_jax_settings
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import Run, prepare
-from mpcl_jax.train.surroundings import pin_settings
 from mpcl_jax.types import Recordings
 
 WORLD = SimulateConfig(subjects=10, clips=6, windows=2, emotions=6)
@@ -221,7 +221,7 @@ def main():
     parser.add_argument("--draws", type=int, default=2000, help="samples of each population of differences")
     parser.add_argument("--name", default="null_calibration")
     args = parser.parse_args()
-    pin_settings()
+    fix_jax_settings()
     command = (
         f"python -m experiments.tables.null_calibration --worlds {args.worlds} --mpcl {args.mpcl} "
         f"--planted {args.planted} --draws {args.draws}"

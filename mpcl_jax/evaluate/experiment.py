@@ -21,11 +21,11 @@ from mpcl_jax.system.storage import write_arrays, write_text, writing
 from mpcl_jax.train import processes
 from mpcl_jax.train.devices import keep_compiled_programs
 from mpcl_jax.train.interrupt import StopRequest, only_run_in
+from mpcl_jax.train.jax_settings import start_jax
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.run_folder import fold_folder
 from mpcl_jax.train.selection import record_test_access, write_choices
-from mpcl_jax.train.surroundings import settle
 from mpcl_jax.types import DataFileError, Recordings
 
 REPORT_SECONDS = 600  # time limit of the report
@@ -38,7 +38,7 @@ def run_experiment(config: Config, workdir: pathlib.Path, command: str, stop: St
     ProcessError before anything is compiled, Stopped when `stop` was requested and everything is saved,
     TrainingError and StorageError (`system/errors.py`).
     """
-    settle(config.distributed)
+    start_jax(config.distributed)
     if config.distributed.start == "off":
         return _experiment(config, workdir, command, stop)
     stop.take_signals()  # JAX has taken SIGTERM

@@ -10,45 +10,33 @@ from mpcl_jax.config.model import HeadConfig
 from mpcl_jax.model.layers import Dense, Dropout
 
 
-class ValenceCompression(nn.Module):
-    """Emotion tokens → one token per valence group, by retrieval with one learned query per group.
+class Compression(nn.Module):
+    """Tokens → one token per valence group, or a single one: retrieval with one learned query for each, then an MLP.
 
     A learned bias, at the start 0 for the emotions of the group and −4 for others, ties each query to its group.
     """
 
-    valence: tuple[int, ...]  # valence group of each emotion, 0 … V−1
+    valence: tuple[
+        int, ...
+    ] = ()  # valence group of each emotion, 0 … V−1; () for a single query without a bias
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, tokens):
-        """`tokens` [B, C, D]. Returns [B, V, D]."""
-        own = np.asarray(self.valence)[None] == np.arange(max(self.valence) + 1)[:, None]  # [V, C]
-        bias = self.param("bias", lambda key: jnp.where(own, jnp.float32(0.0), -4.0))
-        return _query_pool(self, tokens, own.shape[0], bias[None])
-
-
-class GlobalCompression(nn.Module):
-    """Tokens → one token, by retrieval with one learned query."""
-
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, tokens):
-        """`tokens` [B, N, D]. Returns [B, D]."""
-        return _query_pool(self, tokens, 1, 0.0)[:, 0]
-
-
-def _query_pool(module, tokens, queries, bias):
-    """Retrieval of `tokens` [B, N, D] by learned queries, then an MLP. Returns [B, queries, D]."""
-    width = tokens.shape[-1]
-    query = module.param("query", nn.initializers.normal(width**-0.5), (queries, width))
-    key_value = Dense(2 * width, dtype=module.dtype, name="key_value")(tokens)
-    key, value = jnp.split(key_value, 2, axis=-1)
-    similarity = jnp.einsum("qd,bnd->bqn", query, key).astype(jnp.float32) / width**0.5 + bias
-    pooled = jnp.einsum("bqn,bnd->bqd", jax.nn.softmax(similarity, axis=-1).astype(module.dtype), value)
-    hidden = nn.LayerNorm(dtype=module.dtype, name="norm")(pooled)
-    hidden = nn.gelu(Dense(2 * width, dtype=module.dtype, name="mlp_in")(hidden))
-    return pooled + Dense(width, dtype=module.dtype, name="mlp_out")(hidden)
+        """`tokens` [B, N, D]. Returns [B, V, D], V = 1 for a single query."""
+        width, queries, bias = tokens.shape[-1], 1, 0.0
+        if self.valence:
+            queries = max(self.valence) + 1
+            own = np.asarray(self.valence)[None] == np.arange(queries)[:, None]  # [V, C]
+            bias = self.param("bias", lambda key: jnp.where(own, jnp.float32(0.0), -4.0))[None]
+        query = self.param("query", nn.initializers.normal(width**-0.5), (queries, width))
+        key_value = Dense(2 * width, dtype=self.dtype, name="key_value")(tokens)
+        key, value = jnp.split(key_value, 2, axis=-1)
+        similarity = jnp.einsum("qd,bnd->bqn", query, key).astype(jnp.float32) / width**0.5 + bias
+        pooled = jnp.einsum("bqn,bnd->bqd", jax.nn.softmax(similarity, axis=-1).astype(self.dtype), value)
+        hidden = nn.LayerNorm(dtype=self.dtype, name="norm")(pooled)
+        hidden = nn.gelu(Dense(2 * width, dtype=self.dtype, name="mlp_in")(hidden))
+        return pooled + Dense(width, dtype=self.dtype, name="mlp_out")(hidden)
 
 
 class DistributionHead(nn.Module):
@@ -68,7 +56,8 @@ class DistributionHead(nn.Module):
         """`tokens` [B, C, D] emotion tokens · `wide` [B, G, 2D] group features. Returns [B, C] float32."""
         context, whole = self._compress(tokens)
         emotions, width = tokens.shape[1:]
-        joined = jnp.concatenate([tokens, *context, _spread(whole, emotions)], axis=-1)
+        spread = jnp.broadcast_to(whole[:, None], tokens.shape)
+        joined = jnp.concatenate([tokens, *context, spread], axis=-1)
         hidden = nn.gelu(Dense(width, dtype=self.dtype, name="mlp_in")(joined))
         hidden = Dropout(self.dropout)(hidden, train=train)
         zeros = nn.initializers.zeros
@@ -88,15 +77,11 @@ class DistributionHead(nn.Module):
         """The tokens between emotions and the whole ([B, C, D] each, maybe none), and the whole [B, D]."""
         if self.settings.hierarchy == "mean":
             return (), tokens.mean(axis=1)
+        globally = Compression(dtype=self.dtype, name="globally")
         if self.settings.hierarchy == "flat":
-            return (), GlobalCompression(dtype=self.dtype, name="globally")(tokens)
-        by_valence = ValenceCompression(self.valence, dtype=self.dtype, name="by_valence")(tokens)
-        whole = GlobalCompression(dtype=self.dtype, name="globally")(by_valence)
-        return (by_valence[:, np.asarray(self.valence)],), whole
-
-
-def _spread(whole, emotions):
-    return jnp.broadcast_to(whole[:, None], (whole.shape[0], emotions, whole.shape[-1]))
+            return (), globally(tokens)[:, 0]
+        by_valence = Compression(self.valence, dtype=self.dtype, name="by_valence")(tokens)
+        return (by_valence[:, np.asarray(self.valence)],), globally(by_valence)[:, 0]
 
 
 def start_at_mean(params: dict, label_mean) -> dict:

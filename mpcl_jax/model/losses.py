@@ -81,9 +81,5 @@ def loss_terms(output: MPCLOutput, batch: Batch, weights: LossConfig, evidence_k
 
 def total_loss(terms: dict, weights: LossConfig, share=1.0):
     """`L`, the weighted sum of `terms`; `share` [] is the `auxiliary_share` ρ of all but the distribution's."""
-    of_term = {
-        "relation_distillation": weights.relation_distillation,
-        "prototype": weights.prototype,
-        "cooccurrence": weights.cooccurrence,
-    }
-    return terms["distribution"] + share * sum(of_term[n] * x for n, x in terms.items() if n in of_term)
+    auxiliary = [getattr(weights, name) * x for name, x in terms.items() if name != "distribution"]
+    return terms["distribution"] + share * sum(auxiliary)

@@ -17,10 +17,8 @@ class Recall(NamedTuple):
 
     association: (
         jnp.ndarray
-    )  # [B, S, M, M'] share of M' in what M recalls per scale; sums to 1 per M, or to 0
-    recalled: (
-        jnp.ndarray
-    )  # [B, G, C, K] share of each prototype in what the emotions retrieve; sums to 1 or 0
+    )  # [B, S, M, M'] share of scale and of M' in what M recalls; sums to 1 per M, or 0
+    recalled: jnp.ndarray  # [B, G, C, K] share of each prototype in what emotions retrieve; sums to 1 or 0
 
 
 def read_recall(intermediates: dict, log_probs, model: MPCL) -> Recall:

@@ -24,8 +24,8 @@ from mpcl_jax.runs.read_run import read_json
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.arrays import checkpoints_in, first_whole, read_tree
 from mpcl_jax.train.devices import compiled, keep_compiled_programs
+from mpcl_jax.train.jax_settings import fixed_jax_settings
 from mpcl_jax.train.state import variables
-from mpcl_jax.train.surroundings import pinned_settings
 from mpcl_jax.types import FARTHEST, Batch, DataFileError, DataSpec, beyond
 
 LARGEST, BLOCK = 1024, 64  # rows of one call; with 1 the only sizes that are compiled
@@ -50,7 +50,7 @@ class FinishedModel(NamedTuple):
         return f"FinishedModel({len(self.spec.emotions)} emotions; {shapes}; per_subject={self.per_subject})"
 
 
-@pinned_settings()
+@fixed_jax_settings()
 def open_model(run, fold: int = 0) -> FinishedModel:
     """Reads the chosen parameters, the memory and the training statistics of `fold`.
 
@@ -76,7 +76,7 @@ def open_model(run, fold: int = 0) -> FinishedModel:
     return model._replace(notes=tuple(data["notes"]))
 
 
-@pinned_settings()
+@fixed_jax_settings()
 def finished_model(config: Config, spec: DataSpec, norm: Normalisation, params, prototypes) -> FinishedModel:
     """The same from what a training holds in memory."""
     model = build(config.model, spec, config.train.precision)
@@ -90,7 +90,7 @@ def finished_model(config: Config, spec: DataSpec, norm: Normalisation, params, 
     return FinishedModel(spec, (), norm, state, compiled(forward), config.data.per_subject_standardise)
 
 
-@pinned_settings()
+@fixed_jax_settings()
 def predict(model: FinishedModel, signals: dict, present: dict | None = None, subject=None) -> np.ndarray:
     """The distribution over emotions of each window, [N, C] float32, rows sum to 1; N may be 0.
 

@@ -12,9 +12,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from mpcl_jax.config.schema import TrainConfig
 from mpcl_jax.model.losses import kl_divergence
-from mpcl_jax.model.mpcl import MPCL, MPCLOutput
+from mpcl_jax.model.mpcl import MPCL
 from mpcl_jax.model.prototypes import Prototypes
-from mpcl_jax.model.recall import Recall, read_recall
+from mpcl_jax.model.recall import read_recall
 from mpcl_jax.train.state import Best, Guard, Training, TrainState, variables
 from mpcl_jax.types import Batch
 
@@ -111,7 +111,9 @@ def parts_of_an_epoch(settings: TrainConfig, model: MPCL, train_step, steps: int
     def predict(params, prototypes, rows: Rows, fold: FoldArrays, chosen):
         def one(block):
             batch = gather(rows, fold, block, jnp.ones(EVALUATION_BLOCK))
-            return _with_recall(model, variables(params, prototypes), batch)
+            read = {"train": False, "mutable": ["intermediates"]}
+            output, seen = model.apply(variables(params, prototypes), batch, **read)
+            return output, read_recall(seen.get("intermediates", {}), output.log_probs, model)
 
         output = jax.lax.map(one, chosen.reshape(-1, EVALUATION_BLOCK))
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), output)
@@ -150,11 +152,6 @@ def validation_kl(labels, log_probs, count):
     per_row = kl_divergence(labels, log_probs)
     real = jnp.arange(len(labels)) < count
     return jnp.sum(jnp.where(real, per_row, 0.0)) / jnp.maximum(count, 1)
-
-
-def _with_recall(model: MPCL, state: dict, batch: Batch) -> tuple[MPCLOutput, Recall]:
-    output, seen = model.apply(state, batch, train=False, mutable=["intermediates"])
-    return output, read_recall(seen.get("intermediates", {}), output.log_probs, model)
 
 
 def draw_batches(fold: FoldArrays, key, *, count: int, size: int):

@@ -84,11 +84,7 @@ def longest_of(folds: Sequence[Fold]) -> Longest:
     Pass all folds of a protocol, also where only some are run: steps per epoch and the order of batches depend
     on it, and the result of a fold must not depend on the others.
     """
-    return Longest(
-        max(len(fold.train) for fold in folds),
-        max(len(fold.validation) for fold in folds),
-        max(len(fold.test) for fold in folds),
-    )
+    return Longest(*(max(len(getattr(fold, part)) for fold in folds) for part in Longest._fields))
 
 
 def fold_arrays(fold: Fold, norm: Normalisation, longest: Longest) -> FoldArrays:
@@ -174,7 +170,8 @@ def streamed(parts: Parts, rows_at_once: int, batch_size: int, sharding):
     The same steps, batches and keys as in `epoch.whole_epoch`, and the same bits. Two parts of about `rows_at_once`
     rows lie on the device at a time: the next one is moved while the device works on the first.
     """
-    at_once = _largest_divisor(parts.steps, max(1, rows_at_once // batch_size))
+    most = min(parts.steps, max(1, rows_at_once // batch_size))
+    at_once = next(k for k in range(most, 0, -1) if parts.steps % k == 0)  # equal parts share one program
     make_steps = compiled(parts.make_steps, donate_argnums=0, out_shardings=sharding)
     batches, end, mean_kl = compiled(parts.batches), compiled(parts.end), compiled(validation_kl)
     places = np.arange(at_once * batch_size, dtype=np.int32).reshape(at_once, batch_size)
@@ -222,8 +219,3 @@ def _streamed_prediction(parts: Parts, blocks: int, sharding):
 def _to_device(rows: Rows, chosen: np.ndarray, sharding) -> Rows:
     """The rows `chosen`; the transfer has begun when this returns."""
     return jax.device_put(jax.tree.map(lambda x: x[chosen], rows), sharding)
-
-
-def _largest_divisor(number: int, limit: int) -> int:
-    """Parts of equal size share one program."""
-    return next(k for k in range(min(number, limit), 0, -1) if number % k == 0)

@@ -22,8 +22,7 @@ from mpcl_jax.types import Recordings
 NEAREST = 3  # training windows shown for a prototype, each of another trial
 SUBSETS = 6  # tried sets of modalities of each size
 CLOSED = -1e9  # the gate of a scale that is left out: its share becomes exactly 0
-RETRIEVAL = ("fusion", "block", "retrieval")  # the place of these parameters
-GATE, SCALES = (*RETRIEVAL, "gate", "bias"), (*RETRIEVAL, "log_beta")
+GATE = ("fusion", "block", "retrieval", "gate", "bias")  # the place of this parameter
 
 
 def inspect_group(
@@ -38,9 +37,9 @@ def inspect_group(
         outputs = predict(one, [fold.test for fold in folds])
         return [metrics.from_log_probs(output.log_probs) for output, _ in outputs]
 
-    subset = subsets_of(len(recordings.groups))
+    names, subset = list(recordings.groups), subsets_of(len(recordings.groups))
     by_subset = [shares(with_modalities(trained, kept)) for kept in subset]
-    by_scale = [shares(one) for one in _without_each_scale(trained)]
+    by_scale = [shares(one) for one in _without_each_scale(trained, len(config.model.fusion.scales))]
     near = [no_near_windows(len(recordings.emotions), config.model.memory.slots)] * len(folds)
     if trained.prototypes is not None:
         outputs = predict(trained, [fold.train for fold in folds])
@@ -49,12 +48,12 @@ def inspect_group(
     for i, (fold, recall) in enumerate(zip(folds, recalls, strict=True)):
         changed = [of_folds[i] for of_folds in by_subset]
         labels = recordings.labels[fold.test]
-        present = np.stack([recordings.present[m][fold.test] for m in recordings.groups], axis=1)
+        present = np.stack([recordings.present[m][fold.test] for m in names], axis=1)
         scales = [of_folds[i] for of_folds in by_scale] or np.zeros((0, *labels.shape), np.float32)
         inspections.append(
             Inspection(
                 rows=np.asarray(fold.test),
-                modality=np.array(list(recordings.groups)),
+                modality=np.array(names),
                 scale=np.array(config.model.fusion.scales),
                 present=present,
                 association=np.where(present[:, None, :, None], recall.association, 0.0),
@@ -94,17 +93,16 @@ def subsets_of(count: int) -> np.ndarray:
     return np.stack(sets)
 
 
-def _without_each_scale(trained: Trained) -> list[Trained]:
+def _without_each_scale(trained: Trained, scales: int) -> list[Trained]:
     """The same models, each without one scale of the fusion; none if there is a single scale."""
     flat = flatten_dict(trained.params)
     if GATE not in flat:
         return []
-    scales, bias = flat[SCALES].shape[-1], flat[GATE]
-    closed = []
+    bias, closed = flat[GATE], []
     for scale in range(scales):
         here = np.arange(bias.shape[-1]) % scales == scale  # the scales of a head are neighbours
-        without = jnp.where(jnp.broadcast_to(here, bias.shape), CLOSED, bias)
-        closed.append(trained._replace(params=unflatten_dict(flat | {GATE: without})))
+        params = unflatten_dict(flat | {GATE: jnp.where(here, CLOSED, bias)})
+        closed.append(trained._replace(params=params))
     return closed
 
 

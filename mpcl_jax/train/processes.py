@@ -115,9 +115,8 @@ def by_first(make: Callable[[], Any]) -> Any:
             answer = {"value": make()}
         except Exception as error:  # the others wait for an answer, whatever it is
             name, raised = type(error).__name__, error
-            answer = {"kind": "RuntimeError", "arguments": [f"process 0: {name}: {error}"]}
-            if name in KINDS:
-                answer = {"kind": name, "arguments": list(error.__reduce__()[1])}
+            arguments = error.__reduce__()[1] if name in KINDS else [f"process 0: {name}: {error}"]
+            answer = {"kind": name, "arguments": list(arguments)}
     text = np.frombuffer(json.dumps(answer).encode(), np.uint8)
     length = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
     sent = multihost_utils.broadcast_one_to_all(np.resize(text, length))

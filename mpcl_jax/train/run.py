@@ -73,8 +73,7 @@ def prepare(
     mesh = make_mesh(config)
     recordings = pipeline.load(config.data)
     describe(recordings)
-    split = make_split(recordings, config.protocol)
-    require_present(recordings, {fold.name: fold.train for fold in split.folds})
+    split, whole = _splits(recordings, config.protocol)
     if config.train.select == "best" and not all(len(fold.validation) for fold in split.folds):
         raise ConfigError(
             "config.train.select = 'best': the manifest has a fold without validation rows; set "
@@ -83,15 +82,14 @@ def prepare(
     at_once = config.train.folds_at_once
     if at_once > len(split.folds):
         raise ConfigError(f"config.train.folds_at_once = {at_once}: this run has {len(split.folds)} fold(s)")
-    whole = _whole(recordings, split, config.protocol)
     config, longest = with_sizes(config, whole), longest_of(whole.folds)
     processes.meet("data loaded", config.distributed)
-    processes.require_same("settings", _common_settings(config))
+    common = dataclasses.replace(config, distributed=dataclasses.replace(config.distributed, process_id=0))
+    processes.require_same("settings", str(common))
     processes.require_same("data or split", pipeline.content_hash(recordings) + split.sha256)
     origin = processes.by_first(lambda: run_folder.register_run(workdir, config, recordings, split))
     program = program_of(config, spec_of(recordings), longest.train, mesh)
-    stays = config.train.stream_rows > 0
-    rows = host_rows(recordings) if stays else device_rows(recordings, program.replicated)
+    rows = host_rows(recordings) if config.train.stream_rows else device_rows(recordings, program.replicated)
     return Run(config, workdir, recordings, split, program, longest, rows, origin)
 
 
@@ -109,9 +107,8 @@ def with_other_folds(run: Run, config: Config, workdir: pathlib.Path) -> Run:
 
     Recordings and compiled program are those of `run`. Raises ConfigError as `prepare` does.
     """
-    split = make_split(run.recordings, config.protocol)
-    require_present(run.recordings, {fold.name: fold.train for fold in split.folds})
-    config = with_sizes(config, _whole(run.recordings, split, config.protocol))
+    split, whole = _splits(run.recordings, config.protocol)
+    config = with_sizes(config, whole)
     origin = run_folder.register_run(workdir, config, run.recordings, split)
     return run._replace(config=config, workdir=workdir, split=split, origin=origin)
 
@@ -132,27 +129,21 @@ def with_sizes(config: Config, whole: Split) -> Config:
     return dataclasses.replace(config, model=model, train=train)
 
 
-def _common_settings(config: Config) -> str:
-    """All settings but the one in which processes differ."""
-    return str(dataclasses.replace(config, distributed=dataclasses.replace(config.distributed, process_id=0)))
-
-
-def _whole(recordings: Recordings, split: Split, settings: ProtocolConfig) -> Split:
-    """The split with all folds of its protocol, also those that `only` leaves out."""
-    return make_split(recordings, dataclasses.replace(settings, only=())) if settings.only else split
+def _splits(recordings: Recordings, settings: ProtocolConfig) -> tuple[Split, Split]:
+    """The split of a run, and the same with all folds of its protocol, also those that `only` leaves out."""
+    split = whole = make_split(recordings, settings)
+    require_present(recordings, {fold.name: fold.train for fold in split.folds})
+    if settings.only:
+        whole = make_split(recordings, dataclasses.replace(settings, only=()))
+    return split, whole
 
 
 def member_of(run: Run, number: int) -> Member:
     """Fold `number` of the run, with its key and the statistics of its training part."""
     fold = run.split.folds[number]
-    # The fold's own number in the protocol, so that `protocol.only` does not change its result.
-    seed = jax.random.key(run.config.seed, impl=run.config.train.generator)
-    key = jax.random.fold_in(seed, _own_number(fold))
+    # 3 of "fold 3 of 10", so that `protocol.only` does not change its result; else a number of the manifest's name.
+    ours = re.fullmatch(r"fold (\d{1,9}) of \d+", fold.name)
+    own_number = int(ours[1]) if ours else zlib.crc32(fold.name.encode())
+    key = jax.random.fold_in(jax.random.key(run.config.seed, impl=run.config.train.generator), own_number)
     training_part = take(run.recordings, fold.train)
     return Member(number, fold, key, fit_normalisation(training_part), training_part.labels.mean(axis=0))
-
-
-def _own_number(fold: Fold) -> int:
-    """3 of "fold 3 of 10"; a number that stands for any other name that a manifest may give."""
-    ours = re.fullmatch(r"fold (\d{1,9}) of \d+", fold.name)
-    return int(ours[1]) if ours else zlib.crc32(fold.name.encode())

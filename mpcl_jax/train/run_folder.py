@@ -17,6 +17,7 @@ import json
 import pathlib
 
 import jax
+from flax.traverse_util import flatten_dict
 
 from mpcl_jax import __version__
 from mpcl_jax.config.resolve import ConfigError, default, plain
@@ -75,7 +76,12 @@ def register_run(
             _require_same(workdir / f"{name}.json", name, document)
     for name, document in documents.items():
         write_text(workdir / f"{name}.json", json.dumps(document, indent=1) + "\n")
-    _keep_manifest(workdir / "manifest.json", split, recordings)
+    manifest = workdir / "manifest.json"
+    if not manifest.exists():
+        with replacing(manifest) as temporary:
+            write_manifest(split, recordings, temporary)
+    elif read_manifest(manifest, recordings).sha256 != split.sha256:
+        raise ConfigError(f"{manifest}: holds another split than this run's; choose another --workdir")
     return origin
 
 
@@ -86,8 +92,11 @@ def _require_same(file: pathlib.Path, name: str, now: dict) -> None:
     except ValueError as error:
         raise ConfigError(f"{file}: is no JSON ({error}); choose another --workdir") from error
     # A setting that the version of `before` did not know had what is now its default.
-    known = plain(default()) if name == "config" else {}
-    changes = dict(_differences(name, before, now, known))
+    known = json.loads(json.dumps(plain(default()))) if name == "config" else {}
+    before, now, known = (flatten_dict({name: x}, sep=".") for x in (before, now, known))
+    before = {key: known.get(key) for key in now} | before
+    changed = [key for key in sorted(before) if before[key] != now.get(key)]
+    changes = {key: f"{key} was {before[key]!r}, is {now.get(key)!r}" for key in changed}
     if refused := [text for key, text in changes.items() if not key.startswith((*HARMLESS, *WARNED))]:
         raise ConfigError(
             f"{file} belongs to another run ({'; '.join(refused[:4])}); "
@@ -98,25 +107,6 @@ def _require_same(file: pathlib.Path, name: str, now: dict) -> None:
             warn(f"{text}: the rest of this run equals its beginning only up to rounding")
         else:
             print(f"note   {text}; no number of the training depends on it", flush=True)
-
-
-def _differences(key: str, before, now, known):
-    """("config.train.epochs", "config.train.epochs was 60, is 80") of every value that differs."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in sorted(before.keys() | now.keys()):
-            unset = known.get(name) if isinstance(known, dict) else None
-            yield from _differences(f"{key}.{name}", before.get(name, unset), now.get(name), unset)
-    elif before != now and not (isinstance(before, tuple) and list(before) == now):
-        yield key, f"{key} was {before!r}, is {now!r}"
-
-
-def _keep_manifest(file: pathlib.Path, split: Split, recordings: Recordings) -> None:
-    """Writes the split, or makes sure that the file still holds it."""
-    if not file.exists():
-        with replacing(file) as temporary:
-            write_manifest(split, recordings, temporary)
-    elif read_manifest(file, recordings).sha256 != split.sha256:
-        raise ConfigError(f"{file}: holds another split than this run's; choose another --workdir")
 
 
 def fold_folder(workdir: pathlib.Path, number: int) -> pathlib.Path:

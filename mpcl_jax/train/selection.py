@@ -26,12 +26,9 @@ def write_choices(workdir: pathlib.Path, method: str, choices: dict[str, dict[st
         of_fold = document.setdefault(fold, {})
         choice = json.loads(json.dumps(choice))
         before = of_fold.get(method)
-        if before is not None and before["choice"] == choice:
-            continue
-        earlier = [] if before is None else before["earlier"]
-        if before is not None and before["looked"]:
-            earlier = [*earlier, {name: before[name] for name in ("choice", "chosen", "looked")}]
-        of_fold[method] = {"choice": choice, "chosen": _now(), "looked": None, "earlier": earlier}
+        if before is None or before["choice"] != choice:
+            earlier = [] if before is None else before.pop("earlier") + ([before] if before["looked"] else [])
+            of_fold[method] = {"choice": choice, "chosen": _now(), "looked": None, "earlier": earlier}
     _write(workdir, document)
 
 
@@ -65,12 +62,12 @@ def _read(workdir: pathlib.Path) -> dict[str, dict[str, dict[str, Any]]]:
         return {}
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
-        entries = [set(entry) for methods in document.values() for entry in methods.values()]
+        fields = {frozenset(entry) for methods in document.values() for entry in methods.values()}
+        if fields - {frozenset({"choice", "chosen", "looked", "earlier"})}:
+            raise ValueError("other fields")
+        return document
     except (ValueError, AttributeError, TypeError) as error:
         raise DataFileError(file, f"is no record of choices ({error}); use another --workdir") from error
-    if any(names != {"choice", "chosen", "looked", "earlier"} for names in entries):
-        raise DataFileError(file, "is no record of choices; use another --workdir")
-    return document
 
 
 def _write(workdir: pathlib.Path, document: dict) -> None:

@@ -34,9 +34,7 @@ class Best(NamedTuple):
 class Guard(NamedTuple):
     """The state of the protection from single bad steps."""
 
-    skipped: (
-        jnp.ndarray
-    )  # [steps of an epoch] int32, skipped steps in a row up to each step of the last epoch
+    skipped: jnp.ndarray  # [steps] int32, skipped steps in a row up to each step of the last epoch
     usual_loss: jnp.ndarray  # scalar, mean loss of the last epoch's steps; +inf before the first epoch
 
 
@@ -66,30 +64,25 @@ def make_optimizer(settings: TrainConfig, steps: int) -> optax.GradientTransform
         0.0 if warmup else settings.learning_rate, settings.learning_rate, warmup, max(steps, warmup + 1)
     )
 
-    def matrices(params):
-        return jax.tree.map(lambda x: x.ndim >= 2, params)
-
     return optax.chain(
         # One long vector instead of a hundred small arrays: a third of the program's kernels, same numbers.
         optax.flatten(optax.chain(optax.clip_by_global_norm(settings.clip), optax.scale_by_adam())),
-        optax.add_decayed_weights(settings.weight_decay, matrices),
+        optax.add_decayed_weights(
+            settings.weight_decay, lambda params: jax.tree.map(lambda x: x.ndim >= 2, params)
+        ),
         optax.scale_by_learning_rate(schedule),
     )
 
 
-def empty_batch(spec: DataSpec, size: int) -> Batch:
-    """A batch of zeros with the shapes of a data set, for initialisation and shape inference."""
-    return Batch(
-        signals={m: jnp.zeros((size, *shape)) for m, shape in spec.shapes.items()},
-        present={m: jnp.ones(size, bool) for m in spec.shapes},
-        labels=jnp.full((size, len(spec.emotions)), 1.0 / len(spec.emotions)),
-        weight=jnp.ones(size),
-    )
-
-
 def initial_variables(key, *, model: MPCL, spec: DataSpec) -> dict:
-    """Random parameters and an empty memory."""
-    return model.init({"params": key}, empty_batch(spec, 2), train=False)
+    """Random parameters and an empty memory; a batch of zeros gives the shapes."""
+    empty = Batch(
+        signals={m: jnp.zeros((2, *shape)) for m, shape in spec.shapes.items()},
+        present={m: jnp.ones(2, bool) for m in spec.shapes},
+        labels=None,
+        weight=None,
+    )
+    return model.init({"params": key}, empty, train=False)
 
 
 def create_training(

@@ -10,8 +10,8 @@ from tiny_model import all_finite, parameters_of, quick_jit
 
 from mpcl_jax.config.model import HeadConfig
 from mpcl_jax.model.distribution_head import (
+    Compression,
     DistributionHead,
-    ValenceCompression,
 )
 from mpcl_jax.model.losses import kl_divergence
 
@@ -91,5 +91,5 @@ def test_each_hierarchy_follows_its_formula_and_has_finite_gradients(hierarchy):
 
 
 def test_each_valence_query_prefers_its_own_emotions_at_the_start():
-    made = quick_jit(ValenceCompression(VALENCE).init)(jax.random.key(0), TOKENS)["params"]
+    made = quick_jit(Compression(VALENCE).init)(jax.random.key(0), TOKENS)["params"]
     assert np.asarray(made["bias"]).tolist() == [[0.0, -4.0, 0.0, -4.0], [-4.0, 0.0, -4.0, 0.0]]

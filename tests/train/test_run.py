@@ -24,9 +24,10 @@ from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train import checkpoint, folds, loop, run_folder, writer
 from mpcl_jax.train import epoch as epoch_module
 from mpcl_jax.train.arrays import read_tree
-from mpcl_jax.train.evaluate import load_predictions, (
+from mpcl_jax.train.evaluate import (
     Predictions,
     Trained,
+    load_predictions,
     predict,
     predictions_of,
 )

@@ -7,8 +7,8 @@ import pytest
 
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.evaluate.jobs.work import begin_job
-from mpcl_jax.train import surroundings
-from mpcl_jax.train.surroundings import PINNED, pinned_settings, settle
+from mpcl_jax.train import jax_settings
+from mpcl_jax.train.jax_settings import FIXED, fixed_jax_settings, start_jax
 
 ODD = {
     "jax_enable_x64": True,
@@ -37,21 +37,21 @@ def odd_settings():
 
 
 def test_pinned_are_the_defaults_of_jax():
-    known = {name: value for name, value in PINNED.items() if name in jax.config.values}
+    known = {name: value for name, value in FIXED.items() if name in jax.config.values}
     assert len(known) > 15
     assert {name: jax.config.values[name] for name in known} | {"jax_transfer_guard": "allow"} == known
 
 
-@pytest.mark.parametrize("begin", [settle, lambda: begin_job(pathlib.Path("piece"), {})])
+@pytest.mark.parametrize("begin", [start_jax, lambda: begin_job(pathlib.Path("piece"), {})])
 def test_a_command_and_its_workers_set_jax_for_themselves(odd_settings, tmp_path, monkeypatch, begin):
     assert odd_settings == ODD
     monkeypatch.chdir(tmp_path)
     begin()
-    assert {name: jax.config.values[name] for name in ODD} == {name: PINNED[name] for name in ODD}
+    assert {name: jax.config.values[name] for name in ODD} == {name: FIXED[name] for name in ODD}
 
 
 def test_a_call_from_a_notebook_changes_nothing_behind_it(odd_settings):
-    with pinned_settings():
+    with fixed_jax_settings():
         assert jax.numpy.ones(1).dtype == "float32" and jax.config.jax_enable_x64 is False
         assert (jax.numpy.ones(2) * jax.numpy.ones((1, 2), "bfloat16")).shape == (1, 2)
     assert {name: jax.config.values[name] for name in ODD} == odd_settings
@@ -60,7 +60,7 @@ def test_a_call_from_a_notebook_changes_nothing_behind_it(odd_settings):
 
 def test_settings_that_are_not_used_are_named(monkeypatch, capsys):
     monkeypatch.setenv("JAX_ENABLE_X64", "1")
-    settle()
+    start_jax()
     message = capsys.readouterr().err
     assert message == "warning: runs do not use what the shell sets: JAX_ENABLE_X64\n"
 
@@ -78,20 +78,20 @@ def test_devices_that_are_not_there_are_one_line(monkeypatch, error, words):
 
     monkeypatch.delenv("JAX_PLATFORM_NAME", raising=False)
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
-    monkeypatch.setattr(surroundings.jax, "devices", fail)
+    monkeypatch.setattr(jax_settings.jax, "devices", fail)
     with pytest.raises(ConfigError) as caught:
-        settle()
+        start_jax()
     message = str(caught.value)
     assert message.startswith("JAX_PLATFORMS = 'cuda' cannot be used (") and "\n" not in message
     assert words in message and "unset JAX_PLATFORMS" in message
     monkeypatch.delenv("JAX_PLATFORMS")
     with pytest.raises(ConfigError, match="no device can be used .*set JAX_PLATFORMS=cpu"):
-        settle()
+        start_jax()
 
 
 def test_flags_that_xla_does_not_know_are_refused(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_nothing_like_this=1")
     with pytest.raises(ConfigError, match="XLA_FLAGS cannot be used .*--xla_nothing_like_this"):
-        settle()
+        start_jax()
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=1")
-    settle()
+    start_jax()

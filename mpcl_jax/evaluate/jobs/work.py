@@ -21,11 +21,11 @@ from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.system.storage import make_folder, write_arrays, write_text, writing
 from mpcl_jax.train.devices import keep_compiled_programs
 from mpcl_jax.train.interrupt import StopRequest, only_run_in
+from mpcl_jax.train.jax_settings import fix_jax_settings
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import Run, prepare, with_other_folds
 from mpcl_jax.train.selection import NAME as SELECTION
 from mpcl_jax.train.selection import write_choices
-from mpcl_jax.train.surroundings import pin_settings
 
 FOLD = pathlib.Path("folds", "00")
 OF_A_FOLD = (
@@ -101,7 +101,7 @@ def fit_baseline(fit: Fit, _: StopRequest) -> None:
 def begin_job(folder: pathlib.Path, key: dict[str, Any]) -> None:
     """Makes the folder of a job, writes its key there, and prepares this process for the work."""
     logging.set_verbosity(logging.ERROR)  # Orbax logs every file that it writes
-    pin_settings()
+    fix_jax_settings()
     keep_compiled_programs()
     make_folder(folder)
     write_text(folder / "job.json", json.dumps(key, indent=1) + "\n")

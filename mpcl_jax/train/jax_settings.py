@@ -17,7 +17,7 @@ from mpcl_jax.system.output import warn
 from mpcl_jax.train import processes
 
 # JAX's own defaults. Other values change numbers, or end correct programs.
-PINNED = {
+FIXED = {
     "jax_enable_x64": False,
     "jax_numpy_dtype_promotion": "standard",
     "jax_default_matmul_precision": None,
@@ -42,13 +42,13 @@ PINNED = {
 }
 
 
-def settle(distributed: DistributedConfig | None = None) -> None:
+def start_jax(distributed: DistributedConfig | None = None) -> None:
     """Begins a command that computes: sets JAX's settings, joins the other processes, finds the devices.
 
     Raises ConfigError where XLA_FLAGS or JAX_PLATFORMS cannot be used, and what `processes.start` raises.
     """
-    pin_settings()
-    if ignored := [name for name in map(str.upper, PINNED) if name in os.environ]:
+    fix_jax_settings()
+    if ignored := [name for name in map(str.upper, FIXED) if name in os.environ]:
         warn(f"runs do not use what the shell sets: {', '.join(ignored)}")
     _require_flags()
     if distributed is not None:
@@ -56,18 +56,18 @@ def settle(distributed: DistributedConfig | None = None) -> None:
     _require_devices()
 
 
-def pin_settings() -> None:
+def fix_jax_settings() -> None:
     """Sets the JAX of this process, in all its threads, to what every run uses."""
-    for name, value in PINNED.items():
+    for name, value in FIXED.items():
         if name in jax.config.values:  # another version may lack it
             jax.config.update(name, value)
 
 
 @contextlib.contextmanager
-def pinned_settings():
+def fixed_jax_settings():
     """The same inside the block and in this thread only, for calls from a user's own program."""
     with contextlib.ExitStack() as stack:
-        for name, value in PINNED.items():
+        for name, value in FIXED.items():
             setting = getattr(jax, name.removeprefix("jax_"), None)
             if setting is not None:
                 stack.enter_context(setting(value))
