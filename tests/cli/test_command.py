@@ -12,7 +12,7 @@ import pytest
 
 from mpcl_jax.cli.__main__ import COMMANDS, run
 from mpcl_jax.cli.command import command, to_json
-from mpcl_jax.config.config_file import PRESETS, presets
+from mpcl_jax.config.config_file import presets
 from mpcl_jax.config.describe import settings
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.system.errors import AT_ONCE, DISK, NOT_FINITE, StorageError, TrainingError
@@ -32,13 +32,6 @@ def test_help_lists_every_command_and_needs_none_of_the_large_libraries():
     assert listed == list(COMMANDS)
     modules = {path.stem for path in (ROOT / "mpcl_jax" / "cli").glob("*.py")}
     assert modules - {"__init__", "__main__", "command"} == set(COMMANDS)
-
-
-def test_an_unknown_command_is_one_line(capsys):
-    assert run(["tran"]) == 2
-    assert capsys.readouterr().err == "error: unknown command 'tran'; did you mean train?\n"
-    assert run(["zzz"]) == 2
-    assert capsys.readouterr().err.startswith("error: unknown command 'zzz'; known are train, report")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -64,18 +57,16 @@ def test_a_dry_run_describes_the_run_and_writes_nothing(tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     assert run(["train", "--config", "smoke", "--dry-run", "--config.model.width=8"]) == 0
     words = capsys.readouterr().out
-    for part in (
-        "data   simulated: 72 windows",
-        "split  subject_kfold",
-        "12 epochs of 3 steps",
-        "nothing was",
-    ):
-        assert part in words
-    assert "parameters, width 8" in words and "MB without activations" in words
+    parts = ("data   simulated: 72 windows", "split  subject_kfold", "12 epochs of 3 steps", "nothing was")
+    assert all(part in words for part in (*parts, "parameters, width 8", "MB without activations"))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_several_mistakes_are_one_line_each(capsys):
+def test_every_mistake_is_one_line(capsys):
+    assert run(["tran"]) == 2
+    assert capsys.readouterr().err == "error: unknown command 'tran'; did you mean train?\n"
+    assert run(["zzz"]) == 2
+    assert capsys.readouterr().err.startswith("error: unknown command 'zzz'; known are train, report")
     assert run(["train", "--config", "smoke", "--config.train.epochs=0", "--config.seed=-1"]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and all(line.startswith("error: config.") for line in lines)
@@ -96,8 +87,8 @@ def test_every_way_to_end_has_an_exit_status_and_no_traceback(error, code, capsy
         raise error
 
     assert command(body)([]) == code
-    said = capsys.readouterr()
-    assert said.out == "" and len(said.err.splitlines()) == (2 if "\n" in str(error) else 1)
+    printed = capsys.readouterr()
+    assert printed.out == "" and len(printed.err.splitlines()) == (2 if "\n" in str(error) else 1)
 
 
 def test_info_names_versions_devices_and_the_cache(capsys):
@@ -108,22 +99,14 @@ def test_info_names_versions_devices_and_the_cache(capsys):
 
 
 def test_json_of_a_command_has_null_for_what_is_not_defined():
-    value = {
-        "a": (np.float32(1.5), math.nan),
-        "b": np.array([[1, 2]]),
-        "c": DataSpec((), (), {}, {"x": (1, 2)}),
-    }
-    held = json.loads(to_json(value))
-    assert held == {
-        "a": [1.5, None],
-        "b": [[1, 2]],
-        "c": {"emotions": [], "valence": [], "groups": {}, "shapes": {"x": [1, 2]}},
-    }
+    spec = DataSpec((), (), {}, {"x": (1, 2)})
+    held = json.loads(to_json({"a": (np.float32(1.5), math.nan), "b": np.array([[1, 2]]), "c": spec}))
+    empty = {"emotions": [], "valence": [], "groups": {}, "shapes": {"x": [1, 2]}}
+    assert held == {"a": [1.5, None], "b": [[1, 2]], "c": empty}
 
 
 def test_presets_are_the_files_of_configs():
     assert presets() == sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
-    assert PRESETS.is_dir() and PRESETS.resolve() == ROOT / "configs"
 
 
 @pytest.mark.long

@@ -11,11 +11,12 @@ import orbax.checkpoint as ocp
 import pytest
 from memory_fixture import EMOTIONS, known_memory
 
+from mpcl_jax.cli import inspect
 from mpcl_jax.cli.command import to_json
 from mpcl_jax.cli.inspect import comparison_text, to_document, to_text
 from mpcl_jax.report.compare import match_slots
 from mpcl_jax.report.slots import bank_agreement, describe_slots
-from mpcl_jax.runs.memory import find_checkpoint, names_of, open_memory
+from mpcl_jax.runs.memory import find_checkpoint, open_memory
 from mpcl_jax.types import DataFileError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -31,38 +32,31 @@ def random_memory(seed=0, **changes):
     return known_memory(f"run{seed}/checkpoints/1")._replace(bank=bank, **changes)
 
 
-def test_a_healthy_memory_is_not_flagged():
+def test_slots_are_flagged_as_dead_collapsed_or_never_reported():
     slots = describe_slots(known_memory())
     assert [(s.emotion, s.slot) for s in slots] == [(e, k) for e in EMOTIONS for k in (0, 1)]
-    assert {s.flag for s in slots} == {""}
-    assert {s.usage for s in slots} == {0.5} and {s.twin for s in slots} == {0.0}
-
-
-def test_a_dead_slot_and_a_collapsed_pair_are_flagged():
+    assert {(s.flag, s.usage, s.twin) for s in slots} == {("", 0.5, 0.0)}
     planted = known_memory()
     planted.usage[0] = (0.2, 0.001)  # share .005, below .02 of the average .5
     planted.bank[:, 2, 1] = planted.bank[:, 2, 0]
-    flags = {(s.emotion, s.slot): s.flag for s in describe_slots(planted)}
-    assert {key for key, flag in flags.items() if flag == "dead"} == {("joy", 1)}
-    assert {key for key, flag in flags.items() if flag == "collapsed"} == {("fear", 0), ("fear", 1)}
-    assert "1 dead, 2 collapsed" in to_text(planted, describe_slots(planted))
-
-
-def test_a_slot_that_never_got_evidence_is_dead():
-    planted = known_memory()
-    planted.mass[:, 1, 0] = 0
-    assert [s.flag for s in describe_slots(planted)] == ["", "", "dead", "", "", ""]
+    planted.mass[:, 1, 0] = 0  # never got evidence
+    slots = describe_slots(planted)
+    assert [s.flag for s in slots] == ["", "dead", "dead", "", "collapsed", "collapsed"]
+    assert "2 dead, 2 collapsed" in to_text(planted, slots)
 
 
 def test_an_emotion_without_evidence_was_never_reported():
-    planted = known_memory()
+    planted = known_memory(near=2)
     planted.mass[:, 1] = 0
     planted.usage[1] = 0
     planted.bank[:, 1, 1] = planted.bank[:, 1, 0]
     slots = describe_slots(planted)
     assert [s.flag for s in slots] == ["", "", "never reported", "never reported", "", ""]
     assert "0 dead, 0 collapsed; never reported in training: calm\n" in to_text(planted, slots)
-    planted.mass[0, 1, 0] = 1.0  # one side once saw it, so it is about slots again
+    rows = list(csv.DictReader(to_csv(slots).splitlines()))
+    assert len(rows) == 6 and rows[0]["windows"] == "P01/clip01@0.000 P01/clip01@0.000"
+    assert (rows[1]["emotion"], rows[1]["slot"], rows[1]["usage"]) == ("joy", "1", "0.5")
+    planted.mass[0, 1, 0] = 1.0  # evidence on one side is enough, so it is about slots again
     assert [s.flag for s in describe_slots(planted)][2:4] == ["dead", "dead"]
 
 
@@ -90,29 +84,22 @@ def test_agreement_of_banks_is_invariant_to_rotation():
     assert bank_agreement(np.array([one, two])[:, :, None]) == pytest.approx(-0.5)
 
 
-def test_two_steps_are_matched_by_cosine():
-    a = random_memory()
-    swapped = a.bank[:, :, ::-1].copy()
-    b = a._replace(checkpoint=a.checkpoint.with_name("2"), bank=swapped)
-    found = match_slots(a, b)
-    assert found.same_space and (found.partner == [1, 0]).all()
-    assert (
-        found.drift == pytest.approx(np.zeros((3, 2))) and found.cooccurrence == 0
-    )  # uniform: nothing varies
-    assert ["joy", "0", "1", "0.000"] in [
-        line.split()[:4] for line in comparison_text(a, b, found).splitlines()
-    ]
-
-
-def test_two_runs_are_matched_whatever_their_rotation():
+def test_two_steps_are_matched_by_cosine_and_two_runs_whatever_their_rotation():
     a = random_memory(0, cooccurrence=np.arange(9.0).reshape(3, 3))
+    b = a._replace(checkpoint=a.checkpoint.with_name("2"), bank=a.bank[:, :, ::-1].copy())
+    found = match_slots(a, b)
+    assert (
+        found.same_space
+        and (found.partner == [1, 0]).all()
+        and found.drift == pytest.approx(np.zeros((3, 2)))
+    )
+    assert ["joy", "0", "1", "0.000"] in [x.split()[:4] for x in comparison_text(a, b, found).splitlines()]
     turned = np.stack([a.bank[0] @ rotation(1), a.bank[1] @ rotation(2)])[:, :, ::-1]
     b = a._replace(checkpoint=pathlib.Path("other/checkpoints/1"), bank=turned)
     found = match_slots(a, b)
     assert not found.same_space and (found.partner == [1, 0]).all()
     assert found.drift == pytest.approx(np.zeros((3, 2)), abs=1e-9) and found.cooccurrence == pytest.approx(1)
-    stranger = match_slots(a, random_memory(5))
-    assert stranger.drift.mean() > 0.1
+    assert match_slots(a, random_memory(5)).drift.mean() > 0.1
 
 
 def test_a_data_set_with_one_group_has_one_bank():
@@ -130,20 +117,16 @@ def test_a_data_set_with_one_group_has_one_bank():
         match_slots(memory, random_memory(1))
 
 
-def write_checkpoint(folder: pathlib.Path, memory) -> None:
-    """As `train/checkpoint.py` does it."""
-    arrays = {name: np.float32(memory._asdict()[name]) for name in ("bank", "mass", "usage", "cooccurrence")}
-    with ocp.StandardCheckpointer() as writer:
-        writer.save(folder / "prototypes", arrays)
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
+    """A run with checkpoints of epochs 3 and 12, written as `train/checkpoint.py` does it."""
     folder = tmp_path_factory.mktemp("inspected") / "run"
     for step in (3, 12):
-        checkpoint = folder / "folds" / "00" / "checkpoints" / str(step)
+        checkpoint, held = folder / "folds" / "00" / "checkpoints" / str(step), random_memory(step)._asdict()
         checkpoint.mkdir(parents=True)
-        write_checkpoint(checkpoint, random_memory(step))
+        arrays = {name: np.float32(held[name]) for name in ("bank", "mass", "usage", "cooccurrence")}
+        with ocp.StandardCheckpointer() as writer:
+            writer.save(checkpoint / "prototypes", arrays)
     (folder / "data.json").write_text(json.dumps({"emotions": EMOTIONS, "valence": ["p", "p", "n"]}))
     return folder
 
@@ -160,15 +143,23 @@ def test_a_checkpoint_is_read_bit_by_bit(run):
         open_memory(run, fold=7)
 
 
-def test_names_come_from_the_run_if_they_fit(run):
+def test_the_bank_of_a_group_that_the_data_set_does_not_have_is_not_opened(run, tmp_path):
+    older = tmp_path / "run"
+    shutil.copytree(run, older)
+    data = json.loads((older / "data.json").read_text())
+    (older / "data.json").write_text(json.dumps(data | {"groups": {"video": "behavioural"}}))
+    memory = open_memory(older)
+    assert memory.sides == ("behavioural",) and memory.mass.shape == (1, 3, 2)
+    assert memory.bank.tobytes() == np.float32(random_memory(12).bank[1:]).tobytes()
+    (older / "data.json").unlink()
+    assert open_memory(older).sides == ("physiological", "behavioural")
+
+
+def test_names_come_from_the_run_if_they_fit_and_a_damaged_checkpoint_is_named(run, tmp_path):
     checkpoint = run / "folds" / "00" / "checkpoints" / "3"
-    assert names_of(checkpoint, np.zeros((2, 3, 2, 8)))[:2] == (EMOTIONS, ("p", "p", "n"))
-    assert names_of(checkpoint, np.zeros((2, 2, 2, 8)))[:2] == (("emotion 0", "emotion 1"), ("", ""))
-
-
-def test_a_damaged_checkpoint_is_named(run, tmp_path):
-    broken = tmp_path / "3"
-    shutil.copytree(run / "folds" / "00" / "checkpoints" / "3", broken)
+    assert emotion_names(checkpoint, 3) == (EMOTIONS, ("p", "p", "n"))
+    assert emotion_names(checkpoint, 2) == (("emotion 0", "emotion 1"), ("", ""))
+    broken = shutil.copytree(checkpoint, tmp_path / "3")
     for file in (broken / "prototypes").rglob("d/*"):
         file.write_bytes(file.read_bytes()[:20])
     with pytest.raises(DataFileError, match="prototypes: its array 'bank' cannot be read"):
@@ -183,24 +174,14 @@ sys.exit(run(["inspect", *sys.argv[1:]]))
 """
 
 
-def inspected(*arguments):
-    return subprocess.run(
-        [sys.executable, "-c", WITHOUT_JAX, *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_the_command_prints_json_with_jax_hidden(run):
-    ended = inspected(run, "--json")
+def test_the_command_prints_json_with_jax_hidden_and_a_folder_without_a_memory_is_one_line(
+    run, tmp_path, capsys
+):
+    command = [sys.executable, "-c", WITHOUT_JAX, str(run), "--json"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)
     assert len(found["slots"]) == 6 and found["slots"][0]["windows"] == []
-
-
-def test_a_folder_without_a_memory_is_one_line_and_exit_code_2(tmp_path):
-    ended = inspected(tmp_path)
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith("error: ") and ended.stderr.count("\n") == 1
+    assert inspect.run([str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1

@@ -5,19 +5,15 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from run_fixture import quickly_prepared, tiny_config
 
 from mpcl_jax.cli import predict as command
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.runs.predict import open_model, predict
-from mpcl_jax.train.loop import train_folds
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    made = quickly_prepared(tiny_config(protocol__only=(0,), train__epochs=1), tmp_path_factory.mktemp("run"))
-    train_folds(made)
-    return made
+@pytest.fixture
+def run(trained):
+    return trained[0]
 
 
 @pytest.fixture

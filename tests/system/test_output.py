@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -12,17 +13,9 @@ from mpcl_jax.system.output import any_output
 from mpcl_jax.train.progress import FoldProgress
 
 
-class Plain:
+def plain():
     """A stream that can do nothing but take text."""
-
-    def __init__(self):
-        self.text = ""
-
-    def write(self, text: str) -> None:
-        self.text += text
-
-    def flush(self) -> None:
-        pass
+    return types.SimpleNamespace(write=lambda text: None, flush=lambda: None)
 
 
 COMMANDS = {
@@ -33,36 +26,35 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda module: module.__name__)
-@pytest.mark.parametrize("stream", [Plain, io.StringIO, lambda: None], ids=["plain", "StringIO", "none"])
-def test_commands_take_any_stream(tmp_path, monkeypatch, command, stream):
+def test_commands_take_any_stream(tmp_path, monkeypatch, command):
     monkeypatch.setattr(sys, "argv", ["command", str(tmp_path / "nothing"), *COMMANDS[command]])
-    monkeypatch.setattr(sys, "stdout", stream())
-    before = sys.stdout
-    assert command.run() in (1, 2)
-    assert sys.stdout is before
+    for stream in (plain(), io.StringIO(), None):
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert command.run() in (1, 2)
+        assert sys.stdout is stream
 
 
 @pytest.fixture
 def pipe():
     """(descriptor to read, text stream that writes ASCII), as Python makes one of a pipe."""
-    heard, told = os.pipe()
-    with open(told, "w", encoding="ascii") as stream:
-        yield heard, stream
+    read, write = os.pipe()
+    with open(write, "w", encoding="ascii") as stream:
+        yield read, stream
 
 
 def test_characters_that_the_encoding_lacks_are_replaced(monkeypatch, pipe):
-    heard, stream = pipe
+    read, stream = pipe
     monkeypatch.setattr(sys, "stdout", stream)
     with any_output():
         print("a → b", "\udce9")
-    assert os.read(heard, 99) == b"a ? b ?\n"
-    os.close(heard)
+    assert os.read(read, 99) == b"a ? b ?\n"
+    os.close(read)
 
 
 def test_a_command_survives_the_end_of_its_reader(monkeypatch, pipe):
-    heard, stream = pipe
+    read, stream = pipe
     monkeypatch.setattr(sys, "stdout", stream)
-    os.close(heard)
+    os.close(read)
     with any_output():
         for _ in range(3):
             print("x" * 9999, flush=True)
@@ -81,8 +73,8 @@ def test_lost_output_on_a_full_disk_is_one_warning(monkeypatch, capsys):
         with any_output():
             for _ in range(3):
                 print("x", flush=True)
-    said = capsys.readouterr().err
-    assert said == "warning: output cannot be written (No space left on device); the rest of it is lost\n"
+    printed = capsys.readouterr().err
+    assert printed == "warning: output cannot be written (No space left on device); the rest of it is lost\n"
 
 
 CLOSED = """

@@ -12,7 +12,8 @@ from mpcl_jax.data.simulate import simulate
 from mpcl_jax.system.paths import PLAIN, plain_path, shell_command, user_path
 from mpcl_jax.types import DataFileError, check_recordings
 
-ODD = [
+ODD = ["a b", "a#b", "50%25", "a?", "*", "[1]", "{x}", "a|b", "a\\b", "'", '"', "a\nb", "end ", "$HOME", "`x`"]
+ODD += ["gs:", "日本"]
     "a b",
     "a#b",
     "50%25",
@@ -33,22 +34,15 @@ ODD = [
 ]
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch):
+def test_only_a_tilde_at_the_beginning_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    return tmp_path
-
-
-def test_only_a_tilde_at_the_beginning_is_the_home_folder(home):
-    assert user_path("~") == home
-    assert user_path("~/runs/[1]") == home / "runs" / "[1]"
+    assert user_path("~") == tmp_path
+    assert user_path("~/runs/[1]") == tmp_path / "runs" / "[1]"
     assert user_path("runs/~") == pathlib.Path("runs/~")
     assert user_path("./~") == pathlib.Path("~").absolute()
     assert user_path("-x") == pathlib.Path("-x").absolute()
-    with pytest.raises(
-        DataFileError, match="--workdir ~no-such-user/x: no such home folder .* give ./~no-such-user/x"
-    ):
-        user_path("~no-such-user/x", "--workdir")
+    with pytest.raises(DataFileError, match="--workdir ~no-such/x: no such home folder .* give ./~no-such/x"):
+        user_path("~no-such/x", "--workdir")
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -83,11 +77,8 @@ def test_recordings_with_a_name_that_is_not_text_are_refused(field):
 
 
 def test_libraries_get_a_plain_path_to_the_same_folder(tmp_path):
-    rng = random.Random(0)
-    names = [
-        *ODD,
-        *("".join(rng.choices([*map(chr, range(1, 128)), "é"], k=9)).replace("/", "") for _ in range(40)),
-    ]
+    rng, letters = random.Random(0), [*map(chr, range(1, 128)), "é"]
+    names = [*ODD, *("".join(rng.choices(letters, k=9)).replace("/", "") for _ in range(40))]
     for name in names:
         folder = tmp_path / name
         folder.mkdir()
@@ -103,6 +94,6 @@ def test_a_command_can_be_pasted_into_a_shell():
     words = ["printf", "%s\\0", "--config.data.modalities=(eeg,)", *ODD, "a\n'\\b\x01"]
     line = shell_command(words)
     assert "\n" not in line
-    told = subprocess.run(["bash", "-c", line], capture_output=True, check=True).stdout.decode()
-    assert told.split("\0")[:-1] == words[2:]
+    printed = subprocess.run(["bash", "-c", line], capture_output=True, check=True).stdout.decode()
+    assert printed.split("\0")[:-1] == words[2:]
     assert shell_command(["--workdir", "runs/a"]) == "--workdir runs/a"

@@ -50,32 +50,24 @@ def test_a_failed_write_names_the_file_and_keeps_the_old_one(tmp_path, name):
     assert [p.name for p in tmp_path.iterdir()] == [name] and file.read_bytes() == before
 
 
-def test_every_error_has_a_remedy_of_its_own_and_only_a_full_disk_asks_for_room():
-    usual = [
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EFBIG,
-        errno.EROFS,
-        errno.EACCES,
-        errno.ENAMETOOLONG,
-        errno.EIO,
-    ]
-    usual += [errno.ESTALE, errno.EMFILE, errno.ENOENT, errno.ENOTDIR, errno.ENOLCK]
-    told = {number: remedy_of(number) for number in usual}
-    assert len(set(told.values())) == len(usual)
-    assert [number for number, text in told.items() if "room" in text] == [errno.ENOSPC]
+def test_every_error_has_a_remedy_of_its_own_and_only_a_full_disk_asks_for_room(tmp_path):
+    full, *others = "ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "ENAMETOOLONG", "EIO", "ESTALE", "EMFILE"
+    usual = [full, *others, "ENOENT", "ENOTDIR", "ENOLCK"]
+    remedies = {name: remedy_of(getattr(errno, name)) for name in usual}
+    assert len(set(remedies.values())) == len(usual)
+    assert [name for name, text in remedies.items() if "room" in text] == [full]
     assert not NO_LOCKS & set(REMEDIES)
     assert remedy_of(999) == remedy_of(None) == UNKNOWN
-
-
-def test_free_bytes_are_named_only_for_a_full_disk(tmp_path):
-    file = tmp_path / "nowhere" / "x"
-    told = {number: str(unwritten(file, 1234, OSError(number, os.strerror(number)))) for number in (28, 30)}
-    assert (
-        "1,234 bytes cannot be written (No space left on device; " in told[28]
-        and " are free): make room" in told[28]
+    full, read_only = (
+        str(unwritten(tmp_path / "nowhere" / "x", 1234, OSError(number, os.strerror(number))))
+        for number in (errno.ENOSPC, errno.EROFS)
     )
-    assert "(Read-only file system): the disk is mounted read-only" in told[30] and "are free" not in told[30]
+    assert (
+        "1,234 bytes cannot be written (No space left on device; " in full and " are free): make room" in full
+    )
+    assert (
+        "(Read-only file system): the disk is mounted read-only" in read_only and "are free" not in read_only
+    )
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
@@ -107,24 +99,21 @@ def test_a_disk_without_locks_is_named_and_a_file_stands_for_the_lock(tmp_path, 
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
+    marker = f"another run works in it .* delete {tmp_path / MARKER}"
     with only_run_in(tmp_path):
         warning = capsys.readouterr().err
-        assert (
-            warning.startswith(f"warning: {tmp_path}: this disk has no file locks")
-            and "make room" not in warning
-        )
-        with (
-            pytest.raises(ConfigError, match=f"another run works in it .* delete {tmp_path / MARKER}"),
-            only_run_in(tmp_path),
-        ):
+        assert warning.startswith(f"warning: {tmp_path}: this disk has no file locks")
+        assert "make room" not in warning
+        with pytest.raises(ConfigError, match=marker), only_run_in(tmp_path):
             pass
     with only_run_in(tmp_path):
         pass
 
 
 def test_other_errors_of_a_lock_are_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error"))
-    )
+    def refuse(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(StorageError, match="the disk reports a hardware error"), only_run_in(tmp_path):
         pass
