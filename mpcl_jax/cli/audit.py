@@ -3,7 +3,7 @@
     mpcl audit runs/dataset
     mpcl audit runs/wesad --data /elsewhere/WESAD      where the recordings were moved
 
-Exit status 0: no leak (green, or amber: something that a reader has to know). 1: a leak (red). 2: the folder is not a
+Exit status 0: no leak (green; or amber, which names a limitation). 1: a leak (red). 2: the folder is not a
 finished run, or its recordings cannot be read. 74: audit.json cannot be written.
 """
 
@@ -23,7 +23,7 @@ def run(arguments: list[str]) -> int:
     """Prints every finding; the exit status says whether one of them is a leak."""
     parser = Parser("audit", __doc__)
     parser.add_argument("run", help="folder of a finished run")
-    parser.add_argument("--data", default="", help="where its recordings are now; default: config.data.path")
+    parser.add_argument("--data", default="", help="where the recordings are now; default: config.data.path")
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     args = parser.parse_args(arguments)
     folder = user_path(args.run)

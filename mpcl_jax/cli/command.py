@@ -1,4 +1,4 @@
-"""What all commands share: one line per mistake, exit codes, and output into whatever stdout is."""
+"""What all commands share: one line per mistake, exit codes, and output that a closed or odd stdout cannot break."""
 
 import argparse
 import contextlib
@@ -59,7 +59,7 @@ def command(body: Callable[[list[str]], int | None]) -> Callable[..., int]:
 
 @contextlib.contextmanager
 def importing_jax():
-    """For imports that need JAX, after the checks: they take a second. ConfigError for variables that JAX refuses."""
+    """For imports of JAX, which take a second, after all checks. ConfigError for variables that JAX refuses."""
     try:
         yield
     except ValueError as error:  # JAX reads its variables when it is imported
@@ -70,7 +70,7 @@ def importing_jax():
 
 
 def to_json(value) -> str:
-    """JSON of dicts, sequences, NamedTuples and numbers of Python or NumPy; what is not defined (NaN) is null."""
+    """JSON of dicts, sequences, NamedTuples and numbers of Python or NumPy; NaN is null."""
     return json.dumps(_plain(value), indent=1)
 
 

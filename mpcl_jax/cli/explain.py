@@ -1,8 +1,8 @@
-"""Explains one prediction of a finished run: recalled prototypes, co-occurrence, and the effect of each part.
+"""Explains one prediction of a finished run: retrieved prototypes, co-occurrence, and the effect of each part.
 
     mpcl explain runs/dataset --sample "P12/clip01@0.000"
 
-The ids are in predictions.csv of the run (trial@start in seconds). Reads files only: no JAX, no model, no recordings.
+The ids are in predictions.csv of the run (trial@start in seconds). Needs neither JAX, the model nor the recordings.
 """
 
 from mpcl_jax.cli.command import Parser, command, to_json
@@ -22,13 +22,13 @@ def to_text(found: Explanation) -> str:
         bars = ["#" * round(20 * x / most) for x in (share.reported, share.predicted)]
         numbers = f"{100 * share.reported:6.1f} %  {100 * share.predicted:6.1f} %"
         lines.append(f"{share.emotion:{longest}s}  {numbers}   {bars[0]:20s} {bars[1]}".rstrip())
-    lines += ["", "recalled prototypes (share of the retrieval):"]
+    lines += ["", "retrieved prototypes (share of the retrieval):"]
     lines += [f"  {100 * x.weight:5.1f} %  {x.emotion} {x.slot}, {x.side}" for x in found.recalled] or [
         "  none"
     ]
     lines += ["", "retrieval between emotions:"]
     lines += [f"  {100 * x.weight:5.1f} %  {x.emotion} -> {x.retrieved}" for x in found.pairs] or ["  none"]
-    lines += ["", "effect of each part (KL without it minus KL with it; positive = it helped):"]
+    lines += ["", "effect of each part (KL without it minus KL with it; above 0 it improved the prediction):"]
     lines += [_worth(x) for x in (*found.modalities, *found.scales)] or ["  not recorded in this run"]
     return "\n".join(lines)
 

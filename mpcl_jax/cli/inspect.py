@@ -4,7 +4,7 @@
     mpcl inspect runs/dataset --against runs/other
     mpcl inspect runs/dataset --against runs/dataset/folds/00/checkpoints/20
 
-Reads only the prototypes of a checkpoint, as NumPy, whatever number of devices wrote it: no JAX, no model.
+Reads only the prototypes of a checkpoint as NumPy arrays. Needs neither JAX nor the model.
 """
 
 import numpy as np

@@ -41,7 +41,7 @@ def run(arguments: list[str]) -> None:
 
 
 def load(folder: pathlib.Path, data: pathlib.Path) -> Recordings:
-    """The recordings at `data`, read with the settings of the run in `folder`, as they were measured."""
+    """The recordings at `data`, read with the settings of the run in `folder` but not standardised."""
     settings = resolve(read_json(folder / "config.json")).data
     kind = "folder" if (data / "meta.json").is_file() or settings.kind == "simulated" else settings.kind
     changes = {"kind": kind, "path": str(data), "modalities": (), "per_subject_standardise": False}

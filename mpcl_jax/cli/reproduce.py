@@ -3,15 +3,16 @@
     mpcl reproduce smoke
     mpcl reproduce wesad_loso --data WESAD
 
-The first line of experiments/results/NAME.csv holds the command that made the table. It is run again, into another
-folder (--resume continues an earlier call). Each cell is
+The first line of experiments/results/NAME.csv holds the command that made the table. The command runs again with
+another output folder (--resume continues an earlier call). Each cell is
 
 PASS   within the tolerance            DRIFT  within three times the tolerance            FAIL  otherwise
 
 Tolerance of a KL: 2·√2·s/√n, with s = kl_seed_sd and n = seeds of the stored table: the means of two sets of n seeds
-differ by less in 95 of 100 cases. The other measures follow the KL: distances at most in the same proportion, cosine
-and intersection as their distance to 1, the skill as the KL over that of the train mean. With one seed, 2 %. At least
-half a unit of the last printed digit. Rows, windows, subjects and the split must be equal.
+differ by less in 95 of 100 cases. Distances have the same relative tolerance, cosine and intersection the same
+relative tolerance of 1 minus the value, and the skill that of the KL divided by the KL of the train mean. With one
+seed the relative tolerance is 2 %. The least tolerance is half a unit of the last printed digit. Rows, windows,
+subjects and the split must be equal.
 
 Exit status 0: no FAIL. 1: at least one FAIL. 2: there is no such table, or its command does not run.
 """
@@ -136,7 +137,7 @@ def run(arguments: list[str]) -> int:
     """Makes the table again and prints the comparison; the exit status says whether a cell fails."""
     parser = Parser("reproduce", __doc__)
     parser.add_argument("name", help="a table of experiments/results, e.g. smoke")
-    parser.add_argument("--data", default="", help="where its recordings are, unless they are simulated")
+    parser.add_argument("--data", default="", help="folder of the recordings, unless they are simulated")
     parser.add_argument("--resume", action="store_true", help="continue an earlier call")
     args = parser.parse_args(arguments)
     workdir = pathlib.Path("runs/reproduce") / args.name

@@ -3,8 +3,8 @@
     mpcl train --config wesad --config.data.path=WESAD
     mpcl train --config configs/dataset.py --config.train.epochs=100 --workdir runs/longer
 
-Started again with the same arguments, a run continues where it was stopped. SIGTERM and Ctrl-C stop it after the
-running epoch, with everything saved; a second Ctrl-C stops it at once.
+The same command continues a run that was stopped. SIGTERM and Ctrl-C stop it after the current epoch, with
+everything saved; a second Ctrl-C stops it at once.
 """
 
 import contextlib
@@ -30,9 +30,9 @@ from mpcl_jax.train.interrupt import listening, only_run_in
 
 def train(arguments: list[str], program: Sequence[str] = ("mpcl", "train")) -> int:
     """Runs the experiment and returns the exit code; `program` are the words before `arguments` in the shell."""
-    gc.set_threshold(100_000)  # tracing makes many small objects; looking through them takes a fifth of it
+    gc.set_threshold(100_000)  # tracing makes many small objects, whose collection takes a fifth of its time
     logging.use_absl_handler()
-    logging.set_verbosity(logging.ERROR)  # Orbax logs every file it writes
+    logging.set_verbosity(logging.ERROR)  # Orbax logs every file that it writes
     args, overrides = parser().parse_known_args(arguments)
     if args.config is None:
         raise ConfigError("--config is missing: give a file or a preset, e.g. --config smoke")
@@ -45,7 +45,7 @@ def train(arguments: list[str], program: Sequence[str] = ("mpcl", "train")) -> i
     usual = pathlib.Path("runs", pathlib.Path(args.config).stem)
     workdir = user_path(args.workdir, "--workdir") if args.workdir else usual
     claim_workdir(workdir)
-    alone = config.distributed.start == "off"  # of several processes the first takes the lock, later
+    alone = config.distributed.start == "off"  # with several processes, the first one takes the lock later
     try:
         with only_run_in(workdir) if alone else contextlib.nullcontext(), listening() as stop:
             started = shell_command([*program, *arguments])
@@ -55,9 +55,9 @@ def train(arguments: list[str], program: Sequence[str] = ("mpcl", "train")) -> i
     except ProcessError as mistake:
         print("error:", mistake, file=sys.stderr, flush=True)
         sys.stdout.flush()
-        os._exit(ALONE)  # at a usual exit JAX waits for the others
+        os._exit(ALONE)  # a normal exit of JAX waits for the others
     except KeyboardInterrupt:  # or Stopped, which is one
-        print("stopped; everything finished is saved, the same command continues", file=sys.stderr)
+        print("stopped; finished epochs are saved, and the same command continues the run", file=sys.stderr)
         return STOPPED
     return 0
 

@@ -1,7 +1,7 @@
-"""What a user types, `--config configs/dataset.py --config.train.epochs=3`, to checked settings.
+"""Reads the settings of a command line such as `--config configs/dataset.py --config.train.epochs=3`.
 
 `ml_collections.config_flags` is not used: it stops at the first mistake, names no range, and refuses "auto" for a
-number and words without quotes in a tuple. pydantic checks values; only the text of an override is read here.
+number and words without quotes in a tuple. This module only parses the text; pydantic checks the values.
 """
 
 import ast

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.system.paths import user_path
 
-# A config file in a folder of such a name, or beside a file of such a name, hides nothing.
+# Modules that no folder or file of a user replaces while a config file is read.
 RESERVED = {*sys.stdlib_module_names, "mpcl_jax"}
 PRESETS = pathlib.Path(__file__).resolve().parents[1] / "presets"
 
@@ -32,7 +32,7 @@ def read_config_file(file: str) -> ConfigDict | dict:
     """What `get_config()` of a config file or preset returns.
 
     The file is Python and is executed; it may import its neighbours (`from configs import base` or `import base`)
-    from whatever folder the command is started in. Raises ConfigError naming file and line where that fails.
+    from any current folder. Raises ConfigError naming file and line where that fails.
     """
     path = find_config(file)
     try:
@@ -43,7 +43,7 @@ def read_config_file(file: str) -> ConfigDict | dict:
             values = made["get_config"]()
     except ConfigError:
         raise
-    except Exception as error:  # code of the user, which can raise anything
+    except Exception as error:  # code of the user can raise anything
         text = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ConfigError(f"--config {file}: {_place(error, path)}: {text}") from error
     if not isinstance(values, ConfigDict | dict):

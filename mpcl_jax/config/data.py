@@ -1,4 +1,4 @@
-"""Settings of the recordings and of what is held out (all settings: `config/schema.py`)."""
+"""Settings of the recordings and of the split (all settings: `config/schema.py`)."""
 
 from typing import Annotated, Literal, get_args
 
@@ -65,7 +65,7 @@ class WesadConfig:
     subjects: tuple[StrictStr, ...] = ()
     """Names of the subjects to use, e.g. ("S2", "S3"); () = all that are found."""
     labels: Literal["panas24", "panas23", "dmer9"] = "panas24"
-    """Items of the questionnaire that make the distribution."""
+    """Items of the questionnaire from which the distribution is made."""
     devices: Literal["wrist", "both"] = "wrist"
     """ "wrist" = Empatica E4 only; "both" = RespiBAN chest strap and wrist."""
     window_seconds: Seconds = 60.0
@@ -85,9 +85,9 @@ class DataConfig:
     modalities: tuple[StrictStr, ...] = ()
     """Modalities to use; () = all of the data set."""
     per_subject_standardise: StrictBool = False
-    """Standardise the features of each subject by all windows of that subject, without labels; outputs name it."""
+    """Standardise the features of each subject with all windows of that subject, without labels; a note reports it."""
     cache: LocalPath = ""
-    """Folder for converted recordings; "" = the cache folder of the user. If it is read-only, nothing is kept."""
+    """Folder for converted recordings; "" = the cache folder of the user. A read-only folder is not used."""
     options: Options = ()
     """Options of a registered data set by name, e.g. --config.data.options.window=5."""
     simulate: SimulateConfig = SimulateConfig()
@@ -97,10 +97,10 @@ class DataConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class ProtocolConfig:
-    """What is held out (`data/splits/protocols.py`; pictures in the docs)."""
+    """Which data are held out for the test (`data/splits/protocols.py`; pictures in the docs)."""
 
     kind: Protocol = "subject_kfold"
-    """Protocol: which subjects, trials, stimuli or windows are unseen at test time; "window80" leaks."""
+    """Protocol: which subjects, trials, stimuli or windows are held out for the test; "window80" leaks."""
     folds: StrictInt = Field(5, ge=2, le=10_000)
     """Number of folds of the k-fold protocols (subject_x_stimulus: folds of subjects and of stimuli)."""
     only: tuple[Annotated[StrictInt, Field(ge=0, le=9_999)], ...] = ()
@@ -114,4 +114,4 @@ class ProtocolConfig:
     seed: Seed = 0
     """Seed of the shuffled groups; independent of the seed of training."""
     manifest: LocalPath = ""
-    """Manifest file whose folds are used; "" = the folds are drawn."""
+    """Manifest file whose folds are used; "" = the folds are drawn with `seed`."""

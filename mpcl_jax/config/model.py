@@ -17,9 +17,9 @@ class FusionConfig:
     scales: tuple[Positive, ...] = Field((0.25, 1.0, 4.0), min_length=1)
     """Initial inverse temperatures, in units of 1/sqrt(width of a head); one entry = a single scale."""
     heads: StrictInt = Field(4, ge=1, le=1024)
-    """Heads of every retrieval; the width of the model is a multiple of it."""
+    """Number of heads of every retrieval; the width of the model must be a multiple of it."""
     within_group: StrictBool = True
-    """Tokens retrieve from tokens of their own modality group; both off = tokens are only concatenated."""
+    """Tokens retrieve from tokens of their own group; if across_groups is off too, tokens are only concatenated."""
     across_groups: StrictBool = True
     """Tokens retrieve from tokens of the other modality group."""
     mlp_ratio: StrictFloat = Field(2.0, gt=0, le=64)
@@ -31,13 +31,13 @@ class MemoryConfig:
     """Stage 2a: emotion-specific prototype memory banks."""
 
     enabled: StrictBool = True
-    """Off: no memory banks and no retrieval; emotion tokens come from the fused groups alone."""
+    """Off: no memory banks and no retrieval; emotion tokens are made of the fused groups alone."""
     slots: StrictInt = Field(4, ge=1, le=1024)
     """K, prototypes per emotion and modality group; 1 = one centre per emotion."""
     temperature: Temperature = 0.1
-    """Softmax temperature of the similarity of a query to the prototypes; small = only the nearest one counts."""
-    # Prototypes stay identical where it is larger than the spread of their queries (measured on the simulated
-    # default: mean cosine of two prototypes of an emotion 0.98 at 0.1, 0.67 at 0.03, 0.50 at 0.01).
+    """Softmax temperature of the similarity of a query to the prototypes; if small, only the nearest one counts."""
+    # Prototypes stay identical if it is larger than the spread of their queries (measured on the simulated default:
+    # mean cosine of two prototypes of an emotion 0.98 at 0.1, 0.67 at 0.03, 0.50 at 0.01).
     assign_temperature: Temperature = 0.02
     """Softmax temperature of the assignment of a sample to the prototypes of an emotion in their update."""
     momentum: Fraction = 0.99
@@ -46,9 +46,9 @@ class MemoryConfig:
     """ "momentum": prototypes are moved by evidence, without a gradient. "gradient": trained like any parameter."""
     evidence: Literal["above_floor", "raw"] = "above_floor"
     """ "above_floor": the part of the label above its own minimum. "raw": the label itself."""
-    # At 1 prototypes separate by the other emotions of a sample, at 2 by the signals of the emotion itself.
+    # At 1, prototypes separate by the other emotions of a sample; at 2, by the signals of the emotion itself.
     evidence_power: StrictFloat = Field(2.0, ge=0.5, le=16)
-    """A sample moves the prototypes of an emotion in proportion to its evidence for it to this power."""
+    """A sample moves the prototypes of an emotion in proportion to its evidence for the emotion, to this power."""
     paired: StrictBool = True
     """One assignment for both banks, so that prototype (c, k) stands for the same events in both groups."""
     start: Literal["evidence", "noise"] = "evidence"
@@ -56,11 +56,11 @@ class MemoryConfig:
     # At 0.99 a prototype without evidence is found unused after 390 batches, at 0.9 after 37, and more of the planted
     # prototypes were found, at the same KL (method study).
     usage_momentum: Fraction = 0.99
-    """Fraction of its usage statistic that a prototype keeps over a batch."""
+    """Fraction of the usage statistic of a prototype that is kept over a batch."""
     reseed_below: Share = 0.02
-    """A prototype used less than this share of the average of its emotion is re-seeded; 0 = never."""
+    """A prototype whose usage is below this share of the average of its emotion is re-seeded; 0 = never."""
     mixture_weights: StrictBool = True
-    """Add the log mixture weight (share of assigned evidence) to the logits of a prototype; off: equal weights."""
+    """Add the log mixture weight (share of assigned evidence) to the logit of a prototype; off: equal weights."""
     recall: StrictBool = True
     """Estimate the query of an absent modality group from the banks; off: an absent group adds nothing."""
 
@@ -74,7 +74,7 @@ class CooccurrenceConfig:
     beta: Positive = 8.0
     """Initial inverse temperature of the retrieval; learned."""
     prior: StrictBool = True
-    """Use the remembered co-occurrence as a prior of the retrieval."""
+    """Use the stored co-occurrence as a prior of the retrieval."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -110,10 +110,10 @@ class LossConfig:
     """Weights of the loss terms; 0 removes a term exactly. The distribution term has weight 1."""
 
     relation_distillation: Weight = 0.1
-    """Both modality groups relate a sample to the prototypes in the same way (stage 2b)."""
+    """Weight of relation distillation: both groups relate a sample to the prototypes in the same way (stage 2b)."""
     prototype: Weight = 0.3
-    """A query is nearest to the prototypes of the reported emotions."""
+    """Weight of the prototype loss: a query is nearest to the prototypes of the reported emotions."""
     cooccurrence: Weight = 1.0
-    """The retrieval from an emotion returns the emotions that were reported with it."""
+    """Weight of the co-occurrence loss: an emotion retrieves the emotions that were reported with it."""
     aux_warmup_steps: StrictInt = Field(200, ge=0, le=10**9)
     """Warm-up of the auxiliary losses: steps over which the three weights above rise from 0; 0 = no warm-up."""

@@ -1,4 +1,4 @@
-"""Names of settings: which there are, which were renamed, and which one a misspelt name may stand for."""
+"""Names of settings: all names, renamed ones, and suggestions for a misspelt one."""
 
 import difflib
 

@@ -1,9 +1,8 @@
-"""From what a config file and the command line set to checked, frozen settings.
+"""Checks and freezes what a config file and the command line set.
 
 A config file (`configs/*.py`) starts from `default()`, an `ml_collections.ConfigDict`, and changes a few settings.
-`resolve` turns the whole into the frozen dataclasses of `config/schema.py`, or names every setting that is wrong, one
-line each. Nothing below this module sees a ConfigDict, and nothing here imports JAX: a mistake is refused before
-anything is compiled.
+`resolve` makes the frozen dataclasses of `config/schema.py` from it, or names every wrong setting, one line each.
+Only config files and this folder use a ConfigDict. This folder imports no JAX: a mistake is refused at once.
 """
 
 import dataclasses
@@ -22,7 +21,7 @@ class ConfigError(Exception):
 
 
 class ProcessError(Exception):
-    """Another process of this run is late, gone or different: one line naming it and what to do."""
+    """Another process of this run is late, has ended or differs: one line names it and what to do."""
 
 
 def default() -> ConfigDict:
@@ -49,7 +48,7 @@ def resolve(values: ConfigDict | dict) -> Config:
 
 
 def check_each(values: ConfigDict | dict) -> Config:
-    """Like `resolve`, but each setting by itself: settings may still contradict each other."""
+    """Like `resolve`, but checks each setting alone: settings may still contradict each other."""
     try:
         return TypeAdapter(Config).validate_python(plain(values))
     except ValidationError as error:
@@ -61,7 +60,7 @@ def check_each(values: ConfigDict | dict) -> Config:
 def _line(mistake: dict, values: dict, allowed: dict[str, str]) -> str:
     """What pydantic found, in one line: key, value and what is allowed."""
     place, value = list(map(str, mistake["loc"])), mistake["input"]
-    # The place of a mistake goes on inside a tuple or a choice: train.epochs.constrained-int
+    # The place of a mistake continues inside a tuple or a choice: train.epochs.constrained-int
     key = next((k for n in range(len(place)) if (k := ".".join(place[: n + 1])) in allowed), None)
     if key is None:
         key = ".".join(place)

@@ -1,4 +1,4 @@
-"""Settings that are allowed each by itself but not together."""
+"""Settings that are allowed alone but contradict each other."""
 
 import functools
 from collections.abc import Iterator

@@ -3,8 +3,8 @@
 Settings of the recordings are in `config/data.py`, those of the model in `config/model.py`. `mpcl train --help`
 prints all of them.
 
-The classes are frozen and hashable, so that they can be attributes of Flax modules and static arguments. An upper
-limit that no method needs catches slips: a learning rate of 20 for 2e-3.
+The classes are frozen and hashable, so that they can be attributes of Flax modules and static arguments. Upper
+limits are far beyond useful values: they refuse typing errors.
 """
 
 from typing import Annotated, Literal
@@ -37,33 +37,33 @@ class TrainConfig:
     learning_rate: StrictFloat = Field(2e-3, gt=0, le=10)
     """Peak of the learning rate schedule (AdamW)."""
     warmup: Share = 0.05
-    """Share of all steps with a rising learning rate; a cosine to 0 follows."""
+    """Share of all steps in which the learning rate rises; afterwards it falls to 0 as a cosine."""
     weight_decay: StrictFloat = Field(0.1, ge=0, le=100)
     """Weight decay of AdamW on all matrices; not on biases, norms and inverse temperatures."""
     clip: Positive = 1.0
     """Largest global norm of a gradient."""
     mixup: StrictFloat = Field(0.0, ge=0, le=100)
-    """Mixup: samples are mixed with shares from Beta(mixup, mixup); 0 = no mixup."""
+    """Mixup: pairs of samples are mixed with a share drawn from Beta(mixup, mixup); 0 = no mixup."""
     modality_dropout: Share = 0.1
     """Probability that a present modality is removed from a training sample; at least one modality stays."""
     group_dropout: Share = 0.1
-    """Probability that a present modality group is removed from a training sample, if the other one is present."""
+    """Probability that a modality group is removed from a training sample in which the other group is present."""
     select: Literal["last", "best"] = "last"
-    """ "last": parameters of the last epoch. "best": of the epoch with the lowest validation KL."""
+    """ "last": parameters of the last epoch. "best": those of the epoch with the lowest validation KL."""
     max_consecutive_skips: StrictInt = Field(3, ge=1, le=1_000_000)
-    """A step whose loss is not finite is skipped; training ends after this many skipped steps in a row."""
+    """A step whose loss is not finite is skipped; training stops after this number of skipped steps in a row."""
     spike_threshold: StrictFloat = Field(0.0, ge=0, le=1e6)
     """Skip a step whose loss exceeds this many times the mean loss of the last epoch; 0 = never, else at least 2."""
     checkpoint_every: StrictInt = Field(20, ge=1, le=1_000_000)
-    """Epochs between two checkpoints of a fold."""
+    """Number of epochs between two checkpoints of a fold."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of matrix products; parameters, memory banks and losses are always float32."""
     generator: Literal["rbg", "threefry2x32"] = "rbg"
     """Random number generator: "rbg" is faster; folds trained at once need "threefry2x32"."""
     stream_rows: StrictInt = Field(0, ge=0, le=10**9)
-    """Windows moved to the device at a time, for data larger than its memory; 0 = all. Results are the same."""
+    """Number of windows moved to the device at a time, for data larger than its memory; 0 = all. Same results."""
     folds_at_once: StrictInt = Field(1, ge=1, le=10_000)
-    """Folds trained at once in one program; faster on a GPU or TPU, not on a CPU. 1 = one after the other."""
+    """Number of folds trained at once in one program; faster on a GPU or TPU, not on a CPU. 1 = one after another."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -73,12 +73,12 @@ class BenchmarkConfig:
     baselines: tuple[Name, ...] = QUICK_BASELINES
     """Baselines on the same manifest; ("all",) adds the slow predecessors. The train mean always runs."""
     tries: StrictInt = Field(6, ge=1, le=1000)
-    """Hyper-parameter settings that each baseline may try per fold, on inner grouped splits of the training part."""
+    """Hyper-parameter settings that each baseline may try per fold, on inner grouped splits of its training part."""
 
 
 @dataclass(frozen=True, config=STRICT)
 class DistributedConfig:
-    """Several processes that train one model, each started with the same command."""
+    """Several processes that train one model; each is started with the same command."""
 
     start: Literal["off", "given", "auto"] = "off"
     """ "off": one process. "given": by the three settings below. "auto": from TPU pod, SLURM, MPI, Kubernetes."""
@@ -89,11 +89,11 @@ class DistributedConfig:
     process_id: StrictInt = Field(0, ge=0, le=99_999)
     """Number of this process, counted from 0; the only setting in which the processes differ."""
     fold_axis: StrictInt = Field(1, ge=1, le=100_000)
-    """Groups of devices, each of which trains its own share of the folds at once; 1 = all split the batch."""
+    """Number of groups of devices; each trains a part of the folds at once. 1 = all devices share each batch."""
     timeout: StrictInt = Field(600, ge=5, le=86_400)
     """Seconds that a process waits for the others at start, data and compilation."""
     heartbeat: StrictInt = Field(60, ge=5, le=3600)
-    """Seconds without a sign of life after which a process counts as dead and all others end."""
+    """Seconds without a signal after which a process counts as failed and all other processes exit."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -103,9 +103,9 @@ class LogConfig:
     tensorboard: StrictBool = False
     """TensorBoard event files in <workdir>/tensorboard; needs the extra `tb`."""
     report: StrictBool = True
-    """Write <workdir>/report.html when the run ends; a few seconds."""
+    """Write <workdir>/report.html when the run ends; takes a few seconds."""
     keep_compiled: StrictBool = True
-    """Keep compiled programs in the cache folder of the user, so that the next start takes a third of the time."""
+    """Keep compiled programs in the cache folder of the user; the next start takes a third of the time."""
 
 
 @dataclass(frozen=True, config=STRICT)

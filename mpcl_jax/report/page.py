@@ -35,7 +35,7 @@ def _render(template: str, script: str, figures: dict[str, Figure], **context) -
     )
     environment.filters |= {"decimal": decimal}
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    # Nothing may be fetched; the only script is ours, named by its digest.
+    # Nothing is fetched; the only script is the one of this package, named by its digest.
     policy = (
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
         "base-uri 'none'; form-action 'none'"

@@ -204,7 +204,10 @@ def test_an_emotion_that_was_never_reported_is_named(healthy):
     unseen = run._replace(memory=run.memory._replace(mass=mass))
     found = flagged_slots(unseen)
     assert (found["dead"], found["collapsed"], found["never"]) == (0, 0, ["emotion 2"])
-    assert "Never reported in training, so without prototypes: emotion 2." in Page(run_page(unseen)).text
+    assert (
+        "Never reported in training, and therefore without prototypes: emotion 2."
+        in Page(run_page(unseen)).text
+    )
 
 
 TERMS = """KL; skill; train mean; [low, high]; corrected p; n; Chebyshev; Clark; Canberra; cosine; intersection
@@ -292,7 +295,7 @@ def test_the_commands_work_with_jax_hidden(healthy, tmp_path):
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    assert "recalled prototypes" in ended.stdout and ended.stdout.endswith(f"{file}\n")
+    assert "retrieved prototypes" in ended.stdout and ended.stdout.endswith(f"{file}\n")
     assert "All runs were tested on the same split." in Page(file.read_text()).text
 
 
@@ -329,7 +332,7 @@ def test_the_comparison_of_runs_names_leaks_and_different_splits(healthy, hostil
     run, leaky = read_run(healthy[0]), read_run(hostile[0])
     text = Page(comparison_page([run, leaky])).text
     assert "LEAKY" in text and "All runs were tested on the same split." in text
-    assert "Settings that differ" in text and "Clark: root of" in text
+    assert "Settings that differ" in text and "Clark: square root of" in text
     other = run._replace(split=run.split | {"sha256": "other"})
     assert "The runs have 2 different splits." in Page(comparison_page([run, other])).text
 
