@@ -3,7 +3,7 @@
     mpcl predict runs/wesad WESAD -o predictions.csv
     mpcl predict runs/dataset my_data --fold 2
 
-DATA is a folder in the folder format, or a data set of the kind that the run was trained on. Its labels are not used.
+DATA is a folder in the folder format, which needs no labels, or a data set of the kind that the run was trained on.
 One row per window: id, subject, trial, stimulus and the predicted share of each emotion; the rows sum to 1.
 """
 
@@ -16,6 +16,7 @@ import pandas as pd
 from mpcl_jax.cli.command import Parser, command, importing_jax
 from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.data import pipeline
+from mpcl_jax.data.folder import load as folder_of_user
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.runs.read_run import read_json
 from mpcl_jax.system.paths import user_path
@@ -45,7 +46,10 @@ def load(folder: pathlib.Path, data: pathlib.Path) -> Recordings:
     settings = resolve(read_json(folder / "config.json")).data
     kind = "folder" if (data / "meta.json").is_file() or settings.kind == "simulated" else settings.kind
     changes = {"kind": kind, "path": str(data), "modalities": (), "per_subject_standardise": False}
-    return pipeline.load(dataclasses.replace(settings, **changes))
+    settings = dataclasses.replace(settings, **changes)
+    if kind == "folder":
+        return pipeline.checked(folder_of_user.load(settings.path, labelled=False), settings)
+    return pipeline.load(settings)
 
 
 def predictions_csv(folder: pathlib.Path, fold: int, recordings: Recordings) -> str:

@@ -85,7 +85,7 @@ class DataConfig:
     modalities: tuple[StrictStr, ...] = ()
     """Modalities to use; () = all of the data set."""
     per_subject_standardise: StrictBool = False
-    """Standardise the features of each subject with all windows of that subject, without labels; a note reports it."""
+    """Standardise the features of each subject with all windows of the subject, without labels; a note reports it."""
     cache: LocalPath = ""
     """Folder for converted recordings; "" = the cache folder of the user. A read-only folder is not used."""
     options: Options = ()

@@ -19,8 +19,12 @@ def load(settings: DataConfig) -> Recordings:
 
     Raises DataFileError naming file and reason, or ConfigError for an unknown data set, or a modality that it lacks.
     """
+    return checked(find_dataset(settings.kind)(settings), settings)
+
+
+def checked(recordings: Recordings, settings: DataConfig) -> Recordings:
+    """`recordings` as `load` returns them: chosen modalities, checks, notes, standardisation per subject."""
     source = settings.path or settings.kind
-    recordings = find_dataset(settings.kind)(settings)
     if not isinstance(recordings, Recordings):
         raise DataFileError(
             source, f"data set {settings.kind!r} returned {type(recordings).__name__}; wanted Recordings"

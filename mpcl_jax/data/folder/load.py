@@ -35,8 +35,8 @@ class Subject(NamedTuple):
     has_subject: bool  # whether the file names its subject
 
 
-def load(path: str) -> Recordings:
-    """All windows of the folder `path`.
+def load(path: str, labelled: bool = True) -> Recordings:
+    """All windows of the folder `path`; unless `labelled`, files may lack labels and then have equal shares.
 
     `<subject>.npz`, one file a subject, written with `numpy.savez`; the file's name without `.npz` is the
     subject's id, unless the file names its subject: several files with one `subject` are sessions of that subject.
@@ -81,15 +81,18 @@ def load(path: str) -> Recordings:
     if not files.read:
         lost = f"{names_of(files.lost, folder)}: {name_for_read(files.lost[0], folder)}" if files.lost else ""
         raise DataFileError(path, f"holds no .npz file; {lost or 'write one per subject with numpy.savez'}")
-    subjects = [read_subject(file, meta) for file in files.read]
+    subjects = [read_subject(file, meta, labelled) for file in files.read]
     joined = joined_of(subjects, meta, folder)
     refuse(between_issues(subjects, meta))
     return check_recordings(joined._replace(notes=notes_of(subjects, files, folder)), path)
 
 
-def read_subject(file: Path, meta: Meta) -> Subject:
+def read_subject(file: Path, meta: Meta, labelled: bool = True) -> Subject:
     """One file, checked as `load` describes."""
     held = read_npz(file)
+    if not labelled and "labels" not in held:
+        windows = next((len(held[m]) for m in meta.groups if m in held and held[m].ndim), 0)
+        held["labels"] = np.ones((windows, len(meta.emotions)))
     refuse(file_issues(file, held, meta))
     subject = subject_of(file, held, meta)
     refuse(start_issues(file, subject.trial, subject.start))
