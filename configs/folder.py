@@ -3,9 +3,9 @@
     mpcl train --config folder --config.data.path=my_data
 
 Dropout and the number of epochs follow the number of training windows ("auto", mpcl_jax/train/run.py), and two
-fifths of the subjects of each training part choose the epoch. So a small study does not overfit: on random labels
-(the example of the docs, six subjects) the skill stays near 0, the best possible. On ten simulated subjects and eight
-clips it is 0.42. The settings were chosen on these two data sets.
+fifths of the subjects of each training part choose the epoch. A small study therefore does not overfit: on random
+labels (the example of the docs, six subjects) the skill stays near 0, the best possible value. On ten simulated
+subjects and eight clips it is 0.42. The settings were chosen on these two data sets.
 
 To leave out one subject at a time: --config.protocol.kind=loso. For unseen subjects and unseen stimuli:
 --config.protocol.kind=subject_x_stimulus. The command line or a copy of this file changes any other setting.

@@ -1,4 +1,4 @@
-"""Versions, devices and cache folders: what to paste into a bug report.
+"""Prints versions, devices and cache folders for a bug report.
 
 mpcl info
 """

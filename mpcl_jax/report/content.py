@@ -14,8 +14,8 @@ from mpcl_jax.report.slots import describe_slots, never_reported
 from mpcl_jax.runs.read_run import COLOURS, RunFiles
 from mpcl_jax.system.paths import shell_command
 
-HIGHEST = 10  # windows with the highest KL that are listed
-MOST_BYTES = 800_000  # of the windows that the interactive part holds
+HIGHEST = 10  # number of listed windows with the highest KL
+MOST_BYTES = 800_000  # of the windows in the interactive part
 DIGITS = 3  # of shares in it
 
 
@@ -75,7 +75,7 @@ def highest_kl(run: RunFiles) -> list[dict[str, Any]]:
 def interactive(run: RunFiles) -> str:
     """JSON for the page's script, safe inside a script element: names and the windows to choose from.
 
-    Where there are too many windows for a page, those of the highest KL and an even choice of the others, half each.
+    If there are too many windows for a page, half of those shown have the highest KL; the others are evenly chosen.
     """
     c = len(run.emotions)
     fits = max(4, MOST_BYTES // (2 * c * c + 14 * c + 500))

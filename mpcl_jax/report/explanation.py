@@ -8,8 +8,8 @@ import numpy as np
 from mpcl_jax import metrics
 from mpcl_jax.runs.read_run import RunFiles
 
-MOST = 8  # prototypes and pairs that are named
-NEAR = 5  # ids that are named where one does not exist
+MOST = 8  # number of listed prototypes and pairs
+NEAR = 5  # similar ids that are named if an id does not exist
 
 
 class Share(NamedTuple):
@@ -43,7 +43,7 @@ class Contribution(NamedTuple):
     name: str
     gain: float
     largest_change: str  # the emotion whose share changes most
-    change: float  # of that share, when the part is there
+    change: float  # of that share, with the part minus without it
 
 
 class Explanation(NamedTuple):
@@ -61,7 +61,7 @@ class Explanation(NamedTuple):
 
 
 def row_of(run: RunFiles, sample: str) -> int:
-    """The row of a test window by its id. Raises KeyError that names near ids where there is none."""
+    """The row of a test window by its id. Raises KeyError, which names similar ids, if there is none."""
     found = np.flatnonzero(run.id == sample)
     if len(found):
         return int(found[0])

@@ -1,4 +1,4 @@
-"""The figures of a run: which are drawn, and of which arrays. Their titles and captions: run.html."""
+"""The figures of a run and the arrays that they show. Their titles and captions are in run.html."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from mpcl_jax.runs.read_run import RunFiles
 REPORTED, RETRIEVED = "Reported by subjects", "Retrieved by MPCL"
 STORED, TRUTH = "Stored in memory", "Simulated truth"
 TRUTHS = (REPORTED, TRUTH)  # maps that the others are compared with
-MOST_EMOTIONS = 40  # in a figure: with more, names are too small to read and pages grow
+MOST_EMOTIONS = 40  # in a figure; with more, names are too small to read and the page is too large
 
 
 def drawn_emotions(run: RunFiles) -> np.ndarray:

@@ -36,7 +36,7 @@ class Slot(NamedTuple):
     usage: float  # share of the emotion's recent evidence, 0 to 1
     evidence: float  # samples collected over the whole training, mean of the banks
     own_bank: dict[str, Near]  # side -> nearest slot of another emotion in the same bank
-    # side -> nearest slot of the other bank, any emotion; {} where the data set has one modality group
+    # side -> nearest slot of the other bank, of any emotion; {} if the data set has one modality group
     other_bank: dict[str, Near]
     twin: float  # highest cosine to another slot of its emotion, lowest of the banks; NaN with one slot
     agreement: float  # correlation of its cosines to all other slots in the two banks; NaN with one bank
@@ -94,7 +94,7 @@ def _twins(cosine: np.ndarray, count: int, slots: int) -> np.ndarray:
         return np.full(count, np.nan)
     owner = np.repeat(np.arange(count), slots)
     others = (owner[:, None] == owner) & ~np.eye(len(owner), dtype=bool)
-    # The same other slot must be close in all banks: equal in one bank only is no collapse.
+    # Two slots are collapsed only if they are close in all banks.
     lower = np.min([cosine[g, g] for g in range(len(cosine))], axis=0)
     return np.where(others, lower, -np.inf).max(1)
 

@@ -4,8 +4,8 @@ import contextlib
 import os
 import sys
 
-# MPLBACKEND of a notebook may name a backend that is not installed here, which ends the import of Matplotlib. No
-# figure here needs one; a backend that can be used stays the user's.
+# MPLBACKEND, set by a notebook, may name a backend that is not installed; Matplotlib then cannot be imported. The
+# figures of this package need no backend. A backend that is installed stays selected.
 if "matplotlib" not in sys.modules:
     backend = os.environ.pop("MPLBACKEND", None)
     import matplotlib

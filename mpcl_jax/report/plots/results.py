@@ -110,7 +110,7 @@ class Method(NamedTuple):
     mean: float
     low: float  # 95 % interval, NaN where there is none
     high: float
-    oracle: bool = False  # it is given the true stimulus of each window: an upper bound, drawn apart
+    oracle: bool = False  # receives the true stimulus of each window: an upper bound, drawn with dashes
 
 
 def subject_dots(panels: dict[str, Sequence[Method]]) -> Figure:
@@ -149,7 +149,7 @@ def subject_dots(panels: dict[str, Sequence[Method]]) -> Figure:
 def critical_difference(
     names: Sequence[str], rank: Sequence[float], groups: Sequence[Sequence[str]]
 ) -> Figure:
-    """Mean ranks, the best on top; a bar joins neighbours without a significant difference.
+    """Mean ranks, the best at the top; a bar joins neighbours without a significant difference.
 
     `names` in the order of `rank` (1 = best) · `groups` of names, neighbours in that order.
     """
@@ -181,7 +181,7 @@ def critical_difference(
 def missing_modality_curve(
     subset: np.ndarray, kl: np.ndarray, modalities: Sequence[str], *, train_mean: float | None = None
 ) -> Figure:
-    """KL with fewer and fewer modalities: a dot per set, the mean of each size as a line.
+    """KL by the number of available modalities: a dot per set of modalities, a line through the mean of each size.
 
     `subset` [Q, M] bool, the modalities that are left · `kl` [Q] · `train_mean` its KL, if known.
     """

@@ -10,7 +10,7 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-# A page replaces these three and BLUE by its own colours; no figure uses the first three for anything else.
+# A page replaces these three and BLUE by its own colours: no other mark may have the first three colours.
 INK, FAINT, PAPER = "#1b1f24", "#c9ced6", "#fefefe"
 # The palette of Okabe and Ito; every pair that must be distinguished differs in lightness as well.
 BLUE, ORANGE, VERMILION, SKY, GREY = "#0072B2", "#E69F00", "#D55E00", "#56B4E9", "#9AA3AF"
@@ -35,7 +35,7 @@ _STYLE = {
     "grid.color": FAINT,
     "grid.linewidth": 0.6,
     "text.color": INK,
-    "text.parse_math": False,  # names of subjects and emotions are text, whatever signs they hold
+    "text.parse_math": False,  # a $ in the name of a subject or an emotion is text
     "xtick.color": INK,
     "ytick.color": INK,
     "xtick.labelsize": 8.5,
@@ -51,9 +51,9 @@ _STYLE = {
 
 
 def styled():
-    """The context in which every figure is made and written: Matplotlib's defaults and this style, nothing of a user.
+    """The context in which every figure is made and written: Matplotlib's defaults and this style.
 
-    The user's own settings are restored afterwards. The backend is left alone: no figure here belongs to pyplot.
+    The user's own settings are restored afterwards. The backend does not change: no figure here belongs to pyplot.
     """
     defaults = {key: value for key, value in matplotlib.rcParamsDefault.items() if "backend" not in key}
     return matplotlib.rc_context(defaults | _STYLE)
