@@ -13,21 +13,29 @@ HEART = {"Base": 70, "TSST": 100, "Medi 1": 60, "Fun": 75, "Medi 2": 60}  # beat
 
 def python2_pickle(value) -> bytes:
     """`value` (dict, text, array) as a protocol 2 pickle of Python 2: byte strings, old module names."""
-    return b"\x80\x02" + _opcodes(value) + b"."
+    return b"".join(python2_parts(value))
 
 
-def _opcodes(value) -> bytes:
+def python2_parts(value):
+    """The parts of `python2_pickle`, one array after the other."""
+    yield b"\x80\x02"
+    yield from _opcodes(value)
+    yield b"."
+
+
+def _opcodes(value):
     if isinstance(value, dict):
-        inner = b"".join(_opcodes(k) + _opcodes(v) for k, v in value.items())
-        return b"}(" + inner + b"u"
-    if isinstance(value, str):
-        return _text(value.encode())
-    if isinstance(value, np.ndarray):
+        yield b"}("
+        for key, x in value.items():
+            yield from _opcodes(key)
+            yield from _opcodes(x)
+        yield b"u"
+    elif isinstance(value, str):
+        yield _text(value.encode())
+    else:
         shape = b"(" + b"".join(b"J" + struct.pack("<i", n) for n in value.shape) + b"t"
-        state = b"(K\x01" + shape + _dtype(value.dtype) + b"\x89" + _text(value.tobytes()) + b"t"
         empty = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + _text(b"b") + b"\x87R"
-        return empty + state + b"b"
-    raise TypeError(type(value))
+        yield empty + b"(K\x01" + shape + _dtype(value.dtype) + b"\x89" + _text(value.tobytes()) + b"tb"
 
 
 def _text(raw: bytes) -> bytes:

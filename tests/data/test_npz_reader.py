@@ -1,14 +1,11 @@
 """The `.npz` reader: what `numpy.savez` writes, no objects, no claim believed."""
 
-import io
 import struct
 import time
 import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mpcl_jax.data.io import npz_reader
 from mpcl_jax.data.io.npz_reader import parse_npz
@@ -68,8 +65,6 @@ def test_objects_are_never_unpickled(tmp_path):
 @pytest.mark.parametrize(
     "content",
     [
-        npy(head("(1000000000000000,)"), bytes(16)),
-        npy(head("(4294967296, 4294967296)"), bytes(16)),
         npy(head("(-2, -1)"), bytes(16)),
         npy(head(str((1,) * 65)), bytes(8)),
         npy(head("(3,)"), bytes(16)),
@@ -107,20 +102,3 @@ def test_other_files_are_refused(tmp_path):
     for name in ("b.npy", "c.npz", ""):
         assert "write it with np.savez" in refusal(tmp_path / name)
     assert "does not exist" in refusal(tmp_path / "e.npz")
-
-
-@pytest.fixture(scope="module")
-def whole() -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, a=np.ones((2, 3)), t=np.array(["x", "yy"]))
-    return buffer.getvalue()
-
-
-@given(at=st.integers(0, 700), cut=st.integers(0, 40), put=st.binary(max_size=8))
-def test_damaged_archives_are_read_or_refused(tmp_path_factory, whole, at, cut, put):
-    path = tmp_path_factory.getbasetemp() / "damaged.npz"
-    path.write_bytes(whole[:at] + put + whole[at + cut :])
-    try:
-        parse_npz(path)
-    except DataFileError as error:
-        assert error.file == str(path) and "\n" not in str(error)

@@ -161,9 +161,7 @@ def test_types_with_anything_inside_are_refused(tmp_path):
     "content",
     [
         b"\x80\x02T" + struct.pack("<i", 2**20) + b"x",  # BINSTRING longer than the file
-        b"\x80\x02T" + struct.pack("<i", -1) + b"x",
         b"\x80\x02I" + b"9" * 10**6 + b"\n.",  # INT of a million digits
-        b"\x80\x02" + b"]" * 10**5 + b"a" * (10**5 - 1) + b".",  # lists nested 100,000 deep
         b"\x80\x02)" + b"\x85" * 10**5 + b".",  # tuples nested 100,000 deep
         b"\x80\x02]q\x00h\x00a.",  # a list that holds itself
         b"\x80\x02}q\x00K\x01h\x00s.",  # a dict that holds itself

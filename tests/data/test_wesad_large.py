@@ -1,12 +1,10 @@
 """A pickle as large as those of the release, and within which memory it is converted: `pytest -m long -rP`."""
 
-import pathlib
 import resource
-import struct
 
 import numpy as np
 import pytest
-from wesad_fixture import _dtype, _text
+from wesad_fixture import python2_parts
 
 from mpcl_jax.data.io.safe_read import Limits, run_guarded
 from mpcl_jax.data.wesad import load as wesad
@@ -16,42 +14,23 @@ SECONDS = 22_500  # of noise: 1.04 GB; the recordings of the release have 0.9 to
 ALLOWED = 2 * 10**9
 
 
-def write_array(file, x: np.ndarray) -> None:
-    shape = b"(" + b"".join(b"J" + struct.pack("<i", n) for n in x.shape) + b"t"
-    empty = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + _text(b"b") + b"\x87R"
-    file.write(empty + b"(K\x01" + shape + _dtype(x.dtype) + b"\x89T" + struct.pack("<i", x.nbytes))
-    file.write(x.tobytes())
-    file.write(b"tb")
-
-
-def write_signals(file, sensors: list[recording.Sensor], rng: np.random.Generator) -> None:
-    file.write(b"}(")
-    for sensor in sensors:
-        file.write(_text(sensor.key.encode()))
+def large_recording() -> dict:
+    rng, codes = np.random.default_rng(0), [0] * 100
+    signals = {"chest": {}, "wrist": {}}
+    for sensor in recording.SENSORS:
         beat = np.sin(2 * np.pi * 1.2 * np.arange(SECONDS * sensor.rate) / sensor.rate) ** 15
         noise = 0.1 * rng.standard_normal((len(beat), sensor.axes))
-        write_array(file, (33 + beat[:, None] + noise).astype("<f4" if sensor.key == "Temp" else "<f8"))
-    file.write(b"u")
-
-
-def write_large(path: pathlib.Path) -> None:
-    rng = np.random.default_rng(0)
-    length = SECONDS // 5 - 100
-    codes = np.concatenate([[0] * 100 + [code] * length for code in (1, 2, 4, 3, 4)])
-    with open(path, "wb") as file:
-        file.write(b"\x80\x02}(" + _text(b"signal") + b"}(")
-        for place in ("chest", "wrist"):
-            file.write(_text(place.encode()))
-            write_signals(file, [s for s in recording.SENSORS if s.place == place], rng)
-        file.write(b"u" + _text(b"label"))
-        write_array(file, np.repeat(codes, 700).astype("<i4"))
-        file.write(_text(b"subject") + _text(b"S2") + b"u.")
+        kind = "<f4" if sensor.key == "Temp" else "<f8"
+        signals[sensor.place][sensor.key] = (33 + beat[:, None] + noise).astype(kind)
+    label = np.concatenate([codes + [code] * (SECONDS // 5 - 100) for code in (1, 2, 4, 3, 4)])
+    return {"signal": signals, "label": np.repeat(label, 700).astype("<i4"), "subject": "S2"}
 
 
 @pytest.mark.long
 def test_a_gigabyte_is_converted_within_two(tmp_path):
     path = tmp_path / "S2.pkl"
-    write_large(path)
+    with open(path, "wb") as file:
+        file.writelines(python2_parts(large_recording()))
     size = path.stat().st_size
     try:
         limits = Limits(memory_bytes=ALLOWED, seconds=3000.0)

@@ -79,24 +79,6 @@ def test_cooccurrence_cells_are_log_lifts_in_the_order_of_valence():
     assert np.isnan(memory.log_lift(joint)[2]).all() and np.isfinite(memory.log_lift(joint)[0, 1])
 
 
-def test_maps_have_two_columns_and_nothing_is_cut_off():
-    count, rng = 24, np.random.default_rng(0)
-    names = [f"enthusiastic {c}" for c in range(count)]
-    maps = {name: rng.random((count, count)) for name in ("reported", "remembered", "retrieved")}
-    figure = memory.cooccurrence_maps(
-        maps, names, ["positive"] * 12 + ["negative"] * 12, references=("reported",)
-    )
-    *panels, bar = drawn(figure)
-    corners = [panel.get_position().get_points()[0] for panel in panels]
-    assert len(panels) == 3 and corners[0][1] == pytest.approx(corners[1][1])
-    assert corners[2][0] == pytest.approx(corners[0][0]) and corners[2][1] < corners[0][1]
-    left, below, right, top = figure.bbox.extents
-    for axis in (*panels, bar):
-        low, high = axis.get_tightbbox().get_points()
-        assert low[0] >= left and low[1] >= below and high[0] <= right and high[1] <= top
-    assert panels[2].get_tightbbox().y1 <= panels[0].get_tightbbox().y0
-
-
 def test_a_rotated_bank_lies_on_its_twin():
     rng = np.random.default_rng(0)
     first = rng.normal(size=(3, 2, 4))
