@@ -45,6 +45,11 @@ def load(file: pathlib.Path) -> None:
             raise ValueError(other)
 
 
+def convert_large(file: pathlib.Path) -> tuple[int, int]:
+    """The number of windows of a recording, and the memory that its conversion took in bytes."""
+    return len(wesad.convert(str(file), "S2", "both", 60.0, 30.0)["start"]), peak_memory()
+
+
 def validate(file: pathlib.Path) -> None:
     """What the validator does with a file of this name."""
     if file.suffix == ".pkl":

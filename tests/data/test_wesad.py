@@ -218,17 +218,13 @@ def code(change):
     ("change", "words"),
     [
         (lambda d: d.pop("label"), "label: is missing"),
-        (edit("subject", lambda x: "S3"), "belongs to 'S3'; wanted 'S2'"),
         (edit("signal", lambda x: "none"), r"signal\['wrist'\]: is missing or empty; it is always needed"),
         (code(lambda x: x[::175]), "label: has 320 samples for 80 s of signals = 4 per second"),
         (lambda d: d["signal"]["wrist"].pop("BVP"), r"\['BVP'\]: is missing; found"),
         (bvp(lambda x: "text"), r"\['BVP'\]: is str, no numbers"),
-        (bvp(lambda x: x[:-1]), r"\['BVP'\]: has 5119 samples for 80 s .* wanted 5120 = 64 Hz"),
         (edit("", lambda x: x[:, :2], "ACC"), r"\['ACC'\]: has shape \(2560, 2\)"),
-        (code(lambda x: x[:-1]), "label: has 55999 samples; wanted whole seconds"),
         (code(lambda x: x[:0]), "label: has 0 samples"),
         (code(lambda x: x.astype(float)), "label: is not a row of whole numbers"),
-        (code(lambda x: np.where(x == 3, 0, x)), r"codes \[1, 2, 4, 4\]; wanted one run of 1, 2 and 3"),
     ],
 )
 def test_bad_pickles_are_refused_in_words(tmp_path, change, words):
@@ -250,8 +246,6 @@ IN_ANOTHER_ORDER = "\r\n".join(answers(("Base", "Fun", "Medi 1", "TSST", "Medi 2
 @pytest.mark.parametrize(
     ("change", "settings", "words"),
     [
-        (lambda f: (f / "S2_quest.csv").unlink(), {}, "S2_quest.csv: is missing"),
-        (lambda f: (f / "S2.pkl").unlink(), {}, "S2.pkl: is missing"),
         (quest(b"# Subj;S3\r\n"), {}, "0 lines '# ORDER'"),
         (quest("\n".join(answers(subject="S3")).encode()), {}, "'S3'; wanted 'S2'"),
         (quest(b"\xff\xfe;"), {}, "S2_quest.csv: is no"),

@@ -1,13 +1,11 @@
 """A pickle as large as those of the release, and within which memory it is converted: `pytest -m long -rP`."""
 
-import resource
-
 import numpy as np
 import pytest
+from fuzz_functions import convert_large
 from wesad_fixture import python2_parts
 
 from mpcl_jax.data.io.safe_read import Limits, run_guarded
-from mpcl_jax.data.wesad import load as wesad
 from mpcl_jax.data.wesad import recording
 
 SECONDS = 22_500  # of noise: 1.04 GB; the recordings of the release have 0.9 to 1.0 GB
@@ -31,12 +29,10 @@ def test_a_gigabyte_is_converted_within_two(tmp_path):
     path = tmp_path / "S2.pkl"
     with open(path, "wb") as file:
         file.writelines(python2_parts(large_recording()))
-    size = path.stat().st_size
+    size, limits = path.stat().st_size, Limits(memory_bytes=ALLOWED, seconds=3000.0)
     try:
-        limits = Limits(memory_bytes=ALLOWED, seconds=3000.0)
-        arrays = run_guarded(wesad.convert, str(path), "S2", "both", 60.0, 30.0, limits=limits)
+        windows, resident = run_guarded(convert_large, path, limits=limits)
     finally:
         path.unlink()
-    assert size > 10**9 and len(arrays["start"]) > 700
-    resident = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    assert size > 10**9 and windows > 700
     print(f"{size:,} bytes converted within {ALLOWED:,} of address space; {resident:,} resident at most")
