@@ -36,6 +36,9 @@ def test_shapes_names_and_ids_of_the_defaults():
     recordings, truth = simulate(dataclasses.replace(SMALL, emotions=7, prototypes=3))
     assert recordings.labels.shape == (60, 7)
     assert all(p.shape == (7, 3, 16) for p in truth.prototypes.values())
+    one, two, other = (simulate(dataclasses.replace(SMALL, seed=seed))[0] for seed in (3, 3, 4))
+    np.testing.assert_array_equal(one.signals["video"], two.signals["video"])
+    assert np.abs(one.labels - other.labels).max() > 0.01  # the seed decides everything
 
 
 def test_one_report_per_trial_of_floor_heavy_ratings():

@@ -14,6 +14,7 @@ from wesad_fixture import HEART, ORDER, answers, python2_pickle, recording, writ
 from mpcl_jax.config.data import WesadConfig
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.features import cardiac, features
+from mpcl_jax.data.io import cache
 from mpcl_jax.data.wesad import load as wesad
 from mpcl_jax.types import DataFileError, spec_of
 
@@ -194,6 +195,20 @@ def test_a_modality_of_which_a_window_supports_no_feature_is_absent(tmp_path):
     loaded = small(tmp_path, data)
     assert loaded.present["bvp"].tolist() == [False] * 3 + [True] * 12
     assert not loaded.quality["bvp"][:3].any() and not loaded.signals["bvp"][:3].any()
+
+
+def test_a_feature_that_a_window_does_not_support_is_missing_there(root, loaded, kept, monkeypatch):
+    read = cache.cached
+
+    def one_unknown(*arguments):
+        held = {name: x.copy() for name, x in read(*arguments).items()}
+        held["eda/values"][2, 1] = np.nan
+        return held
+
+    monkeypatch.setattr(cache, "cached", one_unknown)
+    again = wesad.load(str(root), SMALL, kept)
+    assert np.argwhere(np.isnan(again.signals["eda"])).tolist() == [[2, 0, 1], [17, 0, 1]]
+    assert again.present["eda"].all() and not np.isnan(loaded.signals["eda"]).any()
 
 
 def edit(key, change, sensor=""):
