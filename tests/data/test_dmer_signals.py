@@ -76,26 +76,20 @@ def test_a_clip_without_ppg_keeps_its_other_signals(tmp_path):
 
 
 def with_eeg_rows(*rows):
-    stored = signals()
-    return stored | {
-        "eeg_datas": np.vstack([stored["eeg_datas"][:18], *[row(stored["eeg_datas"]) for row in rows]])
-    }
+    return signals() | {"eeg_datas": np.vstack([EEG[:18], *rows])}
 
 
-IDS = lambda eeg: eeg[-1]  # noqa: E731
-SHIFTED = lambda eeg: np.where(eeg[-1] == 40, 40, eeg[-1] // 2)  # noqa: E731  as good an id row as any
-ZEROS = lambda eeg: np.zeros(eeg.shape[1])  # noqa: E731
-FLAG = lambda eeg: (eeg[-1] % 3 == 0).astype(float)  # noqa: E731  0 and 1, each in several stretches
-TRIGGER = lambda eeg: np.where(np.diff(eeg[-1], prepend=-1) != 0, eeg[-1], 0.0)  # noqa: E731
-COUNTER = lambda eeg: np.arange(eeg.shape[1]) // 300 % 32.0  # noqa: E731
-BEYOND = lambda eeg: eeg[-1] + 60  # noqa: E731
+EEG = signals()["eeg_datas"]
+IDS, AT = EEG[-1], np.arange(EEG.shape[1])
+SHIFTED = np.where(IDS == 40, 40, IDS // 2)  # as good an id row as any
+FLAG = (IDS % 3 == 0) * 1.0  # 0 and 1, each in several stretches
+TRIGGER, COUNTER = np.where(np.diff(IDS, prepend=-1) != 0, IDS, 0.0), AT // 300 % 32.0
 
 
-@pytest.mark.parametrize("other", [ZEROS, FLAG, TRIGGER, COUNTER, BEYOND, IDS])
-def test_the_id_row_is_told_from_other_rows(tmp_path, other):
-    for number, stored in enumerate((with_eeg_rows(other, IDS), with_eeg_rows(IDS, other))):
-        (tmp_path / str(number)).mkdir()
-        assert [clip.video for clip in clips_of(tmp_path / str(number), stored)] == list(VIDEOS)
+@pytest.mark.parametrize("other", [0 * IDS, FLAG, TRIGGER, COUNTER, IDS + 60, IDS])
+def test_the_id_row_is_found_among_other_rows(tmp_path, other):
+    for rows in ((other, IDS), (IDS, other)):
+        assert [clip.video for clip in clips_of(tmp_path, with_eeg_rows(*rows))] == list(VIDEOS)
 
 
 @pytest.mark.parametrize(
@@ -177,9 +171,9 @@ def test_pulse_is_filtered_within_its_clip(tmp_path):
         assert np.abs(ppg[:, 1]).max() < 0.05 * (1 + clip.video)  # the level of 500 is gone
         # A sine of amplitude a has sd a / sqrt 2; 1.25 Hz lies inside the band.
         np.testing.assert_allclose(ppg[:, 2], (1 + clip.video) / np.sqrt(2), rtol=0.05)
-    louder = signals()
-    louder["ppg_datas"][0, louder["ppg_datas"][-1] == 3] *= 100
-    np.testing.assert_array_equal(clips_of(tmp_path, louder)[2].signals["ppg"], clips[2].signals["ppg"])
+    stronger = signals()
+    stronger["ppg_datas"][0, stronger["ppg_datas"][-1] == 3] *= 100
+    np.testing.assert_array_equal(clips_of(tmp_path, stronger)[2].signals["ppg"], clips[2].signals["ppg"])
 
 
 @pytest.mark.parametrize(("key", "rate"), RATES.items())

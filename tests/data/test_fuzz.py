@@ -145,7 +145,7 @@ def validate_here(file: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("ending", FILES)
-def test_the_validator_survives_damaged_files(tmp_path, ending):
+def test_the_validator_reads_or_refuses_damaged_files(tmp_path, ending):
     names = written(tmp_path, ending, range(1000, 1000 + FILES[ending] // 100))
     ends = ends_of(tmp_path, names, "validate", validate_here)[0]
     for name, (end, words, _) in ends.items():

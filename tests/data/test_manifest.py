@@ -67,7 +67,7 @@ def test_make_split_reads_the_manifest_that_the_settings_name(file):
     assert [fold.name for fold in kept.folds] == ["fold 2 of 2"]
 
 
-def test_make_split_refuses_a_manifest_of_a_protocol_that_the_recordings_can_not_support(file):
+def test_make_split_refuses_a_manifest_of_a_protocol_that_the_recordings_cannot_support(file):
     with pytest.raises(ConfigError, match="'subject_kfold': fake supports only 'window80'"):
         make_split(FAKE._replace(protocols=("window80",)), ProtocolConfig(manifest=str(file)))
 

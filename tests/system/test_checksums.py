@@ -90,8 +90,8 @@ def test_only_folders_named_by_a_number_are_checkpoints(tmp_path):
 def test_the_whole_folder_of_another_epoch_is_found(folder):
     damage = damage_in(folder, "checkpoint after epoch 4")
     assert damage.file == folder / NAME
-    told = "belongs to another folder: '# checkpoint after epoch 3' is not '# checkpoint after epoch 4'"
-    assert damage.reason == told
+    words = "belongs to another folder: '# checkpoint after epoch 3' is not '# checkpoint after epoch 4'"
+    assert damage.reason == words
     # Not even where the words of the one begin like those of the other.
     assert found(folder, "checkpoint after epoch") == NAME
     (folder / NAME).write_bytes(b"\xff\xfe")

@@ -51,7 +51,7 @@ def test_characters_that_the_encoding_lacks_are_replaced(monkeypatch, pipe):
     os.close(read)
 
 
-def test_a_command_survives_the_end_of_its_reader(monkeypatch, pipe):
+def test_a_command_goes_on_after_the_end_of_its_reader(monkeypatch, pipe):
     read, stream = pipe
     monkeypatch.setattr(sys, "stdout", stream)
     os.close(read)
