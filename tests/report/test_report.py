@@ -37,6 +37,14 @@ from mpcl_jax.types import DataFileError
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
+def test_templates_are_resources_of_the_package_wherever_it_lies(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "package.zip", "w") as package:
+        package.write(ROOT / "mpcl_jax" / "report" / "run.html", "mpcl_jax/report/run.html")
+    inside = page._asset("run.html")
+    monkeypatch.setattr(page, "ASSETS", zipfile.Path(package.filename, "mpcl_jax/report/"))
+    assert page._asset("run.html") == inside
+
+
 class Page(html.parser.HTMLParser):
     """Elements, attributes and text of a page."""
 
@@ -65,28 +73,9 @@ def hostile(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory):
-    """(folder, (reported, predicted))"""
     folder = tmp_path_factory.mktemp("report") / "healthy"
-    return folder, write_run(folder)
-
-
-@pytest.fixture
-def run(healthy):
-    return read_run(healthy[0])
-
-
-@pytest.fixture(scope="module")
-def whole(healthy):
-    """The page of the healthy run."""
-    return run_page(read_run(healthy[0]))
-
-
-def test_templates_are_resources_of_the_package_wherever_it_lies(tmp_path, monkeypatch):
-    with zipfile.ZipFile(tmp_path / "package.zip", "w") as package:
-        package.write(ROOT / "mpcl_jax" / "report" / "run.html", "mpcl_jax/report/run.html")
-    inside = page._asset("run.html")
-    monkeypatch.setattr(page, "ASSETS", zipfile.Path(package.filename, "mpcl_jax/report/"))
-    assert page._asset("run.html") == inside
+    arrays = write_run(folder)
+    return folder, arrays
 
 
 def test_a_page_does_not_name_a_group_that_the_data_set_does_not_have(tmp_path):
@@ -139,23 +128,32 @@ def test_names_of_every_script_are_text_of_the_browser_with_room_for_it():
     texts = re.findall(r'<text [^>]*x="([\d.]+)"[^>]*>([^<]*)</text>', svg)
     found = {html.unescape(text): float(x) for x, text in texts}
     assert set(names) <= set(found)
-    assert found[names[0]] >= 8 * len(names[0])  # labels end at x; an ideograph is as wide as 8 points
+    assert found[names[0]] >= 8 * len(
+        names[0]
+    )  # labels end at x; an ideograph is as wide as the font's 8 points
     assert "var(--picture)" in svg and "DejaVu" not in svg
 
 
-def test_an_oracle_is_marked_and_is_never_the_best(run):
+def test_hollow_marks_have_the_colour_of_the_page():
+    method = results.Method("ridge", np.zeros(1), 0.2, 0.1, 0.3)
+    svg = to_svg(subject_dots({"one": [method._replace(oracle=True)]}))
+    assert "fill: var(--card)" in svg and "#fefefe" not in svg and "#ffffff" not in svg
+
+
+def test_an_oracle_is_marked_and_is_never_the_best(healthy):
+    run = read_run(healthy[0])
     oracle = run.table[-1] | {"method": "stimulus_mean", "kl": "0.0001"}
     with_oracle = run._replace(table=(*run.table, oracle), subjects=run.subjects)
     rows = {row["key"]: row for row in table_rows(with_oracle)}
-    assert not any(("0.0001", True) in row["cells"] for row in rows.values()) and rows["MPCL"]["cells"][3][1]
-    assert [key for key, row in rows.items() if row["oracle"]] == ["stimulus_mean"]
+    assert {key for key, row in rows.items() if ("0.0001", True) in row["cells"].values()} == set()
+    assert rows["MPCL"]["cells"]["KL ↓"][1] and [key for key, row in rows.items() if row["oracle"]] == [
+        "stimulus_mean"
+    ]
     drawn = subject_dots({"": methods_of(with_oracle)})
     labels = [x.get_text() for x in drawn.axes[0].get_yticklabels()]
     assert labels == ["uniform", "train mean", "MPCL", "stimulus mean (oracle)"]
     solid, dashed = drawn.axes[0].collections[-2:]  # the intervals of MPCL and of the oracle
     assert solid.get_linestyle() == [(0, None)] and dashed.get_linestyle() != [(0, None)]
-    svg = to_svg(drawn)  # hollow marks have the colour of the page
-    assert "fill: var(--card)" in svg and "#fefefe" not in svg and "#ffffff" not in svg
     page = run_page(with_oracle)
     assert "An oracle: it receives the true stimulus" in page and "without oracles" in page
     assert "A dot is the mean KL of one subject (n = 6 subjects)" in page
@@ -182,22 +180,34 @@ def test_the_page_names_leaks_and_unhealthy_slots(hostile):
     assert f"groupsred: trials{HOSTILE} P0{HOSTILE}/clip@0.000, P0" in Page(text).text
 
 
-def test_a_healthy_run_has_nothing_flagged(run, whole):
+def test_a_healthy_run_has_nothing_flagged(healthy):
+    run = read_run(healthy[0])
     found = flagged_slots(run)
     assert (found["dead"], found["collapsed"]) == (0, 0) and not any(slot.flag for slot in found["slots"])
     assert {check["colour"] for check in audit(run)} == {"green"}
-    text = Page(whole).text
-    assert "LEAK" not in text and "Never reported" not in text and run.verdict[0] in text
+    text = Page(run_page(run)).text
+    assert "LEAKY" not in text and "Never reported" not in text and run.verdict[0] in text
 
 
-def test_a_red_audit_and_an_emotion_that_was_never_reported_are_named(run):
+def test_a_red_audit_is_at_the_top_and_a_missing_one_is_named(healthy):
+    run = read_run(healthy[0])
+    assert "LEAK" not in Page(run_page(run)).text
+    text = Page(run_page(run._replace(audit=run.audit | {"colour": "red"}))).text
+    assert "LEAK The leak audit of this run is red" in text[: text.index("Results")]
+    assert "not audited yet: mpcl audit" in Page(run_page(run._replace(audit={}))).text
+
+
+def test_an_emotion_that_was_never_reported_is_named(healthy):
+    run = read_run(healthy[0])
     mass = run.memory.mass.copy()
     mass[:, 2] = 0
-    other = run._replace(audit=run.audit | {"colour": "red"}, memory=run.memory._replace(mass=mass))
-    found, text = flagged_slots(other), Page(run_page(other)).text
-    assert "LEAK The leak audit of this run is red" in text[: text.index("Results")]
+    unseen = run._replace(memory=run.memory._replace(mass=mass))
+    found = flagged_slots(unseen)
     assert (found["dead"], found["collapsed"], found["never"]) == (0, 0, ["emotion 2"])
-    assert "Never reported in training, so without prototypes: emotion 2." in text
+    assert (
+        "Never reported in training, and therefore without prototypes: emotion 2."
+        in Page(run_page(unseen)).text
+    )
 
 
 TERMS = """KL; skill; train mean; [low, high]; corrected p; n; Chebyshev; Clark; Canberra; cosine; intersection
@@ -205,44 +215,49 @@ share; window; co-occurrence; lift; valence group; evidence; prototype; slot; ma
 uniform; MPCL; scale; contribution; fold; epoch; total loss; drift; protocol; manifest; leak audit"""
 
 
-def test_every_term_is_explained_once_and_every_figure_has_a_caption(run, whole):
-    explained = [html.unescape(x) for x in re.findall("<dfn>(.*?)</dfn>", whole)]
+def test_every_term_is_explained_once_and_every_figure_has_a_caption(healthy):
+    run = read_run(healthy[0])
+    text = run_page(run)
+    explained = [html.unescape(x) for x in re.findall("<dfn>(.*?)</dfn>", text)]
     assert set(re.split("; |\n", TERMS)) <= set(explained) and len(explained) == len(set(explained))
-    captions = dict(
-        re.findall('<figure id="figure-(.*?)".*?<figcaption[^>]*>(.*?)</figcaption>', whole, re.S)
-    )
+    captions = dict(re.findall('<figure id="figure-(.*?)".*?<figcaption[^>]*>(.*?)</figcaption>', text, re.S))
     assert set(captions) == set(figures_of(run)) and all(x.strip().endswith(".") for x in captions.values())
 
 
-def test_every_baseline_is_explained_and_every_heat_map_has_a_labelled_colour_bar(run):
+def test_every_baseline_has_an_explanation():
     templates = page._asset("terms.html")
     missing = [name for name in BASELINES if f'"{name}": ' not in templates]
     assert missing == ["train_mean"]  # explained with the statistics
+
+
+def test_every_heat_map_has_a_labelled_colour_bar(healthy):
     for name in ("cooccurrence", "association", "history"):
-        axes = figures_of(run)[name].axes
+        axes = figures_of(read_run(healthy[0]))[name].axes
         labels = [axis.get_xlabel() for axis in axes if axis.get_label() == "<colorbar>"]
         assert len(labels) == 1 and labels[0], name
 
 
-def test_the_script_receives_the_predictions_of_the_run(run, healthy):
-    reported, predicted = healthy[1]
-    data = json.loads(interactive(run))
+def test_the_script_receives_the_predictions_of_the_run(healthy):
+    folder, (reported, predicted) = healthy
+    data = json.loads(interactive(read_run(folder)))
     assert data["total"] == len(data["samples"]) == 24
     np.testing.assert_allclose([s["reported"] for s in data["samples"]], reported, atol=6e-4)
     np.testing.assert_allclose([s["predicted"] for s in data["samples"]], predicted, atol=6e-4)
-    assert "<" not in interactive(run)
+    assert "<" not in interactive(read_run(folder))
 
 
-def test_a_sample_is_explained(run, healthy):
-    reported, predicted = healthy[1]
+def test_a_sample_is_explained(healthy):
+    folder, (reported, predicted) = healthy
+    run = read_run(folder)
     found = explain(run, row_of(run, "P0/clip@10.000"))
     y, p = reported[1], predicted[1]
     assert found.kl == pytest.approx(float((y * np.log(y / p)).sum()), rel=1e-4)
+    assert [x.name for x in found.modalities] == ["eeg", "video"]
     # Without eeg the prediction stays as it is; without video it is uniform, here worse.
-    gains = {x.name: x.gain for x in found.modalities}
-    worse = float((y * np.log(y * 3)).sum()) - found.kl
-    assert gains == {"eeg": pytest.approx(0, abs=1e-6), "video": pytest.approx(worse, abs=1e-4)}
-    assert found.recalled[0].weight == pytest.approx(run.inspection.recalled[1].max())
+    assert found.modalities[0].gain == pytest.approx(0, abs=1e-6)
+    assert found.modalities[1].gain == pytest.approx(float((y * np.log(y * 3)).sum()) - found.kl, abs=1e-4)
+    heaviest = run.inspection.recalled[1].max()
+    assert found.recalled[0].weight == pytest.approx(heaviest)
     with pytest.raises(KeyError, match="no test window 'P0/clip@11'; there are P0/clip@0.000"):
         row_of(run, "P0/clip@11")
     with pytest.raises(KeyError, match="there are P5/clip@30.000, .* predictions.csv has all 24 windows"):
@@ -272,8 +287,13 @@ def test_the_commands_work_with_jax_hidden(healthy, tmp_path):
         ["explain", folder, "--sample", "P0/clip@10.000"],
         ["report", folder, folder, "--output", str(file)],
     ]
-    command = [sys.executable, "-c", WITHOUT_JAX, json.dumps(commands)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT_JAX, json.dumps(commands)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ended.returncode == 0, ended.stderr
     assert "retrieved prototypes" in ended.stdout and ended.stdout.endswith(f"{file}\n")
     assert "All runs were tested on the same split." in Page(file.read_text()).text
@@ -282,29 +302,35 @@ def test_the_commands_work_with_jax_hidden(healthy, tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ("nowhere", "nowhere/data.json: does not exist: no run, or not finished; start its command again"),
-        ("gs://b", "gs://b: is a URL; give a path of this machine, e.g. where the bucket is mounted"),
-        ("healthy --output gone/x.html", "--output gone/x.html: there is no folder gone; make it first"),
-        ("healthy --prototypes umap", "method = 'umap': needs `pip install mpcl-jax[umap]`"),
+        (["nowhere"], "nowhere/data.json: does not exist: no run, or not finished; start its command again"),
+        (
+            ["gs://bucket/run"],
+            "gs://bucket/run: is a URL; give a path of this machine, e.g. where the bucket is mounted",
+        ),
+        (
+            ["healthy", "--output", "gone/x.html"],
+            "--output gone/x.html: there is no folder gone; make it first",
+        ),
     ],
 )
 def test_a_page_that_cannot_be_drawn_is_one_line(healthy, arguments, message, monkeypatch, capsys):
     monkeypatch.chdir(healthy[0].parent)
-    assert run_command(arguments.split()) == 2
+    assert run_command(arguments) == 2
     assert capsys.readouterr().err == f"error: {message}\n"
 
 
-def test_a_run_without_memory_or_audit_and_an_unfinished_one(tmp_path):
+def test_a_run_without_memory_and_an_unfinished_one(tmp_path):
     write_run(tmp_path / "none", memory=False)
-    text = run_page(read_run(tmp_path / "none")._replace(audit={}))
-    assert "This run has no memory" in text and "not audited yet: mpcl audit" in Page(text).text
+    run = read_run(tmp_path / "none")
+    assert "This run has no memory" in run_page(run)
     (tmp_path / "none" / "table.csv").unlink()
     with pytest.raises(DataFileError, match="table.csv: does not exist"):
         read_run(tmp_path / "none")
 
 
-def test_the_comparison_of_runs_names_leaks_and_different_splits(run, hostile):
-    text = Page(comparison_page([run, read_run(hostile[0])])).text
+def test_the_comparison_of_runs_names_leaks_and_different_splits(healthy, hostile):
+    run, leaky = read_run(healthy[0]), read_run(hostile[0])
+    text = Page(comparison_page([run, leaky])).text
     assert "LEAKY" in text and "All runs were tested on the same split." in text
     assert "Settings that differ" in text and "Clark: square root of" in text
     other = run._replace(split=run.split | {"sha256": "other"})
@@ -333,22 +359,12 @@ def test_a_browser_shows_the_page_and_the_chosen_window(hostile, browser):
     assert browser.get_log("browser") == []
 
 
-@pytest.fixture
-def sized(browser):
-    """Sets the width of the page."""
-
-    def resize(width, **media):
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media or {"media": ""})
-
-    yield resize
-    resize(1280)
-
-
 @pytest.mark.parametrize("width", [1280, 390, 360])
-def test_nothing_is_wider_than_the_page(hostile, browser, sized, width):
-    sized(width)
+def test_nothing_is_wider_than_the_page(hostile, browser, width):
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
     browser.get((hostile[0] / "report.html").as_uri())
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     # Wider content scrolls in its own box, which shows a shadow and can be focused.
@@ -361,8 +377,17 @@ def test_nothing_is_wider_than_the_page(hostile, browser, sized, width):
     assert all(focus == 0 and label and layers == 5 for focus, label, layers in wide)
 
 
-def test_the_page_fits_on_paper(healthy, whole, browser, sized):
-    write_page(healthy[0] / "report.html", whole)
-    sized(718, media="print")  # A4 with Chromium's margins
+def test_the_page_fits_on_paper(healthy, browser):
+    (healthy[0] / "report.html").write_text(run_page(read_run(healthy[0])), encoding="utf-8")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    metrics = {
+        "width": 718,
+        "height": 900,
+        "deviceScaleFactor": 1,
+        "mobile": False,
+    }  # A4 with Chromium's margins
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.get((healthy[0] / "report.html").as_uri())
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= 718
+    wide = browser.execute_script("return document.documentElement.scrollWidth")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert wide <= 718
