@@ -1,5 +1,6 @@
 """A finished run folder as NumPy arrays with names, for plots, reports and notebooks."""
 
+import contextlib
 import csv
 import json
 import pathlib
@@ -110,6 +111,9 @@ def read_run(folder) -> RunFiles:
     joined = join_folds(folder, predictions, count, ("cooccurrence_map", "similarity"))
     baselines = [parse_npz(f / "baselines.npz") for f in folds if (f / "baselines.npz").exists()]
     verdict, caption = _words(folder / "table.md")
+    memory = None  # as in a run without one
+    with contextlib.suppress(FileNotFoundError):
+        memory = open_memory(folder)
     return RunFiles(
         folder=folder,
         config=read_json(folder / "config.json"),
@@ -126,7 +130,7 @@ def read_run(folder) -> RunFiles:
         baselines=join_folds(folder, baselines, count) if len(baselines) == len(folds) else {},
         **joined,
         inspection=_inspections(folder, folds, count),
-        memory=_memory(folder),
+        memory=memory,
         metrics=tuple(read_lines(folder / "metrics.jsonl")),
         history=_history(folds[0] / "memory.jsonl"),
         audit=_audit(folder / "audit.json"),
@@ -268,13 +272,6 @@ def _inspections(folder, folds: list[pathlib.Path], count: int) -> Inspection | 
         return None
     joined = join_folds(folder, [x._asdict() for x in found], count, PER_WINDOW)
     return found[0]._replace(**joined)
-
-
-def _memory(folder: pathlib.Path) -> Memory | None:
-    try:
-        return open_memory(folder)
-    except FileNotFoundError:
-        return None
 
 
 def _words(file: pathlib.Path) -> tuple[tuple[str, ...], str]:

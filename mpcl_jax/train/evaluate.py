@@ -50,20 +50,18 @@ def predict(trained: Trained, chosen: Sequence) -> list[tuple[MPCLOutput, Recall
     padding is thrown away, so every window counts once.
     """
     program, size = trained.program, padded_length(trained.longest)
-    calls = -(-max(map(len, chosen)) // size)
-    padded = np.zeros((len(chosen), calls * size), np.int32)
+    padded = np.zeros((len(chosen), -(-max(map(len, chosen)) // size) * size), np.int32)
     for number, of_fold in enumerate(chosen):
         padded[number, : len(of_fold)] = of_fold
     parts = []
-    for call in range(calls):
-        part = stack(program, padded[:, call * size : (call + 1) * size])
+    for first in range(0, padded.shape[1], size):
+        part = stack(program, padded[:, first : first + size])
         found = program.predict(trained.params, trained.prototypes, trained.rows, trained.arrays, part)
         parts.append(jax.device_get(unstack(program, found, len(chosen))))
-
-    def joined(number: int, count: int):
-        return jax.tree.map(lambda *x: np.concatenate(x)[:count], *(part[number] for part in parts))
-
-    return [joined(number, len(of_fold)) for number, of_fold in enumerate(chosen)]
+    return [
+        jax.tree.map(lambda *x, count=len(of_fold): np.concatenate(x)[:count], *of_parts)
+        for of_fold, of_parts in zip(chosen, zip(*parts, strict=True), strict=True)
+    ]
 
 
 def predictions_of(chosen, output: MPCLOutput) -> Predictions:

@@ -97,12 +97,11 @@ class RunWriter(contextlib.ExitStack):
         for i, (member, of_fold) in enumerate(zip(self._members, reports, strict=True)):
             self._write_report(member, epoch, of_fold)
             if slots is not None:
-                shape = (len(reports), *slots.drift.shape[-2:])
-                # Four digits: these are curves for a plot.
-                curves = {
-                    name: np.asarray(x, np.float64).reshape(shape)[i].round(4).tolist()
-                    for name, x in slots._asdict().items()
+                by_fold = {
+                    n: np.asarray(x, np.float64).reshape(-1, *x.shape[-2:])
+                    for n, x in slots._asdict().items()
                 }
+                curves = {n: x[i].round(4).tolist() for n, x in by_fold.items()}  # four digits: for a plot
                 self._append(self._folders[i] / "memory.jsonl", member, epoch, curves)
         return skips
 
