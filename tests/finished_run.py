@@ -30,8 +30,11 @@ def write_run(
     memory=True,
     learned=0.5,
     windows=WINDOWS,
+    banks=2,
 ):
     """One fold of 6 subjects with `windows` each; predictions mix the labels (`learned` in 0 to 1) and uniform.
+
+    `banks`: modality groups of the data set, one bank each.
 
     Returns the reported and predicted shares [6 · windows, C].
     """
@@ -55,25 +58,25 @@ def write_run(
     title = f"made up{mark}, {'window80' if leaky else 'loso'}"
     for name, text in statistics_text.files_of(table, names, title=title, **made).items():
         (folder / name).write_text(text)
-    _write_documents(folder, names, ids, leaky, mark)
+    _write_documents(folder, names, ids, leaky, mark, banks)
     _write_predictions(folder, names, ids, subject, reported, predicted)
     np.savez(fold / "baselines.npz", uniform=uniform, train_mean=mean)
-    similarity = rng.normal(size=(count, 2, emotions, SLOTS))
+    similarity = rng.normal(size=(count, banks, emotions, SLOTS))
     calls_up = rng.dirichlet(np.ones(emotions), (count, emotions))
     np.savez(fold / "predictions.npz", predicted=predicted, cooccurrence_map=calls_up, similarity=similarity)
-    inspection = _inspection(reported, predicted, emotions, rng, ids, subject)
+    inspection = _inspection(reported, predicted, emotions, rng, ids, subject, banks)
     write_arrays(fold / "inspection.npz", inspection._asdict())
     if memory:
-        _write_memory(fold, emotions, rng, dead)
+        _write_memory(fold, emotions, rng, dead, banks)
     return reported, predicted
 
 
-def _write_documents(folder, names, ids, leaky, mark):
+def _write_documents(folder, names, ids, leaky, mark, banks):
     config = json.loads(json.dumps(dataclasses.asdict(tiny_config())))
     data = {
         "emotions": names,
         "valence": ["positive", *["negative"] * (len(names) - 1)],
-        "groups": {"eeg": "physiological", "video": "behavioural"},
+        "groups": {"eeg": "physiological", "video": "behavioural" if banks == 2 else "physiological"},
         "shapes": {"eeg": [1, 3], "video": [1, 4]},
         "name": f"made up{mark}",
         "windows": 100,
@@ -116,7 +119,7 @@ def _write_predictions(folder, names, ids, subject, reported, predicted):
     (folder / "predictions.csv").write_text(out.getvalue())
 
 
-def _inspection(reported, predicted, emotions, rng, ids, subject) -> Inspection:
+def _inspection(reported, predicted, emotions, rng, ids, subject, banks) -> Inspection:
     count = len(reported)
     without = np.stack([predicted, np.full_like(predicted, 1 / emotions)], axis=1)
     shape = (emotions, SLOTS, 1)
@@ -126,7 +129,9 @@ def _inspection(reported, predicted, emotions, rng, ids, subject) -> Inspection:
         scale=np.array([1.0, 4.0]),
         present=np.ones((count, 2), bool),
         association=np.full((count, 2, 2, 2), 0.25),
-        recalled=rng.dirichlet(np.ones(2 * emotions * SLOTS), count).reshape(count, 2, emotions, SLOTS),
+        recalled=rng.dirichlet(np.ones(banks * emotions * SLOTS), count).reshape(
+            count, banks, emotions, SLOTS
+        ),
         without_modality=without,
         without_scale=np.stack([predicted, predicted], axis=1),
         subset=np.array([[True, True], [True, False], [False, True]]),
@@ -137,15 +142,15 @@ def _inspection(reported, predicted, emotions, rng, ids, subject) -> Inspection:
     )
 
 
-def _write_memory(fold, emotions, rng, dead):
-    bank = rng.normal(size=(2, emotions, SLOTS, WIDTH))
+def _write_memory(fold, emotions, rng, dead, banks):
+    bank = rng.normal(size=(banks, emotions, SLOTS, WIDTH))
     usage = np.full((emotions, SLOTS), 0.1)
     if dead:
         usage[0] = (0.2, 0.0001)
         bank[:, 1, 1] = bank[:, 1, 0]
     arrays = {
         "bank": bank / np.linalg.norm(bank, axis=-1, keepdims=True),
-        "mass": np.full((2, emotions, SLOTS), 10.0),
+        "mass": np.full((banks, emotions, SLOTS), 10.0),
         "usage": usage,
         "cooccurrence": np.full((emotions, emotions), 1 / emotions**2),
     }

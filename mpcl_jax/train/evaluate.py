@@ -58,10 +58,9 @@ def predict(trained: Trained, chosen: Sequence) -> list[tuple[MPCLOutput, Recall
         part = stack(program, padded[:, first : first + size])
         found = program.predict(trained.params, trained.prototypes, trained.rows, trained.arrays, part)
         parts.append(jax.device_get(unstack(program, found, len(chosen))))
-    return [
-        jax.tree.map(lambda *x, count=len(of_fold): np.concatenate(x)[:count], *of_parts)
-        for of_fold, of_parts in zip(chosen, zip(*parts, strict=True), strict=True)
-    ]
+    whole = [jax.tree.map(lambda *x: np.concatenate(x), *of_fold) for of_fold in zip(*parts, strict=True)]
+    counts = map(len, chosen)
+    return [jax.tree.map(lambda x, n=n: x[:n], of_fold) for n, of_fold in zip(counts, whole, strict=True)]
 
 
 def predictions_of(chosen, output: MPCLOutput) -> Predictions:

@@ -79,10 +79,7 @@ def healthy(tmp_path_factory):
 
 
 def test_a_page_does_not_name_a_group_that_the_data_set_does_not_have(tmp_path):
-    write_run(tmp_path)
-    data = json.loads((tmp_path / "data.json").read_text())
-    data["groups"] = dict.fromkeys(data["groups"], "physiological")
-    (tmp_path / "data.json").write_text(json.dumps(data))
+    write_run(tmp_path, banks=1)
     run = read_run(tmp_path)
     assert run.similarity.shape[1] == run.inspection.recalled.shape[1] == len(run.memory.bank) == 1
     assert {x.side for x in explain(run, 0).recalled} == {"physiological"}
