@@ -12,6 +12,21 @@ from mpcl_jax.evaluate.statistics import TIES, merge_ties
 from mpcl_jax.labels import evidence_of
 
 
+def means(labels, predicted, weight: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
+    """Weighted means of all measures over windows; `weight` [N] sums to 1.
+
+    The second value is the mean of |y_c − p_c| for every emotion, [C] in [0, 1], lower is better.
+    """
+    of_window = {
+        "jensen_shannon": jensen_shannon(labels, predicted),
+        "rank_correlation": rank_correlation(labels, predicted),
+        "top_agreement": top_agreement(labels, predicted),
+    }
+    found = {name: weight @ values for name, values in of_window.items()}
+    error = np.abs(np.asarray(labels, np.float64) - np.asarray(predicted, np.float64))
+    return found | {"cooccurrence_error": cooccurrence_error(labels, predicted)}, weight @ error
+
+
 def jensen_shannon(labels, predicted) -> np.ndarray:
     """½ KL(y ‖ m) + ½ KL(p ‖ m) with m = (y + p) / 2, in nats, [N] in [0, ln 2], lower is better; finite at 0."""
     y, p = np.asarray(labels, np.float64), np.asarray(predicted, np.float64)
@@ -42,11 +57,6 @@ def _tied(shares) -> np.ndarray:
     """The same distributions [N, C] with shares that differ by rounding made equal."""
     shares = np.asarray(shares, np.float64)
     return merge_ties(shares, TIES * shares.max(1, keepdims=True))
-
-
-def emotion_error(labels, predicted) -> np.ndarray:
-    """|y_c − p_c| of every emotion, [N, C] in [0, 1], lower is better."""
-    return np.abs(np.asarray(labels, np.float64) - np.asarray(predicted, np.float64))
 
 
 def cooccurrence_error(labels, predicted) -> float:

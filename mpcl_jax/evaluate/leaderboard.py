@@ -18,11 +18,7 @@ from mpcl_jax.evaluate.statistics import FEWEST, subject_interval
 METHOD = "MPCL"
 REFERENCE = "train_mean"
 CONSTANTS = ("uniform", REFERENCE)
-OF_IDS = (
-    "subject_mean",
-    "stimulus_mean",
-    "duration_only",
-)  # equal to the train mean for ids without training rows
+OF_IDS = ("subject_mean", "stimulus_mean", "duration_only")  # the train mean for ids without training rows
 
 
 class Result(NamedTuple):
@@ -112,13 +108,8 @@ def _place(result: Result) -> int:
     order = (*BASELINES, "registered", METHOD, "variants", *ORACLES)
     if result.method in ORACLES:
         return len(order)
-    other = "registered" if is_baseline(result) else "variants"
+    other = "variants" if result.tried is None else "registered"
     return order.index(result.method if result.method in order else other)
-
-
-def is_baseline(row: Result | Row) -> bool:
-    """Whether the method is a baseline: a built-in one, or one with a budget of hyper-parameter settings."""
-    return row.method in BASELINES or row.tried is not None
 
 
 def _check_results(results: list[Result], rows: int, split_sha256: str) -> None:
@@ -169,6 +160,7 @@ def _row(result: Result, labels, subject, units: _Units, seed: int) -> Row:
     per_unit = per_seed.mean(0)
     low, high = subject_interval(per_unit, weight=units.total, seed=seed)
     kl_of_seeds = [float((units.weight * each["kl"]).sum()) for each in seeds]
+    further = [agreement.means(labels, predicted, units.weight) for predicted in _per_seed(result)]
     return Row(
         method=result.method,
         mean={name: float(np.mean(list(means.values()))) for name, means in by_measure.items()},
@@ -179,21 +171,7 @@ def _row(result: Result, labels, subject, units: _Units, seed: int) -> Row:
         per_subject={x: {name: by_measure[name][x] for name in by_measure} for x in by_measure["kl"]},
         per_unit=per_unit,
         per_seed=per_seed,
-        agreement=_agreement(labels, _per_seed(result), units.weight),
-        emotion_error=sum(
-            units.weight @ agreement.emotion_error(labels, predicted) for predicted in _per_seed(result)
-        )
-        / len(seeds),
+        agreement={name: float(np.mean([means[name] for means, _ in further])) for name in further[0][0]},
+        emotion_error=sum(error for _, error in further) / len(seeds),
         tried=result.tried,
     )
-
-
-def _agreement(labels, predicted: list[np.ndarray], weight: np.ndarray) -> dict[str, float]:
-    """Further measures of every seed's predictions, averaged; `weight` [N] as in `_Units`."""
-    measures = {
-        "jensen_shannon": lambda p: weight @ agreement.jensen_shannon(labels, p),
-        "rank_correlation": lambda p: weight @ agreement.rank_correlation(labels, p),
-        "top_agreement": lambda p: weight @ agreement.top_agreement(labels, p),
-        "cooccurrence_error": lambda p: agreement.cooccurrence_error(labels, p),
-    }
-    return {name: float(np.mean([of(p) for p in predicted])) for name, of in measures.items()}

@@ -126,14 +126,9 @@ def latex_of(cells: pd.DataFrame, caption: str) -> str:
 def to_markdown(table: Table, *, title: str = "Results") -> str:
     """Title, aligned table, caption, rule and verdict lines; readable in a terminal as it is."""
     frame = table_frame(table)
-    return page_of(frame, verdict_lines(frame, compare_with_focus(table)), title)
-
-
-def page_of(frame: pd.DataFrame, verdicts: Sequence[str], title: str) -> str:
-    """The same from a `table_frame` and its verdict lines."""
-    head = f"## {title}{f' ({LEAKY} split)' if frame['split'].iloc[0] == LEAKY else ''}"
+    head = f"## {title}{f' ({LEAKY} split)' if table.leaky else ''}"
     parts = [head, markdown_of(cells_of(frame, tuple(HEADS))), f"*{BOLD}*", caption_of(frame)]
-    if verdicts:
+    if verdicts := verdict_lines(frame, compare_with_focus(table)):
         parts += [RULE, "\n".join(f"- {line}" for line in verdicts)]
     return "\n\n".join(parts) + "\n"
 

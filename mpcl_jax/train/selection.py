@@ -21,7 +21,7 @@ def write_choices(workdir: pathlib.Path, method: str, choices: dict[str, dict[st
 
     Raises StorageError where the disk does not take it, DataFileError where the file is damaged.
     """
-    document = _read(workdir)
+    document = read_record(workdir)
     for fold, choice in choices.items():
         of_fold = document.setdefault(fold, {})
         choice = json.loads(json.dumps(choice))
@@ -34,7 +34,7 @@ def write_choices(workdir: pathlib.Path, method: str, choices: dict[str, dict[st
 
 def record_test_access(workdir: pathlib.Path) -> str:
     """Records that test measures are computed now. Returns "" for a first access, else a sentence on earlier ones."""
-    document, again = _read(workdir), []
+    document, again = read_record(workdir), []
     for fold, methods in document.items():
         for method, entry in methods.items():
             entry["looked"] = entry["looked"] or _now()
@@ -53,10 +53,13 @@ def record_test_access(workdir: pathlib.Path) -> str:
 
 def read_choices(workdir: pathlib.Path) -> dict[str, dict[str, Any]]:
     """The present choices: fold -> method -> choice; {} where there are none."""
-    return {fold: {m: entry["choice"] for m, entry in of.items()} for fold, of in _read(workdir).items()}
+    return {
+        fold: {m: entry["choice"] for m, entry in of.items()} for fold, of in read_record(workdir).items()
+    }
 
 
-def _read(workdir: pathlib.Path) -> dict[str, dict[str, dict[str, Any]]]:
+def read_record(workdir: pathlib.Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """selection.json: fold -> method -> entry; {} where there is none. Raises DataFileError where it is damaged."""
     file = workdir / NAME
     if not file.exists():
         return {}

@@ -14,6 +14,7 @@ from mpcl_jax.config.schema import Config
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.runs.read_run import read_json, read_lines
 from mpcl_jax.system.paths import user_path
+from mpcl_jax.train.selection import read_record
 from mpcl_jax.types import DataFileError, Recordings
 
 PARTS = ("validation", "test", "unused")
@@ -71,19 +72,8 @@ def read_evidence(folder: pathlib.Path, recordings: Recordings) -> Evidence:
     except (LookupError, TypeError, AttributeError) as error:
         reason = f"is no split manifest ({error!r}): needs `protocol`, `rows`, `folds` and `sha256`"
         raise DataFileError(folder / "manifest.json", reason) from error
-    choices = _choices(folder / "selection.json")
+    choices = read_record(folder)
     return Evidence(config, data, manifest, recordings, ids, tuple(unknown), tuple(folds), choices)
-
-
-def _choices(file: pathlib.Path) -> dict[str, dict[str, dict[str, Any]]]:
-    choices, keys = read_json(file) if file.exists() else {}, {"choice", "chosen", "looked", "earlier"}
-    try:
-        good = all(keys <= set(entry) for methods in choices.values() for entry in methods.values())
-    except (AttributeError, TypeError):
-        good = False
-    if not good:
-        raise DataFileError(file, "is no record of choices; start the run again in another folder")
-    return choices
 
 
 def _fold(entry, rows: list[str], place: dict[str, int], log) -> FoldEvidence:

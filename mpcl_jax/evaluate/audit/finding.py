@@ -1,10 +1,13 @@
-"""The result of one check of the audit, and the colour of several."""
+"""The result of one check of the audit."""
 
 from typing import NamedTuple
 
 from mpcl_jax.data.splits.descriptions import in_order
+from mpcl_jax.runs.read_run import COLOURS
 
-GREEN, AMBER, RED = "green", "amber", "red"
+RED, AMBER, GREEN = (
+    COLOURS  # a leak · readers of the results must know it, or it was not checked · no problem
+)
 SHOWN = 12  # ids that a finding names
 
 
@@ -12,7 +15,7 @@ class Finding(NamedTuple):
     """The result of one check."""
 
     check: str  # "groups": the name of the check
-    colour: str  # GREEN: no problem. AMBER: readers of the results must know it, or it was not checked. RED: a leak
+    colour: str  # RED, AMBER or GREEN
     says: str  # one sentence
     ids: tuple[str, ...] = ()  # windows, subjects, trials, …; at most SHOWN of them
 
@@ -30,9 +33,3 @@ def amber(check: str, says: str, ids=()) -> Finding:
 def red(check: str, says: str, ids=()) -> Finding:
     """A leak."""
     return Finding(check, RED, says, tuple(in_order(ids)[:SHOWN]))
-
-
-def colour_of(findings) -> str:
-    """The worst colour."""
-    colours = {finding.colour for finding in findings}
-    return RED if RED in colours else AMBER if AMBER in colours else GREEN

@@ -16,10 +16,7 @@ from mpcl_jax.evaluate.number_text import decimal
 from mpcl_jax.types import Recordings, take, with_modalities
 
 SIDES = (("train", "test"), ("validation", "test"), ("train", "validation"))
-MOST_TESTED, MOST_TRAINED = (
-    600,
-    20_000,
-)  # test rows of a fold whose neighbours are searched, and training rows
+MOST_TESTED, MOST_TRAINED = 600, 20_000  # rows of a fold in the search for neighbours
 NEAR_COPY = 0.01  # of the usual distance to the nearest row of another trial
 FEWEST_VALUES = 4  # that a modality's row needs to count as a copy
 SAME = 0.999  # correlation above which a feature counts as a label
@@ -72,16 +69,14 @@ def check_raw_samples(evidence: Evidence) -> list[Finding]:
     found, recording = [], _recordings_of(recordings)
     for fold in evidence.folds:
         gap = _gaps(recordings, recording, fold.test, np.concatenate([fold.train, fold.validation]))
-        for near, says in (
+        near = (gap >= 0) & (gap < recordings.duration - 1e-6)
+        for bad, says in (
             (gap < 0, "share raw samples with training windows"),
-            (
-                (gap >= 0) & (gap < recordings.duration - 1e-6),
-                "are less than a window's length away from training windows",
-            ),
+            (near, "are less than a window's length away from training windows"),
         ):
-            if near.any():
-                ids = evidence.ids[fold.test[near]]
-                found.append(red(check, f"{fold.name}: {near.sum()} of {len(near)} test windows {says}", ids))
+            if bad.any():
+                ids = evidence.ids[fold.test[bad]]
+                found.append(red(check, f"{fold.name}: {bad.sum()} of {len(bad)} test windows {says}", ids))
     says = f"test windows are {recordings.duration:g} s or more from training windows, or in other recordings"
     return found or [green(check, says)]
 
@@ -105,14 +100,11 @@ def _recordings_of(recordings: Recordings) -> np.ndarray:
     """
     recording = recordings.trial.astype(object)
     reports = np.unique(recordings.labels, axis=0, return_inverse=True)[1].ravel()
-    key = np.array(
-        [f"{s}\0{c}\0{r}" for s, c, r in zip(recordings.subject, recordings.stimulus, reports, strict=True)]
-    )
-    order = np.argsort(key, kind="stable")
-    for rows in np.split(order, np.flatnonzero(key[order][1:] != key[order][:-1]) + 1):
+    keys = pd.DataFrame({"subject": recordings.subject, "stimulus": recordings.stimulus, "report": reports})
+    for number, rows in enumerate(keys.groupby(list(keys)).indices.values()):
         starts = recordings.start[rows]
         if len(np.unique(recordings.trial[rows])) > 1 and len(np.unique(starts)) == len(rows):
-            recording[rows] = key[rows[0]]
+            recording[rows] = f"\0{number}"
     return recording.astype(str)
 
 
@@ -225,7 +217,7 @@ def check_labels_inside(evidence: Evidence) -> list[Finding]:
     return found or [green("labels inside", "no feature is a label")]
 
 
-def check_data(evidence: Evidence) -> list[Finding]:
+def check_standardisation(evidence: Evidence) -> list[Finding]:
     """Whether features use statistics of test subjects."""
     if evidence.config.data.per_subject_standardise:
         says = "the features of each subject were standardised with the whole recording of the subject (no labels)"

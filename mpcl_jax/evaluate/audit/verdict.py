@@ -8,8 +8,9 @@ from typing import NamedTuple
 from mpcl_jax.data.pipeline import content_hash
 from mpcl_jax.evaluate.audit import rows, selection
 from mpcl_jax.evaluate.audit.evidence import Evidence, canonical, read_evidence
-from mpcl_jax.evaluate.audit.finding import RED, Finding, amber, colour_of, green, red
+from mpcl_jax.evaluate.audit.finding import RED, Finding, amber, green, red
 from mpcl_jax.evaluate.number_text import count_of
+from mpcl_jax.runs.read_run import COLOURS
 from mpcl_jax.types import Recordings
 
 LEAKY = "LEAKY: windows of the test trials are trained on, so this is no result for new data"
@@ -27,20 +28,21 @@ def audit(folder: pathlib.Path, recordings: Recordings) -> Audit:
 
     Raises DataFileError naming the file that is missing or damaged.
     """
+    checks = (
+        check_protocol,
+        check_manifest,
+        rows.check_groups,
+        rows.check_raw_samples,
+        rows.check_copies,
+        rows.check_neighbours,
+        rows.check_labels_inside,
+        rows.check_standardisation,
+        selection.check_selection,
+        selection.check_evaluations,
+    )
     evidence = read_evidence(folder, recordings)
-    findings = [
-        *check_protocol(evidence),
-        *check_manifest(evidence),
-        *rows.check_groups(evidence),
-        *rows.check_raw_samples(evidence),
-        *rows.check_copies(evidence),
-        *rows.check_neighbours(evidence),
-        *rows.check_labels_inside(evidence),
-        *rows.check_data(evidence),
-        *selection.check_selection(evidence),
-        *selection.check_evaluations(evidence),
-    ]
-    return Audit(colour_of(findings), tuple(findings))
+    findings = tuple(finding for check in checks for finding in check(evidence))
+    return Audit(min((x.colour for x in findings), key=COLOURS.index), findings)
 
 
 def check_protocol(evidence: Evidence) -> list[Finding]:
@@ -63,12 +65,8 @@ def check_manifest(evidence: Evidence) -> list[Finding]:
         found.append(red("manifest", says, evidence.unknown))
     args = evidence.config.protocol
     if not args.manifest and args.kind != manifest["protocol"].partition("(")[0]:
-        found.append(
-            red(
-                "manifest",
-                f"config.protocol.kind is {args.kind!r}, the manifest has {manifest['protocol']!r}",
-            )
-        )
+        says = f"config.protocol.kind is {args.kind!r}, the manifest has {manifest['protocol']!r}"
+        found.append(red("manifest", says))
     if content_hash(evidence.recordings) != evidence.data.get("sha256"):
         found.append(amber("manifest", "the recordings have changed since the run"))
     return found or [
@@ -84,9 +82,8 @@ def to_json(found: Audit) -> str:
 
 def to_text(found: Audit) -> str:
     """Every finding, those that are not green first, and the verdict."""
-    order = ("red", "amber", "green")
     lines = []
-    for finding in sorted(found.findings, key=lambda one: order.index(one.colour)):
+    for finding in sorted(found.findings, key=lambda one: COLOURS.index(one.colour)):
         lines.append(f"{finding.colour.upper():5s}  {finding.check}: {finding.says}")
         if finding.ids:
             lines.append(f"       {', '.join(finding.ids)}")
