@@ -26,7 +26,7 @@ def jobs_of_all_kinds(folder) -> list[Job]:
         Job("MPCL  seed 0  fold 1 of 2", work.note, (folder / "one",)),
         Job("dies once", work.die_once, (folder / "three",)),
         Job("dies", work.die, ()),
-        Job("diverges", "d", work.diverge, ()),
+        Job("diverges", work.diverge, ()),
         Job("MPCL  seed 0  fold 2 of 2", work.note, (folder / "two",)),
     ]
 

@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.evaluate.jobs.table_run import Trained, parts_of
+from mpcl_jax.evaluate.jobs.table_run import Trained, fits_of
 from mpcl_jax.evaluate.jobs.work import FOLD, copy_fold
 from mpcl_jax.evaluate.run_files import write_predictions
 from mpcl_jax.system.storage import write_arrays, write_text, writing
@@ -43,13 +43,13 @@ def collect_run(
     config = with_sizes(dataclasses.replace(row.config, seed=seed), row.table_data.whole)
     run_folder.register_run(partial, config, row.table_data.recordings, row.table_data.split)
     lines, predictions, begin = [], [], 0
-    for place, part in enumerate(parts_of(row._replace(seeds=range(seed, seed + 1)), cache_dir)):
+    for place, fit in enumerate(fits_of(row._replace(seeds=range(seed, seed + 1)), cache_dir)):
         target = run_folder.fold_folder(partial, place)
-        copy_fold(part.fit.folder / FOLD, target)
-        predictions.append(load_predictions(part.result))
+        copy_fold(fit.folder / FOLD, target)
+        predictions.append(load_predictions(fit.result))
         end = begin + len(predictions[-1].rows)
         write_arrays(target / "baselines.npz", {name: x[begin:end] for name, x in others.items()})
-        lines += _metrics_of(part.fit.folder / "metrics.jsonl", place)
+        lines += _metrics_of(fit.folder / "metrics.jsonl", place)
         begin = end
     if (folder / SELECTION).exists():
         with writing(partial / SELECTION, 0):

@@ -50,7 +50,7 @@ def train_for_subsets(fit: Fit, stop: StopRequest) -> None:
         test = member.fold.test
         outputs = [predict(with_modalities(trained, kept), [test])[0][0] for kept in subsets]
         shares = [predictions_of(test, output).predicted for output in outputs]
-        write_arrays(fit.folder / SUBSETS, {"subset": subsets, "predicted": np.stack(shares)})
+        write_arrays(fit.result, {"subset": subsets, "predicted": np.stack(shares)})
         shutil.rmtree(fit.folder / FOLD / "checkpoints", ignore_errors=True)
 
 
@@ -65,7 +65,7 @@ def fit_for_subsets(fit: Fit, _: StopRequest) -> None:
     task = task._replace(x=x, test_info=info)
     shares = registry.predict(fit.method, task, seed=fit.seed, tries=fit.config.benchmark.tries).shares
     predicted = shares.reshape(len(subsets), -1, shares.shape[1]).astype(np.float32)
-    write_arrays(fit.folder / SUBSETS, {"subset": subsets, "predicted": predicted})
+    write_arrays(fit.result, {"subset": subsets, "predicted": predicted})
 
 
 def without(x: np.ndarray, blocks: tuple[Block, ...], kept: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ only the baselines go to workers.
 """
 
 import dataclasses
+import itertools
 import pathlib
 import shutil
 from collections.abc import Sequence
@@ -61,14 +62,6 @@ class Fitted(NamedTuple):
     subsets: bool = False  # predict from every subset of the modalities instead
 
 
-class Part(NamedTuple):
-    """A job of a table and its result."""
-
-    job: Job
-    fit: Fit
-    result: pathlib.Path  # the file that is there when the job is finished
-
-
 def complete(
     rows: Sequence[Trained | Fitted], cache_dir: pathlib.Path, workers: int, stop: StopRequest
 ) -> None:
@@ -76,16 +69,16 @@ def complete(
 
     Raises TrainingError that names failed jobs when all others are finished, and what `run_jobs` raises.
     """
-    parts = {part.result: part for row in rows for part in parts_of(row, cache_dir)}
-    missing = [part for part in parts.values() if not part.result.exists()]
-    for part in parts.values():
-        if (
-            part not in missing
-        ):  # a job that was killed after its result had been written kept its checkpoints
-            shutil.rmtree(part.fit.folder / FOLD / "checkpoints", ignore_errors=True)
+    fits = {fit.result: fit for row in rows for fit in fits_of(row, cache_dir)}
+    jobs = {fit.result: _job(row, fit) for row in rows for fit in fits_of(row, cache_dir)}
+    missing = [result for result in jobs if not result.exists()]
+    for result in jobs.keys() - set(
+        missing
+    ):  # a job killed right after its result was written kept checkpoints
+        shutil.rmtree(fits[result].folder / FOLD / "checkpoints", ignore_errors=True)
     workers = min(workers or joblib.cpu_count(), max(len(missing), 1))
     print(
-        f"{len(parts)} jobs, {len(parts) - len(missing)} of them finished before; {workers} worker(s); "
+        f"{len(jobs)} jobs, {len(jobs) - len(missing)} of them finished before; {workers} worker(s); "
         f"results in {cache_dir}",
         flush=True,
     )
@@ -93,9 +86,8 @@ def complete(
         for row in rows:
             if isinstance(row, Trained):
                 _train_here(row, cache_dir, stop)
-        missing = [part for part in missing if not part.result.exists()]
-    failures = run_jobs([part.job for part in missing], cache_dir, workers, stop)
-    if failures:
+        missing = [result for result in missing if not result.exists()]
+    if failures := run_jobs([jobs[result] for result in missing], cache_dir, workers, stop):
         more = [f"and {len(failures) - 5} more"] if len(failures) > 5 else []
         shown = "; ".join([*failures[:5], *more])
         raise TrainingError(
@@ -103,39 +95,38 @@ def complete(
         )
 
 
-def parts_of(row: Trained | Fitted, cache_dir: pathlib.Path) -> list[Part]:
-    """Every job of a row, seed by seed, fold by fold."""
-    return [
-        _part(row, name, seed, number, cache_dir)
-        for seed in row.seeds
-        for name in row.names
-        for number in row.table_data.numbers
-    ]
+def fits_of(row: Trained | Fitted, cache_dir: pathlib.Path) -> list[Fit]:
+    """The work of every job of a row, seed by seed, method by method, fold by fold."""
+    fits = []
+    for seed in row.seeds:
+        config = dataclasses.replace(row.config, seed=seed)
+        for name, number in itertools.product(row.names, row.table_data.numbers):
+            if isinstance(row, Trained):
+                key, result = fold_key(config, row.table_data, number), PREDICTIONS
+            else:
+                key, result = baseline_key(name, config, row.table_data, number), BASELINE
+            if row.subsets:
+                key, result = subsets_key(key), SUBSETS
+            folder = cache_dir / digest(key)
+            fits.append(Fit(name, row.config, seed, number, folder, folder / result, key))
+    return fits
 
 
-def _part(row: Trained | Fitted, name: str, seed: int, number: int, cache_dir: pathlib.Path) -> Part:
-    config = dataclasses.replace(row.config, seed=seed)
-    if isinstance(row, Trained):
-        work, result = (train_for_subsets, SUBSETS) if row.subsets else (train_fold, PREDICTIONS)
-        key = fold_key(config, row.table_data, number)
-    else:
-        work, result = (fit_for_subsets, SUBSETS) if row.subsets else (fit_baseline, BASELINE)
-        key = baseline_key(name, config, row.table_data, number)
-    key = subsets_key(key) if row.subsets else key
-    label = f"{name}  seed {seed}  {row.table_data.whole.folds[number].name}"
-    fit = Fit(name, row.config, seed, number, cache_dir / digest(key), key)
-    return Part(Job(label, work, (fit,)), fit, fit.folder / result)
+def _job(row: Trained | Fitted, fit: Fit) -> Job:
+    train, predict = (train_for_subsets, fit_for_subsets) if row.subsets else (train_fold, fit_baseline)
+    fold = row.table_data.whole.folds[fit.number].name
+    name = f"{fit.method}  seed {fit.seed}  {fold}"
+    return Job(name, train if isinstance(row, Trained) else predict, (fit,))
 
 
 def _train_here(row: Trained, cache_dir: pathlib.Path, stop: StopRequest) -> None:
     """Trains the missing folds of each seed in this process, in one program where that is possible."""
     for seed in row.seeds:
-        parts = parts_of(row._replace(seeds=range(seed, seed + 1)), cache_dir)
-        missing = [part for part in parts if not part.result.exists()]
-        fits = [part.fit for part in missing]
+        of_seed = fits_of(row._replace(seeds=range(seed, seed + 1)), cache_dir)
+        fits = [fit for fit in of_seed if not fit.result.exists()]
         if row.subsets:
-            for part in missing:
-                part.job.work(part.fit, stop)
+            for fit in fits:
+                train_for_subsets(fit, stop)
         elif fits:
             config = with_folds(row.config, seed, tuple(fit.number for fit in fits))
             # With "rbg" numbers depend on the folds that are trained at once.
@@ -153,32 +144,27 @@ def predictions_of(row: Trained | Fitted, cache_dir: pathlib.Path) -> dict[str, 
 
     With `row.subsets` they are [Q, N, C], from Q subsets of the modalities.
     """
-    numbers = row.table_data.numbers
-
-    def of_seed(name: str, seed: int) -> np.ndarray:
-        parts = [_part(row, name, seed, number, cache_dir) for number in numbers]
-        return np.concatenate([_shares(row, part) for part in parts], axis=-2)
-
-    return {name: [of_seed(name, seed) for seed in row.seeds] for name in row.names}
+    folds: dict[tuple[str, int], list[np.ndarray]] = {}
+    for fit in fits_of(row, cache_dir):
+        folds.setdefault((fit.method, fit.seed), []).append(_shares(row, fit))
+    return {name: [np.concatenate(folds[name, seed], axis=-2) for seed in row.seeds] for name in row.names}
 
 
-def _shares(row: Trained | Fitted, part: Part) -> np.ndarray:
+def _shares(row: Trained | Fitted, fit: Fit) -> np.ndarray:
     if row.subsets:
-        return parse_npz(part.result)["predicted"]
+        return parse_npz(fit.result)["predicted"]
     if isinstance(row, Trained):
-        return load_predictions(part.result).predicted
-    tested = row.table_data.whole.folds[part.fit.number].test
+        return load_predictions(fit.result).predicted
+    tested = row.table_data.whole.folds[fit.number].test
     shape = (len(tested), len(row.table_data.recordings.emotions))
-    return comparison.load_fold(part.result, (part.fit.method,), shape)[part.fit.method]
+    return comparison.load_fold(fit.result, (fit.method,), shape)[fit.method]
 
 
 def choices_of(row: Trained | Fitted, seed: int, cache_dir: pathlib.Path) -> dict[str, dict[str, dict]]:
     """What the finished jobs of a seed selected before they predicted: method -> fold -> choice."""
     chosen: dict[str, dict[str, dict]] = {}
-    names = {row.table_data.whole.folds[number].name for number in row.table_data.numbers}
-    for part in parts_of(row._replace(seeds=range(seed, seed + 1)), cache_dir):
-        for fold, methods in read_choices(part.fit.folder).items():
-            for method, choice in methods.items():
-                if fold in names:
-                    chosen.setdefault(method, {})[fold] = choice
+    for fit in fits_of(row._replace(seeds=range(seed, seed + 1)), cache_dir):
+        fold = row.table_data.whole.folds[fit.number].name
+        for method, choice in read_choices(fit.folder).get(fold, {}).items():
+            chosen.setdefault(method, {})[fold] = choice
     return chosen

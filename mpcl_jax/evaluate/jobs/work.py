@@ -28,11 +28,7 @@ from mpcl_jax.train.selection import NAME as SELECTION
 from mpcl_jax.train.selection import write_choices
 
 FOLD = pathlib.Path("folds", "00")
-OF_A_FOLD = (
-    "memory.jsonl",
-    "inspection.npz",
-    "predictions.npz",
-)  # files of a trained fold, in order of writing
+OF_A_FOLD = ("memory.jsonl", "inspection.npz", "predictions.npz")  # of a trained fold, the last one last
 # A training is finished when this file is there, and the job of a baseline when that one is.
 PREDICTIONS, BASELINE = FOLD / "predictions.npz", "baseline.npz"
 
@@ -48,6 +44,7 @@ class Fit(NamedTuple):
     seed: int
     number: int  # of the fold in the protocol
     folder: pathlib.Path  # of the results
+    result: pathlib.Path  # the file that is there when the work is finished
     key: dict[str, Any]
 
 
@@ -95,7 +92,7 @@ def fit_baseline(fit: Fit, _: StopRequest) -> None:
     )
     for method, choice in choices.items():
         write_choices(fit.folder, method, {fold.name: choice})
-    write_arrays(fit.folder / BASELINE, predicted)
+    write_arrays(fit.result, predicted)
 
 
 def begin_job(folder: pathlib.Path, key: dict[str, Any]) -> None:
