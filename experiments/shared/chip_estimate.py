@@ -1,4 +1,4 @@
-"""Estimated time of a training step on 8, 64 and 512 chips, from XLA's analysis of the compiled program.
+"""Estimated time of a training step on 8, 64 and 512 chips of a TPU v5p, from XLA's analysis of the compiled program.
 
 A training step of a chip is
 
@@ -6,8 +6,9 @@ A training step of a chip is
     sum  = 2 (n − 1) / n · gradient / link bandwidth + 2 · hops · HOP
 
 flop and bytes are linear in the rows of a chip (fitted at two batch sizes), `kernels` are the instructions of the
-compiled step, `gradient` the bytes of its all-reduce, read off the program for 8 devices. Peaks and links are the
-manufacturers' figures (CHIPS); REACH, LAUNCH and HOP are assumptions. No accelerator was measured.
+compiled step, `gradient` the bytes of its all-reduce, read off the program for 8 devices. Peak and links are the
+manufacturer's figures; REACH, LAUNCH and HOP are assumptions. No accelerator was measured. Nothing is sent along the
+axis of folds, so n folds on n chips take as long as one.
 """
 
 import itertools
@@ -15,32 +16,13 @@ import math
 import re
 from typing import NamedTuple
 
+# docs.cloud.google.com/tpu/docs/v5p-training: bf16 products, memory, links of 1200 GB/s in both directions.
+CHIP, PEAK, MEMORY, LINK = "TPU v5p", 459e12, 2765e9, 600e9
 REACH = 0.1  # share of a chip's peak that products of width 64 get
 LAUNCH = 2e-6  # seconds from one kernel to the next
 HOP = 1e-6  # seconds from a chip to its neighbour
 BATCHES = (128, 1024, 8192)
 CHIPS_OF_POD = (8, 64, 512)
-ENOUGH = 1.5  # twice the chips pay while a step becomes this much faster
-
-
-class Chip(NamedTuple):
-    """The manufacturer's figures of an accelerator, per second."""
-
-    name: str
-    flop: float  # of the products that JAX makes of float32 by default: bf16 passes, TF32
-    memory: float  # bytes to and from its memory
-    link: float  # bytes it sends to its neighbours
-    far: float  # the same beyond `near` chips
-    near: int
-
-
-CHIPS = (
-    # docs.cloud.google.com/tpu/docs/v5p-training: 459 TFLOP/s, 2765 GB/s, links of 1200 GB/s in both directions.
-    Chip("TPU v5p", 459e12, 2765e9, 600e9, 600e9, 8960),
-    # nvidia.com, H100 SXM data sheet: TF32 494 TFLOP/s dense, 3.35 TB/s, NVLink 900 GB/s in both directions
-    # between the 8 of a host; 400 Gbit/s a GPU between hosts.
-    Chip("H100 SXM", 494e12, 3350e9, 450e9, 50e9, 8),
-)
 
 
 class Step(NamedTuple):
@@ -94,39 +76,22 @@ def exchanges(hlo: str) -> list[tuple[int, str]]:
     return found
 
 
-def seconds_of(step: Step, chip: Chip, batch: int, chips: int) -> tuple[float, float]:
+def seconds_of(step: Step, batch: int, chips: int) -> tuple[float, float]:
     """Estimated seconds of a step of one fold on `chips` chips: (arithmetic, all-reduce)."""
     rows = batch / chips
     flop, moved = (fixed + rows * each for fixed, each in (step.flop, step.bytes))
-    work = max(flop / (REACH * chip.flop), moved / chip.memory) + step.kernels * LAUNCH
+    work = max(flop / (REACH * PEAK), moved / MEMORY) + step.kernels * LAUNCH
     if chips == 1:
         return work, 0.0
     hops = 3 * chips ** (1 / 3) / 2  # along the three axes of a torus, both ways round
-    link = chip.link if chips <= chip.near else chip.far
-    return work, 2 * (chips - 1) / chips * step.gradient / link + 2 * hops * HOP
-
-
-def worth(step: Step, chip: Chip, batch: int) -> int:
-    """The largest power of two of chips to which doubling still makes a step ENOUGH times faster."""
-    best = 1
-    for chips in itertools.takewhile(lambda n: n <= batch, (2**k for k in range(1, 14))):
-        before, now = (sum(seconds_of(step, chip, batch, n)) for n in (best, chips))
-        if before / now < ENOUGH:
-            break
-        best = chips
-    return best
+    return work, 2 * (chips - 1) / chips * step.gradient / LINK + 2 * hops * HOP
 
 
 def estimates(step: Step) -> list[tuple]:
-    """(chip, batch, chips, arithmetic µs, all-reduce µs, speed-up by the batch axis, by both, worth)."""
+    """(batch, chips, arithmetic µs, all-reduce µs, speed-up by the batch axis)."""
     lines = []
-    for chip, batch, chips in itertools.product(CHIPS, BATCHES, CHIPS_OF_POD):
-        alone = sum(seconds_of(step, chip, batch, 1))
-        useful = worth(step, chip, batch)
-        work, reduce = seconds_of(step, chip, batch, min(chips, batch))
-        group = min(useful, chips)
-        both = chips / group * alone / sum(seconds_of(step, chip, batch, group))
-        lines.append(
-            (chip.name, batch, chips, 1e6 * work, 1e6 * reduce, alone / (work + reduce), both, group)
-        )
+    for batch, chips in itertools.product(BATCHES, CHIPS_OF_POD):
+        work, reduce = seconds_of(step, batch, min(chips, batch))
+        alone, _ = seconds_of(step, batch, 1)
+        lines.append((batch, chips, 1e6 * work, 1e6 * reduce, alone / (work + reduce)))
     return lines

@@ -1,81 +1,70 @@
-"""Measures the repository: sizes, folder cycles, extension points, imports from the command to the loss, the README.
+"""Measures the repository: sizes, folder cycles, hops from the command to the loss, extension points, the README.
 
     python -m experiments.shared.measure            this checkout
     python -m experiments.shared.measure FOLDER     another one, e.g. a worktree of an earlier commit
 
-Lines: all lines of *.py files. Folder cycles: folders of the package that import each other at module level. Hops:
-the shortest path of imports from mpcl_jax/main.py to the module of `total_loss`. Files per extension: files of the
-package that name the data set "dmer" or the baseline "extra_trees" outside of their own modules, plus one for these.
+Lines: all lines of *.py files. Folder cycles: folders of the package that import each other. Hops: the shortest path
+of imports from mpcl_jax/main.py to mpcl_jax/train/step.py, whose function computes the loss. Extensions: the tests
+that add a data set or a baseline as one file outside the package are run, and their result is printed.
 """
 
-import ast
+import itertools
 import pathlib
 import re
+import subprocess
 import sys
 
-from mpcl_jax.system.output import any_output
+import grimp
+
+COMMAND, LOSS = "mpcl_jax.main", "mpcl_jax.train.step"
+EXTENSIONS = {"data set": "tests/data/test_registry.py", "baseline": "tests/evaluate/test_own_baseline.py"}
+README = {"install": r"pip install", "Python": r"^```python", "command": r"^\s*(python -m|mpcl )"}
 
 
-def modules_of(root: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Dotted name -> file of every module of the package."""
-    files = sorted((root / "mpcl_jax").rglob("*.py"))
-    return {".".join(f.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): f for f in files}
-
-
-def imports_of(name: str, modules: dict[str, pathlib.Path], *, top: bool) -> set[str]:
-    """Modules of the package that a module imports, at module level only if `top`."""
-    tree = ast.parse(modules[name].read_text(encoding="utf-8"))
-    found = set()
-    for node in tree.body if top else ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return found & modules.keys() - {"mpcl_jax"}
-
-
-def cycles_in(modules: dict[str, pathlib.Path]) -> list[tuple[str, str]]:
-    """Pairs of folders that import each other."""
-    pairs = [(a, b) for a in modules for b in imports_of(a, modules, top=True)]
-    arrows = {tuple(name.split(".")[1] for name in pair) for pair in pairs if all("." in x for x in pair)}
-    return sorted((a, b) for a, b in arrows if a < b and (b, a) in arrows)
-
-
-def path_to_loss(modules: dict[str, pathlib.Path]) -> list[str]:
-    """The shortest path of imports from the command to the loss; [] without one."""
-    paths, seen = [["mpcl_jax.main"]], set()
-    while paths:
-        path = paths.pop(0)
-        if re.search(r"^def total_loss\b", modules[path[-1]].read_text(encoding="utf-8"), re.M):
-            return path
-        following = sorted(imports_of(path[-1], modules, top=False) - seen)
-        seen |= set(following)
-        paths += [[*path, name] for name in following]
-    return []
-
-
-@any_output()
-def main(root: pathlib.Path) -> None:
-    modules = modules_of(root)
-    files = {name: (root / name).rglob("*.py") for name in ("mpcl_jax", "tests", "experiments")}
-    lines = {name: sum(f.read_bytes().count(b"\n") for f in of) for name, of in files.items()}
-    print("lines: " + ", ".join(f"{name} {n:,}" for name, n in lines.items()))
-    print(f"tests / source: {lines['tests'] / lines['mpcl_jax']:.2f}")
-    print(f"files at the package root: {len(list((root / 'mpcl_jax').glob('*.py')))}")
-    print(f"folder cycles: {len(cycles_in(modules))}", *cycles_in(modules))
-    for kind, name in (("data set", "dmer"), ("baseline", "extra_trees")):
-        named = [m for m, f in modules.items() if name in f.read_text(encoding="utf-8") and name not in m]
-        print(f"files per {kind}: {1 + len(named)}; {name} is named in {', '.join(named)}")
-    path = path_to_loss(modules)
-    print(f"hops from the command to the loss: {len(path) - 1}; {' -> '.join(path)}")
+def measure(root: pathlib.Path) -> list[str]:
+    """A line per measure, without the extensions."""
+    files = {name: list((root / name).rglob("*.py")) for name in ("mpcl_jax", "tests", "experiments")}
+    count = {name: sum(file.read_bytes().count(b"\n") for file in of) for name, of in files.items()}
+    sys.path.insert(0, str(root))
+    graph = grimp.build_graph("mpcl_jax", cache_dir=None)
+    path = graph.find_shortest_chain(importer=COMMAND, imported=LOSS) or [COMMAND]
+    folders = sorted(child for child in graph.find_children("mpcl_jax") if graph.find_children(child))
+    for folder in folders:
+        graph.squash_module(folder)
+    cycles = [
+        f"{a} and {b}"
+        for a, b in itertools.combinations(folders, 2)
+        if graph.direct_import_exists(importer=a, imported=b)
+        and graph.direct_import_exists(importer=b, imported=a)
+    ]
     readme = (root / "README.md").read_text(encoding="utf-8").splitlines()
-    firsts = {"install": r"pip install", "Python": r"^```python", "command": r"^\s*(python -m|mpcl )"}
-    found = {
-        what: [n for n, line in enumerate(readme, 1) if re.search(x, line)] for what, x in firsts.items()
+    firsts = {
+        what: next((n for n, line in enumerate(readme, 1) if re.search(pattern, line)), "-")
+        for what, pattern in README.items()
     }
-    first = ", ".join(f"first {what} in line {n[0] if n else '-'}" for what, n in found.items())
-    print(f"README: {len(readme)} lines, {first}")
+    return [
+        "lines: " + ", ".join(f"{name} {n:,}" for name, n in count.items()),
+        f"tests / source: {count['tests'] / count['mpcl_jax']:.2f}",
+        f"files at the package root: {len(list((root / 'mpcl_jax').glob('*.py')))}",
+        f"folder cycles: {len(cycles)} {', '.join(cycles)}".rstrip(),
+        f"hops from the command to the loss: {len(path) - 1}; {' -> '.join(path)}",
+        f"README: {len(readme)} lines, "
+        + ", ".join(f"first {what} in line {n}" for what, n in firsts.items()),
+    ]
+
+
+def extension(root: pathlib.Path, test: str) -> str:
+    """The last line of pytest for the file `test`."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", test]
+    ended = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    return (ended.stdout.strip() or ended.stderr.strip()).splitlines()[-1]
+
+
+def main(root: pathlib.Path) -> None:
+    print("\n".join(measure(root)), flush=True)
+    for kind, test in EXTENSIONS.items():
+        print(f"a new {kind} as one file outside the package: {test}: {extension(root, test)}", flush=True)
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parents[2])
+    main(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve())

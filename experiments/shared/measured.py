@@ -39,12 +39,11 @@ class Effort(NamedTuple):
     seconds: float  # repeat until this much time has been spent
     repeats: int  # or this often
     largest_product: int  # rows and columns
-    copied: int  # float32 numbers
     windows: int  # predicted in one go
 
 
-FULL = Effort(seconds=5.0, repeats=30, largest_product=8192, copied=2**26, windows=100_000)
-QUICK = Effort(seconds=0.2, repeats=3, largest_product=256, copied=2**20, windows=2_000)
+FULL = Effort(seconds=5.0, repeats=30, largest_product=8192, windows=100_000)
+QUICK = Effort(seconds=0.2, repeats=3, largest_product=256, windows=2_000)
 
 
 class Ready(NamedTuple):

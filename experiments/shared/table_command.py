@@ -7,15 +7,14 @@ import pathlib
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import pandas as pd
 
 from experiments.shared import render
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.config.schema import Config
 from mpcl_jax.evaluate import table_text
+from mpcl_jax.evaluate.experiment import describe_data
 from mpcl_jax.evaluate.jobs.keys import TableData
 from mpcl_jax.evaluate.leaderboard import Table
 from mpcl_jax.evaluate.ranking import rank_methods
@@ -34,21 +33,7 @@ PLACES = ("--out", "--config.data.path", "--config.data.cache")
 EVERY_FOLD = "--config.protocol.only=()"
 
 
-class Options(NamedTuple):
-    """The parsed command line."""
-
-    name: str  # of the result files
-    config: Config
-    seeds: int
-    baseline_seeds: int
-    workers: int  # 0 = as many as there are cores
-    cache_dir: pathlib.Path  # of finished jobs
-    runs: pathlib.Path  # a run folder a seed
-    out: pathlib.Path  # of the result files
-    large: bool  # the larger sizes
-    rows: tuple[str, ...]  # only these variants; () = all
-    of: str  # kind of the experiment; "" = there is one kind
-    command: str  # that reproduces the table, without paths of this machine
+Options = argparse.Namespace  # `options`, parsed, and what `_options` adds
 
 
 def options(text: str, seeds: int, of: Sequence[str]) -> argparse.ArgumentParser:
@@ -109,28 +94,18 @@ def run_command(
             make(args, stop)
 
 
-def _options(
-    module: str, parsed: argparse.Namespace, overrides: list[str], settings: Sequence[str]
-) -> Options:
-    data = [f"--config.data.path={parsed.data}"] if parsed.data else []
-    config = from_command_line(parsed.config, [EVERY_FOLD, *settings, *data, *overrides])
+def _options(module: str, args: argparse.Namespace, overrides: list[str], settings: Sequence[str]) -> Options:
+    """`args` with paths, the config, and the command that reproduces the table, without paths of this machine."""
+    data = [f"--config.data.path={args.data}"] if args.data else []
+    args.config = from_command_line(args.config, [EVERY_FOLD, *settings, *data, *overrides])
     words = [word for word in sys.argv[1:] if word not in overrides]
     words = without(words, "--data", "--cache", "--runs", "--workers")  # change no number
-    command = shown_command(module, [*words, *overrides])
-    return Options(
-        name=parsed.name,
-        config=config,
-        seeds=parsed.seeds,
-        baseline_seeds=min(parsed.baseline_seeds, parsed.seeds),
-        workers=parsed.workers,
-        cache_dir=user_path(parsed.cache, "--cache"),
-        runs=user_path(parsed.runs, "--runs"),
-        out=user_path(parsed.out, "--out"),
-        large=parsed.large,
-        rows=tuple(filter(None, (row.strip() for row in parsed.rows.split(",")))),
-        of=parsed.of,
-        command=command,
-    )
+    args.command = shown_command(module, [*words, *overrides])
+    args.baseline_seeds = min(args.baseline_seeds, args.seeds)
+    args.cache_dir = user_path(args.cache, "--cache")
+    args.runs, args.out = user_path(args.runs, "--runs"), user_path(args.out, "--out")
+    args.rows = tuple(filter(None, (row.strip() for row in args.rows.split(","))))
+    return args
 
 
 @contextlib.contextmanager
@@ -161,12 +136,8 @@ def made_by(args: Options) -> dict[str, str]:
 
 def describe(table_data: TableData) -> None:
     """Prints the recordings, their notes and the split."""
-    recordings, split = table_data.recordings, table_data.split
-    print(
-        f"data   {recordings.name}: {len(recordings.labels)} windows, {len(set(recordings.subject))} subjects"
-    )
-    for note in recordings.notes:
-        print(f"note   {note}")
+    split = table_data.split
+    describe_data(table_data.recordings)
     print(
         f"split  {split.protocol}: {split.sentence}; {len(split.folds)} fold(s), {split.sha256[:12]}",
         flush=True,

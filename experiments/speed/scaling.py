@@ -15,8 +15,6 @@ of n devices over that of one device for the same rows (weak and folds: n times 
 means no overhead. The estimates are those of experiments/shared/chip_estimate.py.
 
 Writes scaling.csv, one row per value: part (virtual, program, estimate), case, devices, rows, what, value, unit.
-`chips a fold`: the batch axis gets more chips as long as twice the chips make a step ENOUGH times faster; the
-fold axis gets the rest.
 """
 
 import argparse
@@ -32,25 +30,14 @@ import numpy as np
 import pandas as pd
 from jax.sharding import AxisType, Mesh
 
-from experiments.shared.chip_estimate import (
-    Step,
-    estimates,
-    exchanges,
-    kernels_in,
-)
+from experiments.shared.chip_estimate import CHIP, Step, estimates, exchanges, kernels_in
 from experiments.shared.measured import FULL, QUICK, Effort, write_measured
 from experiments.shared.table_command import ending, path, shown_command
 from mpcl_jax.config.command_line import from_command_line
-from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.system.output import any_output
 from mpcl_jax.train.devices import keep_compiled_programs
-from mpcl_jax.train.folds import (
-    device_rows,
-    fold_arrays,
-    stack,
-    stack_keys,
-)
+from mpcl_jax.train.folds import device_rows, fold_arrays, stack, stack_keys
 from mpcl_jax.train.jax_settings import start_jax
 from mpcl_jax.train.run import Run, prepare, program_of
 from mpcl_jax.types import spec_of, take
@@ -159,42 +146,32 @@ def to_frame(measured: list[Measured], step: Step) -> pd.DataFrame:
     rows.append(("program", "", 1, "", "kernels", step.kernels, "count"))
     rows.append(("program", "data axis", "", "", "exchanged a step", step.gradient, "bytes"))
     rows.append(("program", "fold axis", "", "", "exchanged a step", step.along_folds, "bytes"))
-    for name, batch, chips, *values in estimates(step):
-        words = ("step", "all-reduce", "faster by batch axis", "faster by both axes", "chips a fold")
-        for what, value, unit in zip(words, values, ("µs", "µs", "times", "times", "chips"), strict=True):
-            rows.append(("estimate", name, chips, batch, what, f"{value:.4g}", unit))
+    for batch, chips, *values in estimates(step):
+        words = (("step", "µs"), ("all-reduce", "µs"), ("faster by batch axis", "times"))
+        for (what, unit), value in zip(words, values, strict=True):
+            rows.append(("estimate", CHIP, chips, batch, what, f"{value:.4g}", unit))
     columns = ("part", "case", "devices", "rows", "what", "value", "unit")
     return pd.DataFrame(rows, columns=columns, dtype=object)
 
 
-def options() -> argparse.ArgumentParser:
+@any_output()
+def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--config", default="configs/dataset.py")
     parser.add_argument("--devices", default="1,2,4,8", help="virtual devices, increasing, from 1 on")
     parser.add_argument("--out", type=path, default="experiments/results/scaling.csv")
     parser.add_argument("--quick", action="store_true", help="a few repetitions; the times mean nothing")
-    return parser
-
-
-def scale(config: Config, devices: list[int], effort: Effort) -> tuple[list[Measured], Step]:
-    """Measures on up to `devices[-1]` devices, which must exist."""
-    # Folds side by side and alone draw the same numbers only from this generator.
-    config = dataclasses.replace(config, train=dataclasses.replace(config.train, generator="threefry2x32"))
-    with tempfile.TemporaryDirectory() as workdir:
-        return measure(prepare(config, pathlib.Path(workdir)), devices, effort)
-
-
-@any_output()
-def main(words: list[str]) -> None:
-    parser = options()
     arguments, overrides = parser.parse_known_args(words)
     devices = [int(n) for n in arguments.devices.split(",")]
     jax.config.update("jax_num_cpu_devices", max(devices))
     keep_compiled_programs()
     with ending():
-        config = from_command_line(arguments.config, overrides)
+        # Folds side by side and alone draw the same numbers only from this generator.
+        config = from_command_line(arguments.config, [*overrides, "--config.train.generator=threefry2x32"])
         start_jax()
-        frame = to_frame(*scale(config, devices, QUICK if arguments.quick else FULL))
+        with tempfile.TemporaryDirectory() as workdir:
+            run = prepare(config, pathlib.Path(workdir))
+            frame = to_frame(*measure(run, devices, QUICK if arguments.quick else FULL))
     write_measured(frame, arguments.out, shown_command(__spec__.name, words))
 
 

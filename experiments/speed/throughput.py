@@ -19,7 +19,7 @@ start     import (interpreter and all modules of a run), data (devices, recordin
           run, while the epoch is compiled beside it), compile (until the epoch is ready as well), first_epoch
           (run), to_first_step (from the start of the process; of the first epoch only one step), and
           peak_memory at the end, compilation included
-machine   matmul: the fastest float32 product, square or tall · copy: bytes read and written by `x + 1`
+machine   matmul: the fastest float32 product, square or tall
 train     flop, bytes and temporary memory of one compiled step, by XLA's cost analysis; step: time of an
           epoch / its steps; samples; ceiling: flop per second as a share of machine/matmul
 stream    speed: of an epoch whose rows are streamed to the device in three parts (config.train.stream_rows), as a
@@ -85,13 +85,6 @@ def matmul_ceiling(effort: Effort) -> Measured:
         if seconds > 0.5:
             break
     return Measured("machine", None, "matmul", best, "GFLOP/s")
-
-
-def copy_bandwidth(effort: Effort) -> Measured:
-    """Bytes read and written per second by `x + 1` over an array larger than any cache."""
-    x, add_one = jnp.zeros(effort.copied), jax.jit(lambda x: x + 1)
-    seconds = repeat(lambda: add_one(x), effort._replace(seconds=1.0)).min()
-    return Measured("machine", None, "copy", 2e-9 * x.nbytes / seconds, "GB/s")
 
 
 def measure_training(ready: Ready, ceiling: float, effort: Effort) -> list[Measured]:
@@ -215,7 +208,7 @@ def measure_starts(words: list[str]) -> list[Measured]:
 def measure_config(config: Config, batches: list[int], effort: Effort) -> list[Measured]:
     """The machine, then predictions, then training with each batch size."""
     ceiling = matmul_ceiling(effort)
-    measured = [ceiling, copy_bandwidth(effort)]
+    measured = [ceiling]
     for number, batch in enumerate(batches):
         train = dataclasses.replace(config.train, batch_size=batch)
         with tempfile.TemporaryDirectory() as workdir:
@@ -236,19 +229,14 @@ def batch_sizes(text: str) -> list[int]:
     return sizes
 
 
-def options() -> argparse.ArgumentParser:
+@any_output()
+def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--config", default="configs/dataset.py")
     parser.add_argument("--batches", type=batch_sizes, default=[32, 128, 512], help="e.g. 32,128,512")
     parser.add_argument("--out", type=path, default="experiments/results/throughput.csv")
     parser.add_argument("--quick", action="store_true", help="a few repetitions; the numbers are meaningless")
     parser.add_argument("--started", type=float, help=argparse.SUPPRESS)  # of the processes that are timed
-    return parser
-
-
-@any_output()
-def main(words: list[str]) -> None:
-    parser = options()
     arguments, overrides = parser.parse_known_args(words)
     with ending():
         config = from_command_line(arguments.config, overrides)

@@ -12,10 +12,12 @@ import argparse
 import dataclasses
 import pathlib
 
+import numpy as np
 import pandas as pd
 
 from experiments.shared.table_command import ending, path
 from mpcl_jax.config.command_line import from_command_line
+from mpcl_jax.config.data import PROTOCOLS
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.evaluate.comparison import make_run_table, wanted
@@ -30,15 +32,6 @@ from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import prepare
 
 LEAKY = "window80"
-HELD_OUT = {
-    "loso": "subjects",
-    "subject_kfold": "subjects",
-    "fixed_48_12_13": "subjects",
-    "calibrated": "subjects",
-    "trial_kfold": "trials",
-    "stimulus_kfold": "stimuli",
-    "subject_x_stimulus": "subjects and stimuli",
-}
 
 
 def table_on(config: Config, kind: str, workdir: pathlib.Path) -> Table:
@@ -46,26 +39,22 @@ def table_on(config: Config, kind: str, workdir: pathlib.Path) -> Table:
     protocol = dataclasses.replace(config.protocol, kind=kind, only=(), manifest="")
     run = prepare(dataclasses.replace(config, protocol=protocol), workdir / kind)
     print(f"\n{kind}: {run.split.sentence}", flush=True)
-    predictions = train_folds(run)
-    mpcl = [[of_fold.predicted for of_fold in predictions]]
-    return make_run_table(run.recordings, run.split, [run_baselines(run, wanted(run.config.benchmark))], mpcl)
+    mpcl = np.concatenate([fold.predicted for fold in train_folds(run)])
+    predicted = run_baselines(run, wanted(config.benchmark)) | {METHOD: [mpcl]}
+    return make_run_table(run.recordings, run.split, predicted, config.benchmark.tries)
 
 
 def compared(leaky: Table, grouped: Table, kind: str) -> str:
-    """KL of every method on both splits, and a summary sentence."""
-    of_leaky, of_grouped = ({row.method: row.mean["kl"] for row in x.rows} for x in (leaky, grouped))
-    rows = [
-        [
-            shown_name(name),
-            decimal(low),
-            decimal(of_grouped[name]),
-            decimal(of_grouped[name] - low, sign=True),
-        ]
-        for name, low in of_leaky.items()
-    ]
-    cells = pd.DataFrame(rows, columns=["KL ↓", f"{LEAKY} (LEAKY)", kind, "difference"])
-    low, high = decimal(of_leaky[METHOD], 3), decimal(of_grouped[METHOD], 3)
-    return f"{markdown_of(cells)}\n\nKL {low} -> {high} when {HELD_OUT[kind]} are held out"
+    """KL of every method on both splits."""
+    of_grouped = {row.method: row.mean["kl"] for row in grouped.rows}
+    rows = [(row.method, row.mean["kl"], of_grouped[row.method]) for row in leaky.rows]
+    cells = {
+        "KL ↓": [shown_name(name) for name, _, _ in rows],
+        f"{LEAKY} (LEAKY)": [decimal(kl) for _, kl, _ in rows],
+        kind: [decimal(kl) for _, _, kl in rows],
+        "difference": [decimal(after - before, sign=True) for _, before, after in rows],
+    }
+    return markdown_of(pd.DataFrame(cells))
 
 
 @any_output()
@@ -76,7 +65,7 @@ def main():
     )
     parser.add_argument("--data", default="", help="config.data.path")
     parser.add_argument(
-        "--grouped", default="", choices=["", *HELD_OUT], help="default: the protocol of the config"
+        "--grouped", default="", choices=["", *PROTOCOLS], help="default: the protocol of the config"
     )
     parser.add_argument("--workdir", type=path, help="default: runs/thermometer/<name of the config>")
     args, overrides = parser.parse_known_args()

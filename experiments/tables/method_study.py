@@ -95,9 +95,8 @@ HYPOTHESES = {
 def make(args: command.Options, stop: StopRequest) -> None:
     """The whole experiment."""
     tested_data = load_table_data(args.config)
-    config = without_tested(args.config, tested_data, args.cache_dir)
-    args = args._replace(config=config)
-    table_data = with_split(tested_data, config)
+    args.config = without_tested(args.config, tested_data, args.cache_dir)
+    table_data = with_split(tested_data, args.config)
     mpcl = compared.start(args, table_data)
     variants = compared.variants_of(args, mpcl, {name: h.settings for name, h in HYPOTHESES.items()})
     table = compared.compare(args, mpcl, variants, compared.reference_of(mpcl), stop)

@@ -34,8 +34,8 @@ def make(args: command.Options, stop: StopRequest) -> None:
     """The whole experiment."""
     if args.config.train.modality_dropout == 0 == args.config.train.group_dropout:
         print("note   modality dropout is off in this config; this experiment sets both to 0.1")
-        args = args._replace(
-            config=compared.changed(args.config, {"train.modality_dropout": 0.1, "train.group_dropout": 0.1})
+        args.config = compared.changed(
+            args.config, {"train.modality_dropout": 0.1, "train.group_dropout": 0.1}
         )
     table_data = load_table_data(args.config)
     mpcl = compared.start(args, table_data)._replace(subsets=True)

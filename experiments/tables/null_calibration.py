@@ -19,7 +19,7 @@ import collections
 import dataclasses
 import math
 import pathlib
-import platform
+import sys
 import tempfile
 from collections.abc import Callable
 
@@ -27,20 +27,20 @@ import numpy as np
 import pandas as pd
 
 from experiments.shared.render import RESULTS, markdown_of, read
-from mpcl_jax import metrics
+from experiments.shared.table_command import shown_command
 from mpcl_jax.config.data import ProtocolConfig, SimulateConfig
 from mpcl_jax.config.resolve import default, resolve
 from mpcl_jax.config.schema import BenchmarkConfig
 from mpcl_jax.data.simulate import simulate
-from mpcl_jax.data.splits.protocols import Split, make_split
-from mpcl_jax.evaluate.comparison import predict_fold
-from mpcl_jax.evaluate.leaderboard import CONSTANTS, METHOD, Result, make_table
+from mpcl_jax.data.splits.protocols import make_split
+from mpcl_jax.evaluate.comparison import make_run_table, predict_fold
+from mpcl_jax.evaluate.leaderboard import METHOD, REFERENCE, Table
 from mpcl_jax.evaluate.ranking import compare_with_focus
 from mpcl_jax.evaluate.statistics import BETTER, WORSE, decide, paired_comparison, subject_interval
 from mpcl_jax.evaluate.table_text import csv_text
 from mpcl_jax.system.output import any_output
 from mpcl_jax.system.storage import make_folder, write_text
-from mpcl_jax.train.environment import code_version
+from mpcl_jax.train.environment import code_version, machine
 from mpcl_jax.train.folds import device_rows
 from mpcl_jax.train.jax_settings import fix_jax_settings
 from mpcl_jax.train.loop import train_folds
@@ -90,74 +90,60 @@ def predict_mpcl(run: Run, recordings: Recordings, folder: pathlib.Path) -> np.n
     return np.concatenate([fold.predicted for fold in train_folds(own)])
 
 
-def verdicts(recordings: Recordings, seed: int, mpcl: np.ndarray | None = None) -> dict[str, str]:
-    """Method -> its verdict against the train mean, from the table that a run makes; of MPCL alone if it is given."""
+def table_on(recordings: Recordings, seed: int, mpcl: np.ndarray | None = None) -> Table:
+    """The table of a run with cheap baselines; of the train mean and MPCL if its predictions are given."""
     split = make_split(recordings, PROTOCOL)
-    names = CHEAP.baselines if mpcl is None else ("train_mean",)
+    names = CHEAP.baselines if mpcl is None else (REFERENCE,)
     folds = [predict_fold(recordings, split.protocol, fold, names, CHEAP, seed)[0] for fold in split.folds]
-    predicted = {name: np.concatenate([fold[name] for fold in folds]) for name in names}
+    predicted = {name: [np.concatenate([fold[name] for fold in folds])] for name in names}
     if mpcl is not None:
-        predicted[METHOD] = mpcl
-    test = np.concatenate([fold.test for fold in split.folds])
-    table = make_table(
-        [Result(name, values, split.sha256) for name, values in predicted.items()],
-        recordings.labels[test],
-        recordings.subject[test],
-        recordings.trial[test],
-        split.sha256,
-        leaky=split.leaky,
-    )
-    outcomes = compare_with_focus(table)
-    if mpcl is not None:
-        return {METHOD: outcomes["train_mean"].turned().verdict}
-    return {name: outcome.verdict for name, outcome in outcomes.items() if name not in CONSTANTS}
+        predicted[METHOD] = [mpcl]
+    return make_run_table(recordings, split, predicted, CHEAP.tries)
 
 
-def count_verdicts(worlds: int, *, null: bool) -> dict[str, collections.Counter]:
-    """Baseline -> how often which verdict, over `worlds` data sets."""
+def count(worlds: int, verdicts: Callable[[int], dict[str, str]]) -> dict[str, collections.Counter]:
+    """Method -> how often which verdict; `verdicts(seed)` are those of one data set."""
     found = collections.defaultdict(collections.Counter)
     for seed in range(worlds):
-        for method, verdict in verdicts(world(seed, null=null), seed).items():
+        for method, verdict in verdicts(seed).items():
             found[method][verdict] += 1
     return dict(found)
 
 
+def count_verdicts(worlds: int, *, null: bool) -> dict[str, collections.Counter]:
+    """Verdicts on baselines against the train mean."""
+
+    def verdicts(seed):
+        found = compare_with_focus(table_on(world(seed, null=null), seed))
+        return {name: one.verdict for name, one in found.items()}
+
+    return count(worlds, verdicts)
+
+
 def count_mpcl(worlds: int, *, null: bool) -> dict[str, collections.Counter]:
     """The same for MPCL, with one compilation for all data sets."""
-    found = collections.Counter()
     with tempfile.TemporaryDirectory() as folder:
         run = tiny_run(pathlib.Path(folder) / "run")
-        for seed in range(worlds):
+
+        def verdicts(seed):
             recordings = world(seed, null=null)
             mpcl = predict_mpcl(run, recordings, pathlib.Path(folder) / f"{seed}")
-            found[verdicts(recordings, seed, mpcl)[METHOD]] += 1
-    return {"MPCL (tiny)": found}
+            found = compare_with_focus(table_on(recordings, seed, mpcl))[REFERENCE]
+            return {"MPCL (tiny)": found.turned().verdict}
+
+        return count(worlds, verdicts)
 
 
 def count_equal(worlds: int) -> dict[str, collections.Counter]:
     """Verdicts on a method against itself with the signals of another data set: exchangeable, therefore equal."""
-    found = collections.defaultdict(collections.Counter)
-    for seed in range(worlds):
-        first, second = (world(seed, null=True, other=1 + k) for k in range(2))
-        split = make_split(first, PROTOCOL)
-        names = ("knn", "ridge")
-        of_subjects = [by_subject(recordings, split, names, seed) for recordings in (first, second)]
-        for name in names:
-            a, b = (kl[name] for kl in of_subjects)
-            (decision,) = decide([paired_comparison(a, b)])
-            found[name][decision.verdict] += 1
-    return dict(found)
 
+    def verdicts(seed):
+        tables = [table_on(world(seed, null=True, other=other), seed) for other in (1, 2)]
+        first, second = ({row.method: row.per_unit for row in table.rows} for table in tables)
+        pairs = {name: paired_comparison(first[name], second[name]) for name in ("knn", "ridge")}
+        return {name: decide([pair])[0].verdict for name, pair in pairs.items()}
 
-def by_subject(
-    recordings: Recordings, split: Split, names: tuple[str, ...], seed: int
-) -> dict[str, np.ndarray]:
-    """KL of the test rows, mean of each subject, in the order of their names."""
-    folds = [predict_fold(recordings, split.protocol, fold, names, CHEAP, seed)[0] for fold in split.folds]
-    test = np.concatenate([fold.test for fold in split.folds])
-    labels, subject = recordings.labels[test], recordings.subject[test]
-    kl = {name: metrics.kl(labels, np.concatenate([fold[name] for fold in folds])) for name in names}
-    return {name: np.array(list(metrics.subject_means(x, subject).values())) for name, x in kl.items()}
+    return count(worlds, verdicts)
 
 
 def populations() -> dict[str, Callable[[np.random.Generator, tuple[int, int]], np.ndarray]]:
@@ -213,21 +199,16 @@ def write_results(name: str, lines: list[list], few: dict[int, dict[str, tuple]]
 
 
 @any_output()
-def main():
+def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--worlds", type=int, default=200)
     parser.add_argument("--mpcl", type=int, default=20, help="data sets on which MPCL is trained too")
     parser.add_argument("--planted", type=int, default=20, help="data sets with informative signals")
     parser.add_argument("--draws", type=int, default=2000, help="samples of each population of differences")
     parser.add_argument("--name", default="null_calibration")
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     fix_jax_settings()
-    command = (
-        f"python -m experiments.tables.null_calibration --worlds {args.worlds} --mpcl {args.mpcl} "
-        f"--planted {args.planted} --draws {args.draws}"
-    )
-    machine = f"{platform.machine()}, Python {platform.python_version()}"
-    made_by = {"command": command, "commit": f"{code_version()}, {machine}"}
+    made_by = {"command": shown_command(__spec__.name, words), "commit": f"{code_version()} @ {machine()}"}
     few = {n: few_subjects(n, args.draws) for n in SUBJECTS} if args.draws else {}
     lines = rows_of(count_equal(args.worlds), "equal") if args.worlds else []
     write_results(args.name, lines, few, made_by)
@@ -241,4 +222,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
