@@ -5,21 +5,7 @@ weights of K dictionary elements, the weighted sum of the elements is the embedd
 embedding to the distribution. Auxiliary tasks: each modality, with its own transformer and the shared dictionary and
 perceptron, predicts the distribution too, and its element weights follow those of the whole.
 
-Written anew from the abstract and the behaviour of the released code; not a port. Differences to that code:
-
-- Loss. There: cross-entropy to a softmax of the one-hot largest emotion, plus a KL divergence of probabilities
-  passed as log-probabilities, plus a KL divergence between embeddings, which are not distributions. Here: KL to the
-  label, plus KL from the whole's element weights (a softmax, no gradient) to each modality's, weight 0.1 as there.
-- Predictions of single modalities. There: computed and not used; their branches share only the dictionary with the
-  whole. Here: an auxiliary loss, weight 0.1, and shared tokens.
-- Tokens. There: slices of four numbers with one common projection, read from the last token. Here: two tokens of a
-  modality's whole vector (docs/method.md, Input) with a learned place, read from their mean.
-- Dictionary. There: 128 × 32, orthonormal by a QR decomposition at every call. Here: 64 × 32, elements of length 1;
-  the dense layer after them makes up for the angles, and a QR costs more than the rest of a step.
-- Sizes. There: three layers of width 24 and, for single modalities, 12; dropout only; 300 epochs. Here: one layer of
-  width 32 for both, and the search of `network.py` with early stopping on held-out groups.
-- LayerNorm for BatchNorm, so that a prediction does not depend on other rows. The output starts at the mean label.
-- Test rows. There: random windows of one subject. Here: those of the manifest.
+A reimplementation from the abstract and the released code, not a port; docs/baselines.md lists the differences.
 """
 
 import functools

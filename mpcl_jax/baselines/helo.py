@@ -7,23 +7,7 @@ emotions, whose cosines follow those of the emotions in the labels, are the quer
 tokens; their cosines are added to its scores (label correlation-driven cross-attention), and a perceptron maps the
 result to the distribution.
 
-Written anew from the abstract and the behaviour of the released code; not a port. Differences to that code:
-
-- Emotion embeddings. There: new random numbers at every call, for every row, also at test time, never trained, so
-  that a prediction is random. Here: parameters, one row per emotion.
-- Correlations. There: cosines over the wrong axis, against the outer product of each single label. Here: cosines of
-  the embeddings against cosines of the label columns of the batch. The squared error has weight 1 beside the mean KL;
-  there it is added to the sum of the KL over the batch.
-- Dropout. There: half of the attention scores, also at test time. Here: tokens and perceptrons, in training only.
-- Transport. There: a plan over 36 × 36 tokens by 5 × 20 proximal steps, used transposed and left at the scale 1/36,
-  and a cosine cost that is computed and not used. Here: a few tokens a side, 5 × 5 Sinkhorn steps, the right
-  transpose, each moved token a weighted mean. No gradient goes through the plan, as there.
-- Sizes. There: width 128, 18 tokens a modality, 300 epochs. Here: width 32, 2 tokens, and the search of `network.py`
-  with early stopping on held-out groups. The output starts at the mean label.
-- Any number of modalities: without a behavioural (or physiological) side there is no transport, and the other side is
-  read alone. A single physiological modality attends to itself.
-- Test. There: six measures of the first row of each batch of a random fifth of one subject's windows. Here: all rows
-  of the manifest.
+A reimplementation from the abstract and the released code, not a port; docs/baselines.md lists the differences.
 """
 
 import functools

@@ -22,21 +22,12 @@ def predict_train_mean(task: Task, seed: int, tries: int) -> Predicted:
 
 
 def predict_subject_mean(task: Task, seed: int, tries: int) -> Predicted:
-    """The mean label of the training rows of the same subject.
-
-    A subject without training rows gets the train mean. So where subjects are held out (loso, subject_kfold,
-    subject_x_stimulus) this equals train_mean; it differs where the training part has rows of the tested subject:
-    with trials held out, and with calibration labels.
-    """
+    """The mean label of the training rows of the same subject; without any, the train mean."""
     return _mean_by(task, task.train_info.subject, task.test_info.subject)
 
 
 def predict_stimulus_mean(task: Task, seed: int, tries: int) -> Predicted:
-    """The mean label of the training rows with the same stimulus, of all subjects.
-
-    An unknown stimulus ("") and one without training rows get the train mean. So where stimuli are held out this
-    equals train_mean.
-    """
+    """The mean label of the training rows with the same stimulus; for an unknown one (""), the train mean."""
     return _mean_by(task, task.train_info.stimulus, task.test_info.stimulus)
 
 

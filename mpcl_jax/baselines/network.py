@@ -83,7 +83,7 @@ def fit_predict(
     everything = InnerFold(fit=np.arange(len(train.x)), held=np.arange(0))
     params, _ = train_network(network, problem, everything, candidate, epochs, seed)
     padded = jnp.asarray(_pad(x, _round_up(len(x)), 0.0))
-    log_probs = np.asarray(_predict_program(network, params, padded), np.float64)[: len(x)]
+    log_probs = np.asarray(jax.jit(network.log_probs)(params, padded), np.float64)[: len(x)]
     setting = f"{candidate._replace(epochs=epochs)} of {candidate.epochs} epochs"
     return Predicted(as_distributions(np.exp(log_probs)), setting)
 
@@ -145,25 +145,16 @@ def train_network(
     The curve is a cross-entropy, which differs from the KL by a constant; 0 behind `epochs`.
     """
     draw = np.random.default_rng(seed)
-    traced = (
-        candidate.input_dropout,
-        candidate.dropout,
-        candidate.decay,
-        candidate.learning_rate,
-        candidate.epochs,
-        candidate.mixup,
-    )
     params = network.init(problem, candidate, draw)
     plan = make_plan(fold, len(problem.x), draw)
-    return _train_program(
-        network, params, problem.x, problem.labels, plan, traced, epochs, jax.random.key(seed)
-    )
+    setting, key = candidate[2:], jax.random.key(seed)  # without width and depth, which are in the parameters
+    return _train_program(network, params, problem.x, problem.labels, plan, setting, epochs, key)
 
 
 @functools.partial(jax.jit, static_argnames="network")
 def _train_program(network: Network, params, x, labels, plan: Plan, setting, epochs, key):
     """Trains for `epochs` epochs of a schedule laid out for the candidate's own epochs."""
-    input_dropout, dropout, decay, peak, schedule_epochs, mixup = setting
+    dropout, input_dropout, decay, peak, schedule_epochs, mixup = setting
     total = plan.steps * schedule_epochs
 
     def learning_rate(step):
@@ -208,11 +199,6 @@ def keep(key, dropout, shape):
     """Factors of dropout: 0 with probability `dropout`, in steps of 1/256 (8 random bits), else 1 / (1 - dropout)."""
     share = jnp.round(256 * (1 - dropout))
     return jnp.where(jax.random.bits(key, shape, jnp.uint8) < share, 256 / share, 0.0)
-
-
-@functools.partial(jax.jit, static_argnames="network")
-def _predict_program(network: Network, params, x):
-    return network.log_probs(params, x)
 
 
 @functools.partial(jax.jit, static_argnames="network")

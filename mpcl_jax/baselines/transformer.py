@@ -22,14 +22,10 @@ FIRST = (
 )
 
 
-def draw_candidates(seed: int, tries: int) -> list[Candidate]:
-    """`tries` >= 1 settings, those of `FIRST` first; one layer of one width each."""
-    return network.draw_candidates(FIRST, (WIDTH,), (1,), seed=seed, tries=tries, most_epochs=EPOCHS)
-
-
 def fit_predict(net: Network, task: Task, seed: int, tries: int) -> Predicted:
-    """Searches `tries` >= 1 settings, refits and predicts the test rows."""
-    return network.fit_predict(net, draw_candidates(seed, tries), task.train, task.x, seed=seed)
+    """Searches `tries` >= 1 settings, those of `FIRST` first, refits and predicts the test rows."""
+    candidates = network.draw_candidates(FIRST, (WIDTH,), (1,), seed=seed, tries=tries, most_epochs=EPOCHS)
+    return network.fit_predict(net, candidates, task.train, task.x, seed=seed)
 
 
 def network_of(module: nn.Module, loss_of, log_probs_of, output: tuple[str, ...]) -> Network:
