@@ -16,7 +16,6 @@ import pathlib
 import sys
 import tempfile
 import time
-from typing import NamedTuple
 from unittest import mock
 
 import jax
@@ -32,18 +31,6 @@ from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import Run, prepare, with_other_folds
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
-
-
-class Taken(NamedTuple):
-    """The cost of some trainings."""
-
-    trainings: int
-    compiled: int  # programs
-    seconds: float
-
-    def each(self) -> float:
-        """Seconds of one training."""
-        return self.seconds / self.trainings
 
 
 def of_fold(config: Config, seed: int, number: int) -> Config:
@@ -67,8 +54,8 @@ def anew(config: Config, args: list[tuple[int, int]], folder: pathlib.Path) -> N
         train_folds(prepare(of_fold(config, seed, number), folder / f"anew_{seed}_{number}"))
 
 
-def timed(make, config: Config, args: list[tuple[int, int]]) -> Taken:
-    """Runs `make` on `args` and counts compiled programs and seconds."""
+def timed(name: str, make, config: Config, args: list[tuple[int, int]]) -> float:
+    """Runs `make` on `args`, prints compiled programs and seconds, and returns the seconds of one training."""
     seen: list[str] = []
 
     def count(event: str, *_, **__) -> None:
@@ -82,7 +69,12 @@ def timed(make, config: Config, args: list[tuple[int, int]]) -> Taken:
         make(config, args, pathlib.Path(folder))
         taken = time.perf_counter() - start
     jax.monitoring.unregister_event_duration_listener(count)
-    return Taken(len(args), len(seen), taken)
+    each = taken / len(args)
+    print(
+        f"{name}: {len(args)} trainings, {len(seen)} programs compiled, {taken:.0f} s, {each:.1f} s each",
+        flush=True,
+    )
+    return each
 
 
 @any_output()
@@ -100,14 +92,10 @@ def main(words: list[str]) -> None:
         table_data = load_table_data(config)
         args = list(itertools.product(range(arguments.seeds), table_data.numbers))
         with mock.patch.object(pipeline, "load", lambda _: table_data.recordings):
-            shared = timed(together, config, args)
-            alone = timed(anew, config, args[: arguments.anew or len(table_data.numbers)])
-    for name, taken in (("one program", shared), ("a program a fold", alone)):
-        print(
-            f"{name}: {taken.trainings} trainings, {taken.compiled} programs compiled, {taken.seconds:.0f} s, "
-            f"{taken.each():.1f} s each"
-        )
-    print(f"the loop takes {alone.each() / shared.each():.1f} times as long")
+            shared = timed("one program", together, config, args)
+            first = args[: arguments.anew or len(table_data.numbers)]
+            alone = timed("a program a fold", anew, config, first)
+    print(f"the loop takes {alone / shared:.1f} times as long")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ import pandas as pd
 from jax.sharding import AxisType, Mesh
 
 from experiments.shared.chip_estimate import CHIP, Step, estimates, exchanges, kernels_in
-from experiments.shared.measured import FULL, QUICK, Effort, write_measured
+from experiments.shared.measured import FULL, QUICK, Effort, repeat, write_measured
 from experiments.shared.table_command import ending, path, shown_command
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.data.normalise import fit_normalisation
@@ -85,13 +85,13 @@ def compiled(run: Run, batch: int, folds: int, data: int) -> Ready:
 def milliseconds(ready: Ready, effort: Effort) -> float:
     """Processor time of an epoch, the median of several, over its steps."""
     training, *others = ready.inputs
-    taken = []
-    while len(taken) <= effort.repeats and sum(taken) < effort.seconds:
-        start = time.process_time()
+
+    def once():
+        nonlocal training
         training, report = ready.epoch(training, *others)
-        jax.block_until_ready((training, report))
-        taken.append(time.process_time() - start)
-    return 1e3 * float(np.median(taken[1:] or taken)) / ready.steps  # the first one warms up
+        return training, report
+
+    return 1e3 * float(np.median(repeat(once, effort, time.process_time))) / ready.steps
 
 
 def measure(run: Run, devices: list[int], effort: Effort) -> tuple[list[Measured], Step]:

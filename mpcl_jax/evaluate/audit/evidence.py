@@ -11,23 +11,13 @@ import numpy as np
 
 from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.config.schema import Config
-from mpcl_jax.data.splits.manifest import row_ids
+from mpcl_jax.data.splits.manifest import Fold, row_ids
 from mpcl_jax.runs.read_run import read_json, read_lines
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.selection import read_record
 from mpcl_jax.types import DataFileError, Recordings
 
 PARTS = ("validation", "test", "unused")
-
-
-class FoldEvidence(NamedTuple):
-    """One fold; rows are those of the recordings."""
-
-    name: str
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
-    log: tuple[dict[str, Any], ...]  # lines of metrics.jsonl
 
 
 class Evidence(NamedTuple):
@@ -39,7 +29,8 @@ class Evidence(NamedTuple):
     recordings: Recordings
     ids: np.ndarray  # [N] str, of every row of the recordings
     unknown: tuple[str, ...]  # ids that are only in the manifest or only in the recordings
-    folds: tuple[FoldEvidence, ...]
+    folds: tuple[Fold, ...]  # rows are those of the recordings
+    logs: tuple[list[dict[str, Any]], ...]  # lines of metrics.jsonl, of each fold
     choices: dict[str, dict[str, dict[str, Any]]]  # selection.json: fold -> method -> entry; {} without it
 
 
@@ -64,19 +55,17 @@ def read_evidence(folder: pathlib.Path, recordings: Recordings) -> Evidence:
     place = {name: row for row, name in enumerate(ids.tolist())}
     try:
         unknown = sorted(set(manifest["rows"]) ^ set(place))
-        folds = [
-            _fold(entry, manifest["rows"], place, [line for line in log if line.get("fold") == number])
-            for number, entry in enumerate(manifest["folds"])
-        ]
+        folds = tuple(_fold(entry, manifest["rows"], place) for entry in manifest["folds"])
+        logs = tuple([x for x in log if x.get("fold") == number] for number in range(len(folds)))
         canonical(manifest), folds[0]
     except (LookupError, TypeError, AttributeError) as error:
         reason = f"is no split manifest ({error!r}): needs `protocol`, `rows`, `folds` and `sha256`"
         raise DataFileError(folder / "manifest.json", reason) from error
-    choices = read_record(folder)
-    return Evidence(config, data, manifest, recordings, ids, tuple(unknown), tuple(folds), choices)
+    unknown, choices = tuple(unknown), read_record(folder)
+    return Evidence(config, data, manifest, recordings, ids, unknown, folds, logs, choices)
 
 
-def _fold(entry, rows: list[str], place: dict[str, int], log) -> FoldEvidence:
+def _fold(entry, rows: list[str], place: dict[str, int]) -> Fold:
     named = set().union(*(entry[part] for part in PARTS))
 
     def rows_of(names):
@@ -84,7 +73,7 @@ def _fold(entry, rows: list[str], place: dict[str, int], log) -> FoldEvidence:
 
     train = rows_of([name for name in rows if name not in named])
     validation, test = rows_of(entry["validation"]), rows_of(entry["test"])
-    return FoldEvidence(str(entry.get("name", "a fold")), train, validation, test, tuple(log))
+    return Fold(str(entry.get("name", "a fold")), "", train, validation, test)
 
 
 def canonical(manifest: dict[str, Any]) -> str:

@@ -9,8 +9,8 @@ from scipy.spatial.distance import cdist
 
 from mpcl_jax.data.normalise import design_matrix, fit_normalisation
 from mpcl_jax.data.splits.descriptions import CALIBRATED, calibration_trials, counted
-from mpcl_jax.data.splits.manifest import held_apart
-from mpcl_jax.evaluate.audit.evidence import Evidence, FoldEvidence
+from mpcl_jax.data.splits.manifest import Fold, held_apart
+from mpcl_jax.evaluate.audit.evidence import Evidence
 from mpcl_jax.evaluate.audit.finding import Finding, amber, green, red
 from mpcl_jax.evaluate.number_text import decimal
 from mpcl_jax.types import Recordings, take, with_modalities
@@ -48,7 +48,7 @@ def check_groups(evidence: Evidence) -> list[Finding]:
     return found or [green("groups", f"{protocol}: no {' and no '.join(groups)} is in two parts")]
 
 
-def _shared(groups: dict[str, np.ndarray], folds) -> Iterator[tuple[FoldEvidence, str, tuple, list[str]]]:
+def _shared(groups: dict[str, np.ndarray], folds) -> Iterator[tuple[Fold, str, tuple, list[str]]]:
     """The ids that are in two parts of a fold: (fold, name of the group, the parts, ids)."""
     codes = {name: np.unique(np.asarray(ids, str), return_inverse=True) for name, ids in groups.items()}
     for fold in folds:

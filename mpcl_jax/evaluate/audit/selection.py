@@ -8,13 +8,13 @@ from mpcl_jax.evaluate.leaderboard import METHOD
 def check_selection(evidence: Evidence) -> list[Finding]:
     """The epoch was chosen by the validation KL or is the last one, as the settings say, and not by the test."""
     found, train = [], evidence.config.train
-    for fold in evidence.folds:
-        if seen := sorted({name for line in fold.log for name in line if "test" in name}):
+    for fold, log in zip(evidence.folds, evidence.logs, strict=True):
+        if seen := sorted({name for line in log for name in line if "test" in name}):
             found.append(
                 red("selection", f"{fold.name}: its training log has test measures: {', '.join(seen)}")
             )
         epoch = evidence.choices.get(fold.name, {}).get(METHOD, {}).get("choice", {}).get("epoch")
-        curve = {line["epoch"]: line.get("validation_kl") for line in fold.log if "epoch" in line}
+        curve = {line["epoch"]: line.get("validation_kl") for line in log if "epoch" in line}
         known = {at: value for at, value in curve.items() if value is not None}
         if train.select == "best" and known:
             wanted, reason = min(known, key=lambda at: (known[at], at)), "validation KL is lowest at epoch"
