@@ -75,20 +75,18 @@ def make_table(
     *,
     leaky: bool,
     unit_name: str = "trials",
-    seed: int = 0,
 ) -> Table:
     """Compares `results` on the test rows of one manifest.
 
     `labels` [N, C], `subject` and `unit` [N] belong to the test rows in the order of the manifest. With fewer
-    than 6 subjects intervals and tests are over `unit`, called `unit_name` in the caption. `seed` is that of
-    the resampling. Raises ValueError, naming the method, for another manifest, another number of rows, a
-    method named twice, predictions that are no distributions or have an infinite KL, and where "train_mean",
-    which the skill needs, is missing.
+    than 6 subjects intervals and tests are over `unit`, called `unit_name` in the caption. Raises ValueError,
+    naming the method, for another manifest, another number of rows, a method named twice, predictions that are no
+    distributions or have an infinite KL, and where "train_mean", which the skill needs, is missing.
     """
     results = sorted(results, key=_place)
     _check_results(results, len(labels), split_sha256)
     units = _units(np.asarray(subject), np.asarray(unit), unit_name)
-    rows = [_row(result, labels, np.asarray(subject), units, seed) for result in results]
+    rows = [_row(result, labels, np.asarray(subject), units) for result in results]
     reference = next(row for row in rows if row.method == REFERENCE).mean["kl"]
     for row in rows:
         row.mean["skill"] = metrics.skill(row.mean["kl"], reference) if reference > 0 else float("nan")
@@ -146,7 +144,7 @@ def _units(subject: np.ndarray, unit: np.ndarray, unit_name: str) -> _Units:
     return _Units(index, weight, np.bincount(index, weight), over)
 
 
-def _row(result: Result, labels, subject, units: _Units, seed: int) -> Row:
+def _row(result: Result, labels, subject, units: _Units) -> Row:
     try:
         seeds = [metrics.scores(labels, predicted) for predicted in _per_seed(result)]
     except ValueError as error:
@@ -158,7 +156,7 @@ def _row(result: Result, labels, subject, units: _Units, seed: int) -> Row:
     by_measure = {name: metrics.subject_means(values[name], subject) for name in values}
     per_seed = np.stack([np.bincount(units.index, units.weight * each["kl"]) / units.total for each in seeds])
     per_unit = per_seed.mean(0)
-    low, high = subject_interval(per_unit, weight=units.total, seed=seed)
+    low, high = subject_interval(per_unit, weight=units.total)
     kl_of_seeds = [float((units.weight * each["kl"]).sum()) for each in seeds]
     further = [agreement.means(labels, predicted, units.weight) for predicted in _per_seed(result)]
     return Row(

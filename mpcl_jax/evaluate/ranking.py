@@ -49,19 +49,18 @@ def focus_of(methods: Sequence[str]) -> str:
     return METHOD if METHOD in methods else REFERENCE
 
 
-def compare_with_focus(table: Table, *, seed: int = 0) -> dict[str, Comparison]:
+def compare_with_focus(table: Table) -> dict[str, Comparison]:
     """Every other method minus the focus, below 0 = better than the focus; corrected for all methods but oracles."""
     named = {row.method: row for row in table.rows if row.method not in ORACLES}
     focus = named.pop(focus_of(list(named)))
     found = [
-        paired_comparison(row.per_unit, focus.per_unit, weight=table.unit_weight, seed=seed)
-        for row in named.values()
+        paired_comparison(row.per_unit, focus.per_unit, weight=table.unit_weight) for row in named.values()
     ]
     return dict(zip(named, decide(found), strict=True))
 
 
-def rank_methods(table: Table, emotions: Sequence[str] = (), *, seed: int = 0) -> Ranking:
-    """Compares all methods of a `table`; `emotions` name the columns of errors, `seed` is that of the resampling.
+def rank_methods(table: Table, emotions: Sequence[str] = ()) -> Ranking:
+    """Compares all methods of a `table`; `emotions` name the columns of errors.
 
     Columns of methods: `groups`, a letter for each group of `_groups` that the method is in; `sd_*`, see `Spread`.
     Columns of pairs: `p`, `p_skewed` as in `Comparison`; `p_wilcoxon` of the signed-rank test; `p_holm_all` and
@@ -75,7 +74,7 @@ def rank_methods(table: Table, emotions: Sequence[str] = (), *, seed: int = 0) -
     rank = scipy.stats.rankdata(kl, axis=1).mean(0)
     order = np.lexsort((kl.mean(0), rank))
     rows, names = [fair[i] for i in order], [fair[i].method for i in order]
-    pairs, differ = _pairs(rows, focus_of(names), table.unit_weight, seed)
+    pairs, differ = _pairs(rows, focus_of(names), table.unit_weight)
     groups, letters = _groups(names, differ), "abcdefghijklmnopqrstuvwxyz"
     methods = []
     for row, place in zip(rows, rank[order].tolist(), strict=True):
@@ -121,10 +120,10 @@ def _friedman(kl: np.ndarray) -> float:
     return float(scipy.stats.friedmanchisquare(*kl.T).pvalue) if np.ptp(kl, axis=1).any() else 1.0
 
 
-def _pairs(rows: list[Row], focus: str, weight: np.ndarray, seed: int) -> tuple[list[dict], set[frozenset]]:
+def _pairs(rows: list[Row], focus: str, weight: np.ndarray) -> tuple[list[dict], set[frozenset]]:
     """A row per pair, and the pairs that differ significantly when corrected for all pairs."""
     twos = list(itertools.combinations(rows, 2))
-    compared = [paired_comparison(a.per_unit, b.per_unit, weight=weight, seed=seed) for a, b in twos]
+    compared = [paired_comparison(a.per_unit, b.per_unit, weight=weight) for a, b in twos]
     of_focus = [i for i, (a, b) in enumerate(twos) if focus in (a.method, b.method)]
     few = dict(zip(of_focus, decide([compared[i] for i in of_focus]), strict=True))
     pairs, differ = [], set()

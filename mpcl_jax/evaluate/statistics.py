@@ -27,7 +27,7 @@ TIES = 1e-6
 # Simulated t statistics under the null: at most so many, and so many numbers in all.
 NULL_DRAWS, NULL_NUMBERS = 100_000, 20_000_000
 
-LEVEL = 0.05
+LEVEL, COVERAGE = 0.05, 0.95  # of tests, of intervals
 BETTER, WORSE, NOT_SIGNIFICANT = "better", "worse", "not significant"
 
 
@@ -53,9 +53,9 @@ class Comparison(NamedTuple):
 
 
 def subject_interval(
-    values, *, weight=None, level: float = 0.95, seed: int = 0, scale: float | None = None
+    values, *, weight=None, seed: int = 0, scale: float | None = None
 ) -> tuple[float, float]:
-    """BCa bootstrap interval (Efron 1987) of the weighted mean of `values` [n], one value per unit.
+    """95 % BCa bootstrap interval (Efron 1987) of the weighted mean of `values` [n], one value per unit.
 
     `weight` [n] > 0, None = all equal. Resampled means within TIES · `scale` of the estimate count as half below
     and half above it; `scale` is the largest absolute value, or that of the numbers whose differences `values` are.
@@ -72,14 +72,14 @@ def subject_interval(
     rows = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
     means = _ratio((weight * values)[rows], weight[rows])
     below = ((means < estimate - tolerance).mean() + (means <= estimate + tolerance).mean()) / 2
-    ends = np.array([(1 - level) / 2, (1 + level) / 2])
+    ends = np.array([(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
     shifted = _bca_levels(values, weight, below, ends)
     # BCa has no answer where every resample lies on one side of the estimate; percentiles always have one.
     low, high = np.quantile(means, shifted if np.isfinite(shifted).all() else ends)
     return float(low), float(high)
 
 
-def paired_comparison(a, b, *, weight=None, level: float = 0.95, seed: int = 0) -> Comparison:
+def paired_comparison(a, b, *, weight=None) -> Comparison:
     """Does method a differ from method b? `a`, `b` [n] hold one value per unit, less is better.
 
     `p_value` counts sign patterns (all 2^n up to n = 13). It is exact where a and b can be exchanged within a unit.
@@ -99,29 +99,29 @@ def paired_comparison(a, b, *, weight=None, level: float = 0.95, seed: int = 0) 
     scale = float(np.maximum(np.abs(a), np.abs(b)).max())
     delta = without_ties(delta, TIES * scale)
     difference = float(_ratio(weight * delta, weight))
-    low, high = subject_interval(delta, weight=weight, level=level, seed=seed, scale=scale)
+    low, high = subject_interval(delta, weight=weight, scale=scale)
     error = float(_standard_error(delta[None], weight)[0])
     return Comparison(
         difference=difference,
         low=low,
         high=high,
-        p_value=_sign_flip_p(weight * delta, TIES * scale * weight.mean(), seed),
+        p_value=_sign_flip_p(weight * delta, TIES * scale * weight.mean()),
         p_skewed=_skewed_t_p(difference, error, weight, TIES * scale),
         n=len(delta),
-        detectable=_detectable(error, weight, level),
+        detectable=_detectable(error, weight),
     )
 
 
-def decide(comparisons: Sequence[Comparison], level: float = LEVEL) -> list[Comparison]:
+def decide(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The same comparisons with their verdicts, corrected for all of them. Tables, page and texts use this rule.
 
-    "better" and "worse" need all of: Holm's corrected p below `level`; `p_skewed` below `level` (not corrected; it
+    "better" and "worse" need all of: Holm's corrected p below LEVEL; `p_skewed` below LEVEL (not corrected; it
     keeps the level of each comparison where differences are skewed); the 95 % interval on one side of 0; at least 6
     units. Everything else is "not significant", which does not mean "equal": see `Comparison.detectable`.
     """
     decided = []
     for found, corrected in zip(comparisons, holm([c.p_value for c in comparisons]), strict=True):
-        significant = max(corrected, found.p_skewed) < level and found.n >= FEWEST
+        significant = max(corrected, found.p_skewed) < LEVEL and found.n >= FEWEST
         side = BETTER if found.high < 0 else WORSE if found.low > 0 else NOT_SIGNIFICANT
         verdict = side if significant else NOT_SIGNIFICANT
         decided.append(
@@ -200,7 +200,7 @@ def _null_t(share: tuple[float, ...]) -> np.ndarray:
     return np.sort(np.concatenate(found))
 
 
-def _sign_flip_p(weighted: np.ndarray, tolerance: float, seed: int) -> float:
+def _sign_flip_p(weighted: np.ndarray, tolerance: float) -> float:
     """p of the mean of `weighted` [n] when signs are exchangeable; 1 for one unit and for zeros."""
     n = len(weighted)
     if n < 2 or not weighted.any():
@@ -209,16 +209,16 @@ def _sign_flip_p(weighted: np.ndarray, tolerance: float, seed: int) -> float:
     if n <= EXACT:
         signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
         return float((np.abs(signs @ weighted / n) >= observed).mean())
-    signs = 1 - 2 * np.random.default_rng(seed).integers(2, size=(RESAMPLES, n))
+    signs = 1 - 2 * np.random.default_rng(0).integers(2, size=(RESAMPLES, n))
     extreme = (np.abs(signs @ weighted / n) >= observed).sum()
     return float((1 + extreme) / (RESAMPLES + 1))
 
 
-def _detectable(error: float, weight: np.ndarray, level: float) -> float:
+def _detectable(error: float, weight: np.ndarray) -> float:
     """(critical t of the test + z of .8) times the standard error of the weighted mean; normal approximation."""
     if len(weight) < 2:
         return float("nan")
-    critical = -np.quantile(_null_t(tuple((weight / weight.sum()).tolist())), (1 - level) / 2)
+    critical = -np.quantile(_null_t(tuple((weight / weight.sum()).tolist())), (1 - COVERAGE) / 2)
     return float((critical + ndtri(0.8)) * error)
 
 
