@@ -42,14 +42,10 @@ def test_what_was_finished_is_not_done_again(killed_and_resumed):
     # 2 seeds of MPCL and one of two baselines, on three folds. Other jobs may end before the kill.
     found = int(second.partition(" jobs, ")[2].partition(" ")[0])
     assert "12 jobs, " in second and finished <= found <= finished + 2
-    again = {
-        tuple(line.split("  ")[1:3])
-        for line in second.splitlines()
-        if line.startswith("[") and "MPCL" in line
-    }
-    done = {
-        tuple(line.split("  ")[1:3]) for line in first.splitlines() if line.startswith("[") and "MPCL" in line
-    }
+    done, again = (
+        {line.partition("] ")[2].rpartition("  ")[0] for line in x.splitlines() if line.startswith("[")}
+        for x in (first, second)
+    )
     assert done and not done & again
 
 
