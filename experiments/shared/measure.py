@@ -17,7 +17,10 @@ import sys
 import grimp
 
 COMMAND, LOSS = "mpcl_jax.main", "mpcl_jax.train.step"
-EXTENSIONS = {"data set": "tests/data/test_registry.py", "baseline": "tests/evaluate/test_own_baseline.py"}
+EXTENSIONS = {
+    "data set": "tests/data/test_registry.py::test_a_function_from_outside_is_loaded_through_the_pipeline",
+    "baseline": "tests/evaluate/test_own_baseline.py::test_a_run_has_a_row_for_it_and_records_its_setting",
+}
 README = {"install": r"pip install", "Python": r"^```python", "command": r"^\s*(python -m|mpcl )"}
 
 
@@ -54,7 +57,7 @@ def measure(root: pathlib.Path) -> list[str]:
 
 
 def extension(root: pathlib.Path, test: str) -> str:
-    """The last line of pytest for the file `test`."""
+    """The last line that pytest prints for `test`."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", test]
     ended = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     return (ended.stdout.strip() or ended.stderr.strip()).splitlines()[-1]
@@ -67,4 +70,4 @@ def main(root: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve())
+    main(pathlib.Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else pathlib.Path(__file__).parents[2])
