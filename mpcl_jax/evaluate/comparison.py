@@ -9,7 +9,8 @@ from mpcl_jax.baselines.selection import Block, Part, RowInfo, Task
 from mpcl_jax.config.schema import BenchmarkConfig
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.data.normalise import columns_of, design_matrix, fit_normalisation
-from mpcl_jax.data.splits.manifest import held_apart, row_ids
+from mpcl_jax.data.splits.descriptions import held_apart
+from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.data.splits.protocols import Fold, Split
 from mpcl_jax.evaluate.leaderboard import REFERENCE, Result, Table, make_table
 from mpcl_jax.types import DataFileError, Recordings, knows_trials, take

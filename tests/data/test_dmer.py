@@ -149,7 +149,7 @@ def test_subjects_of_different_video_features_are_refused(tmp_path):
         write_feature_files(tmp_path / name, videos=(0,), video_width=width)
         label(tmp_path / name, ratings(0))
     text = refusal(dmer.load, str(tmp_path), SETTINGS)
-    assert "video differs between subjects" in text and "768" in text and "32" in text
+    assert "video: has (1, 32) tokens and features, in " in text and "it has (1, 768)" in text
 
 
 @pytest.mark.parametrize("row", [np.zeros(10), np.r_[-1.0, np.ones(9)], np.r_[np.nan, np.ones(9)]])

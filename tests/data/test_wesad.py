@@ -184,7 +184,7 @@ def test_windows_without_any_sensor_are_left_out(tmp_path):
         data["signal"]["wrist"][key][: rate * 24] = 0.0
     loaded = small(tmp_path, data)
     assert loaded.labels.shape == (12, 24) and loaded.trial[0] == "S2/TSST"
-    assert loaded.notes[-1] == "3 windows left out: no sensor was worn"
+    assert loaded.notes[-1] == "3 windows left out: no modality is present"
 
 
 def test_a_modality_of_which_a_window_supports_no_feature_is_absent(tmp_path):

@@ -54,7 +54,7 @@ class Clip(NamedTuple):
 
     video: int  # 0 to 31
     signals: dict[str, np.ndarray]  # m -> [n, T_m, F_m]
-    quality: dict[str, np.ndarray]  # m -> [n] in [0, 1]
+    quality: dict[str, np.ndarray]  # m -> [n] in [0, 1]; 1 where a modality is not named
     start: np.ndarray  # [n] seconds
 
 

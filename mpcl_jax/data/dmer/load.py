@@ -13,8 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from mpcl_jax.config.data import DmerConfig
-from mpcl_jax.data.dmer import features as dmer_features
-from mpcl_jax.data.dmer import signals as dmer_signals
+from mpcl_jax.data.dmer.features import (
+    SPLIT_WINDOW_SECONDS,
+    WINDOW_SECONDS,
+    read_folder,
+    read_merged,
+    read_split,
+)
 from mpcl_jax.data.dmer.files import (
     CLIPS,
     EMOTIONS,
@@ -27,12 +32,20 @@ from mpcl_jax.data.dmer.files import (
     read_labels,
     source_files,
 )
+from mpcl_jax.data.dmer.signals import read_signals
 from mpcl_jax.data.io import cache as disk
 from mpcl_jax.data.io.safe_read import run_guarded
-from mpcl_jax.types import LARGEST_VALUE, DataFileError, Recordings, check_recordings, take
+from mpcl_jax.data.join import Part, joined, stacked
+from mpcl_jax.types import LARGEST_VALUE, DataFileError, Recordings, check_recordings
 
 VERSION = 2  # of the numbers made of DMER's files; raised with each change, so that caches are computed again
 IDS = ("labels", "trial", "stimulus", "start")
+BY_SUBJECT = (
+    "loso",
+    "subject_kfold",
+    "fixed_48_12_13",
+    "calibrated",
+)  # of layout D, where it has several subjects
 GROUPS = {"eeg": "physiological", "gsr": "physiological", "ppg": "physiological", "video": "behavioural"}
 
 SPLIT_NOTES = (
@@ -56,41 +69,27 @@ def load(root: str, settings: DmerConfig, cache: str = "") -> Recordings:
     layout = found[0].layout
     cache_dir = disk.folder_for("dmer", cache)
     read = {one: arrays for one in found if (arrays := _cached(one, settings, cache_dir))}
-    _require_rows(root, found, list(read), settings)
-    signals, present, quality = _joined(read)
-    ids = {name: np.concatenate([arrays[name] for arrays in read.values()]) for name in IDS}
-    recordings = Recordings(
-        name="DMER",
-        emotions=EMOTIONS,
-        valence=VALENCE,
-        groups={m: GROUPS[m] for m in signals},
-        signals=signals,
-        present=present,
-        quality=quality,
-        labels=ids["labels"].astype(np.float32),
-        subject=np.concatenate([np.full(len(x["labels"]), one.subject) for one, x in read.items()]),
-        trial=ids["trial"],
-        stimulus=ids["stimulus"],
-        start=ids["start"],
-        duration=_duration(layout, settings),
-        notes=_notes(layout, found, read, present),
-        published_test=_published_test(list(read.values())) if layout is Layout.SPLIT else None,
-        protocols=_protocols(layout, found),
-        trial_name="label groups" if layout is Layout.SPLIT else "trials",
-    )
-    some = np.any(list(present.values()), axis=0)
-    return check_recordings(recordings if some.all() else take(recordings, some), root)
-
-
-def _published_test(read: list[dict[str, np.ndarray]]) -> np.ndarray:
-    return np.concatenate([arrays["published_test"] for arrays in read])
-
-
-def _require_rows(root: str, found: list[Found], read: list[Found], settings: DmerConfig) -> None:
     empty = [f.subject for f in found if f not in read]
     if not read or (empty and settings.subjects):
         text = f"no clip of subject {', '.join(empty)} is long enough for one window"
         raise DataFileError(root, f"{text}; choose others with config.data.dmer.subjects")
+    fields = {"duration": settings.window_seconds if layout is Layout.SIGNALS else WINDOW_SECONDS}
+    if layout is Layout.SPLIT:
+        published = np.concatenate([arrays["published_test"] for arrays in read.values()])
+        fields = {"duration": SPLIT_WINDOW_SECONDS, "trial_name": "label groups", "published_test": published}
+        fields["protocols"] = ("window80", "trial_kfold", *(BY_SUBJECT if len(found) > 1 else ()))
+    parts = [_part(one, arrays) for one, arrays in read.items()]
+    recordings = joined(parts, GROUPS, name="DMER", emotions=EMOTIONS, valence=VALENCE, **fields)
+    clips = {one.subject: len(set(arrays["trial"])) for one, arrays in read.items()}
+    notes = (*_notes(found, clips, recordings.present), *recordings.notes)
+    return check_recordings(recordings._replace(notes=notes), root)
+
+
+def _part(found: Found, arrays: dict[str, np.ndarray]) -> Part:
+    held = {m: arrays[f"signals/{m}"] for m in GROUPS if f"signals/{m}" in arrays}
+    signals = {m: np.where(np.abs(x) > LARGEST_VALUE, np.nan, x) for m, x in held.items()}
+    quality = {m: arrays[f"quality/{m}"] for m in held if f"quality/{m}" in arrays}
+    return Part(found.path, found.subject, *(arrays[name] for name in IDS), signals, quality)
 
 
 def _cached(found: Found, settings: DmerConfig, cache_dir: Path | None) -> dict[str, np.ndarray]:
@@ -106,20 +105,18 @@ def read_subject(path: Path | str, subject: str, layout: str, settings: dict) ->
     """The windows of one subject, clip by clip: for `run_guarded`, hence plain data in and out.
 
     Returns "signals/<modality>" [n, T_m, F_m] float32, NaN where a clip lacks the modality, "quality/<modality>"
-    [n] and IDS [n]; of layout D "published_test" [n] too; nothing at all where no clip is long enough for a window.
+    [n] where it is not 1, and IDS [n]; of layout D "published_test" [n] too; nothing at all where no clip is long enough for a window.
     """
-    found = Found(subject, Layout(layout), Path(path))
+    found, clips = Found(subject, Layout(layout), Path(path)), []
     match found.layout:
         case Layout.SPLIT:
-            return dmer_features.read_split(found.path, subject)
+            return read_split(found.path, subject)
         case Layout.MERGED:
-            clips = dmer_features.read_merged(found.path, settings["complex_part"])
+            clips = read_merged(found.path, settings["complex_part"])
         case Layout.FEATURES:
-            clips = dmer_features.read_folder(found.path, settings["complex_part"])
+            clips = read_folder(found.path, settings["complex_part"])
         case Layout.SIGNALS:
-            clips = dmer_signals.read_signals(
-                found.path, settings["window_seconds"], settings["step_seconds"]
-            )
+            clips = read_signals(found.path, settings["window_seconds"], settings["step_seconds"])
     return _labelled(found, clips) if clips else {}
 
 
@@ -134,61 +131,20 @@ def _labelled(found: Found, clips: list[Clip]) -> dict[str, np.ndarray]:
         "start": np.concatenate([clip.start for clip in clips]),
     }
     for m in GROUPS:
-        if any(m in clip.signals for clip in clips):
-            arrays[f"signals/{m}"] = _filled([clip.signals.get(m) for clip in clips], sizes, np.nan)
-            arrays[f"quality/{m}"] = _filled([clip.quality.get(m) for clip in clips], sizes, 0.0)
+        for field, fill in (("signals", np.nan), ("quality", 1.0)):
+            blocks = [getattr(clip, field).get(m) for clip in clips]
+            if any(x is not None for x in blocks):
+                arrays[f"{field}/{m}"] = stacked(blocks, sizes, fill)
     return arrays
 
 
-def _filled(blocks: list[np.ndarray | None], sizes: list[int], fill: float) -> np.ndarray:
-    """All `blocks` [n, ...] in one float32 array; a missing one becomes rows of `fill`, as many as in `sizes`."""
-    shape = next(x.shape[1:] for x in blocks if x is not None)
-    whole = [np.full((n, *shape), fill) if x is None else x for x, n in zip(blocks, sizes, strict=True)]
-    with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, hence missing
-        return np.concatenate(whole, dtype=np.float32, casting="unsafe")
-
-
-def _joined(read: dict[Found, dict[str, np.ndarray]]) -> tuple[dict, dict, dict]:
-    """Signals m -> [N, T_m, F_m] float32, NaN where not finite, present m -> [N] and quality m -> [N] of all."""
-    signals, present, quality = {}, {}, {}
-    sizes = [len(arrays["labels"]) for arrays in read.values()]
-    for m in GROUPS:
-        blocks = [arrays.get(f"signals/{m}") for arrays in read.values()]
-        shapes = {x.shape[1:]: one.path for one, x in zip(read, blocks, strict=True) if x is not None}
-        if len(shapes) > 1:
-            which = "; ".join(f"{list(shape)} in {path}" for shape, path in shapes.items())
-            reason = f"{m} differs between subjects ({which}); extract all alike"
-            raise DataFileError(next(iter(read)).path, reason)
-        if shapes:
-            joined = _filled(blocks, sizes, np.nan)
-            joined[np.abs(joined) > LARGEST_VALUE] = np.nan
-            present[m] = ~np.isnan(joined).all((1, 2))
-            joined[~present[m]] = 0
-            signals[m] = joined
-            quality[m] = _filled([x.get(f"quality/{m}") for x in read.values()], sizes, 0.0) * present[m]
-    return signals, present, quality
-
-
-def _duration(layout: Layout, settings: DmerConfig) -> float:
-    if layout is Layout.SIGNALS:
-        return settings.window_seconds
-    return dmer_features.SPLIT_WINDOW_SECONDS if layout is Layout.SPLIT else dmer_features.WINDOW_SECONDS
-
-
-def _protocols(layout: Layout, found: list[Found]) -> tuple[str, ...]:
-    if layout is not Layout.SPLIT:
-        return ()
-    with_others = ("loso", "subject_kfold", "fixed_48_12_13", "calibrated")
-    return ("window80", "trial_kfold", *(with_others if len(found) > 1 else ()))
-
-
-def _notes(layout: Layout, found: list[Found], read: dict, present: dict[str, np.ndarray]) -> tuple[str, ...]:
-    count = len(read)
-    notes = [f"DMER, {count} {'subject' if count == 1 else 'subjects'}, layout: {layout}"]
+def _notes(found: list[Found], clips: dict[str, int], present: dict[str, np.ndarray]) -> list[str]:
+    """What a reader of results has to know. `clips`: their number by subject."""
+    layout = found[0].layout
+    notes = [f"DMER, {len(clips)} {'subject' if len(clips) == 1 else 'subjects'}, layout: {layout}"]
     if layout is Layout.SPLIT:
         notes += SPLIT_NOTES
     else:
-        clips = {one.subject: len(set(arrays["trial"])) for one, arrays in read.items()}
         few = [f"{f.subject} ({clips.get(f.subject, 0)})" for f in found if clips.get(f.subject, 0) < CLIPS]
         notes.append(
             "the length of a clip tells its valence: `start` and the number of windows are no features"
@@ -198,7 +154,8 @@ def _notes(layout: Layout, found: list[Found], read: dict, present: dict[str, np
         notes.append(
             "no behavioural modality: extract videoFea.mat from the videos into the subjects' folders"
         )
-    for m, here in present.items():
-        if not here.all():
-            notes.append(f"{m} is absent from {int((~here).sum())} of {len(here)} windows")
-    return tuple(notes)
+    return notes + [
+        f"{m} is absent from {int((~here).sum())} of {len(here)} windows"
+        for m, here in present.items()
+        if not here.all()
+    ]

@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy  # its parts are loaded on first use
 
-from mpcl_jax.data.dmer.features import Stream as VideoStream
-from mpcl_jax.data.dmer.features import video_stream
+from mpcl_jax.data.dmer.features import streams_of
 from mpcl_jax.data.dmer.files import CLIPS, PRACTICE, REST, Clip
 from mpcl_jax.data.io.mat_reader import parse_mat
 from mpcl_jax.types import DataFileError
@@ -58,8 +57,7 @@ def read_signals(folder: Path, window_seconds: float, step_seconds: float) -> li
     for shapes, rates or video ids that do not fit the description of this module.
     """
     path = folder / "datas.mat"
-    keys = [key for kind in KINDS.values() for key in (kind.key, kind.rate_key)]
-    data = parse_mat(path, names=tuple(keys))
+    data = parse_mat(path, names=tuple(key for kind in KINDS.values() for key in (kind.key, kind.rate_key)))
     streams = {
         m: stream_of(data, kind, path) for m, kind in KINDS.items() if data.get(kind.key, np.empty(0)).size
     }
@@ -67,21 +65,31 @@ def read_signals(folder: Path, window_seconds: float, step_seconds: float) -> li
         if round(window_seconds * stream.rate) < LEAST_SAMPLES:
             wanted = f"at least {LEAST_SAMPLES / stream.rate:g} s of {m}"
             raise DataFileError(path, f"config.data.dmer.window_seconds = {window_seconds}: wanted {wanted}")
-    video_features = video_stream(folder / "videoFea.mat") if (folder / "videoFea.mat").is_file() else None
+    camera = streams_of(folder / "videoFea.mat") if (folder / "videoFea.mat").is_file() else {}
     clips = []
     for video in range(CLIPS):
-        cut = _cut(streams, video, path)
-        start = _starts(cut, window_seconds, step_seconds)
-        if len(start):
-            clip = _clip(cut, video, start, window_seconds)
-            clips.append(
-                clip if video_features is None else _with_video(clip, cut, video_features, window_seconds)
-            )
+        cut, seconds = _cut(streams, video, path)
+        start = np.arange(int((seconds - window_seconds) / step_seconds + 1e-6 + 1)) * step_seconds
+        if not len(start):
+            continue
+        clip = Clip(video, {}, {}, start)
+        for m, stream in cut.items():
+            clip.signals[m], clip.quality[m] = _described(m, stream, start, window_seconds)
+        if camera:
+            # The features of the last second of each window; clips are aligned at their end.
+            values = camera["video"].values[camera["video"].videos == video]
+            row = np.ceil(start + window_seconds - 1e-6).astype(int) - 1 - seconds + len(values)
+            inside = row >= 0
+            if inside.any():
+                clip.signals["video"] = np.full((len(row), *values.shape[1:]), np.nan)
+                clip.signals["video"][inside] = values[row[inside]]
+                clip.quality["video"] = inside.astype(float)
+        clips.append(clip)
     return clips
 
 
-def _cut(streams: dict[str, Stream], video: int, path: Path) -> dict[str, Stream]:
-    """The streams of one clip, all cut from their end to the same whole number of seconds."""
+def _cut(streams: dict[str, Stream], video: int, path: Path) -> tuple[dict[str, Stream], int]:
+    """The streams of one clip, all cut from their end to the same whole number of seconds, and that number."""
     cut = {m: s._replace(values=s.values[:, s.videos == video]) for m, s in streams.items()}
     cut = {m: s for m, s in cut.items() if s.values.size}
     seconds = {m: s.values.shape[1] / s.rate for m, s in cut.items()}
@@ -92,44 +100,20 @@ def _cut(streams: dict[str, Stream], video: int, path: Path) -> dict[str, Stream
         )
     whole = int(min(seconds.values(), default=0) + 1e-6)
     kept = {m: s.values[:, s.values.shape[1] - round(whole * s.rate) :] for m, s in cut.items()}
-    return {m: s._replace(values=kept[m]) for m, s in cut.items()}
+    return {m: s._replace(values=kept[m]) for m, s in cut.items()}, whole
 
 
-def _starts(cut: dict[str, Stream], window_seconds: float, step_seconds: float) -> np.ndarray:
-    """Seconds at which the complete windows of a clip begin."""
-    seconds = _seconds(cut)
-    return np.arange(int((seconds - window_seconds) / step_seconds + 1e-6 + 1)) * step_seconds
-
-
-def _seconds(cut: dict[str, Stream]) -> float:
-    return max((s.values.shape[1] / s.rate for s in cut.values()), default=0)
-
-
-def _clip(cut: dict[str, Stream], video: int, start: np.ndarray, window_seconds: float) -> Clip:
-    signals, quality = {}, {}
-    for m, (x, _, rate) in cut.items():
-        x = _pulse(x, rate) if m == "ppg" else x
-        samples = np.rint(start * rate).astype(int)[:, None] + np.arange(round(window_seconds * rate))
-        samples = np.minimum(samples, x.shape[1] - 1)  # rounding of a rate that is no whole number
-        windows = x[:, samples].swapaxes(0, 1)  # [n, channels, samples]
-        signals[m] = eeg_features(windows, rate) if m == "eeg" else _peripheral(windows, rate, m)
-        quality[m] = (np.ptp(windows, axis=-1) > 0).mean(1)
-    return Clip(video, signals, quality, start)
-
-
-def _with_video(clip: Clip, cut: dict[str, Stream], video: VideoStream, window_seconds: float) -> Clip:
-    """The clip with the video features of the last second of each window; clips are aligned at their end."""
-    values = video.values[video.videos == clip.video]
-    last = np.ceil(clip.start + window_seconds - 1e-6).astype(int) - 1
-    row = last - round(_seconds(cut)) + len(values)
-    inside = row >= 0
-    if not inside.any():
-        return clip
-    found = np.full((len(row), *values.shape[1:]), np.nan)
-    found[inside] = values[row[inside]]
-    return clip._replace(
-        signals=clip.signals | {"video": found}, quality=clip.quality | {"video": inside.astype(float)}
-    )
+def _described(
+    m: str, stream: Stream, start: np.ndarray, window_seconds: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features [n, T, F] and quality [n] of the windows that begin at `start` [n] seconds of a clip."""
+    rate = stream.rate
+    x = _pulse(stream.values, rate) if m == "ppg" else stream.values
+    samples = np.rint(start * rate).astype(int)[:, None] + np.arange(round(window_seconds * rate))
+    samples = np.minimum(samples, x.shape[1] - 1)  # rounding of a rate that is no whole number
+    windows = x[:, samples].swapaxes(0, 1)  # [n, channels, samples]
+    features = eeg_features(windows, rate) if m == "eeg" else _peripheral(windows, rate, m)
+    return features, (np.ptp(windows, axis=-1) > 0).mean(1)
 
 
 def eeg_features(windows: np.ndarray, rate: float) -> np.ndarray:

@@ -15,39 +15,31 @@ SAME_FLOAT64 = 1e-12
 
 
 def file_issues(file: Path, held: dict[str, np.ndarray], meta: Meta) -> list[Issue]:
-    """Everything for which the arrays `held` in `file` cannot be used; `folder.load` describes them."""
-    name = str(file)
-    issues = []
+    """Everything for which the arrays `held` in `file` cannot be used; docs/own_data.md describes them."""
+    name, issues = str(file), []
     if not file.stem.isprintable() or len(file.stem) > 100:
         fix = "use up to 100 printable characters"
         issues.append(Issue(ascii(file.name), "", "is no name for a subject", fix))
     known = [*ROW_KEYS, *meta.groups, *(PRESENT + m for m in meta.groups)]
     issues += [Issue(name, key, "unknown key", suggestion(key, known)) for key in held if key not in known]
-    of_labels = _label_issues(name, held, meta)
-    n = len(held["labels"]) if "labels" in held and held["labels"].ndim else None
-    if of_labels and (n is None or of_labels[0].place == "labels"):
-        return issues + of_labels
-    issues += of_labels
-    whole = {}
-    for key, x in held.items():
-        if key == "subject" or (x.ndim and len(x) == n):
-            whole[key] = x
-        else:
-            fix = "give every key one row per window"
-            issues.append(Issue(name, key, f"has shape {x.shape}; labels have {n} rows", fix))
-    present = [np.zeros(n, bool)]
+    issues += (of_labels := _label_issues(name, held, meta))
+    if any(issue.place == "labels" for issue in of_labels):
+        return issues
+    n = len(held["labels"])
+    odd = [key for key, x in held.items() if key != "subject" and not (x.ndim and len(x) == n)]
+    what, fix = "has shape {}; labels have {} rows", "give every key one row per window"
+    issues += [Issue(name, key, what.format(held[key].shape, n), fix) for key in odd]
+    whole = {key: x for key, x in held.items() if key not in odd}
+    absent = np.ones(n, bool)
     for m in meta.groups:
         if PRESENT + m in held and m not in held:
             issues.append(Issue(name, PRESENT + m, f"there is no {m!r}", "remove it or add the signals"))
-        of_signal = (
-            [*_presence_issues(name, whole, m), *_signal_issues(name, whole, m, meta)] if m in whole else []
-        )
+        of_signal = list(_signal_issues(name, whole, m, meta)) if m in whole else []
         issues += of_signal
         if m in held:
             usable = m in whole and not of_signal
-            present.append(present_of(whole, m) if usable else np.ones(n, bool))
-    nothing = ~np.any(present, axis=0)
-    issues += row_issue(name, "windows", nothing, "no modality is present", "leave these windows out")
+            absent &= np.isnan(values_of(whole, m)).all((1, 2)) if usable else False
+    issues += row_issue(name, "windows", absent, "no modality is present", "leave these windows out")
     return issues + list(_id_issues(name, whole))
 
 
@@ -57,15 +49,10 @@ def presence_of(held: dict[str, np.ndarray], m: str) -> np.ndarray:
 
 
 def values_of(held: dict[str, np.ndarray], m: str) -> np.ndarray:
-    """[N, T, F] float32, zeros where absent, NaN where a feature is missing."""
+    """[N, T, F] float32, NaN where the modality is absent or a feature is missing."""
     x = held[m].reshape(len(held[m]), -1, held[m].shape[-1])
     with np.errstate(over="ignore"):  # what does not fit float32 becomes inf, which is an issue
-        return np.where(presence_of(held, m)[:, None, None], x, 0).astype(np.float32)
-
-
-def present_of(held: dict[str, np.ndarray], m: str) -> np.ndarray:
-    """[N] bool: present as the file states, and some feature is not missing."""
-    return presence_of(held, m) & ~np.isnan(values_of(held, m)).all((1, 2))
+        return np.where(presence_of(held, m)[:, None, None], x.astype(np.float32), np.float32(np.nan))
 
 
 def _label_issues(file: str, held: dict[str, np.ndarray], meta: Meta) -> list[Issue]:
@@ -79,19 +66,14 @@ def _label_issues(file: str, held: dict[str, np.ndarray], meta: Meta) -> list[Is
     return label_issues(file, "labels", labels.astype(np.float64))
 
 
-def _presence_issues(file: str, held: dict[str, np.ndarray], m: str) -> Iterator[Issue]:
-    x = held.get(PRESENT + m, np.ones(0))
-    if x.ndim != 1 or x.dtype.kind not in "biuf" or not np.isin(x, (0, 1)).all():
-        yield Issue(file, PRESENT + m, "wanted one 0 or 1 per window", "write 1 where it was recorded")
-
-
 def _signal_issues(file: str, held: dict[str, np.ndarray], m: str, meta: Meta) -> Iterator[Issue]:
-    x = held[m]
+    x, stated = held[m], held.get(PRESENT + m, np.ones(0))
+    if stated.ndim != 1 or stated.dtype.kind not in "biuf" or not np.isin(stated, (0, 1)).all():
+        yield Issue(file, PRESENT + m, "wanted one 0 or 1 per window", "write 1 where it was recorded")
+        return
     if x.ndim not in (2, 3) or 0 in x.shape or x.dtype.kind not in "biuf":
         what = f"holds {x.dtype} of shape {x.shape}; wanted numbers [windows, tokens, features]"
         yield Issue(file, m, what, "correct it, or leave the file out")
-        return
-    if list(_presence_issues(file, held, m)):
         return
     yield from _rounding_issue(file, m, x, presence_of(held, m))
     values = values_of(held, m)
@@ -158,14 +140,15 @@ def start_issues(file: Path, trial: np.ndarray, start: np.ndarray) -> list[Issue
     """The first window [N] that starts when another one of its trial starts."""
     seen: dict[tuple[str, str], int] = {}
     for row, (name, seconds) in enumerate(zip(trial.tolist(), start.tolist(), strict=True)):
-        window = (name, f"{seconds + 0.0:.3f}")  # as in the names of the rows that protocols make
-        if not math.isnan(seconds) and (other := seen.setdefault(window, row)) != row:
-            what = f"row {other} of trial {name!r} starts at {window[1]} s too"
-            fix = "'start' counts from the beginning of the trial"
-            return [Issue(str(file), f"start, row {row}", what, fix)]
+        at = f"{seconds + 0.0:.3f}"  # as in the names of the rows that protocols make
+        if not math.isnan(seconds) and (other := seen.setdefault((name, at), row)) != row:
+            what = f"row {other} of trial {name!r} starts at {at} s too"
+            return [
+                Issue(str(file), f"start, row {row}", what, "'start' counts from the beginning of the trial")
+            ]
     return []
 
 
 def _is_id(value: int | str | bytes) -> bool:
-    text = str(value, "latin1") if isinstance(value, bytes) else str(value)
-    return text.isprintable() and len(text) <= 100 and (text.isascii() or not isinstance(value, bytes))
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+    return text.isprintable() and len(text) <= 100 and "\ufffd" not in text

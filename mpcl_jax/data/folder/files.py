@@ -71,14 +71,3 @@ def sessions_of(stems: Iterable[str]) -> dict[str, list[str]]:
 def spelling(name: str) -> str:
     """`name` without what a reader overlooks: capital letters, blanks, and two ways to store one character."""
     return "".join(unicodedata.normalize("NFKC", name).casefold().split())
-
-
-def alike(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Pairs of different `names` with one `spelling`, each name with the first of its spelling."""
-    first: dict[str, str] = {}
-    pairs = []
-    for name in dict.fromkeys(names):
-        other = first.setdefault(spelling(name), name)
-        if other != name:
-            pairs.append((other, name))
-    return pairs

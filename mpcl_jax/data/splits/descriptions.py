@@ -1,4 +1,4 @@
-"""What a protocol and a fold hold out, in words."""
+"""The kinds of protocols, and what a fold holds out in words."""
 
 import re
 
@@ -18,16 +18,34 @@ SENTENCES = {
     "subject_x_stimulus": "subjects and stimuli held out: unseen subjects on unseen stimuli",
     "window80": "LEAKY: random windows held out, other windows of the same trials (same label) are trained on",
 }
+# Ids that never lie on two sides; validation rows are drawn in groups of the first. Of "calibrated", some trials of the
+# tested subject are trained on; `check_split` counts them.
+APART = dict.fromkeys(("loso", "subject_kfold", "fixed_48_12_13", "calibrated"), ("subject", "trial")) | {
+    "trial_kfold": ("trial",),
+    "stimulus_kfold": ("stimulus", "trial"),
+    "subject_x_stimulus": ("subject", "stimulus", "trial"),
+    "window80": (),
+}
+CALIBRATED = re.compile(r"calibrated\((\d{1,4})\)")  # how a `Split` names this protocol, with its n
 
-CALIBRATED = re.compile(r"calibrated\((\d{1,4})\)")  # how the protocol is written, with its n
+
+def kind_of(protocol: str) -> str:
+    """The key of `SENTENCES` of a protocol as a `Split` names it; "" for any other text."""
+    if CALIBRATED.fullmatch(protocol):
+        return "calibrated"
+    return protocol if protocol in SENTENCES and protocol != "calibrated" else ""
 
 
 def sentence_of(protocol: str) -> str:
     """What a protocol, written as in a `Split`, holds out."""
-    if known := CALIBRATED.fullmatch(protocol):
-        count = int(known[1])
-        return SENTENCES["calibrated"].format(n=count, trials="trial" if count == 1 else "trials")
-    return SENTENCES[protocol]
+    known = CALIBRATED.fullmatch(protocol)
+    count = int(known[1]) if known else 0
+    return SENTENCES[kind_of(protocol)].format(n=count, trials="trial" if count == 1 else "trials")
+
+
+def held_apart(recordings: Recordings, protocol: str) -> dict[str, np.ndarray]:
+    """The ids [N] that never lie on two sides, by name (`APART`)."""
+    return {name: getattr(recordings, name) for name in APART[kind_of(protocol)]}
 
 
 def calibration_trials(recordings: Recordings, train: np.ndarray, test: np.ndarray) -> list[str]:
@@ -36,9 +54,9 @@ def calibration_trials(recordings: Recordings, train: np.ndarray, test: np.ndarr
     return in_order(recordings.trial[train][own])
 
 
-def fold_sentence(recordings: Recordings, kind: str, train: np.ndarray, test: np.ndarray) -> str:
+def fold_sentence(recordings: Recordings, protocol: str, train: np.ndarray, test: np.ndarray) -> str:
     """What a fold holds out: subjects, trials, stimuli, with their names. `train`, `test`: row numbers."""
-    subjects = in_order(recordings.subject[test])
+    kind, subjects = kind_of(protocol), in_order(recordings.subject[test])
     trials = counted(len(set(recordings.trial[test])), "trial", "trials")
     if kind == "window80":
         published = recordings.published_test
@@ -48,16 +66,16 @@ def fold_sentence(recordings: Recordings, kind: str, train: np.ndarray, test: np
     of = f"subject {subjects[0]}" if len(subjects) == 1 else f"{len(subjects)} subjects ({listed(subjects)})"
     if kind == "trial_kfold":
         return f"held out: {trials} of {of}"
-    if kind in ("stimulus_kfold", "subject_x_stimulus"):
+    if "stimulus" in APART[kind]:
         stimuli = in_order(recordings.stimulus[test])
         what = f"{counted(len(stimuli), 'stimulus', 'stimuli')} ({listed(stimuli)})"
         of = what if kind == "stimulus_kfold" else f"{of} on {what}"
-    known = calibration_trials(recordings, train, test) if CALIBRATED.fullmatch(kind) else None
-    if known is None:
-        return f"held out: {of}, {trials}"
-    named = f" ({listed(known)})" if known else ""
-    calibration = counted(len(known), "labelled trial", "labelled trials")
-    return f"held out: {of}, {trials}; trained on: {calibration} more{named}"
+    text = f"held out: {of}, {trials}"
+    if kind == "calibrated":
+        known = calibration_trials(recordings, train, test)
+        named = f" ({listed(known)})" if known else ""
+        text += f"; trained on: {counted(len(known), 'labelled trial', 'labelled trials')} more{named}"
+    return text
 
 
 def counted(n: int, one: str, many: str) -> str:

@@ -4,21 +4,23 @@ Rows are named by ids, so a manifest fits the same recordings in any row order, 
 every machine. Tables put side by side only what carries one hash.
 """
 
+import collections
 import hashlib
 import json
 import pathlib
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from mpcl_jax import __version__
 from mpcl_jax.data.splits.descriptions import (
     CALIBRATED,
-    SENTENCES,
     calibration_trials,
     fold_sentence,
+    held_apart,
     in_order,
+    kind_of,
     listed,
     sentence_of,
 )
@@ -51,28 +53,24 @@ def row_ids(recordings: Recordings) -> list[str]:
     Names with a start do not depend on the order of the rows, counts only on the order within the trial.
     Raises DataFileError for two windows of one trial with the same start.
     """
-    counts, ids, seen = {}, [], set()
+    counts, ids = collections.Counter(), []
     for trial, start in zip(recordings.trial.tolist(), recordings.start.tolist(), strict=True):
-        if np.isnan(start):
-            counts[trial] = counts.get(trial, -1) + 1
-            ids.append(f"{trial}@#{counts[trial]}")
-        else:
-            ids.append(f"{trial}@{start + 0.0:.3f}")
-        if ids[-1] in seen:
-            raise DataFileError(
-                recordings.name,
-                f"two windows are {ids[-1]!r} (trial@start); make `trial` or `start` tell them apart",
-            )
-        seen.add(ids[-1])
+        unknown = np.isnan(start)
+        ids.append(f"{trial}@#{counts[trial]}" if unknown else f"{trial}@{start + 0.0:.3f}")
+        counts[trial] += unknown
+    if len(set(ids)) < len(ids):
+        double = next(name for name, count in collections.Counter(ids).items() if count > 1)
+        reason = f"two windows are {double!r} (trial@start); make `trial` or `start` tell them apart"
+        raise DataFileError(recordings.name, reason)
     return ids
 
 
-def sign_split(recordings: Recordings, kind: str, folds, file) -> Split:
+def sign_split(recordings: Recordings, protocol: str, folds, file) -> Split:
     """A `Split` of `folds`: describes what they hold out, checks them (errors name `file`) and signs them."""
-    folds = tuple(f._replace(sentence=fold_sentence(recordings, kind, f.train, f.test)) for f in folds)
-    split = Split(kind, kind == "window80", sentence_of(kind), folds, "")
+    folds = tuple(f._replace(sentence=fold_sentence(recordings, protocol, f.train, f.test)) for f in folds)
+    split = Split(protocol, protocol == "window80", sentence_of(protocol), folds, "")
     check_split(recordings, split, file)
-    text = json.dumps(_content(recordings, kind, folds), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(_content(recordings, protocol, folds), sort_keys=True, separators=(",", ":"))
     return split._replace(sha256=hashlib.sha256(text.encode("ascii")).hexdigest())
 
 
@@ -172,8 +170,14 @@ class _Entry(BaseModel):
     unused: list[str]
 
 
+def _known(protocol: str) -> str:
+    if not kind_of(protocol):
+        raise ValueError("unknown protocol")
+    return protocol
+
+
 class _Manifest(BaseModel):
-    protocol: str
+    protocol: Annotated[str, AfterValidator(_known)]
     rows: list[str]
     folds: list[_Entry] = Field(min_length=1)
     sha256: str | None = None
@@ -181,25 +185,17 @@ class _Manifest(BaseModel):
 
 def _parse_manifest(path) -> _Manifest:
     try:
-        content = _Manifest.model_validate(
-            json.loads(pathlib.Path(path).read_text(encoding="utf-8")), strict=True
-        )
+        held = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        return _Manifest.model_validate(held, strict=True)
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"])) or "the file"
         reason = "is no split manifest: needs `protocol`, `rows`, `folds` and `sha256`"
         raise DataFileError(path, f"{reason}; look at {place}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataFileError(path, f"is no readable split manifest ({error})") from error
-    if not _is_protocol(content.protocol):
-        raise DataFileError(path, f"is no split manifest: `protocol` {content.protocol[:60]!r} is unknown")
-    return content
 
 
-def _is_protocol(name: str) -> bool:
-    return bool(CALIBRATED.fullmatch(name)) or (name in SENTENCES and name != "calibrated")
-
-
-def _content(recordings: Recordings, kind: str, folds) -> dict:
+def _content(recordings: Recordings, protocol: str, folds) -> dict:
     """What the hash covers. Training rows are those not named: few folds would otherwise fill a disk."""
     ids = np.array(row_ids(recordings))
     entries = []
@@ -210,23 +206,7 @@ def _content(recordings: Recordings, kind: str, folds) -> dict:
         entries.append(
             {"name": fold.name} | {part: sorted(ids[rows].tolist()) for part, rows in parts.items()}
         )
-    return {"protocol": kind, "rows": sorted(ids.tolist()), "folds": entries}
-
-
-def held_apart(recordings: Recordings, kind: str) -> dict[str, np.ndarray]:
-    """Ids that never lie on two sides, by name; validation rows are drawn in groups of the first.
-
-    Calibrated: the tested subject has trials in training, which `check_split` counts.
-    """
-    if kind in ("loso", "subject_kfold", "fixed_48_12_13") or CALIBRATED.fullmatch(kind):
-        return {"subject": recordings.subject, "trial": recordings.trial}
-    if kind == "trial_kfold":
-        return {"trial": recordings.trial}
-    if kind == "stimulus_kfold":
-        return {"stimulus": recordings.stimulus, "trial": recordings.trial}
-    if kind == "subject_x_stimulus":
-        return {"subject": recordings.subject, "stimulus": recordings.stimulus, "trial": recordings.trial}
-    return {}  # window80
+    return {"protocol": protocol, "rows": sorted(ids.tolist()), "folds": entries}
 
 
 def codes_of(ids) -> tuple[np.ndarray, np.ndarray]:

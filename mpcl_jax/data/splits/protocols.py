@@ -21,13 +21,12 @@ import numpy as np
 
 from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.data.splits.descriptions import counted, in_order
+from mpcl_jax.data.splits.descriptions import APART, counted, held_apart, in_order, kind_of
 from mpcl_jax.data.splits.manifest import (
     Fold,
     Split,
     check_split,
     codes_of,
-    held_apart,
     read_manifest,
     row_ids,
     sign_split,
@@ -41,9 +40,16 @@ DMER_SUBJECTS = tuple(str(n) for n in range(1, 81) if n not in (3, 4, 13, 16, 17
 FIXED_TEST = ("8", "11", "22", "26", "35", "42", "44", "50", "51", "55", "63", "66", "69")
 FIXED_VALIDATION = ("5", "7", "14", "25", "30", "47", "52", "58", "61", "76", "77", "79")
 
+# Ids whose groups a protocol deals to its folds in turn.
+DEALT = {
+    "subject_kfold": ("subject",),
+    "trial_kfold": ("trial",),
+    "stimulus_kfold": ("stimulus",),
+    "subject_x_stimulus": ("subject", "stimulus"),
+}
 # Protocols that need several subjects, stimuli with names, and trials that the files name.
 BY_SUBJECT = ("loso", "subject_kfold", "calibrated", "subject_x_stimulus")
-BY_STIMULUS = ("stimulus_kfold", "subject_x_stimulus")
+BY_STIMULUS = tuple(kind for kind, ids in APART.items() if "stimulus" in ids)
 BY_TRIAL = ("trial_kfold", "calibrated")
 PLURAL = {"subject": "subjects", "stimulus": "stimuli", "trial": "trials"}
 
@@ -86,7 +92,7 @@ class _Masks(NamedTuple):
 
 
 def _require_supported(recordings: Recordings, protocol: str) -> None:
-    kind = protocol.partition("(")[0]
+    kind = kind_of(protocol) or protocol
     if recordings.protocols and kind not in recordings.protocols:
         no_trials = kind in BY_TRIAL and not set(BY_TRIAL) & set(recordings.protocols)
         reason = "needs `trial` for every window, which some file does not give; " if no_trials else ""
@@ -111,41 +117,28 @@ def _keep_only(recordings: Recordings, split: Split, only: tuple[int, ...]) -> S
     if max(only) >= len(split.folds):
         last = len(split.folds) - 1
         raise ConfigError(f"config.protocol.only = {only}: folds of this split are counted from 0 to {last}")
-    return sign_split(
-        recordings, split.protocol, [split.folds[k] for k in sorted(set(only))], recordings.name
-    )
+    folds = [split.folds[k] for k in sorted(set(only))]
+    return sign_split(recordings, split.protocol, folds, recordings.name)
 
 
 def _held_out(recordings: Recordings, settings: ProtocolConfig) -> list[_Masks]:
     """What every fold may use."""
     kind, rng = settings.kind, np.random.default_rng([settings.seed, 0])
     _require_ids(recordings, kind)
-
-    def dealt(what: str, groups: np.ndarray, strata: np.ndarray | None = None) -> list[np.ndarray]:
-        return _deal(
-            what, groups, np.zeros(len(groups), int) if strata is None else strata, settings.folds, rng
-        )
-
+    subjects = in_order(recordings.subject)
     match kind:
-        case "subject_x_stimulus":
-            subjects = dealt("subject", recordings.subject)
-            stimuli = dealt("stimulus", recordings.stimulus)
-            return [_Masks(~a & ~b, ~a & ~b, a & b) for a, b in zip(subjects, stimuli, strict=True)]
         case "fixed_48_12_13":
             return [_fixed(recordings)]
         case "calibrated":
-            return [_calibrated(recordings, name, settings) for name in in_order(recordings.subject)]
+            return [_calibrated(recordings, name, settings) for name in subjects]
         case "loso":
-            tests = [recordings.subject == name for name in in_order(recordings.subject)]
-        case "subject_kfold":
-            tests = dealt("subject", recordings.subject)
-        case "trial_kfold":
-            tests = dealt("trial", recordings.trial, codes_of(recordings.subject)[1])
-        case "stimulus_kfold":
-            tests = dealt("stimulus", recordings.stimulus)
+            dealt = [[recordings.subject == name for name in subjects]]
+        case "window80":
+            dealt = [[_window80(recordings, rng)]]
         case _:
-            tests = [_window80(recordings, rng)]
-    return [_Masks(~test, ~test, test) for test in tests]
+            dealt = [_deal(recordings, what, settings.folds, rng) for what in DEALT[kind]]
+    folds = list(zip(*dealt, strict=True))
+    return [_Masks(~np.any(held, axis=0), ~np.any(held, axis=0), np.all(held, axis=0)) for held in folds]
 
 
 def _require_ids(recordings: Recordings, kind: str) -> None:
@@ -197,19 +190,18 @@ def _fixed(recordings: Recordings) -> _Masks:
     return _Masks(~test & ~validation, validation, test)
 
 
-def _deal(what: str, groups, strata, folds: int, rng) -> list[np.ndarray]:
-    """Masks [N] of each fold: shuffled groups are dealt to the folds in turn, one stratum after the other.
-
-    `what` is a key of PLURAL · `groups` [N] ids · `strata` [N] int, the same for all rows of a group.
-    """
-    names, first, codes = np.unique(np.asarray(groups, str), return_index=True, return_inverse=True)
+def _deal(recordings: Recordings, what: str, folds: int, rng) -> list[np.ndarray]:
+    """Masks [N] of each fold: the shuffled ids `what` are dealt to the folds in turn; trials subject by subject."""
+    ids = np.asarray(getattr(recordings, what), str)
+    names, first, codes = np.unique(ids, return_index=True, return_inverse=True)
     if len(names) < folds:
         raise ConfigError(
             f"config.protocol.folds = {folds}: needs at least {folds} {PLURAL[what]}, the recordings have "
             f"{counted(len(names), what, PLURAL[what])}{'; set it lower' if len(names) > 1 else ''}"
         )
+    strata = codes_of(recordings.subject)[1][first] if what == "trial" else np.zeros(len(names))
     part = np.empty(len(names), int)
-    part[np.lexsort((rng.random(len(names)), strata[first]))] = np.arange(len(names)) % folds
+    part[np.lexsort((rng.random(len(names)), strata))] = np.arange(len(names)) % folds
     return [part[codes] == k for k in range(folds)]
 
 

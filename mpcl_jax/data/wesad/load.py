@@ -13,18 +13,24 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from mpcl_jax.config.data import WesadConfig
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.data.features.windows import VERSION, Windows, describe
+from mpcl_jax.data.features.windows import VERSION, describe
 from mpcl_jax.data.io import cache as disk
-from mpcl_jax.data.io import safe_read
 from mpcl_jax.data.io.pickle_reader import parse_pickle
+from mpcl_jax.data.io.safe_read import read_text, run_guarded
 from mpcl_jax.data.issues import refuse
-from mpcl_jax.data.wesad import questionnaire as wesad_quest
+from mpcl_jax.data.join import Part, joined
+from mpcl_jax.data.wesad.questionnaire import (
+    ITEMS,
+    LABEL_SETS,
+    POSITIVE,
+    distributions,
+    parse_questionnaire,
+)
 from mpcl_jax.data.wesad.recording import (
     AGAIN,
     CODES,
@@ -36,22 +42,12 @@ from mpcl_jax.data.wesad.recording import (
     sensors_of,
     signal_of,
 )
-from mpcl_jax.types import DataFileError, Recordings, check_recordings, take
+from mpcl_jax.types import DataFileError, Recordings, check_recordings
 
 # Both meditations follow the same instruction: a protocol that holds out one must hold out both.
 STIMULUS = {name: name.split()[0] for name in CODES}
 LEAST_SECONDS = 5.0
 AT_ONCE = 2  # pickles read at the same time; more would wait for the disk
-
-
-class Subject(NamedTuple):
-    """The windows of one subject."""
-
-    subject: str
-    answers: wesad_quest.Questionnaire
-    condition: np.ndarray  # [N] index into answers.conditions
-    start: np.ndarray  # [N] seconds since the condition began
-    signals: dict[str, Windows]  # modality -> its features
 
 
 def load(root: str, settings: WesadConfig, cache: str = "") -> Recordings:
@@ -69,10 +65,20 @@ def load(root: str, settings: WesadConfig, cache: str = "") -> Recordings:
     cache_dir = disk.folder_for("wesad", cache)
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
-        subjects = list(pool.map(partial(_subject, settings=settings, cache_dir=cache_dir), folders))
+        read = list(pool.map(partial(_subject, settings=settings, cache_dir=cache_dir), folders))
     finally:
         pool.shutdown(cancel_futures=True)
-    return check_recordings(_without_empty(_joined(subjects, settings)), root)
+    emotions = LABEL_SETS[settings.labels]
+    recordings = joined(
+        [part for part, _ in read],
+        {sensor.modality: sensor.group for sensor in sensors_of(settings.devices)},
+        name=f"WESAD {settings.devices} {settings.labels}",
+        emotions=emotions,
+        valence=tuple("positive" if e in POSITIVE else "negative" for e in emotions),
+        duration=float(settings.window_seconds),
+        notes=_notes({part.subject: lost for part, lost in read}),
+    )
+    return check_recordings(recordings, root)
 
 
 def _check_windows(settings: WesadConfig) -> None:
@@ -102,29 +108,33 @@ def find_subjects(root: Path, wanted: tuple[str, ...]) -> list[Path]:
     return [path for path in found if not wanted or path.name in wanted]
 
 
-def _subject(folder: Path, settings: WesadConfig, cache_dir: Path | None) -> Subject:
-    """One subject: the answers from the text file, the features from the cache or the pickle."""
+def _subject(folder: Path, settings: WesadConfig, cache_dir: Path | None) -> tuple[Part, int]:
+    """The windows of one subject, and how many answers are missing from its reports."""
     subject = folder.name
     quest, pickle = folder / f"{subject}_quest.csv", folder / f"{subject}.pkl"
     for path in (quest, pickle):
         if not path.is_file():
             raise DataFileError(path, f"is missing; {AGAIN}")
-    text = safe_read.read_text(quest, max_bytes=2**16)
-    answers = wesad_quest.parse_questionnaire(text, str(quest), subject)
-    chosen = {
-        "devices": settings.devices,
-        "window_seconds": settings.window_seconds,
-        "step_seconds": settings.step_seconds,
-    }
+    answers = parse_questionnaire(read_text(quest, max_bytes=2**16), str(quest), subject)
+    chosen = {name: getattr(settings, name) for name in ("devices", "window_seconds", "step_seconds")}
     key = sha256(f"{pickle.resolve()} {sorted(chosen.items())}".encode()).hexdigest()[:12]
-    compute = partial(safe_read.run_guarded, convert, str(pickle), subject, *chosen.values())
+    compute = partial(run_guarded, convert, str(pickle), subject, *chosen.values())
     arrays = disk.cached(cache_dir, f"{subject}-{key}", (pickle,), chosen | {"version": VERSION}, compute)
     refuse(order_issues(list(arrays["codes"]), answers.conditions, quest.name, str(pickle)))
-    signals = {
-        s.modality: Windows(*(arrays[f"{s.modality}/{name}"] for name in Windows._fields))
-        for s in sensors_of(settings.devices)
-    }
-    return Subject(subject, answers, arrays["condition"], arrays["start"], signals)
+    emotions, condition = LABEL_SETS[settings.labels], arrays["condition"]
+    names = [answers.conditions[index] for index in condition]
+    modalities = [sensor.modality for sensor in sensors_of(settings.devices)]
+    part = Part(
+        folder,
+        subject,
+        labels=distributions(answers.ratings, emotions)[condition],
+        trial=np.array([f"{subject}/{name}" for name in names]),
+        stimulus=np.array([STIMULUS[name] for name in names]),
+        start=arrays["start"].astype(np.float64),
+        signals={m: arrays[f"{m}/values"][:, None] for m in modalities},
+        quality={m: arrays[f"{m}/quality"] for m in modalities},
+    )
+    return part, int(np.isnan(answers.ratings[:, [ITEMS.index(name) for name in emotions]]).sum())
 
 
 def convert(file: str, subject: str, devices: str, window_seconds: float, step_seconds: float) -> dict:
@@ -156,55 +166,12 @@ def convert(file: str, subject: str, devices: str, window_seconds: float, step_s
     return arrays
 
 
-def _joined(subjects: list[Subject], settings: WesadConfig) -> Recordings:
-    emotions = wesad_quest.LABEL_SETS[settings.labels]
-    signals, present, quality = {}, {}, {}
-    sensors = sensors_of(settings.devices)
-    for m in [s.modality for s in sensors]:
-        rows = np.concatenate([p.signals[m].values for p in subjects])
-        present[m] = np.concatenate([p.signals[m].present for p in subjects]) & ~np.isnan(rows).all(1)
-        signals[m] = np.where(present[m][:, None], rows, 0)[:, None, :].astype(np.float32)
-        quality[m] = np.concatenate([p.signals[m].quality for p in subjects]).astype(np.float32)
-    labels = [wesad_quest.distributions(p.answers.ratings, emotions)[p.condition] for p in subjects]
-    condition = np.concatenate([np.array(p.answers.conditions)[p.condition] for p in subjects])
-    subject = np.concatenate([np.full(len(p.start), p.subject) for p in subjects])
-    return Recordings(
-        name=f"WESAD {settings.devices} {settings.labels}",
-        emotions=emotions,
-        valence=tuple("positive" if e in wesad_quest.POSITIVE else "negative" for e in emotions),
-        groups={s.modality: s.group for s in sensors},
-        signals=signals,
-        present=present,
-        quality=quality,
-        labels=np.concatenate(labels).astype(np.float32),
-        subject=subject,
-        trial=np.array([f"{s}/{c}" for s, c in zip(subject, condition, strict=True)]),
-        stimulus=np.array([STIMULUS[c] for c in condition]),
-        start=np.concatenate([p.start for p in subjects]).astype(np.float64),
-        duration=float(settings.window_seconds),
-        notes=_notes(subjects, emotions),
-    )
-
-
-def _without_empty(recordings: Recordings) -> Recordings:
-    """Only the windows that have at least one modality; a note counts those left out."""
-    some = np.stack(list(recordings.present.values())).any(0)
-    if some.all():
-        return recordings
-    note = f"{int((~some).sum())} windows left out: no sensor was worn"
-    return take(recordings, some)._replace(notes=(*recordings.notes, note))
-
-
-def _notes(subjects: list[Subject], emotions: tuple[str, ...]) -> tuple[str, ...]:
-    """What a reader of results on these recordings has to know."""
-    used = [wesad_quest.ITEMS.index(name) for name in emotions]
-    lost = {p.subject: int(np.isnan(p.answers.ratings[:, used]).sum()) for p in subjects}
+def _notes(lost: dict[str, int]) -> tuple[str, ...]:
+    """What a reader of results has to know. `lost`: subject -> answers that are missing."""
     missing = ", ".join(f"{subject} {n}" for subject, n in lost.items() if n)
-    notes = [
-        f"{len(subjects)} subjects gave {5 * len(subjects)} reports; all windows of a condition share one label",
+    return (
+        f"{len(lost)} subjects gave {5 * len(lost)} reports; all windows of a condition share one label",
         "both meditations count as one stimulus",
         "WESAD may be used for scientific, non-commercial purposes, with credit to Schmidt et al. 2018",
-    ]
-    if missing:
-        notes.append(f"answers missing, replaced by the median of the same report: {missing}")
-    return tuple(notes)
+        *([f"answers missing, replaced by the median of the same report: {missing}"] if missing else []),
+    )

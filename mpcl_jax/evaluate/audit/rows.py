@@ -8,8 +8,8 @@ import pandas as pd
 from scipy.spatial.distance import cdist
 
 from mpcl_jax.data.normalise import design_matrix, fit_normalisation
-from mpcl_jax.data.splits.descriptions import CALIBRATED, calibration_trials, counted
-from mpcl_jax.data.splits.manifest import Fold, held_apart
+from mpcl_jax.data.splits.descriptions import CALIBRATED, calibration_trials, counted, held_apart
+from mpcl_jax.data.splits.manifest import Fold
 from mpcl_jax.evaluate.audit.evidence import Evidence
 from mpcl_jax.evaluate.audit.finding import Finding, amber, green, red
 from mpcl_jax.evaluate.number_text import decimal
