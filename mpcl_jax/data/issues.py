@@ -12,6 +12,8 @@ import numpy as np
 
 from mpcl_jax.types import DataFileError
 
+SAME_SUBJECT = "keep one of them: one subject may not count as two"  # what to do about a copy
+
 
 class Issue(NamedTuple):
     """One thing that is wrong."""

@@ -105,7 +105,8 @@ def read_subject(path: Path | str, subject: str, layout: str, settings: dict) ->
     """The windows of one subject, clip by clip: for `run_guarded`, hence plain data in and out.
 
     Returns "signals/<modality>" [n, T_m, F_m] float32, NaN where a clip lacks the modality, "quality/<modality>"
-    [n] where it is not 1, and IDS [n]; of layout D "published_test" [n] too; nothing at all where no clip is long enough for a window.
+    [n] where it is not 1, and IDS [n]; of layout D "published_test" [n] too; nothing at all where no clip is long
+    enough for a window.
     """
     found, clips = Found(subject, Layout(layout), Path(path)), []
     match found.layout:

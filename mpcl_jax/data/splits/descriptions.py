@@ -18,8 +18,8 @@ SENTENCES = {
     "subject_x_stimulus": "subjects and stimuli held out: unseen subjects on unseen stimuli",
     "window80": "LEAKY: random windows held out, other windows of the same trials (same label) are trained on",
 }
-# Ids that never lie on two sides; validation rows are drawn in groups of the first. Of "calibrated", some trials of the
-# tested subject are trained on; `check_split` counts them.
+# Ids that never lie on two sides; validation rows are drawn in groups of the first. Of "calibrated", some trials
+# of the tested subject are trained on; `check_split` counts them.
 APART = dict.fromkeys(("loso", "subject_kfold", "fixed_48_12_13", "calibrated"), ("subject", "trial")) | {
     "trial_kfold": ("trial",),
     "stimulus_kfold": ("stimulus", "trial"),

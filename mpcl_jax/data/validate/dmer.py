@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from mpcl_jax.config.data import DmerConfig
-from mpcl_jax.data.dmer import features as dmer_features
-from mpcl_jax.data.dmer import load as dmer
-from mpcl_jax.data.dmer import signals as dmer_signals
+from mpcl_jax.data.dmer.features import CHANNELS, FILES, SPLIT_SHAPES
 from mpcl_jax.data.dmer.files import CLIPS, EMOTIONS, Found, Layout, find_subjects, read_labels
+from mpcl_jax.data.dmer.load import GROUPS, read_subject
+from mpcl_jax.data.dmer.signals import KINDS, stream_of
 from mpcl_jax.data.io.mat_reader import parse_mat
 from mpcl_jax.data.io.safe_read import run_guarded
 from mpcl_jax.data.issues import (
+    SAME_SUBJECT,
     Examined,
     Issue,
     Summary,
@@ -27,9 +28,6 @@ from mpcl_jax.data.validate.signals import CHECK_SENSOR, FEWEST_WINDOWS, channel
 from mpcl_jax.types import DataFileError
 
 STILL = 60.0  # seconds for which a worn sensor may repeat a value
-# File of layout B -> the keys of its features.
-FEATURES = {"eegfea.mat": ("feas",), "perifea.mat": ("feas_gsr", "feas_ppg"), "videoFea.mat": ("lbps_all",)}
-HALVES = ("train", "test")
 
 
 def examine(root: str, settings: DmerConfig) -> Examined:
@@ -48,50 +46,61 @@ def examine(root: str, settings: DmerConfig) -> Examined:
         issues += [Issue(*issue) for issue in own]
         windows += count
         held.update(modalities)
-    for digests, what in ((signals, "signals"), (reports, "reports")):
-        issues += duplicate_issues(digests, what, "keep one of them: one subject may not count as two")
+    issues += duplicate_issues(signals, "signals", SAME_SUBJECT)
+    issues += duplicate_issues(reports, "reports", SAME_SUBJECT)
     missing = [
-        f"{m} of {len(clips) - held[m]} of {len(clips)} subjects" for m in dmer.GROUPS if held[m] < len(clips)
+        f"{m} of {len(clips) - held[m]} of {len(clips)} subjects" for m in GROUPS if held[m] < len(clips)
     ]
     few = [f"{s} ({n})" for s, n in clips.items() if n < CLIPS and found[0].layout is not Layout.SPLIT]
     missing += [f"clips of subjects with fewer than {CLIPS}: {', '.join(few)}"] if few else []
-    groups = {m: group for m, group in dmer.GROUPS.items() if held[m]}
+    groups = {m: group for m, group in GROUPS.items() if held[m]}
     return Examined(tuple(issues), Summary(len(found), windows, groups, EMOTIONS, tuple(missing)))
 
 
 def read_subject_issues(path: Path | str, subject: str, layout: str, options: dict) -> tuple:
     """For `run_guarded`: (issues, windows, modalities, clips, digest of the signals, digest of the reports)."""
-    found = Found(subject, Layout(layout), Path(path))
-    issues, arrays = _recorded_issues(found) if found.layout is Layout.SIGNALS else _feature_issues(found)
-    reports = _report_issues(issues, found)
+    found, issues, arrays, reports = Found(subject, Layout(layout), Path(path)), [], [], []
+    for file, keys in _stored(found).items():
+        data = (attempt(issues, parse_mat, file, keys) or {}) if file.is_file() else {}
+        for key in (key for key in data if data[key].size and data[key].ndim > 1):
+            x = data[key]
+            if key.endswith("_label") and x.ndim == 2 and x.dtype.kind in "fiu":
+                issues += _table_issues(file, key, x.astype(np.float64), None)
+            elif kind := next((kind for kind in KINDS.values() if kind.key == key), None):
+                arrays.append(x)
+                if (stream := attempt(issues, stream_of, data, kind, file)) is not None:
+                    issues += channel_issues(file, key, stream.values.T, stream.rate, STILL)
+            elif x.dtype.kind in "fiuc" and not key.startswith("fs_"):
+                arrays.append(x)
+                issues += _window_issues(file, key, x)
+    if found.layout is not Layout.SPLIT and (answer := attempt(issues, read_labels, found)):
+        table, file = answer[0].astype(np.float64), answer[1]
+        issues += _table_issues(file, "dis_label", table, np.array([f"video {i}" for i in range(CLIPS)]))
+        reports = [table] if len(np.unique(table, axis=0)) > 1 else []
     loaded: dict[str, np.ndarray] = {}
     try:
-        loaded = dmer.read_subject(found.path, subject, layout, options)
+        loaded = read_subject(found.path, subject, layout, options)
     except DataFileError as error:
         if not any(issue.file == error.file for issue in issues):
             issues.append(as_issue(error))
     if not loaded and not issues:
         issues.append(Issue(str(path), "", "no clip is long enough for one window", "leave the subject out"))
-    modalities = [m for m in dmer.GROUPS if f"signals/{m}" in loaded]
+    modalities = [m for m in GROUPS if f"signals/{m}" in loaded]
     windows, clips = len(loaded.get("labels", ())), len(set(loaded.get("trial", ())))
     return [tuple(x) for x in issues], windows, modalities, clips, digest_of(arrays), digest_of(reports)
 
 
-def _report_issues(issues: list[Issue], found: Found) -> list[np.ndarray]:
-    """Adds the issues of the labels; returns the tables that tell subjects apart."""
-    if found.layout is Layout.SPLIT:
-        keys = tuple(f"{half}_label" for half in HALVES)
-        tables = {k: (x, found.path, None) for k, x in (_read(issues, found.path, keys)).items()}
-    else:
-        answer = attempt(issues, read_labels, found)
-        names = np.array([f"video {video}" for video in range(CLIPS)])
-        tables = {"dis_label": (*answer, names)} if answer else {}
-    for key, (table, file, names) in tables.items():
-        if table.ndim == 2 and table.dtype.kind in "fiu":
-            issues += _table_issues(file, key, table.astype(np.float64), names)
-    if found.layout is Layout.SPLIT:
-        return []
-    return [table.astype(np.float64) for table, _, _ in tables.values() if len(np.unique(table, axis=0)) > 1]
+def _stored(found: Found) -> dict[Path, tuple[str, ...]]:
+    """The files of a subject and the keys of their numbers, without the labels of layouts A, B and C."""
+    match found.layout:
+        case Layout.SIGNALS:
+            keys = (key for kind in KINDS.values() for key in (kind.key, kind.rate_key))
+            return {found.path / "datas.mat": tuple(keys)}
+        case Layout.FEATURES:
+            return {found.path / name: tuple(key for key, _ in held.values()) for name, held in FILES.items()}
+        case Layout.MERGED:
+            return {found.path: ("feas",)}
+    return {found.path: tuple(f"{half}_{m}" for half in ("train", "test") for m in (*SPLIT_SHAPES, "label"))}
 
 
 def _table_issues(file: Path, key: str, table: np.ndarray, names: np.ndarray | None) -> list[Issue]:
@@ -109,51 +118,15 @@ def _table_issues(file: Path, key: str, table: np.ndarray, names: np.ndarray | N
     return issues
 
 
-def _feature_issues(found: Found) -> tuple[list[Issue], list[np.ndarray]]:
-    """Issues of the windows of layouts B, C and D, and their numbers."""
-    if found.layout is Layout.SPLIT:
-        keys = tuple(f"{half}_{m}" for half in HALVES for m in dmer_features.SPLIT_SHAPES)
-        files = {found.path: keys}
-    elif found.layout is Layout.MERGED:
-        files = {found.path: ("feas",)}
-    else:
-        files = {found.path / name: keys for name, keys in FEATURES.items()}
-    issues, arrays = [], []
-    for file, keys in files.items():
-        for key, x in (_read(issues, file, keys) if file.is_file() else {}).items():
-            if x.size and x.ndim > 1 and x.dtype.kind in "fiuc":
-                arrays.append(x)
-                issues += _window_issues(file, key, x)
-    return issues, arrays
-
-
-def _read(issues: list[Issue], file: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
-    return attempt(issues, parse_mat, file, keys) or {}
-
-
 def _window_issues(file: Path, key: str, x: np.ndarray) -> list[Issue]:
     """Issues of the windows x [n, ...] of one array."""
     flat = x.reshape(len(x), -1)
     issues = row_issue(file, key, ~np.isfinite(flat).all(1), "not finite", "extract it again")
     if still := still_issue(file, key, np.nan_to_num(flat.real)):
         return issues + still
-    if x.ndim == 3 and dmer_features.CHANNELS in x.shape[1:] and len(x) >= FEWEST_WINDOWS:
-        channels = np.moveaxis(x.real, x.shape.index(dmer_features.CHANNELS, 1), 0)
-        for channel in np.flatnonzero(np.ptp(channels.reshape(len(channels), -1), axis=1) == 0):
-            what = "is the same in every window: the electrode may be off"
-            issues.append(Issue(str(file), f"{key}, channel {channel}", what, CHECK_SENSOR))
+    if x.ndim == 3 and CHANNELS in x.shape[1:] and len(x) >= FEWEST_WINDOWS:
+        channels = np.moveaxis(x.real, x.shape.index(CHANNELS, 1), 0).reshape(CHANNELS, -1)
+        what = "is the same in every window: the electrode may be off"
+        off = np.flatnonzero(np.ptp(channels, axis=1) == 0)
+        issues += [Issue(str(file), f"{key}, channel {channel}", what, CHECK_SENSOR) for channel in off]
     return issues
-
-
-def _recorded_issues(found: Found) -> tuple[list[Issue], list[np.ndarray]]:
-    """Issues of the signals of layout A, and their numbers."""
-    issues, arrays = [], []
-    file, kinds = found.path / "datas.mat", dmer_signals.KINDS.values()
-    data = _read(issues, file, tuple(key for kind in kinds for key in (kind.key, kind.rate_key)))
-    for kind in kinds:
-        if data.get(kind.key, np.empty(0)).size:
-            arrays.append(data[kind.key])
-            stream = attempt(issues, dmer_signals.stream_of, data, kind, file)
-            if stream is not None:
-                issues += channel_issues(file, kind.key, stream.values.T, stream.rate, STILL)
-    return issues, arrays

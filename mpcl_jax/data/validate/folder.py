@@ -11,7 +11,7 @@ from mpcl_jax.data.folder.files import Files, list_files, name_for_read, names_o
 from mpcl_jax.data.folder.load import recordings_of, subject_of
 from mpcl_jax.data.folder.meta import PRESENT, Meta, examine_meta
 from mpcl_jax.data.io.safe_read import read_npz
-from mpcl_jax.data.issues import Examined, Issue, Summary, attempt, digest_of, duplicate_issues
+from mpcl_jax.data.issues import SAME_SUBJECT, Examined, Issue, Summary, attempt, digest_of, duplicate_issues
 from mpcl_jax.data.join import Part
 from mpcl_jax.data.normalise import far_values, notes_on
 from mpcl_jax.data.validate.signals import channel_issues, still_issue
@@ -86,7 +86,7 @@ def _copies(subjects: list[Part], meta: Meta) -> list[Issue]:
     for s in subjects:
         own = {m: x for m, x in s.signals.items() if m not in meta.of_stimulus}
         digests[str(s.source)] = digest_of(own.values())
-    return duplicate_issues(digests, "signals", "keep one of them: one subject may not count as two")
+    return duplicate_issues(digests, "signals", SAME_SUBJECT)
 
 
 def _unused_emotions(subjects: list[Part], meta: Meta, folder: Path) -> list[Issue]:

@@ -7,12 +7,21 @@ import numpy as np
 from mpcl_jax.config.data import WesadConfig
 from mpcl_jax.data.io.pickle_reader import parse_pickle
 from mpcl_jax.data.io.safe_read import read_text, run_guarded
-from mpcl_jax.data.issues import Examined, Issue, Summary, attempt, digest_of, duplicate_issues
+from mpcl_jax.data.issues import SAME_SUBJECT, Examined, Issue, Summary, attempt, digest_of, duplicate_issues
 from mpcl_jax.data.validate.signals import channel_issues
-from mpcl_jax.data.wesad import questionnaire as wesad_quest
-from mpcl_jax.data.wesad import recording
 from mpcl_jax.data.wesad.load import find_subjects
-from mpcl_jax.data.wesad.recording import AGAIN
+from mpcl_jax.data.wesad.questionnaire import LABEL_SETS, examine_questionnaire
+from mpcl_jax.data.wesad.recording import (
+    AGAIN,
+    GRID,
+    Sensor,
+    label_runs,
+    length_issues,
+    order_issues,
+    pickle_issues,
+    sensors_of,
+    signals_in,
+)
 
 RELEASE = tuple(f"S{n}" for n in range(2, 18) if n != 12)  # the subjects of the published data set
 STILL = 120.0  # seconds; the longest in the real recordings are 25 (TEMP), 4 (EDA), 0.1 (BVP)
@@ -35,7 +44,10 @@ def examine(root: str, settings: WesadConfig) -> Examined:
     for folder in folders:
         pickle, quest = folder / f"{folder.name}.pkl", folder / f"{folder.name}_quest.csv"
         issues += [Issue(str(x), "", "is missing", AGAIN) for x in (pickle, quest) if not x.is_file()]
-        answers = _answers(issues, quest) if quest.is_file() else None
+        answers, text = None, attempt(issues, read_text, quest, 2**16) if quest.is_file() else None
+        if text is not None:
+            answers, found = examine_questionnaire(text, str(quest), folder.name)
+            issues += found
         if answers:
             reports[str(quest)] = digest_of([answers.ratings])
         guarded = (run_guarded, read_pickle_issues, pickle, folder.name)
@@ -44,60 +56,41 @@ def examine(root: str, settings: WesadConfig) -> Examined:
         found, recordings[str(pickle)], codes, seconds, has_chest = result
         chest |= has_chest
         issues += [Issue(*issue) for issue in found]
-        issues += recording.length_issues(seconds, settings.window_seconds, str(pickle))
-        windows += sum(_windows(length, settings) for length in seconds)
+        issues += length_issues(seconds, settings.window_seconds, str(pickle))
+        counts = (int((x - settings.window_seconds) / settings.step_seconds) + 1 for x in seconds)
+        windows += sum(max(0, count) for count in counts)
         if answers and codes:
-            issues += recording.order_issues(codes, answers.conditions, quest.name, str(pickle))
-    issues += duplicate_issues(recordings, "signals", "keep one of them: one subject may not count as two")
+            issues += order_issues(codes, answers.conditions, quest.name, str(pickle))
+    issues += duplicate_issues(recordings, "signals", SAME_SUBJECT)
     issues += duplicate_issues(reports, "answers", "find the questionnaire of this subject")
     names = [folder.name for folder in folders]
     absent = [name for name in RELEASE if name not in names and not settings.subjects]
     missing = [f"subjects of the release: {', '.join(absent)}"] if absent else []
     missing += [] if chest else ["chest signals"]
-    sensors = recording.sensors_of("both" if chest else "wrist") if recordings else []
-    groups = {s.modality: s.group for s in sensors}
-    emotions = wesad_quest.LABEL_SETS[settings.labels]
+    sensors = sensors_of("both" if chest else "wrist") if recordings else []
+    groups, emotions = {s.modality: s.group for s in sensors}, LABEL_SETS[settings.labels]
     return Examined(tuple(issues), Summary(len(names), windows, groups, emotions, tuple(missing)))
-
-
-def _windows(seconds: float, settings: WesadConfig) -> int:
-    return max(0, int((seconds - settings.window_seconds) / settings.step_seconds) + 1)
-
-
-def _answers(issues: list[Issue], file: Path) -> wesad_quest.Questionnaire | None:
-    """The answers in a questionnaire file; its issues are added to `issues`."""
-    text = attempt(issues, read_text, file, 2**16)
-    if text is None:
-        return None
-    answers, found = wesad_quest.examine_questionnaire(text, str(file), file.parent.name)
-    issues += found
-    return answers
 
 
 def read_pickle_issues(path: Path, subject: str) -> tuple:
     """For `run_guarded`: (issues, digest of the signals, codes and seconds of the conditions, has a chest)."""
     data, file = parse_pickle(path), str(path)
-    signals = data.get("signal") if isinstance(data, dict) else None
-    has_chest = isinstance(signals, dict) and bool(signals.get("chest"))
-    sensors = recording.sensors_of("both" if has_chest else "wrist")
-    issues = recording.pickle_issues(data, subject, sensors, file)
+    signals = signals_in(data)
+    sensors = sensors_of("both" if signals["chest"] else "wrist")
+    issues, arrays, runs = pickle_issues(data, subject, sensors, file), [], []
     wrong = {issue.place for issue in issues}
-    runs = []
     if isinstance(data, dict) and "label" in data and "label" not in wrong:
-        runs = recording.label_runs(data["label"])
-    arrays = []
+        runs = label_runs(data["label"])
     for sensor in sensors:
-        place = f"signal[{sensor.place!r}]"
-        whole = f"{place}[{sensor.key!r}]"
-        if isinstance(signals, dict) and not {place, whole} & wrong:
-            x = signals[sensor.place][sensor.key]
+        x, place = signals[sensor.place].get(sensor.key), f"signal[{sensor.place!r}][{sensor.key!r}]"
+        if x is not None and place not in wrong:
             arrays.append(x)
-            issues += _quality_issues(x, sensor, file, whole)
-    seconds = [(last - first) / recording.GRID for _, first, last in runs]
-    return [tuple(x) for x in issues], digest_of(arrays), [code for code, _, _ in runs], seconds, has_chest
+            issues += _quality_issues(x, sensor, file, place)
+    seconds, codes = [(last - first) / GRID for _, first, last in runs], [code for code, _, _ in runs]
+    return [tuple(x) for x in issues], digest_of(arrays), codes, seconds, bool(signals["chest"])
 
 
-def _quality_issues(x: np.ndarray, sensor: recording.Sensor, file: str, place: str) -> list[Issue]:
+def _quality_issues(x: np.ndarray, sensor: Sensor, file: str, place: str) -> list[Issue]:
     """What the loader accepts: a sensor that was off, or numbers in another unit."""
     longest = np.inf if sensor.key == "ACC" else STILL
     issues = channel_issues(file, place, x, sensor.rate, longest)

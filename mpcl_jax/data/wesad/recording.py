@@ -47,6 +47,13 @@ def sensors_of(devices: str) -> list[Sensor]:
     return [sensor for sensor in SENSORS if devices == "both" or sensor.place == "wrist"]
 
 
+def signals_in(data: Any) -> dict[str, dict]:
+    """The signals of a pickle by place and key; a place without signals is empty."""
+    signals = data.get("signal") if isinstance(data, dict) else None
+    held = {x: signals.get(x) if isinstance(signals, dict) else None for x in ("wrist", "chest")}
+    return {place: x if isinstance(x, dict) else {} for place, x in held.items()}
+
+
 def pickle_issues(data: Any, subject: str, sensors: list[Sensor], file: str) -> list[Issue]:
     """Everything for which the content of a pickle cannot be used as the recording of `subject`."""
     if not isinstance(data, dict):
@@ -57,13 +64,20 @@ def pickle_issues(data: Any, subject: str, sensors: list[Sensor], file: str) -> 
     if "subject" in data and data["subject"] != subject:
         what = f"belongs to {str(data['subject'])[:40]!r}; wanted {subject!r}"
         issues.append(Issue(file, "subject", what, "move the file into the folder of its subject"))
-    seconds = _agreed_seconds(data.get("signal"))
+    signals = signals_in(data)
+    seconds = _agreed_seconds(signals)
     if "label" in data:
         of_label = _label_issues(data["label"], seconds, file)
         issues += of_label
         seconds = seconds if of_label or seconds else len(data["label"]) // LABEL_RATE
-    if "signal" in data:
-        issues += _place_issues(data["signal"], sensors, seconds, file)
+    for place in dict.fromkeys(sensor.place for sensor in sensors if "signal" in data):
+        if not signals[place]:
+            chest = "set config.data.wesad.devices to 'wrist', or"
+            fix = f"{chest if place == 'chest' else 'it is always needed:'} {AGAIN}"
+            issues.append(Issue(file, f"signal[{place!r}]", "is missing or empty", fix))
+            continue
+        for sensor in (s for s in sensors if s.place == place):
+            issues += _signal_issues(signals[place], sensor, seconds, file)
     return issues
 
 
@@ -100,23 +114,15 @@ def length_issues(seconds: list[float], window_seconds: float, file: str) -> lis
     ]
 
 
-def _agreed_seconds(signals: Any) -> float | None:
+def _agreed_seconds(signals: dict[str, dict]) -> float | None:
     """How long most signals last; None where no two, or no majority of them, agree.
 
     What deviates from the majority is the part that is wrong.
     """
-    lengths = Counter()
-    for sensor in SENSORS:
-        x = _signal(signals, sensor)
-        if isinstance(x, np.ndarray) and x.ndim:
-            lengths[len(x) / sensor.rate] += 1
+    held = [(signals[sensor.place].get(sensor.key), sensor.rate) for sensor in SENSORS]
+    lengths = Counter(len(x) / rate for x, rate in held if isinstance(x, np.ndarray) and x.ndim)
     seconds, votes = lengths.most_common(1)[0] if lengths else (None, 0)
     return seconds if votes > max(1, lengths.total() / 2) else None
-
-
-def _signal(signals: Any, sensor: Sensor) -> Any:
-    of_place = signals.get(sensor.place) if isinstance(signals, dict) else None
-    return of_place.get(sensor.key) if isinstance(of_place, dict) else None
 
 
 def _label_issues(label: Any, seconds: float | None, file: str) -> list[Issue]:
@@ -137,33 +143,20 @@ def _label_issues(label: Any, seconds: float | None, file: str) -> list[Issue]:
     return []
 
 
-def _place_issues(signals: Any, sensors: list[Sensor], seconds: float | None, file: str) -> list[Issue]:
-    issues = []
-    for place in dict.fromkeys(sensor.place for sensor in sensors):
-        held = signals.get(place) if isinstance(signals, dict) else None
-        if not isinstance(held, dict) or not held:
-            fix = {"chest": "set config.data.wesad.devices to 'wrist', or", "wrist": "it is always needed:"}[
-                place
-            ]
-            issues.append(Issue(file, f"signal[{place!r}]", "is missing or empty", f"{fix} {AGAIN}"))
-            continue
-        for sensor in (s for s in sensors if s.place == place):
-            x, where = held.get(sensor.key), f"signal[{place!r}][{sensor.key!r}]"
-            if not isinstance(x, np.ndarray) or x.dtype.kind not in "fiu":
-                what = (
-                    f"is missing; found {', '.join(held)}"
-                    if x is None
-                    else f"is {type(x).__name__}, no numbers"
-                )
-                issues.append(Issue(file, where, what, AGAIN))
-            elif x.ndim != 2 or x.shape[1] != sensor.axes:
-                issues.append(
-                    Issue(file, where, f"has shape {x.shape}; wanted [samples, {sensor.axes}]", AGAIN)
-                )
-            elif seconds and len(x) != sensor.rate * seconds:
-                what = (
-                    f"has {len(x)} samples for {seconds:g} s = {len(x) / seconds:.6g} Hz; wanted "
-                    f"{sensor.rate * seconds:g} = {sensor.rate} Hz"
-                )
-                issues.append(Issue(file, where, what, f"resample it to {sensor.rate} Hz, or {AGAIN}"))
-    return issues
+def _signal_issues(held: dict, sensor: Sensor, seconds: float | None, file: str) -> list[Issue]:
+    """Issues of one signal among those `held` of its place."""
+    x, fix = held.get(sensor.key), AGAIN
+    if not isinstance(x, np.ndarray) or x.dtype.kind not in "fiu":
+        is_missing = f"is missing; found {', '.join(held)}"
+        what = is_missing if x is None else f"is {type(x).__name__}, no numbers"
+    elif x.ndim != 2 or x.shape[1] != sensor.axes:
+        what = f"has shape {x.shape}; wanted [samples, {sensor.axes}]"
+    elif seconds and len(x) != sensor.rate * seconds:
+        what = (
+            f"has {len(x)} samples for {seconds:g} s = {len(x) / seconds:.6g} Hz; wanted "
+            f"{sensor.rate * seconds:g} = {sensor.rate} Hz"
+        )
+        fix = f"resample it to {sensor.rate} Hz, or {AGAIN}"
+    else:
+        return []
+    return [Issue(file, f"signal[{sensor.place!r}][{sensor.key!r}]", what, fix)]
