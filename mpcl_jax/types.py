@@ -99,18 +99,13 @@ def knows_trials(recordings: Recordings) -> bool:
 
 def take(recordings: Recordings, rows: np.ndarray) -> Recordings:
     """The same data set with only `rows` (indices or a boolean mask) of it."""
-    pick = {m: recordings.signals[m][rows] for m in recordings.signals}
-    return recordings._replace(
-        signals=pick,
-        present={m: x[rows] for m, x in recordings.present.items()},
-        quality={m: x[rows] for m, x in recordings.quality.items()},
-        labels=recordings.labels[rows],
-        subject=recordings.subject[rows],
-        trial=recordings.trial[rows],
-        stimulus=recordings.stimulus[rows],
-        start=recordings.start[rows],
-        published_test=None if recordings.published_test is None else recordings.published_test[rows],
-    )
+    by_modality = {
+        field: {m: x[rows] for m, x in getattr(recordings, field).items()}
+        for field in ("signals", "present", "quality")
+    }
+    by_row = {f: getattr(recordings, f)[rows] for f in ("labels", "subject", "trial", "stimulus", "start")}
+    published = None if recordings.published_test is None else recordings.published_test[rows]
+    return recordings._replace(published_test=published, **by_modality, **by_row)
 
 
 def with_modalities(recordings: Recordings, names: Iterable[str]) -> Recordings:
@@ -136,15 +131,6 @@ def as_text(text: str) -> str:
     return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
-def _texts_of(recordings: Recordings):
-    """Every text that results will hold, once, with the name of its field."""
-    yield "name", recordings.name
-    fields = ("emotions", "valence", "notes", "subject", "trial", "stimulus")
-    for field, texts in [("modality", recordings.groups), *((f, getattr(recordings, f)) for f in fields)]:
-        for text in dict.fromkeys(map(str, texts)):
-            yield field, text
-
-
 def check_recordings(recordings: Recordings, file: Any) -> Recordings:
     """Returns `recordings` if they keep the contract of this module.
 
@@ -165,7 +151,13 @@ def _violations(recordings: Recordings) -> Iterator[str]:
     for field in ("subject", "trial", "stimulus", "start"):
         if len(getattr(recordings, field)) != n:
             yield f"{field} has {len(getattr(recordings, field))} rows, labels have {n}"
-    for field, text in _texts_of(recordings):
+    fields = ("emotions", "valence", "notes", "subject", "trial", "stimulus")
+    texts = {"name": [recordings.name], "modality": recordings.groups} | {
+        f: getattr(recordings, f) for f in fields
+    }
+    for field, text in (
+        (field, text) for field, held in texts.items() for text in dict.fromkeys(map(str, held))
+    ):
         if not is_text(text):
             yield f"{field}: '{as_text(text)}' is not UTF-8 text and could not be written into a result; rename it"
     labels = recordings.labels

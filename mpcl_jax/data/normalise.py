@@ -75,7 +75,7 @@ def apply_normalisation(signals: dict, present: dict, norm: Normalisation) -> di
     out = {m: np.zeros(x.shape, np.float32) for m, x in signals.items()}
     for m, x in signals.items():
         mean, std, median = (statistic[m].ravel() for statistic in norm)
-        flat = _flat(out[m])
+        flat = out[m].reshape(len(x), math.prod(x.shape[1:]))
         for columns, here in _blocks(x, present[m]):
             known = np.where(np.isnan(here), median[columns], here)
             with np.errstate(over="ignore"):  # a value far outside the training part may become infinite
@@ -137,7 +137,9 @@ def far_values(recordings: Recordings) -> Iterator[FarValue]:
     for m, x in recordings.signals.items():
         if not (here := recordings.present[m]).any():
             continue
-        owner, rows = _owner(recordings, m)[here], np.flatnonzero(here)
+        owner = recordings.subject if len(set(recordings.subject)) > 1 else recordings.trial
+        owner = (recordings.stimulus if m in recordings.of_stimulus else owner)[here]
+        rows = np.flatnonzero(here)
         middle = _median(x, here).ravel()
         for columns, block in _blocks(x, here):
             away = np.nan_to_num(np.abs(block.astype(np.float64) - middle[columns]))
@@ -152,34 +154,23 @@ def far_values(recordings: Recordings) -> Iterator[FarValue]:
                     yield FarValue(int(rows[row]), f"{m}: {name}", value)
 
 
-def _owner(recordings: Recordings, m: str) -> np.ndarray:
-    """The ids [N] by which a training part may lack some values of modality `m`."""
-    if m in recordings.of_stimulus:
-        return recordings.stimulus
-    return recordings.subject if len(set(recordings.subject)) > 1 else recordings.trial
-
-
 def notes_on(recordings: Recordings) -> tuple[str, ...]:
     """How many values are missing and which features are constant in all windows.
 
     A description for the reader, of training and test windows together: nothing else reads it.
     """
-    notes = []
+    notes, constant = [], {}
     for m, x in recordings.signals.items():
         here = recordings.present[m]
+        if here.any():
+            constant[m] = _moments(x, here)[1] == 0
         missing = np.isnan(x) & here[:, None, None]
         if missing.any():
             windows, of = int(missing.any((1, 2)).sum()), int(here.sum())
             values = of * math.prod(x.shape[1:])
             count = f"{int(missing.sum())} of {values} values are missing, in {windows} of {of} windows"
             notes.append(f"{m}: {count}; each is replaced by the median of its feature in the training part")
-    return (*notes, *_constant_notes(constant_features(recordings)))
-
-
-def constant_features(recordings: Recordings) -> dict[str, np.ndarray]:
-    """m -> [T_m, F_m] bool, the features that are constant (`CONSTANT`) in all windows with the modality."""
-    here = recordings.present
-    return {m: _moments(x, here[m])[1] == 0 for m, x in recordings.signals.items() if here[m].any()}
+    return (*notes, *_constant_notes(constant))
 
 
 def notes_on_fold(norm: Normalisation) -> tuple[str, ...]:
@@ -230,50 +221,41 @@ def _require_usable(recordings: Recordings) -> None:
             raise DataFileError(recordings.name, f"{m}: {beyond(x[here])[1]}")
 
 
-def _flat(x: np.ndarray) -> np.ndarray:
-    """`x` [N, T, F] as [N, T * F]."""
-    return x.reshape(len(x), math.prod(x.shape[1:]))
-
-
 def _blocks(x: np.ndarray, rows: np.ndarray):
-    """The `rows` (mask) of `x` [N, T, F] in blocks of columns: (columns of `_flat(x)`, their values [n, columns]).
+    """The `rows` (mask) of `x` [N, T, F] in blocks of columns: (columns of `x` as [N, T * F], values [n, columns]).
 
     A block has at least two columns where `x` has: NumPy adds a single one in another order.
     """
-    flat = _flat(x)
-    width = flat.shape[1]
+    width = math.prod(x.shape[1:])
+    flat = x.reshape(len(x), width)
     count = max(1, min(math.ceil(flat.size / VALUES), width // 2))
     edges = [width * i // count for i in range(count + 1)]
     for begin, end in zip(edges[:-1], edges[1:], strict=True):
         yield slice(begin, end), flat[rows, begin:end]
 
 
-def _moments(x: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of the `rows` (mask) of `x` [N, T, F] without NaN; 0 spread where constant."""
-    mean, spread = np.empty((2, math.prod(x.shape[1:])))
-    for columns, block in _blocks(x, rows):
-        mean[columns], spread[columns] = _moments_of(block.astype(np.float64))
-    return mean.reshape(x.shape[1:]), spread.reshape(x.shape[1:])
+def _moments(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation of the `rows` (mask) of `x` [N, T, F] without NaN, [2, T, F]; 0 where constant."""
 
+    def of_block(x):
+        known = ~np.isnan(x)
+        x[~known] = 0
+        count = np.maximum(known.sum(0), 1)
+        largest = np.abs(x).max(0)
+        mean = x.sum(0) / count
+        spread = np.sqrt((np.where(known, x - mean, 0) ** 2).sum(0) / count)
+        return mean, np.where(spread > np.maximum(CONSTANT * largest, SMALLEST_SPREAD), spread, 0)
 
-def _moments_of(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same of the columns of `x` [n, columns], which is changed."""
-    known = ~np.isnan(x)
-    x[~known] = 0
-    count = np.maximum(known.sum(0), 1)
-    largest = np.abs(x).max(0)
-    mean = x.sum(0) / count
-    spread = np.sqrt((np.where(known, x - mean, 0) ** 2).sum(0) / count)
-    return mean, np.where(spread > np.maximum(CONSTANT * largest, SMALLEST_SPREAD), spread, 0)
+    blocks = [of_block(block.astype(np.float64)) for _, block in _blocks(x, rows)]
+    return np.concatenate(blocks, axis=1).reshape(2, *x.shape[1:])
 
 
 def _median(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Median of the `rows` (mask) of `x` [N, T, F] without NaN, [T, F] float64; 0 where there is nothing else."""
-    median = np.empty(math.prod(x.shape[1:]))
-    for columns, block in _blocks(x, rows):
-        of_block = np.median(block, axis=0).astype(np.float64)
-        for column in np.flatnonzero(np.isnan(of_block)):
+    medians = []
+    for _, block in _blocks(x, rows):
+        medians.append(np.median(block, axis=0).astype(np.float64))
+        for column in np.flatnonzero(np.isnan(medians[-1])):
             known = block[~np.isnan(block[:, column]), column]
-            of_block[column] = np.median(known) if len(known) else 0.0
-        median[columns] = of_block
-    return median.reshape(x.shape[1:])
+            medians[-1][column] = np.median(known) if len(known) else 0.0
+    return np.concatenate(medians).reshape(x.shape[1:])

@@ -42,11 +42,9 @@ def checked(recordings: Recordings, settings: DataConfig) -> Recordings:
 def refuse_far_values(recordings: Recordings, settings: DataConfig) -> None:
     """Raises DataFileError for a value that no training part without it can normalise (`normalise.far_values`)."""
     for far in far_values(recordings):
-        raise DataFileError(
-            settings.path or settings.kind,
-            f"subject {recordings.subject[far.row]}, window {row_ids(recordings)[far.row]}: {far.place} {far.what}; "
-            "write NaN where it is wrong",
-        )
+        where = f"subject {recordings.subject[far.row]}, window {row_ids(recordings)[far.row]}"
+        reason = f"{where}: {far.place} {far.what}; write NaN where it is wrong"
+        raise DataFileError(settings.path or settings.kind, reason)
 
 
 def refuse_duplicates(recordings: Recordings, settings: DataConfig) -> None:
@@ -54,23 +52,13 @@ def refuse_duplicates(recordings: Recordings, settings: DataConfig) -> None:
     seen: dict[str, str] = {}
     for subject in dict.fromkeys(recordings.subject.tolist()):
         rows = recordings.subject == subject
-        own = [x[rows] for m, x in recordings.signals.items() if m not in recordings.of_stimulus]
-        digest = digest_of(own)
-        if own and digest in seen:
-            raise DataFileError(
-                settings.path or settings.kind,
-                f"subjects {seen[digest]} and {subject} have the same signals; remove one of them"
-                + validator_hint(settings),
-            )
-        seen[digest] = subject
-
-
-def validator_hint(settings: DataConfig) -> str:
-    """The command that lists every issue, for the data sets that have a validator."""
-    if settings.kind not in ("dmer", "wesad", "folder"):
-        return ""
-    command = ["mpcl", "check", settings.path, "--kind", settings.kind]
-    return f" ({shell_command(command)} lists every issue)"
+        digest = digest_of(x[rows] for m, x in recordings.signals.items() if m not in recordings.of_stimulus)
+        if digest and (other := seen.setdefault(digest, subject)) != subject:
+            reason = f"subjects {other} and {subject} have the same signals; remove one of them"
+            if settings.kind in ("dmer", "wesad", "folder"):  # those that have a validator
+                command = shell_command(["mpcl", "check", settings.path, "--kind", settings.kind])
+                reason += f" ({command} lists every issue)"
+            raise DataFileError(settings.path or settings.kind, reason)
 
 
 def _keep_modalities(recordings: Recordings, names: tuple[str, ...]) -> Recordings:

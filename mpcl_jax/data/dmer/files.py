@@ -71,21 +71,28 @@ def find_subjects(root: Path, wanted: tuple[int, ...]) -> list[Found]:
     else:
         raise DataFileError(root, "does not exist; set config.data.path to the folder of DMER")
     if not found:
-        raise DataFileError(root, f"holds no subject of DMER; {_hint(root)}")
+        hint = f"known layouts: {'; '.join(Layout)}"
+        if any((root / name).is_file() for name in (*FEATURE_FILES, "datas.mat")):
+            hint = (
+                "it is the folder of one subject: give its parent and choose with config.data.dmer.subjects"
+            )
+        raise DataFileError(root, f"holds no subject of DMER; {hint}")
     names = [f.subject for f in found]
     missing = [str(n) for n in wanted if str(n) not in names]
     if missing:
         raise DataFileError(root, f"has no subject {', '.join(missing)}; found: {', '.join(names)}")
     chosen = [f for f in found if not wanted or f.subject in map(str, wanted)]
-    _refuse_mixture(root, chosen)
+    layouts = {f.layout: f.path for f in chosen}
+    if len(layouts) > 1:
+        which = "; ".join(f"{path.name}: {layout}" for layout, path in layouts.items())
+        raise DataFileError(
+            root,
+            f"mixes layouts ({which}); keep each in a folder of its own, "
+            "or choose subjects of one of them with config.data.dmer.subjects",
+        )
+    if twice := sorted({f.subject for f in chosen if names.count(f.subject) > 1}):
+        raise DataFileError(root, f"holds subject {', '.join(twice)} more than once; remove one of them")
     return chosen
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError as error:
-        raise DataFileError(folder, f"cannot be opened ({reason_of(error)})") from error
 
 
 def _in_folder(root: Path) -> list[Found]:
@@ -93,10 +100,11 @@ def _in_folder(root: Path) -> list[Found]:
     return sorted((f for f in found if f), key=lambda f: int(f.subject))
 
 
-def _hint(root: Path) -> str:
-    if any((root / name).is_file() for name in (*FEATURE_FILES, "datas.mat")):
-        return "it is the folder of one subject: give its parent and choose with config.data.dmer.subjects"
-    return f"known layouts: {'; '.join(Layout)}"
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise DataFileError(folder, f"cannot be opened ({reason_of(error)})") from error
 
 
 def _entry(path: Path) -> Found | None:
@@ -127,21 +135,6 @@ def _single_file(path: Path) -> Found:
 
 def _features_folders(root: Path) -> list[Path]:
     return [p for p in _entries(root) if p.is_dir() and p.name.lower() == "features"]
-
-
-def _refuse_mixture(root: Path, found: list[Found]) -> None:
-    layouts = {f.layout: f.path for f in found}
-    if len(layouts) > 1:
-        which = "; ".join(f"{path.name}: {layout}" for layout, path in layouts.items())
-        raise DataFileError(
-            root,
-            f"mixes layouts ({which}); keep each in a folder of its own, "
-            "or choose subjects of one of them with config.data.dmer.subjects",
-        )
-    names = [f.subject for f in found]
-    twice = sorted({n for n in names if names.count(n) > 1})
-    if twice:
-        raise DataFileError(root, f"holds subject {', '.join(twice)} more than once; remove one of them")
 
 
 def read_labels(found: Found) -> tuple[np.ndarray, Path]:

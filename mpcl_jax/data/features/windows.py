@@ -71,14 +71,9 @@ def describe_window(kind: Kind, x: np.ndarray, rate: float) -> Described:
     """One window, x [n] or [n, axes] with NaN where a sample is lost; absent where the sensor measured nothing."""
     x, good = repair(kind.clean(x))
     if good < LEAST_GOOD or kind.off(x):
-        return absent(kind.names)
+        return Described(np.full(len(kind.names), np.nan), 0.0, False)
     values, quality = kind.measure(x, rate)
     return described(kind.names, values, good * quality)
-
-
-def absent(names: tuple[str, ...]) -> Described:
-    """A window in which the sensor measured nothing."""
-    return Described(np.full(len(names), np.nan), 0.0, False)
 
 
 def described(names: tuple[str, ...], values: dict[str, float], quality: float) -> Described:

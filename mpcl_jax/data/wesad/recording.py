@@ -147,8 +147,11 @@ def _signal_issues(held: dict, sensor: Sensor, seconds: float | None, file: str)
     """Issues of one signal among those `held` of its place."""
     x, fix = held.get(sensor.key), AGAIN
     if not isinstance(x, np.ndarray) or x.dtype.kind not in "fiu":
-        is_missing = f"is missing; found {', '.join(held)}"
-        what = is_missing if x is None else f"is {type(x).__name__}, no numbers"
+        what = (
+            f"is {type(x).__name__}, no numbers"
+            if sensor.key in held
+            else f"is missing; found {', '.join(held)}"
+        )
     elif x.ndim != 2 or x.shape[1] != sensor.axes:
         what = f"has shape {x.shape}; wanted [samples, {sensor.axes}]"
     elif seconds and len(x) != sensor.rate * seconds:
