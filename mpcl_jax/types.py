@@ -68,7 +68,7 @@ class Recordings(NamedTuple):
     published_test: np.ndarray | None = None  # [N] bool, the test rows of a split published with the files
     protocols: tuple[str, ...] = ()  # the only protocols these ids can support; () = all
     of_stimulus: tuple[str, ...] = ()  # modalities of the stimulus: equal for all subjects
-    # What `trial` tells apart, in tables: "label groups" where clips are not known.
+    # What one `trial` is, in tables: "label groups" where clips are not known.
     trial_name: str = "trials"
 
 
@@ -93,7 +93,7 @@ def groups_in(groups: dict[str, str]) -> tuple[str, ...]:
 
 
 def knows_trials(recordings: Recordings) -> bool:
-    """Whether `trial` tells recordings apart; groups of equal labels, where clips are not known, are no trials."""
+    """Whether each `trial` is one recording; groups of equal labels, where clips are not known, are no trials."""
     return recordings.trial_name == Recordings._field_defaults["trial_name"]
 
 

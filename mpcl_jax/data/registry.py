@@ -11,7 +11,7 @@ A package that is installed beside this one registers its data sets by the entry
 """
 
 import importlib.metadata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from mpcl_jax.config.data import DataConfig
 from mpcl_jax.config.resolve import ConfigError
@@ -65,17 +65,13 @@ def find_dataset(name: str) -> Load:
         if name not in installed.names:
             known = suggestion(name, [*_datasets, *sorted(installed.names)])
             raise ConfigError(f"config.data.kind = {name!r}: no such data set; {known}")
-        register_dataset(name, _loaded(name, installed.select(name=name)))
+        entry = next(iter(installed.select(name=name)))
+        try:
+            register_dataset(name, entry.load())
+        except (ImportError, AttributeError) as error:
+            reason = f"{entry.value!r} of an installed package cannot be loaded ({error})"
+            raise ConfigError(f"config.data.kind = {name!r}: {reason}") from error
     return _datasets[name]
-
-
-def _loaded(name: str, entries: Iterable[importlib.metadata.EntryPoint]) -> Load:
-    entry = next(iter(entries))
-    try:
-        return entry.load()
-    except (ImportError, AttributeError) as error:
-        reason = f"{entry.value!r} of an installed package cannot be loaded ({error})"
-        raise ConfigError(f"config.data.kind = {name!r}: {reason}") from error
 
 
 def _simulated(data: DataConfig) -> Recordings:

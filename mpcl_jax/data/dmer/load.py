@@ -102,7 +102,7 @@ def _cached(found: Found, settings: DmerConfig, cache_dir: Path | None) -> dict[
 
 
 def read_subject(path: Path | str, subject: str, layout: str, settings: dict) -> dict[str, np.ndarray]:
-    """The windows of one subject, clip by clip: for `run_guarded`, hence plain data in and out.
+    """The windows of one subject, clip by clip: for `run_guarded`, so with plain data as arguments and result.
 
     Returns "signals/<modality>" [n, T_m, F_m] float32, NaN where a clip lacks the modality, "quality/<modality>"
     [n] where it is not 1, and IDS [n]; of layout D "published_test" [n] too; nothing at all where no clip is long
@@ -148,7 +148,7 @@ def _notes(found: list[Found], clips: dict[str, int], present: dict[str, np.ndar
     else:
         few = [f"{f.subject} ({clips.get(f.subject, 0)})" for f in found if clips.get(f.subject, 0) < CLIPS]
         notes.append(
-            "the length of a clip tells its valence: `start` and the number of windows are no features"
+            "the length of a clip reveals its valence: `start` and the number of windows are no features"
         )
         notes += [f"subjects with fewer than {CLIPS} clips: {', '.join(few)}"] if few else []
     if "video" not in present:

@@ -88,8 +88,8 @@ def _offset_of_top(wave: np.ndarray, tops: np.ndarray) -> np.ndarray:
     )
 
 
-def accepted_intervals(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Intervals between beats [k-1] in seconds, and which of them are those of a heart [k-1] bool.
+def rhythm(times: np.ndarray, seconds: float) -> Rhythm:
+    """The intervals of the beats at `times` [k] (seconds) in a window of `seconds`.
 
     Refused are intervals outside [SHORTEST, LONGEST] and those further than TOLERANCE from the median of
     their neighbours: a missed beat doubles an interval, a false one cuts it in two.
@@ -100,12 +100,6 @@ def accepted_intervals(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if len(index) >= FEWEST:
         usual = scipy.ndimage.median_filter(intervals[index], NEIGHBOURHOOD, mode="nearest")
         accepted[index] = np.abs(intervals[index] - usual) <= TOLERANCE * usual
-    return intervals, accepted
-
-
-def rhythm(times: np.ndarray, seconds: float) -> Rhythm:
-    """The intervals of the beats at `times` [k] (seconds) in a window of `seconds`."""
-    intervals, accepted = accepted_intervals(times)
     good = intervals[accepted]
     if len(good) < FEWEST:
         return Rhythm(np.empty(0), np.empty(0), np.nan, 0.0)

@@ -7,7 +7,7 @@ responses, which psychophysiology counts (Boucsein 2012). Amounts that spread ov
 import numpy as np
 import scipy  # its parts are loaded on first use
 
-from mpcl_jax.data.features.windows import Kind, band_pass, block_mean, names_of, slower, statistics, times_of
+from mpcl_jax.data.features.windows import Kind, band_pass, block_mean, names_of, series, slower, statistics
 
 RESPONSE_LEAST = 0.01  # microsiemens: smallest skin conductance response that counts (Boucsein 2012, 2.3)
 SKIN_CELSIUS = (15.0, 45.0)  # outside this the thermometer is not on a skin
@@ -30,13 +30,11 @@ def conductance(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
     smooth = scipy.ndimage.uniform_filter1d(x, max(1, round(1.25 * rate)), mode="nearest")
     change = np.log1p(60 * rate * np.abs(np.diff(smooth)))
     heights = responses(smooth)
-    values = {
-        **statistics("log_level", np.log1p(smooth), times_of(smooth, rate)),
-        **statistics("log_change", change, times_of(change, rate)),
+    responses_of = {
         "response_rate": len(heights) / minutes,
         "log_response_sum": np.log1p(heights.sum() / minutes),
     }
-    return values, 1.0
+    return series(rate, log_level=np.log1p(smooth), log_change=change) | responses_of, 1.0
 
 
 def _positive(x: np.ndarray) -> np.ndarray:
@@ -55,7 +53,7 @@ TEMPERATURE_NAMES = names_of("level")  # degrees Celsius
 def temperature(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
     """Skin temperature x [n] in degrees Celsius. Samples outside SKIN_CELSIUS are lost."""
     x, rate = slower(x, rate, 4.0)
-    return statistics("level", x, times_of(x, rate)), 1.0
+    return series(rate, level=x), 1.0
 
 
 def _on_skin(x: np.ndarray) -> np.ndarray:
@@ -73,11 +71,8 @@ def motion(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
     """Acceleration x [n, 3] in g."""
     x, rate = slower(x, rate, 32.0)
     jerk = np.log(MOTION_FLOOR + np.linalg.norm(np.diff(x, axis=0), axis=1) * rate)
-    series = dict(zip("xyz", x.T, strict=True)) | {"length": np.linalg.norm(x, axis=1), "log_jerk": jerk}
-    values = {}
-    for name, values_of in series.items():
-        values |= statistics(name, values_of, times_of(values_of, rate))
-    return values, 1.0
+    axes = dict(zip("xyz", x.T, strict=True))
+    return series(rate, **axes, length=np.linalg.norm(x, axis=1), log_jerk=jerk), 1.0
 
 
 def _without_gravity(x: np.ndarray) -> bool:
@@ -125,11 +120,7 @@ def muscle(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
     wave = band_pass(x, 20.0, 250.0, rate)
     envelope = np.log(MUSCLE_FLOOR + np.sqrt(block_mean(wave**2, max(1, round(rate / 10)))))
     crossings = block_mean(rate * np.abs(np.diff(np.signbit(wave).astype(float))), round(rate))
-    values = {
-        **statistics("log_tone", envelope, times_of(envelope, 10.0)),
-        **statistics("crossings", crossings, times_of(crossings, 1.0)),
-    }
-    return values, 1.0
+    return series(10.0, log_tone=envelope) | series(1.0, crossings=crossings), 1.0
 
 
 CONDUCTANCE = Kind(CONDUCTANCE_NAMES, conductance, clean=_positive)  # constant: the electrodes do not touch

@@ -116,9 +116,12 @@ def names_of(*series: str) -> tuple[str, ...]:
     return tuple(f"{name}_{of}" for name in series for of in STATISTICS)
 
 
-def times_of(x: np.ndarray, rate: float) -> np.ndarray:
-    """Seconds [n] of the samples of x [n, ...]."""
-    return np.arange(len(x)) / rate
+def series(rate: float, **named: np.ndarray) -> dict[str, float]:
+    """The STATISTICS of the series [n], each sampled at `rate` Hz, by name."""
+    values = {}
+    for name, x in named.items():
+        values |= statistics(name, x, np.arange(len(x)) / rate)
+    return values
 
 
 def block_mean(x: np.ndarray, size: int) -> np.ndarray:

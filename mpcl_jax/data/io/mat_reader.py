@@ -34,11 +34,10 @@ def parse_mat(path: Any, names: tuple[str, ...] | None = None) -> dict[str, np.n
 
 
 def _read_matlab5(path: Any, names: tuple[str, ...] | None) -> dict[str, np.ndarray]:
-    held = [x for x in scipy.io.whosmat(path) if x[0] and (x[0] in names if names is not None else True)]
+    held = [x for x in scipy.io.whosmat(path) if x[0] and (names is None or x[0] in names)]
     total = 0
     for name, shape, kind in held:
-        total += _checked_bytes(path, name, kind, shape)
-        _check_total(path, name, total)
+        total = _checked_total(path, name, kind, shape, total)
     if not held:
         return {}
     kinds = {name: kind for name, _, kind in held}
@@ -59,9 +58,9 @@ def _read_hdf5(path: Any, names: tuple[str, ...] | None) -> dict[str, np.ndarray
             x = file[name] if own else None
             if not isinstance(x, h5py.Dataset) or x.external or x.is_virtual:
                 raise DataFileError(path, f"{name!r} is a struct or a link; {ONLY}")
-            kind = _text(x.attrs.get("MATLAB_class", "double"))
-            total += _checked_bytes(path, name, kind, x.shape)
-            _check_total(path, name, total)
+            kind = x.attrs.get("MATLAB_class", "double")
+            kind = kind.decode("latin1") if isinstance(kind, bytes) else str(kind)
+            total = _checked_total(path, name, kind, x.shape, total)
             arrays[name] = _of_dataset(x, kind)
     return arrays
 
@@ -78,30 +77,22 @@ def _of_dataset(x: Any, kind: str) -> np.ndarray:
     return _typed(values.T, kind)
 
 
-def _text(value: Any) -> str:
-    return value.decode("latin1") if isinstance(value, bytes) else str(value)
-
-
 ONLY = "only numbers and text are read: save those as variables of their own"
 
 
-def _checked_bytes(path: Any, name: str, kind: str, shape: tuple[int, ...]) -> int:
-    """About the memory an array takes. Refuses variables that are no arrays of numbers or text."""
+def _checked_total(path: Any, name: str, kind: str, shape: tuple[int, ...], total: int) -> int:
+    """`total` and about the bytes that an array takes. Refuses what is no array of numbers or text, and too much."""
     if kind not in (*NUMBERS, "char"):
         raise DataFileError(path, f"{name!r} is a {kind}; {ONLY}")
-    return math.prod(map(int, shape)) * (
-        np.dtype(kind).itemsize if kind in NUMBERS and kind != "logical" else 4
-    )
-
-
-def _check_total(path: Any, name: str, total: int) -> None:
-    size = os.path.getsize(path)
+    one = np.dtype(kind).itemsize if kind in NUMBERS and kind != "logical" else 4
+    total, size = total + math.prod(map(int, shape)) * one, os.path.getsize(path)
     if not 0 <= total <= min(MAX_BYTES, max(FREE_BYTES, MAX_RATIO * size)):
         raise DataFileError(
             path,
             f"its arrays up to {name!r} claim {total:,} bytes, packed into {size:,}; save less in one file, or "
             "without packing (-v6)",
         )
+    return total
 
 
 def _typed(x: np.ndarray, kind: str) -> np.ndarray:

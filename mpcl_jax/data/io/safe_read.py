@@ -53,7 +53,12 @@ def run_guarded(function: Callable, *args: Any, limits: Limits = DEFAULT_LIMITS)
     if function.__module__ == "__main__" or "." in function.__qualname__ or "<" in function.__qualname__:
         raise ValueError(f"{function.__qualname__} has to stand at the top level of a module to run guarded")
     check_file(args[0], limits.file_bytes)
-    with tempfile.TemporaryDirectory(prefix="mpcl_read_", dir=_temporary(args[0])) as folder:
+    try:
+        place = tempfile.gettempdir()
+    except OSError as error:
+        reason = "cannot be read: no folder for temporary files can be written; set TMPDIR to one that can"
+        raise DataFileError(args[0], reason) from error
+    with tempfile.TemporaryDirectory(prefix="mpcl_read_", dir=place) as folder:
         request = (function.__module__, function.__qualname__, args, limits.memory_bytes, limits.seconds)
         write_message(pathlib.Path(folder, "request.npz"), request)
         return _outcome(args[0], _run_child(args[0], folder, limits), folder, limits)
@@ -74,15 +79,6 @@ def check_file(path: Any, max_bytes: int) -> None:
         raise DataFileError(path, "is neither a file nor a folder")
     if state.st_size > max_bytes:
         raise DataFileError(path, f"has {state.st_size:,} bytes, more than the {max_bytes:,} allowed")
-
-
-def _temporary(path: Any) -> str:
-    """The folder of temporary files."""
-    try:
-        return tempfile.gettempdir()
-    except OSError as error:
-        reason = "cannot be read: no folder for temporary files can be written; set TMPDIR to one that can"
-        raise DataFileError(path, reason) from error
 
 
 def _run_child(path: Any, folder: str, limits: Limits) -> subprocess.CompletedProcess:
