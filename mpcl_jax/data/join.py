@@ -9,6 +9,9 @@ from mpcl_jax.data.issues import Issue, refuse
 from mpcl_jax.types import Recordings, take
 
 
+IDS = ("labels", "trial", "stimulus", "start")  # fields of `Part` with one entry a window
+
+
 class Part(NamedTuple):
     """The windows of one subject, or of one file of a subject. n is their number."""
 
@@ -63,7 +66,7 @@ def joined(parts: Sequence[Part], groups: dict[str, str], **fields: Any) -> Reco
         signals[m][~present[m]] = 0
         of_parts = [part.quality.get(m, np.ones(n)) for part, n in zip(parts, sizes, strict=True)]
         quality[m] = np.concatenate(of_parts).astype(np.float32) * present[m]
-    ids = {name: np.concatenate([getattr(part, name) for part in parts]) for name in Part._fields[2:6]}
+    ids = {name: np.concatenate([getattr(part, name) for part in parts]) for name in IDS}
     ids["labels"] = ids["labels"].astype(np.float32)
     recordings = Recordings(
         groups={m: groups[m] for m in signals},

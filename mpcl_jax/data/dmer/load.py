@@ -35,11 +35,10 @@ from mpcl_jax.data.dmer.files import (
 from mpcl_jax.data.dmer.signals import read_signals
 from mpcl_jax.data.io import cache as disk
 from mpcl_jax.data.io.safe_read import run_guarded
-from mpcl_jax.data.join import Part, joined, stacked
+from mpcl_jax.data.join import IDS, Part, joined, stacked
 from mpcl_jax.types import LARGEST_VALUE, DataFileError, Recordings, check_recordings
 
 VERSION = 2  # of the numbers made of DMER's files; raised with each change, so that caches are computed again
-IDS = ("labels", "trial", "stimulus", "start")
 BY_SUBJECT = (
     "loso",
     "subject_kfold",
