@@ -8,7 +8,6 @@ import numpy as np
 from mpcl_jax.data.issues import Issue, refuse
 from mpcl_jax.types import Recordings, take
 
-
 IDS = ("labels", "trial", "stimulus", "start")  # fields of `Part` with one entry a window
 
 
