@@ -1,13 +1,10 @@
 """Commands of experiments/ as a user types them, on the tiny data set of run_fixture.py."""
 
-import os
 import pathlib
-import subprocess
-import sys
 
+from python_process import QUICK, python
 from run_fixture import TINY
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Quick rather than careful, and nothing that differs between the processes of this test and of other tests.
 SETTINGS = TINY | {"train.learning_rate": 2e-3, "train.epochs": 2, "train.select": "last"}
 
@@ -24,36 +21,12 @@ def config_file(folder: pathlib.Path, **changes) -> pathlib.Path:
     return file
 
 
-def command(experiment: str, config: pathlib.Path, folder: pathlib.Path, *words: str) -> list[str]:
-    """The command line of `experiment` that keeps everything in `folder`."""
+def words_of(experiment: str, config: pathlib.Path, folder: pathlib.Path, *words: str) -> list[str]:
+    """The words behind `python` of the command `experiment` that keeps everything in `folder`."""
     places = [f"--cache={folder / 'jobs'}", f"--runs={folder / 'table'}", f"--out={folder / 'results'}"]
-    return [
-        sys.executable,
-        "-m",
-        f"experiments.tables.{experiment}",
-        experiment,
-        "--config",
-        str(config),
-        *places,
-        *words,
-    ]
-
-
-def environment() -> dict[str, str]:
-    path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
-    # Compiles in a third of the time; numbers of such programs are compared only with one another.
-    return os.environ | {"PYTHONPATH": path, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    return ["-m", f"experiments.tables.{experiment}", experiment, "--config", str(config), *places, *words]
 
 
 def made(experiment: str, config: pathlib.Path, folder: pathlib.Path, *words: str) -> str:
     """What the finished command printed."""
-    ended = subprocess.run(
-        command(experiment, config, folder, *words),
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
+    return python(*words_of(experiment, config, folder, *words), **QUICK).stdout

@@ -6,11 +6,8 @@ import signal
 import sys
 import time
 
-import numpy as np  # its BLAS is the pool of threads of `note`
 from threadpoolctl import threadpool_info
 
-from mpcl_jax.baselines import registry
-from mpcl_jax.baselines.selection import Part, Task
 from mpcl_jax.evaluate.jobs.workers import Job, run_jobs
 from mpcl_jax.system.errors import Stopped, TrainingError
 from mpcl_jax.train.interrupt import listening
@@ -53,12 +50,6 @@ def train(folder: pathlib.Path, seconds: float, stop) -> None:
         while time.monotonic() < end and not stop.requested:
             time.sleep(0.01)
         (folder / "saved").write_text("")
-
-
-def predict(name: str, stop) -> None:
-    """Uses a baseline of the parent process."""
-    part = Part(np.zeros((4, 1), np.float32), np.full((4, 2), 0.5), np.array(["a", "b", "a", "b"]))
-    registry.predict(name, Task(part, part.x, None, None, ()), seed=0, tries=1)
 
 
 if __name__ == "__main__":  # a table of two jobs, for signals and kills

@@ -1,9 +1,7 @@
 """Baselines of users: registered, found, refused, and passed on to other processes."""
 
-import subprocess
 import sys
 
-import cloudpickle
 import numpy as np
 import pytest
 from test_baselines import planted
@@ -87,23 +85,6 @@ def test_names_that_are_taken_or_cannot_be_used_are_refused(name):
 def test_a_baseline_needs_one_of_make_and_predict():
     with pytest.raises(ConfigError, match="give either make or predict"):
         register_baseline("toy")
-
-
-def test_other_processes_get_the_registered_baselines_alone(tmp_path):
-    register_baseline("toy", lambda seed: Constant(7.0))
-    (baseline,) = registry.registered()
-    assert baseline.name == "toy"
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    (tmp_path / "registered").write_bytes(cloudpickle.dumps(registry.registered()))
-    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
-    code = (
-        "import sys, pickle; from mpcl_jax.baselines import registry\n"
-        "registry.restore(pickle.load(open(sys.argv[1], 'rb'))); print(registry.get('toy').origin(0)._first)"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "registered"], capture_output=True, text=True, check=False
-    )
-    assert ended.stdout == "7.0\n", ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -55,17 +55,12 @@ def one_group(x, labels):
 
 
 @pytest.mark.parametrize("name", LISTED)
-def test_every_baseline_predicts_distributions_and_repeats_itself(small, name):
+def test_every_baseline_predicts_distributions_of_each_row_for_itself_and_repeats_itself(small, name):
     task, predicted = small
     assert predicted[name].shape == (30, 4)
     assert (predicted[name] >= 0).all()
     assert np.allclose(predicted[name].sum(1), 1, atol=1e-9)
     assert (registry.predict(name, task, seed=0, tries=1).shares == predicted[name]).all()
-
-
-@pytest.mark.parametrize("name", LISTED)
-def test_the_prediction_of_a_row_does_not_depend_on_other_test_rows(small, name):
-    task, predicted = small
     first = task._replace(x=task.x[:3], test_info=RowInfo(*(values[:3] for values in task.test_info)))
     alone = registry.predict(name, first, seed=0, tries=1).shares
     assert np.allclose(alone, predicted[name][:3], atol=1e-9)
@@ -86,11 +81,8 @@ def test_knn_is_the_mean_label_of_the_nearest():
     labels = np.r_[[[0.0, 1.0]] * 10, [[0.6, 0.4]] * 5, [[1.0, 0.0]]]
     # 5 · .6 / 15 = .2
     assert np.allclose(predicted_by("knn", one_group(x, labels), np.array([[1.0]], np.float32)), [[0.2, 0.8]])
-
-
-def test_knn_takes_all_rows_where_there_are_fewer():
-    train = one_group([[0], [1]], [[0.2, 0.8], [0.4, 0.6]])
-    assert np.allclose(predicted_by("knn", train, train.x[:1]), [[0.3, 0.7]])
+    few = one_group([[0], [1]], [[0.2, 0.8], [0.4, 0.6]])  # all of them
+    assert np.allclose(predicted_by("knn", few, few.x[:1]), [[0.3, 0.7]])
 
 
 def test_ridge_is_the_closed_form():

@@ -135,15 +135,6 @@ def test_the_candidate_with_the_lowest_held_out_kl_is_chosen_and_a_broken_one_is
     assert found == SMALL
 
 
-def test_candidates_folds_and_refits_share_one_program():
-    a, b = planted(rows=130), planted(rows=250)  # both are padded to 256 rows
-    trained(network.make_problem(a), everything(a), SMALL, 2, 0)
-    programs = network._train_program._cache_size()
-    trained(network.make_problem(b), InnerFold(np.arange(99), np.arange(99, 250)), SMALL, 3, 1)
-    trained(network.make_problem(b), everything(b), SMALL._replace(dropout=0.4, decay=0.3, epochs=9), 1, 2)
-    assert network._train_program._cache_size() == programs
-
-
 @pytest.mark.skipif(not DMER_SAMPLE.exists(), reason="the published DMER sample is not on this machine")
 def test_dmer_sample_with_the_published_leaky_split():
     # docs/method.md measured .0112 for an MLP on the 32 video features and .0622 for the train mean.

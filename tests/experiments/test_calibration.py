@@ -20,12 +20,6 @@ def test_the_slope_is_one_for_a_calibrated_prediction(share, slope):
     np.testing.assert_allclose(found[0], slope)
 
 
-def test_the_train_mean_has_no_slope():
-    same = np.repeat(MEAN, 4, axis=0)
-    slope, *gains = calibration.of_subject(same, same, same, calibration.confidence_of(same, same))
-    assert np.isnan(slope) and gains == [0, 0]
-
-
 def test_gains_of_confident_and_unconfident_windows():
     """Two windows: one confident and right, one unconfident and wrong.
 
@@ -38,6 +32,8 @@ def test_gains_of_confident_and_unconfident_windows():
     confidence = calibration.confidence_of(predicted, mean)
     _, *gains = calibration.of_subject(reported, predicted, mean, confidence)
     np.testing.assert_allclose(gains, [0.3701, -0.0207], atol=5e-5)
+    slope, *gains = calibration.of_subject(mean, mean, mean, calibration.confidence_of(mean, mean))
+    assert np.isnan(slope) and gains == [0, 0]  # the train mean has no slope
 
 
 def test_the_command_reads_seeds_of_a_run_and_writes_a_row_per_method(tmp_path, capsys):
@@ -53,15 +49,6 @@ def test_the_command_reads_seeds_of_a_run_and_writes_a_row_per_method(tmp_path, 
     assert "uniform" in rows and "train_mean" not in rows
     assert 1.5 < float(rows["MPCL"].split(",")[1]) < 2.5
     assert "confidence by similarity" in capsys.readouterr().out
-
-
-def test_a_run_without_predictions_is_refused_in_one_line(tmp_path, capsys):
-    write_run(tmp_path / "run")
-    (tmp_path / "run" / "predictions.csv").unlink()
-    with pytest.raises(SystemExit) as ended:
-        calibration.main([str(tmp_path / "run")])
-    error = capsys.readouterr().err
-    assert ended.value.code == 2 and error.startswith("error: ") and "predictions.csv" in error
 
 
 def test_similarity_to_the_nearest_prototypes(tmp_path):

@@ -9,7 +9,8 @@ import sys
 
 import numpy as np
 import pytest
-from table_fixture import ROOT, config_file, made
+from python_process import ROOT
+from table_fixture import config_file, made
 
 from experiments.shared import table_command
 from experiments.tables import ablation, averaged, method_study, missing_modality, sensitivity
@@ -68,6 +69,15 @@ def test_ablation_and_sensitivity_share_the_full_model(folder, config):
     assert re.search(r"^3 \w+, 2 ", printed, re.M)  # jobs, of which two were finished before
 
 
+def trained_rows(folder: pathlib.Path) -> list[list[set[str]]]:
+    """The training rows of every fold of every manifest of an experiment."""
+    manifests = [json.loads(file.read_text()) for file in (folder / "jobs" / "manifests").iterdir()]
+    return [
+        [set(manifest["rows"]) - {*fold["test"], *fold["unused"]} for fold in manifest["folds"]]
+        for manifest in manifests
+    ]
+
+
 def test_learning_curve_keeps_the_test_rows_and_draws_nested_subjects(folder):
     all_train = config_file(folder / "more", protocol__validation=0.0)
     printed = made("learning_curve", all_train, folder, *QUICK)
@@ -78,17 +88,10 @@ def test_learning_curve_keeps_the_test_rows_and_draws_nested_subjects(folder):
     assert "- 3 subjects: MPCL without memory against MPCL: " in printed
     assert len({row["split_sha256"] for row in rows}) == 1  # the same test rows in every line
     assert "- 3 subjects: MPCL against train mean: " in printed
-    kept = []
-    for file in (folder / "jobs" / "manifests").iterdir():
-        manifest = json.loads(file.read_text())
-        trained = [
-            set(manifest["rows"]) - {name for part in ("test", "unused") for name in fold[part]}
-            for fold in manifest["folds"]
-        ]
-        # Also of the folds that are not run: the longest training part determines the batches of an epoch.
-        assert len({len(subjects_of(of_fold)) for of_fold in trained}) == 1
-        kept.append(trained[0])
-    small, middle, large = sorted(kept, key=len)
+    trained = trained_rows(folder)
+    # Also of the folds that are not run: the longest training part determines the batches of an epoch.
+    assert all(len({len(subjects_of(of_fold)) for of_fold in folds}) == 1 for folds in trained)
+    small, middle, large = sorted((folds[0] for folds in trained), key=len)
     assert small < middle < large
 
 
@@ -101,10 +104,7 @@ def test_learning_curve_counts_the_labelled_trials_of_each_subject(folder):
     assert sizes[:2] == ["1 trial a subject", "2 trials a subject"]
     assert len({row["split_sha256"] for row in rows}) == 1
     of_size = {}
-    for file in (folder / "trials" / "jobs" / "manifests").iterdir():
-        manifest = json.loads(file.read_text())
-        fold = manifest["folds"][0]
-        trained = set(manifest["rows"]) - {name for part in ("test", "unused") for name in fold[part]}
+    for trained, *_ in trained_rows(folder / "trials"):
         trials = {name.split("@")[0] for name in trained}
         (count,) = {sum(trial.startswith(f"{name}/") for trial in trials) for name in subjects_of(trials)}
         of_size[count] = trained, subjects_of(trials)
@@ -175,11 +175,8 @@ def test_missing_modality_tries_every_subset(folder, config):
     assert any("(physiological)" in name for name in left) and any("(behavioural)" in name for name in left)
     assert {row["method"] for row in rows} == {"train_mean", "ridge", "MPCL", *missing_modality.WITHOUT}
     # The train mean does not use signals; the others do.
-    kl = {
-        method: {row["kl"] for row in rows if row["method"] == method}
-        for method in ("train_mean", "ridge", "MPCL")
-    }
-    assert len(kl["train_mean"]) == 1 and len(kl["ridge"]) > 1 and len(kl["MPCL"]) > 1
+    values = [{row["kl"] for row in rows if row["method"] == x} for x in ("train_mean", "ridge", "MPCL")]
+    assert len(values[0]) == 1 and len(values[1]) > 1 and len(values[2]) > 1
     for name in missing_modality.WITHOUT:
         assert f"(behavioural): {name} against MPCL: " in printed
 
@@ -190,13 +187,8 @@ def test_averaging_shares_the_jobs_of_the_main_table_and_treats_all_methods_alik
     printed = made("averaged", config, folder, *two)
     assert re.search(r"^6 \w+, 6 ", printed, re.M)  # jobs, all finished before
     kl = {(row["averaged over"], row["method"]): float(row["kl"]) for row in results(folder, "averaged")}
-    assert {case for case, _ in kl} == {
-        averaged.ONE,
-        averaged.SEEDS,
-        averaged.SO_FAR,
-        averaged.TRIAL,
-        averaged.BOTH,
-    }
+    cases = {averaged.ONE, averaged.SEEDS, averaged.SO_FAR, averaged.TRIAL, averaged.BOTH}
+    assert {case for case, _ in kl} == cases
     assert len({kl[case, "train_mean"] for case, _ in kl}) == 1
     # Jensen: KL(y ‖ ·) of a mean of distributions is at most the mean of their KL, for every window.
     assert kl[averaged.TRIAL, "knn"] <= kl[averaged.ONE, "knn"] + 1e-6

@@ -31,15 +31,8 @@ def test_measures_an_axis_and_writes_it_down(tmp_path, monkeypatch, capsys):
     assert [(r["axis"], r["size"]) for r in rows] == [("prototypes", "2"), ("prototypes", "4")]
     assert all(float(r[what]) > 0 for r in rows for what in ("flop", "memory", "time"))
     assert float(rows[1]["flop"]) > float(rows[0]["flop"])
-    assert growth.exponent_frame([growth.Point("width", n, n**2, n, 1.0) for n in (1, 2)]).iloc[
-        0
-    ].tolist() == [
-        "width",
-        "2.00",
-        "1.00",
-        "0.00",
-        "2",
-    ]
+    frame = growth.exponent_frame([growth.Point("width", n, n**2, n, 1.0) for n in (1, 2)])
+    assert frame.iloc[0].tolist() == ["width", "2.00", "1.00", "0.00", "2"]
     assert "| allowed |" in capsys.readouterr().out
 
 

@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from table_fixture import ROOT, command, config_file, environment, made
+from python_process import QUICK, environment, python
+from table_fixture import config_file, made, words_of
 
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.evaluate.verification import check_shipped
@@ -20,8 +21,8 @@ def killed_and_resumed(tmp_path_factory):
     config = config_file(folder)
     words = ("--workers=2", "--seeds=2", "--config.benchmark.baselines=train_mean,knn")
     first = subprocess.Popen(
-        command("main_table", config, folder, *words),
-        env=environment(),
+        [sys.executable, *words_of("main_table", config, folder, *words)],
+        env=environment(**QUICK),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -51,15 +52,12 @@ def test_what_was_finished_is_not_done_again(killed_and_resumed):
 
 def test_every_fold_is_the_sequential_one_to_the_last_bit(killed_and_resumed, tmp_path):
     folder, config, _, _ = killed_and_resumed
-    child = [sys.executable, str(ROOT / "tests" / "sequential_child.py"), str(config), str(tmp_path)]
-    ended = subprocess.run(child, env=environment(), capture_output=True, text=True, timeout=600, check=False)
-    assert ended.returncode == 0, ended.stderr
+    python("tests/sequential_child.py", config, tmp_path, **QUICK)
     for number in range(3):
         name = f"folds/{number:02d}/predictions.npz"
-        sequential, ours = parse_npz(tmp_path / name), parse_npz(folder / "table/main_table/seed_0" / name)
-        assert {key: x.tobytes() for key, x in sequential.items()} == {
-            k: x.tobytes() for k, x in ours.items()
-        }
+        files = tmp_path / name, folder / "table/main_table/seed_0" / name
+        sequential, ours = ({key: x.tobytes() for key, x in parse_npz(file).items()} for file in files)
+        assert sequential == ours
 
 
 def test_the_table_is_that_of_its_predictions(killed_and_resumed):
@@ -73,10 +71,8 @@ def test_results_name_command_commit_and_machine_and_no_path(killed_and_resumed)
     with (folder / "results" / "main_table.csv").open() as file:
         first = file.readline()
         rows = list(csv.DictReader(file))
-    assert (
-        first.startswith("# python -m experiments.tables.main_table main_table --config ")
-        and "--seeds=2" in first
-    )
+    assert first.startswith("# python -m experiments.tables.main_table main_table --config ")
+    assert "--seeds=2" in first
     assert " cores, jax " in first and str(folder / "jobs") not in first
     assert {row["method"]: row["seeds"] for row in rows} == {"train_mean": "1", "knn": "1", "MPCL": "2"}
     names = {file.name.removeprefix("main_table") for file in (folder / "results").iterdir()}
@@ -91,14 +87,6 @@ def test_a_job_keeps_its_key_and_no_checkpoints(killed_and_resumed):
 
 
 def test_a_users_mistake_is_one_line(tmp_path):
-    words = ("--config.model.widht=4",)
-    ended = subprocess.run(
-        command("main_table", config_file(tmp_path), tmp_path, *words),
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert ended.returncode == 2
+    words = words_of("main_table", config_file(tmp_path), tmp_path, "--config.model.widht=4")
+    ended = python(*words, code=2)
     assert ended.stderr.startswith("error: config.model.widht") and ended.stderr.count("\n") == 1
