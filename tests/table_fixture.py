@@ -2,7 +2,6 @@
 
 import pathlib
 
-from python_process import QUICK, python
 from run_fixture import TINY
 
 # Quick rather than careful, and nothing that differs between the processes of this test and of other tests.
@@ -25,8 +24,3 @@ def words_of(experiment: str, config: pathlib.Path, folder: pathlib.Path, *words
     """The words behind `python` of the command `experiment` that keeps everything in `folder`."""
     places = [f"--cache={folder / 'jobs'}", f"--runs={folder / 'table'}", f"--out={folder / 'results'}"]
     return ["-m", f"experiments.tables.{experiment}", experiment, "--config", str(config), *places, *words]
-
-
-def made(experiment: str, config: pathlib.Path, folder: pathlib.Path, *words: str) -> str:
-    """What the finished command printed."""
-    return python(*words_of(experiment, config, folder, *words), **QUICK).stdout

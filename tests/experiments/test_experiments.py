@@ -1,6 +1,8 @@
 """The experiments as commands, on one fold of the tiny data set; they share their jobs."""
 
+import contextlib
 import csv
+import io
 import json
 import pathlib
 import re
@@ -9,8 +11,9 @@ import sys
 
 import numpy as np
 import pytest
-from python_process import ROOT
-from table_fixture import config_file, made
+from joblib.externals.loky import get_reusable_executor
+from python_process import QUICK, ROOT
+from table_fixture import config_file, words_of
 
 from experiments.shared import table_command
 from experiments.tables import ablation, averaged, method_study, missing_modality, sensitivity
@@ -19,7 +22,7 @@ from mpcl_jax.config.resolve import ConfigError, default, resolve
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.evaluate.jobs.keys import load_table_data
 
-QUICK = (
+ONE_FOLD = (
     *("--seeds=1", "--workers=1", "--config.benchmark.baselines=train_mean,knn"),
     "--config.protocol.only=(0,)",
 )
@@ -33,6 +36,27 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def config(folder):
     return config_file(folder)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def workers():
+    """New ones, which compile quickly: those of other tests have another environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in QUICK.items():
+            patch.setenv(name, value)
+        get_reusable_executor().shutdown()
+        yield
+        get_reusable_executor().shutdown()
+
+
+def made(experiment: str, config: pathlib.Path, folder: pathlib.Path, *words: str) -> str:
+    """What the finished command printed, called in this process; its workers go on with the next command."""
+    _, module, *argv = words_of(experiment, config, folder, *words)
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as printed:
+        patch.setattr(sys, "argv", [module, *argv])
+        patch.delitem(sys.modules, module, raising=False)
+        runpy.run_module(module, run_name="__main__")
+    return printed.getvalue()
 
 
 @pytest.mark.parametrize(("words", "folds"), [((), ()), (("--config.protocol.only=(1,)",), (1,))])
@@ -59,11 +83,11 @@ def results(folder: pathlib.Path, name: str) -> list[dict[str, str]]:
 
 
 def test_ablation_and_sensitivity_share_the_full_model(folder, config):
-    printed = made("ablation", config, folder, *QUICK, "--rows=no direct path")
+    printed = made("ablation", config, folder, *ONE_FOLD, "--rows=no direct path")
     assert [row["method"] for row in results(folder, "ablation")] == ["train_mean", "MPCL", "no direct path"]
     verdict = "(better|worse|not significant)"
     assert re.search(rf"- no direct path against MPCL: {verdict} \(KL [+−]?0\.\d", printed)
-    printed = made("sensitivity", config, folder, *QUICK, "--rows=loss.prototype = 1")
+    printed = made("sensitivity", config, folder, *ONE_FOLD, "--rows=loss.prototype = 1")
     rows = results(folder, "sensitivity")
     assert [row["method"] for row in rows] == ["train_mean", "MPCL", "loss.prototype = 1"]
     assert re.search(r"^3 \w+, 2 ", printed, re.M)  # jobs, of which two were finished before
@@ -80,7 +104,7 @@ def trained_rows(folder: pathlib.Path) -> list[list[set[str]]]:
 
 def test_learning_curve_keeps_the_test_rows_and_draws_nested_subjects(folder):
     all_train = config_file(folder / "more", protocol__validation=0.0)
-    printed = made("learning_curve", all_train, folder, *QUICK)
+    printed = made("learning_curve", all_train, folder, *ONE_FOLD)
     rows = results(folder, "learning_curve")
     sizes = [row["training subjects"] for row in rows if row["method"] == "MPCL"]
     assert sizes == ["1 subject", "2 subjects", "3 subjects"]
@@ -98,7 +122,7 @@ def test_learning_curve_keeps_the_test_rows_and_draws_nested_subjects(folder):
 @pytest.mark.long
 def test_learning_curve_counts_the_labelled_trials_of_each_subject(folder):
     all_train = config_file(folder / "trials", protocol__validation=0.0)
-    made("learning_curve", all_train, folder / "trials", *QUICK, "--of=trials")
+    made("learning_curve", all_train, folder / "trials", *ONE_FOLD, "--of=trials")
     rows = results(folder / "trials", "learning_curve")
     sizes = [row["training trials a subject"] for row in rows if row["method"] == "MPCL"]
     assert sizes[:2] == ["1 trial a subject", "2 trials a subject"]
@@ -116,7 +140,9 @@ def test_learning_curve_counts_the_labelled_trials_of_each_subject(folder):
 def test_the_study_tests_the_subjects_of_the_next_fold(folder):
     all_train = config_file(folder / "study", protocol__validation=0.0)
     rows = "--rows=strong prototype loss,one prototype"
-    printed = made("method_study", all_train, folder / "study", *QUICK, "--config.protocol.only=(0, 1)", rows)
+    printed = made(
+        "method_study", all_train, folder / "study", *ONE_FOLD, "--config.protocol.only=(0, 1)", rows
+    )
     methods = [row["method"] for row in results(folder / "study", "method_study")]
     assert methods == ["train_mean", "MPCL", "strong prototype loss", "one prototype"]
     found = r"(as predicted|not significant|refuted: (better|worse))"
@@ -166,7 +192,7 @@ def test_the_study_needs_a_second_fold(tmp_path):
 @pytest.mark.long
 def test_missing_modality_tries_every_subset(folder, config):
     printed = made(
-        "missing_modality", config, folder, *QUICK, "--config.benchmark.baselines=train_mean,ridge"
+        "missing_modality", config, folder, *ONE_FOLD, "--config.benchmark.baselines=train_mean,ridge"
     )
     rows = results(folder, "missing_modality")
     left = list(dict.fromkeys(row["left"] for row in rows))
@@ -182,7 +208,7 @@ def test_missing_modality_tries_every_subset(folder, config):
 
 
 def test_averaging_shares_the_jobs_of_the_main_table_and_treats_all_methods_alike(folder, config):
-    two = (*QUICK, "--seeds=2")
+    two = (*ONE_FOLD, "--seeds=2")
     made("main_table", config, folder, *two, "--baseline-seeds=2")
     printed = made("averaged", config, folder, *two)
     assert re.search(r"^6 \w+, 6 ", printed, re.M)  # jobs, all finished before

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from python_process import QUICK, environment, python
-from table_fixture import config_file, made, words_of
+from table_fixture import config_file, words_of
 
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.evaluate.verification import check_shipped
@@ -20,8 +20,9 @@ def killed_and_resumed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("table")
     config = config_file(folder)
     words = ("--workers=2", "--seeds=2", "--config.benchmark.baselines=train_mean,knn")
+    command = words_of("main_table", config, folder, *words)
     first = subprocess.Popen(
-        [sys.executable, *words_of("main_table", config, folder, *words)],
+        [sys.executable, *command],
         env=environment(**QUICK),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -33,7 +34,7 @@ def killed_and_resumed(tmp_path_factory):
         if line.startswith("[") and "MPCL" in line:
             first.send_signal(signal.SIGKILL)
     assert first.wait(60) == -signal.SIGKILL, "".join(printed)
-    return folder, config, "".join(printed), made("main_table", config, folder, *words)
+    return folder, config, "".join(printed), python(*command, **QUICK).stdout
 
 
 def test_what_was_finished_is_not_done_again(killed_and_resumed):
