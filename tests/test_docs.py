@@ -4,16 +4,15 @@ import argparse
 import functools
 import importlib
 import importlib.util
-import pathlib
 import re
 import runpy
 import shlex
-import subprocess
 import sys
 import tomllib
 import unittest
 
 import pytest
+from python_process import ROOT, python
 from sybil import Sybil
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
@@ -24,7 +23,6 @@ from mpcl_jax.config.schema import Config
 from mpcl_jax.data import registry as datasets
 from mpcl_jax.data.simulate import simulate
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 PAGES = [*ROOT.glob("*.md"), *(p for p in sorted((ROOT / "docs").glob("*.md")) if p.name != "settings.md")]
 # Programs of others, whose options are not ours to check, and words of the shell.
@@ -57,16 +55,9 @@ def parsing(monkeypatch):
 def workplace(tmp_path_factory):
     """A folder with `runs/dataset`, a run of one fold and one epoch, as the documents assume it."""
     folder = tmp_path_factory.mktemp("docs")
-    command = [sys.executable, "-m", "mpcl_jax.main", "--config", str(ROOT / "configs" / "smoke.py")]
-    command += [
-        "--config.benchmark.baselines=train_mean",
-        "--config.protocol.only=0",
-        "--workdir",
-        "runs/dataset",
-    ]
-    command += ["--config.train.epochs=1", "--config.log.report=False"]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
+    words = ["-m", "mpcl_jax.main", "--config", ROOT / "configs" / "smoke.py", "--workdir=runs/dataset"]
+    words += ["--config.benchmark.baselines=train_mean", "--config.protocol.only=0"]
+    python(*words, "--config.train.epochs=1", "--config.log.report=False", cwd=folder)
     return folder
 
 

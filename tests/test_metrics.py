@@ -12,14 +12,6 @@ from scipy.io import loadmat
 
 from mpcl_jax import metrics
 
-MEASURES = [
-    metrics.chebyshev,
-    metrics.clark,
-    metrics.canberra,
-    metrics.kl,
-    metrics.cosine,
-    metrics.intersection,
-]
 NAMES = ["chebyshev", "clark", "canberra", "kl", "cosine", "intersection"]
 
 
@@ -32,27 +24,13 @@ def test_hand_values():
     expected = [1 / 4, math.sqrt(2) / 3, 2 / 3, math.log(2) / 4, 5 / 6, 3 / 4]
     got = metrics.scores(y, p)
     assert list(got) == NAMES
-    for name, value in zip(NAMES, expected, strict=True):
-        assert got[name].shape == (1,)
-        assert got[name][0] == pytest.approx(value, abs=1e-15)
+    np.testing.assert_allclose(np.stack(list(got.values())), np.array(expected)[:, None], atol=1e-15)
 
 
 def test_opposite_corners_are_the_worst_values():
     # y = [1, 0], p = [0, 1]: each relative difference is 1, nothing is shared, ln(1/0) is infinite.
     got = {name: x[0] for name, x in metrics.scores([[1, 0]], [[0, 1]]).items()}
-    assert got == {
-        "chebyshev": 1,
-        "clark": math.sqrt(2),
-        "canberra": 2,
-        "kl": math.inf,
-        "cosine": 0,
-        "intersection": 0,
-    }
-
-
-def test_a_label_of_zero_adds_nothing_to_kl():
-    # The first emotion alone counts: 1 · ln(1 / (1/2)).
-    assert metrics.kl([[1, 0, 0]], [[0.5, 0.5, 0]])[0] == pytest.approx(math.log(2), abs=1e-15)
+    assert list(got.values()) == [1, math.sqrt(2), 2, math.inf, 0, 0]
 
 
 @st.composite
@@ -83,12 +61,6 @@ def test_measures_agree_with_scipy_also_at_zeros(pair):
     y, p = pair
     got = [x[0] for x in metrics.scores(y[None], p[None]).values()]
     np.testing.assert_allclose(got, of_scipy(y, p), rtol=0, atol=1e-12)
-
-
-@given(distributions(rows=1))
-def test_a_distribution_is_its_own_best_prediction(y):
-    got = [x[0] for x in metrics.scores(y, y).values()]
-    np.testing.assert_allclose(got, [0, 0, 0, 0, 1, 1], atol=1e-12)
 
 
 DMER_SAMPLE = (
@@ -124,9 +96,9 @@ def test_float32_input_is_computed_in_float64():
     ],
 )
 def test_every_measure_refuses_what_is_not_a_pair_of_distributions(labels, predicted, message):
-    for measure in MEASURES:
+    for name in NAMES:
         with pytest.raises(ValueError, match=message):
-            measure(labels, predicted)
+            getattr(metrics, name)(labels, predicted)
 
 
 def test_direction_of_every_measure():

@@ -59,6 +59,17 @@ def test_a_modality_that_is_left_out_is_absent(finished):
     np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-5)
 
 
+def test_few_or_far_windows_and_features_without_tokens_are_predicted(finished):
+    run, predictions, model = finished
+    signals, _ = arrays(run, predictions.rows[:2])
+    far = predict(model, signals | {"gsr": changed(signals["gsr"], 1e14)})  # not refused
+    np.testing.assert_allclose(far.sum(axis=1), 1, atol=1e-5)
+    flat = predict(model, signals | {"gsr": signals["gsr"][:, 0]})
+    np.testing.assert_array_equal(flat, predict(model, signals))
+    assert predict(model, {m: x[:0] for m, x in signals.items()}).shape == (0, 10)
+    assert len(repr(model)) < 150 and "10 emotions; eeg [18, 5]" in repr(model)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -122,18 +133,28 @@ def test_wrong_arrays_are_named(finished, change, words):
         predict(model, change(signals))
 
 
+@pytest.mark.parametrize(
+    ("present", "words"),
+    [
+        (np.ones(2, bool), "^present: ndarray; wanted a dict"),
+        ({"eeg": [[True], [True, False]]}, r"^eeg: its lists have different lengths; wanted \[2\] booleans"),
+        (None, "window 1: no modality is present"),
+    ],
+)
+def test_a_wrong_presence_is_named(finished, present, words):
+    run, predictions, model = finished
+    signals, there = arrays(run, predictions.rows[:2])
+    if present is None:  # nothing in the second window
+        present = {m: np.array([True, False]) for m in there}
+    with pytest.raises(ValueError, match=words):
+        predict(model, signals, present)
+
+
 def changed(x, value):
     """`x` [2, 1, F] in float64 with `value` as feature 3 of window 1."""
     x = x.astype(np.float64)
     x[1, 0, 3] = value
     return x
-
-
-def test_what_is_far_but_not_refused_is_predicted(finished):
-    run, predictions, model = finished
-    signals, _ = arrays(run, predictions.rows[:2])
-    shares = predict(model, signals | {"gsr": changed(signals["gsr"], 1e14)})
-    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-5)
 
 
 def test_a_missing_feature_is_the_median_of_the_training_part(finished):
@@ -149,35 +170,6 @@ def test_a_missing_feature_is_the_median_of_the_training_part(finished):
     np.testing.assert_array_equal(nothing, predict(model, without))
 
 
-def test_features_without_tokens_are_one_token(finished):
-    run, predictions, model = finished
-    signals, _ = arrays(run, predictions.rows[:2])
-    shares = predict(model, signals | {"gsr": signals["gsr"][:, 0]})
-    np.testing.assert_array_equal(shares, predict(model, signals))
-
-
-def test_no_windows_have_no_predictions(finished):
-    model = finished[2]
-    assert predict(model, {"eeg": np.zeros((0, *model.spec.shapes["eeg"]))}).shape == (0, 10)
-
-
-def test_a_presence_that_is_no_dict_of_arrays_is_named(finished):
-    run, predictions, model = finished
-    signals, _ = arrays(run, predictions.rows[:2])
-    with pytest.raises(ValueError, match="^present: ndarray; wanted a dict"):
-        predict(model, signals, np.ones(2, bool))
-    with pytest.raises(ValueError, match=r"^eeg: its lists have different lengths; wanted \[2\] booleans"):
-        predict(model, signals, {"eeg": [[True], [True, False]]})
-
-
-def test_one_text_is_the_subject_of_all_windows(finished):
-    run, predictions, model = finished
-    own = model._replace(per_subject=True)
-    signals, _ = arrays(run, predictions.rows[:12])
-    named = predict(own, signals, subject=["anna"] * 12)
-    np.testing.assert_array_equal(predict(own, signals, subject="anna"), named)
-
-
 def test_a_run_that_standardised_each_subject_is_given_the_subject(finished):
     run, predictions, model = finished
     own = model._replace(per_subject=True)
@@ -186,6 +178,9 @@ def test_a_run_that_standardised_each_subject_is_given_the_subject(finished):
     as_in_the_run = standardise_per_subject(take(run.recordings, predictions.rows)).signals
     shares = predict(own, signals, present, subject)
     np.testing.assert_array_equal(shares, predict(model, as_in_the_run, present))
+    signals_of_one = {m: x[:12] for m, x in signals.items()}  # one text is the subject of all windows
+    one = [predict(own, signals_of_one, subject=subject) for subject in (["anna"] * 12, "anna")]
+    np.testing.assert_array_equal(*one)
     for given, words in (
         ({}, "subject: this run standardised each subject by its own windows"),
         ({"subject": subject[:-1]}, "subject: shape .* one id per window"),
@@ -195,12 +190,6 @@ def test_a_run_that_standardised_each_subject_is_given_the_subject(finished):
             predict(own, signals, present, **given)
     with pytest.raises(ValueError, match="subject: this run did not standardise"):
         predict(model, signals, present, subject)
-
-
-def test_the_model_is_printed_in_one_line(finished):
-    _, _, model = finished
-    assert len(repr(model)) < 150 and "10 emotions; eeg [18, 5]" in repr(model)
-    assert not model.per_subject
 
 
 def test_opening_a_run_prints_nothing_and_keeps_compiled_programs(
@@ -221,14 +210,6 @@ def test_opening_a_run_prints_nothing_and_keeps_compiled_programs(
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
     assert kept and not caplog.records and capfd.readouterr() == ("", "")
-
-
-def test_a_window_with_nothing_is_named(finished):
-    run, predictions, model = finished
-    signals, present = arrays(run, predictions.rows[:3])
-    present = {m: np.array([True, False, True]) for m in present}
-    with pytest.raises(ValueError, match="window 1: no modality is present"):
-        predict(model, signals, present)
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
