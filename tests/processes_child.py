@@ -93,8 +93,8 @@ def main(folder: pathlib.Path, port: str, count: str, number: str, task: str):
         loop.train_folds(run)
     if task != "longer":
         train_table(folder, where)
-        told = answers(folder, config, run)
-        (folder / f"answers_{number}.json").write_text(json.dumps(told, indent=1))
+        errors = answers(folder, config, run)
+        (folder / f"answers_{number}.json").write_text(json.dumps(errors, indent=1))
     if task == "dies":
         again = moved(run, folder / "dies")
         with processes.together():

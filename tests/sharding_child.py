@@ -1,10 +1,11 @@
 """Trains on eight virtual devices, for test_sharding.py: `python tests/sharding_child.py FOLDER`.
 
 Leaves in FOLDER: `eight`, a run stopped after its first epoch of five steps; `whole`, the same run trained to its
-end; `start.npz` and `memory.npz`, the first parameters and the prototypes of `eight`; `answers.json`. One more
-epoch meets, in each of its steps, one sample that is not finite, on one of the devices.
+end; `memory.npz`, the prototypes of `eight`; `answers.json`. One more epoch meets, in each of its steps, one sample
+that is not finite, on one of the devices.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -17,7 +18,6 @@ jax.config.update("jax_num_cpu_devices", 8)  # before any computation
 jax.config.update("jax_compilation_cache_dir", os.environ["TEST_COMPILED"] or None)
 
 import numpy as np  # noqa: E402
-from jax.flatten_util import ravel_pytree  # noqa: E402
 from run_fixture import PowerCut, last_training, quickly_prepared, sharding_config  # noqa: E402
 
 from mpcl_jax.config.resolve import ConfigError  # noqa: E402
@@ -27,33 +27,20 @@ from mpcl_jax.train.run import Run, prepare  # noqa: E402
 from mpcl_jax.types import take  # noqa: E402
 
 
-def first_epoch(run: Run) -> list:
-    """The states before and after the first epoch, on the host, and what was described of them.
+def train_first_epoch(run: Run) -> None:
+    """Stops the run behind its first checkpoint."""
+    epoch, calls = run.program.epoch, []
 
-    The run is stopped behind its first checkpoint.
-    """
-    seen, epoch = [], run.program.epoch
-
-    def watched(training, rows, arrays, key):
-        if seen:
+    def once(*inputs):
+        if calls:
             raise PowerCut
-        seen.extend([jax.device_get(training), jax.tree.map(described, training)])
-        training, report = epoch(training, rows, arrays, key)
-        jax.block_until_ready(training)  # many un-awaited executions on virtual devices end in a deadlock
-        seen.extend([jax.device_get(training), jax.tree.map(described, training)])
-        return training, report
+        calls.append(None)
+        # Many un-awaited executions on virtual devices end in a deadlock.
+        return jax.block_until_ready(epoch(*inputs))
 
-    watched.lower = epoch.lower  # the start compiles it ahead
-    try:
-        loop.train_folds(run._replace(program=run.program._replace(epoch=watched)))
-    except PowerCut:
-        return seen
-
-
-def described(x: jax.Array) -> str:
-    """Shape, type, weak or not, and how many devices hold a whole copy."""
-    copies = len(x.sharding.device_set) if x.sharding.is_fully_replicated else "not replicated"
-    return f"{x.aval.str_short()} weak={x.aval.weak_type} copies={copies}"
+    once.lower = epoch.lower  # the start compiles it ahead
+    with contextlib.suppress(PowerCut):
+        loop.train_folds(run._replace(program=run.program._replace(epoch=once)))
 
 
 def epoch_with_bad_samples(run: Run) -> dict:
@@ -100,16 +87,11 @@ def copies(state) -> dict[str, list[bytes]]:
 
 def main(folder: pathlib.Path):
     run = quickly_prepared(sharding_config(), folder / "eight")
-    start, before, eight, after = first_epoch(run)
-    np.savez(
-        folder / "start.npz", params=ravel_pytree(start.state.params)[0], bank=start.state.prototypes.bank
-    )
-    np.savez(folder / "memory.npz", **eight.state.prototypes._asdict())
-
+    train_first_epoch(run)
+    np.savez(folder / "memory.npz", **last_training(run)[1].state.prototypes._asdict())
     shutil.copytree(folder / "eight", folder / "whole")
     whole = run._replace(workdir=folder / "whole")
     loop.train_folds(whole)
-    restored = jax.tree.map(described, last_training(whole)[1])
 
     try:
         prepare(sharding_config(train__batch_size=12), folder / "twelve")
@@ -118,10 +100,6 @@ def main(folder: pathlib.Path):
 
     answers = {
         "devices": jax.device_count(),
-        "steps": run.program.steps_per_epoch,
-        "before": jax.tree.leaves(before),
-        "after": jax.tree.leaves(after),
-        "restored": jax.tree.leaves(restored),
         "compiled": run.program.epoch._cache_size(),
         "refused": refused,
         "bad samples": epoch_with_bad_samples(whole),

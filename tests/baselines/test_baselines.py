@@ -124,18 +124,3 @@ def test_settings_are_chosen_for_new_groups_not_for_new_rows():
     mean = report.mean(0)
     # An average over at least 100 rows (9 subjects) lies much closer to the common mean than one subject's report.
     assert np.abs(chosen - mean).mean() < 0.5 * np.abs(by_rows - mean).mean()
-
-
-@pytest.mark.parametrize(
-    ("name", "tries", "count"),
-    [
-        ("uniform", 6, 0),
-        ("stimulus_mean", 6, 0),
-        ("knn", 6, 6),
-        ("knn", 9, 6),
-        ("ridge", 2, 2),
-        ("helo", 9, 9),
-    ],
-)
-def test_the_number_of_settings_that_each_baseline_tries(name, tries, count):
-    assert registry.tried(name, tries) == count

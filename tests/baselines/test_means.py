@@ -59,15 +59,6 @@ def test_labels_that_depend_on_the_duration_are_learned():
     assert np.allclose(predicted, [[0.8, 0.2], [0.2, 0.8]], atol=1e-3)
 
 
-def test_duration_begins_with_ridge_and_alternates_with_neighbours():
-    # One group, so the first candidate: ridge, alpha 100. Lengths ∓1 after scaling, shares ∓.3 about .5; four rows:
-    # slope 4 · .3 / (4 + 100) = 1.2 / 104.
-    train, known = by_length([2, 2, 6, 6], [[0.2, 0.8]] * 2 + [[0.8, 0.2]] * 2, subjects=1)
-    predicted = shares(duration_only.predict, train, known, row("N", windows=6.0))
-    assert np.allclose(predicted, [[0.5 + 1.2 / 104, 0.5 - 1.2 / 104]])
-    assert [method for method, _ in duration_only.CANDIDATES] == ["ridge", "knn"] * 3
-
-
 def test_equal_and_unknown_durations_give_the_train_mean():
     train, known = by_length([5, 5, 5, 5], LABELS)
     assert np.allclose(shares(duration_only.predict, train, known, row("N", windows=5.0)), 0.5)

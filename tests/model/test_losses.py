@@ -1,17 +1,15 @@
 """Every term by hand, at its edges, and exactly gone where its weight is 0."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_model import MODEL, all_finite, changed, quick_jit, same_bits
+from tiny_model import all_finite, quick_jit
 
 from mpcl_jax.config.model import LossConfig
 from mpcl_jax.model.losses import (
-    active_weights,
     auxiliary_share,
     cooccurrence_loss,
     kl_divergence,
@@ -82,82 +80,18 @@ def test_cooccurrence_loss_at_its_edges():
     assert loss(hard)[0] > 10
 
 
-def case(size=4):
-    """An output and a batch; the second sample lacks a modality group, the last one is padding, the third is flat."""
-    rng = np.random.default_rng(0)
-    labels = rng.random((size, 4)) + 0.05
-    labels[2] = 1.0
-    maps = rng.random((size, 4, 4)) + 0.05
-    log_probs = rng.normal(size=(size, 4))
-    output = MPCLOutput(
-        log_probs=log_probs - np.log(np.exp(log_probs).sum(1, keepdims=True)),
-        query=rng.normal(size=(size, 2, 8)),
-        present=np.array([[True, True], [True, False], [True, True], [True, True]]),
-        similarity=np.zeros((size, 2, 4, 2)),  # no loss reads it
-        logits=rng.normal(size=(size, 2, 4, 2)),
-        cooccurrence_map=maps / maps.sum(-1, keepdims=True),
-    )
-    output = output._replace(
-        **{name: np.float32(x) for name, x in output._asdict().items() if name != "present"}
-    )
-    labels = np.float32(labels / labels.sum(1, keepdims=True))
-    return output, Batch({}, {}, labels, np.float32([1, 1, 1, 0]))
-
-
-NAMES = ("relation_distillation", "prototype", "cooccurrence")
-
-
-def total_of(output, batch, weights, kind="above_floor", share=1.0):
-    """The total and its terms."""
-    terms = loss_terms(output, batch, weights, kind)
-    return total_loss(terms, weights, share), terms
-
-
-@functools.cache
-def total(weights, kind="above_floor"):
-    return quick_jit(lambda output, batch: total_of(output, batch, weights, kind))
-
-
-@functools.cache
-def loss_of(weights):
-    output, batch = case()
-
-    def loss(*parts):
-        return total_of(trainable(output, *parts), batch, weights)[0]
-
-    return quick_jit(jax.value_and_grad(loss, argnums=(0, 2)))
-
-
-def trainable(output, similarity, log_probs, maps):
-    return output._replace(logits=similarity, log_probs=log_probs, cooccurrence_map=maps)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_weight_zero_removes_a_term_exactly(name):
-    """From the report, and from the gradient: what only this term depends on gets exactly none."""
-    output, batch = case()
-    only = LossConfig(**{other: float(other == name) for other in NAMES})
-    without = LossConfig(**{other: float(other != name) for other in NAMES})
-    assert name not in total(without)(output, batch)[1]
-    assert set(total(only)(output, batch)[1]) == {"distribution", name}
-
-    parts = output.logits, output.log_probs, output.cooccurrence_map
-    slope, maps = loss_of(only)(*parts)[1]
-    assert np.asarray(maps).any() == (name == "cooccurrence")
-    assert np.asarray(slope).any() == (name != "cooccurrence")
-    nothing = loss_of(LossConfig(0.0, 0.0, 0.0))(*parts)[1]
-    assert not np.asarray(nothing[0]).any() and not np.asarray(nothing[1]).any()
-
-
 def test_the_kind_of_evidence_reaches_both_terms_that_use_it():
-    output, batch = case()
-    above = total(LossConfig())(output, batch)[1]
-    raw = total(LossConfig(), "raw")(output, batch)[1]
-    for name in ("prototype", "cooccurrence"):
-        assert abs(float(above[name] - raw[name])) > 1e-3
-    assert float(above["relation_distillation"]) == float(raw["relation_distillation"])
-    expected = jnp.mean(retrieval_loss(output.cooccurrence_map, batch.labels)[:3])
-    np.testing.assert_allclose(raw["cooccurrence"], expected, rtol=1e-5)
+    """Of the label (.4, .6) the evidence is (0, 1) above the floor, and (.4, .6) raw."""
+    labels, both = np.float32([[0.4, 0.6]]), np.ones((1, 2), bool)
+    maps = np.float32([[[0.25, 0.75], [0.5, 0.5]]])
+    output = MPCLOutput(np.log(labels), None, both, None, PROTOTYPE_SIMILARITY, maps)
+    batch = Batch({}, {}, labels, np.ones(1, np.float32))
+    for kind, evidence in (("above_floor", np.float32([[0, 1]])), ("raw", labels)):
+        terms = loss_terms(output, batch, LossConfig(), kind)
+        expected = term_of(PROTOTYPE_SIMILARITY, evidence, both)[0]
+        np.testing.assert_allclose(terms["prototype"], expected, rtol=1e-5)
+        expected = retrieval_loss(maps, evidence)[0]
+        np.testing.assert_allclose(terms["cooccurrence"], expected, rtol=1e-5)
 
 
 def test_the_auxiliary_losses_warm_up():
@@ -166,22 +100,5 @@ def test_the_auxiliary_losses_warm_up():
     shares = [float(auxiliary_share(weights, np.int32(step))) for step in range(6)]
     assert shares == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
     assert auxiliary_share(dataclasses.replace(weights, aux_warmup_steps=0), np.int32(0)) == 1.0
-
-    output, batch = case()
-    whole, terms = total(weights)(output, batch)
-    part, same = quick_jit(lambda *x: total_of(*x, weights, share=0.25))(output, batch)
-    assert same_bits(terms, same)
-    of_samples = kl(batch.labels, output.log_probs)
-    np.testing.assert_allclose(terms["distribution"], np.mean(of_samples[:3]), rtol=1e-6)
-    expected = terms["distribution"] + 0.25 * (whole - terms["distribution"])
-    np.testing.assert_allclose(part, expected, rtol=1e-6)
-
-
-def test_a_loss_of_something_absent_is_no_loss():
-    weights = LossConfig(0.5, 0.3, 1.0)
-    assert active_weights(weights, MODEL, 2) == weights
-    no_retrieval = changed(MODEL, cooccurrence={"enabled": False})
-    assert active_weights(weights, no_retrieval, 2) == LossConfig(0.5, 0.3, 0.0)
-    no_memory = changed(no_retrieval, memory={"enabled": False})
-    assert active_weights(weights, no_memory, 2) == LossConfig(0.0, 0.0, 0.0)
-    assert active_weights(weights, MODEL, 1) == LossConfig(0.0, 0.3, 1.0)
+    # 1 + ¼ (¼ · 2 + 2 · 3) = 2.625.
+    assert total_loss({"distribution": 1.0, "prototype": 2.0, "cooccurrence": 3.0}, weights, 0.25) == 2.625

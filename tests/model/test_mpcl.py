@@ -208,30 +208,6 @@ def test_every_switch_builds(switch):
     assert output.log_probs.shape == (4, 4) and output.logits.shape == (4, 2, 4, settings.memory.slots)
 
 
-def test_without_retrieval_the_map_is_uniform():
-    off = {"memory": {"enabled": False}, "cooccurrence": {"enabled": False}}
-    model, values = tiny(changed(MODEL, **off, fusion={"within_group": False, "across_groups": False}))
-    output = quick_jit(lambda v, b: model.apply(v, b, train=False))(values, partly())
-    assert (np.asarray(output.cooccurrence_map) == 0.25).all()
-    assert not np.asarray(output.similarity).any()
-    assert all_finite(output)
-
-
-def test_learned_banks_are_read_instead_of_the_state():
-    fusion_off = {"within_group": False, "across_groups": False}
-    settings = changed(MODEL, memory={"update": "gradient"}, fusion=fusion_off)
-    model, values = tiny(settings)
-    run = quick_jit(lambda v, b: model.apply(v, b, train=False))
-    elsewhere = {"memory": memory()._replace(bank=memory(seed=2).bank)}
-    assert same_bits(run(values, partly()), run({**values, "prototypes": elsewhere}, partly()))
-    longer = {**values["params"], "bank": 2.0 * values["params"]["bank"]}  # only the direction counts
-    np.testing.assert_allclose(
-        run({**values, "params": longer}, partly()).similarity, run(values, partly()).similarity, rtol=1e-4
-    )
-    other = {**values["params"], "bank": memory(seed=2).bank}
-    assert not same_bits(run({**values, "params": other}, partly()), run(values, partly()))
-
-
 def test_a_data_set_of_one_group_has_parameters_and_a_bank_of_one_group():
     model = mpcl.build(MODEL, ONE_SIDED)
     made = jax.eval_shape(lambda: initial_variables(jax.random.key(0), model=model, spec=ONE_SIDED))

@@ -56,15 +56,6 @@ def test_golden_recall():
     assert not found[2].any()
 
 
-# Both slots of the physiological bank are equally near; the first holds ¾ of the evidence: ¾ (0, 1) + ¼ (1, 0).
-def test_recall_uses_the_mixture_weights():
-    bank = np.float32([[[(1.0, 0.0), (1.0, 0.0)]], [[(0.0, 1.0), (1.0, 0.0)]]])
-    query, present = np.float32([[(1.0, 0.0), (0.0, 0.0)]]), np.array([[True, False]])
-    share = np.log(np.float32([[(0.75, 0.25)], [(0.5, 0.5)]]))
-    found = recalled(query, present, bank, share, 0.1)
-    np.testing.assert_allclose(found[0, 1], [0.316228, 0.948683], atol=1e-5)
-
-
 def reading_inputs():
     rng = np.random.default_rng(2)
     query = queries(3)

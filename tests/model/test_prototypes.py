@@ -213,20 +213,6 @@ def test_an_absent_group_is_no_evidence_and_has_no_part_in_assignment():
 # What must not matter.
 
 
-@pytest.mark.parametrize("settings", [changed(NOISE, reseed_below=0.5), changed(EVIDENCE, paired=False)])
-def test_padding_changes_no_bit(settings):
-    query, labels = samples()
-    weight, present = np.float32([1, 1, 1, 0]), np.ones((4, 2), bool)
-    other_query, other_labels, other_present = query.copy(), labels.copy(), present.copy()
-    other_query[3], other_labels[3], other_present[3] = -query[3], labels[3, ::-1], [True, False]
-    one = update(settings, memory(), query, labels, weight, present)
-    two = update(settings, memory(), other_query, other_labels, weight, other_present)
-    assert same_bits(one, two)
-    three = update(settings, memory(), query[:3], labels[:3], weight[:3], present[:3])
-    for a, b in zip(one, three, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
-
-
 def test_flat_labels_are_counted_but_stored_nowhere():
     query, _ = samples()
     after = update(EVIDENCE, memory(), query, np.full((4, 4), 0.25, np.float32))

@@ -1,10 +1,8 @@
-"""The command as a user starts it: its table, its files, its page, and a run that survives kill -9 and SIGTERM."""
+"""The command as a user starts it: its table, its files, and a run that survives kill -9 and SIGTERM."""
 
 import contextlib
 import csv
 import json
-import math
-import os
 import pathlib
 import signal
 import subprocess
@@ -13,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from browser_fixture import opened_without_complaint
+from python_process import QUICK, ROOT, environment, python
 
 from mpcl_jax.config.schema import ORACLES, QUICK_BASELINES
 from mpcl_jax.evaluate import verification
@@ -21,12 +19,8 @@ from mpcl_jax.evaluate.number_text import shown_name
 from mpcl_jax.runs.memory import open_memory
 from mpcl_jax.system.errors import STOPPED
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-ENVIRONMENT = os.environ | {
-    "PYTHONPATH": str(ROOT),
-    # Compiles in a third of the time; numbers of such programs are compared only with one another.
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    # Variables that users set in their shells and that must not change a run.
+# Variables that users set in their shells and that must not change a run.
+SHELL = QUICK | {
     "JAX_ENABLE_X64": "1",
     "JAX_NUMPY_DTYPE_PROMOTION": "strict",
     "JAX_TRANSFER_GUARD": "disallow",
@@ -34,26 +28,13 @@ ENVIRONMENT = os.environ | {
 }
 
 
-def command(workdir: pathlib.Path, *options: str) -> list[str]:
-    return [
-        *(sys.executable, "-m", "mpcl_jax.main"),
-        *("--config", "configs/smoke.py", "--workdir", str(workdir), *options),
-    ]
+def words_of(workdir: pathlib.Path, *options: str) -> list[str]:
+    return ["-m", "mpcl_jax.main", "--config", "configs/smoke.py", "--workdir", str(workdir), *options]
 
 
-def started(workdir: pathlib.Path, *options: str, **environment: str) -> str:
+def started(workdir: pathlib.Path, *options: str, **variables: str) -> str:
     """The output of the finished command."""
-    ended = subprocess.run(
-        command(workdir, *options),
-        cwd=ROOT,
-        env=ENVIRONMENT | environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    return ended.stdout
+    return python(*words_of(workdir, *options), **SHELL | variables).stdout
 
 
 def table_in(printed: str) -> str:
@@ -75,7 +56,7 @@ def test_the_run_prints_its_data_split_progress_and_table(whole):
         assert f"fold {number} of 3  held out: 2 subjects" in printed
         assert f"fold {number} of 3  epoch 12/12  loss " in printed
     rows = [line.split("|")[1].strip() for line in table_in(printed).splitlines() if line.startswith("| ")]
-    assert rows[0] == "method" and rows[-2:] == ["MPCL", "stimulus mean (oracle)"]  # the oracle stands apart
+    assert rows[0] == "method" and rows[-2:] == ["MPCL", "stimulus mean (oracle)"]
     baselines = [name for name in QUICK_BASELINES if name not in ORACLES]
     assert rows[2:-2] == list(map(shown_name, baselines))
 
@@ -108,33 +89,6 @@ def test_the_run_leaves_its_files(whole):
         assert len(list(csv.DictReader(file))) == 72
 
 
-def test_the_page_of_the_run_opens_in_a_browser(whole, browser):
-    workdir, printed = whole
-    assert opened_without_complaint(browser, workdir / "report.html")
-    with (workdir / "predictions.csv").open(newline="") as file:
-        windows = list(csv.DictReader(file))
-    subjects = list(dict.fromkeys(window["subject"] for window in windows))
-    choice = browser.find_elements("css selector", "#subject option")
-    assert [option.text for option in choice] == subjects
-    kl = browser.find_element("id", "kl")
-    first = kl.text
-    choice[-1].click()
-    shown = browser.find_elements("css selector", "#window option")
-    of_subject = [window for window in windows if window["subject"] == subjects[-1]]
-    assert [x.text.partition(" · KL ")[0] for x in shown] == [window["id"] for window in of_subject]
-    shares = {
-        kind: [float(x) for name, x in of_subject[1].items() if name.startswith(kind)]
-        for kind in ("rep", "pre")
-    }
-    shown[1].click()
-    expected = sum(y * math.log(y / p) for y, p in zip(shares["rep"], shares["pre"], strict=True) if y > 0)
-    assert first != kl.text and float(kl.text.removeprefix("KL ")) == pytest.approx(expected, abs=2e-4)
-    assert len(browser.find_elements("css selector", "#map rect")) == 10 * 10
-    verdicts = [line.removeprefix("- ") for line in table_in(printed).splitlines() if line.startswith("- ")]
-    assert [x.text for x in browser.find_elements("css selector", ".verdict")] == verdicts
-    assert browser.get_log("browser") == []
-
-
 # The runs below leave out what they do not compare: most baselines and the page.
 SHORT = ("--config.benchmark.baselines=train_mean", "--config.log.report=false")
 
@@ -143,9 +97,9 @@ SHORT = ("--config.benchmark.baselines=train_mean", "--config.log.report=false")
 def running(workdir: pathlib.Path, *, until: str):
     """A run that has just written `until` to its metrics."""
     with subprocess.Popen(
-        command(workdir, *SHORT),
+        [sys.executable, *words_of(workdir, *SHORT)],
         cwd=ROOT,
-        env=ENVIRONMENT,
+        env=environment(**SHELL),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -167,8 +121,9 @@ def killed_in_the_second_fold(workdir: pathlib.Path) -> bool:
 def stopped_in_the_third_fold(workdir: pathlib.Path) -> None:
     """Resumes after the kill, refuses a second process, and stops after the epoch of the SIGTERM."""
     with running(workdir, until='{"fold": 2, "epoch": 2') as run:
+        command = [sys.executable, *words_of(workdir)]
         second = subprocess.run(
-            command(workdir), cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False
+            command, cwd=ROOT, env=environment(**SHELL), capture_output=True, text=True, check=False
         )
         if run.poll() is None:
             assert second.returncode == 2

@@ -1,7 +1,6 @@
 """Several processes train as one: the same result; a killed, late or different process is named."""
 
 import json
-import os
 import pathlib
 import random
 import re
@@ -16,6 +15,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pytest
+from python_process import ROOT, environment
 from run_fixture import (
     forty_epochs,
     last_training,
@@ -26,12 +26,11 @@ from run_fixture import (
 )
 
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.train import loop, processes
+from mpcl_jax.train import loop
 from mpcl_jax.train.evaluate import Predictions, load_predictions
 from mpcl_jax.train.fold_inspection import load_inspection
 from mpcl_jax.train.run import Run, prepare
 
-HERE = pathlib.Path(__file__).resolve().parents[1]
 PROMISED = 120  # seconds within which all others end
 PATIENT = 2400  # seconds for whole trainings on a crowded machine, compilation included
 # The messages of JAX, of JAX where process 0 is gone, and of this package.
@@ -58,17 +57,14 @@ def free_port() -> int:
 def launch(folder: pathlib.Path, count: int, task: str) -> list[subprocess.Popen]:
     """Starts `count` processes of processes_child.py, each of which writes to FOLDER/process_ID.txt."""
     port = free_port()
-    environment = os.environ | {
-        "PYTHONPATH": str(HERE.parent),
-        "TEST_COMPILED": jax.config.jax_compilation_cache_dir or "",
-    }
-    command = [sys.executable, str(HERE / "processes_child.py"), str(folder), str(port), str(count)]
+    variables = environment(TEST_COMPILED=jax.config.jax_compilation_cache_dir or "")
+    command = [sys.executable, "tests/processes_child.py", str(folder), str(port), str(count)]
     folder.mkdir(exist_ok=True)
     return [
         subprocess.Popen(
             [*command, str(number), task],
-            cwd=HERE.parent,
-            env=environment,
+            cwd=ROOT,
+            env=variables,
             stdout=(folder / f"out_{number}.txt").open("w"),
             stderr=(folder / f"err_{number}.txt").open("w"),
         )
@@ -173,17 +169,6 @@ def test_all_processes_name_what_is_refused(two, process):
 def test_a_late_process_is_named(two):
     expected = "ProcessError: the end: process 1 did not come within 5 s; start all processes again"
     assert two.errors[0]["late"].startswith(expected)
-
-
-def test_one_process_waits_for_no_other():
-    settings = sharding_config().distributed
-    assert processes.is_first()
-    processes.start(settings)
-    processes.meet("here", settings)
-    processes.require_same("settings", "x")
-    processes.finish()
-    assert processes.by_first(lambda: 3) == 3
-    assert [processes.any_process(x) for x in (True, False)] == [True, False]
 
 
 def test_folds_and_devices_that_do_not_fit_are_refused(tmp_path):

@@ -18,12 +18,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from python_process import QUICK, ROOT, environment
+from run_fixture import bits
 
 from mpcl_jax.system.checksums import steps_in
 from mpcl_jax.system.errors import STOPPED
 from mpcl_jax.train.arrays import read_tree
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDS, EPOCHS, EVERY = 3, 12, 2
 
 
@@ -40,10 +41,10 @@ def started(workdir: pathlib.Path) -> subprocess.Popen:
         *(sys.executable, "-m", "mpcl_jax.main", "--config", "configs/smoke.py", "--workdir", str(workdir)),
         *(f"--config.train.checkpoint_every={EVERY}", "--config.benchmark.baselines=('train_mean',)"),
     ]
-    # Compiles in a third of the time; numbers of such programs are compared only with one another.
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     printed = (workdir.parent / f"{workdir.name}.txt").open("w")
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=printed, stderr=subprocess.STDOUT)
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment(**QUICK), stdout=printed, stderr=subprocess.STDOUT
+    )
 
 
 def printed_by(workdir: pathlib.Path) -> str:
@@ -107,20 +108,8 @@ def digest(workdir: pathlib.Path) -> str:
         whole.update((workdir / name).read_bytes())
     for k in range(FOLDS):
         state = read_tree(fold(workdir, k) / "checkpoints" / str(EPOCHS) / "state")
-        for path, leaf in sorted((str(p), x) for p, x in leaves_of(state)):
-            whole.update(f"{path} {leaf.dtype} {leaf.shape}".encode() + np.asarray(leaf).tobytes())
+        whole.update(repr(bits(state)).encode())
     return whole.hexdigest()
-
-
-def leaves_of(tree, path=()):
-    if isinstance(tree, dict):
-        for name, value in tree.items():
-            yield from leaves_of(value, (*path, name))
-    elif isinstance(tree, list | tuple):
-        for number, value in enumerate(tree):
-            yield from leaves_of(value, (*path, number))
-    elif tree is not None:
-        yield path, tree
 
 
 def survive(folder: pathlib.Path, number: signal.Signals, hits: int, expected: str, seed: int) -> list[Hit]:
@@ -158,24 +147,17 @@ def expected(tmp_path_factory):
     return digest(workdir)
 
 
-def summary(struck: list[Hit]) -> str:
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "number, hits, code, lost",
+    [(signal.SIGKILL, 100, -signal.SIGKILL, EVERY), (signal.SIGTERM, 20, STOPPED, 0)],
+    ids=["100_kills", "20_requests"],
+)
+def test_a_run_that_is_hit_again_and_again_ends_in_the_same_bits(
+    tmp_path, expected, number, hits, code, lost
+):
+    struck = survive(tmp_path, number, int(os.environ.get("HITS", hits)), expected, seed=int(number))
     moments = {m: sum(x.moment == m for x in struck) for m in ("anywhere", "saving", "evaluating")}
-    return f"{len(struck)} signals {moments}, most finished epochs lost: {max(x.lost for x in struck)}"
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("hits", [int(os.environ.get("KILLS", "100"))])
-def test_100_kills(tmp_path, expected, hits):
-    struck = survive(tmp_path, signal.SIGKILL, hits, expected, seed=1)
-    print(summary(struck))
-    assert {x.code for x in struck} == {-signal.SIGKILL}
-    assert max(x.lost for x in struck) <= EVERY
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("hits", [int(os.environ.get("TERMS", "20"))])
-def test_20_requests_to_stop(tmp_path, expected, hits):
-    struck = survive(tmp_path, signal.SIGTERM, hits, expected, seed=2)
-    print(summary(struck))
-    assert {x.code for x in struck} == {STOPPED}
-    assert max(x.lost for x in struck) == 0
+    most = max(x.lost for x in struck)
+    print(f"{len(struck)} signals {moments}, most finished epochs lost: {most}")
+    assert {x.code for x in struck} == {code} and most <= lost

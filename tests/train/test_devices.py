@@ -67,10 +67,3 @@ def test_the_call_behind_it_compiles_nothing(compilations):
     assert len(compilations) == 1
     function(x).block_until_ready()
     assert len(compilations) == 1
-
-
-def test_an_error_is_raised_where_it_is_waited_for():
-    reached = []
-    with pytest.raises(TypeError), compiled_meanwhile(jax.jit(lambda x: x + "no number"), 1.0):
-        reached.append("body")
-    assert reached == ["body"]

@@ -21,7 +21,7 @@ from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.evaluate import comparison, experiment
 from mpcl_jax.runs.memory import open_memory
 from mpcl_jax.system.storage import write_arrays
-from mpcl_jax.train import checkpoint, folds, loop, run_folder, writer
+from mpcl_jax.train import checkpoint, folds, loop, run_folder
 from mpcl_jax.train import epoch as epoch_module
 from mpcl_jax.train.arrays import read_tree
 from mpcl_jax.train.evaluate import (
@@ -92,7 +92,7 @@ def predicted_rows(run: Run, training, arrays, chosen) -> Predictions:
 
 
 @pytest.mark.parametrize("last_saved", [1, 2, 3])
-def test_a_resumed_run_equals_one_that_was_never_stopped(finished, tmp_path, monkeypatch, last_saved):
+def test_a_resumed_run_equals_one_that_was_never_stopped(finished, tmp_path, monkeypatch, capsys, last_saved):
     whole, predictions, _ = finished
     run = moved(whole, tmp_path, slice(0, 1))
 
@@ -113,6 +113,9 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(finished, tmp_path, mon
 
     (resumed,) = train_folds(run)
 
+    printed = capsys.readouterr().out
+    assert f"  resumed after epoch {last_saved}" in printed
+    assert ("(1 epoch was not saved)" in printed) == (last_saved < 3)
     assert same_predictions(resumed, predictions[0])
     assert last_training(run)[0] == 3
     assert bits(last_training(run)) == bits(last_training(whole))
@@ -416,16 +419,3 @@ def test_tensorboard_writes_into_the_run_or_is_refused_in_a_sentence(tmp_path, m
     with pytest.raises(ConfigError, match=r"config.log.tensorboard = True: needs `pip install"):
         experiment._board(tiny_config(log__tensorboard=True), tmp_path)
     assert experiment._board(tiny_config(), tmp_path) is None
-
-
-@pytest.mark.parametrize(
-    "done, again, line",
-    [
-        (0, 0, "fold 1 of 2  P01\n"),
-        (4, 1, "fold 1 of 2  P01  resumed after epoch 4 (1 epoch was not saved)\n"),
-        (0, 2, "fold 1 of 2  P01  begins again (2 epochs were not saved)\n"),
-    ],
-)
-def test_a_fold_prints_where_it_begins(done, again, line, capsys):
-    writer._announce("fold 1 of 2", "P01", done, again)
-    assert capsys.readouterr().out == line

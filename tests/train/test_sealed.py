@@ -7,7 +7,7 @@ import pytest
 from run_fixture import moved
 
 from mpcl_jax.config.data import ProtocolConfig, SimulateConfig
-from mpcl_jax.config.schema import BenchmarkConfig
+from mpcl_jax.config.schema import QUICK_BASELINES, BenchmarkConfig
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.evaluate import comparison
@@ -75,36 +75,30 @@ def with_other_labels(recordings: Recordings, rows: np.ndarray, seed: int) -> Re
     return recordings._replace(labels=labels)
 
 
-def chosen_by_baselines(recordings, fold, names):
-    settings = BenchmarkConfig(tries=2)
-    predicted, choices = comparison.predict_fold(recordings, "subject_kfold", fold, names, settings, 0)
-    return {name: x.tobytes() for name, x in predicted.items()}, choices
+@pytest.mark.parametrize(
+    "kind, names, mutations",
+    [
+        ("subject_kfold", ("knn", "ridge", "sa_bfgs"), 20),
+        ("window80", tuple(name for name in QUICK_BASELINES if name != "mlp"), 1),
+        ("subject_kfold", ("extra_trees", "mlp"), 1),
+        pytest.param("subject_kfold", ("late_fusion", "extra_trees", "mlp"), 20, marks=pytest.mark.long),
+    ],
+)
+def test_mutated_test_labels_change_no_setting_and_no_prediction_of_a_baseline(kind, names, mutations):
+    def chosen(recordings):
+        predicted, choices = comparison.predict_fold(
+            recordings, kind, fold, names, BenchmarkConfig(tries=2), 0
+        )
+        return {name: x.tobytes() for name, x in predicted.items()}, choices
 
-
-def searches_ignore_test_labels(names, mutations):
     recordings, _ = simulate(SMALL)
-    fold = make_split(recordings, ProtocolConfig(folds=3, validation=0.3)).folds[0]
-    before, choices = chosen_by_baselines(recordings, fold, names)
-    assert set(choices) == set(names) and all(choice["setting"] for choice in choices.values())
+    fold = make_split(recordings, ProtocolConfig(kind=kind, folds=3, validation=0.3)).folds[0]
+    before, choices = chosen(recordings)
+    assert choices and all(choice["setting"] for choice in choices.values())
     for seed in range(mutations):
-        mutated = with_other_labels(recordings, fold.test, seed)
-        assert chosen_by_baselines(mutated, fold, names) == (before, choices)
+        assert chosen(with_other_labels(recordings, fold.test, seed)) == (before, choices)
     # The check can fail: other training labels give other predictions.
-    other = with_other_labels(recordings, fold.train, 0)
-    assert chosen_by_baselines(other, fold, names)[0] != before
-
-
-def test_mutated_test_labels_change_no_setting_of_quick_searches():
-    searches_ignore_test_labels(("knn", "ridge", "sa_bfgs"), 20)
-
-
-def test_mutated_test_labels_change_no_setting_of_slow_searches():
-    searches_ignore_test_labels(("extra_trees", "mlp"), 1)
-
-
-@pytest.mark.long
-def test_mutated_test_labels_change_no_setting_20_of_20():
-    searches_ignore_test_labels(("late_fusion", "extra_trees", "mlp"), 20)
+    assert chosen(with_other_labels(recordings, fold.train, 0))[0] != before
 
 
 def choice_and_predictions(run, recordings, folder):
@@ -113,7 +107,9 @@ def choice_and_predictions(run, recordings, folder):
     return predictions.predicted.tobytes(), entry(folder, run.split.folds[0].name, "MPCL")["choice"]
 
 
-def mpcl_ignores_test_labels(run, folder, mutations):
+@pytest.mark.parametrize("mutations", [1, pytest.param(20, marks=pytest.mark.long)])
+def test_mutated_test_labels_change_no_chosen_epoch(trained, tmp_path, mutations):
+    run, folder = trained[0], tmp_path
     before = choice_and_predictions(run, run.recordings, folder / "before")
     assert before[1]["by"] == "validation KL" and 1 <= before[1]["epoch"] <= run.config.train.epochs
     fold = run.split.folds[0]
@@ -123,15 +119,6 @@ def mpcl_ignores_test_labels(run, folder, mutations):
     # The check can fail: other validation labels are seen by the choice.
     other = with_other_labels(run.recordings, fold.validation, 0)
     assert choice_and_predictions(run, other, folder / "other")[1] != before[1]
-
-
-def test_mutated_test_labels_change_no_chosen_epoch(trained, tmp_path):
-    mpcl_ignores_test_labels(trained[0], tmp_path, 1)
-
-
-@pytest.mark.long
-def test_mutated_test_labels_change_no_chosen_epoch_20_of_20(trained, tmp_path):
-    mpcl_ignores_test_labels(trained[0], tmp_path, 20)
 
 
 def test_the_choice_is_written_before_the_test_rows_are_predicted(trained, tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ from tiny_model import (
     unit_rows,
 )
 
-from mpcl_jax.model.losses import loss_terms
+from mpcl_jax.model.losses import kl_divergence, loss_terms
 from mpcl_jax.model.prototypes import update_prototypes
 from mpcl_jax.train import step
 from mpcl_jax.train.state import TrainState, variables
@@ -34,65 +34,44 @@ pytestmark = pytest.mark.usefixtures("strict_shapes")
 KEY = jax.random.key(3, impl="rbg")  # the generator of a run: train/run.py
 
 # Together these use every switch of docs/method.md; the first is the full model.
-VARIANTS = {
-    "full": (CONFIG, SPEC),
-    "learned banks": (
-        changed(
-            CONFIG,
-            model={
-                "dropout": 0.0,
-                "fusion": {"scales": (1.0,), "across_groups": False},
-                "memory": {
-                    "update": "gradient",
-                    "slots": 1,
-                    "paired": False,
-                    "evidence": "raw",
-                    "recall": False,
-                },
-                "cooccurrence": {"prior": False},
-                "head": {"hierarchy": "flat"},
-            },
-            loss={"prototype": 0.0},
-        ),
-        SPEC,
-    ),
-    "no retrieval": (  # and no randomness: the step can be calculated from outside
-        changed(
-            CONFIG,
-            model={
-                "dropout": 0.0,
-                "fusion": {"within_group": False},
-                "memory": {"start": "noise", "momentum": 0.5},
-                "cooccurrence": {"enabled": False},
-                "head": {"hierarchy": "mean", "direct": False},
-            },
-            loss={"relation_distillation": 0.0},
-            train={"modality_dropout": 0.0, "group_dropout": 0.0},
-        ),
-        SPEC,
-    ),
-    "no memory": (
-        changed(
-            CONFIG,
-            model={
-                "input_dropout": 0.3,
-                "fusion": {"within_group": False, "across_groups": False},
-                "memory": {"enabled": False},
-                "cooccurrence": {"enabled": False},
-            },
-        ),
-        SPEC,
-    ),
-    "one group": (
-        changed(
-            CONFIG,
-            model={"fusion": {"within_group": False}, "memory": {"mixture_weights": False}},
-            loss={"aux_warmup_steps": 3},
-            train={"modality_dropout": 0.0, "group_dropout": 0.0},
-        ),
-        ONE_SIDED,
-    ),
+CHANGES = {
+    "full": {},
+    "learned banks": {
+        "model": {
+            "dropout": 0.0,
+            "fusion": {"scales": (1.0,), "across_groups": False},
+            "memory": {"update": "gradient", "slots": 1, "paired": False, "evidence": "raw", "recall": False},
+            "cooccurrence": {"prior": False},
+            "head": {"hierarchy": "flat"},
+        },
+        "loss": {"prototype": 0.0},
+    },
+    "no retrieval": {  # and no randomness: the step can be calculated from outside
+        "model": {
+            "dropout": 0.0,
+            "fusion": {"within_group": False},
+            "memory": {"start": "noise", "momentum": 0.5},
+            "cooccurrence": {"enabled": False},
+            "head": {"hierarchy": "mean", "direct": False},
+        },
+        "loss": {"relation_distillation": 0.0},
+        "train": {"modality_dropout": 0.0, "group_dropout": 0.0},
+    },
+    "no memory": {
+        "model": {
+            "input_dropout": 0.3,
+            "fusion": {"within_group": False, "across_groups": False},
+            "memory": {"enabled": False},
+            "cooccurrence": {"enabled": False},
+        },
+    },
+    "one group": {
+        "model": {"fusion": {"within_group": False}, "memory": {"mixture_weights": False}},
+        "loss": {"aux_warmup_steps": 3},
+        "train": {"modality_dropout": 0.0, "group_dropout": 0.0},
+    },
 }
+VARIANTS = {name: changed(CONFIG, **parts) for name, parts in CHANGES.items()}
 
 
 class Variant(NamedTuple):
@@ -106,7 +85,7 @@ class Variant(NamedTuple):
 
 @functools.cache
 def variant(name):
-    config, spec = VARIANTS[name]
+    config, spec = VARIANTS[name], ONE_SIDED if name == "one group" else SPEC
     model, values = tiny(config.model, spec)
     state, optimizer = tiny_state(config, values)
     step = quick_jit(make_train_step(model, optimizer, config))
@@ -176,10 +155,13 @@ def test_the_memory_moves_by_the_queries_of_this_step_and_the_banks_of_the_last(
     @quick_jit
     def outside(params):
         output = found.model.apply(variables(params, old), batch, train=False)
-        settings = VARIANTS["no retrieval"][0].model.memory
-        return update_prototypes(old, output.query, batch.labels, batch.weight, output.present, settings)
+        settings = VARIANTS["no retrieval"].model.memory
+        kl = batch.weight * kl_divergence(batch.labels, output.log_probs)
+        updated = update_prototypes(old, output.query, batch.labels, batch.weight, output.present, settings)
+        return updated, kl.sum() / batch.weight.sum()
 
-    expected = outside(found.state.params)
+    expected, kl = outside(found.state.params)
+    np.testing.assert_allclose(found.report["distribution"], kl, rtol=1e-5)
     assert not same_bits(found.after.prototypes.bank, old.bank)
     for moved, wanted in zip(found.after.prototypes, expected, strict=True):
         np.testing.assert_allclose(moved, wanted, atol=1e-5)
@@ -258,7 +240,7 @@ def test_a_number_that_is_not_finite_skips_the_step_and_changes_no_bit(where, ba
 
 def without_retrieval(**loss):
     """The state after a step of the variant "no retrieval" with other losses, and its report."""
-    config, found = changed(VARIANTS["no retrieval"][0], loss=loss), variant("no retrieval")
+    config, found = changed(VARIANTS["no retrieval"], loss=loss), variant("no retrieval")
     values = {"params": found.state.params, "prototypes": {"memory": found.state.prototypes}}
     state, optimizer = tiny_state(config, values)
     taken = quick_jit(make_train_step(found.model, optimizer, config))(state, found.batch, KEY)
