@@ -19,6 +19,10 @@ def run(arguments: list[str]) -> None:
     variables = {
         name: value for name, value in sorted(os.environ.items()) if name.startswith(("JAX_", "XLA_"))
     }
-    facts = environment() | {"cache": str(user_folder())} | variables
+    try:
+        cache = str(user_folder())
+    except OSError as error:
+        cache = f"none ({error.strerror}; set XDG_CACHE_HOME)"
+    facts = environment() | {"cache": cache} | variables
     for name, value in facts.items():
         print(f"{name:18s} {value}")

@@ -64,7 +64,10 @@ def find_dataset(name: str) -> Load:
         installed = importlib.metadata.entry_points(group=ENTRY_POINTS)
         if name not in installed.names:
             known = suggestion(name, [*_datasets, *sorted(installed.names)])
-            raise ConfigError(f"config.data.kind = {name!r}: no such data set; {known}")
+            raise ConfigError(
+                f"config.data.kind = {name!r}: no such data set; {known}. One that a config file registers is known "
+                "only to commands that read this file; the entry point of an installed package is known to all"
+            )
         entry = next(iter(installed.select(name=name)))
         try:
             register_dataset(name, entry.load())

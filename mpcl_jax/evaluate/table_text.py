@@ -141,13 +141,14 @@ def caption_of(frame: pd.DataFrame) -> str:
         f"{count_of(first['subjects'], 'subjects')}); 95 % interval over {first['interval_over']}"
     )
     if first["subjects"] < FEWEST:
-        text += ", which does not hold for other subjects"
+        text += "; it says nothing about other subjects"
     if oracles := [shown_name(name) for name in frame["method"] if name in ORACLES]:
-        text += f". {', '.join(oracles)}: an oracle, given the true stimulus of each window; an upper bound"
+        text += f". {', '.join(oracles)}: an oracle; it knows the true stimulus of each window, so it is not ranked"
     if first["split"] == LEAKY:
         text += f". {LEAKY}: windows of the tested trials were trained on, so this is no result for new data"
     if equal := _as_the_train_mean(frame):
-        text += f". Equal to the train mean, because their ids are not in training: {', '.join(equal)}"
+        reason = "because training has no ids or lengths of the tested rows"
+        text += f". Equal to the train mean, {reason}: {', '.join(equal)}"
     if "tried" in frame:
         text += ". Tried: number of settings compared in each fold, on its training part"
     return f"{text}. Split {first['split_sha256'][:12]}."

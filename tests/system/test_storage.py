@@ -17,6 +17,7 @@ from mpcl_jax.system.storage import make_folder, replacing, unwritten, write_arr
 from mpcl_jax.train.interrupt import MARKER, only_run_in
 from mpcl_jax.train.selection import write_choices
 from mpcl_jax.train.writer import append
+from mpcl_jax.types import DataFileError
 
 SOME = np.arange(4.0)
 WRITERS = {
@@ -117,3 +118,20 @@ def test_other_errors_of_a_lock_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(StorageError, match="the disk reports a hardware error"), only_run_in(tmp_path):
         pass
+
+
+def test_a_link_stays_a_link_and_what_is_no_file_is_refused(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_text("old")
+    link.symlink_to(target)
+    write_text(link, "new")
+    assert link.is_symlink() and target.read_text() == "new"
+    os.mkfifo(tmp_path / "pipe")
+    for other in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(DataFileError, match="is not a regular file"):
+            write_text(other, "new")
+    assert not (tmp_path / "pipe").is_file() and sorted(x.name for x in tmp_path.iterdir()) == [
+        "link",
+        "pipe",
+        "target",
+    ]

@@ -110,7 +110,7 @@ class Method(NamedTuple):
     mean: float
     low: float  # 95 % interval, NaN where there is none
     high: float
-    oracle: bool = False  # receives the true stimulus of each window: an upper bound, drawn with dashes
+    oracle: bool = False  # receives the true stimulus of each window; drawn with dashes
 
 
 def subject_dots(panels: dict[str, Sequence[Method]]) -> Figure:
