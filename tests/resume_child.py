@@ -15,6 +15,7 @@ import jax
 
 jax.config.update("jax_num_cpu_devices", 8)  # before any computation
 
+import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 from jax.flatten_util import ravel_pytree  # noqa: E402
 from jax.sharding import AxisType, NamedSharding, PartitionSpec  # noqa: E402
@@ -34,13 +35,18 @@ def mesh_of(devices: int):
     return jax.sharding.Mesh(chosen, axes, axis_types=(AxisType.Auto,) * len(axes))
 
 
-def trained(folder: pathlib.Path, devices: int, **changes):
-    """Run, training and predictions after 40 epochs of five steps; dropout of every kind is on."""
+def trained(folder: pathlib.Path, devices: int, nudge: bool = False, **changes):
+    """Run, training and predictions after 40 epochs of five steps; dropout of every kind is on.
+
+    `nudge`: every number of the first state is one rounding larger.
+    """
     runs.make_mesh = lambda _: mesh_of(devices)
     config = forty_epochs(**changes)
     once = dataclasses.replace(config.train, checkpoint_every=config.train.epochs)
     run = quickly_prepared(dataclasses.replace(config, train=once), folder)
     assert len(run.program.replicated.device_set) == devices
+    if nudge:
+        run = run._replace(program=run.program._replace(epoch=nudged(run.program.epoch)))
     seen, save = [], checkpoint.save
 
     def keep(saved, epoch, training, *rest):
@@ -51,6 +57,23 @@ def trained(folder: pathlib.Path, devices: int, **changes):
     predictions = loop.train_folds(run)[0]
     checkpoint.save = save
     return run, seen[-1], predictions
+
+
+def nudged(epoch):
+    """The epoch, whose first call begins with numbers that are one rounding larger; what is 0 stays 0."""
+    calls = []
+    scale = jax.jit(
+        lambda tree: jax.tree.map(
+            lambda x: x * (1 + jnp.finfo(x.dtype).eps) if x.dtype == jnp.float32 else x, tree
+        )
+    )
+
+    def begins_larger(training, *rest):
+        calls.append(None)
+        return epoch(scale(training) if len(calls) == 1 else training, *rest)
+
+    begins_larger.lower = epoch.lower  # the start compiles it ahead
+    return begins_larger
 
 
 def digest(tree) -> str:
@@ -69,10 +92,14 @@ def apart(one, other) -> float:
 
 
 def compare(folder: pathlib.Path, temperature: str) -> dict:
-    """How far a training on eight devices ends from one on one device."""
+    """How far a training on eight devices, and one that begins one rounding apart, end from one on one device."""
     sharpness = {"model__memory__assign_temperature": float(temperature)}
-    one, eight = (trained(folder / str(count), count, **sharpness)[1:] for count in (1, 8))
-    return {"steps": int(one[0].state.step), **differences(one, eight)}
+    one = trained(folder / "one", 1, **sharpness)[1:]
+    return {
+        "steps": int(one[0].state.step),
+        "on eight devices": differences(one, trained(folder / "eight", 8, **sharpness)[1:]),
+        "one rounding": differences(one, trained(folder / "nudged", 1, nudge=True, **sharpness)[1:]),
+    }
 
 
 def differences(one, other) -> dict:
