@@ -101,13 +101,17 @@ def test_extra_trees_depend_on_the_seed_alone():
     assert (first != other).any()
 
 
-def test_the_budget_limits_the_search():
+def test_the_budget_limits_the_search_and_is_counted():
     # Every row has a twin in another group, so one neighbour is exact; a budget of 1 knows only 15 neighbours.
     draw = np.random.default_rng(0)
     x, labels = draw.normal(size=(60, 3)).astype(np.float32), draw.dirichlet(np.ones(3), 60)
     train = Part(np.r_[x, x], np.r_[labels, labels], np.repeat(["a", "b", "c", "d"], 30))
     assert metrics.kl(labels, predicted_by("knn", train, x)).mean() < 1e-9
     assert metrics.kl(labels, predicted_by("knn", train, x, tries=1)).mean() > 0.05
+    tried = {name: registry.tried(name, 9) for name in ("uniform", "stimulus_mean", "knn", "helo")}
+    assert (
+        tried == {"uniform": 0, "stimulus_mean": 0, "knn": 6, "helo": 9} and registry.tried("ridge", 2) == 2
+    )
 
 
 def test_settings_are_chosen_for_new_groups_not_for_new_rows():

@@ -1,10 +1,20 @@
 """Few-shot adaptation to one subject: golden values, shrinkage, and trials as units."""
 
+import runpy
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
 from scipy.special import log_softmax
+from table_fixture import config_file
 
 from experiments.tables import personal_memory
+from mpcl_jax.config.resolve import resolve
+from mpcl_jax.data.splits.manifest import row_ids
+from mpcl_jax.evaluate.comparison import task_of
+from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.model.personal_memory import PersonalMemory, adapt, write_trials
+from mpcl_jax.types import DataFileError
 
 RNG = np.random.default_rng(0)
 
@@ -78,3 +88,23 @@ def test_rows_are_compared_with_recall_at_as_many_trials():
     )
     assert rows[mean, 1]["minus_recalled"].startswith("+0.0000 [")
     assert rows[recalled, 1]["minus_recalled"] == ""
+
+
+def test_features_are_what_the_baselines_of_the_fold_saw_of_each_tested_window(tmp_path):
+    """Found by the window's name, in any order of windows; a missing window is named."""
+    settings = runpy.run_path(str(config_file(tmp_path, protocol__only=())))["get_config"]()
+    config = resolve(settings)
+    table_data = load_table_data(config)
+    names = np.array(row_ids(table_data.recordings))
+    rows = np.concatenate([fold.test for fold in table_data.split.folds])[::-1]
+    args = SimpleNamespace(id=names[rows], folder=tmp_path)
+    seen = np.concatenate(
+        [task_of(table_data.recordings, table_data.split.protocol, fold).x for fold in table_data.split.folds]
+    )
+    found = personal_memory.features_of(args, config)
+    assert found.shape == (len(rows), 1, seen.shape[1])
+    np.testing.assert_array_equal(found[:, 0], seen[::-1])
+    with pytest.raises(DataFileError, match="P99/clip01@0.000 was tested and is not in the recordings"):
+        personal_memory.features_of(
+            SimpleNamespace(id=np.array(["P99/clip01@0.000"]), folder=tmp_path), config
+        )

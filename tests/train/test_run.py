@@ -20,6 +20,7 @@ from mpcl_jax.data.splits.manifest import read_manifest, row_ids, write_manifest
 from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.evaluate import comparison, experiment
 from mpcl_jax.runs.memory import open_memory
+from mpcl_jax.system.errors import Stopped
 from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train import checkpoint, folds, loop, run_folder
 from mpcl_jax.train import epoch as epoch_module
@@ -122,6 +123,25 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(finished, tmp_path, mon
     assert metrics_of(tmp_path) == [x for x in metrics_of(whole.workdir) if x["fold"] == 0]
     monkeypatch.setattr(loop, "train_group", None)  # a finished fold is read, not trained
     assert same_predictions(train_folds(run)[0], predictions[0])
+
+
+def test_a_run_that_is_stopped_between_checkpoints_loses_no_epoch(finished, tmp_path):
+    whole, predictions, _ = finished
+    run = moved(whole, tmp_path, slice(0, 1), checkpoint_every=3)._replace(stop=StopRequest())
+    epoch = run.program.epoch
+
+    def stopped_in_the_second(*inputs):
+        run.stop.requested = len(metrics_of(tmp_path)) == 1
+        return epoch(*inputs)
+
+    stopped_in_the_second.lower = epoch.lower  # the start compiles it ahead
+    (tmp_path / "metrics.jsonl").touch()
+    with pytest.raises(Stopped):
+        train_folds(run._replace(program=run.program._replace(epoch=stopped_in_the_second)))
+    assert last_training(run)[0] == len(metrics_of(tmp_path)) == 2
+    (resumed,) = train_folds(run._replace(stop=StopRequest()))
+    assert same_predictions(resumed, predictions[0])
+    assert bits(last_training(run)) == bits(last_training(whole))
 
 
 def test_all_folds_share_one_compilation(finished):
