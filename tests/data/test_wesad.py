@@ -14,7 +14,7 @@ from wesad_fixture import HEART, ORDER, answers, python2_pickle, recording, writ
 from mpcl_jax.config.data import WesadConfig
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.features import cardiac, features
-from mpcl_jax.data.io import cache
+from mpcl_jax.data.io import cache, safe_read
 from mpcl_jax.data.wesad import load as wesad
 from mpcl_jax.types import DataFileError, spec_of
 
@@ -32,7 +32,8 @@ def small(folder, data, rows=None):
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch):
     """Reads in this process, except for `loaded`: a child takes a second to start."""
-    monkeypatch.setattr(wesad.safe_read, "run_guarded", lambda function, *args: function(*args))
+    for module in (wesad, safe_read):
+        monkeypatch.setattr(module, "run_guarded", lambda function, *args: function(*args))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ import pytest
 import worker_functions as work
 from joblib.externals.loky import get_reusable_executor
 
-from mpcl_jax.baselines import registry
 from mpcl_jax.evaluate.jobs.workers import Job, run_jobs
 from mpcl_jax.train.interrupt import StopRequest
 
@@ -76,17 +75,6 @@ def test_a_mistake_in_the_program_is_raised(tmp_path):
 
 def test_nothing_to_do_starts_nothing(tmp_path):
     assert run_jobs([], tmp_path, 2, StopRequest()) == []
-
-
-def test_workers_know_the_baselines_that_users_registered(tmp_path, monkeypatch):
-    def make(seed):
-        raise ValueError("made in the worker")
-
-    registry.names()
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
-    registry.register_baseline("toy", make)
-    (failure,) = run_jobs([Job("toy", work.predict, ("toy",))], tmp_path, 1, StopRequest())
-    assert failure.startswith("toy: baseline 'toy': ") and failure.endswith("made in the worker")
 
 
 def test_the_same_jobs_run_on_a_dask_cluster(tmp_path):

@@ -221,7 +221,7 @@ def test_averaging_shares_the_jobs_of_the_main_table_and_treats_all_methods_alik
     assert kl[averaged.BOTH, "MPCL"] < kl[averaged.TRIAL, "MPCL"] < kl[averaged.ONE, "MPCL"]
     assert kl[averaged.SEEDS, "MPCL"] < kl[averaged.ONE, "MPCL"]
     assert re.search(r"- the whole trial: MPCL against one window, one seed: .* \(KL −", printed)
-    assert "- the whole trial: knn against MPCL: " in printed
+    assert "- the whole trial: kNN against MPCL: " in printed
 
 
 def test_windows_are_averaged_within_their_trial_and_fold_in_the_order_of_time():
