@@ -131,6 +131,7 @@ def test_a_search_path_may_hold_the_current_folder_though_it_is_deleted(tmp_path
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     monkeypatch.syspath_prepend("")
+    monkeypatch.syspath_prepend("relative")
     (tmp_path / "gone").rmdir()
     assert run_guarded(guarded_functions.allocate, tmp_path, 2**10) == 2**10
 

@@ -8,7 +8,6 @@ Functions that reduce a large file to a few features should run inside the child
 `parse_pickle` or `parse_mat` there: then only the features travel back.
 """
 
-import contextlib
 import json
 import os
 import pathlib
@@ -84,10 +83,10 @@ def check_file(path: Any, max_bytes: int) -> None:
 def _run_child(path: Any, folder: str, limits: Limits) -> subprocess.CompletedProcess:
     """Starts a fresh interpreter: forking a process that runs jax threads can lock up."""
     environment = dict(os.environ)
-    places = [place for place in sys.path if place]
-    if "" in sys.path:
-        with contextlib.suppress(FileNotFoundError):  # the current folder is deleted
-            places.insert(0, os.getcwd())
+    try:
+        places = [os.path.abspath(place) for place in sys.path]
+    except FileNotFoundError:  # the current folder is deleted: the child could not start with a relative path
+        places = [place for place in sys.path if os.path.isabs(place)]
     environment["PYTHONPATH"] = os.pathsep.join(places)
     # One thread: a file is read by one, and every further one costs address space of the limit.
     environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
