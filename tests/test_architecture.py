@@ -1,10 +1,9 @@
 """The shape of the package. import-linter checks the direction of imports (contracts in pyproject.toml)."""
 
 import ast
-import os
 import pathlib
-import subprocess
-import sys
+
+from python_process import python
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "mpcl_jax"
@@ -74,8 +73,7 @@ def imported(node: ast.AST) -> list[str]:
 
 def test_imports_keep_the_contracts_of_pyproject():
     code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
-    ended = in_new_process(code)
-    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
+    python("-B", "-c", code)
 
 
 def test_imports_inside_functions_are_the_documented_ones():
@@ -150,19 +148,6 @@ def test_no_error_is_swallowed():
             assert not all(isinstance(x, ast.Pass) for x in handler.body), f"{where}: except …: pass"
 
 
-def in_new_process(code: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-B", "-c", code],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 def test_the_package_and_its_command_import_no_jax():
     code = "import sys, mpcl_jax, mpcl_jax.cli.train; sys.exit('jax' in sys.modules)"
-    ended = in_new_process(code)
-    assert ended.returncode == 0, ended.stderr
+    python("-B", "-c", code)

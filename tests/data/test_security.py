@@ -2,13 +2,10 @@
 
 import io
 import json
-import os
 import pathlib
 import pickle
 import socket
 import struct
-import subprocess
-import sys
 import time
 import zipfile
 import zlib
@@ -17,6 +14,7 @@ import numpy as np
 import pytest
 from hostile_functions import open_all, open_file
 from hostile_pickles import hostile_pickles
+from python_process import python
 from scipy.io import savemat
 
 from mpcl_jax.config.data import ProtocolConfig
@@ -216,13 +214,4 @@ assert len(seen) == 1, "the watch sees nothing"
 
 
 def test_importing_opens_no_socket_starts_no_process_writes_no_file():
-    ended = subprocess.run(
-        [sys.executable, "-B", "-c", WATCH],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
+    python("-B", "-c", WATCH)

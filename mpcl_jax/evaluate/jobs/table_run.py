@@ -69,16 +69,17 @@ def complete(
 
     Raises TrainingError that names failed jobs when all others are finished, and what `run_jobs` raises.
     """
-    fits = {fit.result: fit for row in rows for fit in fits_of(row, cache_dir)}
-    jobs = {fit.result: _job(row, fit) for row in rows for fit in fits_of(row, cache_dir)}
-    missing = [result for result in jobs if not result.exists()]
-    for result in jobs.keys() - set(
-        missing
-    ):  # a job killed right after its result was written kept checkpoints
-        shutil.rmtree(fits[result].folder / FOLD / "checkpoints", ignore_errors=True)
+    fits = {fit.result: (row, fit) for row in rows for fit in fits_of(row, cache_dir)}
+    missing = []
+    for result, (_, fit) in fits.items():
+        if not result.exists():
+            missing.append(result)
+            continue
+        # A job that was killed right after it wrote its result kept its checkpoints.
+        shutil.rmtree(fit.folder / FOLD / "checkpoints", ignore_errors=True)
     workers = min(workers or joblib.cpu_count(), max(len(missing), 1))
     print(
-        f"{len(jobs)} jobs, {len(jobs) - len(missing)} of them finished before; {workers} worker(s); "
+        f"{len(fits)} jobs, {len(fits) - len(missing)} of them finished before; {workers} worker(s); "
         f"results in {cache_dir}",
         flush=True,
     )
@@ -87,7 +88,7 @@ def complete(
             if isinstance(row, Trained):
                 _train_here(row, cache_dir, stop)
         missing = [result for result in missing if not result.exists()]
-    if failures := run_jobs([jobs[result] for result in missing], cache_dir, workers, stop):
+    if failures := run_jobs([_job(*fits[result]) for result in missing], cache_dir, workers, stop):
         more = [f"and {len(failures) - 5} more"] if len(failures) > 5 else []
         shown = "; ".join([*failures[:5], *more])
         raise TrainingError(
