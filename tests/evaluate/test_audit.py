@@ -42,25 +42,16 @@ def edited(name, change):
     return after
 
 
-def times(world, start):
-    return world._replace(start=np.asarray(start, float))
-
-
-def renamed(world, trial):
-    """The same recordings with other trial ids."""
-    return world._replace(trial=np.asarray(trial, str))
-
-
 # ---- clean runs ----
 
 
 def wesad(folder):
     for number, shift in ((2, 0), (3, 1)):
-        person = recording(f"S{number}", faster=5 * shift, seconds=25)
+        one = recording(f"S{number}", faster=5 * shift, seconds=25)
         for key in ("EDA", "TEMP"):  # the same for all subjects in that fixture
-            x = person["signal"]["wrist"][key]
+            x = one["signal"]["wrist"][key]
             x += 0.1 * np.random.default_rng(number).normal(size=x.shape)
-        write_subject(folder / "WESAD", person, answers(subject=f"S{number}", shift=shift))
+        write_subject(folder / "WESAD", one, answers(subject=f"S{number}", shift=shift))
     wanted = {
         "data__kind": "wesad",
         "data__path": str(folder / "WESAD"),
@@ -101,14 +92,14 @@ def test_clean_runs_of_other_layouts_give_no_alarm(tmp_path):
     found = audited(tmp_path / "dmer", config=BY_TRIAL, world=dmer_sample())
     assert found.colour == "green", to_text(found)
     # Windows of one subject that overlap by half, whole trials held out; and a clip that all subjects meet twice.
-    late = times(WORLD, WORLD.start / 2)
+    late = WORLD._replace(start=WORLD.start / 2)
     assert audited(tmp_path / "overlap", config=BY_TRIAL, world=late).colour == "green"
     again = WORLD._replace(stimulus=np.where(WORLD.stimulus == "clip02", "clip01", WORLD.stimulus))
     assert audited(tmp_path / "again", config=BY_TRIAL, world=again).colour == "green"
 
 
 def with_audio(world, of_stimulus=("audio",)):
-    """The same recordings with features of the clip, equal for every subject who met it."""
+    """The same recordings with features of the clip, equal for every subject that met it."""
     rng, clips = np.random.default_rng(5), np.unique(world.stimulus, return_inverse=True)[1]
     clips = clips * 100 + np.nan_to_num(world.start).astype(int)
     audio = rng.normal(size=(clips.max() + 1, 1, 8)).astype(np.float32)[clips]
@@ -152,143 +143,110 @@ def test_features_standardised_by_subject_are_amber(tmp_path):
 SPLIT = split_of(WORLD, CONFIG)
 TESTED = SPLIT.folds[0].test
 SUBJECT = WORLD.subject[TESTED[0]]
-IDS = [f"{t}@{s:.3f}" for t, s in zip(WORLD.trial, WORLD.start, strict=True)]
+FIRST = f"{WORLD.trial[TESTED[0]]}@{WORLD.start[TESTED[0]]:.3f}"  # the first tested window
 
 
-def of_trial(split, number=0):
-    """Half of the windows of a tested trial."""
-    return split.folds[number].test[:1]
+def also_in(part, config, rows):
+    """Some rows of the first test part in another part as well."""
+    split = split_of(WORLD, config)
+    return config, WORLD, moved(split, split.folds[0].test[rows], part)
 
 
-def at_random(world, config):
+def other_stimuli():
+    """Trained on other stimuli of the tested subjects."""
+    split = split_of(WORLD, BY_BOTH)
+    test = split.folds[0].test
+    rows = np.flatnonzero(np.isin(WORLD.subject, WORLD.subject[test]))
+    return BY_BOTH, WORLD, moved(split, np.setdiff1d(rows, test), "train")
+
+
+def validated_on_the_test():
+    return CONFIG, WORLD, SPLIT._replace(folds=(SPLIT.folds[0]._replace(validation=TESTED), SPLIT.folds[1]))
+
+
+def at_random():
     """Folds of random windows, whatever the settings say."""
-    split = split_of(world, config)
-    test = np.sort(np.random.default_rng(0).permutation(len(world.trial))[::2])
-    everything = np.arange(len(world.trial))
+    split = split_of(WORLD, BY_TRIAL)
+    test = np.sort(np.random.default_rng(0).permutation(len(WORLD.trial))[::2])
+    rest = np.setdiff1d(np.arange(len(WORLD.trial)), test)
     folds = [
-        fold._replace(train=np.setdiff1d(everything, rows), validation=np.arange(0), test=rows)
-        for fold, rows in zip(split.folds, (test, np.setdiff1d(everything, test)), strict=True)
+        fold._replace(train=train, validation=np.arange(0), test=rows)
+        for fold, train, rows in zip(split.folds, (rest, test), (test, rest), strict=True)
     ]
-    return split._replace(folds=tuple(folds))
+    return BY_TRIAL, WORLD, split._replace(folds=tuple(folds))
+
+
+def with_signals(change):
+    """Recordings whose signals are changed in place."""
+    signals = {m: x.copy() for m, x in WORLD.signals.items()}
+    change(signals)
+    return CONFIG, WORLD._replace(signals=signals), SPLIT
 
 
 def copied(names, noise=0.0):
     """A training window with the values of a test window."""
-    signals = {m: x.copy() for m, x in WORLD.signals.items()}
-    trained = SPLIT.folds[0].train[0]
-    for m in names:
-        signals[m][trained] = signals[m][TESTED[0]] * (1 + noise)
-    return WORLD._replace(signals=signals)
+
+    def change(signals):
+        for m in names:
+            signals[m][SPLIT.folds[0].train[0]] = signals[m][TESTED[0]] * (1 + noise)
+
+    return with_signals(change)
 
 
 def label_in_a_feature(missing=0):
-    signals = {m: x.copy() for m, x in WORLD.signals.items()}
-    signals["gsr"][:, 0, 5] = 3 * WORLD.labels[:, 2] + 1
-    signals["gsr"][:missing, 0, 5] = np.nan
-    return WORLD._replace(signals=signals)
+    def change(signals):
+        signals["gsr"][:, 0, 5] = 3 * WORLD.labels[:, 2] + 1
+        signals["gsr"][:missing, 0, 5] = np.nan
+
+    return with_signals(change)
 
 
 def trials_cut(step):
     """Every trial is two "trials" of one window each; their windows begin `step` seconds apart."""
     number = np.arange(len(WORLD.trial)) % 2
-    return times(
-        renamed(WORLD, [f"{t}/{n}" for t, n in zip(WORLD.trial, number, strict=True)]), step * number
-    )
+    trial = np.array([f"{t}/{n}" for t, n in zip(WORLD.trial, number, strict=True)])
+    world = WORLD._replace(trial=trial, start=step * number)
+    return BY_TRIAL, world, split_of(world, BY_TRIAL)
 
 
-def row_plant(name):
-    """(settings, recordings, split) of a leak of rows."""
-    split = {c: split_of(WORLD, c) for c in (BY_TRIAL, BY_STIMULUS, BY_BOTH)}
-    both = split[BY_BOTH].folds[0]
-    other_stimuli = np.flatnonzero(np.isin(WORLD.subject, WORLD.subject[both.test]))
-    return {
-        "half a subject": (
-            CONFIG,
-            WORLD,
-            moved(SPLIT, TESTED[WORLD.subject[TESTED] == SUBJECT][::2], "train"),
-        ),
-        "half a trial": (BY_TRIAL, WORLD, moved(split[BY_TRIAL], of_trial(split[BY_TRIAL]), "train")),
-        "a stimulus": (
-            BY_STIMULUS,
-            WORLD,
-            moved(split[BY_STIMULUS], split[BY_STIMULUS].folds[0].test[:2], "train"),
-        ),
-        "the subject, other stimuli": (
-            BY_BOTH,
-            WORLD,
-            moved(split[BY_BOTH], np.setdiff1d(other_stimuli, both.test), "train"),
-        ),
-        "a validation subject": (CONFIG, WORLD, moved(SPLIT, TESTED[TESTED % 2 == 0], "validation")),
-        "validation is the test": (
-            CONFIG,
-            WORLD,
-            SPLIT._replace(folds=(SPLIT.folds[0]._replace(validation=TESTED), SPLIT.folds[1])),
-        ),
-        "one trial more": (
-            CALIBRATED,
-            WORLD,
-            moved(split_of(WORLD, CALIBRATED), split_of(WORLD, CALIBRATED).folds[0].test[:2], "train"),
-        ),
-        "random windows": (BY_TRIAL, WORLD, at_random(WORLD, BY_TRIAL)),
-        "trials cut, overlapping": (BY_TRIAL, trials_cut(5.0), None),
-        "trials cut, no guard": (BY_TRIAL, trials_cut(10.0), None),
-        "copied windows": (CONFIG, copied(WORLD.signals), None),
-        "one copied modality": (CONFIG, copied(["eeg"]), None),
-        "windows copied with noise": (CONFIG, copied(WORLD.signals, 1e-4), None),
-        "a label among the features": (CONFIG, label_in_a_feature(), None),
-        "a label, some values missing": (CONFIG, label_in_a_feature(missing=7), None),
-    }[name]
+TOO_NEAR = "are less than a window's length away from training windows"
+BOTH = "are in train and in test"
 
 
 @pytest.mark.parametrize(
-    "name, check, says, an_id",
+    "planted, check, says, an_id",
     [
-        ("half a subject", "groups", "1 subject ids are in train and in test", SUBJECT),
-        ("half a trial", "groups", "1 trial ids are in train and in test", "P01/clip"),
-        ("a stimulus", "groups", "1 stimulus ids are in train and in test", "clip"),
-        ("the subject, other stimuli", "groups", "subject ids are in train and in test", "P0"),
-        ("a validation subject", "groups", "subject ids are in validation and in test", SUBJECT),
-        ("validation is the test", "groups", "window ids are in validation and in test", IDS[TESTED[0]]),
-        ("one trial more", "groups", "2 trials of the test subject are trained on, not 1", "P01/clip"),
-        ("random windows", "groups", "trial ids are in train and in test", "P01/clip"),
+        (lambda: also_in("train", CONFIG, np.s_[:12:2]), "groups", f"1 subject ids {BOTH}", SUBJECT),
+        (lambda: also_in("train", BY_TRIAL, np.s_[:1]), "groups", f"1 trial ids {BOTH}", "P01/clip"),
+        (lambda: also_in("train", BY_STIMULUS, np.s_[:2]), "groups", f"1 stimulus ids {BOTH}", "clip"),
         (
-            "random windows",
-            "raw samples",
-            "are less than a window's length away from training windows",
+            lambda: also_in("train", CALIBRATED, np.s_[:2]),
+            "groups",
+            "2 trials of the test subject",
             "P01/clip",
         ),
         (
-            "trials cut, overlapping",
-            "raw samples",
-            "share raw samples with training windows",
-            "P0",
+            lambda: also_in("validation", CONFIG, np.s_[::2]),
+            "groups",
+            "are in validation and in test",
+            SUBJECT,
         ),
-        (
-            "trials cut, no guard",
-            "raw samples",
-            "are less than a window's length away from training windows",
-            "P0",
-        ),
-        (
-            "copied windows",
-            "copies",
-            "1 test window has the same gsr values as training windows",
-            IDS[TESTED[0]],
-        ),
-        ("one copied modality", "copies", "1 test window has the same eeg values", IDS[TESTED[0]]),
-        ("windows copied with noise", "neighbours", "test windows is nearly a copy", IDS[TESTED[0]]),
-        (
-            "a label among the features",
-            "labels inside",
-            "feature 5 of gsr is the label of Excited",
-            "Excited",
-        ),
-        ("a label, some values missing", "labels inside", "feature 5 of gsr is the label of", "Excited"),
+        (validated_on_the_test, "groups", "window ids are in validation and in test", FIRST),
+        (other_stimuli, "groups", f"subject ids {BOTH}", "P0"),
+        (at_random, "groups", f"trial ids {BOTH}", "P01/clip"),
+        (at_random, "raw samples", TOO_NEAR, "P01/clip"),
+        (lambda: trials_cut(5.0), "raw samples", "share raw samples with training windows", "P0"),
+        (lambda: trials_cut(10.0), "raw samples", TOO_NEAR, "P0"),
+        (lambda: copied(WORLD.signals), "copies", "1 test window has the same gsr values as training", FIRST),
+        (lambda: copied(["eeg"]), "copies", "1 test window has the same eeg values", FIRST),
+        (lambda: copied(WORLD.signals, 1e-4), "neighbours", "test windows is nearly a copy", FIRST),
+        (label_in_a_feature, "labels inside", "feature 5 of gsr is the label of Excited", "Excited"),
+        (lambda: label_in_a_feature(7), "labels inside", "feature 5 of gsr is the label of", "Excited"),
     ],
 )
-def test_planted_rows_are_found_and_named(tmp_path, name, check, says, an_id):
-    config, world, split = row_plant(name)
-    split = signed(split or split_of(world, config), world, tmp_path)
+def test_planted_rows_are_found_and_named(tmp_path, planted, check, says, an_id):
+    config, world, split = planted()
+    split = signed(split, world, tmp_path)
     found = audited(tmp_path / "run", config=config, world=world, split=split)
     assert found.colour == "red"
     named = [x for x in found.findings if x.check == check and says in x.says]
@@ -309,9 +267,10 @@ def test_window80_is_red_and_says_why(tmp_path):
 
 
 def test_constant_and_missing_features_give_no_alarm(tmp_path):
-    signals = {m: x.copy() for m, x in WORLD.signals.items()}
-    signals["gsr"][:, 0, 3], signals["gsr"][::5, 0, 4] = 7.0, np.nan
-    found = audited(tmp_path / "run", world=WORLD._replace(signals=signals))
+    def change(signals):
+        signals["gsr"][:, 0, 3], signals["gsr"][::5, 0, 4] = 7.0, np.nan
+
+    found = audited(tmp_path / "run", world=with_signals(change)[1])
     assert found.colour == "green", to_text(found)
 
 
@@ -387,17 +346,13 @@ def clean(tmp_path_factory):
     return folder
 
 
-def started(monkeypatch, *words) -> int:
-    return command.run([*map(str, words)])
-
-
-def test_the_command_of_a_clean_and_of_a_leaky_run(clean, tmp_path, monkeypatch, capsys):
-    assert started(monkeypatch, clean) == 0
+def test_the_command_of_a_clean_and_of_a_leaky_run(clean, tmp_path, capsys):
+    assert command.run([str(clean)]) == 0
     assert capsys.readouterr().out.endswith("audit  green: 10 checks, no leak found\n")
     assert json.loads((clean / "audit.json").read_text())["colour"] == "green"
     run = shutil.copytree(clean, tmp_path / "run")
     edited("manifest.json", lambda x: x.replace('"fold 2 of 2"', '"fold two"'))(run)
-    assert started(monkeypatch, run, "--json") == 1
+    assert command.run([str(run), "--json"]) == 1
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((run / "audit.json").read_text()) and printed["colour"] == "red"
 
@@ -420,9 +375,9 @@ def test_changed_recordings_are_amber(clean):
         (lambda f: (f / "selection.json").write_text('{"a": 1}'), "selection.json: is no record of choices"),
     ],
 )
-def test_a_folder_that_cannot_be_audited_is_one_line(clean, tmp_path, monkeypatch, capsys, damage, message):
+def test_a_folder_that_cannot_be_audited_is_one_line(clean, tmp_path, capsys, damage, message):
     run = shutil.copytree(clean, tmp_path / "run")
     damage(run)
-    assert started(monkeypatch, run) == 2
+    assert command.run([str(run)]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and error.count("\n") == 1

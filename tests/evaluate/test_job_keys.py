@@ -1,7 +1,5 @@
 """Keys of finished jobs: they hold all that changes a result, and nothing else."""
 
-import dataclasses
-import pathlib
 import runpy
 import shutil
 
@@ -22,7 +20,6 @@ from mpcl_jax.evaluate.jobs.keys import (
     hash_of,
     load_table_data,
     source_file,
-    sources_of,
 )
 from mpcl_jax.evaluate.jobs.work import cached_table_data
 from mpcl_jax.types import DataFileError
@@ -132,44 +129,31 @@ def test_a_baseline_without_a_file_is_refused():
         source_file(namespace["make"])
 
 
-def names(start: str) -> set[str]:
-    return {str(file.relative_to(PACKAGE)) for file in sources_of(PACKAGE / start)}
-
-
-def test_the_code_of_a_result_is_all_that_its_computation_imports():
-    layers = {f"model/{name}.py" for name in ("mpcl", "fusion", "prototypes", "cooccurrence")}
-    shared = {
-        "metrics.py",
-        "data/normalise.py",
-        "data/splits/protocols.py",
-        "config/schema.py",
-        "config/__init__.py",
-    }
-    assert layers | shared | {"train/step.py", "train/folds.py"} <= names(TRAINING)
-    assert shared | {"baselines/registry.py", "baselines/selection.py"} <= names(BASELINES)
-    assert {"baselines/network.py", "train/augment.py"} <= names("baselines/mlp.py")
-    assert not layers & (names(BASELINES) | names("baselines/mlp.py"))
-    assert not {"report/page.py", "baselines/ridge.py"} & (names(TRAINING) | names("baselines/mlp.py"))
-
-
 def test_an_edit_counts_only_where_results_come_from(tmp_path):
+    """In training, in the frame of all baselines and in the MLP: what each of them imports, and no other file."""
     package = tmp_path / "mpcl_jax"
-    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    hashes = [code_hash(PACKAGE / TRAINING)]
-    for edited in (None, "report/page.py", "model/fusion.py"):
-        if edited:
-            append(package / edited)
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "presets"))
+
+    def hashes(package):
         code_hash.cache_clear()
-        hashes.append(code_hash(package / TRAINING, package=package))
-    assert hashes[0] == hashes[1] == hashes[2] != hashes[3]
+        return [code_hash(package / x, package=package) for x in (TRAINING, BASELINES, "baselines/mlp.py")]
 
-
-def append(file: pathlib.Path) -> None:
-    file.write_text(file.read_text() + "\n# a remark\n")
-
-
-def test_folds_that_do_not_exist_are_refused():
-    config = tiny_config()
-    protocol = dataclasses.replace(config.protocol, only=(9,))
-    with pytest.raises(ConfigError, match="only"):
-        load_table_data(dataclasses.replace(config, protocol=protocol))
+    before = hashes(package)
+    assert before == hashes(PACKAGE)
+    for edited, counts in {
+        "report/page.py": [False, False, False],
+        "baselines/ridge.py": [False, False, False],
+        "baselines/network.py": [False, False, True],
+        "model/fusion.py": [True, False, False],
+        "model/cooccurrence.py": [True, False, False],
+        "train/augment.py": [True, False, True],
+        "data/splits/protocols.py": [True, True, False],
+        "baselines/selection.py": [False, True, True],
+        "config/__init__.py": [True, True, True],
+        "metrics.py": [True, True, True],
+    }.items():
+        with (package / edited).open("a") as file:
+            file.write("\n# a remark\n")
+        after = hashes(package)
+        assert [a != b for a, b in zip(before, after, strict=True)] == counts, edited
+        before = after

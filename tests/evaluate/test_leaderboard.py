@@ -78,19 +78,9 @@ def test_skill_by_hand():
     assert made.rows[0].mean["kl"] == pytest.approx(0.143841, abs=1e-6)
     assert made.rows[0].mean["skill"] == 0
     assert made.rows[1].mean["skill"] == pytest.approx(1 - 0.020411 / 0.143841, abs=1e-5)
-
-
-def test_a_train_mean_without_error_leaves_skill_open():
+    # A train mean without error leaves it open.
     made = table(results(train_mean=LABELS, mlp=rows(*[0.4] * 9)))
-    assert np.isnan(made.rows[1].mean["skill"])
     assert cells_of(table_frame(made))["skill ↑"].tolist() == ["-", "-"]
-
-
-def test_rows_come_in_the_fixed_order_and_variants_last():
-    names = ("MPCL", "no memory", "mlp", "extra_trees", "ridge", "knn", "train_mean", "uniform")
-    made = table(results(**{name: rows(*[0.3] * 9) for name in names}))
-    order = ["uniform", "train_mean", "knn", "ridge", "extra_trees", "mlp", "MPCL", "no memory"]
-    assert [row.method for row in made.rows] == order
 
 
 def test_seeds_are_averaged_per_window_and_their_spread_is_reported():
@@ -148,28 +138,36 @@ def test_few_subjects_give_intervals_over_trials_that_keep_the_means():
     assert "95 % interval over 5 label groups of 2 subjects; it says nothing about other subjects" in text
 
 
-def test_one_subject_with_one_trial_has_no_interval():
-    made = table(ladder(), subject=np.array(["S1"] * 9), unit=np.array(["t"] * 9))
-    assert np.isnan(made.rows[0].low)
-    line = verdict(made)[0]
-    assert ": not significant (KL −" in line and "n = 1 trial of 1 subject, p = 1.000" in line
-    assert line.endswith("; too few units: no corrected p below 1.000 is possible)")
+MEAN = "MPCL against the train mean"
+FEW = {"subject": np.array(["S1"] * 5 + ["S2"] * 4), "unit": np.arange(9).astype(str)}
+ONE = {"subject": np.array(["S1"] * 9), "unit": np.array(["t"] * 9)}
+NEARER_MEAN = {"train_mean": rows(*[0.45] * 9), "ridge": rows(*[0.3] * 9), "MPCL": rows(*[0.35] * 9)}
 
 
-def test_verdict_against_the_train_mean_and_the_best_baseline():
-    first, second = verdict(table(ladder()))
-    assert first.startswith("MPCL against the train mean: better (KL −0.1")
-    # 2 of 2^7 sign patterns, times 3 comparisons.
-    assert first.endswith(", n = 7 subjects, p = 0.047 after Holm's correction for 3 comparisons)")
-    assert second.startswith("MPCL against the best baseline, ridge: better (KL −0.03")
-    assert verdict(table(ladder(better=0.1)))[0].startswith("MPCL against the train mean: worse (KL +")
-
-
-def test_verdict_when_nothing_is_significant():
-    noisy = rows(*(0.35 + 0.05 * np.random.default_rng(0).normal(size=9)))
-    second = verdict(table([*ladder()[1:], Result("MPCL", noisy, SPLIT)]))[1]
-    assert second.startswith("MPCL against the best baseline, ridge: not significant (KL +0.0")
-    assert "; detectable without correction: 0.0" in second
+@pytest.mark.parametrize(
+    "made, options, line, begin, end",
+    [
+        # 2 of 2^7 sign patterns, times 3 comparisons.
+        (
+            ladder(),
+            {},
+            0,
+            f"{MEAN}: better (KL −0.1",
+            ", n = 7 subjects, p = 0.047 after Holm's correction for 3 ",
+        ),
+        (ladder(), {}, 1, "MPCL against the best baseline, ridge: better (KL −0.03", ""),
+        (ladder(better=0.1), {}, 0, f"{MEAN}: worse (KL +", ""),
+        (ladder(), FEW, 0, f"{MEAN}: better for the tested 2 subjects only (KL ", ""),
+        (ladder(), ONE, 0, f"{MEAN}: not significant (KL −", ", n = 1 trial of 1 subject, p = 1.000"),
+        (ladder(), ONE, 0, MEAN, "; too few units: no corrected p below 1.000 is possible)"),
+        (results(**NEARER_MEAN), {}, 0, f"{MEAN}, which is the best baseline: worse", ""),
+        (ladder()[1:], {}, 0, "ridge against the train mean: better", ""),  # without MPCL
+    ],
+)
+def test_verdicts(made, options, line, begin, end):
+    """Against the train mean and the best baseline; limited to few subjects, none for one."""
+    found = verdict(table(made, **options))[line]
+    assert found.startswith(begin) and end in found
 
 
 def test_the_reason_why_a_difference_is_not_significant():
@@ -189,12 +187,6 @@ def test_the_reason_why_a_difference_is_not_significant():
     assert words(2 / 64, 0.01, n=6, comparisons=2).endswith("no corrected p below 0.062 is possible")
 
 
-def test_a_verdict_on_few_subjects_is_limited_to_them():
-    few = np.array(["S1"] * 5 + ["S2"] * 4)
-    made = table(ladder(), subject=few, unit=np.arange(9).astype(str))
-    assert "MPCL against the train mean: better for the tested 2 subjects only (KL " in verdict(made)[0]
-
-
 def test_an_oracle_is_no_baseline_and_stands_apart():
     made = table([*ladder(), Result("stimulus_mean", rows(*[0.49] * 9), SPLIT)])
     assert made.rows[-1].method == "stimulus_mean"
@@ -203,17 +195,6 @@ def test_an_oracle_is_no_baseline_and_stands_apart():
     # It is not in the correction either: the same p with and without it. Nor is it bold.
     assert verdict(made) == verdict(table(ladder()))
     assert [x.startswith("**") for x in cells_of(table_frame(made))["KL ↓"]] == [False] * 3 + [True, False]
-
-
-def test_a_train_mean_that_is_the_best_baseline_is_named_so():
-    made = table(results(train_mean=rows(*[0.45] * 9), ridge=rows(*[0.3] * 9), MPCL=rows(*[0.35] * 9)))
-    (line,) = verdict(made)
-    assert line.startswith("MPCL against the train mean, which is the best baseline: worse")
-
-
-def test_without_mpcl_every_fitted_method_is_compared_with_the_train_mean():
-    (line,) = verdict(table(ladder()[1:]))
-    assert line.startswith("ridge against the train mean: better")
 
 
 def test_leaky_is_in_the_title_the_caption_and_every_verdict():
@@ -225,16 +206,8 @@ def test_leaky_is_in_the_title_the_caption_and_every_verdict():
     answers = [line for line in lines if line.startswith("- ")]
     assert len(answers) == 2
     assert all(line.startswith("- LEAKY split: ") for line in answers)
+    assert [line for line in lines if line.startswith("| train mean |      0.2500 |")]
     assert "LEAKY" not in to_markdown(table(ladder()))
-
-
-def test_markdown_columns_are_aligned():
-    lines = [line for line in to_markdown(table(ladder())).splitlines() if line.startswith("|")]
-    assert len(lines) == 2 + 4
-    bars = [[i for i, letter in enumerate(line) if letter == "|"] for line in lines]
-    assert all(places == bars[0] for places in bars)
-    assert len(bars[0]) == 11  # ten columns
-    assert lines[3].startswith("| train mean |      0.2500 |")
 
 
 def test_csv_can_be_read_back_with_all_digits():
@@ -249,19 +222,14 @@ def test_csv_can_be_read_back_with_all_digits():
     assert float(read[2]["kl_high"]) == made.rows[2].high
     assert read[2]["interval_over"] == "7 subjects"
     assert (read[0]["split"], read[0]["split_sha256"]) == ("LEAKY", SPLIT)
-
-
-def test_subject_csv_has_a_line_per_method_and_subject():
-    made = table(ladder())
-    first, *rest = csv_text(subject_frame(made), command="c", commit="d").splitlines()
-    assert first == "# c @ d"
-    read = list(csv.DictReader(rest))
+    lines = csv_text(subject_frame(made), command="c", commit="d").splitlines()
+    read = list(csv.DictReader(lines[1:]))
     assert len(read) == 4 * 7
     of_ridge = {line["subject"]: float(line["kl"]) for line in read if line["method"] == "ridge"}
     assert np.mean(list(of_ridge.values())) == pytest.approx(made.rows[2].mean["kl"])
 
 
-def test_other_manifests_and_row_counts_are_refused():
+def test_what_cannot_be_compared_is_refused_by_name():
     good = ladder()
     with pytest.raises(ValueError, match="knn: made on the split ffff.*cannot be compared"):
         table([*good, Result("knn", LABELS, "f" * 64)])
@@ -271,10 +239,7 @@ def test_other_manifests_and_row_counts_are_refused():
         table([*good, Result("ridge", LABELS, SPLIT)])
     with pytest.raises(ValueError, match="'train_mean' is missing"):
         table(results(ridge=LABELS))
-
-
-def test_predictions_that_are_no_distributions_are_refused_by_name():
     with pytest.raises(ValueError, match="knn: predicted, row 0: does not sum to 1"):
-        table([*ladder(), Result("knn", np.ones((9, 2)), SPLIT)])
+        table([*good, Result("knn", np.ones((9, 2)), SPLIT)])
     with pytest.raises(ValueError, match="knn, row 4: predicts 0 for a reported emotion"):
-        table([*ladder(), Result("knn", rows(0.5, 0.5, 0.5, 0.5, 0, 0.5, 0.5, 0.5, 0.5), SPLIT)])
+        table([*good, Result("knn", rows(0.5, 0.5, 0.5, 0.5, 0, 0.5, 0.5, 0.5, 0.5), SPLIT)])

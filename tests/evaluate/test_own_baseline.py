@@ -11,7 +11,6 @@ from run_fixture import TINY
 
 from mpcl_jax.baselines import registry
 from mpcl_jax.config.command_line import from_command_line
-from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.evaluate import experiment
 from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.evaluate.jobs.table_run import Fitted, Trained, choices_of, complete, predictions_of
@@ -77,48 +76,28 @@ def label_mean(run, fold) -> Predictions:
     return Predictions(fold.test, np.tile(mean, (len(fold.test), 1)).astype(np.float32), None, None, None)
 
 
-def test_an_unknown_baseline_is_refused_before_data_are_loaded(tmp_path, monkeypatch):
-    file = tmp_path / "own.py"
-    settings = SETTINGS | {"benchmark.baselines": ("ridge_",), "data.kind": "folder", "data.path": "/nowhere"}
-    file.write_text(CONFIG.format(settings=settings))
-    config = from_command_line(str(file), [])
-    with pytest.raises(
-        ConfigError, match=r"config.benchmark.baselines = 'ridge_': unknown baseline; did you mean"
-    ):
-        experiment.run_experiment(config, tmp_path / "run", "a command", StopRequest())
-
-
 @pytest.fixture
-def dask():
-    """joblib on a local Dask cluster of one worker."""
+def cluster(request):
+    """joblib on a local Dask cluster of one worker, or as it is."""
+    if request.param == "processes":
+        yield
+        return
     options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None, "host": "127.0.0.1"}
     with LocalCluster(**options) as cluster, Client(cluster), joblib.parallel_config(backend="dask"):
         yield
 
 
-def check_baselines(fitted: Fitted, cache) -> None:
-    shares = predictions_of(fitted, cache)
-    assert not np.allclose(shares["lasso"][0], shares["train_mean"][0], atol=1e-3)
-    assert set(choices_of(fitted, 0, cache)) == {"lasso"}
-
-
-def test_the_processes_of_a_table_know_it(config, tmp_path):
-    fitted = Fitted(("train_mean", "lasso"), config, load_table_data(config), range(1))
-    complete([fitted], tmp_path, 1, StopRequest())
-    check_baselines(fitted, tmp_path)
-
-
-def test_the_workers_of_a_dask_cluster_know_it(config, tmp_path, dask):
-    fitted = Fitted(("train_mean", "lasso"), config, load_table_data(config), range(1))
-    complete([fitted], tmp_path, 1, StopRequest())
-    check_baselines(fitted, tmp_path)
-
-
-@pytest.mark.long
-def test_a_whole_table_runs_on_a_dask_cluster(config, tmp_path, dask):
+@pytest.mark.parametrize(
+    "cluster, training",
+    [("processes", False), ("dask", False), pytest.param("dask", True, marks=pytest.mark.long)],
+    indirect=["cluster"],
+)
+def test_the_workers_of_a_table_know_it_also_on_a_dask_cluster(config, tmp_path, cluster, training):
     table_data = load_table_data(config)
-    trained = Trained("MPCL", config, table_data, range(1))
     fitted = Fitted(("train_mean", "lasso"), config, table_data, range(1))
-    complete([trained, fitted], tmp_path, 1, StopRequest())
-    check_baselines(fitted, tmp_path)
-    assert predictions_of(trained, tmp_path)["MPCL"][0].shape == (24, 10)
+    trained = [Trained("MPCL", config, table_data, range(1))] if training else []
+    complete([*trained, fitted], tmp_path, 1, StopRequest())
+    shares = predictions_of(fitted, tmp_path)
+    assert not np.allclose(shares["lasso"][0], shares["train_mean"][0], atol=1e-3)
+    assert set(choices_of(fitted, 0, tmp_path)) == {"lasso"}
+    assert all(predictions_of(row, tmp_path)["MPCL"][0].shape == (24, 10) for row in trained)

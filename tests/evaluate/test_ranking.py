@@ -58,6 +58,9 @@ def test_mean_ranks_and_friedman_by_hand(ranking):
     assert ranking.methods["mean_rank"].tolist() == [1.5, 1.5, 3, 4]
     # 12 / (12 · 4 · 5) · (18² + 18² + 36² + 48²) − 3 · 12 · 5 = .05 · 4248 − 180 = 32.4; p of 3 degrees: 4.3e-7.
     assert ranking.pairs["friedman_p"].iloc[0] == pytest.approx(4.3e-7, rel=0.01)
+    # Neighbours that do not differ are one group.
+    assert ranking.methods["groups"].tolist() == ["a", "a", "", ""]
+    assert [set(group) for group in groups_of(ranking.methods)] == [{"MPCL", "ridge"}]
 
 
 def test_pairs_by_hand(ranking):
@@ -67,26 +70,14 @@ def test_pairs_by_hand(ranking):
     assert pair["p_wilcoxon"] == pytest.approx(2 / 2**12) and pair["p"] == pytest.approx(2 / 2**12)
     # Of six pairs four have this smallest p: times 6 for the whole table, times 3 for the three pairs of MPCL.
     assert pair["p_holm_all"] == pytest.approx(6 * 2 / 2**12)
-    assert pair["p_holm_focus"] == pytest.approx(3 * 2 / 2**12) and pair["effect"] < -3
+    assert pair["p_holm_focus"] == pytest.approx(3 * 2 / 2**12)
+    kl = {row.method: row.per_unit for row in table_of(LADDER).rows}
+    delta = kl["MPCL"] - kl["uniform"]
+    assert pair["effect"] == pytest.approx(delta.mean() / delta.std(ddof=1))
     without = pair_of(ranking, "ridge", "uniform")
     assert np.isnan(without["p_holm_focus"]) and without["verdict_of_a"] == BETTER
     even = pair_of(ranking, "MPCL", "ridge")
     assert (even["superiority"], even["verdict_of_a"]) == (0.5, NOT_SIGNIFICANT)
-
-
-def test_effect_by_hand():
-    made = table_of({"train_mean": np.full(7, 0.2), "ridge": 0.2 - 0.01 * np.arange(1, 8)})
-    named = {row.method: row.per_unit for row in made.rows}
-    delta = named["ridge"] - named["train_mean"]
-    pair = rank_methods(made).pairs.iloc[0]
-    assert (pair["a"], pair["b"]) == ("ridge", "train_mean")
-    assert pair["effect"] == pytest.approx(delta.mean() / delta.std(ddof=1))
-    assert np.isnan(pair["friedman_p"])  # two methods: no Friedman
-
-
-def test_groups_join_neighbours_that_do_not_differ(ranking):
-    assert ranking.methods["groups"].tolist() == ["a", "a", "", ""]
-    assert [set(group) for group in groups_of(ranking.methods)] == [{"MPCL", "ridge"}]
 
 
 def test_overlapping_groups():
@@ -99,9 +90,7 @@ def test_overlapping_groups():
 
 
 def test_equal_methods_are_equal():
-    made = rank_methods(
-        table_of({"train_mean": LADDER["MPCL"], "knn": LADDER["MPCL"], "ridge": LADDER["MPCL"]})
-    )
+    made = rank_methods(table_of(dict.fromkeys(("train_mean", "knn", "ridge"), LADDER["MPCL"])))
     assert made.methods["mean_rank"].tolist() == [2, 2, 2] and made.pairs["friedman_p"].iloc[0] == 1
     columns = ["p_wilcoxon", "p_holm_all", "effect", "superiority", "verdict_of_a"]
     assert made.pairs[columns].to_numpy().tolist() == [[1, 1, 0, 0.5, NOT_SIGNIFICANT]] * 3
@@ -117,9 +106,8 @@ def test_two_subjects_are_too_few():
     pairs = rank_methods(table).pairs
     assert pairs["friedman_p"].isna().all() and set(pairs["verdict_of_a"]) == {NOT_SIGNIFICANT}
     text = page_of(table)
-    assert (
-        "needs three methods and three units" in text and "6 pairs no difference can be significant" in text
-    )
+    assert "needs three methods and three units" in text
+    assert "6 pairs no difference can be significant" in text
 
 
 def test_an_oracle_is_not_ranked():
@@ -140,13 +128,6 @@ def test_the_comparisons_of_table_and_statistics_agree():
         assert (shown.corrected, shown.verdict) == (pair["p_holm_focus"], pair["verdict_of_a"])
         measured = (shown.difference, shown.low, shown.high, shown.p_skewed)
         assert measured == pytest.approx(tuple(pair[["difference", "low", "high", "p_skewed"]]))
-
-
-def test_many_methods_and_few_subjects_cannot_differ_and_the_page_gives_the_reason():
-    many = {f"variant {i}": LADDER["uniform"][:6] - 0.01 * i for i in range(6)}
-    # 2 / 2^6 = .031; times 21 pairs it is above .05 whatever is found.
-    text = page_of(table_of({"train_mean": LADDER["train_mean"][:6], **many}))
-    assert "With 6 subjects and 21 pairs no difference can be significant: no corrected p below 0.656" in text
 
 
 def test_spread_of_seeds_by_hand():
@@ -172,11 +153,6 @@ def test_the_page_shows_verdicts_friedman_and_groups():
     )
     assert groups.endswith(": MPCL · ridge.") or groups.endswith(": ridge · MPCL.")
     assert "LEAKY" not in text and "LEAKY" in page_of(table_of(LADDER, leaky=True))
-
-
-def test_pairs_of_shipped_tables_without_the_test_for_skewed_differences_have_no_verdict(ranking):
-    cells = statistics_text.pair_cells(ranking.methods, ranking.pairs.drop(columns="p_skewed"))
-    assert "verdict" not in cells and cells["against"].tolist()[1:] == ["train mean", "uniform"]
 
 
 def test_files_can_be_read_back_with_all_digits(ranking):

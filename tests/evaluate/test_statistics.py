@@ -48,16 +48,6 @@ def test_a_long_tail_moves_the_interval_to_its_side():
     assert high - values.mean() > 2 * (values.mean() - low)
 
 
-def test_equal_values_have_an_interval_without_width():
-    assert subject_interval([0.3, 0.3, 0.3]) == (0.3, 0.3)
-    assert subject_interval([0.0, 0.0, 0.0]) == (0.0, 0.0)
-
-
-@pytest.mark.parametrize("values", [[1.0], [1.0, 2.0]])
-def test_fewer_than_three_units_have_no_interval(values):
-    assert np.isnan(subject_interval(values)).all()
-
-
 def test_weights_move_the_interval_to_the_heavy_units():
     values = np.r_[np.zeros(10), np.ones(10)] + np.tile([-0.1, 0.1], 10)
     low, high = subject_interval(values, weight=np.r_[np.full(10, 9.0), np.ones(10)])
@@ -65,13 +55,14 @@ def test_weights_move_the_interval_to_the_heavy_units():
     assert low < 0.1 < high < 0.45
 
 
-@pytest.mark.parametrize(
-    ("values", "weight"),
-    [([], None), ([1.0, np.nan, 2.0], None), ([1.0, 2.0], [1.0]), ([1.0, 2.0], [1.0, 0.0]), ([[1.0]], None)],
-)
-def test_unusable_values_are_refused(values, weight):
-    with pytest.raises(ValueError, match="values"):
-        subject_interval(values, weight=weight)
+def test_degenerate_values_have_no_width_or_no_interval_and_unusable_ones_are_refused():
+    assert subject_interval([0.3, 0.3, 0.3]) == (0.3, 0.3)
+    assert np.isnan(subject_interval([1.0, 2.0])).all()
+    for values, weight in (([], None), ([1.0, np.nan, 2.0], None), ([1.0, 2.0], [1.0, 0.0]), ([[1.0]], None)):
+        with pytest.raises(ValueError, match="values"):
+            subject_interval(values, weight=weight)
+    with pytest.raises(ValueError, match=r"a \(3,\) and b \(2,\)"):
+        paired_comparison([1.0, 2.0, 3.0], [1.0, 2.0])
 
 
 STEADY = np.array([-3.0, -3.5, -4.0, -3.2, -3.8, -3.5])
@@ -107,11 +98,16 @@ def test_exchanging_the_methods_exchanges_the_verdict():
     assert verdict_of(REPORTED - STEADY, REPORTED) == WORSE
 
 
-def test_five_units_are_too_few_to_show_anything():
+def test_few_units_show_nothing():
     found = paired_comparison(STEADY[:5], np.zeros(5))
-    assert found.high < 0 and found.p_skewed < 0.05
-    assert found.p_value == pytest.approx(2 / 32)
+    assert found.high < 0 and found.p_skewed < 0.05 and found.p_value == pytest.approx(2 / 32)
     assert verdict_of(STEADY[:5], np.zeros(5)) == NOT_SIGNIFICANT
+    # Unit weights 3 and 1 on differences −1 and +1: (−3 + 1) / 4 = −.5. Two units: no interval.
+    found = paired_comparison([0.0, 1.0], [1.0, 0.0], weight=[3.0, 1.0])
+    assert found.difference == -0.5 and np.isnan([found.low, found.high]).all()
+    found = paired_comparison([0.0], [1.0])
+    assert (found.difference, found.p_value, found.p_skewed) == (-1.0, 1.0, 1.0)
+    assert decide([found])[0].verdict == NOT_SIGNIFICANT and np.isnan(found.detectable)
 
 
 def test_comparisons_are_corrected_for_all_that_are_decided_together():
@@ -158,31 +154,11 @@ def test_rounding_does_not_move_an_interval_whose_resamples_tie_with_the_mean():
         assert subject_interval(values * noise) == pytest.approx(wanted, rel=1e-7)
 
 
-def test_weighted_difference_by_hand():
-    # Unit weights 3 and 1 on differences −1 and +1: (−3 + 1) / 4 = −.5. Two units: no interval.
-    found = paired_comparison([0.0, 1.0], [1.0, 0.0], weight=[3.0, 1.0])
-    assert found.difference == -0.5
-    assert np.isnan([found.low, found.high]).all()
-    assert decide([found])[0].verdict == NOT_SIGNIFICANT
-
-
 def test_detectable_difference_by_hand():
     # Ten differences ±1 around 0: variance 10/9, standard error √(10/9 / 10) = 1/3. The critical t of ten
     # exponential differences is 4.16 (200,000 draws of another generator), z of .8 is .8416: (4.16 + .84) / 3.
     delta = np.tile([-1.0, 1.0], 5)
     assert paired_comparison(delta, np.zeros(10)).detectable == pytest.approx(1.667, rel=0.02)
-
-
-def test_one_unit_shows_nothing():
-    found = paired_comparison([0.0], [1.0])
-    assert (found.difference, found.p_value, found.p_skewed) == (-1.0, 1.0, 1.0)
-    assert decide([found])[0].verdict == NOT_SIGNIFICANT
-    assert np.isnan(found.detectable)
-
-
-def test_different_lengths_are_refused():
-    with pytest.raises(ValueError, match=r"a \(3,\) and b \(2,\)"):
-        paired_comparison([1.0, 2.0, 3.0], [1.0, 2.0])
 
 
 def shares_better(differences):

@@ -121,17 +121,13 @@ def test_a_shipped_table_of_two_seeds(tmp_path):
     assert not any("train_mean" in x for x in found)
 
 
-def command(monkeypatch, *words) -> int:
-    return verify.run([*map(str, words)])
-
-
-def test_the_command_says_what_differs(run, monkeypatch, capsys):
-    assert command(monkeypatch, run) == 0
+def test_the_command_says_what_differs(run, capsys):
+    assert verify.run([str(run)]) == 0
     assert capsys.readouterr().out.endswith(" values computed again from 24 predictions: 0 differ\n")
     text = (run / "table.csv").read_text()
     value = next(csv.DictReader(io.StringIO(text.partition("\n")[2])))["kl"]
     (run / "table.csv").write_text(text.replace(value, "0.123"))
-    assert command(monkeypatch, run) == 1
+    assert verify.run([str(run)]) == 1
     assert f"table.csv: uniform, kl: stored 0.123, computed {value}\n" in capsys.readouterr().out
 
 
@@ -161,9 +157,9 @@ def rounded(folder: pathlib.Path) -> None:
         (rounded, "predictions.csv: was rounded by an older version; start the run's command again"),
     ],
 )
-def test_a_folder_that_cannot_be_verified_is_one_line(run, monkeypatch, capsys, damage, message):
+def test_a_folder_that_cannot_be_verified_is_one_line(run, capsys, damage, message):
     damage(run)
-    assert command(monkeypatch, run) == 2
+    assert verify.run([str(run)]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and error.count("\n") == 1
 

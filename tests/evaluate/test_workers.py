@@ -1,22 +1,19 @@
 """Processes that share the jobs of a table: what they print, how they die, how they are stopped."""
 
 import ast
-import os
 import pathlib
 import signal
 import subprocess
 import sys
 import time
 
-import joblib
 import pytest
 import worker_functions as work
 from joblib.externals.loky import get_reusable_executor
+from python_process import ROOT, environment
 
 from mpcl_jax.evaluate.jobs.workers import Job, run_jobs
 from mpcl_jax.train.interrupt import StopRequest
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def jobs_of_all_kinds(folder) -> list[Job]:
@@ -43,15 +40,11 @@ def ended(tmp_path_factory):
 def test_all_other_jobs_are_done_and_failed_ones_are_named(ended):
     folder, failures = ended
     assert (folder / "one").exists() and (folder / "two").exists()
+    assert (folder / "three").read_text() == "done"  # again, after its process died
     assert failures == [
         "dies: its process died (killed? out of memory?)",
         "diverges: fold 1 of 2: not finite",
     ]
-
-
-def test_a_job_whose_process_dies_is_done_again(ended):
-    folder, _ = ended
-    assert (folder / "three").read_text() == "done"
 
 
 def test_a_worker_has_one_thread_keeps_flags_and_leaves_ctrl_c_to_its_parent(ended):
@@ -73,26 +66,11 @@ def test_a_mistake_in_the_program_is_raised(tmp_path):
         run_jobs([Job("wrong", work.forget, ())], tmp_path, 1, StopRequest())
 
 
-def test_nothing_to_do_starts_nothing(tmp_path):
-    assert run_jobs([], tmp_path, 2, StopRequest()) == []
-
-
-def test_the_same_jobs_run_on_a_dask_cluster(tmp_path):
-    from distributed import Client, LocalCluster
-
-    jobs = [job for job in jobs_of_all_kinds(tmp_path) if not job.name.startswith("dies")]
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "host": "127.0.0.1"}
-    with LocalCluster(**options) as cluster, Client(cluster), joblib.parallel_config(backend="dask"):
-        failures = run_jobs(jobs, tmp_path, 2, StopRequest())
-    assert failures == ["diverges: fold 1 of 2: not finite"]
-    assert (tmp_path / "one").exists() and (tmp_path / "two").exists()
-
-
 def started(folder: pathlib.Path):
     """A table of two jobs of ten minutes in three workers, once both have begun, and the process ids below it."""
     table = subprocess.Popen(
         [sys.executable, str(ROOT / "tests" / "worker_functions.py"), str(folder)],
-        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+        env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
