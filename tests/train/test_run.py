@@ -121,6 +121,8 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(finished, tmp_path, mon
     assert last_training(run)[0] == 3
     assert bits(last_training(run)) == bits(last_training(whole))
     assert metrics_of(tmp_path) == [x for x in metrics_of(whole.workdir) if x["fold"] == 0]
+    chosen = [json.loads((x.workdir / "selection.json").read_text())["fold 1 of 3"] for x in (run, whole)]
+    assert chosen[0]["MPCL"]["choice"] == chosen[1]["MPCL"]["choice"]
     monkeypatch.setattr(loop, "train_group", None)  # a finished fold is read, not trained
     assert same_predictions(train_folds(run)[0], predictions[0])
 
