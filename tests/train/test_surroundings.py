@@ -42,7 +42,7 @@ def test_pinned_are_the_defaults_of_jax():
     assert {name: jax.config.values[name] for name in known} | {"jax_transfer_guard": "allow"} == known
 
 
-@pytest.mark.parametrize("begin", [start_jax, lambda: begin_job(pathlib.Path("piece"), {})])
+@pytest.mark.parametrize("begin", [start_jax, lambda: begin_job(pathlib.Path("job"), {})])
 def test_a_command_and_its_workers_set_jax_for_themselves(odd_settings, tmp_path, monkeypatch, begin):
     assert odd_settings == ODD
     monkeypatch.chdir(tmp_path)
