@@ -18,17 +18,17 @@ LARGEST_VALUE = 1e30
 FARTHEST = 1e15  # spreads of a feature from its centre; beyond it squares overflow float32 inside the model
 
 
-class DataFileError(Exception):
-    """A file or folder of data that cannot be used: which one, why, and what to do about it."""
+class DataError(ValueError):
+    """Data that cannot be used: which file, folder or array, why, and what to do about it."""
 
     def __init__(self, file: Any, reason: str):
-        """`file`: its path · `reason`: one sentence, with what to do."""
+        """`file`: its path, or the name of an array · `reason`: one sentence, with what to do."""
         super().__init__(f"{file}: {reason}")
         self.file, self.reason = str(file), reason
 
     def __reduce__(self):
         """Keeps file and reason when the error crosses a process boundary."""
-        return (DataFileError, (self.file, self.reason))
+        return (DataError, (self.file, self.reason))
 
 
 class DataSpec(NamedTuple):
@@ -134,10 +134,10 @@ def as_text(text: str) -> str:
 def check_recordings(recordings: Recordings, file: Any) -> Recordings:
     """Returns `recordings` if they keep the contract of this module.
 
-    Raises DataFileError naming `file`, the field and the first bad row otherwise.
+    Raises DataError naming `file`, the field and the first bad row otherwise.
     """
     for reason in _violations(recordings):
-        raise DataFileError(file, reason)
+        raise DataError(file, reason)
     return recordings
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 VIDEOS = (0, 3, 8, 15, 16, 31)  # two positive, two negative, two mixed clips
 SECONDS = 12  # of every clip: 12 one-second windows, 8 complete windows of 5 s
@@ -13,8 +13,8 @@ IMAGINARY = {"gsr": (21, 22, 24, 26), "ppg": (21, 22, 24, 25, 26)}
 
 
 def refusal(call, *args):
-    """File and reason of the DataFileError that `call` must raise."""
-    with pytest.raises(DataFileError) as caught:
+    """File and reason of the DataError that `call` must raise."""
+    with pytest.raises(DataError) as caught:
         call(*args)
     return str(caught.value)
 

@@ -14,7 +14,7 @@ from mpcl_jax.data.io.pickle_reader import parse_pickle
 from mpcl_jax.data.validate import dmer as validate_dmer
 from mpcl_jax.data.validate import wesad as validate_wesad
 from mpcl_jax.data.wesad import load as wesad
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 OPTIONS = {"complex_part": "real", "window_seconds": 2.0, "step_seconds": 1.0}
 LAYOUTS = {
@@ -71,7 +71,7 @@ def outcome(file: pathlib.Path, read: Callable) -> tuple[str, str, float]:
         try:
             read(file)
             return "ok", "", time.process_time() - begin
-        except (DataFileError, MemoryError) as error:
+        except (DataError, MemoryError) as error:
             return "refused", str(error) or "memory", time.process_time() - begin
         except Exception as error:  # what a user must never see; the test counts these
             return "bug", f"{type(error).__name__}: {error}", time.process_time() - begin

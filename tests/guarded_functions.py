@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 
 def echo(path, *args):
@@ -22,7 +22,7 @@ def environment(path):
 
 
 def refuse(path):
-    raise DataFileError(pathlib.Path(path) / "inner.csv", "line 3: no number")
+    raise DataError(pathlib.Path(path) / "inner.csv", "line 3: no number")
 
 
 def fail(path):

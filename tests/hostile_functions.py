@@ -7,7 +7,7 @@ from mpcl_jax.data.io.mat_reader import parse_mat
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.data.io.pickle_reader import parse_pickle
 from mpcl_jax.data.io.safe_read import read_json, read_text
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 READERS = {".pkl": parse_pickle, ".mat": parse_mat, ".npz": parse_npz, ".json": read_json, ".csv": read_text}
 
@@ -34,6 +34,6 @@ def open_all(root: pathlib.Path) -> dict[str, str]:
         try:
             open_file(file)
             found[file.name] = ""
-        except DataFileError as error:
+        except DataError as error:
             found[file.name] = str(error)
     return found

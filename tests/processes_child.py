@@ -25,7 +25,7 @@ from mpcl_jax.config.schema import Config  # noqa: E402
 from mpcl_jax.system.errors import StorageError  # noqa: E402
 from mpcl_jax.train import loop, processes  # noqa: E402
 from mpcl_jax.train.run import Run  # noqa: E402
-from mpcl_jax.types import DataFileError  # noqa: E402
+from mpcl_jax.types import DataError  # noqa: E402
 
 
 def killed_after_an_epoch(run: Run) -> Run:
@@ -44,7 +44,7 @@ def killed_after_an_epoch(run: Run) -> Run:
 def refused(act) -> str:
     try:
         act()
-    except (ConfigError, ProcessError, DataFileError, StorageError, RuntimeError, KeyError) as mistake:
+    except (ConfigError, ProcessError, DataError, StorageError, RuntimeError, KeyError) as mistake:
         return f"{type(mistake).__name__}: {mistake}"
     return "nothing"
 
@@ -63,7 +63,7 @@ def answers(folder: pathlib.Path, config: Config, run: Run) -> dict[str, str]:
     def fails(error):
         raise error
 
-    mistakes = (DataFileError("manifest.json", "is damaged"), StorageError("no room"), KeyError("x"))
+    mistakes = (DataError("manifest.json", "is damaged"), StorageError("no room"), KeyError("x"))
     return {
         "mistakes": [refused(lambda x=x: processes.by_first(lambda: fails(x))) for x in mistakes],
         "other seed": refused(lambda: quickly_prepared(other_seed, folder / "seed")),

@@ -22,7 +22,7 @@ from experiments.shared.render import options_of, rendered
 from mpcl_jax.evaluate.table_text import markdown_of
 from mpcl_jax.system.output import any_output
 from mpcl_jax.system.storage import write_text
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MARKED = re.compile(r"^(<!-- table: (.+?) -->\n)(.*?)^(<!-- end -->)$", re.M | re.S)
@@ -34,7 +34,7 @@ def pages() -> list[pathlib.Path]:
 
 
 def generated(text: str) -> str:
-    """`text` with every marked table made from its CSV file. Raises DataFileError."""
+    """`text` with every marked table made from its CSV file. Raises DataError."""
 
     def table(found: re.Match) -> str:
         name, *options = shlex.split(found[2])
@@ -55,7 +55,7 @@ def main(words: Sequence[str]) -> None:
         text = file.read_text(encoding="utf-8")
         try:
             made = generated(text)
-        except DataFileError as mistake:
+        except DataError as mistake:
             sys.exit(f"error: {file.relative_to(ROOT)}: {mistake}")
         if made != text:
             different.append(str(file.relative_to(ROOT)))

@@ -28,7 +28,7 @@ from mpcl_jax.evaluate.leaderboard import CONSTANTS, METHOD, OF_IDS, REFERENCE
 from mpcl_jax.evaluate.number_text import count_of, decimal, interval, shown_name
 from mpcl_jax.evaluate.ranking import focus_of
 from mpcl_jax.system.output import any_output
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
 PREDECESSORS = ("emotion_dict", "helo")
@@ -37,19 +37,19 @@ OPTIONS = ("methods", "columns", "where", "measures")
 
 
 def read(name: str) -> pd.DataFrame:
-    """The rows of NAME.csv behind its first line. Raises DataFileError where it is missing."""
+    """The rows of NAME.csv behind its first line. Raises DataError where it is missing."""
     file = RESULTS / f"{name}.csv"
     if not file.exists():
-        raise DataFileError(file, "does not exist")
+        raise DataError(file, "does not exist")
     return pd.read_csv(file, skiprows=1, keep_default_na=False, na_values=["nan", ""])
 
 
 def rendered(name: str, options: Mapping[str, str]) -> tuple[pd.DataFrame, str]:
-    """Text cells and caption of NAME.csv, or of the overview of several files. Raises DataFileError."""
+    """Text cells and caption of NAME.csv, or of the overview of several files. Raises DataError."""
     if name == "overview":
         return overview(options)
     if unknown := [key for key in options if key not in OPTIONS]:
-        raise DataFileError(name, f"unknown option {unknown[0]!r}; there are {', '.join(OPTIONS)}")
+        raise DataError(name, f"unknown option {unknown[0]!r}; there are {', '.join(OPTIONS)}")
     frame = read(name)
     if "where" in options:
         column, _, value = options["where"].partition(":")
@@ -160,16 +160,14 @@ def _best(frame: pd.DataFrame, methods: Sequence[str]) -> str:
 
 def _column(name: str, frame: pd.DataFrame, column: str) -> pd.Series:
     if column not in frame:
-        raise DataFileError(name, f"has no column {column!r}; there are {', '.join(frame.columns)}")
+        raise DataError(name, f"has no column {column!r}; there are {', '.join(frame.columns)}")
     return frame[column]
 
 
 def _only(name: str, frame: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
     known = _column(name, frame, "method")
     if unknown := [method for method in methods if method not in set(known)]:
-        raise DataFileError(
-            name, f"has no method {unknown[0]!r}; there are {', '.join(dict.fromkeys(known))}"
-        )
+        raise DataError(name, f"has no method {unknown[0]!r}; there are {', '.join(dict.fromkeys(known))}")
     chosen = frame[known.isin(methods)]
     first = list(frame.columns).index("method")
     return chosen.sort_values("method", key=lambda x: x.map(methods.index)) if first == 0 else chosen
@@ -199,7 +197,7 @@ def main(words: Sequence[str]) -> None:
     args = parser.parse_intermixed_args(words)
     try:
         cells, caption = rendered(args.name, options_of(args.options))
-    except DataFileError as mistake:
+    except DataError as mistake:
         sys.exit(f"error: {mistake}")
     if args.format == "latex":
         print(table_text.latex_of(cells, caption))
@@ -208,9 +206,9 @@ def main(words: Sequence[str]) -> None:
 
 
 def options_of(words: Sequence[str]) -> dict[str, str]:
-    """["a=b"] -> {"a": "b"}. Raises DataFileError for a word without "="."""
+    """["a=b"] -> {"a": "b"}. Raises DataError for a word without "="."""
     if wrong := [word for word in words if "=" not in word]:
-        raise DataFileError(shlex.join(words), f"{wrong[0]!r}: an option is written option=value")
+        raise DataError(shlex.join(words), f"{wrong[0]!r}: an option is written option=value")
     return dict(word.split("=", 1) for word in words)
 
 

@@ -26,7 +26,7 @@ from mpcl_jax.system.storage import make_folder, replacing, write_text
 from mpcl_jax.train.environment import code_version, machine
 from mpcl_jax.train.interrupt import StopRequest, listening, only_run_in
 from mpcl_jax.train.jax_settings import start_jax
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 PLACES = ("--out", "--config.data.path", "--config.data.cache")
 # A config may run one fold of several, for speed; a table tests all folds unless the command line overrides it.
@@ -113,7 +113,7 @@ def ending():
     """A user's mistake, a failed job, a full disk and a request to stop as one line and an exit code."""
     try:
         yield
-    except (ConfigError, DataFileError) as mistake:
+    except (ConfigError, DataError) as mistake:
         _refuse(mistake, 2)
     except TrainingError as mistake:
         _refuse(mistake, NOT_FINITE)
@@ -189,7 +189,7 @@ def path(text: str) -> pathlib.Path:
     """`user_path` as the type of an argument of argparse."""
     try:
         return user_path(text)
-    except DataFileError as mistake:
+    except DataError as mistake:
         raise argparse.ArgumentTypeError(str(mistake)) from mistake
 
 

@@ -55,7 +55,7 @@ def of_subject(reported, predicted, mean, confidence) -> np.ndarray:
 
 
 def measure(run: Tested) -> dict[str, np.ndarray]:
-    """Method -> [subjects, 3]. Raises DataFileError for a missing or damaged file."""
+    """Method -> [subjects, 3]. Raises DataError for a missing or damaged file."""
     mean = run.baselines[REFERENCE].astype(float)
     methods = {METHOD: (run.predicted, confidence_of(run.predicted, mean))}
     if read_json(run.folder / "config.json")["model"]["memory"]["enabled"]:

@@ -32,7 +32,7 @@ from mpcl_jax.metrics import SMALLEST_SHARE, scores
 from mpcl_jax.model.personal_memory import adapt, write_trials
 from mpcl_jax.runs.read_run import Tested, join_folds, read_json, read_tested
 from mpcl_jax.system.output import any_output
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 RECALLED, MEAN = f"{METHOD}, recalled by query", f"{METHOD}, mean residual"
 BY_FEATURES = ", recalled by features"
@@ -48,7 +48,7 @@ class RunData(NamedTuple):
 
 
 def read_data(folder: pathlib.Path, with_features: bool) -> RunData:
-    """Predictions, queries and features of a run. Raises DataFileError for a missing or damaged file."""
+    """Predictions, queries and features of a run. Raises DataError for a missing or damaged file."""
     tested = read_tested(folder)
     files = [folder / "folds" / f"{number:02d}" / "predictions.npz" for number in np.unique(tested.fold)]
     queries = [{"query": parse_npz(file)["query"]} for file in files]
@@ -64,7 +64,7 @@ def read_data(folder: pathlib.Path, with_features: bool) -> RunData:
 def features_of(tested: Tested, config: Config) -> np.ndarray:
     """The features of the tested windows as the baselines of each fold use them [P, 1, F], from the recordings.
 
-    Raises DataFileError where the recordings cannot be read or lack a tested window.
+    Raises DataError where the recordings cannot be read or lack a tested window.
     """
     table_data = load_table_data(config)
     names, found = np.array(row_ids(table_data.recordings)), {}
@@ -72,7 +72,7 @@ def features_of(tested: Tested, config: Config) -> np.ndarray:
         x = task_of(table_data.recordings, table_data.split.protocol, fold).x
         found |= dict(zip(names[fold.test].tolist(), x, strict=True))
     if lacking := [name for name in tested.id.tolist() if name not in found]:
-        raise DataFileError(tested.folder, f"{lacking[0]} was tested and is not in the recordings")
+        raise DataError(tested.folder, f"{lacking[0]} was tested and is not in the recordings")
     return np.stack([found[name] for name in tested.id.tolist()])[:, None]
 
 
@@ -88,7 +88,7 @@ def after(run: RunData, predicted, written: int, most: int, query, beta: float) 
         trials = list(dict.fromkeys(run.tested.trial[own].tolist()))
         if len(trials) <= most:
             reason = f"{subject} has {len(trials)} trials: choose --most below that"
-            raise DataFileError(run.tested.folder, reason)
+            raise DataError(run.tested.folder, reason)
         known = own[np.isin(run.tested.trial[own], trials[:written])]
         later = own[np.isin(run.tested.trial[own], trials[most:])]
         adapted = log_probs[later]

@@ -12,7 +12,7 @@ from typing import Any
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.system.errors import AT_ONCE, DISK, NOT_FINITE, StorageError, TrainingError
 from mpcl_jax.system.output import any_output
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,7 +45,7 @@ def command(body: Callable[[list[str]], int | None]) -> Callable[..., int]:
                 return body(list(sys.argv[1:] if arguments is None else arguments)) or 0
             except ConfigError as error:
                 lines, code = str(error).splitlines(), 2
-            except (DataFileError, StorageError, TrainingError) as error:
+            except (DataError, StorageError, TrainingError) as error:
                 codes = {StorageError: DISK, TrainingError: NOT_FINITE}
                 lines, code = [str(error)], codes.get(type(error), 2)
             except KeyboardInterrupt:
@@ -63,7 +63,7 @@ def importing_jax():
     try:
         yield
     except ValueError as error:  # JAX reads its variables when it is imported
-        if "jax" not in str(error).lower():
+        if isinstance(error, ConfigError) or "jax" not in str(error).lower():
             raise
         reason = f"an environment variable of JAX cannot be used ({error}); correct or unset it"
         raise ConfigError(reason) from error

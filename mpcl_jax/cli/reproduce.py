@@ -35,7 +35,7 @@ from mpcl_jax.evaluate.number_text import shown_name
 from mpcl_jax.evaluate.table_text import HEADS
 from mpcl_jax.runs.read_run import read_csv
 from mpcl_jax.system.paths import user_path
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STATUSES = PASS, DRIFT, FAIL = "PASS", "DRIFT", "FAIL"
@@ -95,12 +95,10 @@ def _status(stored: str, again: str, tolerance: float) -> str:
 
 
 def command_of(file: pathlib.Path, comment: str) -> list[str]:
-    """The command in the first line of a stored table. Raises DataFileError if it is not of `experiments/`."""
+    """The command in the first line of a stored table. Raises DataError if it is not of `experiments/`."""
     words = shlex.split(comment.partition(" @ ")[0])
     if words[:2] != ["python", "-m"] or not re.fullmatch(r"experiments\.tables\.\w+", " ".join(words[2:3])):
-        raise DataFileError(
-            file, "its first line names no `python -m experiments.tables.… NAME` that makes it"
-        )
+        raise DataError(file, "its first line names no `python -m experiments.tables.… NAME` that makes it")
     return [sys.executable, *words[1:]]
 
 
@@ -112,7 +110,7 @@ def make_again(words: list[str], name: str, workdir: pathlib.Path, data: str) ->
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     ended = subprocess.run([*words, *options], cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, check=False)
     if ended.returncode:
-        raise DataFileError(words[2], f"ended with exit status {ended.returncode}; its messages are above")
+        raise DataError(words[2], f"ended with exit status {ended.returncode}; its messages are above")
     rows, _ = read_csv(workdir / "results" / f"{name}.csv")
     return rows
 
@@ -144,14 +142,16 @@ def run(arguments: list[str]) -> int:
     file = ROOT / "experiments" / "results" / f"{args.name}.csv"
     if not file.exists():
         there = sorted({p.stem for p in file.parent.glob("*.csv") if not p.stem.endswith(PARTS)})
-        raise DataFileError(args.name, f"is not a stored table; there are {', '.join(there) or 'none'}")
+        raise DataError(args.name, f"is not a stored table; there are {', '.join(there) or 'none'}")
     try:
         stored, comment = read_csv(file)
         words = command_of(file, comment)
         if not args.resume:
             shutil.rmtree(workdir, ignore_errors=True)
         cells = compare(stored, make_again(words, args.name, workdir, args.data))
+    except DataError:
+        raise
     except (KeyError, ValueError, OSError) as mistake:
-        raise DataFileError(file, f"cannot be compared: {mistake}") from mistake
+        raise DataError(file, f"cannot be compared: {mistake}") from mistake
     print(f"\n{to_text(cells)}")
     return 1 if any(cell.status == FAIL for cell in cells) else 0

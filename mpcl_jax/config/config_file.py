@@ -54,7 +54,7 @@ def read_config_file(file: str) -> ConfigDict | dict:
 
 
 def find_config(file: str) -> pathlib.Path:
-    """The path of a config file or preset. Raises ConfigError where there is none, DataFileError for a URL."""
+    """The path of a config file or preset. Raises ConfigError where there is none, DataError for a URL."""
     path = user_path(file, "--config")
     if file in presets() and not path.is_file():
         return PRESETS / f"{file}.py"

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from mpcl_jax.system.paths import user_path
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 # The sentence below a setting is its description; a name that is not a setting is an error.
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -28,7 +28,7 @@ def _local_path(text: str) -> str:
     """`text` with the home folder in place of `~`. Raises ValueError for what is not a path of this machine."""
     try:
         return str(user_path(text)) if text else text
-    except DataFileError as error:
+    except DataError as error:
         raise ValueError(error.reason) from error
 
 

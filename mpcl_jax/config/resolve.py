@@ -16,7 +16,7 @@ from mpcl_jax.config.rules import contradictions
 from mpcl_jax.config.schema import Config
 
 
-class ConfigError(Exception):
+class ConfigError(ValueError):
     """Settings that cannot be used: one line per mistake, with key, value and what is allowed."""
 
 

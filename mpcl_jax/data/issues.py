@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 SAME_SUBJECT = "keep one of them: one subject may not count as two"  # what to do about a copy
 
@@ -43,13 +43,13 @@ class Examined(NamedTuple):
 
 
 def refuse(issues: Iterable[Issue]) -> None:
-    """Raises the first of `issues` as DataFileError: "place: what; fix"."""
+    """Raises the first of `issues` as DataError: "place: what; fix"."""
     for issue in issues:
         place = f"{issue.place}: " if issue.place else ""
-        raise DataFileError(issue.file, f"{place}{issue.what}; {issue.fix}")
+        raise DataError(issue.file, f"{place}{issue.what}; {issue.fix}")
 
 
-def as_issue(error: DataFileError, fix: str = "correct the file or leave it out") -> Issue:
+def as_issue(error: DataError, fix: str = "correct the file or leave it out") -> Issue:
     """The refusal of a loader, which ends in what to do after its last semicolon; `fix` where it does not."""
     what, _, advice = error.reason.rpartition("; ")
     return Issue(error.file, "", what, advice) if what else Issue(error.file, "", error.reason, fix)
@@ -59,7 +59,7 @@ def attempt(issues: list[Issue], function: Callable, *args: Any) -> Any:
     """`function(*args)`; a refusal is added to `issues` and None returned."""
     try:
         return function(*args)
-    except DataFileError as error:
+    except DataError as error:
         issues.append(as_issue(error))
         return None
 

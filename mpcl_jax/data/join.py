@@ -52,7 +52,7 @@ def joined(parts: Sequence[Part], groups: dict[str, str], **fields: Any) -> Reco
     """The windows of all `parts`, in that order; a modality of `groups` that no part has is left out.
 
     A window of NaN alone is absent; windows without any modality are left out, and a note counts them. `fields`: the
-    other fields of `Recordings`. Raises DataFileError where the shape of a modality differs between parts.
+    other fields of `Recordings`. Raises DataError where the shape of a modality differs between parts.
     """
     refuse(shape_issues(parts, groups))
     sizes = [len(part.labels) for part in parts]

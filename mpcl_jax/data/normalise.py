@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mpcl_jax.types import FARTHEST, DataFileError, Recordings, beyond, feature_name
+from mpcl_jax.types import FARTHEST, DataError, Recordings, beyond, feature_name
 
 # Signals are stored as float32, about seven digits. A feature is constant where the standard deviation of its
 # centred values is at most this share of its largest absolute value: eight steps of float32, so that what varies
@@ -38,7 +38,7 @@ class Normalisation(NamedTuple):
 def fit_normalisation(train: Recordings) -> Normalisation:
     """Mean, standard deviation and median of each feature of `train`, which is the training part of a fold.
 
-    Raises DataFileError for a modality that no training row has, as nothing could be learned from it, and for a value
+    Raises DataError for a modality that no training row has, as nothing could be learned from it, and for a value
     that is infinite or beyond `types.LARGEST_VALUE`, naming modality and feature.
     """
     _require_usable(train)
@@ -52,7 +52,7 @@ def fit_normalisation(train: Recordings) -> Normalisation:
 
 
 def require_present(recordings: Recordings, training: dict[str, np.ndarray]) -> None:
-    """Raises DataFileError naming the first fold whose training part lacks a modality.
+    """Raises DataError naming the first fold whose training part lacks a modality.
 
     `training`: name of a fold ("" for the only one) -> rows of its training part. A fold is normalised when its
     training begins, which may be hours after the first; so all are checked before.
@@ -60,7 +60,7 @@ def require_present(recordings: Recordings, training: dict[str, np.ndarray]) -> 
     for fold, rows in training.items():
         for m, present in recordings.present.items():
             if not present[rows].any():
-                raise DataFileError(
+                raise DataError(
                     recordings.name,
                     f"{fold}{': ' * bool(fold)}no training window has {m!r}; leave it out with "
                     "config.data.modalities, or hold out other groups with config.protocol",
@@ -88,7 +88,7 @@ def standardise_per_subject(recordings: Recordings) -> Recordings:
 
     Labels play no part. A feature that is constant within a subject, and every feature of a modality of which
     the subject has a single window, becomes 0; a missing value stays missing. The notes gain the sentence that
-    readers of results need, and the features that are constant within a subject. Raises DataFileError for a value
+    readers of results need, and the features that are constant within a subject. Raises DataError for a value
     that is infinite or beyond `types.LARGEST_VALUE`, naming modality and feature.
     """
     _require_usable(recordings)
@@ -214,11 +214,11 @@ def columns_of(recordings: Recordings) -> dict[str, tuple[tuple[int, ...], int |
 
 
 def _require_usable(recordings: Recordings) -> None:
-    """Raises DataFileError for a value that float32 cannot normalise: it would be 0 or not finite for MPCL alone."""
+    """Raises DataError for a value that float32 cannot normalise: it would be 0 or not finite for MPCL alone."""
     for m, x in recordings.signals.items():
         here = recordings.present[m]
         if (beyond(x)[0] & here).any():
-            raise DataFileError(recordings.name, f"{m}: {beyond(x[here])[1]}")
+            raise DataError(recordings.name, f"{m}: {beyond(x[here])[1]}")
 
 
 def _blocks(x: np.ndarray, rows: np.ndarray):

@@ -11,13 +11,13 @@ from mpcl_jax.data.normalise import far_values, notes_on, standardise_per_subjec
 from mpcl_jax.data.registry import find_dataset
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.system.paths import shell_command
-from mpcl_jax.types import DataFileError, Recordings, check_recordings, take, with_modalities
+from mpcl_jax.types import DataError, Recordings, check_recordings, take, with_modalities
 
 
 def load(settings: DataConfig) -> Recordings:
     """The recordings that a run uses, checked against the contract of `types.py`.
 
-    Raises DataFileError naming file and reason, or ConfigError for an unknown data set, or a modality that it lacks.
+    Raises DataError naming file and reason, or ConfigError for an unknown data set, or a modality that it lacks.
     """
     return checked(find_dataset(settings.kind)(settings), settings)
 
@@ -26,7 +26,7 @@ def checked(recordings: Recordings, settings: DataConfig) -> Recordings:
     """`recordings` as `load` returns them: chosen modalities, checks, notes, standardisation per subject."""
     source = settings.path or settings.kind
     if not isinstance(recordings, Recordings):
-        raise DataFileError(
+        raise DataError(
             source, f"data set {settings.kind!r} returned {type(recordings).__name__}; wanted Recordings"
         )
     recordings = check_recordings(_keep_modalities(recordings, settings.modalities), source)
@@ -40,15 +40,15 @@ def checked(recordings: Recordings, settings: DataConfig) -> Recordings:
 
 
 def refuse_far_values(recordings: Recordings, settings: DataConfig) -> None:
-    """Raises DataFileError for a value that no training part without it can normalise (`normalise.far_values`)."""
+    """Raises DataError for a value that no training part without it can normalise (`normalise.far_values`)."""
     for far in far_values(recordings):
         where = f"subject {recordings.subject[far.row]}, window {row_ids(recordings)[far.row]}"
         reason = f"{where}: {far.place} {far.what}; write NaN where it is wrong"
-        raise DataFileError(settings.path or settings.kind, reason)
+        raise DataError(settings.path or settings.kind, reason)
 
 
 def refuse_duplicates(recordings: Recordings, settings: DataConfig) -> None:
-    """Raises DataFileError where two subjects have the same signals: held out, one would still be trained on."""
+    """Raises DataError where two subjects have the same signals: held out, one would still be trained on."""
     seen: dict[str, str] = {}
     for subject in dict.fromkeys(recordings.subject.tolist()):
         rows = recordings.subject == subject
@@ -58,7 +58,7 @@ def refuse_duplicates(recordings: Recordings, settings: DataConfig) -> None:
             if settings.kind in ("dmer", "wesad", "folder"):  # those that have a validator
                 command = shell_command(["mpcl", "check", settings.path, "--kind", settings.kind])
                 reason += f" ({command} lists every issue)"
-            raise DataFileError(settings.path or settings.kind, reason)
+            raise DataError(settings.path or settings.kind, reason)
 
 
 def _keep_modalities(recordings: Recordings, names: tuple[str, ...]) -> Recordings:

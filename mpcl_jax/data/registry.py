@@ -33,7 +33,7 @@ _datasets: dict[str, Load] = {}
 def register_dataset(name: str, load: Load) -> None:
     """Makes `load` the data set that `config.data.kind = name` selects; replaces one of the same name.
 
-    `load` takes `config.data` and returns `Recordings`; it raises DataFileError for files that cannot be used.
+    `load` takes `config.data` and returns `Recordings`; it raises DataError for files that cannot be used.
     To reach worker processes it must stand in a module, or be a function that cloudpickle can copy.
     Raises ConfigError where `name` is not an identifier or `load` not a function.
     """

@@ -13,7 +13,7 @@ from mpcl_jax.data.splits.descriptions import held_apart
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.data.splits.protocols import Fold, Split
 from mpcl_jax.evaluate.leaderboard import REFERENCE, Result, Table, make_table
-from mpcl_jax.types import DataFileError, Recordings, knows_trials, take
+from mpcl_jax.types import DataError, Recordings, knows_trials, take
 
 
 def wanted(settings: BenchmarkConfig) -> tuple[str, ...]:
@@ -79,21 +79,21 @@ def row_info(recordings: Recordings) -> RowInfo:
 def load_fold(file: pathlib.Path, names: tuple[str, ...], shape: tuple[int, int]) -> dict[str, np.ndarray]:
     """Predictions [P, C] of `shape` that an earlier start saved: those of `names` that the file holds, if any.
 
-    Raises DataFileError naming the file where it is damaged or holds anything else.
+    Raises DataError naming the file where it is damaged or holds anything else.
     """
     remedy = "delete it and start the run again; the baselines of the fold are fitted again"
     if not file.exists():
         return {}
     try:
         saved = parse_npz(file)
-    except DataFileError as error:
-        raise DataFileError(file, f"cannot be read; {remedy} ({error.reason})") from error
+    except DataError as error:
+        raise DataError(file, f"cannot be read; {remedy} ({error.reason})") from error
     names = tuple(name for name in names if name in saved)
     for name in names:
         x = saved[name]
         good = x.shape == shape and x.dtype.kind == "f" and np.isfinite(x).all() and (x >= 0).all()
         if not good or np.abs(x.sum(1) - 1).max() > 1e-3:
-            raise DataFileError(
+            raise DataError(
                 file, f"{name!r} does not hold {shape[0]} distributions of {shape[1]} emotions; {remedy}"
             )
     return {name: saved[name] for name in names}

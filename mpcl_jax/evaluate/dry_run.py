@@ -16,7 +16,7 @@ def dry_run(config: Config) -> str:
     """Loads the data, makes the split and describes the run, in one process; compiles and trains nothing.
 
     The memory is that of parameters, optimiser, memory banks and data, in MB (10^6 bytes) of one device; activations
-    come on top. Raises ConfigError and DataFileError as a run does.
+    come on top. Raises ConfigError and DataError as a run does.
     """
     # The data stay on the host here; a single fold has the shapes of every fold.
     train = dataclasses.replace(config.train, stream_rows=1, folds_at_once=1)

@@ -26,7 +26,7 @@ from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.run_folder import fold_folder
 from mpcl_jax.train.selection import record_test_access, write_choices
-from mpcl_jax.types import DataFileError, Recordings
+from mpcl_jax.types import DataError, Recordings
 
 REPORT_SECONDS = 600  # time limit of the report
 
@@ -34,7 +34,7 @@ REPORT_SECONDS = 600  # time limit of the report
 def run_experiment(config: Config, workdir: pathlib.Path, command: str, stop: StopRequest) -> Table | None:
     """Trains, evaluates and compares; prints the table and writes it to the run folder.
 
-    Of several processes only the first compares; the others return None. Raises ConfigError, DataFileError and
+    Of several processes only the first compares; the others return None. Raises ConfigError, DataError and
     ProcessError before anything is compiled, Stopped when `stop` was requested and everything is saved,
     TrainingError and StorageError (`system/errors.py`).
     """
@@ -137,7 +137,7 @@ def audit_run(run: Run) -> None:
     """Searches the files of the run for leaks, prints the verdict and writes audit.json."""
     try:
         found = audit(run.workdir, run.recordings)
-    except DataFileError as mistake:
+    except DataError as mistake:
         again = shell_command(["mpcl", "audit", str(run.workdir)])
         print(f"no audit ({mistake}); the results are written. Again: {again}")
         return

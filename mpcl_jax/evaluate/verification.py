@@ -16,7 +16,7 @@ import numpy as np
 from mpcl_jax.evaluate import statistics_text
 from mpcl_jax.evaluate.leaderboard import METHOD, Result, Table, make_table
 from mpcl_jax.runs.read_run import AGAIN, Tested, read_csv, read_tested, read_text
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 # Sums in another order, on another machine.
 RELATIVE, ABSOLUTE = 1e-9, 1e-12
@@ -36,13 +36,13 @@ class Checked(NamedTuple):
 def check_run(folder: pathlib.Path) -> Checked:
     """Compares table.md, the CSV files and predictions.csv of a finished run with its saved predictions.
 
-    Raises DataFileError naming a file that is missing, damaged or of an unfinished run.
+    Raises DataError naming a file that is missing, damaged or of an unfinished run.
     """
     folder = pathlib.Path(folder)
     tested = read_tested(folder)
     for name in PACK:
         if not (folder / name).exists():
-            raise DataFileError(folder / name, f"does not exist; {AGAIN}")
+            raise DataError(folder / name, f"does not exist; {AGAIN}")
     title = f"{tested.data['name']}, {tested.manifest['protocol']}"
     files = {name: folder / name for name in ("table.csv", "subjects.csv", "statistics.csv", "pairs.csv")}
     computed, found, compared = _compare_tables(files, [tested], title)
@@ -60,19 +60,15 @@ def check_run(folder: pathlib.Path) -> Checked:
 def check_shipped(table: pathlib.Path, runs: pathlib.Path) -> Checked:
     """Compares NAME.csv, NAME_subjects.csv, NAME_statistics.csv and NAME_pairs.csv with `runs`/seed_*, one a seed.
 
-    Raises DataFileError where a file or a run is missing, and where the runs are of different splits.
+    Raises DataError where a file or a run is missing, and where the runs are of different splits.
     """
     folders = [place for place in runs.glob("seed_*") if place.is_dir()]
     if not folders:
-        raise DataFileError(
-            runs, "holds no seed_0, seed_1, …: name the folder of the table's runs with --runs"
-        )
+        raise DataError(runs, "holds no seed_0, seed_1, …: name the folder of the table's runs with --runs")
     tested = [read_tested(folder) for folder in sorted(folders, key=lambda p: (len(p.name), p.name))]
     for one in tested[1:]:
         if one.manifest["sha256"] != tested[0].manifest["sha256"]:
-            raise DataFileError(
-                one.folder, f"has another split than {tested[0].folder}; name runs of one table"
-            )
+            raise DataError(one.folder, f"has another split than {tested[0].folder}; name runs of one table")
     files = {"table.csv": table}
     files |= {
         f"{x}.csv": table.with_name(f"{table.stem}_{x}.csv") for x in ("subjects", "statistics", "pairs")
@@ -110,12 +106,14 @@ def _recompute(file: pathlib.Path, tested: list[Tested]) -> Table:
             runs = [run for run in tested[:seeds] if name == METHOD or name in run.baselines]
             if len(runs) < seeds:
                 reason = f"{name} stands for {seeds} seed(s); its runs hold fewer, or not this method"
-                raise DataFileError(file, reason)
+                raise DataError(file, reason)
             predicted = [run.predicted if name == METHOD else run.baselines[name] for run in runs]
             tried = int(row["tried"]) if row.get("tried") else None
             results.append(Result(name, predicted, split, tried))
+    except DataError:
+        raise
     except (KeyError, ValueError, TypeError) as error:
-        raise DataFileError(file, f"is no table of a run ({error!r})") from error
+        raise DataError(file, f"is no table of a run ({error!r})") from error
     leaky, unit_name = first.manifest["protocol"] == "window80", f"{units.removesuffix('s')}s"
     try:
         return make_table(
@@ -128,7 +126,7 @@ def _recompute(file: pathlib.Path, tested: list[Tested]) -> Table:
             unit_name=unit_name,
         )
     except ValueError as error:
-        raise DataFileError(first.folder, f"its predictions make no table ({error}); {AGAIN}") from error
+        raise DataError(first.folder, f"its predictions make no table ({error}); {AGAIN}") from error
 
 
 def _cells(rows) -> dict[str, str]:

@@ -10,7 +10,7 @@ from mpcl_jax.system.output import warn
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.arrays import checkpoints_in, first_whole, read_arrays
 from mpcl_jax.train.fold_inspection import load_inspection, no_near_windows
-from mpcl_jax.types import GROUPS, DataFileError, groups_in
+from mpcl_jax.types import GROUPS, DataError, groups_in
 
 
 class Memory(NamedTuple):
@@ -33,7 +33,7 @@ def open_memory(path, *, fold: int | None = None, step: int | None = None) -> Me
     """The memory of a run (its first fold or `fold`, its newest whole checkpoint or `step`), a fold or a checkpoint.
 
     Warns of newer checkpoints that are damaged. Raises FileNotFoundError naming the folder where there is no such
-    checkpoint, DataFileError where the named one, or every one, is damaged.
+    checkpoint, DataError where the named one, or every one, is damaged.
     """
     checkpoint = find_checkpoint(user_path(path), fold=fold, step=step)
     arrays = read_arrays(checkpoint / "prototypes", ("bank", "mass", "usage", "cooccurrence"))
@@ -64,7 +64,7 @@ def find_checkpoint(
         raise FileNotFoundError(f"{found[0].parent}: no checkpoint of epoch {step}; there are {kept}")
     whole, damaged = first_whole(wanted, listed=False)
     if whole is None:
-        raise DataFileError(damaged[0].file, f"{damaged[0].reason}; no whole checkpoint is left to read")
+        raise DataError(damaged[0].file, f"{damaged[0].reason}; no whole checkpoint is left to read")
     for newer in damaged:
         warn(f"{newer.file} {newer.reason}; an earlier checkpoint is read")
     return whole
@@ -78,7 +78,7 @@ def _check_shapes(checkpoint: pathlib.Path, arrays: dict[str, np.ndarray]) -> No
         if all(arrays[name].shape == shape for name, shape in wanted.items()):
             return
     shapes = ", ".join(f"{name} {x.shape}" for name, x in arrays.items())
-    raise DataFileError(checkpoint, f"its arrays do not fit together ({shapes}); choose another checkpoint")
+    raise DataError(checkpoint, f"its arrays do not fit together ({shapes}); choose another checkpoint")
 
 
 def names_of(checkpoint: pathlib.Path, bank: np.ndarray) -> tuple[tuple[str, ...], ...]:

@@ -26,7 +26,7 @@ from mpcl_jax.train.arrays import checkpoints_in, first_whole, read_tree
 from mpcl_jax.train.devices import compiled, keep_compiled_programs
 from mpcl_jax.train.jax_settings import fixed_jax_settings
 from mpcl_jax.train.state import variables
-from mpcl_jax.types import FARTHEST, Batch, DataFileError, DataSpec, beyond
+from mpcl_jax.types import FARTHEST, Batch, DataError, DataSpec, beyond
 
 LARGEST, BLOCK = 1024, 64  # rows of one call; with 1 the only sizes that are compiled
 # Windows of a subject that its own mean and sd need; the sd of 10 values is off by about a quarter.
@@ -55,7 +55,7 @@ def open_model(run, fold: int = 0) -> FinishedModel:
     """Reads the chosen parameters, the memory and the training statistics of `fold`.
 
     Compiled programs are kept on disk (`train.devices.keep_compiled_programs`), unless the run has
-    `config.log.keep_compiled` off or JAX has a folder already. Raises DataFileError naming the file that is
+    `config.log.keep_compiled` off or JAX has a folder already. Raises DataError naming the file that is
     missing or damaged.
     """
     run = user_path(run)
@@ -67,7 +67,7 @@ def open_model(run, fold: int = 0) -> FinishedModel:
     folder = run / "folds" / f"{fold:02d}" / "checkpoints"
     checkpoint, _ = first_whole(checkpoints_in(folder))
     if checkpoint is None:
-        raise DataFileError(folder, "holds no whole checkpoint; train this fold first")
+        raise DataError(folder, "holds no whole checkpoint; train this fold first")
     normalisation = Normalisation(**read_tree(checkpoint / "normalisation"))
     training = read_tree(checkpoint / "state")
     chosen = training.get("best", training["state"])

@@ -13,7 +13,7 @@ from mpcl_jax.metrics import floored
 from mpcl_jax.runs.memory import Memory, open_memory
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.fold_inspection import Inspection, load_inspection
-from mpcl_jax.types import DataFileError, groups_in
+from mpcl_jax.types import DataError, groups_in
 
 AGAIN = "start the run's command again: what is finished is kept, the tables are written anew"
 COLOURS = ("red", "amber", "green")  # of the audit, the worst first
@@ -102,7 +102,7 @@ class RunFiles(NamedTuple):
 
 
 def read_run(folder) -> RunFiles:
-    """Reads a finished run. Raises DataFileError naming the file that is missing, damaged or of another run."""
+    """Reads a finished run. Raises DataError naming the file that is missing, damaged or of another run."""
     folder = user_path(folder)
     data, table, command = read_json(folder / "data.json", emotions=list), *read_csv(folder / "table.csv")
     windows, folds = _windows(folder, data["emotions"])
@@ -138,7 +138,7 @@ def read_run(folder) -> RunFiles:
 
 
 def read_tested(folder) -> Tested:
-    """Reads a run whose predictions are written. Raises DataFileError naming the file that is missing or damaged."""
+    """Reads a run whose predictions are written. Raises DataError naming the file that is missing or damaged."""
     folder = user_path(folder)
     data = read_json(folder / "data.json", emotions=list, name=str)
     manifest = read_json(folder / "manifest.json", protocol=str, rows=list, folds=list, sha256=str)
@@ -150,13 +150,13 @@ def read_tested(folder) -> Tested:
     )
     baselines = [_npz(f / "baselines.npz", "train_mean") for f in folds]
     if len({tuple(sorted(of_fold)) for of_fold in baselines}) > 1:
-        raise DataFileError(folder / "folds", f"folds hold different baselines; {AGAIN}")
+        raise DataError(folder / "folds", f"folds hold different baselines; {AGAIN}")
     baselines = join_folds(folder, baselines, count)
     for name, x in (("predictions", saved["predicted"]), *baselines.items()):
         if x.shape != shape or x.dtype.kind != "f":
-            raise DataFileError(folder / "folds", f"{name} has shape {x.shape}, not {shape}; {AGAIN}")
+            raise DataError(folder / "folds", f"{name} has shape {x.shape}, not {shape}; {AGAIN}")
     if (np.diff(windows["fold"]) < 0).any():
-        raise DataFileError(folder / "predictions.csv", f"its folds are not in order; {AGAIN}")
+        raise DataError(folder / "predictions.csv", f"its folds are not in order; {AGAIN}")
     tested = Tested(
         folder, data, manifest, **windows, **shares, saved=floored(saved["predicted"]), baselines=baselines
     )
@@ -169,16 +169,16 @@ def _windows(folder: pathlib.Path, emotions: list[str]) -> tuple[dict[str, np.nd
     file = folder / "predictions.csv"
     rows, _ = read_csv(file, commented=False)
     if missing := {"id", "subject", "trial", "fold"} - set(rows[0]):
-        raise DataFileError(file, f"lacks the column {min(missing)!r}; {AGAIN}")
+        raise DataError(file, f"lacks the column {min(missing)!r}; {AGAIN}")
     if wrong := sorted({row["fold"] for row in rows if not row["fold"].isdecimal()}):
-        raise DataFileError(file, f"fold {wrong[0]!r} is no number; {AGAIN}")
+        raise DataError(file, f"fold {wrong[0]!r} is no number; {AGAIN}")
     found = {name: np.array([row[name] for row in rows]) for name in ("id", "subject", "trial")}
     found["fold"] = np.array([int(row["fold"]) for row in rows])
     try:
         for kind in ("reported", "predicted"):
             found[kind] = np.array([[float(row[f"{kind}_{name}"]) for name in emotions] for row in rows])
     except (KeyError, ValueError) as error:
-        raise DataFileError(file, f"does not fit data.json ({error}); {AGAIN}") from error
+        raise DataError(file, f"does not fit data.json ({error}); {AGAIN}") from error
     return found, [folder / "folds" / f"{number:02d}" for number in np.unique(found["fold"])]
 
 
@@ -186,7 +186,7 @@ def _require_all_digits(tested: Tested) -> None:
     """Refuses six decimals, as older versions wrote them, from which no table follows to its last digit."""
     apart = np.abs(tested.predicted.astype(np.float64) - tested.saved)
     if apart.any() and apart.max() < 6e-7:
-        raise DataFileError(tested.folder / "predictions.csv", f"was rounded by an older version; {AGAIN}")
+        raise DataError(tested.folder / "predictions.csv", f"was rounded by an older version; {AGAIN}")
 
 
 def _audit(file: pathlib.Path) -> dict[str, Any]:
@@ -197,32 +197,32 @@ def _audit(file: pathlib.Path) -> dict[str, Any]:
         for x in findings
     )
     if found and (not named or found.get("colour") not in COLOURS):
-        raise DataFileError(file, "is no audit; write it again with mpcl audit")
+        raise DataError(file, "is no audit; write it again with mpcl audit")
     return found
 
 
 def read_json(file: pathlib.Path, **wanted: type) -> dict:
-    """A JSON document of a run that has the keys `wanted`, of these types. Raises DataFileError naming the file."""
+    """A JSON document of a run that has the keys `wanted`, of these types. Raises DataError naming the file."""
     try:
         document = json.loads(read_text(file))
     except ValueError as error:
-        raise DataFileError(file, f"is no JSON ({error}); start the run again in another folder") from error
+        raise DataError(file, f"is no JSON ({error}); start the run again in another folder") from error
     if not isinstance(document, dict):
-        raise DataFileError(file, "is no document of a run; start the run again in another folder")
+        raise DataError(file, "is no document of a run; start the run again in another folder")
     for name, kind in wanted.items():
         if not isinstance(document.get(name), kind):
-            raise DataFileError(file, f"lacks {name!r}: no finished run; {AGAIN}")
+            raise DataError(file, f"lacks {name!r}: no finished run; {AGAIN}")
     return document
 
 
 def read_text(file: pathlib.Path) -> str:
-    """A text of a run. Raises DataFileError naming the file and what to do."""
+    """A text of a run. Raises DataError naming the file and what to do."""
     if not file.exists():
-        raise DataFileError(file, "does not exist: no run, or not finished; start its command again")
+        raise DataError(file, "does not exist: no run, or not finished; start its command again")
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataFileError(file, f"cannot be read ({error})") from error
+        raise DataError(file, f"cannot be read ({error})") from error
 
 
 def read_csv(file: pathlib.Path, commented: bool = True) -> tuple[list[dict[str, str]], str]:
@@ -232,7 +232,7 @@ def read_csv(file: pathlib.Path, commented: bool = True) -> tuple[list[dict[str,
         comment, _, text = text.partition("\n")
     rows = list(csv.DictReader(text.splitlines(keepends=True)))
     if not rows or any(None in row or None in row.values() for row in rows):
-        raise DataFileError(file, "is damaged or empty; start the run's command again: it writes it anew")
+        raise DataError(file, "is damaged or empty; start the run's command again: it writes it anew")
     return rows, comment.removeprefix("# ")
 
 
@@ -241,28 +241,28 @@ def read_lines(file: pathlib.Path) -> list[dict]:
     try:
         return [json.loads(line) for line in read_text(file).splitlines() if line.endswith("}")]
     except ValueError as error:
-        raise DataFileError(file, f"is damaged ({error}); start the run again in another folder") from error
+        raise DataError(file, f"is damaged ({error}); start the run again in another folder") from error
 
 
 def _npz(file: pathlib.Path, *names: str) -> dict[str, np.ndarray]:
     """The arrays of a file of a fold, among them `names`."""
     if not file.exists():
-        raise DataFileError(file, f"does not exist: the fold is not finished; {AGAIN}")
+        raise DataError(file, f"does not exist: the fold is not finished; {AGAIN}")
     found = parse_npz(file)
     if missing := [name for name in names if name not in found]:
-        raise DataFileError(file, f"lacks {missing[0]!r}; {AGAIN}")
+        raise DataError(file, f"lacks {missing[0]!r}; {AGAIN}")
     return found
 
 
 def join_folds(
     folder, of_folds: list[dict[str, np.ndarray]], count: int, names: tuple[str, ...] = ()
 ) -> dict[str, np.ndarray]:
-    """Arrays `names` (default: all) of the folds, concatenated; DataFileError unless each has `count` rows."""
+    """Arrays `names` (default: all) of the folds, concatenated; DataError unless each has `count` rows."""
     joined = {name: np.concatenate([fold[name] for fold in of_folds]) for name in names or of_folds[0]}
     for name, values in joined.items():
         if len(values) != count:
             reason = f"{len(values)} rows of {name}, predictions.csv has {count}"
-            raise DataFileError(folder / "folds", reason)
+            raise DataError(folder / "folds", reason)
     return joined
 
 

@@ -11,7 +11,7 @@ import re
 import shlex
 import tempfile
 
-from mpcl_jax.types import DataFileError, as_text, is_text
+from mpcl_jax.types import DataError, as_text, is_text
 
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # Characters that every library reads literally. Orbax finds its files with patterns, so a checkpoint with brackets in
@@ -23,23 +23,23 @@ def user_path(text: str | os.PathLike, option: str = "") -> pathlib.Path:
     """The path that a user means by `text`, the value of `option`, e.g. "--workdir". It need not exist.
 
     A leading `~` or `~name` becomes the home folder; `./~` is a folder of that name. A path that another program
-    would read as a home folder or an option becomes absolute. Raises DataFileError, in one line, for a URL, an
+    would read as a home folder or an option becomes absolute. Raises DataError, in one line, for a URL, an
     unknown home folder, and a path that is not UTF-8 text, which could not be written into a result.
     """
     given = os.fspath(text)
     name = f"{option} {as_text(given)}".strip()
     if SCHEME.match(given):
-        raise DataFileError(name, "is a URL; give a path of this machine, e.g. where the bucket is mounted")
+        raise DataError(name, "is a URL; give a path of this machine, e.g. where the bucket is mounted")
     if "\0" in given:
-        raise DataFileError(ascii(name), "holds a zero character, which no path can hold")
+        raise DataError(ascii(name), "holds a zero character, which no path can hold")
     path = pathlib.Path(os.path.expanduser(given))
     if given.startswith("~") and str(path).startswith("~"):
-        raise DataFileError(name, f"no such home folder is known; for a folder of this name give ./{given}")
+        raise DataError(name, f"no such home folder is known; for a folder of this name give ./{given}")
     if str(path).startswith(("~", "-")):  # pathlib drops "./"
         path = path.absolute()
     whole = os.path.abspath(path)
     if not is_text(whole):
-        raise DataFileError(name, f"{as_text(whole)} is not UTF-8 text; rename that file or folder")
+        raise DataError(name, f"{as_text(whole)} is not UTF-8 text; rename that file or folder")
     return path
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mpcl_jax.system.errors import StorageError
 from mpcl_jax.system.os_errors import FULL, reason_of, remedy_of
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 
 @contextlib.contextmanager
@@ -38,12 +38,12 @@ def replacing(file: pathlib.Path, size: int = 0):
     """The path of a temporary file, with the same ending, which replaces `file` when it is complete.
 
     A link stays a link; the file that it names is replaced. Raises StorageError where it cannot be written; then
-    `file` stays as it was, and no temporary file is left. Raises DataFileError where `file` is a folder or a device.
+    `file` stays as it was, and no temporary file is left. Raises DataError where `file` is a folder or a device.
     """
     if file.is_symlink():
         file = pathlib.Path(os.path.realpath(file))
     if file.exists() and not file.is_file():
-        raise DataFileError(file, "is not a regular file; give the name of a file")
+        raise DataError(file, "is not a regular file; give the name of a file")
     temporary = file.with_name(f"{file.stem}.partial{file.suffix}")
     with writing(file, size):
         try:

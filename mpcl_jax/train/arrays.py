@@ -10,7 +10,7 @@ import tensorstore
 
 from mpcl_jax.system import checksums
 from mpcl_jax.system.paths import plain_path
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 
 def checkpoints_in(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -40,7 +40,7 @@ def first_whole(
 def read_arrays(part: pathlib.Path, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
     """Arrays of one part of an Orbax checkpoint by name: "state.step", "mean.eeg"; all of them without `names`.
 
-    Each is whole, whatever number of devices and processes wrote it. Raises DataFileError naming part and array.
+    Each is whole, whatever number of devices and processes wrote it. Raises DataError naming part and array.
     """
     driver, listed = _contents(part)
     with plain_path(part) as plain:
@@ -59,12 +59,12 @@ def read_arrays(part: pathlib.Path, names: Sequence[str] | None = None) -> dict[
                 reason = (
                     f"its array {name!r} cannot be read ({_first_line(error)}); choose another checkpoint"
                 )
-                raise DataFileError(part, reason) from error
+                raise DataError(part, reason) from error
     return arrays
 
 
 def read_tree(part: pathlib.Path) -> dict[str, Any]:
-    """All arrays of one part of an Orbax checkpoint in nested dicts. Raises DataFileError."""
+    """All arrays of one part of an Orbax checkpoint in nested dicts. Raises DataError."""
     tree: dict[str, Any] = {}
     for name, x in read_arrays(part).items():
         *outer, last = name.split(".")
@@ -84,7 +84,7 @@ def _contents(part: pathlib.Path) -> tuple[str, list[str]]:
         names = [".".join(str(step["key"]) for step in steps) for steps in kept]
         return "zarr3" if found.get("use_zarr3") else "zarr", names
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataFileError(part, f"holds no list of its arrays ({_first_line(error)})") from error
+        raise DataError(part, f"holds no list of its arrays ({_first_line(error)})") from error
 
 
 def _first_line(error: Exception) -> str:

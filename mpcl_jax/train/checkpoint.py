@@ -36,7 +36,7 @@ from mpcl_jax.system.storage import make_folder, unwritten, writing
 from mpcl_jax.train import processes
 from mpcl_jax.train.arrays import checkpoints_in, first_whole, read_arrays
 from mpcl_jax.train.state import Training, chosen_model
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 KEPT = 2  # the newest ones
 UNFINISHED, TRASH = ".unfinished", ".trash"  # what a kill leaves in them is thrown away at the next start
@@ -134,7 +134,7 @@ def _require_read_back(final: pathlib.Path, written: pathlib.Path, parts: dict[s
             for name, x in wanted.items():
                 if found[name].dtype != x.dtype or found[name].tobytes() != x.tobytes():
                     problem = f"array {name!r} holds other numbers than were written"
-        except DataFileError as error:
+        except DataError as error:
             problem = error.reason
         if problem:
             raise StorageError(

@@ -12,7 +12,7 @@ from mpcl_jax.metrics import from_log_probs
 from mpcl_jax.model.mpcl import MPCLOutput
 from mpcl_jax.model.recall import Recall
 from mpcl_jax.train.folds import FoldArrays, Program, Rows, padded_length, stack, unstack
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 
 class Predictions(NamedTuple):
@@ -70,13 +70,13 @@ def predictions_of(chosen, output: MPCLOutput) -> Predictions:
 
 
 def load_predictions(path: pathlib.Path) -> Predictions:
-    """The predictions of a finished fold. Raises DataFileError where the file is damaged or holds something else."""
+    """The predictions of a finished fold. Raises DataError where the file is damaged or holds something else."""
     remedy = "delete it and start the run again: the fold is predicted from its last checkpoint"
     try:
         saved = parse_npz(path)
-    except DataFileError as error:
-        raise DataFileError(path, f"cannot be read; {remedy} ({error.reason})") from error
+    except DataError as error:
+        raise DataError(path, f"cannot be read; {remedy} ({error.reason})") from error
     whole = set(saved) == set(Predictions._fields) and len({len(x) for x in saved.values()}) == 1
     if not whole or saved["predicted"].ndim != 2 or saved["predicted"].dtype.kind != "f":
-        raise DataFileError(path, f"does not hold the predictions of a fold; {remedy}")
+        raise DataError(path, f"does not hold the predictions of a fold; {remedy}")
     return Predictions(**saved)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mpcl_jax.data.io.npz_reader import parse_npz
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 
 class Inspection(NamedTuple):
@@ -38,10 +38,10 @@ def no_near_windows(count: int, slots: int) -> dict[str, np.ndarray]:
 
 
 def load_inspection(path: pathlib.Path) -> Inspection | None:
-    """The inspection of a fold; None where it has none. Raises DataFileError where the file is damaged."""
+    """The inspection of a fold; None where it has none. Raises DataError where the file is damaged."""
     if not path.exists():
         return None
     saved = parse_npz(path)
     if set(saved) != set(Inspection._fields):
-        raise DataFileError(path, "is no inspection of a fold; delete it, the rest is shown without it")
+        raise DataError(path, "is no inspection of a fold; delete it, the rest is shown without it")
     return Inspection(**saved)

@@ -22,12 +22,10 @@ from orbax.checkpoint import multihost
 from mpcl_jax.config.resolve import ConfigError, ProcessError
 from mpcl_jax.config.schema import DistributedConfig
 from mpcl_jax.system.errors import StorageError, TrainingError
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 # The exceptions that may end a run, by name: process 0 sends them to the others (`by_first`).
-KINDS = {
-    kind.__name__: kind for kind in (ConfigError, DataFileError, ProcessError, StorageError, TrainingError)
-}
+KINDS = {kind.__name__: kind for kind in (ConfigError, DataError, ProcessError, StorageError, TrainingError)}
 AGAIN = "start all processes again with the same command: the run continues from its last checkpoint"
 
 

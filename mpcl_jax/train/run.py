@@ -67,7 +67,7 @@ def prepare(
 
     `describe` is called with the recordings before the split is made: their notes may say why it is refused.
 
-    Raises ConfigError and DataFileError for everything that can be wrong before training begins, ProcessError
+    Raises ConfigError and DataError for everything that can be wrong before training begins, ProcessError
     where another process is late or has other settings or data.
     """
     mesh = make_mesh(config)

@@ -11,7 +11,7 @@ import pathlib
 from typing import Any
 
 from mpcl_jax.system.storage import write_text
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 NAME = "selection.json"
 
@@ -19,7 +19,7 @@ NAME = "selection.json"
 def write_choices(workdir: pathlib.Path, method: str, choices: dict[str, dict[str, Any]]) -> None:
     """Records the choices of `method`, by the name of the fold; an equal choice keeps its times.
 
-    Raises StorageError where the disk does not take it, DataFileError where the file is damaged.
+    Raises StorageError where the disk does not take it, DataError where the file is damaged.
     """
     document = read_record(workdir)
     for fold, choice in choices.items():
@@ -59,7 +59,7 @@ def read_choices(workdir: pathlib.Path) -> dict[str, dict[str, Any]]:
 
 
 def read_record(workdir: pathlib.Path) -> dict[str, dict[str, dict[str, Any]]]:
-    """selection.json: fold -> method -> entry; {} where there is none. Raises DataFileError where it is damaged."""
+    """selection.json: fold -> method -> entry; {} where there is none. Raises DataError where it is damaged."""
     file = workdir / NAME
     if not file.exists():
         return {}
@@ -70,7 +70,7 @@ def read_record(workdir: pathlib.Path) -> dict[str, dict[str, dict[str, Any]]]:
             raise ValueError("other fields")
         return document
     except (ValueError, AttributeError, TypeError) as error:
-        raise DataFileError(file, f"is no record of choices ({error}); use another --workdir") from error
+        raise DataError(file, f"is no record of choices ({error}); use another --workdir") from error
 
 
 def _write(workdir: pathlib.Path, document: dict) -> None:

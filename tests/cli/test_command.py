@@ -16,7 +16,7 @@ from mpcl_jax.config.config_file import presets
 from mpcl_jax.config.describe import settings
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.system.errors import AT_ONCE, DISK, NOT_FINITE, StorageError, TrainingError
-from mpcl_jax.types import DataFileError, DataSpec
+from mpcl_jax.types import DataError, DataSpec
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -76,7 +76,7 @@ def test_every_mistake_is_one_line(capsys):
     "error, code",
     [
         (ConfigError("a\nb"), 2),
-        (DataFileError("file", "a"), 2),
+        (DataError("file", "a"), 2),
         (TrainingError("a"), NOT_FINITE),
         (StorageError("a"), DISK),
         (KeyboardInterrupt(), AT_ONCE),

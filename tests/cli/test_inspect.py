@@ -17,7 +17,7 @@ from mpcl_jax.cli.inspect import comparison_text, to_document, to_text
 from mpcl_jax.report.compare import match_slots
 from mpcl_jax.report.slots import bank_agreement, describe_slots
 from mpcl_jax.runs.memory import find_checkpoint, names_of, open_memory
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -147,7 +147,7 @@ def test_names_come_from_the_run_if_they_fit_and_a_damaged_checkpoint_is_named(r
     broken = shutil.copytree(checkpoint, tmp_path / "3")
     for file in (broken / "prototypes").rglob("d/*"):
         file.write_bytes(file.read_bytes()[:20])
-    with pytest.raises(DataFileError, match="prototypes: its array 'bank' cannot be read"):
+    with pytest.raises(DataError, match="prototypes: its array 'bank' cannot be read"):
         open_memory(broken)
 
 

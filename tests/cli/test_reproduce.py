@@ -4,7 +4,7 @@ import pytest
 
 from mpcl_jax.cli import reproduce
 from mpcl_jax.cli.reproduce import DRIFT, FAIL, PASS, command_of, compare, tolerance_of
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 COLUMNS = ("chebyshev", "clark", "canberra", "kl", "cosine", "intersection", "skill")
 COLUMNS += ("kl_low", "kl_high", "kl_seed_sd", "seeds")
@@ -63,7 +63,7 @@ def test_a_method_too_few_or_too_many_fails():
     ["rm -rf x @ 1", "python -c x @ 1", "python -m x.y a @ 1", "python experiments/a.py a @ 1", "x", ""],
 )
 def test_only_commands_of_experiments_are_run(line):
-    with pytest.raises(DataFileError, match="names no `python -m experiments.tables"):
+    with pytest.raises(DataError, match="names no `python -m experiments.tables"):
         command_of("t.csv", line)
     words = "-m experiments.tables.a t --seeds 2"
     assert command_of("t.csv", f"python {words} @ 1")[1:] == words.split()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mpcl_jax.data.io import cache
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 SETTINGS = {"window": 60.0, "version": 1}
 
@@ -90,13 +90,13 @@ def test_an_entry_of_something_else_is_computed_again(get, arrays):
 
 def test_a_failing_conversion_and_an_interrupted_write_leave_the_old_entry(get, source, monkeypatch):
     def fails():
-        raise DataFileError(source, "is damaged")
+        raise DataError(source, "is damaged")
 
     def crash(src, dst):
         raise KeyboardInterrupt
 
     old = (get.folder / "S2.npz").read_bytes()
-    with pytest.raises(DataFileError, match="is damaged"):
+    with pytest.raises(DataError, match="is damaged"):
         cache.cached(get.folder, "S2", (source,), {"window": 1.0}, fails)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(os, "replace", crash)
@@ -129,10 +129,10 @@ def test_a_user_without_a_home(monkeypatch, capsys):
 
 def test_a_folder_that_vanishes_and_a_source_that_is_gone(tmp_path, source):
     (tmp_path / "kept").write_text("a file where the folder should be")
-    with pytest.raises(DataFileError, match=r"config\.data\.cache") as caught:
+    with pytest.raises(DataError, match=r"config\.data\.cache") as caught:
         Counter(tmp_path / "kept", source)()
     assert caught.value.file == str(tmp_path / "kept")
-    with pytest.raises(DataFileError, match="cannot be read"):
+    with pytest.raises(DataError, match="cannot be read"):
         Counter(tmp_path, tmp_path / "none.pkl")()
 
 

@@ -22,7 +22,7 @@ from mpcl_jax.data.validate import dmer as check_dmer
 from mpcl_jax.data.validate import wesad as check_wesad
 from mpcl_jax.data.validate.signals import channel_issues
 from mpcl_jax.data.wesad import load as wesad
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 GUARDED = safe_read.run_guarded
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -111,7 +111,7 @@ def test_a_planted_issue_is_named_and_refused_by_a_run_unless_it_can_be_meant(ch
     if name in re.split("; |\n", ACCEPTED):
         run_on(root, KIND[planted.data])
         return
-    with pytest.raises(DataFileError) as caught:
+    with pytest.raises(DataError) as caught:
         run_on(root, KIND[planted.data])
     words = IN_OTHER_WORDS.get(name, planted.words)
     assert words.partition(" →")[0] in str(caught.value)
@@ -174,7 +174,7 @@ def test_a_run_refuses_one_subject_under_two_names(changed):
     root = changed("folder")
     assert len(set(run_on(root).subject)) == 3
     shutil.copy(root / "ben.npz", root / "dora.npz")
-    with pytest.raises(DataFileError, match="ben and dora have the same signals; remove one.*mpcl check"):
+    with pytest.raises(DataError, match="ben and dora have the same signals; remove one.*mpcl check"):
         run_on(root)
 
 
@@ -202,7 +202,7 @@ def test_numbers_that_float32_makes_equal_are_rounding_and_not_one_subject(chang
     root = changed("folder", in_every_file(seconds))
     found = check_data.examine(str(root), "folder").issues
     assert len(found) == 6 and all("rounding of float32" in issue.what for issue in found)
-    with pytest.raises(DataFileError, match="anna.npz: ecg, feature 0 .* rounding of float32 .*subtract"):
+    with pytest.raises(DataError, match="anna.npz: ecg, feature 0 .* rounding of float32 .*subtract"):
         run_on(root)
 
 
@@ -267,7 +267,7 @@ def test_a_value_far_outside_its_feature_is_named_and_refused_before_a_run(chang
     assert (
         issue.file.endswith("ben.npz") and issue.place == "face: feature 2, row 4" and "1e+24" in issue.what
     )
-    with pytest.raises(DataFileError, match=r"ben, window .*: face: feature 2 is 1e\+24; .* write NaN"):
+    with pytest.raises(DataError, match=r"ben, window .*: face: feature 2 is 1e\+24; .* write NaN"):
         run_on(root)
 
 

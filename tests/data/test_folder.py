@@ -12,7 +12,7 @@ from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.folder import load as own_data
 from mpcl_jax.data.folder.files import sessions_of
 from mpcl_jax.data.splits.protocols import make_split
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 META = {
     "emotions": [{"name": "joy", "valence": "positive"}, {"name": "fear", "valence": "negative"}],
@@ -42,8 +42,8 @@ def write(root, subjects: dict, meta=META):
     return str(root)
 
 
-def refusal(root) -> DataFileError:
-    with pytest.raises(DataFileError) as caught:
+def refusal(root) -> DataError:
+    with pytest.raises(DataError) as caught:
         own_data.load(str(root))
     return caught.value
 

@@ -20,7 +20,7 @@ from mpcl_jax.data.validate import folder as check_folder
 from mpcl_jax.data.validate import wesad as check_wesad
 from mpcl_jax.data.wesad.questionnaire import parse_questionnaire
 from mpcl_jax.evaluate.comparison import load_fold
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 FILES = {"pkl": 5000, "mat": 3000, "npz": 1000, "csv": 500, "json": 500}  # 10,000
 GUARDED = ("pkl", "mat")  # the program reads these in the child only
@@ -63,7 +63,7 @@ def guarded_outcomes(root: pathlib.Path, names: list[str], how: str) -> tuple[di
     """Outcomes in a guarded child. Where a file ends the child, each half of the files gets one of its own."""
     try:
         return run_guarded(outcomes, root, names, how, limits=LIMITS)
-    except DataFileError as error:
+    except DataError as error:
         if len(names) == 1:
             return {names[0]: ("refused", str(error), 0.0)}, 0
         middle = len(names) // 2

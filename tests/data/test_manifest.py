@@ -10,7 +10,7 @@ from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.splits.manifest import read_manifest, row_ids, write_manifest
 from mpcl_jax.data.splits.protocols import make_split
-from mpcl_jax.types import DataFileError, take
+from mpcl_jax.types import DataError, take
 
 FAKE = recordings_of(4, 6, 3)
 
@@ -124,7 +124,7 @@ def test_refuses_edited_manifests(file, edit, message):
     content = json.loads(file.read_text())
     edit(content)
     file.write_text(json.dumps(content))
-    with pytest.raises(DataFileError, match=message) as error:
+    with pytest.raises(DataError, match=message) as error:
         read_manifest(file, FAKE)
     assert str(file) in str(error.value)
 
@@ -136,7 +136,7 @@ def test_a_manifest_that_claims_another_calibration_is_refused(tmp_path):
     content["protocol"] = "calibrated(2)"
     path.write_text(json.dumps(content))
     with pytest.raises(
-        DataFileError, match=r"calibrated\(2\) tests one subject and trains on 2 .* S0 and trains on 1$"
+        DataError, match=r"calibrated\(2\) tests one subject and trains on 2 .* S0 and trains on 1$"
     ):
         read_manifest(path, FAKE)
 
@@ -159,5 +159,5 @@ def test_refuses_files_that_are_no_manifest(tmp_path, text, message):
     path = tmp_path / "manifest.json"
     if text is not None:
         path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(DataFileError, match=message):
+    with pytest.raises(DataError, match=message):
         read_manifest(path, FAKE)

@@ -12,7 +12,7 @@ import scipy.sparse
 
 from mpcl_jax.data.io.mat_reader import parse_mat
 from mpcl_jax.data.io.safe_read import run_guarded
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 
 def saved(data: dict, packed: bool = False) -> bytes:
@@ -28,7 +28,7 @@ def parsed(tmp_path, content: bytes, names=None):
 
 
 def refusal(tmp_path, content: bytes, names=None) -> str:
-    with pytest.raises(DataFileError) as caught:
+    with pytest.raises(DataError) as caught:
         parsed(tmp_path, content, names)
     assert caught.value.file == str(tmp_path / "x.mat")
     assert "\n" not in str(caught.value)
@@ -107,7 +107,7 @@ def test_containers_are_refused_by_name(tmp_path, value, what):
 def test_files_that_are_none_say_what_to_do(tmp_path):
     for content in (b"", b"no MATLAB file", head(version=0x0300) + matrix(), b"\x89HDF\r\n\x1a\n".ljust(600)):
         assert "'-v7'" in refusal(tmp_path, content)
-    with pytest.raises(DataFileError, match="No such file"):
+    with pytest.raises(DataError, match="No such file"):
         parse_mat(tmp_path / "none.mat")
 
 
@@ -124,7 +124,7 @@ def test_damaged_and_dishonest_variables_end_in_one_line(tmp_path, variable):
     """In the child, as SciPy crashes on some of them."""
     path = tmp_path / "x.mat"
     path.write_bytes(head() + variable)
-    with pytest.raises(DataFileError) as caught:
+    with pytest.raises(DataError) as caught:
         run_guarded(parse_mat, path)
     assert caught.value.file == str(path) and "\n" not in str(caught.value)
 
@@ -173,7 +173,7 @@ def test_matlab_7_3_reads_no_other_file_of_the_computer(tmp_path):
         file.create_virtual_dataset("virtual", layout)
         file.create_group("group")
     for name in ("link", "soft", "raw", "virtual", "group"):
-        with pytest.raises(DataFileError, match=f"'{name}' is a struct or a link"):
+        with pytest.raises(DataError, match=f"'{name}' is a struct or a link"):
             parse_mat(path, (name,))
 
 
@@ -181,5 +181,5 @@ def test_bombs_of_matlab_7_3_are_refused(tmp_path):
     path = tmp_path / "x.mat"
     with h5py.File(path, "w") as file:
         file.create_dataset("x", (2**40,), "f8", chunks=(2**20,), compression="gzip")
-    with pytest.raises(DataFileError, match="claim 8,796,093,022,208 bytes"):
+    with pytest.raises(DataError, match="claim 8,796,093,022,208 bytes"):
         parse_mat(path)

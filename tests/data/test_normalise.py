@@ -16,7 +16,7 @@ from mpcl_jax.data.normalise import (
     notes_on_fold,
     standardise_per_subject,
 )
-from mpcl_jax.types import DataFileError, Recordings, check_recordings, take
+from mpcl_jax.types import DataError, Recordings, check_recordings, take
 
 RNG = np.random.default_rng(0)
 TRAIN = np.arange(16)
@@ -91,15 +91,15 @@ def test_absent_content_has_no_influence_bit_for_bit(content):
 
 def test_refuses_a_modality_that_no_training_row_has():
     absent = FAKE._replace(present=FAKE.present | {"face": np.arange(24) >= 16})
-    with pytest.raises(DataFileError, match="fake: no training window has 'face'; leave it out"):
+    with pytest.raises(DataError, match="fake: no training window has 'face'; leave it out"):
         fit_normalisation(take(absent, TRAIN))
 
 
 def test_a_present_window_holds_a_number_and_an_absent_one_zeros():
     nothing = with_signal(FAKE, "face", 1, np.nan)  # present
-    with pytest.raises(DataFileError, match=r"signals\['face'\], row 1: holds no number; mark the window"):
+    with pytest.raises(DataError, match=r"signals\['face'\], row 1: holds no number; mark the window"):
         check_recordings(nothing, "fake")
-    with pytest.raises(DataFileError, match=r"signals\['face'\], row 0: holds NaN where it is absent"):
+    with pytest.raises(DataError, match=r"signals\['face'\], row 0: holds NaN where it is absent"):
         check_recordings(with_signal(FAKE, "face", 0, np.nan), "fake")
 
 
@@ -196,11 +196,11 @@ def test_a_missing_feature_is_the_median_of_the_training_part():
 )
 def test_values_that_no_method_could_use_are_refused_by_name(value, words):
     data = with_signal(FAKE, "eda", (5, 0, 0), value)
-    with pytest.raises(DataFileError) as caught:
+    with pytest.raises(DataError) as caught:
         check_recordings(data, "fake")
     assert f"signals['eda'], row 5: token 0, feature 0 {words}" in str(caught.value)
     for normaliser in (fit_normalisation, standardise_per_subject):
-        with pytest.raises(DataFileError, match="eda: token 0, feature 0 is .*allowed: up to"):
+        with pytest.raises(DataError, match="eda: token 0, feature 0 is .*allowed: up to"):
             normaliser(data)
 
 

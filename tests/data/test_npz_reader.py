@@ -9,11 +9,11 @@ import pytest
 
 from mpcl_jax.data.io import npz_reader
 from mpcl_jax.data.io.npz_reader import parse_npz
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 
 def refusal(path, **settings) -> str:
-    with pytest.raises(DataFileError) as caught:
+    with pytest.raises(DataError) as caught:
         parse_npz(path, **settings)
     assert caught.value.file == str(path)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000

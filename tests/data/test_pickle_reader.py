@@ -10,7 +10,7 @@ import pytest
 from hostile_pickles import call, text
 
 from mpcl_jax.data.io.pickle_reader import parse_pickle
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 DTYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")
 
@@ -32,7 +32,7 @@ def parsed(tmp_path, content: bytes):
 
 
 def refusal(tmp_path, content: bytes) -> str:
-    with pytest.raises(DataFileError) as caught:
+    with pytest.raises(DataError) as caught:
         parsed(tmp_path, content)
     assert caught.value.file == str(tmp_path / "x.pkl")
     return caught.value.reason

@@ -9,7 +9,7 @@ from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.splits import protocols
 from mpcl_jax.data.splits.descriptions import calibration_trials
 from mpcl_jax.data.splits.protocols import DMER_SUBJECTS, FIXED_TEST, FIXED_VALIDATION
-from mpcl_jax.types import DataFileError, Recordings, take
+from mpcl_jax.types import DataError, Recordings, take
 
 
 def dmer_recordings(subjects=DMER_SUBJECTS, clips=2) -> Recordings:
@@ -207,7 +207,7 @@ def test_row_ids_with_and_without_a_start():
     assert protocols.row_ids(FAKE)[:3] == ["S2/c0@0.000", "S2/c0@2.500", "S2/c0@5.000"]
     ids = protocols.row_ids(FAKE._replace(start=np.full(240, np.nan)))
     assert ids[:5] == ["S2/c0@#0", "S2/c0@#1", "S2/c0@#2", "S2/c0@#3", "S2/c1@#0"] and len(set(ids)) == 240
-    with pytest.raises(DataFileError, match=r"fake: two windows are 'S2/c0@0.000'"):
+    with pytest.raises(DataError, match=r"fake: two windows are 'S2/c0@0.000'"):
         protocols.row_ids(FAKE._replace(start=np.zeros(240)))
 
 
@@ -252,14 +252,14 @@ def test_refuses_settings_that_the_recordings_cannot_support(recordings, kind, s
 def test_refuses_a_trial_that_belongs_to_two_subjects():
     subject = FAKE.subject.copy()
     subject[0] = "S7"
-    with pytest.raises(DataFileError, match=r"fake: fold \d of 6: 1 trial ids .* S2/c0"):
+    with pytest.raises(DataError, match=r"fake: fold \d of 6: 1 trial ids .* S2/c0"):
         split_of("loso", FAKE._replace(subject=subject))
 
 
 def test_refuses_an_empty_test_part():
     # No subject of this data set watched a clip of another subject, so no fold of subjects meets all folds of clips.
     own = FAKE._replace(stimulus=np.char.add(FAKE.subject, "'s own"))
-    with pytest.raises(DataFileError, match="the test part is empty"):
+    with pytest.raises(DataError, match="the test part is empty"):
         for seed in range(20):
             split_of("subject_x_stimulus", own, folds=6, seed=seed)
 
@@ -295,5 +295,5 @@ def uncalibrated(fold):
 def test_check_split_finds_planted_leaks(kind, leak, message):
     split = split_of(kind, folds=3)
     protocols.check_split(FAKE, split)
-    with pytest.raises(DataFileError, match=message):
+    with pytest.raises(DataError, match=message):
         protocols.check_split(FAKE, split._replace(folds=(leak(split.folds[0]), *split.folds[1:])))

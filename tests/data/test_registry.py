@@ -12,7 +12,7 @@ from mpcl_jax.config.data import DataConfig, SimulateConfig
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data import registry
 from mpcl_jax.data.pipeline import load
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOY = """
@@ -99,8 +99,8 @@ def test_what_cannot_be_a_data_set_is_refused(toy):
     with pytest.raises(ConfigError, match="needs a function, got str"):
         registry.register_dataset("toy", "toy_emotions:load")
     registry.register_dataset("toy", lambda data: [1])
-    with pytest.raises(DataFileError, match="data set 'toy' returned list; wanted Recordings"):
+    with pytest.raises(DataError, match="data set 'toy' returned list; wanted Recordings"):
         load(DataConfig(kind="toy"))
     registry.register_dataset("toy", lambda data: toy(data)._replace(labels=np.ones((6, 2))))
-    with pytest.raises(DataFileError, match="labels, row 0: does not sum to 1"):
+    with pytest.raises(DataError, match="labels, row 0: does not sum to 1"):
         load(DataConfig(kind="toy"))

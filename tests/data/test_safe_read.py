@@ -1,4 +1,4 @@
-"""The guard: whatever a file does to the child, the parent gets data or one DataFileError."""
+"""The guard: whatever a file does to the child, the parent gets data or one DataError."""
 
 import functools
 import json
@@ -22,13 +22,13 @@ from mpcl_jax.data.io.safe_read import (
     read_text,
     run_guarded,
 )
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 read_mat = functools.partial(run_guarded, parse_mat)
 
 
-def refusal(function, *args, **settings) -> DataFileError:
-    with pytest.raises(DataFileError) as caught:
+def refusal(function, *args, **settings) -> DataError:
+    with pytest.raises(DataError) as caught:
         function(*args, **settings)
     return caught.value
 

@@ -26,7 +26,7 @@ from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.evaluate.run_files import predictions_csv
 from mpcl_jax.train.evaluate import Predictions
 from mpcl_jax.train.run_folder import register_run
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LIMITS = Limits(memory_bytes=2 * 2**30, seconds=600.0)
@@ -120,7 +120,7 @@ def test_bombs_are_refused_soon_and_small(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(bombs()[name])
     begin = time.monotonic()
-    with pytest.raises(DataFileError) as caught:
+    with pytest.raises(DataError) as caught:
         run_guarded(open_file, path, limits=Limits(memory_bytes=2**30, seconds=20.0))
     seconds = time.monotonic() - begin
     assert caught.value.file == str(path) and "\n" not in str(caught.value) and seconds < 10

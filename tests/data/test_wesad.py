@@ -16,7 +16,7 @@ from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.features import cardiac, features
 from mpcl_jax.data.io import cache, safe_read
 from mpcl_jax.data.wesad import load as wesad
-from mpcl_jax.types import DataFileError, spec_of
+from mpcl_jax.types import DataError, spec_of
 
 SMALL = WesadConfig(window_seconds=10.0, step_seconds=5.0)
 SWAPPED = ("Base", "Fun", "Medi 2", "TSST", "Medi 1")
@@ -161,10 +161,10 @@ def test_the_second_load_reads_no_pickle(tmp_path, monkeypatch):
         np.testing.assert_array_equal(first.quality[m], second.quality[m])
     np.testing.assert_array_equal(first.start, second.start)
     # Other windows or another version of the features: now the pickle has to be read.
-    with pytest.raises(DataFileError, match="no plain data pickle"):
+    with pytest.raises(DataError, match="no plain data pickle"):
         load(dataclasses.replace(SMALL, step_seconds=10.0))
     monkeypatch.setattr(wesad, "VERSION", wesad.VERSION + 1)
-    with pytest.raises(DataFileError, match="no plain data pickle"):
+    with pytest.raises(DataError, match="no plain data pickle"):
         load()
 
 
@@ -247,7 +247,7 @@ def test_bad_pickles_are_refused_in_words(tmp_path, change, words):
     data, path = recording("S2", seconds=12), tmp_path / "S2.pkl"
     change(data)
     path.write_bytes(python2_pickle(data))
-    with pytest.raises(DataFileError, match=words) as caught:
+    with pytest.raises(DataError, match=words) as caught:
         wesad.convert(str(path), "S2", "wrist", 10.0, 5.0)
     assert caught.value.file == str(path)
 
@@ -282,7 +282,7 @@ def test_bad_folders_are_refused_in_words(tmp_path, change, settings, words):
     folder = write_subject(tmp_path / "WESAD", recording("S2"), answers())
     if change:
         change(folder)
-    with pytest.raises(DataFileError, match=words):
+    with pytest.raises(DataError, match=words):
         wesad.load(str(tmp_path / "WESAD"), dataclasses.replace(SMALL, **settings), str(tmp_path / "cache"))
 
 

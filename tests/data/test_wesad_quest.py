@@ -11,7 +11,7 @@ from mpcl_jax.data.wesad.questionnaire import (
     parse_questionnaire,
     seconds,
 )
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 # Written by hand: a colon after Subj, an integer time (28), a lost zero (50.3), Medi 2 before Medi 1, an answer
 # that is the text Nan, reading blocks after the five conditions, and 26 answers after TSST (Angry 5 and
@@ -113,6 +113,6 @@ def changed(number, old, new):
     ],
 )
 def test_bad_files_are_refused_by_line_and_value(text, words):
-    with pytest.raises(DataFileError, match=words) as caught:
+    with pytest.raises(DataError, match=words) as caught:
         parse_questionnaire(text, "S2_quest.csv")
     assert caught.value.file == "S2_quest.csv"

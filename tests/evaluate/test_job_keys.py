@@ -22,7 +22,7 @@ from mpcl_jax.evaluate.jobs.keys import (
     source_file,
 )
 from mpcl_jax.evaluate.jobs.work import cached_table_data
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_a_modality_that_some_fold_cannot_train_is_refused_before_any_job(table_
     only_there = np.isin(np.arange(len(table_data.recordings.labels)), last.test)
     world = table_data.recordings._replace(present=table_data.recordings.present | {name: only_there})
     monkeypatch.setattr("mpcl_jax.evaluate.jobs.keys.load", lambda settings: world)
-    with pytest.raises(DataFileError, match=f"{last.name}: no training window has '{name}'; leave it out"):
+    with pytest.raises(DataError, match=f"{last.name}: no training window has '{name}'; leave it out"):
         load_table_data(tiny_config())
     others = tiny_config(protocol__only=(0, 1))  # a table and its workers may leave that fold out
     assert len(load_table_data(others).split.folds) == len(cached_table_data(others).split.folds) == 2

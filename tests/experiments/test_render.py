@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from experiments.shared import measure, readme_tables, render
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAMES = sorted(file.stem for file in render.RESULTS.glob("*.csv"))
@@ -63,7 +63,7 @@ def test_the_overview_has_a_row_per_data_set():
     ],
 )
 def test_a_wrong_name_is_one_line(name, options, message):
-    with pytest.raises(DataFileError, match=message):
+    with pytest.raises(DataError, match=message):
         render.rendered(name, options)
 
 

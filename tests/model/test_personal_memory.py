@@ -14,7 +14,7 @@ from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.evaluate.comparison import task_of
 from mpcl_jax.evaluate.jobs.keys import load_table_data
 from mpcl_jax.model.personal_memory import PersonalMemory, adapt, write_trials
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 RNG = np.random.default_rng(0)
 
@@ -104,7 +104,7 @@ def test_features_are_what_the_baselines_of_the_fold_saw_of_each_tested_window(t
     found = personal_memory.features_of(args, config)
     assert found.shape == (len(rows), 1, seen.shape[1])
     np.testing.assert_array_equal(found[:, 0], seen[::-1])
-    with pytest.raises(DataFileError, match="P99/clip01@0.000 was tested and is not in the recordings"):
+    with pytest.raises(DataError, match="P99/clip01@0.000 was tested and is not in the recordings"):
         personal_memory.features_of(
             SimpleNamespace(id=np.array(["P99/clip01@0.000"]), folder=tmp_path), config
         )

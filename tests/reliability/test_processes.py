@@ -162,7 +162,7 @@ def test_all_processes_name_what_is_refused(two, process):
     assert errors["other folder"].startswith("ConfigError: ")
     assert "config.model.dropout was 0.2, is 0.3" in errors["other folder"]
     last = ["KeyError: 'x'", "RuntimeError: process 0: KeyError: 'x'"][process]
-    refused = ["DataFileError: manifest.json: is damaged", "StorageError: no room"]
+    refused = ["DataError: manifest.json: is damaged", "StorageError: no room"]
     assert errors["mistakes"] == [*refused, last]
 
 

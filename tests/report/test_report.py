@@ -32,7 +32,7 @@ from mpcl_jax.report.plots import results
 from mpcl_jax.report.plots.browser_svg import to_svg
 from mpcl_jax.report.plots.results import subject_dots
 from mpcl_jax.runs.read_run import read_run
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -321,7 +321,7 @@ def test_a_run_without_memory_and_an_unfinished_one(tmp_path):
     run = read_run(tmp_path / "none")
     assert "This run has no memory" in run_page(run)
     (tmp_path / "none" / "table.csv").unlink()
-    with pytest.raises(DataFileError, match="table.csv: does not exist"):
+    with pytest.raises(DataError, match="table.csv: does not exist"):
         read_run(tmp_path / "none")
 
 

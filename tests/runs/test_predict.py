@@ -12,7 +12,7 @@ from run_fixture import quick_options
 from mpcl_jax.data.normalise import standardise_per_subject
 from mpcl_jax.runs import predict as module
 from mpcl_jax.runs.predict import bucket, open_model, predict
-from mpcl_jax.types import DataFileError, take
+from mpcl_jax.types import DataError, take
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +213,7 @@ def test_opening_a_run_prints_nothing_and_keeps_compiled_programs(
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
-    with pytest.raises(DataFileError, match=r"config\.json: does not exist: no run") as refused:
+    with pytest.raises(DataError, match=r"config\.json: does not exist: no run") as refused:
         open_model(tmp_path)
     assert str(refused.value).count(str(tmp_path)) == 1
 
@@ -223,5 +223,5 @@ def test_a_fold_that_was_not_trained_is_named(finished, tmp_path):
     for name in ("config.json", "data.json"):
         (tmp_path / name).write_text((run.workdir / name).read_text())
     assert json.loads((tmp_path / "data.json").read_text())["emotions"]
-    with pytest.raises(DataFileError, match="holds no whole checkpoint; train this fold first"):
+    with pytest.raises(DataError, match="holds no whole checkpoint; train this fold first"):
         open_model(tmp_path, fold=7)

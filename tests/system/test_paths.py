@@ -10,7 +10,7 @@ import pytest
 from mpcl_jax.config.data import SimulateConfig
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.system.paths import PLAIN, plain_path, shell_command, user_path
-from mpcl_jax.types import DataFileError, check_recordings
+from mpcl_jax.types import DataError, check_recordings
 
 ODD = [
     "a b",
@@ -39,7 +39,7 @@ def test_only_a_tilde_at_the_beginning_is_the_home_folder(tmp_path, monkeypatch)
     assert user_path("runs/~") == pathlib.Path("runs/~")
     assert user_path("./~") == pathlib.Path("~").absolute()
     assert user_path("-x") == pathlib.Path("-x").absolute()
-    with pytest.raises(DataFileError, match="--workdir ~no-such/x: no such home folder .* give ./~no-such/x"):
+    with pytest.raises(DataError, match="--workdir ~no-such/x: no such home folder .* give ./~no-such/x"):
         user_path("~no-such/x", "--workdir")
 
 
@@ -51,15 +51,15 @@ def test_every_other_character_is_literal(name):
 
 @pytest.mark.parametrize("url", ["gs://bucket/run", "s3://b", "file:///tmp/x", "https://x.y/z"])
 def test_a_url_is_refused(url):
-    with pytest.raises(DataFileError, match=f"^--workdir {url}: is a URL"):
+    with pytest.raises(DataError, match=f"^--workdir {url}: is a URL"):
         user_path(url, "--workdir")
 
 
 def test_a_name_that_is_not_text_is_refused_in_printable_words():
-    with pytest.raises(DataFileError, match="not UTF-8 text; rename") as caught:
+    with pytest.raises(DataError, match="not UTF-8 text; rename") as caught:
         user_path(os.fsdecode(b"b\xe4se"), "config.data.path =")
     assert str(caught.value).isprintable()
-    with pytest.raises(DataFileError, match="zero character"):
+    with pytest.raises(DataError, match="zero character"):
         user_path("a\0b")
 
 
@@ -70,7 +70,7 @@ def test_recordings_with_a_name_that_is_not_text_are_refused(field):
     changed = {"name": odd, "notes": (odd,), "groups": {odd: "physiological"}}.get(field)
     if changed is None:
         changed = [odd, *getattr(recordings, field)[1:]]
-    with pytest.raises(DataFileError, match=r"b\\udce4se' is not UTF-8 text .* rename it"):
+    with pytest.raises(DataError, match=r"b\\udce4se' is not UTF-8 text .* rename it"):
         check_recordings(recordings._replace(**{field: changed}), "folder")
 
 

@@ -17,7 +17,7 @@ from mpcl_jax.system.storage import make_folder, replacing, unwritten, write_arr
 from mpcl_jax.train.interrupt import MARKER, only_run_in
 from mpcl_jax.train.selection import write_choices
 from mpcl_jax.train.writer import append
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 SOME = np.arange(4.0)
 WRITERS = {
@@ -128,7 +128,7 @@ def test_a_link_stays_a_link_and_what_is_no_file_is_refused(tmp_path):
     assert link.is_symlink() and target.read_text() == "new"
     os.mkfifo(tmp_path / "pipe")
     for other in (tmp_path / "pipe", tmp_path):
-        with pytest.raises(DataFileError, match="is not a regular file"):
+        with pytest.raises(DataError, match="is not a regular file"):
             write_text(other, "new")
     assert not (tmp_path / "pipe").is_file() and sorted(x.name for x in tmp_path.iterdir()) == [
         "link",

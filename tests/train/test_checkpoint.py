@@ -28,7 +28,7 @@ from mpcl_jax.train import checkpoint
 from mpcl_jax.train.arrays import read_tree
 from mpcl_jax.train.checkpoint import open_checkpoints, restore, save
 from mpcl_jax.train.state import Best, Guard, Training, TrainState
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 ORIGIN = {"data": "d" * 64, "split": "s" * 64, "fold": "fold 1 of 3"}
 NORM = Normalisation(*({"eda": np.full((1, 3), x)} for x in (0.0, 1.0, 0.0)))
@@ -157,7 +157,7 @@ def test_where_all_are_damaged_nothing_starts_over(folder):
     ):
         restored(folder)
     assert files_in(folder) == before
-    with pytest.raises(DataFileError, match="no whole checkpoint is left"):
+    with pytest.raises(DataError, match="no whole checkpoint is left"):
         open_memory(folder.parent)
 
 
@@ -183,7 +183,7 @@ def test_a_reader_is_warned_and_gets_the_memory_before(folder, capsys):
     assert prototypes_read(run) == bits(jax.device_get(training_of(3).best.prototypes))
     assert f"warning: {damaged} is damaged" in capsys.readouterr().err
     assert steps_in(folder) == [4, 3]  # a reader changes nothing
-    with pytest.raises(DataFileError, match="is damaged") as caught:
+    with pytest.raises(DataError, match="is damaged") as caught:
         open_memory(folder / "4")
     assert caught.value.file == str(damaged)
 

@@ -37,7 +37,7 @@ from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.progress import LINES_PER_FOLD, FoldProgress
 from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.state import chosen_model
-from mpcl_jax.types import DataFileError, take
+from mpcl_jax.types import DataError, take
 
 
 class Board:
@@ -263,7 +263,7 @@ def test_a_modality_that_some_fold_cannot_train_is_refused_before_the_first(tmp_
     only_there = np.isin(np.arange(len(world.labels)), last.test)
     world = world._replace(present=world.present | {name: only_there})
     monkeypatch.setattr(pipeline, "load", lambda settings: world)
-    with pytest.raises(DataFileError, match=f"{last.name}: no training window has '{name}'; leave it out"):
+    with pytest.raises(DataError, match=f"{last.name}: no training window has '{name}'; leave it out"):
         prepare(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -388,14 +388,14 @@ def test_damaged_predictions_and_baselines_are_named_with_the_way_out(finished, 
     assert list(load_baselines(baselines, ("train_mean", "ridge"))) == ["train_mean"]  # ridge was added
     for file, load in ((predictions, load_predictions), (baselines, load_baselines)):
         file.write_bytes(damage(file.read_bytes()))
-        with pytest.raises(DataFileError, match=f"{file}.*delete it and start the run again"):
+        with pytest.raises(DataError, match=f"{file}.*delete it and start the run again"):
             load(file)
     write_arrays(predictions, {"train_mean": np.full((4, 2), 0.5)})
-    with pytest.raises(DataFileError, match=f"{predictions}: .*delete it and start the run again"):
+    with pytest.raises(DataError, match=f"{predictions}: .*delete it and start the run again"):
         load_predictions(predictions)
     for held in (np.full((3, 2), 0.5), np.full((4, 2), np.nan), np.ones((4, 2)), np.eye(4, 2, dtype=int)):
         write_arrays(baselines, {"train_mean": held})
-        with pytest.raises(DataFileError, match="'train_mean' does not hold 4 distributions of 2 emotions"):
+        with pytest.raises(DataError, match="'train_mean' does not hold 4 distributions of 2 emotions"):
             load_baselines(baselines)
 
 

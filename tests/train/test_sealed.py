@@ -14,7 +14,7 @@ from mpcl_jax.evaluate import comparison
 from mpcl_jax.train.folds import device_rows
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.selection import record_test_access, write_choices
-from mpcl_jax.types import DataFileError, Recordings
+from mpcl_jax.types import DataError, Recordings
 
 SMALL = SimulateConfig(subjects=6, clips=4, windows=2, emotions=4)
 
@@ -65,7 +65,7 @@ def test_a_choice_without_a_test_access_may_change_and_methods_may_join(tmp_path
 @pytest.mark.parametrize("text", ["", "[1]", '{"fold": {"ridge": {}}}', '{"fold": 3}'])
 def test_a_damaged_record_is_refused(tmp_path, text):
     (tmp_path / "selection.json").write_text(text)
-    with pytest.raises(DataFileError, match=r"selection.json: is no record of choices"):
+    with pytest.raises(DataError, match=r"selection.json: is no record of choices"):
         record_test_access(tmp_path)
 
 

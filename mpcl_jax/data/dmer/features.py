@@ -15,7 +15,7 @@ import numpy as np
 
 from mpcl_jax.data.dmer.files import CLIPS, EMOTIONS, PRACTICE, REST, Clip, distributions
 from mpcl_jax.data.io.mat_reader import parse_mat
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 CHANNELS, BANDS, GSR, PPG, VIDEO = 18, 5, 28, 27, (768, 32)
 PERIPHERAL = ("gsr", "ppg")
@@ -45,7 +45,7 @@ def read_folder(folder: Path, complex_part: str) -> list[Clip]:
 
     Windows of different modalities are aligned at the end of each clip: every modality keeps its last n,
     n = the smallest number of windows that any recorded modality has from second 4 of the clip on.
-    Raises DataFileError for arrays of an undocumented shape or windows that are not in order.
+    Raises DataError for arrays of an undocumented shape or windows that are not in order.
     """
     streams = {}
     for name in FILES:
@@ -71,7 +71,7 @@ def streams_of(path: Path, complex_part: str = "real") -> dict[str, Stream]:
 
 
 def read_merged(path: Path, complex_part: str) -> list[Clip]:
-    """The clips of one subject of layout C. Raises DataFileError as `read_folder`."""
+    """The clips of one subject of layout C. Raises DataError as `read_folder`."""
     widths = {"eeg": CHANNELS * BANDS, "gsr": GSR, "ppg": PPG, "video": VIDEO[0]}
     data = parse_mat(path, names=("feas", "vids"))
     feas = _rows(data, "feas", (sum(widths.values()),), path)
@@ -86,7 +86,7 @@ def read_split(path: Path, subject: str) -> dict[str, np.ndarray]:
     """All windows of one subject of layout D, training rows first; keys as in `load.read_subject`.
 
     The file has no clip ids: windows with equal labels form one trial, which is a clip or several clips.
-    Raises DataFileError where an array is absent or has an undocumented shape.
+    Raises DataError where an array is absent or has an undocumented shape.
     """
     shapes, halves = SPLIT_SHAPES | {"label": (len(EMOTIONS),)}, ("train", "test")
     data = parse_mat(path, names=tuple(f"{half}_{name}" for half in halves for name in shapes))
@@ -96,7 +96,7 @@ def read_split(path: Path, subject: str) -> dict[str, np.ndarray]:
         parts = [_rows(data, f"{half}_{name}", shape, path) for half in halves]
         for half, x, size in zip(halves, parts, sizes, strict=True):
             if len(x) != size:
-                raise DataFileError(path, f"{half}_{name} has {len(x)} rows, {half}_label has {size}")
+                raise DataError(path, f"{half}_{name} has {len(x)} rows, {half}_label has {size}")
         joined[name] = _numbers(np.concatenate(parts), name, path)
     n = sum(sizes)
     labels = distributions(joined.pop("label")[:, 0], np.array([f"window {i}" for i in range(n)]), path)
@@ -124,27 +124,27 @@ def _rows(data: dict, key: str, shape: tuple[int, ...], path: Path) -> np.ndarra
     """`data[key]`, numeric [n, *shape]."""
     wanted = f"wanted [windows, {', '.join(map(str, shape))}], numbers"
     if key not in data:
-        raise DataFileError(path, f"has no {key}; {wanted}")
+        raise DataError(path, f"has no {key}; {wanted}")
     values = data[key]
     if values.shape[1:] != shape or values.ndim < 2 or values.dtype.kind not in "fiuc":
-        raise DataFileError(path, f"{key} is {values.dtype} {values.shape}; {wanted}")
+        raise DataError(path, f"{key} is {values.dtype} {values.shape}; {wanted}")
     return values
 
 
 def _videos(data: dict, n: int, path: Path) -> np.ndarray:
     if "vids" not in data:
-        raise DataFileError(path, "has no vids; wanted the video id of every window")
+        raise DataError(path, "has no vids; wanted the video id of every window")
     videos = data["vids"].ravel()
     if len(videos) != n:
-        raise DataFileError(path, f"vids has {len(videos)} entries for {n} windows")
+        raise DataError(path, f"vids has {len(videos)} entries for {n} windows")
     bad = ~np.isin(videos, (*range(CLIPS), REST, PRACTICE))
     if bad.any():
         allowed = f"0 to {CLIPS - 1}, {REST} (rest) or {PRACTICE} (practice)"
         reason = f"vids, window {bad.argmax()}: {videos[bad.argmax()]} is no video id; wanted {allowed}"
-        raise DataFileError(path, reason)
+        raise DataError(path, reason)
     runs = np.flatnonzero(np.diff(videos, prepend=np.nan))
     if len(runs) > len(np.unique(videos)):
-        raise DataFileError(path, "windows of one clip are not together; keep them in the order of recording")
+        raise DataError(path, "windows of one clip are not together; keep them in the order of recording")
     return videos.astype(int)
 
 
@@ -155,11 +155,11 @@ def _numbers(values: np.ndarray, key: str, path: Path, complex_part: str = "") -
     """
     if not complex_part and np.iscomplexobj(values) and values.imag.any():
         reason = f"{key} is complex where only spectra of GSR and PPG may be; extract it again"
-        raise DataFileError(path, reason)
+        raise DataError(path, reason)
     real = np.array(values.real, np.float64)
     if complex_part == "magnitude":
         if not np.iscomplexobj(values):
             reason = f"{key} holds real numbers, so magnitudes are lost; set config.data.dmer.complex_part to 'real'"
-            raise DataFileError(path, reason)
+            raise DataError(path, reason)
         real[:, SPECTRUM] = np.abs(values[:, SPECTRUM])
     return real if real.ndim == 3 else real[:, None]

@@ -19,7 +19,7 @@ from mpcl_jax.data.io.mat_reader import parse_mat
 from mpcl_jax.data.io.safe_read import run_guarded
 from mpcl_jax.data.issues import label_issues, refuse
 from mpcl_jax.system.os_errors import reason_of
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 # Columns of the questionnaire in the order of the recording script (PANAS-10, ratings 1 to 5).
 EMOTIONS = (
@@ -61,7 +61,7 @@ class Clip(NamedTuple):
 def find_subjects(root: Path, wanted: tuple[int, ...]) -> list[Found]:
     """The subjects under `root` in the order of their numbers; `wanted` = their numbers, () = all.
 
-    Files and folders that belong to no layout are ignored. Raises DataFileError where `root` holds no
+    Files and folders that belong to no layout are ignored. Raises DataError where `root` holds no
     subject, more than one layout, one subject twice, or not every wanted subject.
     """
     if root.is_file():
@@ -69,29 +69,29 @@ def find_subjects(root: Path, wanted: tuple[int, ...]) -> list[Found]:
     elif root.is_dir():
         found = _in_folder(root) or [f for folder in _features_folders(root) for f in _in_folder(folder)]
     else:
-        raise DataFileError(root, "does not exist; set config.data.path to the folder of DMER")
+        raise DataError(root, "does not exist; set config.data.path to the folder of DMER")
     if not found:
         hint = f"known layouts: {'; '.join(Layout)}"
         if any((root / name).is_file() for name in (*FEATURE_FILES, "datas.mat")):
             hint = (
                 "it is the folder of one subject: give its parent and choose with config.data.dmer.subjects"
             )
-        raise DataFileError(root, f"holds no subject of DMER; {hint}")
+        raise DataError(root, f"holds no subject of DMER; {hint}")
     names = [f.subject for f in found]
     missing = [str(n) for n in wanted if str(n) not in names]
     if missing:
-        raise DataFileError(root, f"has no subject {', '.join(missing)}; found: {', '.join(names)}")
+        raise DataError(root, f"has no subject {', '.join(missing)}; found: {', '.join(names)}")
     chosen = [f for f in found if not wanted or f.subject in map(str, wanted)]
     layouts = {f.layout: f.path for f in chosen}
     if len(layouts) > 1:
         which = "; ".join(f"{path.name}: {layout}" for layout, path in layouts.items())
-        raise DataFileError(
+        raise DataError(
             root,
             f"mixes layouts ({which}); keep each in a folder of its own, "
             "or choose subjects of one of them with config.data.dmer.subjects",
         )
     if twice := sorted({f.subject for f in chosen if names.count(f.subject) > 1}):
-        raise DataFileError(root, f"holds subject {', '.join(twice)} more than once; remove one of them")
+        raise DataError(root, f"holds subject {', '.join(twice)} more than once; remove one of them")
     return chosen
 
 
@@ -104,7 +104,7 @@ def _entries(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
     except OSError as error:
-        raise DataFileError(folder, f"cannot be opened ({reason_of(error)})") from error
+        raise DataError(folder, f"cannot be opened ({reason_of(error)})") from error
 
 
 def _entry(path: Path) -> Found | None:
@@ -130,7 +130,7 @@ def _single_file(path: Path) -> Found:
         return Found(subject, Layout.SPLIT, path)
     if "vids" in held:
         return Found(subject, Layout.MERGED, path)
-    raise DataFileError(path, "has neither train_label nor vids; give a features file or the folder of DMER")
+    raise DataError(path, "has neither train_label nor vids; give a features file or the folder of DMER")
 
 
 def _features_folders(root: Path) -> list[Path]:
@@ -141,7 +141,7 @@ def read_labels(found: Found) -> tuple[np.ndarray, Path]:
     """The table `dis_label` [32, 10] of a subject as stored, row = video id, and the file it came from.
 
     Looked for, in this order: of layout C in the file itself; in the subject's folder <root>/<n> in
-    dis_label.mat, datas.mat, then any other .mat by name; in <root>/Features/<n>.mat. Raises DataFileError
+    dis_label.mat, datas.mat, then any other .mat by name; in <root>/Features/<n>.mat. Raises DataError
     where it is in none of them, or not of that shape.
     """
     places = _label_places(found)
@@ -152,11 +152,11 @@ def read_labels(found: Found) -> tuple[np.ndarray, Path]:
         if table.shape != (CLIPS, len(EMOTIONS)) or table.dtype.kind not in "fiu":
             wanted = f"wanted numbers ({CLIPS}, {len(EMOTIONS)}), row = video id"
             reason = f"dis_label is {table.dtype} {table.shape}; {wanted}"
-            raise DataFileError(path, reason)
+            raise DataError(path, reason)
         return table, path
     home = found.path if found.path.is_file() else found.path / "dis_label.mat"
     looked = ", ".join(f"{path.parent.name}/{path.name}" for path in places) or "no .mat file at all"
-    raise DataFileError(
+    raise DataError(
         found.path,
         f"subject {found.subject} has no labels: no dis_label in {looked}; save the ratings or distributions "
         f"as `dis_label` [{CLIPS}, {len(EMOTIONS)}], row = video id, in {home}",
@@ -185,7 +185,7 @@ def source_files(found: Found) -> tuple[Path, ...]:
 def distributions(rows: np.ndarray, names: np.ndarray, file: Path) -> np.ndarray:
     """Ratings or distributions [n, 10] -> distributions [n, 10] whose rows sum to 1.
 
-    `names` [n] are those of the rows in errors. Raises DataFileError for a row that is not finite, has a negative
+    `names` [n] are those of the rows in errors. Raises DataError for a row that is not finite, has a negative
     entry or no positive sum.
     """
     rows = np.asarray(rows, np.float64)

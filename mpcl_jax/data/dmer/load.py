@@ -36,7 +36,7 @@ from mpcl_jax.data.dmer.signals import read_signals
 from mpcl_jax.data.io import cache as disk
 from mpcl_jax.data.io.safe_read import run_guarded
 from mpcl_jax.data.join import IDS, Part, joined, stacked
-from mpcl_jax.types import LARGEST_VALUE, DataFileError, Recordings, check_recordings
+from mpcl_jax.types import LARGEST_VALUE, DataError, Recordings, check_recordings
 
 VERSION = 2  # of the numbers made of DMER's files; raised with each change, so that caches are computed again
 BY_SUBJECT = (
@@ -62,7 +62,7 @@ def load(root: str, settings: DmerConfig, cache: str = "") -> Recordings:
     Shapes: EEG [18 channels, 5 bands] (layout D: 4 bands), every other modality one token. `trial` is
     "subject/video", `stimulus` the video, `start` the seconds from the beginning of the clip; layout D has no
     clips and names groups of equal labels instead. What was read of a subject is kept in `cache`, a folder, "" =
-    that of the user. Raises DataFileError naming file, key or video, and what to do.
+    that of the user. Raises DataError naming file, key or video, and what to do.
     """
     found = find_subjects(Path(root), settings.subjects)
     layout = found[0].layout
@@ -71,7 +71,7 @@ def load(root: str, settings: DmerConfig, cache: str = "") -> Recordings:
     empty = [f.subject for f in found if f not in read]
     if not read or (empty and settings.subjects):
         text = f"no clip of subject {', '.join(empty)} is long enough for one window"
-        raise DataFileError(root, f"{text}; choose others with config.data.dmer.subjects")
+        raise DataError(root, f"{text}; choose others with config.data.dmer.subjects")
     fields = {"duration": settings.window_seconds if layout is Layout.SIGNALS else WINDOW_SECONDS}
     if layout is Layout.SPLIT:
         published = np.concatenate([arrays["published_test"] for arrays in read.values()])

@@ -15,7 +15,7 @@ import scipy  # its parts are loaded on first use
 from mpcl_jax.data.dmer.features import streams_of
 from mpcl_jax.data.dmer.files import CLIPS, PRACTICE, REST, Clip
 from mpcl_jax.data.io.mat_reader import parse_mat
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 BANDS = ((1, 4), (4, 8), (8, 14), (14, 31), (31, 49))  # Hz
 FFT_SAMPLES = 256
@@ -53,7 +53,7 @@ def read_signals(folder: Path, window_seconds: float, step_seconds: float) -> li
     """The clips of one subject as features of windows that never leave a clip; rest and practice are dropped.
 
     EEG [n, 18, 5], GSR [n, 1, 28], PPG [n, 1, 27]; a modality stored as an empty array is left out. Where the
-    folder holds videoFea.mat too, a window has the video features of its last second. Raises DataFileError
+    folder holds videoFea.mat too, a window has the video features of its last second. Raises DataError
     for shapes, rates or video ids that do not fit the description of this module.
     """
     path = folder / "datas.mat"
@@ -64,7 +64,7 @@ def read_signals(folder: Path, window_seconds: float, step_seconds: float) -> li
     for m, stream in streams.items():
         if round(window_seconds * stream.rate) < LEAST_SAMPLES:
             wanted = f"at least {LEAST_SAMPLES / stream.rate:g} s of {m}"
-            raise DataFileError(path, f"config.data.dmer.window_seconds = {window_seconds}: wanted {wanted}")
+            raise DataError(path, f"config.data.dmer.window_seconds = {window_seconds}: wanted {wanted}")
     camera = streams_of(folder / "videoFea.mat") if (folder / "videoFea.mat").is_file() else {}
     clips = []
     for video in range(CLIPS):
@@ -95,9 +95,7 @@ def _cut(streams: dict[str, Stream], video: int, path: Path) -> tuple[dict[str, 
     seconds = {m: s.values.shape[1] / s.rate for m, s in cut.items()}
     if cut and max(seconds.values()) - min(seconds.values()) > 1:
         text = ", ".join(f"{m} {x:g} s" for m, x in seconds.items())
-        raise DataFileError(
-            path, f"video {video}: signals differ in length ({text}); align them at their end"
-        )
+        raise DataError(path, f"video {video}: signals differ in length ({text}); align them at their end")
     whole = int(min(seconds.values(), default=0) + 1e-6)
     kept = {m: s.values[:, s.values.shape[1] - round(whole * s.rate) :] for m, s in cut.items()}
     return {m: s._replace(values=kept[m]) for m, s in cut.items()}, whole
@@ -170,17 +168,15 @@ def _statistics(x: np.ndarray) -> np.ndarray:
 
 
 def stream_of(data: dict, kind: Recorded, path: Path) -> Stream:
-    """One modality of what datas.mat holds, its rate and the video of every sample. Raises DataFileError."""
+    """One modality of what datas.mat holds, its rate and the video of every sample. Raises DataError."""
     values = data[kind.key]
     if values.ndim != 2 or values.shape[0] <= kind.channels or values.dtype.kind not in "fiu":
         wanted = f"numbers [{kind.channels} signals and the video id, samples]"
-        raise DataFileError(path, f"{kind.key} is {values.dtype} {values.shape}; wanted {wanted}")
+        raise DataError(path, f"{kind.key} is {values.dtype} {values.shape}; wanted {wanted}")
     stored = data.get(kind.rate_key, np.empty(0))
     rate = float(stored.ravel()[0]) if stored.size and stored.dtype.kind in "fiu" else kind.rate
     if not kind.least_rate <= rate <= 1e5:
-        raise DataFileError(
-            path, f"{kind.rate_key} = {rate}; wanted a rate of at least {kind.least_rate:g} Hz"
-        )
+        raise DataError(path, f"{kind.rate_key} = {rate}; wanted a rate of at least {kind.least_rate:g} Hz")
     values = np.asarray(values, np.float64)
     row = _video_row(values, kind, rate, path)
     return Stream(values[: kind.channels], values[row].astype(int), rate)
@@ -200,11 +196,11 @@ def _video_row(values: np.ndarray, kind: Recorded, rate: float, path: Path) -> i
         "integers of 0 to 31 or 40 (rest), 50 (practice), each in one stretch; give the array such a last row"
     )
     if not extra:
-        raise DataFileError(path, f"{what}: no row after the {kind.channels} signals holds video ids: {rule}")
+        raise DataError(path, f"{what}: no row after the {kind.channels} signals holds video ids: {rule}")
     differ = [r for r in fits if (values[r] != values[extra[-1]]).any()]
     if differ:
         rows = ", ".join(map(str, sorted({*differ, extra[-1]})))
-        raise DataFileError(path, f"{what}: rows {rows} could all be the video ids; keep one of them: {rule}")
+        raise DataError(path, f"{what}: rows {rows} could all be the video ids; keep one of them: {rule}")
     return extra[-1]
 
 

@@ -15,7 +15,7 @@ from mpcl_jax.data.folder.meta import Meta, read_meta
 from mpcl_jax.data.io.safe_read import read_npz
 from mpcl_jax.data.issues import refuse
 from mpcl_jax.data.join import Part, joined
-from mpcl_jax.types import DataFileError, Recordings, check_recordings
+from mpcl_jax.types import DataError, Recordings, check_recordings
 
 WITHOUT_TRIALS = tuple(kind for kind in PROTOCOLS if kind not in ("trial_kfold", "calibrated"))
 
@@ -29,7 +29,7 @@ def load(path: str, labelled: bool = True) -> Recordings:
     recordings with equal reports look the same, and so do a changing label and a new recording. Such data support no
     trial_kfold (`protocols` of the result), and `notes` report it.
 
-    Raises DataFileError naming file, key, row and what to do: unknown keys, wrong shapes, labels that are
+    Raises DataError naming file, key, row and what to do: unknown keys, wrong shapes, labels that are
     negative or sum to 0, infinite or huge numbers in a present window, windows without any modality, two
     windows of a trial with one start, shapes that differ between subjects, features that float32 rounds away,
     names that differ in capital letters or blanks only, and a modality of the stimulus that differs between windows
@@ -37,12 +37,12 @@ def load(path: str, labelled: bool = True) -> Recordings:
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise DataFileError(path, "is not a folder; wanted one with meta.json and a .npz file per subject")
+        raise DataError(path, "is not a folder; wanted one with meta.json and a .npz file per subject")
     meta = read_meta(folder / "meta.json")
     files = list_files(folder)
     if not files.read:
         lost = f"{names_of(files.lost, folder)}: {name_for_read(files.lost[0], folder)}" if files.lost else ""
-        raise DataFileError(path, f"holds no .npz file; {lost or 'write one per subject with numpy.savez'}")
+        raise DataError(path, f"holds no .npz file; {lost or 'write one per subject with numpy.savez'}")
     subjects = [read_subject(file, meta, labelled) for file in files.read]
     refuse(modality_issues(subjects, meta, folder) + between_issues(subjects, meta))
     recordings = recordings_of(subjects, meta, folder)

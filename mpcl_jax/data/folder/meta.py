@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from mpcl_jax.data.folder.files import spelling
 from mpcl_jax.data.io.safe_read import read_json
 from mpcl_jax.data.issues import Issue, refuse
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 # Keys of a subject's file that no modality may be named after.
 ROW_KEYS = ("labels", "subject", "trial", "stimulus", "start")
@@ -73,7 +73,7 @@ class _File(_Strict):
 def read_meta(file: Path) -> Meta:
     """Reads and checks `meta.json`; its keys are described in `folder.load`.
 
-    Raises DataFileError naming the file, the first entry that is wrong, and what is allowed there.
+    Raises DataError naming the file, the first entry that is wrong, and what is allowed there.
     """
     meta, issues = examine_meta(file)
     refuse(issues)
@@ -84,7 +84,7 @@ def examine_meta(file: Path) -> tuple[Meta | None, list[Issue]]:
     """The content of `meta.json`, None where it cannot be used, and everything for which it cannot."""
     try:
         held = _File.model_validate(read_json(file))
-    except DataFileError as error:
+    except DataError as error:
         return None, [Issue(error.file, "", error.reason, "correct the file")]
     except ValidationError as error:
         found = sorted(error.errors(), key=lambda x: x["type"] == "missing")  # a misspelt key first

@@ -17,7 +17,7 @@ import numpy as np
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.system.os_errors import explained, reason_of
 from mpcl_jax.system.paths import require_writable
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 ENTRY = "description of the entry"
 
@@ -64,7 +64,7 @@ def cached(
 
     `settings` is plain JSON data and must hold everything else that the result depends on, the version of the
     code included. Nothing is kept where `folder` is None.
-    Raises DataFileError if a source cannot be read or the folder not be written.
+    Raises DataError if a source cannot be read or the folder not be written.
     """
     described = json.dumps({"sources": [_stamp(x) for x in sources], "settings": settings}, sort_keys=True)
     if folder is None:
@@ -74,7 +74,7 @@ def cached(
         kept = parse_npz(file)
         if kept.pop(ENTRY).tobytes().decode() == described:
             return kept
-    except (DataFileError, KeyError, UnicodeDecodeError):  # absent or damaged: the archive has checksums
+    except (DataError, KeyError, UnicodeDecodeError):  # absent or damaged: the archive has checksums
         kept = {}
     arrays = compute()
     _write(file, arrays | {ENTRY: np.frombuffer(described.encode(), np.uint8)})
@@ -86,7 +86,7 @@ def _stamp(source: Path) -> dict:
         stat = source.stat()
         return {"path": str(source.resolve()), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     except OSError as error:
-        raise DataFileError(source, f"cannot be read: {explained(error)}") from error
+        raise DataError(source, f"cannot be read: {explained(error)}") from error
 
 
 def _write(file: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -97,7 +97,7 @@ def _write(file: Path, arrays: dict[str, np.ndarray]) -> None:
             np.savez(Path(temporary) / file.name, **arrays)
             os.replace(Path(temporary) / file.name, file)
     except OSError as error:
-        raise DataFileError(
+        raise DataError(
             file.parent,
             f"converted recordings cannot be kept here ({explained(error)}), or name another folder with "
             "config.data.cache",

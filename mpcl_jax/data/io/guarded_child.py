@@ -13,7 +13,7 @@ import traceback
 from typing import Any
 
 from mpcl_jax.data.io.message import read_message, write_message
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 
 def main(folder: pathlib.Path) -> None:
@@ -32,7 +32,7 @@ def answer(function: Any, args: tuple) -> tuple:
     """Calls `function(*args)`; every way it can end becomes plain data."""
     try:
         return ("result", function(*args))
-    except DataFileError as error:
+    except DataError as error:
         return ("refused", error.file, error.reason)
     except MemoryError:
         return ("memory",)

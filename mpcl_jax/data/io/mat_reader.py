@@ -8,7 +8,7 @@ import numpy as np
 import scipy  # its parts are loaded on first use
 
 from mpcl_jax.data.io.refusals import refusing
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 MAX_BYTES = 2 * 2**30  # of all arrays of a file together, unpacked
 MAX_RATIO = 200  # claimed size to size of the file, where more than FREE_BYTES are claimed
@@ -22,7 +22,7 @@ def parse_mat(path: Any, names: tuple[str, ...] | None = None) -> dict[str, np.n
     Numeric arrays have the type they have in MATLAB (`double` is float64 however it was stored), complex ones are
     complex, logical ones bool, character arrays [rows] str. Numeric arrays have at least two axes, as in MATLAB.
 
-    Raises DataFileError naming the file and the variable: cells, structs, objects, functions or sparse arrays
+    Raises DataError naming the file and the variable: cells, structs, objects, functions or sparse arrays
     among them, damaged files, more than 2 GiB, packed more than 200 times.
     """
     advice = "is no readable MATLAB file; save it with save(..., '-v7')"
@@ -57,7 +57,7 @@ def _read_hdf5(path: Any, names: tuple[str, ...] | None) -> dict[str, np.ndarray
             own = isinstance(file.get(name, getlink=True), h5py.HardLink)
             x = file[name] if own else None
             if not isinstance(x, h5py.Dataset) or x.external or x.is_virtual:
-                raise DataFileError(path, f"{name!r} is a struct or a link; {ONLY}")
+                raise DataError(path, f"{name!r} is a struct or a link; {ONLY}")
             kind = x.attrs.get("MATLAB_class", "double")
             kind = kind.decode("latin1") if isinstance(kind, bytes) else str(kind)
             total = _checked_total(path, name, kind, x.shape, total)
@@ -83,11 +83,11 @@ ONLY = "only numbers and text are read: save those as variables of their own"
 def _checked_total(path: Any, name: str, kind: str, shape: tuple[int, ...], total: int) -> int:
     """`total` and about the bytes that an array takes. Refuses what is no array of numbers or text, and too much."""
     if kind not in (*NUMBERS, "char"):
-        raise DataFileError(path, f"{name!r} is a {kind}; {ONLY}")
+        raise DataError(path, f"{name!r} is a {kind}; {ONLY}")
     one = np.dtype(kind).itemsize if kind in NUMBERS and kind != "logical" else 4
     total, size = total + math.prod(map(int, shape)) * one, os.path.getsize(path)
     if not 0 <= total <= min(MAX_BYTES, max(FREE_BYTES, MAX_RATIO * size)):
-        raise DataFileError(
+        raise DataError(
             path,
             f"its arrays up to {name!r} claim {total:,} bytes, packed into {size:,}; save less in one file, or "
             "without packing (-v6)",

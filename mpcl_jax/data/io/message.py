@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mpcl_jax.data.io.npz_reader import KINDS, parse_npz
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 ARRAY = "__array__"
 
@@ -37,7 +37,7 @@ def write_message(path: Any, message: Any) -> None:
 
 
 def read_message(path: Any, max_bytes: int) -> Any:
-    """What `write_message` wrote. Raises DataFileError if the file is anything else."""
+    """What `write_message` wrote. Raises DataError if the file is anything else."""
     arrays = parse_npz(path, max_bytes)
 
     def decode(held: dict) -> Any:
@@ -46,4 +46,4 @@ def read_message(path: Any, max_bytes: int) -> Any:
     try:
         return json.loads(arrays["message"].tobytes(), object_hook=decode)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise DataFileError(path, f"is no message of plain data ({error!r})") from error
+        raise DataError(path, f"is no message of plain data ({error!r})") from error

@@ -26,7 +26,7 @@ def parse_pickle(path: Any) -> Any:
     """The plain data in the pickle at `path`: dict, list, tuple, str, numbers, None and NumPy arrays.
 
     Bytes become text (latin-1): Python 2, which wrote WESAD, does not tell them apart. Arrays cannot be written to.
-    Raises DataFileError for everything else. MemoryError, and a crash of the interpreter, are for the guarded child.
+    Raises DataError for everything else. MemoryError, and a crash of the interpreter, are for the guarded child.
     """
     with refusing(path, "is no plain data pickle", pickle.UnpicklingError), open(path, "rb") as file:
         # "bytes" instead of "latin1": as text, each array would be in memory once more.

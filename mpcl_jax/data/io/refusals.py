@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 # What NumPy, SciPy, h5py and zipfile raise on damaged files.
 LIBRARY_ERRORS = (
@@ -17,11 +17,11 @@ LIBRARY_ERRORS = (
 
 @contextlib.contextmanager
 def refusing(path: Any, what: str, *more: type[Exception]) -> Iterator[None]:
-    """Raises DataFileError "`path`: `what` (words of the library)" for LIBRARY_ERRORS, and `more`, within."""
+    """Raises DataError "`path`: `what` (words of the library)" for LIBRARY_ERRORS, and `more`, within."""
     try:
         yield
     except (*LIBRARY_ERRORS, *more) as error:
-        raise DataFileError(path, f"{what} ({words_of(error)})") from error
+        raise DataError(path, f"{what} ({words_of(error)})") from error
 
 
 def words_of(error: Exception) -> str:

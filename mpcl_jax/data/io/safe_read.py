@@ -1,7 +1,7 @@
 """Reads data files of unknown origin: in a child process with limits, and as data only.
 
 `run_guarded` runs a function of this package in a process of its own, so that a file which crashes a library, fills
-the memory or never ends costs one clear `DataFileError`. Pickles (`pickle_reader`) and `.mat` files (`mat_reader`)
+the memory or never ends costs one clear `DataError`. Pickles (`pickle_reader`) and `.mat` files (`mat_reader`)
 are read only there; `.npz` files (`npz_reader`) hold no program and are read in this process.
 
 Functions that reduce a large file to a few features should run inside the child as a whole and call
@@ -24,7 +24,7 @@ import numpy as np
 from mpcl_jax.data.io.message import read_message, write_message
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.system.os_errors import reason_of
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 
 class Limits(NamedTuple):
@@ -46,7 +46,7 @@ def run_guarded(function: Callable, *args: Any, limits: Limits = DEFAULT_LIMITS)
     plain data (`message`): None, numbers, text, paths, lists, dicts with text as keys, arrays; a tuple
     arrives as a list, a path as text.
 
-    Raises DataFileError as the function raised it, or naming `args[0]` when the function raised anything else,
+    Raises DataError as the function raised it, or naming `args[0]` when the function raised anything else,
     crashed, ran out of time or of memory. ValueError for functions that the child cannot import.
     """
     if function.__module__ == "__main__" or "." in function.__qualname__ or "<" in function.__qualname__:
@@ -56,7 +56,7 @@ def run_guarded(function: Callable, *args: Any, limits: Limits = DEFAULT_LIMITS)
         place = tempfile.gettempdir()
     except OSError as error:
         reason = "cannot be read: no folder for temporary files can be written; set TMPDIR to one that can"
-        raise DataFileError(args[0], reason) from error
+        raise DataError(args[0], reason) from error
     with tempfile.TemporaryDirectory(prefix="mpcl_read_", dir=place) as folder:
         request = (function.__module__, function.__qualname__, args, limits.memory_bytes, limits.seconds)
         write_message(pathlib.Path(folder, "request.npz"), request)
@@ -64,20 +64,20 @@ def run_guarded(function: Callable, *args: Any, limits: Limits = DEFAULT_LIMITS)
 
 
 def check_file(path: Any, max_bytes: int) -> None:
-    """Raises DataFileError unless `path` is a folder or a regular file of at most `max_bytes`.
+    """Raises DataError unless `path` is a folder or a regular file of at most `max_bytes`.
 
     Reading a pipe or a device may never end, so they are refused.
     """
     try:
         state = os.stat(path)
     except (OSError, ValueError) as error:
-        raise DataFileError(path, f"cannot be opened ({error})") from error
+        raise DataError(path, f"cannot be opened ({error})") from error
     if stat.S_ISDIR(state.st_mode):
         return
     if not stat.S_ISREG(state.st_mode):
-        raise DataFileError(path, "is neither a file nor a folder")
+        raise DataError(path, "is neither a file nor a folder")
     if state.st_size > max_bytes:
-        raise DataFileError(path, f"has {state.st_size:,} bytes, more than the {max_bytes:,} allowed")
+        raise DataError(path, f"has {state.st_size:,} bytes, more than the {max_bytes:,} allowed")
 
 
 def _run_child(path: Any, folder: str, limits: Limits) -> subprocess.CompletedProcess:
@@ -102,7 +102,7 @@ def _run_child(path: Any, folder: str, limits: Limits) -> subprocess.CompletedPr
             timeout=limits.seconds,
         )
     except subprocess.TimeoutExpired as error:
-        raise DataFileError(path, f"could not be read within {limits.seconds:g} s") from error
+        raise DataError(path, f"could not be read within {limits.seconds:g} s") from error
 
 
 def _outcome(path: Any, child: subprocess.CompletedProcess, folder: str, limits: Limits) -> Any:
@@ -114,19 +114,19 @@ def _outcome(path: Any, child: subprocess.CompletedProcess, folder: str, limits:
         raise RuntimeError(f"the guarded reader failed while reading {path}:\n{trace}")
     try:
         answer = read_message(pathlib.Path(folder, "answer.npz"), limits.memory_bytes)
-    except DataFileError as error:  # names a temporary file that the user never saw
+    except DataError as error:  # names a temporary file that the user never saw
         reason = f"could not be read: the guarded reader left no usable answer ({error.reason})"
-        raise DataFileError(path, reason) from error
+        raise DataError(path, reason) from error
     match answer:
         case ["result", value]:
             return value
         case ["refused", str(file), str(reason)]:
-            raise DataFileError(file, reason)
+            raise DataError(file, reason)
         case ["memory"]:
-            raise DataFileError(path, f"needs more than {limits.memory_bytes:,} bytes of memory to be read")
+            raise DataError(path, f"needs more than {limits.memory_bytes:,} bytes of memory to be read")
         case ["bug", str(text), str(trace)]:
             raise _error(path, f"could not be understood: {text}", trace)
-    raise DataFileError(path, "could not be read: the guarded reader left no usable answer")
+    raise DataError(path, "could not be read: the guarded reader left no usable answer")
 
 
 def _signal_reason(number: int, limits: Limits) -> str:
@@ -137,9 +137,9 @@ def _signal_reason(number: int, limits: Limits) -> str:
     return f"is damaged: the reader crashed ({signal.Signals(number).name})"
 
 
-def _error(path: Any, reason: str, trace: str) -> DataFileError:
+def _error(path: Any, reason: str, trace: str) -> DataError:
     """The trace of the child is kept for developers; the message stays one sentence."""
-    error = DataFileError(path, reason)
+    error = DataError(path, reason)
     error.add_note(f"In the guarded reader:\n{trace}")
     return error
 
@@ -153,7 +153,7 @@ def read_npz(path: Any, limits: Limits = DEFAULT_LIMITS) -> dict[str, np.ndarray
 def read_text(path: Any, max_bytes: int = 16 * 2**20, encoding: str = "utf-8-sig") -> str:
     """The text in a file; line ends as they are.
 
-    Raises DataFileError if there is no such file, it is larger than `max_bytes`, or is not in `encoding`.
+    Raises DataError if there is no such file, it is larger than `max_bytes`, or is not in `encoding`.
     """
     check_file(path, max_bytes)
     try:
@@ -161,16 +161,16 @@ def read_text(path: Any, max_bytes: int = 16 * 2**20, encoding: str = "utf-8-sig
             content = file.read(max_bytes + 1)
         return content.decode(encoding)
     except OSError as error:
-        raise DataFileError(path, f"cannot be opened ({reason_of(error)})") from error
+        raise DataError(path, f"cannot be opened ({reason_of(error)})") from error
     except UnicodeDecodeError as error:
-        raise DataFileError(path, f"is no {encoding} text (byte {error.start:,})") from error
+        raise DataError(path, f"is no {encoding} text (byte {error.start:,})") from error
 
 
 def read_json(path: Any) -> Any:
-    """The content of a JSON file of at most 16 MiB. Raises DataFileError with line and column otherwise."""
+    """The content of a JSON file of at most 16 MiB. Raises DataError with line and column otherwise."""
     try:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
-        raise DataFileError(path, f"line {error.lineno}, column {error.colno}: {error.msg}") from error
+        raise DataError(path, f"line {error.lineno}, column {error.colno}: {error.msg}") from error
     except (RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits
-        raise DataFileError(path, f"is no usable JSON ({error})") from error
+        raise DataError(path, f"is no usable JSON ({error})") from error

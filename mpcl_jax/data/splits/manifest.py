@@ -24,7 +24,7 @@ from mpcl_jax.data.splits.descriptions import (
     listed,
     sentence_of,
 )
-from mpcl_jax.types import DataFileError, Recordings
+from mpcl_jax.types import DataError, Recordings
 
 
 class Fold(NamedTuple):
@@ -51,7 +51,7 @@ def row_ids(recordings: Recordings) -> list[str]:
     """Unique names of the rows: trial@start in seconds, or trial@#count where no start is known.
 
     Names with a start do not depend on the order of the rows, counts only on the order within the trial.
-    Raises DataFileError for two windows of one trial with the same start.
+    Raises DataError for two windows of one trial with the same start.
     """
     counts, ids = collections.Counter(), []
     for trial, start in zip(recordings.trial.tolist(), recordings.start.tolist(), strict=True):
@@ -61,7 +61,7 @@ def row_ids(recordings: Recordings) -> list[str]:
     if len(set(ids)) < len(ids):
         double = next(name for name, count in collections.Counter(ids).items() if count > 1)
         reason = f"two windows are {double!r} (trial@start); make `trial` or `start` tell them apart"
-        raise DataFileError(recordings.name, reason)
+        raise DataError(recordings.name, reason)
     return ids
 
 
@@ -75,7 +75,7 @@ def sign_split(recordings: Recordings, protocol: str, folds, file) -> Split:
 
 
 def check_split(recordings: Recordings, split: Split, file: Any = "split") -> None:
-    """Raises DataFileError naming `file`, the fold and the ids where a split breaks its protocol.
+    """Raises DataError naming `file`, the fold and the ids where a split breaks its protocol.
 
     That is: rows on two sides or outside the recordings, an empty training or test part, or a subject, trial
     or stimulus on two sides although the protocol keeps them apart.
@@ -88,10 +88,10 @@ def check_split(recordings: Recordings, split: Split, file: Any = "split") -> No
         for part, rows in parts.items():
             if len(rows) and not 0 <= rows.min() <= rows.max() < len(recordings.trial):
                 reason = f"{fold.name}: {part} names rows that {recordings.name} does not have"
-                raise DataFileError(file, reason)
+                raise DataError(file, reason)
             if not len(rows) and part != "validation":
                 reason = f"{fold.name}: the {part} part is empty; choose fewer folds or another protocol"
-                raise DataFileError(file, reason)
+                raise DataError(file, reason)
         for a, b in (("train", "test"), ("validation", "test"), ("train", "validation")):
             for name, (names, codes) in groups.items():
                 # Validation subjects may have seen stimuli of training: only the test part is new in both.
@@ -103,14 +103,14 @@ def check_split(recordings: Recordings, split: Split, file: Any = "split") -> No
                 both = np.intersect1d(codes[parts[a]], codes[parts[b]])
                 if len(both):
                     reason = f"{fold.name}: {len(both)} {name} ids lie both in {a} and in {b}: {listed(names[both])}"
-                    raise DataFileError(file, reason)
+                    raise DataError(file, reason)
 
 
 def _check_calibration(recordings: Recordings, wanted: int, fold: Fold, file) -> None:
     trials = calibration_trials(recordings, fold.train, fold.test)
     subjects = in_order(recordings.subject[fold.test])
     if len(trials) != wanted or len(subjects) != 1:
-        raise DataFileError(
+        raise DataError(
             file,
             f"{fold.name}: calibrated({wanted}) tests one subject and trains on {wanted} trials of it; this fold "
             f"tests {listed(subjects)} and trains on {len(trials)}",
@@ -129,7 +129,7 @@ def write_manifest(split: Split, recordings: Recordings, path: Any) -> None:
 def read_manifest(path: Any, recordings: Recordings) -> Split:
     """The split of a manifest file, for `recordings` with exactly its rows in any order.
 
-    Raises DataFileError for a file that is no manifest, ids that are unknown, missing, doubled or in two parts
+    Raises DataError for a file that is no manifest, ids that are unknown, missing, doubled or in two parts
     of a fold, a split that breaks its own protocol, and content that does not fit the sha256.
     """
     content = _parse_manifest(path)
@@ -138,17 +138,17 @@ def read_manifest(path: Any, recordings: Recordings) -> Split:
     def rows_of(ids, where):
         if unknown := [name for name in ids if name not in index]:
             reason = f"{where} names {len(unknown)} windows unknown to {recordings.name}: {listed(unknown)}"
-            raise DataFileError(path, reason)
+            raise DataError(path, reason)
         rows, counts = np.unique(np.array([index[name] for name in ids], int), return_counts=True)
         if (counts > 1).any():
             double = np.array(list(index))[rows[counts > 1]]
-            raise DataFileError(path, f"{where} names windows more than once: {listed(double)}")
+            raise DataError(path, f"{where} names windows more than once: {listed(double)}")
         return rows
 
     missing = np.delete(np.array(list(index)), rows_of(content.rows, "rows"))
     if len(missing):
         reason = f"{len(missing)} windows of {recordings.name} are missing: {listed(missing)}"
-        raise DataFileError(path, reason)
+        raise DataError(path, reason)
     folds = []
     for entry in content.folds:
         taken = [rows_of(getattr(entry, x), f"{entry.name}: {x}") for x in ("validation", "test", "unused")]
@@ -159,7 +159,7 @@ def read_manifest(path: Any, recordings: Recordings) -> Split:
         folds.append(Fold(entry.name, "", train, taken[0], taken[1]))
     split = sign_split(recordings, content.protocol, folds, path)
     if split.sha256 != content.sha256:
-        raise DataFileError(path, "its ids do not fit its sha256: the file was edited; make the split again")
+        raise DataError(path, "its ids do not fit its sha256: the file was edited; make the split again")
     return split
 
 
@@ -190,9 +190,9 @@ def _parse_manifest(path) -> _Manifest:
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"])) or "the file"
         reason = "is no split manifest: needs `protocol`, `rows`, `folds` and `sha256`"
-        raise DataFileError(path, f"{reason}; look at {place}") from error
+        raise DataError(path, f"{reason}; look at {place}") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise DataFileError(path, f"is no readable split manifest ({error})") from error
+        raise DataError(path, f"is no readable split manifest ({error})") from error
 
 
 def _content(recordings: Recordings, protocol: str, folds) -> dict:

@@ -60,7 +60,7 @@ def make_split(recordings: Recordings, settings: ProtocolConfig) -> Split:
     """The split of `settings`: made or, with `settings.manifest`, read.
 
     Raises ConfigError where the recordings cannot support the protocol, the number of folds, the share of
-    validation groups or the folds of `only`; DataFileError for ids that contradict each other.
+    validation groups or the folds of `only`; DataError for ids that contradict each other.
     """
     if settings.manifest:
         split = read_manifest(settings.manifest, recordings)

@@ -25,7 +25,7 @@ from mpcl_jax.data.issues import (
     row_issue,
 )
 from mpcl_jax.data.validate.signals import CHECK_SENSOR, FEWEST_WINDOWS, channel_issues, still_issue
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 STILL = 60.0  # seconds for which a worn sensor may repeat a value
 
@@ -80,7 +80,7 @@ def read_subject_issues(path: Path | str, subject: str, layout: str, options: di
     loaded: dict[str, np.ndarray] = {}
     try:
         loaded = read_subject(found.path, subject, layout, options)
-    except DataFileError as error:
+    except DataError as error:
         if not any(issue.file == error.file for issue in issues):
             issues.append(as_issue(error))
     if not loaded and not issues:

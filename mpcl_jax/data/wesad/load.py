@@ -42,7 +42,7 @@ from mpcl_jax.data.wesad.recording import (
     sensors_of,
     signal_of,
 )
-from mpcl_jax.types import DataFileError, Recordings, check_recordings
+from mpcl_jax.types import DataError, Recordings, check_recordings
 
 # Both meditations follow the same instruction: a protocol that holds out one must hold out both.
 STIMULUS = {name: name.split()[0] for name in CODES}
@@ -57,7 +57,7 @@ def load(root: str, settings: WesadConfig, cache: str = "") -> Recordings:
     `features.py`. A feature that a window does not support is NaN and lowers `quality`; where a window supports
     none, the modality is absent. Trials are "S2/Medi 1", stimuli "Medi" for both meditations; `start` counts from
     the begin of the condition. Windows in which no sensor measured anything are left out. `cache` is a folder, "" =
-    that of the user. Raises DataFileError for files that cannot be used and ConfigError for window lengths that
+    that of the user. Raises DataError for files that cannot be used and ConfigError for window lengths that
     the signals do not allow.
     """
     _check_windows(settings)
@@ -96,15 +96,15 @@ def _check_windows(settings: WesadConfig) -> None:
 def find_subjects(root: Path, wanted: tuple[str, ...]) -> list[Path]:
     """The folders S2, S3, ... S17 of `root` in the order of their numbers, or those `wanted`."""
     if not root.is_dir():
-        raise DataFileError(root, "is not a folder; give the folder that holds S2, S3, ...")
+        raise DataError(root, "is not a folder; give the folder that holds S2, S3, ...")
     found = [path for path in root.iterdir() if re.fullmatch(r"S\d+", path.name) and path.is_dir()]
     found.sort(key=lambda path: int(path.name[1:]))
     if not found:
-        raise DataFileError(root, "holds no folder S2, S3, ...; give the folder that does")
+        raise DataError(root, "holds no folder S2, S3, ...; give the folder that does")
     names = [path.name for path in found]
     for name in wanted:
         if name not in names:
-            raise DataFileError(root, f"holds no folder {name}; found {', '.join(names)}")
+            raise DataError(root, f"holds no folder {name}; found {', '.join(names)}")
     return [path for path in found if not wanted or path.name in wanted]
 
 
@@ -114,7 +114,7 @@ def _subject(folder: Path, settings: WesadConfig, cache_dir: Path | None) -> tup
     quest, pickle = folder / f"{subject}_quest.csv", folder / f"{subject}.pkl"
     for path in (quest, pickle):
         if not path.is_file():
-            raise DataFileError(path, f"is missing; {AGAIN}")
+            raise DataError(path, f"is missing; {AGAIN}")
     answers = parse_questionnaire(read_text(quest, max_bytes=2**16), str(quest), subject)
     chosen = {name: getattr(settings, name) for name in ("devices", "window_seconds", "step_seconds")}
     key = sha256(f"{pickle.resolve()} {sorted(chosen.items())}".encode()).hexdigest()[:12]
@@ -142,7 +142,7 @@ def convert(file: str, subject: str, devices: str, window_seconds: float, step_s
 
     Returns "codes" [5] of the conditions in time order; "condition" and "start" [N] of the windows; and
     "<modality>/values" [N, F], "<modality>/quality" [N], "<modality>/present" [N] for each signal.
-    Raises DataFileError.
+    Raises DataError.
     """
     data = parse_pickle(file)
     sensors = sensors_of(devices)

@@ -45,7 +45,7 @@ class Questionnaire(NamedTuple):
 def parse_questionnaire(text: str, file: str, subject: str = "") -> Questionnaire:
     """Reads the text of a questionnaire file; `file` is its path, for the errors; `subject` "" = any.
 
-    Raises DataFileError naming the line and the value.
+    Raises DataError naming the line and the value.
     """
     answers, issues = examine_questionnaire(text, file, subject)
     refuse(issues)

@@ -15,7 +15,7 @@ from mpcl_jax.data.splits.manifest import Fold, row_ids
 from mpcl_jax.runs.read_run import read_json, read_lines
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.selection import read_record
-from mpcl_jax.types import DataFileError, Recordings
+from mpcl_jax.types import DataError, Recordings
 
 PARTS = ("validation", "test", "unused")
 
@@ -35,18 +35,16 @@ class Evidence(NamedTuple):
 
 
 def read_settings(folder: pathlib.Path) -> Config:
-    """The settings of a run. Raises DataFileError where there is no run or its settings are unknown."""
+    """The settings of a run. Raises DataError where there is no run or its settings are unknown."""
     file = user_path(folder) / "config.json"
     try:
         return resolve(read_json(file))
     except ConfigError as error:
-        raise DataFileError(
-            file, f"was written by another version ({error}); audit it with that one"
-        ) from error
+        raise DataError(file, f"was written by another version ({error}); audit it with that one") from error
 
 
 def read_evidence(folder: pathlib.Path, recordings: Recordings) -> Evidence:
-    """The files of a finished run and its `recordings`. Raises DataFileError naming a missing or damaged file."""
+    """The files of a finished run and its `recordings`. Raises DataError naming a missing or damaged file."""
     folder = user_path(folder)
     config, data = read_settings(folder), read_json(folder / "data.json")
     manifest = read_json(folder / "manifest.json")
@@ -60,7 +58,7 @@ def read_evidence(folder: pathlib.Path, recordings: Recordings) -> Evidence:
         canonical(manifest), folds[0]
     except (LookupError, TypeError, AttributeError) as error:
         reason = f"is no split manifest ({error!r}): needs `protocol`, `rows`, `folds` and `sha256`"
-        raise DataFileError(folder / "manifest.json", reason) from error
+        raise DataError(folder / "manifest.json", reason) from error
     unknown, choices = tuple(unknown), read_record(folder)
     return Evidence(config, data, manifest, recordings, ids, unknown, folds, logs, choices)
 

@@ -26,7 +26,7 @@ class Audit(NamedTuple):
 def audit(folder: pathlib.Path, recordings: Recordings) -> Audit:
     """Audits a finished run and its `recordings`.
 
-    Raises DataFileError naming the file that is missing or damaged.
+    Raises DataError naming the file that is missing or damaged.
     """
     checks = (
         check_protocol,

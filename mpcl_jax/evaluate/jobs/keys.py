@@ -39,7 +39,7 @@ class TableData(NamedTuple):
 
 
 def load_table_data(config: Config) -> TableData:
-    """Loads the recordings and makes the split. Raises ConfigError and DataFileError."""
+    """Loads the recordings and makes the split. Raises ConfigError and DataError."""
     recordings = load(config.data)
     return _split(recordings, hash_of(recordings), config)
 

@@ -29,7 +29,7 @@ from mpcl_jax.system.errors import AT_ONCE, Stopped, StorageError, TrainingError
 from mpcl_jax.system.output import any_output
 from mpcl_jax.system.storage import make_folder
 from mpcl_jax.train.interrupt import StopRequest
-from mpcl_jax.types import DataFileError
+from mpcl_jax.types import DataError
 
 # XLA reads them when JAX looks for devices, which is after the first job of a worker has begun.
 ONE_THREAD = {"NPROC": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
@@ -60,7 +60,7 @@ class _Ended(NamedTuple):
 def run_jobs(jobs: Sequence[Job], folder: pathlib.Path, workers: int, stop: StopRequest) -> list[str]:
     """Runs all `jobs` in `workers` processes and returns "name: reason" of those that failed, in their order.
 
-    A job fails that raises ConfigError, DataFileError, TrainingError or StorageError, or whose process dies twice;
+    A job fails that raises ConfigError, DataError, TrainingError or StorageError, or whose process dies twice;
     the other jobs run all the same. Any other exception ends everything and is raised here. When `stop` is requested,
     workers stop after their running epoch, with everything saved, and Stopped is raised. `folder`, which all workers
     must see, holds the signals between processes.
@@ -178,7 +178,7 @@ def _do(job: Job, number: int, signals: pathlib.Path, registered: list) -> _Ende
             job.work(*job.arguments, stop)
     except Stopped:
         return _Ended(number, stopped=True)
-    except (ConfigError, DataFileError, TrainingError, StorageError) as mistake:
+    except (ConfigError, DataError, TrainingError, StorageError) as mistake:
         problem = " ".join(str(mistake).split())
     return _Ended(number, time.monotonic() - begin, problem, warnings=warnings.getvalue())
 

@@ -1,0 +1,1 @@
+"""Tables in memory and in files of other programs, as recordings."""

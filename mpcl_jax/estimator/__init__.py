@@ -1,0 +1,1 @@
+"""The public Python interface: `MPCLRegressor`, `evaluate` and what they need."""
