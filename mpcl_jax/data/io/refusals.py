@@ -20,6 +20,8 @@ def refusing(path: Any, what: str, *more: type[Exception]) -> Iterator[None]:
     """Raises DataError "`path`: `what` (words of the library)" for LIBRARY_ERRORS, and `more`, within."""
     try:
         yield
+    except DataError:
+        raise
     except (*LIBRARY_ERRORS, *more) as error:
         raise DataError(path, f"{what} ({words_of(error)})") from error
 
