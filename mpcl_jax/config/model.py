@@ -91,14 +91,15 @@ class HeadConfig:
 class ModelConfig:
     """Sizes and switches of the model, one per design choice of the method."""
 
-    width: StrictInt = Field(64, ge=4, le=16_384)
-    """D, width of every token and prototype."""
+    width: Annotated[StrictInt, Field(ge=4, le=16_384)] | Literal["auto"] = 64
+    """D, width of every token and prototype; "auto" = by the number of training windows."""
     tokens: StrictInt = Field(4, ge=1, le=1024)
     """N_m, tokens that the encoder makes of each modality."""
     dropout: Share | Literal["auto"] = 0.2
     """Dropout on tokens and inside the head; "auto" = by the number of training windows."""
-    input_dropout: Share = 0.0
-    """Dropout on the features, before the encoders; the strongest regularisation for few subjects."""
+    input_dropout: Share | Literal["auto"] = 0.0
+    """Dropout on the features, before the encoders; the strongest regularisation for few subjects; "auto" = by the
+    number of training windows."""
     fusion: FusionConfig = FusionConfig()
     memory: MemoryConfig = MemoryConfig()
     cooccurrence: CooccurrenceConfig = CooccurrenceConfig()

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
+from mpcl_jax.config.fields import AUTO
 from mpcl_jax.config.schema import Config
 
 
@@ -16,7 +17,7 @@ def contradictions(config: Config) -> Iterator[tuple[str, Any, str]]:
 
 def _of_model(config: Config):
     model, heads = config.model, config.model.fusion.heads
-    if model.width % heads:
+    if model.width != AUTO and model.width % heads:
         yield "model.width", f"must be a multiple of its heads = {heads}"
     if model.cooccurrence.enabled and not model.memory.enabled:
         yield "model.cooccurrence.enabled", "needs memory banks; set config.model.memory.enabled too"
@@ -74,6 +75,11 @@ def _of_training(config: Config):
         yield "distributed.fold_axis", f"must divide config.train.folds_at_once = {train.folds_at_once}"
     if train.stream_rows and (train.folds_at_once > 1 or several.start != "off"):
         yield "train.stream_rows", "needs config.train.folds_at_once = 1 and config.distributed.start = 'off'"
+    if train.folds_at_once > 1 and train.select == "inner":
+        yield (
+            "train.folds_at_once",
+            "needs config.train.select = 'last' or 'best'; folds stop at different epochs",
+        )
     if train.folds_at_once > 1 and train.generator == "rbg":
         reason = (
             "needs config.train.generator = 'threefry2x32'; with 'rbg' the numbers depend on the other folds"

@@ -34,8 +34,8 @@ class TrainConfig:
     """Passes over the training part of a fold; "auto" = by the number of training windows."""
     batch_size: StrictInt = Field(128, ge=1, le=1_000_000)
     """Global batch size, over all devices."""
-    learning_rate: StrictFloat = Field(2e-3, gt=0, le=10)
-    """Peak of the learning rate schedule (AdamW)."""
+    learning_rate: Annotated[StrictFloat, Field(gt=0, le=10)] | Literal["auto"] = 2e-3
+    """Peak of the learning rate schedule (AdamW); "auto" = by the number of training windows."""
     warmup: Share = 0.05
     """Share of all steps in which the learning rate rises; afterwards it falls to 0 as a cosine."""
     weight_decay: StrictFloat = Field(0.1, ge=0, le=100)
@@ -48,8 +48,9 @@ class TrainConfig:
     """Probability that a present modality is removed from a training sample; at least one modality stays."""
     group_dropout: Share = 0.1
     """Probability that a modality group is removed from a training sample in which the other group is present."""
-    select: Literal["last", "best"] = "last"
-    """ "last": parameters of the last epoch. "best": those of the epoch with the lowest validation KL."""
+    select: Literal["last", "best", "inner"] = "last"
+    """ "last": parameters of the last epoch. "best": those of the epoch with the lowest validation KL. "inner": stop
+    at the epoch with the lowest KL on inner grouped folds of the training part."""
     max_consecutive_skips: StrictInt = Field(3, ge=1, le=1_000_000)
     """A step whose loss is not finite is skipped; training stops after this number of skipped steps in a row."""
     spike_threshold: StrictFloat = Field(0.0, ge=0, le=1e6)

@@ -16,10 +16,10 @@ from mpcl_jax.train import processes
 from mpcl_jax.train.devices import compiled_meanwhile
 from mpcl_jax.train.evaluate import Predictions, Trained, load_predictions, predict, predictions_of
 from mpcl_jax.train.folds import FoldArrays, fold_arrays, stack, stack_keys, unstack
+from mpcl_jax.train.inner_selection import choose_stop
 from mpcl_jax.train.make_inspection import inspect_group
 from mpcl_jax.train.run import Member, Run, member_of
 from mpcl_jax.train.run_folder import fold_folder
-from mpcl_jax.train.selection import write_choices
 from mpcl_jax.train.state import Training, chosen_model
 from mpcl_jax.train.writer import RunWriter, Skip
 
@@ -43,8 +43,12 @@ def train_folds(run: Run) -> list[Predictions]:
 
 def _run_group(run: Run, members: Sequence[Member]) -> list[Predictions]:
     folds = [member.fold for member in members]
+    if run.config.train.select == "inner":
+        members = [member._replace(stop=choose_stop(run, member)) for member in members]
+        print(f"{members[0].fold.name}  {members[0].stop.sentence}", flush=True)
     arrays = stack(run.program, [fold_arrays(m.fold, m.norm, run.longest) for m in members])
-    training = train_group(run, members, arrays)
+    with RunWriter(run, members) as writer:
+        training = train_group(run, members, arrays, writer)
     trained = Trained(run.program, *chosen_model(training), run.rows, arrays, run.longest.test)
     outputs = predict(trained, [fold.test for fold in folds])
     predictions = [predictions_of(f.test, output) for f, (output, _) in zip(folds, outputs, strict=True)]
@@ -61,31 +65,30 @@ def _run_group(run: Run, members: Sequence[Member]) -> list[Predictions]:
     return predictions
 
 
-def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays) -> Training:
+def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays, writer: RunWriter) -> Training:
     """Trains one fold, or several at once, from their last common checkpoint, or from the start, to the last epoch.
 
     The chosen epochs are recorded (`selection.json`), before any test row is predicted. On a request to stop, Stopped
     is raised after the running epoch, which is saved; TrainingError where training cannot go on with finite numbers.
     """
     settings, program = run.config.train, run.program
-    with RunWriter(run, members) as writer, run.stop.deferred():
+    last = members[0].stop.epoch if members[0].stop else settings.epochs
+    with run.stop.deferred():
         done, training = _begin(run, members, arrays, writer)
         writer.start(done)
-        for epoch in range(done + 1, settings.epochs + 1):
+        for epoch in range(done + 1, last + 1):
             keys = stack_keys(program, [jax.random.fold_in(member.key, epoch) for member in members])
             training, (report, slots) = program.epoch(training, run.rows, arrays, keys)
             skips = writer.epoch(epoch, report, slots, training.guard)
             for member, of_fold in zip(members, skips, strict=True):
                 _require_fewer(of_fold, settings.max_consecutive_skips, f"{member.fold.name}, epoch {epoch}")
             stopping = processes.any_process(run.stop.requested)
-            if epoch % settings.checkpoint_every == 0 or epoch == settings.epochs or stopping:
+            if epoch % settings.checkpoint_every == 0 or epoch == last or stopping:
                 writer.checkpoint(epoch, training)
             if stopping:
                 run.stop.requested = True  # on every process
                 break
-    choices = _choices(run, members, training)
-    if processes.is_first():
-        write_choices(run.workdir, "MPCL", choices)
+    writer.choices(_choices(run, members, training))
     return training
 
 
@@ -100,7 +103,7 @@ def _begin(
     if program.group > 1:
         of_one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), like)
     done, trainings = writer.restore(of_one)
-    if done:
+    if trainings:
         return done, trainings[0] if program.group == 1 else stack(program, jax.device_get(trainings))
     if run.config.train.stream_rows:  # an epoch of several programs
         return 0, program.create(keys, label_means)
@@ -111,6 +114,11 @@ def _begin(
 def _choices(run: Run, members: Sequence[Member], training: Training) -> dict[str, dict]:
     """The chosen epoch, by the name of the fold. Raises TrainingError where a fold has none."""
     names = [member.fold.name for member in members]
+    if run.config.train.select == "inner":
+        return {
+            m.fold.name: {"epoch": m.stop.epoch, "by": "KL on inner folds", "inner_kl": m.stop.kl}
+            for m in members
+        }
     if training.best is None:
         return {name: {"epoch": run.config.train.epochs, "by": "the last one"} for name in names}
     best = unstack(run.program, (training.best.epoch, training.best.validation_kl), len(members))

@@ -17,7 +17,8 @@ from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data import pipeline
 from mpcl_jax.data.normalise import Normalisation, fit_normalisation, require_present
-from mpcl_jax.data.splits.protocols import Fold, Split, make_split
+from mpcl_jax.data.splits.descriptions import held_apart
+from mpcl_jax.data.splits.protocols import Fold, Split, make_split, row_ids
 from mpcl_jax.model.mpcl import build
 from mpcl_jax.train import processes, run_folder
 from mpcl_jax.train.devices import make_mesh
@@ -27,12 +28,15 @@ from mpcl_jax.train.state import make_optimizer
 from mpcl_jax.train.step import make_train_step
 from mpcl_jax.types import DataSpec, Recordings, spec_of, take
 
-# What "auto" means, by the number of training windows. Epochs fall with it so that the number of gradient steps stays
-# about the same; dropout falls with its square root.
+# What "auto" means, by the number of training windows: for many, for few. Dropout falls with the square root of the
+# number, epochs so that the number of gradient steps stays about the same.
 FEW = 400  # training windows up to which the strongest regularisation applies
-DROPOUT = (0.1, 0.4)  # for many windows, for few
-EPOCHS = (20, 200)  # for many windows, for few
+SMALL = 2000  # training windows up to which the model is small
+DROPOUT = (0.1, 0.4)
+EPOCHS = (20, 200)
+INPUT_DROPOUT, WIDTH, LEARNING_RATE = (0.0, 0.4), (64, 32), (2e-3, 1e-3)
 SEEN = 60_000  # windows of a whole training, over all epochs
+INNER = 4  # most inner folds
 
 
 class Run(NamedTuple):
@@ -50,6 +54,20 @@ class Run(NamedTuple):
     stop: StopRequest = StopRequest()  # requested by signals (`cli/train.py`)
 
 
+class Stop(NamedTuple):
+    """The epoch at which a training stops, chosen on inner folds (`inner_selection.py`)."""
+
+    epoch: int  # counted from 1
+    kl: float  # mean KL of the held-out rows of all inner folds at this epoch; NaN without inner folds
+
+    @property
+    def sentence(self) -> str:
+        """When the training stops, and why."""
+        if np.isnan(self.kl):
+            return f"no inner folds, as its training part is one group; trains {self.epoch} epochs"
+        return f"stops after epoch {self.epoch}: KL on inner folds is lowest, {self.kl:.4f}"
+
+
 class Member(NamedTuple):
     """A fold that is trained, alone or in a group."""
 
@@ -58,6 +76,7 @@ class Member(NamedTuple):
     key: Any  # everything random in the fold is drawn from it
     norm: Normalisation
     label_mean: np.ndarray  # [C], of the training part
+    stop: Stop | None = None  # before the last epoch, if config.train.select = "inner"
 
 
 def prepare(
@@ -83,6 +102,8 @@ def prepare(
     if at_once > len(split.folds):
         raise ConfigError(f"config.train.folds_at_once = {at_once}: this run has {len(split.folds)} fold(s)")
     config, longest = with_sizes(config, whole), longest_of(whole.folds)
+    if config.train.select == "inner":
+        longest = longest._replace(validation=max(longest.validation, longest_inner(recordings, whole)))
     processes.meet("data loaded", config.distributed)
     common = dataclasses.replace(config, distributed=dataclasses.replace(config.distributed, process_id=0))
     processes.require_same("settings", str(common))
@@ -119,14 +140,24 @@ def with_sizes(config: Config, whole: Split) -> Config:
     A config file is read before the recordings, so it cannot compute from them. No label and no signal takes part.
     """
     windows = min(len(fold.train) for fold in whole.folds)
-    model, train = config.model, config.train
-    if model.dropout == AUTO:
-        share = (FEW / max(windows, FEW)) ** 0.5
-        model = dataclasses.replace(model, dropout=round(max(DROPOUT[0], DROPOUT[1] * share), 3))
-    if train.epochs == AUTO:
-        epochs = min(max(round(SEEN / windows), EPOCHS[0]), EPOCHS[1])
-        train = dataclasses.replace(train, epochs=epochs)
+    share = (FEW / max(windows, FEW)) ** 0.5
+    small = int(windows <= SMALL)
+    of_model = {
+        "dropout": round(max(DROPOUT[0], DROPOUT[1] * share), 3),
+        "input_dropout": round(INPUT_DROPOUT[1] * share if small else INPUT_DROPOUT[0], 3),
+        "width": WIDTH[small],
+    }
+    of_training = {
+        "epochs": min(max(round(SEEN / windows), EPOCHS[0]), EPOCHS[1]),
+        "learning_rate": LEARNING_RATE[small],
+    }
+    model, train = _filled(config.model, of_model), _filled(config.train, of_training)
     return dataclasses.replace(config, model=model, train=train)
+
+
+def _filled(settings, values: dict):
+    """`settings` with `values` in place of "auto"."""
+    return dataclasses.replace(settings, **{k: v for k, v in values.items() if getattr(settings, k) == AUTO})
 
 
 def _splits(recordings: Recordings, settings: ProtocolConfig) -> tuple[Split, Split]:
@@ -138,9 +169,36 @@ def _splits(recordings: Recordings, settings: ProtocolConfig) -> tuple[Split, Sp
     return split, whole
 
 
+def inner_rows(recordings: Recordings, split: Split, rows: np.ndarray) -> list[np.ndarray]:
+    """The rows that each inner fold of the training part `rows` holds out: up to `INNER` folds of whole groups.
+
+    Groups are what the protocol of `split` holds apart. They are dealt by size, without a random choice; [] where
+    there is one group alone.
+    """
+    held = held_apart(recordings, split.protocol)
+    group = next(iter(held.values())) if held else np.array(row_ids(recordings))
+    names, codes, sizes = np.unique(group[rows], return_inverse=True, return_counts=True)
+    if len(names) < 2:
+        return []
+    place = np.empty(len(names), int)
+    place[np.argsort(-sizes, kind="stable")] = np.arange(len(names)) % INNER
+    return [rows[place[codes] == k] for k in range(min(INNER, len(names)))]
+
+
+def longest_inner(recordings: Recordings, split: Split) -> int:
+    """The largest number of rows that any inner fold of `split` holds out."""
+    return max(
+        len(held) for fold in split.folds for held in inner_rows(recordings, split, fold.train) or [()]
+    )
+
+
 def member_of(run: Run, number: int) -> Member:
     """Fold `number` of the run, with its key and the statistics of its training part."""
-    fold = run.split.folds[number]
+    return as_member(run, number, run.split.folds[number])
+
+
+def as_member(run: Run, number: int, fold: Fold) -> Member:
+    """`fold` with its key, as fold `number` of the run, and the statistics of its training part."""
     # 3 of "fold 3 of 10", so that `protocol.only` does not change its result; else a number of the manifest's name.
     ours = re.fullmatch(r"fold (\d{1,9}) of \d+", fold.name)
     own_number = int(ours[1]) if ours else zlib.crc32(fold.name.encode())

@@ -26,6 +26,7 @@ from mpcl_jax.train.folds import fold_arrays, unstack
 from mpcl_jax.train.progress import FoldProgress
 from mpcl_jax.train.run import Member, Run
 from mpcl_jax.train.run_folder import fold_folder
+from mpcl_jax.train.selection import write_choices
 from mpcl_jax.train.state import Guard, Training
 
 
@@ -90,7 +91,7 @@ class RunWriter(contextlib.ExitStack):
 
         Returns the skipped steps of each fold.
         """
-        reports = _report_of_each(report, [len(member.fold.validation) > 0 for member in self._members])
+        reports = report_of_each(report, [len(member.fold.validation) > 0 for member in self._members])
         skips = self._skips(epoch, guard) if any(r["skipped"] for r in reports) else [[]] * len(reports)
         common = [name for name in reports[0] if all(name in of_fold for of_fold in reports)]
         self._progress.update(epoch, {name: fmean(of_fold[name] for of_fold in reports) for name in common})
@@ -111,28 +112,23 @@ class RunWriter(contextlib.ExitStack):
         for member, saved, of_fold in zip(self._members, self._saved, of_folds, strict=True):
             checkpoint.save(saved, epoch, of_fold, member.norm, dataclasses.asdict(config))
 
+    def choices(self, choices: dict[str, dict]) -> None:
+        """Records the chosen epochs, by the name of the fold (`selection.json`)."""
+        if self._first:
+            write_choices(self._run.workdir, "MPCL", choices)
+
     def _append(self, file: pathlib.Path, member: Member, epoch: int, entry: dict) -> None:
         if self._first:
             append(file, {"fold": member.number, "epoch": epoch, **entry})
 
     def _skips(self, epoch: int, guard: Guard) -> list[list[Skip]]:
         """The skipped steps of each fold, which are written; `guard` is that after the epoch."""
-        run, ids, skips = self._run, row_ids(self._run.recordings), []
-        guards = unstack(run.program, guard, len(self._members))
-        for member, of_fold in zip(self._members, guards, strict=True):
-            in_a_row = np.asarray(of_fold.skipped)
-            arrays = fold_arrays(member.fold, member.norm, run.longest)
-            rows = np.asarray(run.program.batches(arrays, jax.random.fold_in(member.key, epoch)))
-            skips.append(
-                [
-                    Skip(int(step) + 1, int(in_a_row[step]), sorted({ids[row] for row in rows[step]}))
-                    for step in np.flatnonzero(in_a_row)
-                ]
-            )
-            for skip in skips[-1]:
+        run, skips = self._run, skipped_steps(self._run, self._members, epoch, guard)
+        for member, of_fold in zip(self._members, skips, strict=True):
+            for skip in of_fold:
                 self._append(run.workdir / "skipped.jsonl", member, epoch, skip._asdict())
-            if skips[-1]:
-                count = f"{len(skips[-1])} of {run.program.steps_per_epoch} steps were skipped"
+            if of_fold:
+                count = f"{len(of_fold)} of {run.program.steps_per_epoch} steps were skipped"
                 warn(f"{member.fold.name}, epoch {epoch}: {count}, see skipped.jsonl")
         return skips
 
@@ -145,6 +141,22 @@ class RunWriter(contextlib.ExitStack):
         if self._run.board is not None:
             for name, value in report.items():
                 self._run.board.add_scalar(f"fold_{member.number:02d}/{name}", value, epoch)
+
+
+def skipped_steps(run: Run, members: Sequence[Member], epoch: int, guard: Guard) -> list[list[Skip]]:
+    """The skipped steps of each fold in `epoch`; `guard` is that after the epoch."""
+    ids, skips = row_ids(run.recordings), []
+    for member, of_fold in zip(members, unstack(run.program, guard, len(members)), strict=True):
+        in_a_row = np.asarray(of_fold.skipped)
+        arrays = fold_arrays(member.fold, member.norm, run.longest)
+        rows = np.asarray(run.program.batches(arrays, jax.random.fold_in(member.key, epoch)))
+        skips.append(
+            [
+                Skip(int(step) + 1, int(in_a_row[step]), sorted({ids[row] for row in rows[step]}))
+                for step in np.flatnonzero(in_a_row)
+            ]
+        )
+    return skips
 
 
 def append(file: pathlib.Path, entry: dict) -> None:
@@ -176,7 +188,7 @@ def _announce(name: str, sentence: str, done: int, again: int) -> None:
     print(f"{name}  {sentence}{resumed}{repeated}", flush=True)
 
 
-def _report_of_each(report: dict, has_validation: Sequence[bool]) -> list[dict[str, float]]:
+def report_of_each(report: dict, has_validation: Sequence[bool]) -> list[dict[str, float]]:
     """The report of each fold of a group, on the host; without a validation KL where it has no validation rows."""
     host = {name: np.ravel(np.asarray(value)) for name, value in report.items()}
     return [

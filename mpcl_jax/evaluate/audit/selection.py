@@ -16,13 +16,16 @@ def check_selection(evidence: Evidence) -> list[Finding]:
         epoch = evidence.choices.get(fold.name, {}).get(METHOD, {}).get("choice", {}).get("epoch")
         curve = {line["epoch"]: line.get("validation_kl") for line in log if "epoch" in line}
         known = {at: value for at, value in curve.items() if value is not None}
-        if train.select == "best" and known:
+        if train.select == "inner":
+            wanted, reason = max(curve, default=epoch), "the training log ends at epoch"
+        elif train.select == "best" and known:
             wanted, reason = min(known, key=lambda at: (known[at], at)), "validation KL is lowest at epoch"
         else:
             wanted, reason = train.epochs, "the settings name epoch"
         if epoch is not None and epoch != wanted:
             found.append(red("selection", f"{fold.name}: epoch {epoch} was chosen, {reason} {wanted}"))
-    rule = "validation KL" if train.select == "best" else "the number of epochs of the settings"
+    rules = {"best": "validation KL", "inner": "KL on inner folds of the training part"}
+    rule = rules.get(train.select, "the number of epochs of the settings")
     return found or [green("selection", f"epochs were chosen by {rule}")]
 
 

@@ -21,6 +21,7 @@ from mpcl_jax.train.interrupt import StopRequest, only_run_in
 from mpcl_jax.train.loop import train_group
 from mpcl_jax.train.run import member_of
 from mpcl_jax.train.state import chosen_model
+from mpcl_jax.train.writer import RunWriter
 
 SUBSETS = "subsets.npz"  # the result of such a job
 MOST = 8  # modalities; 255 subsets
@@ -44,7 +45,8 @@ def train_for_subsets(fit: Fit, stop: StopRequest) -> None:
         run = run_of(fit)._replace(stop=stop)
         member = member_of(run, 0)
         arrays = stack(run.program, [fold_arrays(member.fold, member.norm, run.longest)])
-        training = train_group(run, [member], arrays)
+        with RunWriter(run, [member]) as writer:
+            training = train_group(run, [member], arrays, writer)
         trained = Trained(run.program, *chosen_model(training), run.rows, arrays, run.longest.test)
         subsets = subsets_of(tuple(run.recordings.signals))
         test = member.fold.test

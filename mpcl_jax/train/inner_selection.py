@@ -1,0 +1,47 @@
+"""When a training stops, chosen on inner folds of its training part alone (`config.train.select = "inner"`).
+
+How many epochs a small study needs depends on the data. Each inner fold holds out whole groups of the training part
+(`run.inner_rows`) and is trained for all epochs by the program of the run. The training of the whole part then stops
+at the epoch with the lowest held-out KL. An untrained model predicts the mean label, so where nothing can be learned
+the training stops at once.
+"""
+
+import jax
+import numpy as np
+
+from mpcl_jax.system.errors import TrainingError
+from mpcl_jax.train.folds import fold_arrays, on_devices
+from mpcl_jax.train.run import Member, Run, Stop, as_member, inner_rows
+
+
+def choose_stop(run: Run, member: Member) -> Stop:
+    """The epoch at which the training of `member` stops; the last one where its training part is one group.
+
+    Raises TrainingError where no epoch has a finite KL, and Stopped on a request to stop.
+    """
+    held_out = inner_rows(run.recordings, run.split, member.fold.train)
+    if not held_out:
+        return Stop(run.config.train.epochs, float("nan"))
+    with run.stop.deferred():
+        curves = [_curve(run, member, rows) for rows in held_out]
+    curve = np.average(curves, axis=0, weights=[len(rows) for rows in held_out])
+    if not np.isfinite(curve).any():
+        raise TrainingError(f"{member.fold.name}: no epoch had a finite KL on the inner folds")
+    best = int(np.nanargmin(np.where(np.isfinite(curve), curve, np.nan)))
+    return Stop(best + 1, float(curve[best]))
+
+
+def _curve(run: Run, member: Member, rows: np.ndarray) -> np.ndarray:
+    """The KL of the held-out `rows` after each epoch, [epochs], of a training on the rest of the training part."""
+    program, fold = run.program, member.fold
+    inner = fold._replace(train=np.setdiff1d(fold.train, rows), validation=rows)
+    inner_member = as_member(run, member.number, inner)
+    arrays = on_devices(fold_arrays(inner, inner_member.norm, run.longest), program.by_fold)
+    training, curve = program.create(member.key, inner_member.label_mean), []
+    for epoch in range(1, run.config.train.epochs + 1):
+        if run.stop.requested:
+            break
+        key = jax.random.fold_in(member.key, epoch)
+        training, (report, _) = program.epoch(training, run.rows, arrays, key)
+        curve.append(report["validation_kl"])
+    return np.array(jax.device_get(curve))
