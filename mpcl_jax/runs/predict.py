@@ -18,8 +18,9 @@ from mpcl_jax.config.resolve import resolve
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import Normalisation, apply_normalisation, standardised
 from mpcl_jax.metrics import from_log_probs
-from mpcl_jax.model.mpcl import build
+from mpcl_jax.model.mpcl import MPCLOutput, build
 from mpcl_jax.model.prototypes import Prototypes
+from mpcl_jax.model.recall import Recall, read_recall
 from mpcl_jax.runs.read_run import read_json
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.arrays import checkpoints_in, first_whole, read_tree
@@ -42,6 +43,7 @@ class FinishedModel(NamedTuple):
     variables: dict[str, Any]
     # Compiled: (variables, signals, present) -> log-probabilities [B, C]; once per size of a call.
     forward: Any
+    details: Any  # the same -> (MPCLOutput, Recall)
     per_subject: bool  # each subject's features were standardised by that subject's own windows
 
     def __repr__(self):
@@ -81,13 +83,20 @@ def finished_model(config: Config, spec: DataSpec, norm: Normalisation, params, 
     """The same from what a training holds in memory."""
     model = build(config.model, spec, config.train.precision)
 
-    def forward(state, signals, present):
+    def batch_of(signals, present):
         rows = len(next(iter(present.values())))
-        batch = Batch(signals, present, jnp.zeros((rows, len(spec.emotions))), jnp.ones(rows))
-        return model.apply(state, batch, train=False).log_probs
+        return Batch(signals, present, jnp.zeros((rows, len(spec.emotions))), jnp.ones(rows))
 
-    state = jax.device_put(variables(params, prototypes))
-    return FinishedModel(spec, (), norm, state, compiled(forward), config.data.per_subject_standardise)
+    def forward(state, signals, present):
+        return model.apply(state, batch_of(signals, present), train=False).log_probs
+
+    def details(state, signals, present):
+        read = {"train": False, "mutable": ["intermediates"]}
+        output, seen = model.apply(state, batch_of(signals, present), **read)
+        return output, read_recall(seen.get("intermediates", {}), output.log_probs, model)
+
+    state, per_subject = jax.device_put(variables(params, prototypes)), config.data.per_subject_standardise
+    return FinishedModel(spec, (), norm, state, compiled(forward), compiled(details), per_subject)
 
 
 @fixed_jax_settings()
@@ -104,25 +113,47 @@ def predict(model: FinishedModel, signals: dict, present: dict | None = None, su
     number is infinite, beyond 1e30 or more than 1e15 sds from the training mean; where a window has no modality;
     where `subject` is missing, is not wanted, or has too few windows.
     """
+    signals, present = normalised(model, signals, present, subject)
+    shares = from_log_probs(_in_blocks(model, model.forward, signals, present))
+    bad = np.flatnonzero(~np.isfinite(shares).all(axis=1))
+    if len(bad):
+        raise ValueError(f"window {bad[0]}: its prediction is not a number; check its largest features")
+    return shares
+
+
+@fixed_jax_settings()
+def recall(
+    model: FinishedModel, signals: dict, present: dict | None = None, subject=None
+) -> tuple[MPCLOutput, Recall]:
+    """What lies behind the predictions of N windows, as NumPy arrays; arguments and errors are those of `predict`."""
+    signals, present = normalised(model, signals, present, subject)
+    return _in_blocks(model, model.details, signals, present)
+
+
+def normalised(model: FinishedModel, signals: dict, present: dict | None, subject) -> tuple[dict, dict]:
+    """What the model takes: m -> [N, T_m, F_m] float32 about mean 0 and sd 1, and m -> [N] bool, of every modality.
+
+    Arguments and errors are those of `predict`.
+    """
     signals, present = _checked(model.spec, signals, {} if present is None else present)
     signals = _of_subjects(model, signals, present, subject)
     signals = apply_normalisation(signals, present, model.normalisation)
     for m, x in signals.items():
         _refuse(m, *beyond(x, FARTHEST, " standard deviations from the training mean"))
-    count = len(next(iter(present.values())))
-    shares = np.empty((count, len(model.spec.emotions)), np.float32)
-    first = 0
-    while first < count:
+    return signals, present
+
+
+def _in_blocks(model: FinishedModel, function, signals: dict, present: dict):
+    """What the compiled `function` of `model` returns for N windows, by calls of few sizes; NumPy arrays [N, ...]."""
+    count, parts, first = len(next(iter(present.values()))), [], 0
+    while first < count or not parts:
         size = bucket(count - first)
         part = slice(first, min(first + size, count))
         padded = [{m: _padded(x[part], size) for m, x in tree.items()} for tree in (signals, present)]
-        log_probs = model.forward(model.variables, *padded)
-        shares[part] = from_log_probs(log_probs)[: part.stop - first]
+        found = jax.device_get(function(model.variables, *padded))
+        parts.append(jax.tree.map(lambda x, n=part.stop - first: x[:n], found))
         first = part.stop
-    bad = np.flatnonzero(~np.isfinite(shares).all(axis=1))
-    if len(bad):
-        raise ValueError(f"window {bad[0]}: its prediction is not a number; check its largest features")
-    return shares
+    return jax.tree.map(lambda *x: np.concatenate(x), *parts)
 
 
 def bucket(left: int) -> int:

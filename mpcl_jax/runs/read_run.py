@@ -203,8 +203,9 @@ def _audit(file: pathlib.Path) -> dict[str, Any]:
 
 def read_json(file: pathlib.Path, **wanted: type) -> dict:
     """A JSON document of a run that has the keys `wanted`, of these types. Raises DataError naming the file."""
+    text = read_text(file)
     try:
-        document = json.loads(read_text(file))
+        document = json.loads(text)
     except ValueError as error:
         raise DataError(file, f"is no JSON ({error}); start the run again in another folder") from error
     if not isinstance(document, dict):
@@ -238,8 +239,9 @@ def read_csv(file: pathlib.Path, commented: bool = True) -> tuple[list[dict[str,
 
 def read_lines(file: pathlib.Path) -> list[dict]:
     """The entries of a log; a last line that a kill cut short is left out."""
+    text = read_text(file)
     try:
-        return [json.loads(line) for line in read_text(file).splitlines() if line.endswith("}")]
+        return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
     except ValueError as error:
         raise DataError(file, f"is damaged ({error}); start the run again in another folder") from error
 

@@ -1,0 +1,264 @@
+"""Recordings from arrays in memory, and label distributions from what subjects report."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from mpcl_jax.data.folder.load import WITHOUT_TRIALS
+from mpcl_jax.data.join import Part, joined
+from mpcl_jax.types import GROUPS, DataError, Recordings, check_recordings
+
+# Parts of a modality's name that mark signals of behaviour; all others count as physiological.
+BEHAVIOURAL = re.compile(
+    r"face|facial|video|gaze|eye|pupil|pose|body|head|gesture|motion|acc|imu|gyro|walk|gait|speech|voice|audio|au\b|"
+    r"action|behav|keyboard|mouse|touch"
+)
+Labels = Literal["auto", "distribution", "ratings", "counts", "multi_hot"]
+LABELS = ("auto", "distribution", "ratings", "counts", "multi_hot")
+
+
+def from_arrays(
+    signals: Mapping[str, Any],
+    labels: Any,
+    *,
+    subject: Sequence,
+    trial: Sequence | None = None,
+    stimulus: Sequence | None = None,
+    start: Sequence | None = None,
+    groups: Mapping[str, str] | None = None,
+    emotions: Sequence[str] | None = None,
+    valence: Mapping[str, str] | Sequence[str] | None = None,
+    kind: Labels = "auto",
+    floor: float | None = None,
+    name: str = "arrays",
+    window_seconds: float = math.nan,
+) -> Recordings:
+    """A data set from arrays of N windows.
+
+    Args:
+        signals: modality -> features [N, F] or [N, T, F], NaN where one is missing; a window of NaN alone is absent.
+        labels: [N, C], see `distributions`.
+        subject: [N] ids. Two windows with one id come from one subject.
+        trial: [N] ids of the uninterrupted recordings that carry one report each, unique within a subject. Without
+            them, neighbouring windows of a subject with equal labels and stimulus count as one trial, and protocols
+            that hold out trials are refused.
+        stimulus: [N] ids of clips or conditions, the same for all subjects.
+        start: [N] seconds since the trial began.
+        groups: modality -> "physiological" or "behavioural"; a missing one follows from the name (`group_of`).
+        emotions: C names; default: the columns of a DataFrame, else "emotion 1", "emotion 2", ...
+        valence: emotion -> name of its valence group, or C such names; default: one group.
+        kind, floor: of the labels, see `distributions`.
+        name: for titles and logs.
+        window_seconds: length of a window.
+
+    Raises DataError naming the array, the first wrong row and what to do.
+    """
+    shares = distributions(labels, kind, floor)
+    count = len(shares)
+    ids = {
+        key: _ids(key, values, count)
+        for key, values in (("subject", subject), ("trial", trial), ("stimulus", stimulus))
+    }
+    if ids["subject"] is None:
+        raise DataError("subject", "is missing; give one id per window, or one id for all")
+    names = emotion_names(labels, shares.shape[1], emotions)
+    held = ids["stimulus"] if ids["stimulus"] is not None else np.full(count, "")
+    own = ids["trial"] if ids["trial"] is not None else runs_of(ids["subject"], shares, held)
+    part = Part(
+        source=name,
+        subject="",
+        labels=shares,
+        trial=np.array([f"{s}/{t}" for s, t in zip(ids["subject"], own, strict=True)]),
+        stimulus=held,
+        start=_seconds(start, count),
+        signals={m: tokens(f"signals[{m!r}]", x, count) for m, x in _named(signals).items()},
+    )
+    _require_something(part.signals)
+    recordings = joined(
+        [part],
+        {m: group_of(m) for m in part.signals} | _known_groups(groups or {}, part.signals),
+        name=name,
+        emotions=names,
+        valence=valence_of(names, valence),
+        duration=float(window_seconds),
+        protocols=() if ids["trial"] is not None else WITHOUT_TRIALS,
+    )
+    some = np.any(
+        [~np.isnan(x).all((1, 2)) for x in part.signals.values()], axis=0
+    )  # `joined` drops the others
+    return check_recordings(recordings._replace(subject=ids["subject"][some]), name)
+
+
+def distributions(labels: Any, kind: Labels = "auto", floor: float | None = None) -> np.ndarray:
+    """Reports as distributions over C >= 2 emotions, [N, C] float64, rows sum to 1.
+
+    `labels` [N, C] by `kind`:
+
+    - "distribution": shares that sum to 1 (to 100, for percentages);
+    - "ratings" on any scale from `floor`, the rating of an emotion that is not felt: (rating − floor) / Σ;
+    - "counts", e.g. votes: count / Σ;
+    - "multi_hot", 0 and 1: equal shares of the emotions that are marked;
+    - "auto": ratings if `floor` is given, else x / Σ, which is all of the others.
+
+    Raises DataError naming the first row that is not finite, lies below the floor, or sums to 0.
+    """
+    if kind not in LABELS:
+        raise DataError("labels", f"kind {kind!r} is unknown; use one of {', '.join(map(repr, LABELS))}")
+    if kind == "ratings" and floor is None:
+        raise DataError(
+            "labels", "are ratings; give floor, the rating of an emotion that is not felt, e.g. 1"
+        )
+    if floor is not None and kind not in ("auto", "ratings"):
+        raise DataError("labels", f"floor = {floor} is for ratings only, these are {kind!r}")
+    x = numbers("labels", labels)
+    if x.ndim != 2 or x.shape[1] < 2 or not len(x):
+        raise DataError(
+            "labels", f"have shape {x.shape}; wanted [windows, emotions] with at least two emotions"
+        )
+    _refuse_rows("labels", ~np.isfinite(x).all(1), "is not finite; drop windows without a report")
+    above = x - (floor or 0.0)
+    low = (
+        "is below the floor"
+        if floor is not None
+        else "is negative; give floor, the lowest rating of the scale"
+    )
+    _refuse_rows("labels", (above < 0).any(1), low)
+    if kind == "multi_hot":
+        _refuse_rows("labels", ~np.isin(x, (0, 1)).all(1), "is not 0 or 1; these are no multi-hot labels")
+    if kind == "distribution":
+        sums = x.sum(1)
+        wrong = np.minimum(np.abs(sums - 1), np.abs(sums - 100) / 100) > 1e-3
+        _refuse_rows("labels", wrong, "does not sum to 1 or 100; these are no distributions")
+    nothing = "has no emotion above the floor; drop the window, or lower the floor"
+    _refuse_rows("labels", above.sum(1) <= 0, nothing)
+    return above / above.sum(1, keepdims=True)
+
+
+def tokens(name: str, x: Any, count: int | None = None) -> np.ndarray:
+    """Features of a modality as [N, T, F] float32, [N, F] as one token. Raises DataError naming the array `name`."""
+    x = numbers(name, x)
+    if x.ndim not in (2, 3) or 0 in x.shape[1:]:
+        raise DataError(
+            name, f"has shape {x.shape}; wanted [windows, features] or [windows, samples, features]"
+        )
+    if count is not None and len(x) != count:
+        raise DataError(name, f"has {len(x)} rows; wanted {count}, one per window")
+    with np.errstate(over="ignore"):  # what does not fit is refused as infinite
+        x = x.astype(np.float32)
+    return x[:, None] if x.ndim == 2 else x
+
+
+def numbers(name: str, x: Any) -> np.ndarray:
+    """`x` (array, DataFrame or list) as float64; missing values are NaN. Raises DataError naming the array `name`."""
+    if hasattr(x, "toarray"):
+        raise DataError(name, "is a sparse matrix; use .toarray()")
+    try:
+        array = np.asarray(x)
+        if array.dtype.kind == "c":
+            raise DataError(name, "holds complex numbers; use the real part or the magnitude")
+        return np.asarray(x, np.float64)
+    except DataError:
+        raise
+    except (TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise DataError(
+            name, f"cannot be read as numbers ({reason}); wanted numbers, NaN where missing"
+        ) from error
+
+
+def group_of(modality: str) -> str:
+    """The modality group that a name suggests: "behavioural" for face, video, motion and the like."""
+    return GROUPS[1] if BEHAVIOURAL.search(modality.lower()) else GROUPS[0]
+
+
+def emotion_names(labels: Any, count: int, emotions: Sequence[str] | None) -> tuple[str, ...]:
+    """C names: `emotions`, or the columns of a DataFrame, or "emotion 1", "emotion 2", ... Raises DataError."""
+    if emotions is None:
+        columns = getattr(labels, "columns", [f"emotion {c + 1}" for c in range(count)])
+        emotions = list(columns)
+    names = tuple(map(str, emotions))
+    if len(names) != count or len(set(names)) < count:
+        raise DataError(
+            "emotions", f"holds {len(set(names))} different names; wanted {count}, one per column of labels"
+        )
+    return names
+
+
+def valence_of(
+    emotions: tuple[str, ...], valence: Mapping[str, str] | Sequence[str] | None
+) -> tuple[str, ...]:
+    """The valence group of each emotion. Raises DataError naming the emotion that lacks one."""
+    if valence is None:
+        return ("all",) * len(emotions)
+    if isinstance(valence, Mapping):
+        if missing := [name for name in emotions if name not in valence]:
+            raise DataError("valence", f"has no entry for {missing[0]!r}")
+        valence = [valence[name] for name in emotions]
+    if isinstance(valence, str) or len(valence) != len(emotions):
+        raise DataError("valence", f"wanted {len(emotions)} names of valence groups, one per emotion")
+    return tuple(map(str, valence))
+
+
+def runs_of(subject: np.ndarray, labels: np.ndarray, stimulus: np.ndarray) -> np.ndarray:
+    """[N] numbers of the runs of neighbouring windows with one subject, label and stimulus."""
+    new = (labels[1:] != labels[:-1]).any(1) | (stimulus[1:] != stimulus[:-1]) | (subject[1:] != subject[:-1])
+    return np.concatenate([[0], np.cumsum(new)]).astype(str)
+
+
+def _named(signals: Any) -> Mapping[str, Any]:
+    if not isinstance(signals, Mapping) or not signals:
+        raise DataError("signals", f"is {type(signals).__name__}; wanted a dict, modality -> array")
+    if wrong := [m for m in signals if not isinstance(m, str) or not m.strip()]:
+        raise DataError("signals", f"has the key {wrong[0]!r}; wanted the name of a modality")
+    return signals
+
+
+def _known_groups(groups: Mapping[str, str], signals: Mapping) -> dict[str, str]:
+    for m, group in groups.items():
+        if m not in signals:
+            raise DataError("groups", f"names {m!r}; the signals are {', '.join(signals)}")
+        if group not in GROUPS:
+            raise DataError("groups", f"{m!r} is {group!r}; wanted {' or '.join(map(repr, GROUPS))}")
+    return dict(groups)
+
+
+def _ids(key: str, values: Any, count: int) -> np.ndarray | None:
+    if values is None:
+        return None
+    array = np.asarray(values)
+    if array.ndim == 0:
+        array = np.full(count, array)
+    if array.shape != (count,):
+        raise DataError(key, f"has shape {array.shape}; wanted {count} ids, one per window")
+    if array.dtype.kind == "f" or array.dtype.kind == "O":
+        missing = np.array([x is None or x != x for x in array.tolist()])
+        _refuse_rows(key, missing, "is missing; give an id or drop the window")
+    if (
+        array.dtype.kind == "f" and (array == np.floor(array)).all()
+    ):  # a column of integers that pandas read as floats
+        array = array.astype(np.int64)
+    return array.astype(str)
+
+
+def _seconds(start: Any, count: int) -> np.ndarray:
+    if start is None:
+        return np.full(count, np.nan)
+    seconds = numbers("start", start)
+    if seconds.shape != (count,):
+        raise DataError("start", f"has shape {seconds.shape}; wanted {count} numbers of seconds")
+    return seconds
+
+
+def _require_something(signals: dict[str, np.ndarray]) -> None:
+    for m, x in signals.items():
+        if np.isnan(x).all():
+            raise DataError(f"signals[{m!r}]", "holds no number at all; leave the modality out")
+
+
+def _refuse_rows(name: str, bad: np.ndarray, what: str) -> None:
+    if bad.any():
+        more = f" ({int(bad.sum())} rows in all)" if bad.sum() > 1 else ""
+        raise DataError(name, f"row {int(bad.argmax())} {what}{more}")

@@ -1,0 +1,79 @@
+"""Recordings from a pandas DataFrame, one row a window."""
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mpcl_jax.data.tables.arrays import Labels, from_arrays
+from mpcl_jax.types import DataError, Recordings
+
+
+def from_dataframe(
+    frame: Any,
+    *,
+    labels: Sequence[str],
+    modalities: Mapping[str, Sequence[str]],
+    subject: str,
+    trial: str | None = None,
+    stimulus: str | None = None,
+    start: str | None = None,
+    groups: Mapping[str, str] | None = None,
+    valence: Mapping[str, str] | Sequence[str] | None = None,
+    kind: Labels = "auto",
+    floor: float | None = None,
+    name: str = "table",
+    window_seconds: float = math.nan,
+) -> Recordings:
+    """A data set from a table with one row per window.
+
+    `labels`: the C columns of the emotions · `modalities`: modality -> its columns · `subject`, `trial`, `stimulus`,
+    `start`: the columns of the ids and of the seconds since the trial began. A missing value is an empty cell. The
+    other arguments are those of `from_arrays`.
+
+    Raises DataError naming the column, the row and what to do.
+    """
+    columns = {m: [wanted] if isinstance(wanted, str) else list(wanted) for m, wanted in modalities.items()}
+    ids = {"subject": subject, "trial": trial, "stimulus": stimulus, "start": start}
+    for column in [*labels, *(x for wanted in columns.values() for x in wanted), *ids.values()]:
+        if column is not None:
+            require_column(frame, column)
+    used = [x for wanted in (list(labels), *columns.values()) for x in wanted]
+    if double := next((x for x in used if used.count(x) > 1), None):
+        raise DataError(name, f"the column {double!r} is used twice, in labels and modalities")
+    return from_arrays(
+        {m: column_block(frame, wanted) for m, wanted in columns.items()},
+        column_block(frame, list(labels)),
+        **{key: None if column is None else frame[column].to_numpy() for key, column in ids.items()},
+        groups=groups,
+        emotions=[str(x) for x in labels],
+        valence=valence,
+        kind=kind,
+        floor=floor,
+        name=name,
+        window_seconds=window_seconds,
+    )
+
+
+def column_block(frame: Any, columns: Sequence[str]) -> Any:
+    """The `columns` of `frame` as float64 [N, F]. Raises DataError naming the first column that holds no numbers."""
+    for column in columns:
+        require_column(frame, column)
+        kind = frame[column].dtype
+        if getattr(kind, "kind", "O") not in "biuf":
+            first = next((x for x in frame[column] if isinstance(x, str)), None)
+            shown = f", e.g. {first!r}" if first is not None else ""
+            raise DataError(f"column {column!r}", f"holds {kind}{shown}; wanted numbers, empty where missing")
+    return frame[list(columns)].to_numpy("float64", na_value=math.nan)
+
+
+def require_column(frame: Any, column: Any) -> None:
+    """Raises DataError, with the nearest name, where `frame` lacks `column` or has it twice."""
+    names = list(frame.columns)
+    if names.count(column) == 1:
+        return
+    if column in names:
+        raise DataError(f"column {column!r}", "is there twice; rename one")
+    near = difflib.get_close_matches(str(column), map(str, names), n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(map(str, names[:10]))}"
+    raise DataError(f"column {column!r}", f"is not in the table; {hint}")
