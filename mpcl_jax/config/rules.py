@@ -75,7 +75,7 @@ def _of_training(config: Config):
         yield "distributed.fold_axis", f"must divide config.train.folds_at_once = {train.folds_at_once}"
     if train.stream_rows and (train.folds_at_once > 1 or several.start != "off"):
         yield "train.stream_rows", "needs config.train.folds_at_once = 1 and config.distributed.start = 'off'"
-    if train.folds_at_once > 1 and train.select == "inner":
+    if train.folds_at_once > 1 and train.select in ("inner", "auto"):
         yield (
             "train.folds_at_once",
             "needs config.train.select = 'last' or 'best'; folds stop at different epochs",

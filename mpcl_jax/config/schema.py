@@ -48,9 +48,9 @@ class TrainConfig:
     """Probability that a present modality is removed from a training sample; at least one modality stays."""
     group_dropout: Share = 0.1
     """Probability that a modality group is removed from a training sample in which the other group is present."""
-    select: Literal["last", "best", "inner"] = "last"
+    select: Literal["last", "best", "inner", "auto"] = "last"
     """ "last": parameters of the last epoch. "best": those of the epoch with the lowest validation KL. "inner": stop
-    at the epoch with the lowest KL on inner grouped folds of the training part."""
+    at the epoch with the lowest KL on inner grouped folds of the training part. "auto": "inner" for few windows."""
     max_consecutive_skips: StrictInt = Field(3, ge=1, le=1_000_000)
     """A step whose loss is not finite is skipped; training stops after this number of skipped steps in a row."""
     spike_threshold: StrictFloat = Field(0.0, ge=0, le=1e6)

@@ -1,11 +1,12 @@
 """From settings to recordings: the data set, its modalities, checks, standardisation per subject, content hash."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
 
 from mpcl_jax.config.data import DataConfig
-from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.data.issues import digest_of
 from mpcl_jax.data.normalise import far_values, notes_on, standardise_per_subject
 from mpcl_jax.data.registry import find_dataset
@@ -20,6 +21,23 @@ def load(settings: DataConfig) -> Recordings:
     Raises DataError naming file and reason, or ConfigError for an unknown data set, or a modality that it lacks.
     """
     return checked(find_dataset(settings.kind)(settings), settings)
+
+
+def load_dataset(kind: str, path: Any = "", **options: Any) -> Recordings:
+    """A data set as a run reads it: "wesad", "dmer", "folder" or "simulated", or a registered one.
+
+    `path`: its folder or file · `options`: settings of `config.data`, such as `modalities=("eda", "bvp")`, and
+    those of the kind, e.g. `labels="dmer9"` for `config.data.wesad.labels`.
+
+    Raises ConfigError for an unknown option and DataError for files that cannot be used.
+    """
+    own = {"simulated": "simulate"}.get(kind, kind)
+    common, groups = set(DataConfig.__dataclass_fields__), DataConfig.__dataclass_fields__
+    values = {name: value for name, value in options.items() if name in common}
+    rest = {name: value for name, value in options.items() if name not in common}
+    if rest:
+        values[own if own in groups else "options"] = rest
+    return load(resolve({"data": {"kind": kind, "path": str(path), **values}}).data)
 
 
 def checked(recordings: Recordings, settings: DataConfig) -> Recordings:

@@ -62,7 +62,7 @@ def open_model(run, fold: int = 0) -> FinishedModel:
     """
     run = user_path(run)
     config, data = resolve(read_json(run / "config.json")), read_json(run / "data.json")
-    if config.log.keep_compiled and jax.config.jax_compilation_cache_dir is None:
+    if config.log.keep_compiled:
         keep_compiled_programs()
     shapes = {m: tuple(shape) for m, shape in data["shapes"].items()}
     spec = DataSpec(tuple(data["emotions"]), tuple(data["valence"]), dict(data["groups"]), shapes)

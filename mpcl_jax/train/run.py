@@ -31,10 +31,10 @@ from mpcl_jax.types import DataSpec, Recordings, spec_of, take
 # What "auto" means, by the number of training windows: for many, for few. Dropout falls with the square root of the
 # number, epochs so that the number of gradient steps stays about the same.
 FEW = 400  # training windows up to which the strongest regularisation applies
-SMALL = 2000  # training windows up to which the model is small
+SMALL = 2000  # training windows up to which the model is small and inner folds choose the number of epochs
 DROPOUT = (0.1, 0.4)
 EPOCHS = (20, 200)
-INPUT_DROPOUT, WIDTH, LEARNING_RATE = (0.0, 0.4), (64, 32), (2e-3, 1e-3)
+INPUT_DROPOUT, WIDTH, LEARNING_RATE, SELECT = (0.0, 0.4), (64, 32), (2e-3, 1e-3), ("last", "inner")
 SEEN = 60_000  # windows of a whole training, over all epochs
 INNER = 4  # most inner folds
 
@@ -150,6 +150,7 @@ def with_sizes(config: Config, whole: Split) -> Config:
     of_training = {
         "epochs": min(max(round(SEEN / windows), EPOCHS[0]), EPOCHS[1]),
         "learning_rate": LEARNING_RATE[small],
+        "select": SELECT[small],
     }
     model, train = _filled(config.model, of_model), _filled(config.train, of_training)
     return dataclasses.replace(config, model=model, train=train)

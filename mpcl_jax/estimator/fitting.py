@@ -1,0 +1,60 @@
+"""From the arguments of `MPCLRegressor.fit` to recordings and validation rows."""
+
+from typing import Any
+
+import numpy as np
+
+from mpcl_jax.data.normalise import far_values
+from mpcl_jax.data.tables.arrays import from_arrays
+from mpcl_jax.estimator.inputs import Layout, signals_of
+from mpcl_jax.types import DataError, Recordings
+
+
+def recordings_of(
+    parameters: dict[str, Any], X: Any, Y: Any, groups: Any, trial: Any, layout: Layout
+) -> Recordings:
+    """The recordings of the arrays X [N, ...] and Y [N, C]; `parameters` are those of the estimator.
+
+    Raises DataError naming array, row and what to do.
+    """
+    signals = signals_of(X, layout)
+    own = parameters["modality_groups"] or {}
+    if unknown := [m for m in own if m not in signals]:
+        raise DataError("modality_groups", f"names {unknown[0]!r}; the modalities are {', '.join(signals)}")
+    each = np.arange(len(next(iter(signals.values())))).astype(str)
+    return from_arrays(
+        signals,
+        Y,
+        subject="all" if groups is None else groups,
+        trial=each if trial is None else trial,
+        groups=own,
+        emotions=parameters["emotions"],
+        valence=parameters["valence"],
+        kind=parameters["labels"],
+        floor=parameters["floor"],
+    )
+
+
+def require_usable(parameters: dict[str, Any], recordings: Recordings) -> None:
+    """Raises DataError for parameters that no setting holds, and for values that are wrong by orders of magnitude."""
+    rows, seeds = parameters["missing_rows"], parameters["n_seeds"]
+    if rows not in ("mean", "error"):
+        raise DataError("missing_rows", f"is {rows!r}; wanted 'mean' or 'error'")
+    if not isinstance(seeds, int | np.integer) or isinstance(seeds, bool) or seeds < 1:
+        raise DataError("n_seeds", f"is {seeds!r}; wanted a whole number, at least 1")
+    for far in far_values(recordings):
+        raise DataError(f"X, row {far.row}", f"{far.place} {far.what}; use NaN where it is wrong")
+
+
+def validation_rows(recordings: Recordings, share: float, seed: int) -> np.ndarray:
+    """[N] bool: `share` of the subjects, or of the trials of a single subject, drawn with `seed`."""
+    if not share:
+        return np.zeros(len(recordings.labels), bool)
+    several = len(np.unique(recordings.subject)) > 1
+    group, what = (recordings.subject, "subjects") if several else (recordings.trial, "trials")
+    names = np.unique(group)
+    count = max(1, round(share * len(names)))
+    if count >= len(names):
+        reason = f"takes {count} of {len(names)} {what} and leaves none to train on"
+        raise DataError(f"validation_fraction = {share}", reason)
+    return np.isin(group, np.random.default_rng(seed).permutation(names)[:count])

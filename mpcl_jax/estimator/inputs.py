@@ -1,0 +1,121 @@
+"""How `MPCLRegressor` reads X: a dict of arrays, one array, or a DataFrame, as the signals of each modality."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mpcl_jax.data import features
+from mpcl_jax.data.tables.arrays import numbers, tokens
+from mpcl_jax.data.tables.frames import column_block
+from mpcl_jax.types import DataError
+
+ONLY = "features"  # the modality of one array without a division into modalities
+SAMPLES = 32  # values along the time axis from which a signal counts as raw
+
+
+class Layout(NamedTuple):
+    """What X was in `fit`; `predict` reads X in the same way."""
+
+    form: str  # "dict", "array" or "columns": one table whose columns are divided into modalities
+    columns: dict[str, tuple]  # modality -> names or numbers of its columns, for "columns" alone
+    rates: dict[str, float]  # modality -> samples per second, of raw signals that become features
+    kinds: dict[str, str]  # the same modality -> kind of signal, of which the features follow
+    names: dict[str, tuple[str, ...]]  # modality -> names of its features, where they are known
+
+
+def layout_of(X: Any, modalities: Mapping[str, Sequence] | None, rates: Any, raw: bool) -> Layout:
+    """The layout of the X of `fit`. Raises DataError naming the argument that is wrong.
+
+    `modalities`: modality -> its columns, for one table · `rates`: samples per second, one number or modality ->
+    number · `raw` keeps samples as they are.
+    """
+    if isinstance(X, Mapping):
+        if modalities is not None:
+            raise DataError("modalities", "divides one table into modalities; X is a dict, leave it out")
+        if not X or any(not isinstance(m, str) or not m for m in X):
+            raise DataError("X", f"has the keys {list(X)}; wanted names of modalities")
+        known, kinds = _rates(rates, {m: tokens(f"X[{m!r}]", x) for m, x in X.items()}, raw)
+        return Layout("dict", {}, known, kinds, {m: _names_of(x) for m, x in X.items()})
+    if modalities is None:
+        x = X if getattr(X, "ndim", 2) == 3 else None
+        known, kinds = _rates(rates, {} if x is None else {ONLY: tokens("X", x)}, raw)
+        return Layout("array", {}, known, kinds, {ONLY: _names_of(X)})
+    if not isinstance(modalities, Mapping) or not modalities:
+        raise DataError("modalities", f"is {modalities!r}; wanted a dict, modality -> its columns")
+    columns = {m: (c,) if isinstance(c, str) else tuple(c) for m, c in modalities.items()}
+    used = [c for own in columns.values() for c in own]
+    if empty := [m for m, own in columns.items() if not own]:
+        raise DataError("modalities", f"gives no column to {empty[0]!r}")
+    if double := next((c for c in used if used.count(c) > 1), None):
+        raise DataError("modalities", f"gives the column {double!r} to two modalities")
+    return Layout("columns", columns, {}, {}, {m: tuple(map(str, own)) for m, own in columns.items()})
+
+
+def signals_of(X: Any, layout: Layout) -> dict[str, np.ndarray]:
+    """The signals of each modality, m -> [N, T, F] float32; raw ones as features [N, 1, F].
+
+    Modalities may be left out of a dict, not columns of a table. Raises DataError naming array, column and row.
+    """
+    if (form := "dict" if isinstance(X, Mapping) else layout.form) != layout.form or form == "dict" and not X:
+        raise DataError("X", f"is {type(X).__name__}; fit got {_form(layout)}")
+    if form == "columns":
+        return {m: tokens(f"X, {m}", _columns(X, m, own)) for m, own in layout.columns.items()}
+    held = X if form == "dict" else {ONLY: X}
+    given = {m: tokens(f"X[{m!r}]" if form == "dict" else "X", x) for m, x in held.items()}
+    counts = {m: len(x) for m, x in given.items()}
+    if len(set(counts.values())) > 1:
+        raise DataError(
+            "X", f"has {', '.join(f'{n} rows in {m}' for m, n in counts.items())}; wanted equal numbers"
+        )
+    return {m: _features(m, x, layout) for m, x in given.items()}
+
+
+def _form(layout: Layout) -> str:
+    return "a dict, modality -> array" if layout.form == "dict" else "one table or array"
+
+
+def _columns(X: Any, modality: str, columns: tuple) -> Any:
+    if hasattr(X, "columns"):
+        return column_block(X, list(columns))
+    x = numbers("X", X)
+    if x.ndim != 2:
+        raise DataError("X", f"has shape {x.shape}; wanted [windows, columns]")
+    for column in columns:
+        if isinstance(column, bool | str) or not -x.shape[1] <= column < x.shape[1]:
+            raise DataError(
+                f"modalities[{modality!r}]", f"names column {column!r}; X is an array of {x.shape[1]} columns"
+            )
+    return x[:, list(columns)]
+
+
+def _names_of(x: Any) -> tuple[str, ...]:
+    return tuple(map(str, getattr(x, "columns", ())))
+
+
+def _rates(rates: Any, signals: dict[str, np.ndarray], raw: bool) -> tuple[dict[str, float], dict[str, str]]:
+    """The rates of the raw signals, and their kinds; a warning for what looks raw and has no rate."""
+    if rates is not None and not isinstance(rates, Mapping):
+        rates = dict.fromkeys(signals, rates)
+    if unknown := [m for m in rates or {} if m not in signals]:
+        raise DataError("rates", f"names {unknown[0]!r}; the modalities are {', '.join(signals) or ONLY}")
+    long = {m: x for m, x in signals.items() if x.shape[1] >= SAMPLES}
+    if raw:
+        return {}, {}
+    if missing := [m for m in long if m not in (rates or {})]:
+        warnings.warn(
+            f"{', '.join(missing)}: {long[missing[0]].shape[1]} values along the time axis look like raw samples; "
+            "the model learns little from them. Give rates={...} to extract features, or raw=True to keep them",
+            UserWarning,
+            stacklevel=4,
+        )
+    known = {m: float(rates[m]) for m in long if m in (rates or {})}
+    return known, {m: features.guess_kind(m) for m in known}
+
+
+def _features(m: str, x: np.ndarray, layout: Layout) -> np.ndarray:
+    if m not in layout.rates:
+        return x
+    values, _, _ = features.of_windows(x, layout.rates[m], layout.kinds[m], name=f"X[{m!r}]")
+    return values[:, None].astype(np.float32)

@@ -1,0 +1,80 @@
+"""Reads a folder that `MPCLRegressor.save` wrote (`saving.py`); nothing in it is executed."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from mpcl_jax.config.resolve import resolve
+from mpcl_jax.data.io.npz_reader import parse_npz
+from mpcl_jax.data.normalise import Normalisation
+from mpcl_jax.estimator.adaptation import Memories
+from mpcl_jax.estimator.inputs import Layout
+from mpcl_jax.estimator.prediction import Ranges
+from mpcl_jax.estimator.regressor import MPCLRegressor
+from mpcl_jax.model.personal_memory import PersonalMemory
+from mpcl_jax.model.prototypes import Prototypes
+from mpcl_jax.runs.read_run import read_json
+from mpcl_jax.system.paths import user_path
+from mpcl_jax.train.arrays import checkpoints_in, first_whole, read_tree
+from mpcl_jax.train.in_memory import Fit
+from mpcl_jax.types import DataError, DataSpec
+
+DAMAGED = "is no whole saved model; save it again"
+
+
+def load(folder: str | Path) -> MPCLRegressor:
+    """The model that `MPCLRegressor.save` wrote to `folder`. Raises DataError naming what is missing or damaged."""
+    folder = user_path(folder)
+    document = read_json(folder / "model.json")
+    data, config = read_json(folder / "data.json"), resolve(read_json(folder / "config.json"))
+    arrays = parse_npz(folder / "model.npz")
+    try:
+        model = MPCLRegressor(**document["parameters"])
+        shapes = {m: tuple(shape) for m, shape in data["shapes"].items()}
+        model._spec = DataSpec(tuple(data["emotions"]), tuple(data["valence"]), data["groups"], shapes)
+        model._layout = None if document["layout"] is None else _layout(document["layout"])
+        ends = ({m: arrays[f"{end}/{m}"] for m in shapes} for end in Ranges._fields)
+        model._ranges, model.mean_label_ = Ranges(*ends), arrays["mean_label"]
+        model._about, model._models = document["about"], []
+        for name, value in document["sklearn"].items():
+            setattr(model, name, np.array(value, object) if name.startswith("feature") else value)
+        model._memories = _memories(document["written"], arrays, len(document["fits"]))
+        model._fits = [
+            _fit(
+                folder / "folds" / f"{number:02d}" / "checkpoints",
+                dataclasses.replace(config, seed=config.seed + number),
+                x,
+            )
+            for number, x in enumerate(document["fits"])
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(folder, f"{DAMAGED} ({error!r})") from error
+    return model
+
+
+def _layout(held: dict) -> Layout:
+    columns, names = ({m: tuple(x) for m, x in held[key].items()} for key in ("columns", "names"))
+    return Layout(**held | {"columns": columns, "names": names})
+
+
+def _memories(written: list[str] | None, arrays: dict, seeds: int) -> Memories | None:
+    if written is None:
+        return None
+    each = (
+        (arrays[f"memory{n}/{name}"] for name in PersonalMemory._fields)
+        for n in range(seeds if written else 0)
+    )
+    return Memories(tuple(PersonalMemory(*fields) for fields in each), tuple(written))
+
+
+def _fit(folder: Path, config, held: dict) -> Fit:
+    whole, _ = first_whole(checkpoints_in(folder))
+    if whole is None:
+        raise DataError(folder, "holds no whole checkpoint; save the model again")
+    state = read_tree(whole / "state")["state"]
+    prototypes = Prototypes(**state["prototypes"]) if "prototypes" in state else None
+    norm = Normalisation(**read_tree(whole / "normalisation"))
+    return Fit(
+        config, norm, state["params"], prototypes, held["epoch"], held["choice"], tuple(held["history"])
+    )

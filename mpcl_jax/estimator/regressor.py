@@ -1,0 +1,325 @@
+"""`MPCLRegressor`: the model as a scikit-learn estimator, for arrays, data frames and recordings."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from mpcl_jax import metrics
+from mpcl_jax.config.schema import Config
+from mpcl_jax.data.normalise import standardise_per_subject
+from mpcl_jax.data.tables.arrays import Labels, distributions
+from mpcl_jax.estimator import card, prediction, saving
+from mpcl_jax.estimator.adaptation import Memories, adapted, write
+from mpcl_jax.estimator.explanation import Explanation, explain
+from mpcl_jax.estimator.fitting import recordings_of, require_usable, validation_rows
+from mpcl_jax.estimator.inputs import layout_of, signals_of
+from mpcl_jax.estimator.settings import config_of
+from mpcl_jax.runs.predict import FinishedModel, finished_model
+from mpcl_jax.train import in_memory
+from mpcl_jax.train.devices import keep_compiled_programs
+from mpcl_jax.types import DataError, Recordings, spec_of
+
+Auto = Literal["auto"]
+
+
+class MPCLRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
+    """Predicts the distribution over C emotions of each window, from one or more modalities.
+
+    Args:
+        epochs: passes over the data; "auto": by the number of windows.
+        width: of tokens and prototypes, a multiple of 4; "auto": by the number of windows.
+        n_prototypes: prototypes per emotion and modality group.
+        dropout, input_dropout: in [0, 1), inside the model and on its features; "auto": by the number of windows.
+        learning_rate: peak of the schedule; "auto": by the number of windows.
+        weight_decay: of AdamW.
+        batch_size: windows per gradient step.
+        early_stopping: True: the number of epochs is chosen on inner folds, which keep groups whole, then all rows
+            are trained. "auto": True for up to 2000 windows. With `validation_fraction` the best epoch on those rows
+            is taken instead.
+        validation_fraction: share of the groups that is held out for the choice of the epoch, in [0, 1).
+        n_seeds: models of which the predictions are averaged; they share one compiled program.
+        seed: of the first model; the others count up from it.
+        modalities: modality -> its columns, where X is one table; default: all columns are one modality.
+        modality_groups: modality -> "physiological" or "behavioural"; default: by its name.
+        emotions: C names; default: the columns of Y.
+        valence: emotion -> name of its valence group, or C names; default: one group.
+        labels, floor: what Y holds, see `mpcl_jax.data.tables.arrays.distributions`.
+        rates: samples per second of raw signals, one number or modality -> number. Signals with 32 or more values
+            along the time axis are turned into features (`mpcl_jax.features`).
+        raw: keep the samples instead.
+        per_subject_standardise: standardise each subject by its own windows; `predict` then needs `groups`.
+        missing_rows: what `predict` does with a row without any value: "mean" predicts the mean label of the training
+            data, "error" raises DataError.
+        warm_start: `fit` continues with the parameters and the memory of the fit before.
+        settings: any other settings of a run by name, e.g. {"model.tokens": 2}; `mpcl train --help` lists them.
+        callbacks: functions that get (epoch, {name: mean of a loss term}) after every epoch.
+        verbose: show the progress.
+
+    After `fit`: `emotions_`, `modalities_`, `prototypes_`, `cooccurrence_`, `mean_label_` [C], `n_epochs_`,
+    `history_`, `config_`; `n_features_in_` and `feature_names_in_` where X was one table that is read whole.
+    """
+
+    def __init__(
+        self,
+        *,
+        epochs: int | Auto = "auto",
+        width: int | Auto = "auto",
+        n_prototypes: int = 4,
+        dropout: float | Auto = "auto",
+        input_dropout: float | Auto = "auto",
+        learning_rate: float | Auto = "auto",
+        weight_decay: float = 0.1,
+        batch_size: int = 128,
+        early_stopping: bool | Auto = "auto",
+        validation_fraction: float = 0.0,
+        n_seeds: int = 1,
+        seed: int = 0,
+        modalities: Mapping[str, Sequence] | None = None,
+        modality_groups: Mapping[str, str] | None = None,
+        emotions: Sequence[str] | None = None,
+        valence: Mapping[str, str] | Sequence[str] | None = None,
+        labels: Labels = "auto",
+        floor: float | None = None,
+        rates: Any = None,
+        raw: bool = False,
+        per_subject_standardise: bool = False,
+        missing_rows: Literal["mean", "error"] = "mean",
+        warm_start: bool = False,
+        settings: Mapping[str, Any] | None = None,
+        callbacks: Sequence[Callable] | None = None,
+        verbose: bool = False,
+    ):
+        """Keeps the parameters; `fit` checks them."""
+        self.epochs = epochs
+        self.width = width
+        self.n_prototypes = n_prototypes
+        self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_seeds = n_seeds
+        self.seed = seed
+        self.modalities = modalities
+        self.modality_groups = modality_groups
+        self.emotions = emotions
+        self.valence = valence
+        self.labels = labels
+        self.floor = floor
+        self.rates = rates
+        self.raw = raw
+        self.per_subject_standardise = per_subject_standardise
+        self.missing_rows = missing_rows
+        self.warm_start = warm_start
+        self.settings = settings
+        self.callbacks = callbacks
+        self.verbose = verbose
+
+    def to_config(self) -> Config:
+        """The same model and training as settings of a run. Raises ConfigError, one line per mistake."""
+        return config_of(self.get_params(deep=False))
+
+    def fit(self, X: Any, Y: Any = None, groups: Any = None, *, trial: Any = None) -> "MPCLRegressor":
+        """Trains on all rows.
+
+        Args:
+            X: `Recordings`; or a dict, modality -> [N, F] or [N, T, F]; or one table [N, F]; NaN where missing.
+            Y: [N, C] reports of C emotions; left out with `Recordings`.
+            groups: [N] ids of the subjects. Early stopping keeps them whole; without them it holds out single rows.
+            trial: [N] ids of the recordings that carry one report each.
+
+        Raises DataError and ConfigError for input that cannot be used, TrainingError where training cannot go on with
+        finite numbers.
+        """
+        config, parameters, before = self.to_config(), self.get_params(deep=False), getattr(self, "_fits", ())
+        if isinstance(X, Recordings):
+            recordings, layout = self._given(X, Y, groups, trial), None
+        else:
+            if Y is None:
+                raise DataError("Y", "is missing: fit requires y to be passed, but the target y is None")
+            X = self._table(X, reset=True)
+            layout = layout_of(X, self.modalities, self.rates, self.raw)
+            recordings = recordings_of(parameters, X, Y, groups, trial, layout)
+        require_usable(parameters, recordings)
+        if config.data.per_subject_standardise:
+            recordings = standardise_per_subject(recordings)
+        self._fits = in_memory.fit(
+            config,
+            recordings,
+            validation_rows(recordings, self.validation_fraction, self.seed),
+            range(self.seed, self.seed + self.n_seeds),
+            start=before if self.warm_start else (),
+            callbacks=self.callbacks or (),
+            verbose=self.verbose,
+        )
+        self._layout, self._models, self._memories = layout, [], None
+        self._spec, self._ranges = spec_of(recordings), prediction.ranges_of(recordings)
+        self._about = card.about(recordings)
+        self.mean_label_ = recordings.labels.mean(0, dtype=np.float64)
+        return self
+
+    def predict(self, X: Any, groups: Any = None) -> np.ndarray:
+        """The distribution of each row, [N, C] float64, rows sum to 1; any subset of the modalities of a dict.
+
+        `groups`: [N] ids of the subjects, for `per_subject_standardise` alone. Warns where typical rows of a modality
+        lie far outside the range of the training data. Raises DataError naming array, row and what to do.
+        """
+        rows = self._rows(X, groups)
+        prediction.warn_out_of_range(rows, self._ranges)
+        if self._memories is None:
+            return prediction.shares_of(self._open(), rows, self.mean_label_, self.missing_rows)
+        known = prediction.require_known(rows, self.missing_rows)
+        shares = np.tile(self.mean_label_, (len(known), 1))
+        if known.any():
+            outputs = [output for output, _ in prediction.recalls_of(self._open(), rows.take(known))]
+            shares[known] = prediction.mean_shares(adapted(self._memories, outputs, self._beta))
+        return shares
+
+    def explain(self, X: Any, groups: Any = None) -> Explanation:
+        """Retrieved prototypes, co-occurrence and the weight of each modality behind the predictions for X."""
+        rows, mean = self._rows(X, groups), self.mean_label_
+        return explain(self._open(), rows, mean, self.missing_rows, self._memories, self._beta)
+
+    def adapt(self, X: Any, Y: Any, trial: Any = None) -> "MPCLRegressor":
+        """A copy of this model with a memory of one subject's labelled rows, without a gradient step.
+
+        `trial` [N]: ids of the trials; default: each row is a trial of its own. `predict` of the copy is for other
+        rows of the same subject. See `mpcl_jax/model/personal_memory.py`.
+        """
+        check_is_fitted(self)
+        return self._with_trials(Memories((), ()), X, Y, trial)
+
+    def update(self, X: Any, Y: Any, trial: Any = None) -> "MPCLRegressor":
+        """A copy of an adapted model that also knows these rows; arguments as in `adapt`."""
+        check_is_fitted(self)
+        return self._with_trials(self._memories or Memories((), ()), X, Y, trial)
+
+    def score(self, X: Any, Y: Any, sample_weight: Any = None) -> float:
+        """Minus the mean KL divergence of the reports Y from the predictions, in nats, at most 0."""
+        kl = metrics.kl(distributions(Y, self.labels, self.floor), self.predict(X))
+        return -float(np.average(kl, weights=sample_weight))
+
+    def save(self, folder: str | Path, table: Any = None) -> None:
+        """Writes the model to a new `folder`, without pickle; `mpcl_jax.load` reads it.
+
+        The folder holds settings, checkpoint, normalisation, names and a model card (README.md) with the numbers of
+        `table`, an `EvaluationTable` of this model. `mpcl predict FOLDER DATA` and `mpcl inspect FOLDER` read it too.
+        Raises DataError where the folder exists and is not empty, StorageError where the disk does not take it.
+        """
+        check_is_fitted(self)
+        saving.save(self, Path(folder), table)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether `fit` has ended."""
+        return bool(getattr(self, "_fits", None))
+
+    def __sklearn_tags__(self):
+        """Several outputs, NaN in X allowed, no promise on R²."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.single_output = False
+        tags.target_tags.positive_only = True
+        tags.input_tags.allow_nan = True
+        tags.regressor_tags.poor_score = True
+        return tags
+
+    def __getstate__(self) -> dict:
+        """Without compiled programs, which are made again where they are needed."""
+        return {**super().__getstate__(), **({"_models": []} if hasattr(self, "_models") else {})}
+
+    @property
+    def emotions_(self) -> tuple[str, ...]:
+        """C names."""
+        return self._fitted("_spec").emotions
+
+    @property
+    def modalities_(self) -> tuple[str, ...]:
+        """Names of the modalities."""
+        return tuple(self._fitted("_spec").shapes)
+
+    @property
+    def config_(self) -> Config:
+        """The settings of the training, without "auto"."""
+        return self._fitted("_fits")[0].config
+
+    @property
+    def n_epochs_(self) -> int:
+        """Epochs of the first seed, as early stopping chose them."""
+        return self._fitted("_fits")[0].epoch
+
+    @property
+    def history_(self) -> list[list[dict[str, float]]]:
+        """For each seed one dict an epoch: the mean of every loss term."""
+        return [list(fit.history) for fit in self._fitted("_fits")]
+
+    @property
+    def prototypes_(self) -> np.ndarray:
+        """[G, C, K, D] unit rows, of the first seed."""
+        return self._fitted("_fits")[0].prototypes.bank
+
+    @property
+    def cooccurrence_(self) -> np.ndarray:
+        """[C, C] co-occurrence of emotions in the training reports, sums to 1, of the first seed."""
+        return self._fitted("_fits")[0].prototypes.cooccurrence
+
+    @property
+    def _beta(self) -> float:
+        return 1.0 / self.config_.model.memory.temperature
+
+    def _fitted(self, name: str) -> Any:
+        check_is_fitted(self)
+        return getattr(self, name)
+
+    @staticmethod
+    def _given(recordings: Recordings, *others: Any) -> Recordings:
+        if any(x is not None for x in others):
+            raise DataError("Y", "belongs to the recordings already; give the recordings alone")
+        return recordings
+
+    def _table(self, X: Any, *, reset: bool) -> Any:
+        """X, checked by scikit-learn where it is one table that is read whole."""
+        if isinstance(X, Mapping) or getattr(X, "ndim", 2) == 3 or self.modalities is not None:
+            return X
+        return validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan")
+
+    def _rows(self, X: Any, groups: Any) -> prediction.Rows:
+        check_is_fitted(self)
+        per_subject = self.config_.data.per_subject_standardise
+        if isinstance(X, Recordings):
+            return prediction.rows_of_recordings(X, self.modalities_, per_subject)
+        if self._layout is None:
+            return prediction.rows_of(X, groups)
+        return prediction.rows_of(signals_of(self._table(X, reset=False), self._layout), groups)
+
+    def _open(self) -> list[FinishedModel]:
+        """The models, ready to predict; made on first use."""
+        if not self._models:
+            keep_compiled_programs()
+            self._models = [
+                finished_model(fit.config, self._spec, fit.norm, fit.params, fit.prototypes)
+                for fit in self._fits
+            ]
+        return self._models
+
+    def _with_trials(self, memories: Memories, X: Any, Y: Any, trial: Any) -> "MPCLRegressor":
+        rows, labels = self._rows(X, None), distributions(Y, self.labels, self.floor)
+        if len(rows.known) != len(labels) or not rows.known.all():
+            raise DataError(
+                "X", f"has {int(rows.known.sum())} rows with values; wanted {len(labels)}, as Y has"
+            )
+        first = len(memories.trials)
+        ids = (
+            np.arange(first, first + len(labels)).astype(str)
+            if trial is None
+            else np.broadcast_to(trial, len(labels))
+        )
+        outputs = [output for output, _ in prediction.recalls_of(self._open(), rows)]
+        copied = copy.copy(self)
+        copied._memories = write(memories, outputs, labels, np.asarray(ids, str))
+        return copied
