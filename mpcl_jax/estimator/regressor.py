@@ -21,7 +21,7 @@ from mpcl_jax.estimator.inputs import layout_of, signals_of
 from mpcl_jax.estimator.settings import config_of
 from mpcl_jax.runs.predict import FinishedModel, finished_model
 from mpcl_jax.train import in_memory
-from mpcl_jax.train.devices import keep_compiled_programs
+from mpcl_jax.train.devices import keep_programs_of_callers
 from mpcl_jax.types import DataError, Recordings, spec_of
 
 Auto = Literal["auto"]
@@ -300,7 +300,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _open(self) -> list[FinishedModel]:
         """The models, ready to predict; made on first use."""
         if not self._models:
-            keep_compiled_programs()
+            keep_programs_of_callers()
             self._models = [
                 finished_model(fit.config, self._spec, fit.norm, fit.params, fit.prototypes)
                 for fit in self._fits

@@ -24,7 +24,7 @@ from mpcl_jax.model.recall import Recall, read_recall
 from mpcl_jax.runs.read_run import read_json
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.arrays import checkpoints_in, first_whole, read_tree
-from mpcl_jax.train.devices import compiled, keep_compiled_programs
+from mpcl_jax.train.devices import compiled, keep_programs_of_callers
 from mpcl_jax.train.jax_settings import fixed_jax_settings
 from mpcl_jax.train.state import variables
 from mpcl_jax.types import FARTHEST, Batch, DataError, DataSpec, beyond
@@ -63,7 +63,7 @@ def open_model(run, fold: int = 0) -> FinishedModel:
     run = user_path(run)
     config, data = resolve(read_json(run / "config.json")), read_json(run / "data.json")
     if config.log.keep_compiled:
-        keep_compiled_programs()
+        keep_programs_of_callers()
     shapes = {m: tuple(shape) for m, shape in data["shapes"].items()}
     spec = DataSpec(tuple(data["emotions"]), tuple(data["valence"]), dict(data["groups"]), shapes)
     folder = run / "folds" / f"{fold:02d}" / "checkpoints"

@@ -84,14 +84,10 @@ def compiled_meanwhile(function, *arguments) -> Iterator[None]:
 def keep_compiled_programs() -> str:
     """Keeps compiled programs in the user's cache folder, apart for each version of jaxlib and kind of processor.
 
-    A folder that JAX has already stays.
-
     Both are in the path because an entry of another version may crash, and one for another processor may hold
     instructions that this one lacks (machines share home folders). Returns "", or why nothing is kept.
     `config.log.keep_compiled` turns it off.
     """
-    if jax.config.jax_compilation_cache_dir is not None:
-        return ""
     try:
         folder = user_folder() / f"compiled-jaxlib-{jaxlib.__version__}-{_processor()}"
         require_writable(folder)
@@ -100,6 +96,12 @@ def keep_compiled_programs() -> str:
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     return ""
+
+
+def keep_programs_of_callers() -> None:
+    """The same for calls from a user's own program; a folder that JAX was given stays, and failure is no matter."""
+    if jax.config.jax_compilation_cache_dir is None:
+        keep_compiled_programs()
 
 
 def _processor() -> str:

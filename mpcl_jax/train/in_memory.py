@@ -12,7 +12,7 @@ import numpy as np
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import Normalisation
 from mpcl_jax.data.splits.protocols import Fold, Split
-from mpcl_jax.train.devices import keep_compiled_programs, make_mesh
+from mpcl_jax.train.devices import keep_programs_of_callers, make_mesh
 from mpcl_jax.train.folds import device_rows, fold_arrays, longest_of, stack
 from mpcl_jax.train.inner_selection import choose_stop
 from mpcl_jax.train.interrupt import StopRequest
@@ -104,7 +104,7 @@ def fit(
     Raises DataError for a modality that no training row has, TrainingError where training cannot go on with finite
     numbers.
     """
-    keep_compiled_programs()
+    keep_programs_of_callers()
     rows = np.arange(len(recordings.labels))
     fold = Fold(NAME, "", rows[~validation], rows[validation], rows[:0])
     several = len(np.unique(recordings.subject)) > 1

@@ -12,6 +12,7 @@ from run_fixture import quick_options
 from mpcl_jax.data.normalise import standardise_per_subject
 from mpcl_jax.runs import predict as module
 from mpcl_jax.runs.predict import bucket, open_model, predict
+from mpcl_jax.train import devices
 from mpcl_jax.types import DataError, take
 
 
@@ -201,7 +202,7 @@ def test_opening_a_run_prints_nothing_and_keeps_compiled_programs(
     config["data"]["per_subject_standardise"] = True
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     kept, before = [], jax.config.jax_compilation_cache_dir
-    monkeypatch.setattr(module, "keep_compiled_programs", lambda: kept.append(True))
+    monkeypatch.setattr(devices, "keep_compiled_programs", lambda: kept.append(True))
     assert open_model(tmp_path / "run").per_subject
     assert len(kept) == (before is None)  # a folder that JAX was given stays
     try:

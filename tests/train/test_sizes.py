@@ -46,8 +46,8 @@ def test_epochs_and_dropout_fall_with_the_training_windows(windows, epochs, drop
 def test_a_number_stays_and_auto_is_refused_elsewhere():
     config = from_command_line(PRESET, ["--config.data.path=x", "--config.train.epochs=7"])
     assert with_sizes(config, split(5000)).train.epochs == 7
-    with pytest.raises(ConfigError, match="learning_rate = 'auto': must be a number"):
-        from_command_line(PRESET, ["--config.data.path=x", "--config.train.learning_rate=auto"])
+    with pytest.raises(ConfigError, match="weight_decay = 'auto': must be a number"):
+        from_command_line(PRESET, ["--config.data.path=x", "--config.train.weight_decay=auto"])
 
 
 def test_the_preset_tests_all_folds_and_chooses_on_validation_subjects():
