@@ -12,13 +12,14 @@ from typing import NamedTuple
 import numpy as np
 import scipy  # its parts are loaded on first use
 
-from mpcl_jax.data.features.windows import Kind, band_pass, names_of, statistics
+from mpcl_jax.data.features.windows import Kind, band_pass, names_of, slower, statistics
 
 SHORTEST, LONGEST = 0.33, 1.6  # seconds between two beats of an adult without hard exercise
 TOLERANCE = 0.25  # largest deviation of an interval from the median of its neighbourhood, as a share
 NEIGHBOURHOOD = 9  # intervals of that neighbourhood
 FEWEST = 4  # accepted intervals below which no heart rate is computed
 REACH = 0.35  # seconds before and after a rise in which its foot and its peak are looked for
+FASTEST = 1000.0  # Hz; a faster signal is averaged to about this rate, because the filters lose precision
 
 
 class Rhythm(NamedTuple):
@@ -124,6 +125,7 @@ PULSE_NAMES = (*ECG_NAMES, *names_of("log_height"))
 
 def pulse(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
     """Blood volume pulse x [n] at >= 20 Hz. Quality: share of the window in intervals of a heart."""
+    x, rate = slower(x, rate, FASTEST)
     times, heights = pulse_beats(x, rate)
     heart = rhythm(times, len(x) / rate)
     values = statistics("log_height", np.log1p(heights), times) if len(heights) >= FEWEST else {}
@@ -132,6 +134,7 @@ def pulse(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
 
 def electrocardiogram(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
     """Electrocardiogram x [n] at >= 100 Hz. Quality as for the pulse."""
+    x, rate = slower(x, rate, FASTEST)
     heart = rhythm(ecg_beats(x, rate), len(x) / rate)
     return _features(heart), heart.coverage
 

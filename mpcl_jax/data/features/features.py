@@ -117,10 +117,12 @@ MUSCLE_NAMES = (
 
 def muscle(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
     """Electromyogram x [n] in mV at >= 200 Hz."""
+    x, rate = slower(x, rate, 1000.0)
     wave = band_pass(x, 20.0, 250.0, rate)
-    envelope = np.log(MUSCLE_FLOOR + np.sqrt(block_mean(wave**2, max(1, round(rate / 10)))))
-    crossings = block_mean(rate * np.abs(np.diff(np.signbit(wave).astype(float))), round(rate))
-    return series(10.0, log_tone=envelope) | series(1.0, crossings=crossings), 1.0
+    tenth, second = round(rate / 10), round(rate)  # samples
+    envelope = np.log(MUSCLE_FLOOR + np.sqrt(block_mean(wave**2, tenth)))
+    crossings = block_mean(rate * np.abs(np.diff(np.signbit(wave).astype(float))), second)
+    return series(rate / tenth, log_tone=envelope) | series(rate / second, crossings=crossings), 1.0
 
 
 CONDUCTANCE = Kind(CONDUCTANCE_NAMES, conductance, clean=_positive)  # constant: the electrodes do not touch
