@@ -1,4 +1,4 @@
-"""Features of skin conductance, skin temperature, movement, breathing and muscle; the heart is in cardiac.py.
+"""Features of skin conductance, skin temperature, movement, breathing, muscle and EEG; the heart is in cardiac.py.
 
 The rule of `windows.py` decides which features there are; added are only the rate and the sum of skin conductance
 responses, which psychophysiology counts (Boucsein 2012). Amounts that spread over orders of magnitude are logarithms.
@@ -125,8 +125,42 @@ def muscle(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
     return series(rate / tenth, log_tone=envelope) | series(rate / second, crossings=crossings), 1.0
 
 
+BANDS = {
+    "delta": (1, 4),
+    "theta": (4, 8),
+    "alpha": (8, 14),
+    "beta": (14, 31),
+    "gamma": (31, 49),
+}  # Hz, as DMER
+EEG_NAMES = tuple(f"entropy_{band}" for band in BANDS)  # differential entropy in nats, of microvolts
+
+
+def electroencephalogram(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
+    """One channel of EEG x [n] in microvolts at >= 100 Hz, at least 1 s of it.
+
+    Differential entropy 1/2 ln(2 pi e P) of every band (Duan et al. 2013, IEEE/EMBS NER, 81-84). P is the power of
+    the band, from Welch's method with segments of 1 s.
+    """
+    frequency, density = scipy.signal.welch(x, rate, nperseg=round(rate))
+    values = {}
+    for name, (low, high) in BANDS.items():
+        power = density[(frequency >= low) & (frequency < high)].mean() * (high - low)
+        values[f"entropy_{name}"] = 0.5 * np.log(2 * np.pi * np.e * power)
+    return values, 1.0
+
+
+GENERIC_NAMES = names_of("level")  # the unit of the signal
+
+
+def generic(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
+    """A signal x [n] of any meaning and unit."""
+    return series(rate, level=x), 1.0
+
+
 CONDUCTANCE = Kind(CONDUCTANCE_NAMES, conductance, clean=_positive)  # constant: the electrodes do not touch
 TEMPERATURE = Kind(TEMPERATURE_NAMES, temperature, clean=_on_skin, off=lambda x: False)
 MOTION = Kind(MOTION_NAMES, motion, off=_without_gravity)
 BREATHING = Kind(BREATHING_NAMES, breathing)
 MUSCLE = Kind(MUSCLE_NAMES, muscle)
+EEG = Kind(EEG_NAMES, electroencephalogram)
+GENERIC = Kind(GENERIC_NAMES, generic, off=lambda x: False)
