@@ -163,6 +163,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._spec, self._ranges = spec_of(recordings), prediction.ranges_of(recordings)
         self._about = card.about(recordings)
         self.mean_label_ = recordings.labels.mean(0, dtype=np.float64)
+        self._open()
         return self
 
     def predict(self, X: Any, groups: Any = None) -> np.ndarray:
@@ -284,7 +285,10 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _table(self, X: Any, *, reset: bool) -> Any:
         """X, checked by scikit-learn where it is one table that is read whole."""
-        if isinstance(X, Mapping) or getattr(X, "ndim", 2) == 3 or self.modalities is not None:
+        sparse = hasattr(X, "toarray")  # also a Mapping in one of its forms; refused below
+        if not sparse and (
+            isinstance(X, Mapping) or getattr(X, "ndim", 2) == 3 or self.modalities is not None
+        ):
             return X
         return validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan")
 
@@ -298,7 +302,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return prediction.rows_of(signals_of(self._table(X, reset=False), self._layout), groups)
 
     def _open(self) -> list[FinishedModel]:
-        """The models, ready to predict; made on first use."""
+        """The models, ready to predict."""
         if not self._models:
             keep_programs_of_callers()
             self._models = [
