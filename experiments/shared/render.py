@@ -22,8 +22,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from experiments.shared import text_cells
 from mpcl_jax.config.schema import BASELINES, ORACLES
-from mpcl_jax.evaluate import statistics_text, table_text
+from mpcl_jax.evaluate import table_text
 from mpcl_jax.evaluate.leaderboard import CONSTANTS, METHOD, OF_IDS, REFERENCE
 from mpcl_jax.evaluate.number_text import count_of, decimal, interval, shown_name
 from mpcl_jax.evaluate.ranking import focus_of
@@ -69,7 +70,7 @@ def cells_of(name: str, frame: pd.DataFrame, all_measures: bool = False) -> tupl
         frame = frame.sort_values("method", key=lambda x: x.isin(ORACLES), kind="stable")
         return table_text.cells_of(frame, measures), f"{table_text.caption_of(frame)} {table_text.BOLD}"
     if "mean_rank" in columns:
-        return statistics_text.method_cells(frame), f"By mean rank; over {frame['units'].iloc[0]}."
+        return text_cells.method_cells(frame), f"By mean rank; over {frame['units'].iloc[0]}."
     if columns[:2] == ["a", "b"]:
         return pair_cells(name, frame)
     if "against" in columns:
@@ -106,7 +107,7 @@ def pair_cells(name: str, pairs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     caption = (
         f"KL of {focus} minus KL of the other; over {pairs['units'].iloc[0]}; p Holm: corrected for them."
     )
-    return statistics_text.pair_cells(methods, pairs), caption
+    return text_cells.pair_cells(methods, pairs), caption
 
 
 def difference_cells(frame: pd.DataFrame) -> pd.DataFrame:
@@ -200,7 +201,7 @@ def main(words: Sequence[str]) -> None:
     except DataError as mistake:
         sys.exit(f"error: {mistake}")
     if args.format == "latex":
-        print(table_text.latex_of(cells, caption))
+        print(text_cells.latex_of(cells, caption))
     else:
         print(f"{table_text.markdown_of(cells)}\n\n{caption}".rstrip())
 

@@ -25,7 +25,7 @@ def write_results(run: Run, table: Table, predictions: list[Predictions], comman
     files = statistics_text.files_of(
         table, run.recordings.emotions, title=title, command=command, commit=code_version()
     )
-    print(f"\n{files['table.md']}\n{statistics_text.summary(files['statistics.md'])}\n")
+    print(f"\n{files['table.md']}")
     notes = "".join(f"\n*{note}*\n" for note in filter(None, (*run.recordings.notes, again)))
     files["table.md"] += f"{notes}\n`{command}`\n"
     for name, text in files.items():

@@ -1,4 +1,4 @@
-"""A `Table` as DataFrame, CSV, Markdown and LaTeX, and its verdict lines.
+"""A `Table` as DataFrame, CSV, Markdown, and its verdict lines.
 
 Text is made from the DataFrame of the CSV file, so that a CSV file alone gives the same text again.
 """
@@ -85,7 +85,7 @@ def cells_of(frame: pd.DataFrame, measures: Sequence[str] = SHORT) -> pd.DataFra
     return pd.DataFrame(cells)
 
 
-_NUMBER = re.compile(r"(\*\*)?[−+\[\d]|< |-?$")
+NUMBER = re.compile(r"(\*\*)?[−+\[\d]|< |-?$")
 
 
 def markdown_of(cells: pd.DataFrame) -> str:
@@ -94,33 +94,11 @@ def markdown_of(cells: pd.DataFrame) -> str:
     aligned = []
     for column in columns:
         width = max(3, *map(len, column))
-        if all(_NUMBER.match(text) for text in column[1:]):
+        if all(NUMBER.match(text) for text in column[1:]):
             aligned.append([text.rjust(width) for text in (column[0], "-" * (width - 1) + ":", *column[1:])])
         else:
             aligned.append([text.ljust(width) for text in (column[0], "-" * width, *column[1:])])
     return "\n".join(f"| {' | '.join(row)} |" for row in zip(*aligned, strict=True))
-
-
-_TEX = {
-    "\\": r"\textbackslash{}",
-    "−": "$-$",
-    "↓": r"$\downarrow$",
-    "↑": r"$\uparrow$",
-    "~": r"\textasciitilde{}",
-}
-_TEX |= {"<": "$<$", ">": "$>$", "^": r"\textasciicircum{}"} | {letter: f"\\{letter}" for letter in "&%$#_{}"}
-
-
-def latex_of(cells: pd.DataFrame, caption: str) -> str:
-    """The same for a paper; needs the LaTeX package booktabs."""
-
-    def tex(text) -> str:
-        escaped = str(text).translate(str.maketrans(_TEX))
-        return re.sub(r"^\*\*(.*)\*\*$", r"\\textbf{\1}", escaped)
-
-    columns = "".join("r" if cells[name].astype(str).str.match(_NUMBER).all() else "l" for name in cells)
-    escaped = cells.map(tex).rename(columns=tex)
-    return escaped.to_latex(index=False, escape=False, column_format=columns, caption=tex(caption))
 
 
 def to_markdown(table: Table, *, title: str = "Results") -> str:

@@ -9,7 +9,7 @@ folds/00/        checkpoints, predictions.npz, baselines.npz, inspection.npz (wh
                  memory.jsonl (drift and usage of every prototype, a line per epoch)
 predictions.csv  every test window, reported and predicted, with all digits: the tables follow from it
 table.md .csv    the result with its baselines     audit.json       leaks that were searched for, and found
-statistics.md    ranks, Friedman, every pair with Holm's correction; .csv and .tex (methods), pairs.csv
+statistics.csv   ranks, spread and further measures of each method; pairs.csv: every pair of methods
 """
 
 import dataclasses

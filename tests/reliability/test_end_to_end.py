@@ -71,14 +71,14 @@ def test_the_run_leaves_its_files(whole):
     documents = {"config.json", "data.json", "made_with.json", "manifest.json", "metrics.jsonl", ".lock"}
     documents |= {"environment.json", "audit.json", "selection.json"}
     tables = {"table.md", "table.csv", "subjects.csv", "predictions.csv", "report.html"}
-    tables |= {"statistics.md", "statistics.csv", "statistics.tex", "pairs.csv"}
+    tables |= {"statistics.csv", "pairs.csv"}
     of_folds = {
         f"folds/0{k}/{name}.npz" for k in range(3) for name in ("predictions", "baselines", "inspection")
     }
     of_folds |= {f"folds/0{k}/memory.jsonl" for k in range(3)}
     assert files == documents | tables | of_folds
     assert "python -m mpcl_jax.main --config configs/smoke.py" in (workdir / "table.md").read_text()
-    written = (workdir / "table.md").read_text() + (workdir / "statistics.md").read_text()
+    written = (workdir / "table.md").read_text()
     assert set(table_in(printed).splitlines()) <= set(written.splitlines())
     assert "audit  green: 10 checks, no leak found" in printed
     assert verification.check_run(workdir).differences == ()
