@@ -1,6 +1,5 @@
 """Folders of runs for the audit, written by the program's own writers but without training, and planted leaks."""
 
-import hashlib
 import json
 import pathlib
 from collections.abc import Callable
@@ -10,9 +9,8 @@ import numpy as np
 from run_fixture import tiny_config
 
 from mpcl_jax.config.schema import Config
-from mpcl_jax.data.splits.manifest import Split, write_manifest
+from mpcl_jax.data.splits.manifest import Split, hash_of
 from mpcl_jax.data.splits.protocols import make_split
-from mpcl_jax.evaluate.audit.evidence import canonical
 from mpcl_jax.train import run_folder
 from mpcl_jax.train.selection import record_test_access, write_choices
 from mpcl_jax.types import Recordings
@@ -53,11 +51,9 @@ def split_of(recordings: Recordings, config: Config) -> Split:
     return make_split(recordings, config.protocol)
 
 
-def signed(split: Split, recordings: Recordings, folder: pathlib.Path) -> Split:
+def signed(split: Split, recordings: Recordings) -> Split:
     """A changed split with the sha256 of its content, as a program without checks would sign it."""
-    write_manifest(split, recordings, folder / "unsigned.json")
-    text = canonical(json.loads((folder / "unsigned.json").read_text()))
-    return split._replace(sha256=hashlib.sha256(text.encode()).hexdigest())
+    return split._replace(sha256=hash_of(recordings, split.protocol, split.folds))
 
 
 def moved(split: Split, rows: np.ndarray, to: str, number: int = 0) -> Split:

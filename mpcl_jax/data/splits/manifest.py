@@ -70,8 +70,13 @@ def sign_split(recordings: Recordings, protocol: str, folds, file) -> Split:
     folds = tuple(f._replace(sentence=fold_sentence(recordings, protocol, f.train, f.test)) for f in folds)
     split = Split(protocol, protocol == "window80", sentence_of(protocol), folds, "")
     check_split(recordings, split, file)
+    return split._replace(sha256=hash_of(recordings, protocol, folds))
+
+
+def hash_of(recordings: Recordings, protocol: str, folds) -> str:
+    """sha256 of protocol and ids."""
     text = json.dumps(_content(recordings, protocol, folds), sort_keys=True, separators=(",", ":"))
-    return split._replace(sha256=hashlib.sha256(text.encode("ascii")).hexdigest())
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def check_split(recordings: Recordings, split: Split, file: Any = "split") -> None:

@@ -5,17 +5,15 @@ from typing import NamedTuple
 from mpcl_jax.data.splits.descriptions import in_order
 from mpcl_jax.runs.read_run import COLOURS
 
-RED, AMBER, GREEN = (
-    COLOURS  # a leak · readers of the results must know it, or it was not checked · no problem
-)
+RED, AMBER, GREEN = COLOURS
 SHOWN = 12  # ids that a finding names
 
 
 class Finding(NamedTuple):
     """The result of one check."""
 
-    check: str  # "groups": the name of the check
-    colour: str  # RED, AMBER or GREEN
+    check: str  # "copies": the name of the check
+    colour: str  # RED: a leak · AMBER: readers of the results must know it, or it was not checked · GREEN
     says: str  # one sentence
     ids: tuple[str, ...] = ()  # windows, subjects, trials, …; at most SHOWN of them
 

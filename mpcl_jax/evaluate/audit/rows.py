@@ -1,64 +1,23 @@
-"""Leaks between the rows of training and test: ids, raw samples, copies, neighbours, labels inside features."""
+"""Leaks between the rows of training and test: raw samples, copies, neighbours, labels inside features."""
 
 import hashlib
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 from scipy.spatial.distance import cdist
 
 from mpcl_jax.data.normalise import design_matrix, fit_normalisation
-from mpcl_jax.data.splits.descriptions import CALIBRATED, calibration_trials, counted, held_apart
-from mpcl_jax.data.splits.manifest import Fold
+from mpcl_jax.data.splits.descriptions import counted
 from mpcl_jax.evaluate.audit.evidence import Evidence
 from mpcl_jax.evaluate.audit.finding import Finding, amber, green, red
 from mpcl_jax.evaluate.number_text import decimal
 from mpcl_jax.types import Recordings, take, with_modalities
 
-SIDES = (("train", "test"), ("validation", "test"), ("train", "validation"))
 MOST_TESTED, MOST_TRAINED = 600, 20_000  # rows of a fold in the search for neighbours
 NEAR_COPY = 0.01  # of the usual distance to the nearest row of another trial
 FEWEST_VALUES = 4  # that a modality's row needs to count as a copy
 SAME = 0.999  # correlation above which a feature counts as a label
 FEWEST_REPORTS = 8  # different reports below which such a correlation is no evidence
-
-
-def check_groups(evidence: Evidence) -> list[Finding]:
-    """Windows, and the ids that the protocol separates, are in one part only."""
-    recordings, protocol = evidence.recordings, evidence.manifest["protocol"]
-    groups = {"window": evidence.ids} | held_apart(recordings, protocol)
-    if protocol == "window80":
-        groups["trial"] = recordings.trial
-    found = []
-    given = CALIBRATED.fullmatch(protocol)
-    for fold, name, (a, b), ids in _shared(groups, evidence.folds):
-        # Validation subjects may share stimuli with training: only the test part is new in both.
-        if name == "stimulus" and b == "validation" and "subject" in groups:
-            continue
-        says = f"{fold.name}: {len(ids)} {name} ids are in {a} and in {b}"
-        if given and name == "subject" and (a, b) == ("train", "test"):
-            ids = calibration_trials(recordings, fold.train, fold.test)
-            if len(ids) <= int(given[1]):
-                continue
-            says = f"{fold.name}: {len(ids)} trials of the test subject are trained on, not {given[1]}"
-        found.append(red("groups", says, ids))
-    for fold in evidence.folds:
-        if not len(fold.train) or not len(fold.test):
-            found.append(red("groups", f"{fold.name}: the training or the test part is empty"))
-    return found or [green("groups", f"{protocol}: no {' and no '.join(groups)} is in two parts")]
-
-
-def _shared(groups: dict[str, np.ndarray], folds) -> Iterator[tuple[Fold, str, tuple, list[str]]]:
-    """The ids that are in two parts of a fold: (fold, name of the group, the parts, ids)."""
-    codes = {name: np.unique(np.asarray(ids, str), return_inverse=True) for name, ids in groups.items()}
-    for fold in folds:
-        parts = fold._asdict()
-        for a, b in SIDES:
-            for name, (names, code) in codes.items():
-                marks = np.zeros((2, len(names)), bool)
-                marks[0, code[parts[a]]] = marks[1, code[parts[b]]] = True
-                if marks.all(0).any():
-                    yield fold, name, (a, b), names[marks.all(0)].tolist()
 
 
 def check_raw_samples(evidence: Evidence) -> list[Finding]:
@@ -67,7 +26,7 @@ def check_raw_samples(evidence: Evidence) -> list[Finding]:
     if np.isnan(recordings.start).any() or np.isnan(recordings.duration):
         return [green(check, "the recordings have no times: not checked")]
     found, recording = [], _recordings_of(recordings)
-    for fold in evidence.folds:
+    for fold in evidence.split.folds:
         gap = _gaps(recordings, recording, fold.test, np.concatenate([fold.train, fold.validation]))
         near = (gap >= 0) & (gap < recordings.duration - 1e-6)
         for bad, says in (
@@ -116,7 +75,7 @@ def check_copies(evidence: Evidence) -> list[Finding]:
     found, recordings = [], evidence.recordings
     digests = {m: _digests(x, recordings.present[m]) for m, x in recordings.signals.items()}
     shared = {m: [] for m in recordings.of_stimulus}
-    for fold in evidence.folds:
+    for fold in evidence.split.folds:
         trained = np.concatenate([fold.train, fold.validation])
         met = np.isin(recordings.stimulus[fold.test], recordings.stimulus[trained])
         for m, digest in digests.items():
@@ -161,8 +120,12 @@ def check_neighbours(evidence: Evidence) -> list[Finding]:
     recordings, found, compared = with_modalities(evidence.recordings, of_subjects), [], 0
     present = np.any([*recordings.present.values(), np.zeros(len(evidence.ids), bool)], axis=0)
     rng = np.random.default_rng(0)
-    most = max(20, MOST_TESTED * 5 // len(evidence.folds)) if len(evidence.folds) > 5 else MOST_TESTED
-    for fold in evidence.folds:
+    most = (
+        max(20, MOST_TESTED * 5 // len(evidence.split.folds))
+        if len(evidence.split.folds) > 5
+        else MOST_TESTED
+    )
+    for fold in evidence.split.folds:
         train, test = (rows[present[rows]] for rows in (fold.train, fold.test))
         if not len(train) or not len(test):
             continue
@@ -176,7 +139,7 @@ def check_neighbours(evidence: Evidence) -> list[Finding]:
         usual = np.median(usual[np.isfinite(usual)]) if np.isfinite(usual).any() else 0.0
         of_trial = part.trial[tested] == part.trial[nearest]
         problems = [(distance < NEAR_COPY * usual, "is nearly a copy")]
-        if evidence.manifest["protocol"] != "window80":
+        if not evidence.split.leaky:
             problems.append((of_trial, "is of the same trial"))
         for rows, says in problems:
             if rows.any():

@@ -8,7 +8,7 @@ from mpcl_jax.evaluate.leaderboard import METHOD
 def check_selection(evidence: Evidence) -> list[Finding]:
     """The epoch was chosen by the validation KL or is the last one, as the settings say, and not by the test."""
     found, train = [], evidence.config.train
-    for fold, log in zip(evidence.folds, evidence.logs, strict=True):
+    for fold, log in zip(evidence.split.folds, evidence.logs, strict=True):
         if seen := sorted({name for line in log for name in line if "test" in name}):
             found.append(
                 red("selection", f"{fold.name}: its training log has test measures: {', '.join(seen)}")
@@ -35,7 +35,7 @@ def check_evaluations(evidence: Evidence) -> list[Finding]:
     if not evidence.choices:
         return [amber(check, "no selection.json: the order of choices and test evaluations is unknown")]
     found, repeated = [], []
-    for fold in evidence.folds:
+    for fold in evidence.split.folds:
         methods = evidence.choices.get(fold.name, {})
         late = [name for name, x in methods.items() if x["looked"] and x["looked"] < x["chosen"]]
         if late:

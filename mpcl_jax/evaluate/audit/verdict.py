@@ -1,17 +1,19 @@
 """All checks of a run, and their result as JSON and as text."""
 
-import hashlib
 import json
 import pathlib
 from typing import NamedTuple
 
 from mpcl_jax.data.pipeline import content_hash
+from mpcl_jax.data.splits.descriptions import kind_of
+from mpcl_jax.data.splits.manifest import read_manifest
 from mpcl_jax.evaluate.audit import rows, selection
-from mpcl_jax.evaluate.audit.evidence import Evidence, canonical, read_evidence
+from mpcl_jax.evaluate.audit.evidence import Evidence, read_evidence
 from mpcl_jax.evaluate.audit.finding import RED, Finding, amber, green, red
 from mpcl_jax.evaluate.number_text import count_of
-from mpcl_jax.runs.read_run import COLOURS
-from mpcl_jax.types import Recordings
+from mpcl_jax.runs.read_run import COLOURS, read_json
+from mpcl_jax.system.paths import user_path
+from mpcl_jax.types import DataError, Recordings
 
 LEAKY = "LEAKY: windows of the test trials are trained on, so this is no result for new data"
 
@@ -26,12 +28,18 @@ class Audit(NamedTuple):
 def audit(folder: pathlib.Path, recordings: Recordings) -> Audit:
     """Audits a finished run and its `recordings`.
 
-    Raises DataError naming the file that is missing or damaged.
+    A manifest that breaks its protocol, was edited or is of other recordings is red, and ends the audit. Raises
+    DataError naming the file that is missing or damaged.
     """
+    file = user_path(folder) / "manifest.json"
+    read_json(file)
+    try:
+        split = read_manifest(file, recordings)
+    except DataError as error:
+        return Audit(RED, (red("manifest", error.reason),))
+    evidence = read_evidence(file.parent, recordings, split)
     checks = (
-        check_protocol,
         check_manifest,
-        rows.check_groups,
         rows.check_raw_samples,
         rows.check_copies,
         rows.check_neighbours,
@@ -40,38 +48,25 @@ def audit(folder: pathlib.Path, recordings: Recordings) -> Audit:
         selection.check_selection,
         selection.check_evaluations,
     )
-    evidence = read_evidence(folder, recordings)
     findings = tuple(finding for check in checks for finding in check(evidence))
     return Audit(min((x.colour for x in findings), key=COLOURS.index), findings)
 
 
-def check_protocol(evidence: Evidence) -> list[Finding]:
-    """The protocol is not the leaky one."""
-    protocol = evidence.manifest["protocol"]
-    if protocol == "window80":
-        return [red("protocol", LEAKY)]
-    return [green("protocol", f"{protocol}: {evidence.manifest.get('sentence', '')}".rstrip(": "))]
-
-
 def check_manifest(evidence: Evidence) -> list[Finding]:
-    """The split is unchanged, of these recordings, and the one of the settings."""
-    found, manifest = [], evidence.manifest
-    if hashlib.sha256(canonical(manifest).encode()).hexdigest() != manifest.get("sha256"):
-        found.append(red("manifest", "its ids do not match its sha256: it was edited"))
-    if evidence.data.get("split_sha256", manifest.get("sha256")) != manifest.get("sha256"):
+    """The protocol is not the leaky one; the split is that of the settings, the recordings are unchanged."""
+    found, split, args = [], evidence.split, evidence.config.protocol
+    if split.leaky:
+        found.append(red("protocol", LEAKY))
+    if evidence.data.get("split_sha256", split.sha256) != split.sha256:
         found.append(red("manifest", "it is not the split that the run started with"))
-    if evidence.unknown:
-        says = f"{len(evidence.unknown)} windows are only in the manifest or only in the recordings"
-        found.append(red("manifest", says, evidence.unknown))
-    args = evidence.config.protocol
-    if not args.manifest and args.kind != manifest["protocol"].partition("(")[0]:
-        says = f"config.protocol.kind is {args.kind!r}, the manifest has {manifest['protocol']!r}"
-        found.append(red("manifest", says))
+    if not args.manifest and args.kind != kind_of(split.protocol):
+        found.append(
+            red("manifest", f"config.protocol.kind is {args.kind!r}, the manifest has {split.protocol!r}")
+        )
     if content_hash(evidence.recordings) != evidence.data.get("sha256"):
         found.append(amber("manifest", "the recordings have changed since the run"))
-    return found or [
-        green("manifest", f"unchanged, {count_of(len(evidence.folds), 'folds')}, of these recordings")
-    ]
+    keeps = f"{split.protocol}: {split.sentence}"
+    return found or [green("manifest", f"unchanged, {count_of(len(split.folds), 'folds')}, {keeps}")]
 
 
 def to_json(found: Audit) -> str:
