@@ -10,14 +10,14 @@ import pandas as pd
 from ml_collections import ConfigDict
 
 from experiments.shared import table_command as command
+from experiments.shared.collect import choices_of, collect_run
 from experiments.shared.comparison_plots import differences
 from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.splits.manifest import Fold, sign_split, write_manifest
 from mpcl_jax.evaluate.comparison import make_run_table
-from mpcl_jax.evaluate.jobs.collect import collect_run
 from mpcl_jax.evaluate.jobs.keys import TableData
-from mpcl_jax.evaluate.jobs.table_run import Fitted, Trained, choices_of, complete, predictions_of
+from mpcl_jax.evaluate.jobs.table_run import Fitted, Trained, complete, predictions_of
 from mpcl_jax.evaluate.leaderboard import METHOD, REFERENCE, Table
 from mpcl_jax.evaluate.number_text import shown_name
 from mpcl_jax.evaluate.statistics import NOT_SIGNIFICANT, Comparison

@@ -16,9 +16,9 @@ import numpy as np
 from experiments.shared import compared, series
 from experiments.shared import table_command as command
 from experiments.shared.comparison_plots import Curve, curves
+from experiments.shared.subsets import SUBSETS, subsets_of
 from mpcl_jax.evaluate.comparison import wanted
 from mpcl_jax.evaluate.jobs.keys import load_table_data
-from mpcl_jax.evaluate.jobs.subsets import subsets_of
 from mpcl_jax.evaluate.jobs.table_run import Fitted, complete
 from mpcl_jax.evaluate.leaderboard import METHOD
 from mpcl_jax.train.interrupt import StopRequest
@@ -38,9 +38,11 @@ def make(args: command.Options, stop: StopRequest) -> None:
             args.config, {"train.modality_dropout": 0.1, "train.group_dropout": 0.1}
         )
     table_data = load_table_data(args.config)
-    mpcl = compared.start(args, table_data)._replace(subsets=True)
+    mpcl = compared.start(args, table_data)._replace(work=SUBSETS)
     rows = [mpcl, *compared.variants_of(args, mpcl, WITHOUT)]
-    others = Fitted(wanted(args.config.benchmark), args.config, table_data, range(args.baseline_seeds), True)
+    others = Fitted(
+        wanted(args.config.benchmark), args.config, table_data, range(args.baseline_seeds), SUBSETS
+    )
     complete([*rows, others], args.cache_dir, args.workers, stop)
     predictions = compared.predictions_of_all((*rows, others), args.cache_dir)
     subset = subsets_of(tuple(table_data.recordings.signals))

@@ -51,13 +51,6 @@ def record_test_access(workdir: pathlib.Path) -> str:
     )
 
 
-def read_choices(workdir: pathlib.Path) -> dict[str, dict[str, Any]]:
-    """The present choices: fold -> method -> choice; {} where there are none."""
-    return {
-        fold: {m: entry["choice"] for m, entry in of.items()} for fold, of in read_record(workdir).items()
-    }
-
-
 def read_record(workdir: pathlib.Path) -> dict[str, dict[str, dict[str, Any]]]:
     """selection.json: fold -> method -> entry; {} where there is none. Raises DataError where it is damaged."""
     file = workdir / NAME

@@ -9,11 +9,12 @@ import pytest
 from distributed import Client, LocalCluster
 from run_fixture import TINY
 
+from experiments.shared.collect import choices_of
 from mpcl_jax.baselines import registry
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.evaluate import experiment
 from mpcl_jax.evaluate.jobs.keys import load_table_data
-from mpcl_jax.evaluate.jobs.table_run import Fitted, Trained, choices_of, complete, predictions_of
+from mpcl_jax.evaluate.jobs.table_run import Fitted, Trained, complete, predictions_of
 from mpcl_jax.train.evaluate import Predictions
 from mpcl_jax.train.interrupt import StopRequest
 

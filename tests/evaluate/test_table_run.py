@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from run_fixture import table_config
 
+from experiments.shared.collect import choices_of
 from mpcl_jax.evaluate.jobs.keys import load_table_data
-from mpcl_jax.evaluate.jobs.table_run import Trained, choices_of, complete, predictions_of
+from mpcl_jax.evaluate.jobs.table_run import Trained, complete, predictions_of
 from mpcl_jax.train.interrupt import StopRequest
 
 

@@ -23,7 +23,7 @@ from mpcl_jax.data.splits.protocols import Split, make_split
 from mpcl_jax.types import Recordings, spec_of
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[2]
-TRAINING, BASELINES, SUBSETS = "train/loop.py", "evaluate/comparison.py", "evaluate/jobs/subsets.py"
+TRAINING, BASELINES = "train/loop.py", "evaluate/comparison.py"
 # Settings of `config.train` that do not change the result of a training.
 NO_RESULT = ("checkpoint_every", "folds_at_once", "max_consecutive_skips", "stream_rows")
 
@@ -80,11 +80,6 @@ def baseline_key(name: str, config: Config, table_data: TableData, number: int) 
         "code": code_hash(PACKAGE / BASELINES, source_file(baseline.origin)),
         "settings": {"tries": config.benchmark.tries, "grid": baseline.grid},
     }
-
-
-def subsets_key(key: dict[str, Any]) -> dict[str, Any]:
-    """The key of the same method that predicts from every subset of the modalities."""
-    return key | {"result": "every subset of the modalities", "more_code": code_hash(PACKAGE / SUBSETS)}
 
 
 def _key(method: str, seed: int, table_data: TableData, number: int) -> dict[str, Any]:

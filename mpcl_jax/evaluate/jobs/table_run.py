@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -18,8 +18,7 @@ import numpy as np
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.evaluate import comparison
-from mpcl_jax.evaluate.jobs.keys import TableData, baseline_key, digest, fold_key, subsets_key
-from mpcl_jax.evaluate.jobs.subsets import SUBSETS, fit_for_subsets, train_for_subsets
+from mpcl_jax.evaluate.jobs.keys import TableData, baseline_key, digest, fold_key
 from mpcl_jax.evaluate.jobs.work import (
     BASELINE,
     FOLD,
@@ -34,7 +33,17 @@ from mpcl_jax.evaluate.jobs.workers import Job, run_jobs
 from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.train.evaluate import load_predictions
 from mpcl_jax.train.interrupt import StopRequest
-from mpcl_jax.train.selection import read_choices
+
+
+class Work(NamedTuple):
+    """What the jobs of a row do instead of predicting the test rows once, e.g. from every subset of modalities."""
+
+    train: Callable[[Fit, StopRequest], None]
+    fit_baseline: Callable[[Fit, StopRequest], None]
+    result: (
+        str  # the file that each of them writes last; holds "predicted" [Q, N, C], Q predictions of each row
+    )
+    key: dict[str, str]  # what it adds to the key of a result
 
 
 class Trained(NamedTuple):
@@ -44,7 +53,7 @@ class Trained(NamedTuple):
     config: Config
     table_data: TableData
     seeds: range
-    subsets: bool = False  # predict from every subset of the modalities instead
+    work: Work | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,7 +68,7 @@ class Fitted(NamedTuple):
     config: Config
     table_data: TableData
     seeds: range
-    subsets: bool = False  # predict from every subset of the modalities instead
+    work: Work | None = None
 
 
 def complete(
@@ -106,18 +115,18 @@ def fits_of(row: Trained | Fitted, cache_dir: pathlib.Path) -> list[Fit]:
                 key, result = fold_key(config, row.table_data, number), PREDICTIONS
             else:
                 key, result = baseline_key(name, config, row.table_data, number), BASELINE
-            if row.subsets:
-                key, result = subsets_key(key), SUBSETS
+            if row.work:
+                key, result = key | row.work.key, row.work.result
             folder = cache_dir / digest(key)
             fits.append(Fit(name, row.config, seed, number, folder, folder / result, key))
     return fits
 
 
-def _job(row: Trained | Fitted, fit: Fit) -> Job:
-    train, predict = (train_for_subsets, fit_for_subsets) if row.subsets else (train_fold, fit_baseline)
-    fold = row.table_data.whole.folds[fit.number].name
-    name = f"{fit.method}  seed {fit.seed}  {fold}"
-    return Job(name, train if isinstance(row, Trained) else predict, (fit,))
+def _job(row: Trained | Fitted, of: Fit) -> Job:
+    train, fit = row.work[:2] if row.work else (train_fold, fit_baseline)
+    fold = row.table_data.whole.folds[of.number].name
+    name = f"{of.method}  seed {of.seed}  {fold}"
+    return Job(name, train if isinstance(row, Trained) else fit, (of,))
 
 
 def _train_here(row: Trained, cache_dir: pathlib.Path, stop: StopRequest) -> None:
@@ -125,9 +134,9 @@ def _train_here(row: Trained, cache_dir: pathlib.Path, stop: StopRequest) -> Non
     for seed in row.seeds:
         of_seed = fits_of(row._replace(seeds=range(seed, seed + 1)), cache_dir)
         fits = [fit for fit in of_seed if not fit.result.exists()]
-        if row.subsets:
+        if row.work:
             for fit in fits:
-                train_for_subsets(fit, stop)
+                row.work.train(fit, stop)
         elif fits:
             config = with_folds(row.config, seed, tuple(fit.number for fit in fits))
             # With "rbg" numbers depend on the folds that are trained at once.
@@ -143,7 +152,7 @@ def _train_here(row: Trained, cache_dir: pathlib.Path, stop: StopRequest) -> Non
 def predictions_of(row: Trained | Fitted, cache_dir: pathlib.Path) -> dict[str, list[np.ndarray]]:
     """method -> predicted shares [N, C] of all test rows of a finished row, one array a seed.
 
-    With `row.subsets` they are [Q, N, C], from Q subsets of the modalities.
+    With `row.work` they are [Q, N, C].
     """
     folds: dict[tuple[str, int], list[np.ndarray]] = {}
     for fit in fits_of(row, cache_dir):
@@ -152,20 +161,10 @@ def predictions_of(row: Trained | Fitted, cache_dir: pathlib.Path) -> dict[str, 
 
 
 def _shares(row: Trained | Fitted, fit: Fit) -> np.ndarray:
-    if row.subsets:
+    if row.work:
         return parse_npz(fit.result)["predicted"]
     if isinstance(row, Trained):
         return load_predictions(fit.result).predicted
     tested = row.table_data.whole.folds[fit.number].test
     shape = (len(tested), len(row.table_data.recordings.emotions))
     return comparison.load_fold(fit.result, (fit.method,), shape)[fit.method]
-
-
-def choices_of(row: Trained | Fitted, seed: int, cache_dir: pathlib.Path) -> dict[str, dict[str, dict]]:
-    """What the finished jobs of a seed selected before they predicted: method -> fold -> choice."""
-    chosen: dict[str, dict[str, dict]] = {}
-    for fit in fits_of(row._replace(seeds=range(seed, seed + 1)), cache_dir):
-        fold = row.table_data.whole.folds[fit.number].name
-        for method, choice in read_choices(fit.folder).get(fold, {}).items():
-            chosen.setdefault(method, {})[fold] = choice
-    return chosen

@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.evaluate.jobs.table_run import Trained, fits_of
+from mpcl_jax.evaluate.jobs.table_run import Fitted, Trained, fits_of
 from mpcl_jax.evaluate.jobs.work import FOLD, copy_fold
 from mpcl_jax.evaluate.run_files import write_predictions
 from mpcl_jax.system.storage import write_arrays, write_text, writing
@@ -17,7 +17,7 @@ from mpcl_jax.train import run_folder
 from mpcl_jax.train.evaluate import load_predictions
 from mpcl_jax.train.run import with_sizes
 from mpcl_jax.train.selection import NAME as SELECTION
-from mpcl_jax.train.selection import record_test_access, write_choices
+from mpcl_jax.train.selection import read_record, record_test_access, write_choices
 
 MARK = "collected.txt"  # in folders that this module made and may replace
 
@@ -71,3 +71,13 @@ def _metrics_of(file: pathlib.Path, place: int) -> list[str]:
         return []
     entries = (json.loads(line) for line in file.read_text(encoding="utf-8").splitlines())
     return [json.dumps(entry | {"fold": place}) + "\n" for entry in entries]
+
+
+def choices_of(row: Trained | Fitted, seed: int, cache_dir: pathlib.Path) -> dict[str, dict[str, dict]]:
+    """What the finished jobs of a seed selected before they predicted: method -> fold -> choice."""
+    chosen: dict[str, dict[str, dict]] = {}
+    for fit in fits_of(row._replace(seeds=range(seed, seed + 1)), cache_dir):
+        fold = row.table_data.whole.folds[fit.number].name
+        for method, entry in read_record(fit.folder).get(fold, {}).items():
+            chosen.setdefault(method, {})[fold] = entry["choice"]
+    return chosen

@@ -5,6 +5,7 @@ z-scoring, in all its features; the baseline is fitted once, and its test rows a
 """
 
 import itertools
+import pathlib
 import shutil
 
 import numpy as np
@@ -13,6 +14,8 @@ from mpcl_jax.baselines import registry
 from mpcl_jax.baselines.selection import Block, RowInfo, columns_of
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.evaluate.comparison import task_of
+from mpcl_jax.evaluate.jobs.keys import code_hash
+from mpcl_jax.evaluate.jobs.table_run import Work
 from mpcl_jax.evaluate.jobs.work import FOLD, Fit, begin_job, cached_table_data, run_of
 from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train.evaluate import Trained, predict, predictions_of, with_modalities
@@ -23,7 +26,6 @@ from mpcl_jax.train.run import member_of
 from mpcl_jax.train.state import chosen_model
 from mpcl_jax.train.writer import RunWriter
 
-SUBSETS = "subsets.npz"  # the result of such a job
 MOST = 8  # modalities; 255 subsets
 
 
@@ -77,3 +79,11 @@ def without(x: np.ndarray, blocks: tuple[Block, ...], kept: np.ndarray) -> np.nd
         if not keep:
             x[:, list(columns_of(block))] = 0
     return x
+
+
+SUBSETS = Work(
+    train_for_subsets,
+    fit_for_subsets,
+    "subsets.npz",
+    {"result": "every subset of the modalities", "more_code": code_hash(pathlib.Path(__file__).resolve())},
+)
