@@ -18,7 +18,9 @@ LATE_IMPORTS = {
     "cli/info.py": "mpcl_jax.train.environment",
     "cli/predict.py": "mpcl_jax.runs.predict",
     "cli/train.py": ("mpcl_jax.evaluate.dry_run", "mpcl_jax.evaluate.experiment"),
+    "data/io/guarded_child.py": "resource",  # absent on Windows
     "data/io/mat_reader.py": "h5py",
+    "data/io/safe_read.py": "resource",
     "evaluate/experiment.py": "tensorboardX",
 }
 # Modules that name or run other Python, and the files that may import them: the guarded child, which gets its

@@ -16,7 +16,7 @@ from mpcl_jax.types import DataError, as_text, is_text
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # Characters that every library reads literally. Orbax finds its files with patterns, so a checkpoint with brackets in
 # its path cannot be opened again; tensorstore refuses a backslash, and etils reads `gs:` as a bucket.
-PLAIN = re.compile(r"[A-Za-z0-9_.,+=@ /-]*")
+PLAIN = re.compile(r"([A-Za-z]:/)?[A-Za-z0-9_.,+=@ /-]*")  # C:/ of Windows
 
 
 def user_path(text: str | os.PathLike, option: str = "") -> pathlib.Path:
@@ -57,11 +57,11 @@ def plain_path(path: pathlib.Path):
     It is `path` itself where that has plain characters only, else a symbolic link in a temporary folder.
     """
     whole = path.absolute()
-    if ".." not in whole.parts and PLAIN.fullmatch(str(whole)):  # tensorstore refuses ".."
+    if ".." not in whole.parts and PLAIN.fullmatch(whole.as_posix()):  # tensorstore refuses ".."
         yield whole
         return
     usual = tempfile.gettempdir()
-    place = usual if PLAIN.fullmatch(usual) else "/tmp"
+    place = usual if PLAIN.fullmatch(pathlib.Path(usual).as_posix()) else "/tmp"
     with tempfile.TemporaryDirectory(prefix="mpcl_path_", dir=place) as folder:
         link = pathlib.Path(folder, "link")
         link.symlink_to(whole)

@@ -7,7 +7,6 @@ there and leaves `FOLDER/answer.npz`. It imports NumPy and the module of that fu
 import importlib
 import math
 import pathlib
-import resource
 import sys
 import traceback
 from typing import Any
@@ -43,7 +42,14 @@ def answer(function: Any, args: tuple) -> tuple:
 
 
 def limit_resources(memory_bytes: int, seconds: float) -> None:
-    """Caps address space, processor time and written bytes of this process, and forbids core dumps."""
+    """Caps address space, processor time and written bytes of this process, and forbids core dumps.
+
+    Without effect on Windows, which has no such limits; `safe_read` says so.
+    """
+    try:
+        import resource
+    except ImportError:
+        return
     for kind, value in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_CPU, math.ceil(seconds)),

@@ -8,6 +8,7 @@ Functions that reduce a large file to a few features should run inside the child
 `parse_pickle` or `parse_mat` there: then only the features travel back.
 """
 
+import functools
 import json
 import os
 import pathlib
@@ -24,6 +25,7 @@ import numpy as np
 from mpcl_jax.data.io.message import read_message, write_message
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.system.os_errors import reason_of
+from mpcl_jax.system.output import warn
 from mpcl_jax.types import DataError
 
 
@@ -36,6 +38,7 @@ class Limits(NamedTuple):
 
 
 DEFAULT_LIMITS = Limits()
+LEAST_CRASH = 256  # exit statuses from here on exist only on Windows: NTSTATUS codes such as 0xc0000005
 
 
 def run_guarded(function: Callable, *args: Any, limits: Limits = DEFAULT_LIMITS) -> Any:
@@ -52,6 +55,7 @@ def run_guarded(function: Callable, *args: Any, limits: Limits = DEFAULT_LIMITS)
     if function.__module__ == "__main__" or "." in function.__qualname__ or "<" in function.__qualname__:
         raise ValueError(f"{function.__qualname__} has to stand at the top level of a module to run guarded")
     check_file(args[0], limits.file_bytes)
+    warn_without_limits()
     try:
         place = tempfile.gettempdir()
     except OSError as error:
@@ -61,6 +65,18 @@ def run_guarded(function: Callable, *args: Any, limits: Limits = DEFAULT_LIMITS)
         request = (function.__module__, function.__qualname__, args, limits.memory_bytes, limits.seconds)
         write_message(pathlib.Path(folder, "request.npz"), request)
         return _outcome(args[0], _run_child(args[0], folder, limits), folder, limits)
+
+
+@functools.cache
+def warn_without_limits() -> None:
+    """Warns, once per process, where the system cannot limit the child: on Windows, which has no `resource`."""
+    try:
+        import resource  # noqa: F401
+    except ImportError:
+        warn(
+            "this system cannot limit the memory and the processor time of the process that reads data files; "
+            "a damaged file may use all memory of this machine"
+        )
 
 
 def check_file(path: Any, max_bytes: int) -> None:
@@ -108,8 +124,8 @@ def _run_child(path: Any, folder: str, limits: Limits) -> subprocess.CompletedPr
 def _outcome(path: Any, child: subprocess.CompletedProcess, folder: str, limits: Limits) -> Any:
     """The result of the child, or the error it ended with."""
     trace = child.stderr[-20_000:].decode("utf-8", "replace")
-    if child.returncode < 0:
-        raise _error(path, _signal_reason(-child.returncode, limits), trace)
+    if not 0 <= child.returncode < LEAST_CRASH:
+        raise _error(path, _crash_reason(child.returncode, limits), trace)
     if child.returncode > 0:
         raise RuntimeError(f"the guarded reader failed while reading {path}:\n{trace}")
     try:
@@ -129,12 +145,14 @@ def _outcome(path: Any, child: subprocess.CompletedProcess, folder: str, limits:
     raise DataError(path, "could not be read: the guarded reader left no usable answer")
 
 
-def _signal_reason(number: int, limits: Limits) -> str:
-    if number == signal.SIGXCPU:
+def _crash_reason(code: int, limits: Limits) -> str:
+    """`code`: the number of a signal, negative, or an exit status of Windows from `LEAST_CRASH` on."""
+    name = signal.Signals(-code).name if code < 0 else f"status {code:#x}"
+    if name == "SIGXCPU":
         return f"could not be read within {limits.seconds:g} s of processor time"
-    if number == signal.SIGKILL:
+    if name == "SIGKILL":
         return "could not be read: the reader was killed, most likely because the machine ran out of memory"
-    return f"is damaged: the reader crashed ({signal.Signals(number).name})"
+    return f"is damaged: the reader crashed ({name})"
 
 
 def _error(path: Any, reason: str, trace: str) -> DataError:
