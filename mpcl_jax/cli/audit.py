@@ -2,6 +2,7 @@
 
     mpcl audit runs/dataset
     mpcl audit runs/wesad --data /elsewhere/WESAD      where the recordings were moved
+    mpcl audit runs/mine --config configs/mine.py      where this file registers the data set
 
 Exit status 0: no leak (green; or amber, which names a limitation). 1: a leak (red). 2: the folder is not a
 finished run, or its recordings cannot be read. 74: audit.json cannot be written.
@@ -9,7 +10,7 @@ finished run, or its recordings cannot be read. 74: audit.json cannot be written
 
 import dataclasses
 
-from mpcl_jax.cli.command import Parser, command
+from mpcl_jax.cli.command import Parser, command, register_datasets_of
 from mpcl_jax.data import pipeline
 from mpcl_jax.evaluate.audit.evidence import read_settings
 from mpcl_jax.evaluate.audit.finding import RED
@@ -24,10 +25,12 @@ def run(arguments: list[str]) -> int:
     parser = Parser("audit", __doc__)
     parser.add_argument("run", help="folder of a finished run")
     parser.add_argument("--data", default="", help="where the recordings are now; default: config.data.path")
+    parser.add_config()
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     args = parser.parse_args(arguments)
     folder = user_path(args.run)
     settings = read_settings(folder).data
+    register_datasets_of(args.config)
     if args.data:
         settings = dataclasses.replace(settings, path=str(user_path(args.data, "--data")))
     found = audit(folder, pipeline.load(settings))

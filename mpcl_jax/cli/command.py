@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from mpcl_jax.config.config_file import read_config_file
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.system.errors import AT_ONCE, DISK, NOT_FINITE, StorageError, TrainingError
 from mpcl_jax.system.output import any_output
@@ -27,9 +28,20 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
+    def add_config(self) -> None:
+        """The option --config of commands that load the data set of a finished run: see `register_datasets_of`."""
+        text = "the Python file that registers the data set of the run; it is executed"
+        self.add_argument("--config", metavar="FILE", help=text)
+
     def error(self, message: str):
         """Raises ConfigError."""
         raise ConfigError(f"{message}; see {self.prog} --help")
+
+
+def register_datasets_of(file: str | None) -> None:
+    """Executes the config `file`, if one is given, for the data sets that it registers. Raises ConfigError."""
+    if file:
+        read_config_file(file)
 
 
 def command(body: Callable[[list[str]], int | None]) -> Callable[..., int]:

@@ -13,7 +13,7 @@ import pathlib
 import numpy as np
 import pandas as pd
 
-from mpcl_jax.cli.command import Parser, command, importing_jax
+from mpcl_jax.cli.command import Parser, command, importing_jax, register_datasets_of
 from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.data import pipeline
 from mpcl_jax.data.folder import load as folder_of_user
@@ -32,7 +32,9 @@ def run(arguments: list[str]) -> None:
     parser.add_argument("data", help="the recordings")
     parser.add_argument("-o", "--output", metavar="FILE", help="a CSV file; default: stdout")
     parser.add_argument("--fold", type=int, default=0, help="the fold whose model predicts; default: 0")
+    parser.add_config()
     args = parser.parse_args(arguments)
+    register_datasets_of(args.config)
     folder = user_path(args.run)
     text = predictions_csv(folder, args.fold, load(folder, user_path(args.data)))
     if args.output:

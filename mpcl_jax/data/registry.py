@@ -65,8 +65,8 @@ def find_dataset(name: str) -> Load:
         if name not in installed.names:
             known = suggestion(name, [*_datasets, *sorted(installed.names)])
             raise ConfigError(
-                f"config.data.kind = {name!r}: no such data set; {known}. One that a config file registers is known "
-                "only to commands that read this file; the entry point of an installed package is known to all"
+                f"config.data.kind = {name!r}: no such data set; {known}. If a config file registers it, give this "
+                "file with --config FILE; it is executed"
             )
         entry = next(iter(installed.select(name=name)))
         try:

@@ -1,12 +1,15 @@
 """`mpcl predict`: the predictions of a finished run for recordings in a folder, as CSV."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from mpcl_jax.cli import audit
 from mpcl_jax.cli import predict as command
+from mpcl_jax.data import registry
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.runs.predict import open_model, predict
 
@@ -57,3 +60,34 @@ def test_what_cannot_be_predicted_is_one_line(run, data, tmp_path, capsys):
         assert command.run([*map(str, words)]) == 2
         error = capsys.readouterr().err
         assert reason in error and error.startswith("error: ") and error.count("\n") == 1
+
+
+CONFIG = """
+from mpcl_jax.config import default
+from mpcl_jax.data.registry import register_dataset
+from mpcl_jax.data.simulate import simulate
+
+def get_config():
+    register_dataset("mine", lambda data: simulate(data.simulate)[0])
+    return default()
+"""
+
+
+@pytest.mark.parametrize("name", ["predict", "audit"])
+def test_a_config_file_that_registers_the_data_set_of_the_run_can_be_given(
+    run, tmp_path, monkeypatch, capsys, name
+):
+    monkeypatch.setattr(registry, "_datasets", registry.registered())
+    folder = shutil.copytree(run.workdir, tmp_path / "run")
+    settings = json.loads((folder / "config.json").read_text())
+    settings["data"]["kind"] = "mine"
+    (folder / "config.json").write_text(json.dumps(settings))
+    (tmp_path / "mine.py").write_text(CONFIG)
+    run_command, words = {"predict": (command.run, [folder, tmp_path]), "audit": (audit.run, [folder])}[name]
+    assert run_command([*map(str, words)]) == 2
+    error = capsys.readouterr().err
+    assert "If a config file registers it, give this file with --config FILE" in error
+    assert error.count("\n") == 1
+    assert run_command([*map(str, words), "--config", str(tmp_path / "mine.py")]) == 0, (
+        capsys.readouterr().err
+    )
