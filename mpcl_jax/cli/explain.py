@@ -12,11 +12,12 @@ from mpcl_jax.report.explanation import Contribution, Explanation, explain, row_
 from mpcl_jax.runs.read_run import read_run
 
 
-def to_text(found: Explanation) -> str:
-    """The explanation as text, with bars."""
+def to_text(found: Explanation, fold: str) -> str:
+    """The explanation as text, with bars; `fold`: the name of its fold, "fold 1 of 5"."""
     longest = max(len(share.emotion) for share in found.shares)
     most = max(max(share.reported, share.predicted) for share in found.shares)
-    lines = [f"{found.id}  subject {found.subject}, fold {found.fold}, KL {decimal(found.kl)}", ""]
+    lines = [f"{found.id}  subject {found.subject}, KL {decimal(found.kl)}"]
+    lines += [f"{fold} (--fold {found.fold} of mpcl predict and mpcl inspect)", ""]
     lines.append(f"{'emotion':{longest}s}  reported  predicted")
     for share in found.shares:
         bars = ["#" * round(20 * x / most) for x in (share.reported, share.predicted)]
@@ -53,4 +54,5 @@ def run(arguments: list[str]) -> None:
         found = explain(files, row_of(files, args.sample))
     except KeyError as mistake:
         raise ConfigError(mistake.args[0]) from mistake
-    print(to_json(found) if args.json else to_text(found))
+    name = files.split["folds"][found.fold]["name"]
+    print(to_json(found) if args.json else to_text(found, name))

@@ -89,7 +89,7 @@ def run(arguments: list[str]) -> None:
     """Prints the memory, or the comparison."""
     parser = Parser("inspect", __doc__)
     parser.add_argument("run", help="a run folder, a fold's folder or a checkpoint")
-    parser.add_argument("--fold", type=int, help="number of the fold of a run, counted from 0")
+    parser.add_argument("--fold", type=int, help="fold of a run, counted from 0; default: the first")
     parser.add_argument("--step", type=int, help="the checkpoint of this epoch instead of the newest")
     parser.add_argument("--against", metavar="RUN", help="compare with this run, fold or checkpoint")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")

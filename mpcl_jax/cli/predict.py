@@ -31,16 +31,29 @@ def run(arguments: list[str]) -> None:
     parser.add_argument("run", help="folder of a finished run")
     parser.add_argument("data", help="the recordings")
     parser.add_argument("-o", "--output", metavar="FILE", help="a CSV file; default: stdout")
-    parser.add_argument("--fold", type=int, default=0, help="the fold whose model predicts; default: 0")
+    parser.add_argument(
+        "--fold", type=int, default=0, help="fold whose model predicts, counted from 0; default: 0, the first"
+    )
     parser.add_config()
     args = parser.parse_args(arguments)
     register_datasets_of(args.config)
     folder = user_path(args.run)
+    require_fold(folder, args.fold)
     text = predictions_csv(folder, args.fold, load(folder, user_path(args.data)))
     if args.output:
         write_text(user_path(args.output, "--output"), text)
     else:
         print(text, end="")
+
+
+def require_fold(folder: pathlib.Path, fold: int) -> None:
+    """Raises ConfigError where the run in `folder` has no `fold`, DataError where it is no finished run."""
+    names = [entry["name"] for entry in read_json(folder / "manifest.json", folds=list)["folds"]]
+    if not 0 <= fold < len(names):
+        held = f"only fold 0 ({names[0]})"
+        if len(names) > 1:
+            held = f"folds 0 ({names[0]}) to {len(names) - 1} ({names[-1]})"
+        raise ConfigError(f"--fold {fold}: {folder} has {held}")
 
 
 def load(folder: pathlib.Path, data: pathlib.Path) -> Recordings:

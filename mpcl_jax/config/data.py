@@ -104,7 +104,7 @@ class ProtocolConfig:
     folds: StrictInt = Field(5, ge=2, le=10_000)
     """Number of folds of the k-fold protocols (subject_x_stimulus: folds of subjects and of stimuli)."""
     only: tuple[Annotated[StrictInt, Field(ge=0, le=9_999)], ...] = ()
-    """Run only these folds, counted from 0; () = all."""
+    """Run only these folds, counted from 0: (0,) is "fold 1 of 5" of the output; () = all."""
     calibration: StrictInt = Field(1, ge=0, le=1000)
     """Protocol "calibrated": labelled trials of a test subject used for training; 0 = loso on the same test rows."""
     calibration_pool: StrictInt = Field(3, ge=1, le=1000)

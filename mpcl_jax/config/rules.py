@@ -48,7 +48,8 @@ def _of_protocol(config: Config):
             f"must be <= calibration_pool = {pool}, the trials that are never tested",
         )
     if own_folds and not split.manifest and any(fold >= split.folds for fold in split.only):
-        yield "protocol.only", f"folds are counted from 0 to {split.folds - 1}"
+        last = f"{split.folds - 1} (fold {split.folds} of {split.folds})"
+        yield "protocol.only", f"folds are counted from 0 (fold 1 of {split.folds}) to {last}"
 
 
 def _of_processes(config: Config):

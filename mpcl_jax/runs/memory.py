@@ -56,8 +56,8 @@ def find_checkpoint(
     of_places = [[x for x in checkpoints_in(place) if (x / "prototypes").is_dir()] for place in places]
     found = [folder] if (folder / "prototypes").is_dir() else next(filter(None, of_places), [])
     if not found:
-        where = folder if fold is None else f"{folder}, fold {fold}"
-        raise FileNotFoundError(f"{where}: no checkpoint with prototypes in it")
+        where = "in it" if fold is None else f"of fold {fold}, counted from 0"
+        raise FileNotFoundError(f"{folder}: no checkpoint with prototypes {where}")
     wanted = [x for x in found if x == folder or step in (None, int(x.name))]
     if not wanted:
         kept = ", ".join(x.name for x in reversed(found))

@@ -136,7 +136,7 @@ def test_a_checkpoint_is_read_bit_by_bit(run):
     assert find_checkpoint(memory.checkpoint) == memory.checkpoint
     with pytest.raises(FileNotFoundError, match="no checkpoint of epoch 4; there are 3, 12"):
         open_memory(run, step=4)
-    with pytest.raises(FileNotFoundError, match="fold 7: no checkpoint"):
+    with pytest.raises(FileNotFoundError, match="no checkpoint with prototypes of fold 7"):
         open_memory(run, fold=7)
 
 

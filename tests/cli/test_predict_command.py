@@ -53,12 +53,13 @@ def test_predictions_of_a_folder_are_those_of_the_model(run, data, tmp_path, cap
 
 def test_what_cannot_be_predicted_is_one_line(run, data, tmp_path, capsys):
     for words, reason in (
-        ([tmp_path / "nothing", data], "config.json"),
+        ([tmp_path / "nothing", data], "manifest.json"),
         ([run.workdir, tmp_path / "nothing"], "is not a folder"),
-        ([run.workdir, data, "--fold", "7"], "07"),
+        ([run.workdir, data, "--fold", "7"], "--fold 7: "),
     ):
         assert command.run([*map(str, words)]) == 2
         error = capsys.readouterr().err
+        assert ("has only fold 0 (fold 1 of 3)" in error) == ("--fold" in words)
         assert reason in error and error.startswith("error: ") and error.count("\n") == 1
 
 

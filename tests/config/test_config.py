@@ -164,7 +164,10 @@ def test_config_files_may_not_hold_other_types(key, value):
             "data.kind=dmer data.path=x data.dmer.step_seconds=6",
             "6.0: must be <= window_seconds = 5.0",
         ),
-        ("protocol.only=(5,)", "protocol.only = (5,): folds are counted from 0 to 4"),
+        (
+            "protocol.only=(5,)",
+            "protocol.only = (5,): folds are counted from 0 (fold 1 of 5) to 4 (fold 5 of 5)",
+        ),
         ("distributed.start=given", "distributed.coordinator = '': must be host:port"),
         (
             "distributed.start=given distributed.coordinator=10.0.0.1",

@@ -292,6 +292,7 @@ def test_the_commands_work_with_jax_hidden(healthy, tmp_path):
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
+    assert "fold 1 of 1 (--fold 0 of mpcl predict and mpcl inspect)" in ended.stdout
     assert "retrieved prototypes" in ended.stdout and ended.stdout.endswith(f"{file}\n")
     assert "All runs were tested on the same split." in Page(file.read_text()).text
 

@@ -115,8 +115,8 @@ def _keep_only(recordings: Recordings, split: Split, only: tuple[int, ...]) -> S
     if not only:
         return split
     if max(only) >= len(split.folds):
-        last = len(split.folds) - 1
-        raise ConfigError(f"config.protocol.only = {only}: folds of this split are counted from 0 to {last}")
+        first, last = split.folds[0].name, f"{len(split.folds) - 1} ({split.folds[-1].name})"
+        raise ConfigError(f"config.protocol.only = {only}: folds are counted from 0 ({first}) to {last}")
     folds = [split.folds[k] for k in sorted(set(only))]
     return sign_split(recordings, split.protocol, folds, recordings.name)
 
