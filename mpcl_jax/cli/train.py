@@ -34,8 +34,6 @@ def train(arguments: list[str], program: Sequence[str] = ("mpcl", "train")) -> i
     logging.use_absl_handler()
     logging.set_verbosity(logging.ERROR)  # Orbax logs every file that it writes
     args, overrides = parser().parse_known_args(arguments)
-    if args.config is None:
-        raise ConfigError("--config is missing: give a file or a preset, e.g. --config smoke")
     config = from_command_line(args.config, overrides)
     if args.dry_run:
         with importing_jax():

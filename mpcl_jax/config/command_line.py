@@ -17,16 +17,38 @@ from mpcl_jax.types import as_text, is_text
 
 PREFIXES = ("--config.", "-config.")
 KNOWN = "--config, --workdir, --dry-run and --help"
+MEANT_CONFIG = "did you mean --config?"
 
 
-def from_command_line(file: str, arguments: list[str]) -> Config:
+def from_command_line(file: str | None, arguments: list[str]) -> Config:
     """The settings of the config `file` (or preset), changed by `arguments` such as ["--config.train.epochs=3"].
 
-    Raises ConfigError, one line per mistake, for a file that cannot be run and for everything that `resolve` refuses.
+    Raises ConfigError, one line per mistake: options and settings that are unknown, a file that is not given or cannot
+    be run, and everything that `resolve` refuses.
     """
-    values = read_overrides(arguments)
-    made = plain(read_config_file(file))
-    check_each(made)  # mistakes of the file first: afterwards every group is a dict
+    values, mistakes = read_overrides(arguments)
+    if file is None and not any(line.endswith(MEANT_CONFIG) for line in mistakes):
+        mistakes.append("--config is missing: give a file or a preset, e.g. --config smoke")
+    made, check = {}, check_each  # contradictions only show with the whole of the file
+    try:
+        if file is not None:
+            read = plain(read_config_file(file))
+            check_each(read)  # afterwards every group is a dict
+            made, check = read, resolve
+    except ConfigError as error:
+        mistakes += str(error).splitlines()
+    try:
+        config = check(_overridden(made, values))
+    except ConfigError as error:
+        mistakes += str(error).splitlines()
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    return config
+
+
+def _overridden(made: dict, values: dict[str, Any]) -> dict:
+    """A copy of the nested dicts `made` with `values`, {"train.epochs": 3}."""
+    made = dict(made)
     for key, value in values.items():
         *groups, name = key.split(".")
         group = made
@@ -34,19 +56,19 @@ def from_command_line(file: str, arguments: list[str]) -> Config:
             group[part] = dict(group.get(part, ()))
             group = group[part]
         group[name] = value
-    return resolve(made)
+    return made
 
 
-def read_overrides(arguments: list[str]) -> dict[str, Any]:
-    """`--config.a.b=value` and `--config.a.b value` as {"a.b": value}; the last of two wins.
+def read_overrides(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """`--config.a.b=value` and `--config.a.b value` as {"a.b": value}, the last of two wins; and a line per mistake.
 
-    Raises ConfigError, one line per mistake. Text that is not a value of the type of a setting stays text: `resolve`
-    refuses it and names the range.
+    Text that is not a value of the type of a setting stays text: `resolve` refuses it and names the range.
     """
     kinds = {setting.name: setting.type for setting in settings()}
     values, mistakes, waiting = {}, [], list(arguments)
     while waiting:
         name, given, text = waiting.pop(0).partition("=")
+        follows = not given and bool(waiting) and not waiting[0].startswith("--")
         key = name.partition(".")[2]
         kind = kinds.get(key, object if key.startswith("data.options.") else None)
         if not name.startswith(PREFIXES) or not is_text(name + text):
@@ -55,13 +77,14 @@ def read_overrides(arguments: list[str]) -> dict[str, Any]:
             mistakes.append(f"config.{key}: {unknown(key)}")
         elif not given and kind is bool:
             values[key] = True
-        elif not given and (not waiting or waiting[0].startswith("--")):
+            continue
+        elif not given and not follows:
             mistakes.append(f"config.{key}: needs a value, --config.{key}=…")
         else:
-            values[key] = _value(text if given else waiting.pop(0), kind)
-    if mistakes:
-        raise ConfigError("\n".join(mistakes))
-    return values
+            values[key] = _value(text if given else waiting[0], kind)
+        if follows and name.startswith("-"):
+            waiting.pop(0)  # its value
+    return values, mistakes
 
 
 def _not_an_override(argument: str) -> str:

@@ -66,7 +66,7 @@ def test_unknown_options_are_refused_with_a_hint(argument, hint):
     ],
 )
 def test_values_are_read_by_the_type_of_their_setting(argument, key, value):
-    assert read_overrides([argument]) == {key: value}
+    assert read_overrides([argument]) == ({key: value}, [])
 
 
 def test_a_value_may_follow_and_the_last_of_two_wins():
@@ -74,6 +74,17 @@ def test_a_value_may_follow_and_the_last_of_two_wins():
     config = from_command_line(DATASET, arguments)
     assert (config.train.epochs, config.seed) == (4, 1)
     assert "needs a value" in refusal(["--config.train.epochs", "--config.seed=1"])
+
+
+def test_mistakes_of_options_of_the_file_and_of_values_are_listed_together(tmp_path):
+    (tmp_path / "mine.py").write_text("def get_config():\n    return {'seed': -1}\n")
+    arguments = ["--confg", "x", "--config.train.epoch=3", "--config.model.width=0"]
+    for file, words in ((tmp_path / "mine.py", "config.seed = -1"), (tmp_path / "gone.py", "no such file")):
+        with pytest.raises(ConfigError) as caught:
+            from_command_line(str(file), arguments)
+        lines = str(caught.value).splitlines()
+        parts = "--confg: unknown option", "config.train.epoch: unknown", words, "config.model.width = 0"
+        assert len(lines) == 4 and all(part in line for part, line in zip(parts, lines, strict=True))
 
 
 TEXT_FOR_A_NUMBER = """from mpcl_jax.config import default
@@ -147,6 +158,7 @@ def without_jax(tmp_path) -> str:
         (["--config", DATASET, "--config.train.learning_rat=1"], "did you mean config.train.learning_rate?"),
         (["--config", DATASET, "--config.train.learning_rate", "-1.0"], "learning_rate = -1.0: must"),
         (["--config.train.epochs=3"], "--config is missing"),
+        (["--confg", "smoke"], "--confg: unknown option; did you mean --config?"),
         (["--config", DATASET, "--workdir"], "workdir"),
         (["--config", DATASET, "--workdir", "gs://bucket/run"], "--workdir gs://bucket/run: is a URL"),
         (["--config", "s3://bucket/mine.py"], "--config s3://bucket/mine.py: is a URL"),
