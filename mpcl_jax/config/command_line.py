@@ -23,8 +23,8 @@ MEANT_CONFIG = "did you mean --config?"
 def from_command_line(file: str | None, arguments: list[str]) -> Config:
     """The settings of the config `file` (or preset), changed by `arguments` such as ["--config.train.epochs=3"].
 
-    Raises ConfigError, one line per mistake: options and settings that are unknown, a file that is not given or cannot
-    be run, and everything that `resolve` refuses.
+    Raises ConfigError, one line per mistake: unknown options and settings, a file that is not given or cannot be run,
+    and everything that `resolve` refuses.
     """
     values, mistakes = read_overrides(arguments)
     if file is None and not any(line.endswith(MEANT_CONFIG) for line in mistakes):
@@ -32,9 +32,7 @@ def from_command_line(file: str | None, arguments: list[str]) -> Config:
     made, check = {}, check_each  # contradictions only show with the whole of the file
     try:
         if file is not None:
-            read = plain(read_config_file(file))
-            check_each(read)  # afterwards every group is a dict
-            made, check = read, resolve
+            made, check = _values_of(file), resolve
     except ConfigError as error:
         mistakes += str(error).splitlines()
     try:
@@ -44,6 +42,17 @@ def from_command_line(file: str | None, arguments: list[str]) -> Config:
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     return config
+
+
+def _values_of(file: str) -> dict:
+    """What the config `file` sets, as nested dicts. Raises ConfigError for mistakes of single settings, too."""
+    values = plain(read_config_file(file))
+    try:
+        check_each(values)  # afterwards every group is a dict
+    except ConfigError as error:
+        lines = [f"--config {file}: {line}" for line in str(error).splitlines()]
+        raise ConfigError("\n".join(lines)) from error
+    return values
 
 
 def _overridden(made: dict, values: dict[str, Any]) -> dict:

@@ -43,6 +43,9 @@ def read_config_file(file: str) -> ConfigDict | dict:
             values = made["get_config"]()
     except ConfigError:
         raise
+    except SystemExit as error:
+        reason = "ends the program (SystemExit); get_config() must return the settings"
+        raise ConfigError(f"--config {file}: {_place(error, path)}: {reason}") from error
     except Exception as error:  # code of the user can raise anything
         text = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ConfigError(f"--config {file}: {_place(error, path)}: {text}") from error
@@ -69,7 +72,7 @@ def find_config(file: str) -> pathlib.Path:
     return path
 
 
-def _place(error: Exception, path: pathlib.Path) -> str:
+def _place(error: BaseException, path: pathlib.Path) -> str:
     """ "dataset.py, line 12": the innermost line of the config file, or of one beside it, that `error` left."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{pathlib.Path(error.filename).name}, line {error.lineno}"

@@ -25,8 +25,8 @@ class ProcessError(Exception):
 
 
 def default() -> ConfigDict:
-    """The defaults of every setting, as the ConfigDict that config files change."""
-    return ConfigDict(dataclasses.asdict(Config()))
+    """The defaults of every setting, as the ConfigDict that config files change; `resolve` checks the types."""
+    return ConfigDict(dataclasses.asdict(Config()), type_safe=False)
 
 
 def plain(values: ConfigDict | dict) -> dict:

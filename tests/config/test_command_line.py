@@ -79,7 +79,10 @@ def test_a_value_may_follow_and_the_last_of_two_wins():
 def test_mistakes_of_options_of_the_file_and_of_values_are_listed_together(tmp_path):
     (tmp_path / "mine.py").write_text("def get_config():\n    return {'seed': -1}\n")
     arguments = ["--confg", "x", "--config.train.epoch=3", "--config.model.width=0"]
-    for file, words in ((tmp_path / "mine.py", "config.seed = -1"), (tmp_path / "gone.py", "no such file")):
+    for file, words in (
+        (tmp_path / "mine.py", "mine.py: config.seed = -1"),
+        (tmp_path / "gone.py", "no such file"),
+    ):
         with pytest.raises(ConfigError) as caught:
             from_command_line(str(file), arguments)
         lines = str(caught.value).splitlines()
@@ -101,7 +104,12 @@ def get_config():
         ("import nothing_like_this\n", "mine.py, line 1: ModuleNotFoundError"),
         ("def get_config(:\n", "mine.py, line 1: SyntaxError"),
         ("def get_config():\n    return missing\n", "mine.py, line 2: NameError"),
-        (TEXT_FOR_A_NUMBER, "mine.py, line 4: TypeError"),
+        (TEXT_FOR_A_NUMBER, "mine.py: config.train.epochs = 'ten': must be a whole number in [1, 1000000]"),
+        (
+            "def get_config():\n    raise SystemExit('no')\n",
+            "mine.py, line 2: ends the program (SystemExit);",
+        ),
+        ("import sys\nsys.exit()\n", "mine.py, line 2: ends the program (SystemExit);"),
         ("x = 1\n", "has no function get_config()"),
         ("def get_config():\n    pass\n", "returns NoneType"),
         ("def get_config():\n    return {'model': 3}\n", "config.model = 3"),
