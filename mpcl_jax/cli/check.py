@@ -12,6 +12,7 @@ from mpcl_jax.data.issues import Examined, Issue
 from mpcl_jax.data.validate import dmer, folder, wesad
 from mpcl_jax.evaluate.number_text import count_of
 from mpcl_jax.system.paths import user_path
+from mpcl_jax.types import DataError
 
 VALIDATORS = {
     "dmer": lambda path: dmer.examine(path, DmerConfig()),
@@ -21,8 +22,13 @@ VALIDATORS = {
 
 
 def examine(path: str, kind: str) -> Examined:
-    """Every issue of the data set of `kind` at `path`, and what it holds; "" = the kind that its files suggest."""
+    """Every issue of the data set of `kind` at `path`, and what it holds; "" = the kind that its files suggest.
+
+    Raises DataError where there is no file or folder at `path`.
+    """
     place = user_path(path)
+    if not place.exists():
+        raise DataError(place, "there is no such file or folder; give the folder of the data set")
     if not kind:
         kind = "wesad" if any(place.glob("S*/S*.pkl")) else "dmer"
         kind = "folder" if (place / "meta.json").exists() else kind
@@ -30,13 +36,14 @@ def examine(path: str, kind: str) -> Examined:
 
 
 def to_text(examined: Examined) -> str:
-    """The issues, one line each, and a summary of the data set."""
+    """The issues, one line each, and a summary of the data set if a part of it can be read."""
     held, count = examined.summary, len(examined.issues)
-    groups = ", ".join(f"{m} ({group})" for m, group in held.modalities.items()) or "none"
     lines = list(map(_line, examined.issues))
-    lines += [""] * bool(lines)
-    lines += [f"subjects    {held.subjects}", f"windows     {held.windows}", f"modalities  {groups}"]
-    lines += [f"emotions    {len(held.emotions)}: {', '.join(held.emotions)}"]
+    lines += [""] * bool(lines and (held.windows or held.missing or held.notes))
+    if held.windows:
+        groups = ", ".join(f"{m} ({group})" for m, group in held.modalities.items())
+        lines += [f"subjects    {held.subjects}", f"windows     {held.windows}", f"modalities  {groups}"]
+        lines += [f"emotions    {len(held.emotions)}: {', '.join(held.emotions)}"]
     lines += [f"missing     {text}" for text in held.missing]
     lines += [f"note        {text}" for text in held.notes]
     lines += [f"{count_of(count, 'issues') if count else 'no issues'} found"]

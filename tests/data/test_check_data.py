@@ -281,6 +281,13 @@ def test_the_command_ends_with_one_where_something_is_wrong(changed, capsys):
     assert held["summary"]["windows"] == 60
     assert [f["place"] for f in held["issues"] if "negative" in f["what"]] == ["labels, row 9"]
     assert check_data.run([str(root), "--kind", "csv"]) == 2
+    capsys.readouterr()
+    assert check_data.run(["nowhere"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith("error: nowhere: there is no such file or folder")
+    (root / "empty").mkdir()
+    assert check_data.run([str(root / "empty")]) == 1
+    assert len(capsys.readouterr().out.splitlines()) == 2  # the issue, and no summary of a data set
 
 
 @pytest.mark.skipif(not (SHARED / "dmer_feature_sample.mat").is_file(), reason="needs ../shared/data")
