@@ -7,4 +7,5 @@ from mpcl_jax.cli.command import command
 from mpcl_jax.cli.train import train
 
 if __name__ == "__main__":
-    sys.exit(command(functools.partial(train, program=("python", "-m", "mpcl_jax.main")))())
+    program = "python", "-m", "mpcl_jax.main"
+    sys.exit(command(functools.partial(train, program=program), prints_log=True)())

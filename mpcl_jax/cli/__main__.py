@@ -5,6 +5,9 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from mpcl_jax.system.errors import DISK
+from mpcl_jax.system.output import any_output
+
 COMMANDS = {
     "train": "train and evaluate MPCL and baselines; writes a run folder",
     "report": "write the page of a finished run, or of several side by side",
@@ -24,6 +27,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in COMMANDS:
         return importlib.import_module(f"mpcl_jax.cli.{name}").run(rest)
+    with any_output() as lost:
+        code = _overview(name)
+        return DISK if lost() else code
+
+
+def _overview(name: str) -> int:
+    """Prints the commands, the version, or that there is no command `name`; returns the exit code."""
     if name in ("-h", "--help"):
         lines = [f"  {command:10s} {about}" for command, about in COMMANDS.items()]
         print("usage: mpcl COMMAND [options]", "", __doc__, "", *lines, "", sep="\n")

@@ -44,17 +44,19 @@ def register_datasets_of(file: str | None) -> None:
         read_config_file(file)
 
 
-def command(body: Callable[[list[str]], int | None]) -> Callable[..., int]:
+def command(body: Callable[[list[str]], int | None], prints_log: bool = False) -> Callable[..., int]:
     """The function `run(arguments=sys.argv[1:])` of a command: its exit code, where `body` does the work.
 
-    2: a mistake of the user, one line each. 130: Ctrl-C. 70: training cannot go on. 74: the disk cannot be written.
+    2: a mistake of the user, one line each. 130: Ctrl-C. 70: training cannot go on. 74: the disk cannot be written,
+    or not all of the output, unless the command only `prints_log` and writes its results into files.
     """
 
     @functools.wraps(body)
     def run(arguments: Sequence[str] | None = None) -> int:
-        with any_output():
+        with any_output() as lost:
             try:
-                return body(list(sys.argv[1:] if arguments is None else arguments)) or 0
+                code = body(list(sys.argv[1:] if arguments is None else arguments)) or 0
+                return DISK if not prints_log and lost() else code
             except ConfigError as error:
                 lines, code = str(error).splitlines(), 2
             except (DataError, StorageError, TrainingError) as error:

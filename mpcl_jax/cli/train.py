@@ -60,7 +60,7 @@ def train(arguments: list[str], program: Sequence[str] = ("mpcl", "train")) -> i
     return 0
 
 
-run = command(train)
+run = command(train, prints_log=True)
 
 
 def parser() -> Parser:

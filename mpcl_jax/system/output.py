@@ -18,15 +18,24 @@ def warn(text: str) -> None:
 def any_output():
     """Inside, printing never raises: a context, or the decorator of a command's `main`.
 
+    Gives a function that returns whether a part of standard output was lost, e.g. on a full disk.
+
     A character that the encoding lacks is replaced. A closed stream (`>&-`) accepts everything and shows nothing.
-    When the reader of a pipe ends (`| head -1`) or the disk under a log is full, the rest of the output is lost and
-    the command continues, with its own exit status. Other streams (of a notebook, StringIO) are used as they are.
+    When the reader of a pipe ends (`| head -1`), it needs no more. When the disk is full, one line says that the rest
+    of the output is lost. The command continues in both cases. Other streams (of a notebook, StringIO) are used as
+    they are.
     """
     before = sys.stdout, sys.stderr
     _open_closed_descriptors()
     sys.stdout, sys.stderr = (_lasting(stream, number) for number, stream in enumerate(before, start=1))
+    channel = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+
+    def lost() -> bool:
+        sys.stdout.flush()
+        return isinstance(channel, _Channel) and channel.lost
+
     try:
-        yield
+        yield lost
     finally:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
@@ -65,6 +74,8 @@ def _lasting(stream, number: int):
 class _Channel(io.FileIO):
     """A descriptor that is redirected to the null device when it cannot be written any more."""
 
+    lost = False  # whether a reader lacks a part
+
     def write(self, data) -> int:
         """The number of bytes taken."""
         try:
@@ -76,5 +87,6 @@ class _Channel(io.FileIO):
             os.dup2(nowhere, self.fileno())  # also for libraries and later processes
             os.close(nowhere)
             if error.errno != errno.EPIPE:  # a reader that has ended needs no more
+                self.lost = True
                 warn(f"output cannot be written ({reason_of(error)}); the rest of it is lost")
             return len(data)

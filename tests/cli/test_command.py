@@ -39,7 +39,7 @@ def test_every_command_has_help_and_refuses_unknown_options_in_one_line(name, ca
     with pytest.raises(SystemExit) as ended:
         run([name, "--help"])
     assert ended.value.code == 0 and f"mpcl {name}" in capsys.readouterr().out
-    assert run([name, "--nonsense"]) == 2
+    assert run([name, *(["--config", "smoke"] if name == "train" else []), "--nonsense"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
 
@@ -89,6 +89,15 @@ def test_every_way_to_end_has_an_exit_status_and_no_traceback(error, code, capsy
     assert command(body)([]) == code
     printed = capsys.readouterr()
     assert printed.out == "" and len(printed.err.splitlines()) == (2 if "\n" in str(error) else 1)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+@pytest.mark.parametrize("prints_log, code", [(False, DISK), (True, 0)])
+def test_output_that_is_lost_ends_with_the_status_of_a_full_disk(monkeypatch, capsys, prints_log, code):
+    with open("/dev/full", "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert command(lambda _: print("id,subject"), prints_log=prints_log)([]) == code
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_info_names_versions_devices_and_the_cache(capsys):
