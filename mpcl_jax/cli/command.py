@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import difflib
 import functools
 import json
 import math
@@ -32,6 +33,20 @@ class Parser(argparse.ArgumentParser):
         """The option --config of commands that load the data set of a finished run: see `register_datasets_of`."""
         text = "the Python file that registers the data set of the run; it is executed"
         self.add_argument("--config", metavar="FILE", help=text)
+
+    def parse_args(self, args=None, namespace=None):
+        """As argparse, but raises ConfigError that names the nearest option of each unknown one."""
+        found, unknown = self.parse_known_args(args, namespace)
+        names = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+        if names:
+            raise ConfigError("\n".join(f"{name}: unknown option; {self._nearest(name)}" for name in names))
+        if unknown:
+            self.error(f"{unknown[0]!r} is one argument too many")
+        return found
+
+    def _nearest(self, name: str) -> str:
+        near = difflib.get_close_matches(name, self._option_string_actions, n=1)
+        return f"did you mean {near[0]}?" if near else f"see {self.prog} --help"
 
     def error(self, message: str):
         """Raises ConfigError."""
