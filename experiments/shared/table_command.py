@@ -17,6 +17,7 @@ from mpcl_jax.evaluate import table_text
 from mpcl_jax.evaluate.experiment import describe_data
 from mpcl_jax.evaluate.jobs.keys import TableData
 from mpcl_jax.evaluate.leaderboard import Table
+from mpcl_jax.evaluate.number_text import count_of
 from mpcl_jax.evaluate.ranking import rank_methods
 from mpcl_jax.report.plots.style import Figure, styled
 from mpcl_jax.system.errors import DISK, NOT_FINITE, STOPPED, StorageError, TrainingError
@@ -139,7 +140,7 @@ def describe(table_data: TableData) -> None:
     split = table_data.split
     describe_data(table_data.recordings)
     print(
-        f"split  {split.protocol}: {split.sentence}; {len(split.folds)} fold(s), {split.sha256[:12]}",
+        f"split  {split.protocol}: {split.sentence}; {count_of(len(split.folds), 'folds')}, {split.sha256[:12]}",
         flush=True,
     )
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from mpcl_jax.evaluate import statistics_text
 from mpcl_jax.evaluate.leaderboard import METHOD, Result, Table, make_table
+from mpcl_jax.evaluate.number_text import count_of
 from mpcl_jax.runs.read_run import AGAIN, Tested, read_csv, read_tested, read_text
 from mpcl_jax.types import DataError
 
@@ -105,7 +106,9 @@ def _recompute(file: pathlib.Path, tested: list[Tested]) -> Table:
             name, seeds = row["method"], int(row["seeds"])
             runs = [run for run in tested[:seeds] if name == METHOD or name in run.baselines]
             if len(runs) < seeds:
-                reason = f"{name} stands for {seeds} seed(s); its runs hold fewer, or not this method"
+                reason = (
+                    f"{name} stands for {count_of(seeds, 'seeds')}; its runs hold fewer, or not this method"
+                )
                 raise DataError(file, reason)
             predicted = [run.predicted if name == METHOD else run.baselines[name] for run in runs]
             tried = int(row["tried"]) if row.get("tried") else None

@@ -17,7 +17,7 @@ from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data import pipeline
 from mpcl_jax.data.normalise import Normalisation, fit_normalisation, require_present
-from mpcl_jax.data.splits.descriptions import held_apart
+from mpcl_jax.data.splits.descriptions import counted, held_apart
 from mpcl_jax.data.splits.protocols import Fold, Split, make_split, row_ids
 from mpcl_jax.model.mpcl import build
 from mpcl_jax.train import processes, run_folder
@@ -100,7 +100,8 @@ def prepare(
         )
     at_once = config.train.folds_at_once
     if at_once > len(split.folds):
-        raise ConfigError(f"config.train.folds_at_once = {at_once}: this run has {len(split.folds)} fold(s)")
+        folds = counted(len(split.folds), "fold", "folds")
+        raise ConfigError(f"config.train.folds_at_once = {at_once}: this run has {folds}")
     config, longest = with_sizes(config, whole), longest_of(whole.folds)
     if config.train.select == "inner":
         longest = longest._replace(validation=max(longest.validation, longest_inner(recordings, whole)))

@@ -95,11 +95,11 @@ def trained(content):
     ("edit", "message"),
     [
         (rows(lambda x: x.append(x[0])), "rows names windows more than once: S0/c0@0.000"),
-        (rows(lambda x: x.pop(0)), "1 windows of fake are missing: S0/c0@0.000"),
-        (rows(lambda x: x.insert(0, "S9/c0@0")), "rows names 1 windows unknown to fake: S9/c0@0"),
+        (rows(lambda x: x.pop(0)), "lacks 1 window of fake: S0/c0@0.000"),
+        (rows(lambda x: x.insert(0, "S9/c0@0")), "rows names 1 window unknown to fake: S9/c0@0"),
         (
             in_fold("test", lambda f: [*f["test"], "S9/c0@0"]),
-            "fold 1 of 2: test names 1 windows unknown to fake",
+            "fold 1 of 2: test names 1 window unknown to fake",
         ),
         (
             in_fold("test", lambda f: f["test"] + f["test"][:1]),

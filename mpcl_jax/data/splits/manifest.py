@@ -17,6 +17,7 @@ from mpcl_jax import __version__
 from mpcl_jax.data.splits.descriptions import (
     CALIBRATED,
     calibration_trials,
+    counted,
     fold_sentence,
     held_apart,
     in_order,
@@ -142,7 +143,8 @@ def read_manifest(path: Any, recordings: Recordings) -> Split:
 
     def rows_of(ids, where):
         if unknown := [name for name in ids if name not in index]:
-            reason = f"{where} names {len(unknown)} windows unknown to {recordings.name}: {listed(unknown)}"
+            count = counted(len(unknown), "window", "windows")
+            reason = f"{where} names {count} unknown to {recordings.name}: {listed(unknown)}"
             raise DataError(path, reason)
         rows, counts = np.unique(np.array([index[name] for name in ids], int), return_counts=True)
         if (counts > 1).any():
@@ -152,7 +154,7 @@ def read_manifest(path: Any, recordings: Recordings) -> Split:
 
     missing = np.delete(np.array(list(index)), rows_of(content.rows, "rows"))
     if len(missing):
-        reason = f"{len(missing)} windows of {recordings.name} are missing: {listed(missing)}"
+        reason = f"lacks {counted(len(missing), 'window', 'windows')} of {recordings.name}: {listed(missing)}"
         raise DataError(path, reason)
     folds = []
     for entry in content.folds:

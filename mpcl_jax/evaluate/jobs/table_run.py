@@ -30,6 +30,7 @@ from mpcl_jax.evaluate.jobs.work import (
     with_folds,
 )
 from mpcl_jax.evaluate.jobs.workers import Job, run_jobs
+from mpcl_jax.evaluate.number_text import count_of
 from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.train.evaluate import load_predictions
 from mpcl_jax.train.interrupt import StopRequest
@@ -88,8 +89,8 @@ def complete(
         shutil.rmtree(fit.folder / FOLD / "checkpoints", ignore_errors=True)
     workers = min(workers or joblib.cpu_count(), max(len(missing), 1))
     print(
-        f"{len(fits)} jobs, {len(fits) - len(missing)} of them finished before; {workers} worker(s); "
-        f"results in {cache_dir}",
+        f"{count_of(len(fits), 'jobs')}, {len(fits) - len(missing)} of them finished before; "
+        f"{count_of(workers, 'workers')}; results in {cache_dir}",
         flush=True,
     )
     if jax.default_backend() != "cpu":
@@ -101,7 +102,7 @@ def complete(
         more = [f"and {len(failures) - 5} more"] if len(failures) > 5 else []
         shown = "; ".join([*failures[:5], *more])
         raise TrainingError(
-            f"{len(failures)} job(s) of the table failed, the same command runs them again: {shown}"
+            f"{count_of(len(failures), 'jobs')} of the table failed; the same command runs what failed again: {shown}"
         )
 
 
@@ -143,7 +144,7 @@ def _train_here(row: Trained, cache_dir: pathlib.Path, stop: StopRequest) -> Non
             if config.train.generator == "threefry2x32":
                 train = dataclasses.replace(config.train, folds_at_once=len(fits))
                 config = dataclasses.replace(config, train=train)
-            count = f"{len(fits)} fold(s), {config.train.folds_at_once} at once"
+            count = f"{count_of(len(fits), 'folds')}, {config.train.folds_at_once} at once"
             print(f"{row.name}  seed {seed}  {count}", flush=True)
             name = digest({"jobs": " ".join(fit.folder.name for fit in fits)})
             train_together(config, cache_dir / f"together-{name}", fits, stop)
