@@ -100,7 +100,7 @@ def tiny(settings=MODEL, spec=SPEC, precision="float32"):
     values = {"params": filled(shapes["params"])}
     if settings.memory.enabled:
         sizes = (len(spec.emotions), settings.memory.slots, settings.width)
-        values["prototypes"] = {"memory": memory(*sizes, groups=len(model.sides))}
+        values["prototypes"] = {"memory": memory(*sizes, groups=len(model.modality_groups))}
     return model, values
 
 

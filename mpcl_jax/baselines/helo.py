@@ -1,8 +1,8 @@
 """HeLo (Zheng et al., Heterogeneous Multi-Modal Fusion with Label Correlation, ACM MM 2025, 2507.06821), in Flax.
 
 Cross-attention fuses the physiological modalities: the first one is the query, each other one key and value. Optimal
-transport matches physiological to behavioural tokens by the similarities within each side (Gromov-Wasserstein), moves
-the physiological tokens to their partners, and one transformer layer reads both sides. Learned embeddings of the
+transport matches physiological to behavioural tokens by the similarities within each group (Gromov-Wasserstein) and
+moves them to their partners, and one transformer layer reads both groups. Learned embeddings of the
 emotions, whose cosines follow those of the emotions in the labels, are the queries of an attention over the fused
 tokens; their cosines are added to its scores (label correlation-driven cross-attention), and a perceptron maps the
 result to the distribution.
@@ -54,9 +54,9 @@ class HeLo(nn.Module):
         """`x` [B, P]. Returns log-probabilities [B, C] and cosines of the emotion embeddings [C, C]."""
         tokens = ModalityTokens(self.blocks, TOKENS, WIDTH, name="tokens")(x)
         layer = TransformerLayer(HEADS, HIDDEN, name="layer")
-        sides = self._sides(dropped(tokens, dropout, key_of(key, 0)))
-        sides = [layer(side, dropout, key_of(key, 1 + place)) for place, side in enumerate(sides)]
-        fused = jnp.concatenate(sides, axis=1)
+        groups = self._of_groups(dropped(tokens, dropout, key_of(key, 0)))
+        groups = [layer(x, dropout, key_of(key, 1 + place)) for place, x in enumerate(groups)]
+        fused = jnp.concatenate(groups, axis=1)
         fused = nn.Dense(self.emotions, name="fused")(fused.swapaxes(1, 2)).swapaxes(1, 2)  # [B, C, D]
 
         embedding = self.param("emotions", nn.initializers.uniform(1.0), (self.emotions, WIDTH))
@@ -68,8 +68,8 @@ class HeLo(nn.Module):
             hidden = nn.relu(nn.Dense(WIDTH, name=name)(hidden))
         return jax.nn.log_softmax(nn.Dense(self.emotions, name="output")(hidden)), correlation
 
-    def _sides(self, tokens) -> list:
-        """Physiological tokens, moved to the behavioural ones, and these; a side alone where there is no other."""
+    def _of_groups(self, tokens) -> list:
+        """Physiological tokens, moved to the behavioural ones, and these; a group alone where there is no other."""
         groups = {
             group: [tokens[:, i] for i, block in enumerate(self.blocks) if block.group == group]
             for group in ("physiological", "behavioural")

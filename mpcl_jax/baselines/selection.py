@@ -57,7 +57,7 @@ class Predicted(NamedTuple):
 
 
 class InnerFold(NamedTuple):
-    """Row indices of one inner split; no group has rows on both sides."""
+    """Row indices of one inner split; no group has rows in both parts."""
 
     fit: np.ndarray
     held: np.ndarray

@@ -24,7 +24,7 @@ def to_text(found: Explanation, fold: str) -> str:
         numbers = f"{100 * share.reported:6.1f} %  {100 * share.predicted:6.1f} %"
         lines.append(f"{share.emotion:{longest}s}  {numbers}   {bars[0]:20s} {bars[1]}".rstrip())
     lines += ["", "retrieved prototypes (share of the retrieval):"]
-    lines += [f"  {100 * x.weight:5.1f} %  {x.emotion} {x.slot}, {x.side}" for x in found.recalled] or [
+    lines += [f"  {100 * x.weight:5.1f} %  {x.emotion} {x.slot}, {x.group}" for x in found.recalled] or [
         "  none"
     ]
     lines += ["", "retrieval between emotions:"]

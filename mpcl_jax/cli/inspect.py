@@ -23,8 +23,8 @@ def to_text(memory: Memory, slots: list[Slot]) -> str:
     _, count, per_emotion, width = memory.bank.shape
     flags = [slot.flag for slot in slots]
     held = f"both modality groups; agreement of the two banks {decimal(bank_agreement(memory.bank), 2)}"
-    if len(memory.sides) == 1:
-        held = f"{memory.sides[0]} only (the data set has no other modality group)"
+    if len(memory.modality_groups) == 1:
+        held = f"{memory.modality_groups[0]} only (the data set has no other modality group)"
     never = ", ".join(never_reported(slots))
     lines = [
         str(memory.checkpoint),
@@ -47,8 +47,8 @@ def _text_row(slot: Slot) -> dict[str, str]:
     row |= {"evidence": f"{slot.evidence:.1f}", "twin": decimal(slot.twin, 2)}
     row |= {"agreement": decimal(slot.agreement, 2), "flag": slot.flag}
     for bank, neighbours in (("own bank", slot.own_bank), ("other bank", slot.other_bank)):
-        for side, near in neighbours.items():
-            row[f"{side}, {bank}"] = f"{near.emotion} {near.slot} {decimal(near.cosine, 2)}"
+        for group, near in neighbours.items():
+            row[f"{group}, {bank}"] = f"{near.emotion} {near.slot} {decimal(near.cosine, 2)}"
     return row | {"nearest training windows": ", ".join(w.id for w in slot.windows) or "-"}
 
 
@@ -57,7 +57,7 @@ def to_document(memory: Memory, slots: list[Slot]) -> dict:
     return {
         "checkpoint": str(memory.checkpoint),
         "emotions": memory.emotions,
-        "sides": memory.sides,
+        "modality_groups": memory.modality_groups,
         "bank_agreement": bank_agreement(memory.bank),
         "slots": slots,
         "cooccurrence": memory.cooccurrence,

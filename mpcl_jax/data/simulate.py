@@ -3,8 +3,8 @@
 Subjects watch clips and rate emotions from 1 to 5. A Gaussian copula ties the ratings: emotions of one valence
 occur together, those of opposite valence exclude each other, a few pairs are special. Most ratings are 1, as
 in questionnaires. The rating above its floor decides the signals: emotion c appears through one of its K
-prototypes, the same slot on the physiological and on the behavioural side (paired slots), and four modalities
-with the shapes of DMER mix the state of their side linearly, with noise and an offset of the subject.
+prototypes, the same slot in the physiological and in the behavioural group (paired slots), and four modalities
+with the shapes of DMER mix the state of their group linearly, with noise and an offset of the subject.
 
 The prototypes of one emotion partly cancel in their mean, so that a linear map of the signals cannot read the
 labels: on the defaults, with subjects held out, the test KL of the train mean is about 0.12, of ridge 0.09, of an
@@ -27,7 +27,7 @@ MODALITIES = {  # name: (group, tokens, features)
     "ppg": ("physiological", 1, 27),
     "video": ("behavioural", 1, 32),
 }
-LATENT = 16  # L, width of the state of a side
+LATENT = 16  # L, width of the state of a modality group
 WINDOW_SECONDS = 10.0
 # Copula: within a valence, across valences, of the special pairs within one and of the mixed pair.
 WITHIN, ACROSS, PAIR, MIXED = 0.35, -0.35, 0.75, 0.35
@@ -39,7 +39,7 @@ CANCELLATION = 0.7
 
 
 class Truth(NamedTuple):
-    """What was planted. N windows, C emotions, K prototypes of one, L latent dimensions of a side."""
+    """What was planted. N windows, C emotions, K prototypes of one, L latent dimensions of a modality group."""
 
     cooccurrence: np.ndarray  # [C, C] mean of e eᵀ over the population, sums to 1; e is the evidence
     correlation: np.ndarray  # [C, C] of the copula
@@ -88,8 +88,8 @@ def emotion_names(count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _copula(c: int) -> np.ndarray:
     """Correlation [C, C] of the latent ratings, the nearest positive definite one to what is planted."""
     positive = (c + 1) // 2
-    side = np.arange(c) < positive
-    wanted = np.where(side[:, None] == side, WITHIN, ACROSS)
+    valence = np.arange(c) < positive
+    wanted = np.where(valence[:, None] == valence, WITHIN, ACROSS)
     pairs = [(positive - 1, c - 1, MIXED)]
     if positive > 1:
         pairs.append((0, 1, PAIR))

@@ -23,7 +23,7 @@ from mpcl_jax.types import Batch, DataSpec, groups_in
 
 
 class MPCLOutput(NamedTuple):
-    """Everything that losses, memory and results need of one forward pass; G = `MPCL.sides`."""
+    """Everything that losses, memory and results need of one forward pass; G = `MPCL.modality_groups`."""
 
     log_probs: jnp.ndarray  # [B, C] predicted log-probabilities
     query: jnp.ndarray  # [B, G, D] unit rows; where the group is absent recalled, or zeros
@@ -42,7 +42,7 @@ class MPCL(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @property
-    def sides(self) -> tuple[str, ...]:
+    def modality_groups(self) -> tuple[str, ...]:
         """The modality groups of the data set, axis G of everything: one or two of `types.GROUPS`."""
         return groups_in(dict(self.groups))
 
@@ -65,7 +65,7 @@ class MPCL(nn.Module):
             mass = memory.mass if settings.memory.mixture_weights else jnp.ones_like(memory.mass)
             log_weight = log_mixture_weights(mass)
             temperature = settings.memory.temperature
-            if settings.memory.recall and len(self.sides) == 2:
+            if settings.memory.recall and len(self.modality_groups) == 2:
                 query = recall_absent(query, fused.present, memory.bank, log_weight, temperature)
             else:
                 query = jnp.where(fused.present[..., None], query, 0.0)
@@ -109,7 +109,7 @@ class MPCL(nn.Module):
 
         def empty():
             key = self.make_rng("params")
-            return init_prototypes(key, len(self.sides), len(self.valence), memory.slots, width)
+            return init_prototypes(key, len(self.modality_groups), len(self.valence), memory.slots, width)
 
         start = self.variable("prototypes", "memory", empty).value
         if memory.update == "gradient":

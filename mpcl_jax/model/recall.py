@@ -35,7 +35,7 @@ def read_recall(intermediates: dict, log_probs, model: MPCL) -> Recall:
         order = [group for _, group in model.groups]
         place = np.argsort(np.argsort([order.index(group) for group in order], kind="stable"))
         association = of_modality.sum(-1).mean(-1)[:, :, place][:, :, :, place]
-    recalled = jnp.zeros((size, len(model.sides), len(model.valence), settings.memory.slots))
+    recalled = jnp.zeros((size, len(model.modality_groups), len(model.valence), settings.memory.slots))
     if "cooccurrence" in intermediates:
         retrieved = intermediates["cooccurrence"]["association"][0]  # [B, C, G, C, K]
         recalled = jnp.einsum("bc,bcgek->bgek", jnp.exp(log_probs), retrieved)

@@ -25,7 +25,10 @@ def match_slots(a: Memory, b: Memory) -> Matching:
     similarity is then the correlation of the slots' cosines to the mean prototype of every emotion in their own
     banks, which a rotation does not change. Raises ValueError where emotions or modality groups differ.
     """
-    for what, mine, theirs in (("emotions", a.emotions, b.emotions), ("modality groups", a.sides, b.sides)):
+    for what, mine, theirs in (
+        ("emotions", a.emotions, b.emotions),
+        ("modality groups", a.modality_groups, b.modality_groups),
+    ):
         if mine != theirs:
             raise ValueError(f"the runs have different {what}: {', '.join(mine)} and {', '.join(theirs)}")
     same = a.checkpoint.absolute().parent == b.checkpoint.absolute().parent and a.bank.shape == b.bank.shape

@@ -87,7 +87,7 @@ def interactive(run: RunFiles) -> str:
     document = {
         "emotions": run.emotions,
         "valence": run.valence,
-        "sides": run.sides,
+        "modality_groups": run.modality_groups,
         "total": len(run.id),
         "samples": [_sample(run, int(row)) for row in np.sort(chosen)],
     }
@@ -103,8 +103,8 @@ def _sample(run: RunFiles, row: int) -> dict[str, Any]:
         "reported": run.reported[row].round(DIGITS).tolist(),
         "predicted": run.predicted[row].round(DIGITS).tolist(),
         "map": (100 * run.cooccurrence_map[row]).round().astype(int).ravel().tolist(),
-        "recalled": [[x.side, x.emotion, x.slot, round(x.weight, DIGITS)] for x in found.recalled],
-        "sides": [round(float(x), DIGITS) for x in recalled_weights(run, row).sum((1, 2))],
+        "recalled": [[x.group, x.emotion, x.slot, round(x.weight, DIGITS)] for x in found.recalled],
+        "modality_groups": [round(float(x), DIGITS) for x in recalled_weights(run, row).sum((1, 2))],
         "gains": [[x.name, round(x.gain, 4)] for x in (*found.modalities, *found.scales)],
     }
 

@@ -23,7 +23,7 @@ class Share(NamedTuple):
 class Recalled(NamedTuple):
     """A retrieved prototype with its weight; all weights of a window sum to 1."""
 
-    side: str
+    group: str
     emotion: str
     slot: int
     weight: float
@@ -79,7 +79,7 @@ def explain(run: RunFiles, row: int) -> Explanation:
     shares = tuple(map(Share, run.emotions, reported.tolist(), predicted.tolist()))
     recalled, pairs = recalled_weights(run, row), predicted[:, None] * run.cooccurrence_map[row]
     np.fill_diagonal(pairs, 0)
-    names, sides = run.emotions, run.sides
+    names, modality_groups = run.emotions, run.modality_groups
     modalities, scales, seen = (), (), run.inspection
     if seen is not None:
         modalities = _contributions(run, row, kl, seen.modality.tolist(), seen.without_modality[row])
@@ -91,7 +91,7 @@ def explain(run: RunFiles, row: int) -> Explanation:
         fold=int(run.fold[row]),
         kl=kl,
         shares=shares,
-        recalled=tuple(Recalled(sides[g], names[c], k, w) for (g, c, k), w in _heaviest(recalled)),
+        recalled=tuple(Recalled(modality_groups[g], names[c], k, w) for (g, c, k), w in _heaviest(recalled)),
         pairs=tuple(RetrievedPair(names[a], names[b], w) for (a, b), w in _heaviest(pairs)),
         modalities=modalities,
         scales=scales,

@@ -66,7 +66,9 @@ def run_page(run: RunFiles) -> str:
         table=content.table_rows(run),
         verdicts=content.verdicts(run),
         slots=content.flagged_slots(run),
-        agreement=decimal(bank_agreement(run.memory.bank), 2) if run.memory and len(run.sides) == 2 else "",
+        agreement=decimal(bank_agreement(run.memory.bank), 2)
+        if run.memory and len(run.modality_groups) == 2
+        else "",
         drawn=len(pictures.drawn_emotions(run)),
         explained={what: explain(run, row) for what, row in pictures.best_median_worst(run).items()},
         highest=content.highest_kl(run),

@@ -129,7 +129,7 @@ def _prototypes(run: RunFiles) -> Figure | None:
         return None
     drawn = drawn_emotions(run)
     places = memory_plots.prototype_places(run.memory.bank)[:, drawn]
-    return memory_plots.prototype_map(places, run.memory.usage[drawn], *_names(run), run.sides)
+    return memory_plots.prototype_map(places, run.memory.usage[drawn], *_names(run), run.modality_groups)
 
 
 def _association(run: RunFiles) -> Figure | None:

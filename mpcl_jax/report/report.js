@@ -88,7 +88,7 @@
     map(sample);
     const list = (id, lines) => at(id).replaceChildren(...(lines.length ? lines : ["not recorded"]).map((line) => make("li", line)));
     list("recalled", sample.recalled.map((x) => percent(x[3]) + " " + x[1] + " " + x[2] + ", " + x[0]));
-    list("sides", data.sides.map((side, g) => percent(sample.sides[g]) + " " + side));
+    list("modality_groups", data.modality_groups.map((group, g) => percent(sample.modality_groups[g]) + " " + group));
     list("gains", sample.gains.map((x) => decimal(x[1], 4, true) + " " + x[0]));
   }
 

@@ -14,7 +14,7 @@ NEVER = "never reported"  # no training window is evidence of the emotion
 class Near(NamedTuple):
     """The nearest other prototype."""
 
-    side: str  # the bank in which it lies
+    group: str  # of the bank in which it lies
     emotion: str
     slot: int
     cosine: float
@@ -35,8 +35,8 @@ class Slot(NamedTuple):
     slot: int
     usage: float  # share of the emotion's recent evidence, 0 to 1
     evidence: float  # samples collected over the whole training, mean of the banks
-    own_bank: dict[str, Near]  # side -> nearest slot of another emotion in the same bank
-    # side -> nearest slot of the other bank, of any emotion; {} if the data set has one modality group
+    own_bank: dict[str, Near]  # modality group -> nearest slot of another emotion in the same bank
+    # modality group -> nearest slot of the other bank, of any emotion; {} if the data set has one modality group
     other_bank: dict[str, Near]
     twin: float  # highest cosine to another slot of its emotion, lowest of the banks; NaN with one slot
     agreement: float  # correlation of its cosines to all other slots in the two banks; NaN with one bank
@@ -55,7 +55,9 @@ def describe_slots(memory: Memory) -> list[Slot]:
 
     def near(g, h, n, allowed):
         m = int(np.where(allowed, cosine[g, h, n], -np.inf).argmax())
-        return Near(memory.sides[h], memory.emotions[m // slots], m % slots, float(cosine[g, h, n, m]))
+        return Near(
+            memory.modality_groups[h], memory.emotions[m // slots], m % slots, float(cosine[g, h, n, m])
+        )
 
     found, owner = [], np.arange(count * slots) // slots
     for n, (c, k) in enumerate(np.ndindex(count, slots)):
@@ -65,8 +67,12 @@ def describe_slots(memory: Memory) -> list[Slot]:
             slot=k,
             usage=float(usage[c, k]),
             evidence=float(mass[c, k]),
-            own_bank={x: near(g, g, n, owner != c) for g, x in enumerate(memory.sides) if count > 1},
-            other_bank={x: near(g, 1 - g, n, True) for g, x in enumerate(memory.sides) if groups == 2},
+            own_bank={
+                x: near(g, g, n, owner != c) for g, x in enumerate(memory.modality_groups) if count > 1
+            },
+            other_bank={
+                x: near(g, 1 - g, n, True) for g, x in enumerate(memory.modality_groups) if groups == 2
+            },
             twin=float(twins[n]),
             agreement=float(agreement[n]),
             windows=tuple(Window(*window) for window in nearest),
@@ -110,7 +116,7 @@ def _agreements(cosine: np.ndarray) -> np.ndarray:
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Pearson correlation over the last axis, 0 where either side does not vary."""
+    """Pearson correlation over the last axis, 0 where one of the two does not vary."""
     a, b = (x - x.mean(-1, keepdims=True) for x in (a, b))
     scale = np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
     return np.where(scale > 1e-12, (a * b).sum(-1) / np.maximum(scale, 1e-12), 0.0)

@@ -26,7 +26,7 @@ class Memory(NamedTuple):
     near_id: np.ndarray  # [C, K, R] nearest training windows, trial@seconds; R = 0 where the run has none
     near_subject: np.ndarray  # [C, K, R]
     near_cosine: np.ndarray  # [C, K, R] in [-1, 1]
-    sides: tuple[str, ...] = GROUPS  # G names: the modality groups that the data set has
+    modality_groups: tuple[str, ...] = GROUPS  # G names: the modality groups that the data set has
 
 
 def open_memory(path, *, fold: int | None = None, step: int | None = None) -> Memory:
@@ -38,9 +38,9 @@ def open_memory(path, *, fold: int | None = None, step: int | None = None) -> Me
     checkpoint = find_checkpoint(user_path(path), fold=fold, step=step)
     arrays = read_arrays(checkpoint / "prototypes", ("bank", "mass", "usage", "cooccurrence"))
     _check_shapes(checkpoint, arrays)
-    emotions, valence, sides = names_of(checkpoint, arrays["bank"])
+    emotions, valence, modality_groups = names_of(checkpoint, arrays["bank"])
     near = _near_windows(checkpoint, *arrays["usage"].shape)
-    return Memory(checkpoint, emotions, valence, **arrays, **near, sides=sides)
+    return Memory(checkpoint, emotions, valence, **arrays, **near, modality_groups=modality_groups)
 
 
 def find_checkpoint(
@@ -86,13 +86,17 @@ def names_of(checkpoint: pathlib.Path, bank: np.ndarray) -> tuple[tuple[str, ...
 
     They come from the `data.json` of the run that the checkpoint lies in; without one, emotions are numbers.
     """
-    count, sides = bank.shape[1], GROUPS if len(bank) == len(GROUPS) else ("the only group",)
+    count, modality_groups = bank.shape[1], GROUPS if len(bank) == len(GROUPS) else ("the only group",)
     for file in (folder / "data.json" for folder in checkpoint.absolute().parents):
         data = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"emotions": ()}
         if len(data["emotions"]) == count:
             own = groups_in(data.get("groups", {}))
-            return tuple(data["emotions"]), tuple(data["valence"]), own if len(own) == len(bank) else sides
-    return tuple(f"emotion {c}" for c in range(count)), ("",) * count, sides
+            return (
+                tuple(data["emotions"]),
+                tuple(data["valence"]),
+                own if len(own) == len(bank) else modality_groups,
+            )
+    return tuple(f"emotion {c}" for c in range(count)), ("",) * count, modality_groups
 
 
 def _near_windows(checkpoint: pathlib.Path, count: int, slots: int) -> dict[str, np.ndarray]:

@@ -50,7 +50,7 @@ class SlotHistory(NamedTuple):
 
 
 class RunFiles(NamedTuple):
-    """P test windows of all folds in the order of the manifest, C emotions, K slots, G = `sides`."""
+    """P test windows of all folds in the order of the manifest, C emotions, K slots, G = `modality_groups`."""
 
     folder: pathlib.Path
     config: dict[str, Any]  # the resolved settings
@@ -91,7 +91,7 @@ class RunFiles(NamedTuple):
         return tuple(self.data["valence"])
 
     @property
-    def sides(self) -> tuple[str, ...]:
+    def modality_groups(self) -> tuple[str, ...]:
         """G names: the modality groups that the data set has."""
         return groups_in(self.data["groups"])
 

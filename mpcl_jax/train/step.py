@@ -26,7 +26,7 @@ def make_train_step(model: MPCL, optimizer, config: Config):
     optimiser and memory keep every bit, and the report has `skipped` = 1. All sums run over the whole batch, so one
     bad sample on one device skips the step on all of them.
     """
-    weights = active_weights(config.loss, config.model, len(model.sides))
+    weights = active_weights(config.loss, config.model, len(model.modality_groups))
     memory = config.model.memory
 
     def loss_of(params, prototypes, batch, key, share):

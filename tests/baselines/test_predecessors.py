@@ -108,7 +108,7 @@ def test_the_loss_of_helo():
 
 
 def test_transport_matches_tokens_that_lie_alike_among_their_own():
-    # Three directions with different angles between them; the other side has them rotated and in another order.
+    # Three directions with different angles between them; the other group has them rotated and in another order.
     angles = np.array([0.0, 0.7, 2.0])
     one = np.stack([np.cos(angles), np.sin(angles)], 1)[None]
     order = np.array([2, 0, 1])

@@ -16,7 +16,7 @@ def part(groups, rows_each=4, emotions=3):
     )
 
 
-def test_no_group_lies_on_both_sides_and_every_row_is_held_out_once():
+def test_no_group_lies_in_both_parts_and_every_row_is_held_out_once():
     group = np.random.default_rng(1).permutation(np.repeat(list("abcdefg"), [3, 9, 4, 4, 1, 7, 5]))
     folds = inner_folds(group)
     assert len(folds) == 3

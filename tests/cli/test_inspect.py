@@ -53,13 +53,13 @@ def test_an_emotion_without_evidence_was_never_reported():
     slots = describe_slots(planted)
     assert [s.flag for s in slots] == ["", "", "never reported", "never reported", "", ""]
     assert "0 dead, 0 collapsed; never reported in training: calm\n" in to_text(planted, slots)
-    planted.mass[0, 1, 0] = 1.0  # evidence on one side is enough, so it is about slots again
+    planted.mass[0, 1, 0] = 1.0  # evidence in one bank is enough, so it is about slots again
     assert [s.flag for s in describe_slots(planted)][2:4] == ["dead", "dead"]
 
 
 def test_neighbours_in_the_own_and_in_the_other_bank():
     planted = known_memory()
-    # joy 0 leans to fear 1 on the physiological side (cosine .6) and to calm 0 on the behavioural one (.8).
+    # joy 0 leans to fear 1 in the physiological bank (cosine .6) and to calm 0 in the behavioural one (.8).
     planted.bank[0, 0, 0] = 0.8 * np.eye(8)[0] + 0.6 * np.eye(8)[5]
     planted.bank[1, 0, 0] = 0.6 * np.eye(8)[0] + 0.8 * np.eye(8)[2]
     slot = describe_slots(planted)[0]
@@ -76,7 +76,7 @@ def test_agreement_of_banks_is_invariant_to_rotation():
     assert bank_agreement(twin.bank) == pytest.approx(1)
     assert bank_agreement(memory.bank) < 0.9
     assert [s.agreement for s in describe_slots(twin)] == pytest.approx([1.0] * 6)
-    # Slots 0, 1, 2 with cosines (1, 0, 0) on one side and (0, 0, 1) on the other: correlation -½.
+    # Slots 0, 1, 2 with cosines (1, 0, 0) in one bank and (0, 0, 1) in the other: correlation -½.
     one, two = [(1.0, 0.0), (1.0, 0.0), (0.0, 1.0)], [(1.0, 0.0), (0.0, 1.0), (0.0, 1.0)]
     assert bank_agreement(np.array([one, two])[:, :, None]) == pytest.approx(-0.5)
 
@@ -101,7 +101,7 @@ def test_two_steps_are_matched_by_cosine_and_two_runs_whatever_their_rotation():
 
 def test_a_data_set_with_one_group_has_one_bank():
     memory = random_memory()
-    memory = memory._replace(bank=memory.bank[:1], mass=memory.mass[:1], sides=("physiological",))
+    memory = memory._replace(bank=memory.bank[:1], mass=memory.mass[:1], modality_groups=("physiological",))
     slots = describe_slots(memory)
     assert {s.evidence for s in slots} == {10.0}  # not halved by a bank that does not exist
     assert all(set(s.own_bank) == {"physiological"} and s.other_bank == {} for s in slots)

@@ -26,7 +26,7 @@ BLOCKS = [(16 * n, i, o) for n, i, o in [*STATE, STORED]]
 # Similarity and recall: each state token with each stored one, over all heads together D products each.
 ASSOCIATION = [(2 * 16 * 16, 64, 1)]
 SUMMARIES = [(1, 12 * 64, 128), (1, 4 * 64, 128), (2, 128, 64), (2, 64, 64)]
-# Similarity to both banks; the tokens of the emotions from the features and from how near each side came.
+# Similarity to both banks; the tokens of the emotions from the features and from how near each bank came.
 READING = [(2, 64, 10 * 4), (1, 128, 64), (10, 2, 64)]
 # State, likeness to all 80 prototypes, the retrieval of related emotions, and the update of each token.
 COOCCURRENCE = [(10, 64, 64), (10, 64, 80), (1, 10, 10), (10, 1, 64)]

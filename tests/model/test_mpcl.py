@@ -211,7 +211,7 @@ def test_every_switch_builds(switch):
 def test_a_data_set_of_one_group_has_parameters_and_a_bank_of_one_group():
     model = mpcl.build(MODEL, ONE_SIDED)
     made = jax.eval_shape(lambda: initial_variables(jax.random.key(0), model=model, spec=ONE_SIDED))
-    assert model.sides == ("physiological",)
+    assert model.modality_groups == ("physiological",)
     assert mpcl.build(MODEL, SPEC._replace(valence=("low", "high", "low", "other"))).valence == (0, 1, 0, 2)
     assert [x.shape for x in made["prototypes"]["memory"][:2]] == [(1, 4, 2, 8), (1, 4, 2)]
 

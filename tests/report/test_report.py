@@ -82,8 +82,8 @@ def test_a_page_does_not_name_a_group_that_the_data_set_does_not_have(tmp_path):
     write_run(tmp_path, banks=1)
     run = read_run(tmp_path)
     assert run.similarity.shape[1] == run.inspection.recalled.shape[1] == len(run.memory.bank) == 1
-    assert {x.side for x in explain(run, 0).recalled} == {"physiological"}
-    assert json.loads(interactive(run))["sides"] == ["physiological"]
+    assert {x.group for x in explain(run, 0).recalled} == {"physiological"}
+    assert json.loads(interactive(run))["modality_groups"] == ["physiological"]
     page = run_page(run)
     assert "behavioural" not in page and "agreement" not in page
 

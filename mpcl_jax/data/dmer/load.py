@@ -49,8 +49,8 @@ GROUPS = {"eeg": "physiological", "gsr": "physiological", "ppg": "physiological"
 
 SPLIT_NOTES = (
     "no clip ids in these files: a trial is a group of windows of one subject with equal labels",
-    "window80 is the published split of shuffled windows and LEAKY: windows of one clip are on both sides, so it "
-    "measures memory of the clip",
+    "window80 is the published split of shuffled windows and LEAKY: windows of one clip are in training and in "
+    "test, so it measures memory of the clip",
     "trial_kfold holds out whole groups of equal labels; a group can hold several clips, so this is stricter than "
     "holding out clips",
 )

@@ -18,7 +18,7 @@ SENTENCES = {
     "subject_x_stimulus": "subjects and stimuli held out: unseen subjects on unseen stimuli",
     "window80": "LEAKY: random windows held out, other windows of the same trials (same label) are trained on",
 }
-# Ids that never lie on two sides; validation rows are drawn in groups of the first. Of "calibrated", some trials
+# Ids that never lie in two parts; validation rows are drawn in groups of the first. Of "calibrated", some trials
 # of the tested subject are trained on; `check_split` counts them.
 APART = dict.fromkeys(("loso", "subject_kfold", "fixed_48_12_13", "calibrated"), ("subject", "trial")) | {
     "trial_kfold": ("trial",),
@@ -44,7 +44,7 @@ def sentence_of(protocol: str) -> str:
 
 
 def held_apart(recordings: Recordings, protocol: str) -> dict[str, np.ndarray]:
-    """The ids [N] that never lie on two sides, by name (`APART`)."""
+    """The ids [N] that never lie in two parts, by name (`APART`)."""
     return {name: getattr(recordings, name) for name in APART[kind_of(protocol)]}
 
 

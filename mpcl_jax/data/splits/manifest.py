@@ -42,7 +42,7 @@ class Split(NamedTuple):
     """All folds of a protocol."""
 
     protocol: str  # a key of SENTENCES; "calibrated(3)" with its n
-    leaky: bool  # windows of one trial lie on both sides
+    leaky: bool  # windows of one trial lie in training and in test
     sentence: str  # what the protocol holds out
     folds: tuple[Fold, ...]
     sha256: str  # of protocol and ids
@@ -83,8 +83,8 @@ def hash_of(recordings: Recordings, protocol: str, folds) -> str:
 def check_split(recordings: Recordings, split: Split, file: Any = "split") -> None:
     """Raises DataError naming `file`, the fold and the ids where a split breaks its protocol.
 
-    That is: rows on two sides or outside the recordings, an empty training or test part, or a subject, trial
-    or stimulus on two sides although the protocol keeps them apart.
+    That is: rows in two parts or outside the recordings, an empty training or test part, or a subject, trial
+    or stimulus in two parts although the protocol keeps them apart.
     """
     groups = {name: codes_of(ids) for name, ids in held_apart(recordings, split.protocol).items()}
     groups["window"] = (np.array(row_ids(recordings)), np.arange(len(recordings.trial)))

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from mpcl_jax.evaluate.number_text import decimal
 from mpcl_jax.report.plots import style
-from mpcl_jax.report.plots.style import DIVERGING, FAINT, GREY, INK, PAPER, SIDES, SKY, VERMILION, WIDTH
+from mpcl_jax.report.plots.style import DIVERGING, FAINT, GREY, GROUP_MARKS, INK, PAPER, SKY, VERMILION, WIDTH
 from mpcl_jax.report.slots import correlation, lift, off_diagonal
 from mpcl_jax.types import GROUPS
 
@@ -78,11 +78,11 @@ def prototype_map(
     usage: np.ndarray,
     emotions: Sequence[str],
     valence: Sequence[str],
-    sides: Sequence[str] = GROUPS,
+    modality_groups: Sequence[str] = GROUPS,
 ) -> Figure:
     """All prototypes in the plane: a circle and a diamond per slot, joined; their area is the slot's usage.
 
-    `places` [G, C, K, 2] of the modality groups `sides`, one or two, by `prototype_places` · `usage` [C, K] >= 0.
+    `places` [G, C, K, 2] of one or two `modality_groups`, by `prototype_places` · `usage` [C, K] >= 0.
     Marks of the first valence group are filled; names are left and right of the map, ordered as their prototypes.
     """
     share = usage / np.maximum(usage.sum(1, keepdims=True), 1e-12)
@@ -91,12 +91,12 @@ def prototype_map(
     with style.styled():
         figure = style.make_figure(WIDTH, max(3.8, 0.22 * count + 1.2))
         axis = figure.subplots()
-        pairs = np.moveaxis(places, 0, 2).reshape(-1, len(sides), 2)
+        pairs = np.moveaxis(places, 0, 2).reshape(-1, len(modality_groups), 2)
         axis.add_collection(LineCollection(pairs, colors=GREY, linewidths=0.8, zorder=1))
         marks = []
-        for g, side in enumerate(sides):
-            colour, marker = SIDES[side]
-            marks.append(Line2D([], [], ls="", marker=marker, color=colour, label=side))
+        for g, name in enumerate(modality_groups):
+            colour, marker = GROUP_MARKS[name]
+            marks.append(Line2D([], [], ls="", marker=marker, color=colour, label=name))
             for group in groups:
                 mine = [c for c in range(count) if valence[c] == group]
                 x, y = places[g, mine].reshape(-1, 2).T

@@ -14,7 +14,7 @@ from matplotlib.image import AxesImage
 INK, FAINT, PAPER = "#1b1f24", "#c9ced6", "#fefefe"
 # The palette of Okabe and Ito; every pair that must be distinguished differs in lightness as well.
 BLUE, ORANGE, VERMILION, SKY, GREY = "#0072B2", "#E69F00", "#D55E00", "#56B4E9", "#9AA3AF"
-SIDES = {"physiological": (BLUE, "o"), "behavioural": (ORANGE, "D")}
+GROUP_MARKS = {"physiological": (BLUE, "o"), "behavioural": (ORANGE, "D")}
 FONT = "DejaVu Sans"  # comes with matplotlib
 ORACLE_LINE = (0, (2, 1.5))  # dashes, of a method that is given the true stimulus
 SEQUENTIAL, DIVERGING = "cividis", "RdBu_r"  # amounts from 0; amounts around a neutral value
