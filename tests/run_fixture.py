@@ -34,6 +34,14 @@ TINY = {
     "train.select": "best",
     "benchmark.baselines": ("train_mean",),
 }
+# A model that compiles in half the time, with memory and co-occurrence, for tests of what lies around the model.
+SMALL = {
+    "data.modalities": ("eeg", "video"),
+    "model.fusion.within_group": False,
+    "model.fusion.across_groups": False,
+    "model.head.hierarchy": "mean",
+    "model.head.direct": False,
+}
 
 
 class PowerCut(Exception):

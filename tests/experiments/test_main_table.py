@@ -2,16 +2,20 @@
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
 
 import pytest
 from python_process import QUICK, environment, python
-from table_fixture import config_file, words_of
+from table_fixture import config_file, made, results, words_of
 
+from experiments.tables import averaged
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.evaluate.verification import check_shipped
+
+WORDS = ("--seeds=2", "--config.benchmark.baselines=train_mean,knn")
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +23,7 @@ def killed_and_resumed(tmp_path_factory):
     """Folder of a table that was killed when its first fold was finished, and what the second start printed."""
     folder = tmp_path_factory.mktemp("table")
     config = config_file(folder)
-    words = ("--workers=2", "--seeds=2", "--config.benchmark.baselines=train_mean,knn")
-    command = words_of("main_table", config, folder, *words)
+    command = words_of("main_table", config, folder, *WORDS, "--workers=2", "--baseline-seeds=2")
     first = subprocess.Popen(
         [sys.executable, *command],
         env=environment(**QUICK),
@@ -41,9 +44,9 @@ def test_what_was_finished_is_not_done_again(killed_and_resumed):
     _, _, first, second = killed_and_resumed
     finished = sum(line.startswith("[") for line in first.splitlines())
     assert finished >= 1
-    # 2 seeds of MPCL and one of two baselines, on three folds. Other jobs may end before the kill.
+    # Two seeds of MPCL and of two baselines, on three folds. Other jobs may end before the kill.
     found = int(second.partition(" jobs, ")[2].partition(" ")[0])
-    assert "12 jobs, " in second and finished <= found <= finished + 2
+    assert "18 jobs, " in second and finished <= found <= finished + 2
     done, again = (
         {line.partition("] ")[2].rpartition("  ")[0] for line in x.splitlines() if line.startswith("[")}
         for x in (first, second)
@@ -75,7 +78,7 @@ def test_results_name_command_commit_and_machine_and_no_path(killed_and_resumed)
     assert first.startswith("# python -m experiments.tables.main_table main_table --config ")
     assert "--seeds=2" in first
     assert " cores, jax " in first and str(folder / "jobs") not in first
-    assert {row["method"]: row["seeds"] for row in rows} == {"train_mean": "1", "knn": "1", "MPCL": "2"}
+    assert {row["method"]: row["seeds"] for row in rows} == {"train_mean": "2", "knn": "2", "MPCL": "2"}
     names = {file.name.removeprefix("main_table") for file in (folder / "results").iterdir()}
     assert names == {".csv", "_subjects.csv", "_statistics.csv", "_pairs.csv", "_ranks.png"}
 
@@ -84,10 +87,29 @@ def test_a_job_keeps_its_key_and_no_checkpoints(killed_and_resumed):
     folder, _, _, _ = killed_and_resumed
     keys = [json.loads(file.read_text()) for file in (folder / "jobs").glob("*/job.json")]
     assert {key["method"] for key in keys} == {"MPCL", "train_mean", "knn"}
-    assert len(keys) == 12 and not list((folder / "jobs").glob("*/folds/00/checkpoints"))
+    assert len(keys) == 18 and not list((folder / "jobs").glob("*/folds/00/checkpoints"))
 
 
-def test_a_users_mistake_is_one_line(tmp_path):
-    words = words_of("main_table", config_file(tmp_path), tmp_path, "--config.model.widht=4")
-    ended = python(*words, code=2)
-    assert ended.stderr.startswith("error: config.model.widht") and ended.stderr.count("\n") == 1
+def test_averaging_shares_the_jobs_of_the_main_table_and_treats_all_methods_alike(
+    killed_and_resumed, tmp_path
+):
+    folder, config, _, _ = killed_and_resumed
+    printed = made("averaged", config, tmp_path, *WORDS, f"--cache={folder / 'jobs'}")
+    assert re.search(r"^18 \w+, 18 ", printed, re.M)  # jobs, all finished before
+    kl = {(row["averaged over"], row["method"]): float(row["kl"]) for row in results(tmp_path, "averaged")}
+    cases = {averaged.ONE, averaged.SEEDS, averaged.SO_FAR, averaged.TRIAL, averaged.BOTH}
+    assert {case for case, _ in kl} == cases
+    assert len({kl[case, "train_mean"] for case, _ in kl}) == 1
+    # Jensen: KL(y ‖ ·) of a mean of distributions is at most the mean of their KL, for every window.
+    assert kl[averaged.TRIAL, "knn"] <= kl[averaged.ONE, "knn"] + 1e-6
+    assert kl[averaged.BOTH, "MPCL"] < kl[averaged.TRIAL, "MPCL"] < kl[averaged.ONE, "MPCL"]
+    assert kl[averaged.SEEDS, "MPCL"] < kl[averaged.ONE, "MPCL"]
+    assert re.search(r"- the whole trial: MPCL against one window, one seed: (better|not significant) \(KL", printed)
+    assert "- the whole trial: kNN against MPCL: " in printed
+
+
+def test_a_users_mistake_is_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        made("main_table", config_file(tmp_path), tmp_path, "--config.model.widht=4")
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: config.model.widht") and printed.count("\n") == 1

@@ -56,6 +56,7 @@ PARTS_OFF = ("memory.enabled", "cooccurrence.enabled", "fusion.within_group", "f
 SMALL = [*(f"--config.model.{name}=False" for name in PARTS_OFF), "--config.data.simulate.subjects=10"]
 
 
+@pytest.mark.long
 def test_a_quick_run_measures_everything_once(tmp_path, monkeypatch):
     out = tmp_path / "new" / "out.csv"
     monkeypatch.setattr("experiments.shared.measured.prepare", quickly_prepared)
