@@ -9,6 +9,8 @@ import runpy
 import sys
 
 import pytest
+from joblib.externals.loky import get_reusable_executor
+from python_process import QUICK
 from run_fixture import SMALL, TINY
 
 # Quick rather than careful, and nothing that differs between the processes of this test and of other tests.
@@ -31,6 +33,17 @@ def words_of(experiment: str, config: pathlib.Path, folder: pathlib.Path, *words
     """The words behind `python` of the command `experiment` that keeps everything in `folder`."""
     places = [f"--cache={folder / 'jobs'}", f"--runs={folder / 'table'}", f"--out={folder / 'results'}"]
     return ["-m", f"experiments.tables.{experiment}", experiment, "--config", str(config), *places, *words]
+
+
+@contextlib.contextmanager
+def quick_workers():
+    """Inside, tables have new workers, which compile quickly: those of other tests have another environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in QUICK.items():
+            patch.setenv(name, value)
+        get_reusable_executor().shutdown()
+        yield
+        get_reusable_executor().shutdown()
 
 
 def made(experiment: str, config: pathlib.Path, folder: pathlib.Path, *words: str) -> str:

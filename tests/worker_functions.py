@@ -1,4 +1,4 @@
-"""The work of the jobs of test_workers.py, in processes that import this file by its name."""
+"""The work of the jobs of test_workers.py and test_main_table.py, in processes that import this file by its name."""
 
 import os
 import pathlib
@@ -50,6 +50,18 @@ def train(folder: pathlib.Path, seconds: float, stop) -> None:
         while time.monotonic() < end and not stop.requested:
             time.sleep(0.01)
         (folder / "saved").write_text("")
+
+
+def train_all(config_file: str, folder: pathlib.Path, stop) -> None:
+    """Trains all folds of a config file one after the other in this process."""
+    # Here, because the other functions need no JAX.
+    from mpcl_jax.config.command_line import from_command_line
+    from mpcl_jax.train.devices import keep_compiled_programs
+    from mpcl_jax.train.loop import train_folds
+    from mpcl_jax.train.run import prepare
+
+    keep_compiled_programs()
+    train_folds(prepare(from_command_line(config_file, []), folder))
 
 
 if __name__ == "__main__":  # a table of two jobs, for signals and kills

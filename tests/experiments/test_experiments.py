@@ -8,9 +8,8 @@ import sys
 
 import numpy as np
 import pytest
-from joblib.externals.loky import get_reusable_executor
-from python_process import QUICK, ROOT
-from table_fixture import config_file, made, results
+from python_process import ROOT
+from table_fixture import config_file, made, quick_workers, results
 
 from experiments.shared import table_command
 from experiments.tables import ablation, averaged, method_study, missing_modality, sensitivity
@@ -170,13 +169,9 @@ def test_every_change_is_allowed_by_the_configs(name):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The experiments below share their jobs. New workers: those of other tests have another environment."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in QUICK.items():
-            patch.setenv(name, value)
-        get_reusable_executor().shutdown()
+    """The experiments below share their jobs."""
+    with quick_workers():
         yield tmp_path_factory.mktemp("experiments")
-        get_reusable_executor().shutdown()
 
 
 @pytest.mark.long

@@ -8,12 +8,15 @@ import subprocess
 import sys
 
 import pytest
-from python_process import QUICK, environment, python
-from table_fixture import config_file, made, results, words_of
+import worker_functions
+from python_process import QUICK, environment
+from table_fixture import config_file, made, quick_workers, results, words_of
 
 from experiments.tables import averaged
 from mpcl_jax.data.io.npz_reader import parse_npz
+from mpcl_jax.evaluate.jobs.workers import Job, run_jobs
 from mpcl_jax.evaluate.verification import check_shipped
+from mpcl_jax.train.interrupt import StopRequest
 
 WORDS = ("--seeds=2", "--config.benchmark.baselines=train_mean,knn")
 
@@ -23,9 +26,9 @@ def killed_and_resumed(tmp_path_factory):
     """Folder of a table that was killed when its first fold was finished, and what the second start printed."""
     folder = tmp_path_factory.mktemp("table")
     config = config_file(folder)
-    command = words_of("main_table", config, folder, *WORDS, "--workers=2", "--baseline-seeds=2")
+    words = (*WORDS, "--workers=2", "--baseline-seeds=2")
     first = subprocess.Popen(
-        [sys.executable, *command],
+        [sys.executable, *words_of("main_table", config, folder, *words)],
         env=environment(**QUICK),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -37,7 +40,8 @@ def killed_and_resumed(tmp_path_factory):
         if line.startswith("[") and "MPCL" in line:
             first.send_signal(signal.SIGKILL)
     assert first.wait(60) == -signal.SIGKILL, "".join(printed)
-    return folder, config, "".join(printed), python(*command, **QUICK).stdout
+    with quick_workers():
+        yield folder, config, "".join(printed), made("main_table", config, folder, *words)
 
 
 def test_what_was_finished_is_not_done_again(killed_and_resumed):
@@ -56,10 +60,11 @@ def test_what_was_finished_is_not_done_again(killed_and_resumed):
 
 def test_every_fold_is_the_sequential_one_to_the_last_bit(killed_and_resumed, tmp_path):
     folder, config, _, _ = killed_and_resumed
-    python("tests/sequential_child.py", config, tmp_path, **QUICK)
+    job = Job("all folds", worker_functions.train_all, (str(config), tmp_path / "run"))
+    assert run_jobs([job], tmp_path, 1, StopRequest()) == []
     for number in range(3):
         name = f"folds/{number:02d}/predictions.npz"
-        files = tmp_path / name, folder / "table/main_table/seed_0" / name
+        files = tmp_path / "run" / name, folder / "table/main_table/seed_0" / name
         sequential, ours = ({key: x.tobytes() for key, x in parse_npz(file).items()} for file in files)
         assert sequential == ours
 
@@ -104,7 +109,9 @@ def test_averaging_shares_the_jobs_of_the_main_table_and_treats_all_methods_alik
     assert kl[averaged.TRIAL, "knn"] <= kl[averaged.ONE, "knn"] + 1e-6
     assert kl[averaged.BOTH, "MPCL"] < kl[averaged.TRIAL, "MPCL"] < kl[averaged.ONE, "MPCL"]
     assert kl[averaged.SEEDS, "MPCL"] < kl[averaged.ONE, "MPCL"]
-    assert re.search(r"- the whole trial: MPCL against one window, one seed: (better|not significant) \(KL", printed)
+    assert re.search(
+        r"- the whole trial: MPCL against one window, one seed: (better|not significant) \(KL", printed
+    )
     assert "- the whole trial: kNN against MPCL: " in printed
 
 
