@@ -25,22 +25,24 @@ class Layout(NamedTuple):
     names: dict[str, tuple[str, ...]]  # modality -> names of its features, where they are known
 
 
-def layout_of(X: Any, modalities: Mapping[str, Sequence] | None, rates: Any, raw: bool) -> Layout:
+def layout_of(
+    X: Any, modalities: Mapping[str, Sequence] | None, rates: Any, kinds: Mapping[str, str] | None, raw: bool
+) -> Layout:
     """The layout of the X of `fit`. Raises DataError naming the argument that is wrong.
 
     `modalities`: modality -> its columns, for one table · `rates`: samples per second, one number or modality ->
-    number · `raw` keeps samples as they are.
+    number · `kinds`: modality -> kind of its raw signal · `raw` keeps samples as they are.
     """
     if isinstance(X, Mapping):
         if modalities is not None:
             raise DataError("modalities", "divides one table into modalities; X is a dict, leave it out")
         if not X or any(not isinstance(m, str) or not m for m in X):
             raise DataError("X", f"has the keys {list(X)}; wanted names of modalities")
-        known, kinds = _rates(rates, {m: tokens(f"X[{m!r}]", x) for m, x in X.items()}, raw)
+        known, kinds = _rates(rates, kinds, {m: tokens(f"X[{m!r}]", x) for m, x in X.items()}, raw)
         return Layout("dict", {}, known, kinds, {m: _names_of(x) for m, x in X.items()})
     if modalities is None:
         x = X if getattr(X, "ndim", 2) == 3 else None
-        known, kinds = _rates(rates, {} if x is None else {ONLY: tokens("X", x)}, raw)
+        known, kinds = _rates(rates, kinds, {} if x is None else {ONLY: tokens("X", x)}, raw)
         return Layout("array", {}, known, kinds, {ONLY: _names_of(X)})
     if not isinstance(modalities, Mapping) or not modalities:
         raise DataError("modalities", f"is {modalities!r}; wanted a dict, modality -> its columns")
@@ -94,12 +96,15 @@ def _names_of(x: Any) -> tuple[str, ...]:
     return tuple(map(str, getattr(x, "columns", ())))
 
 
-def _rates(rates: Any, signals: dict[str, np.ndarray], raw: bool) -> tuple[dict[str, float], dict[str, str]]:
+def _rates(
+    rates: Any, kinds: Mapping[str, str] | None, signals: dict[str, np.ndarray], raw: bool
+) -> tuple[dict[str, float], dict[str, str]]:
     """The rates of the raw signals, and their kinds; a warning for what looks raw and has no rate."""
     if rates is not None and not isinstance(rates, Mapping):
         rates = dict.fromkeys(signals, rates)
-    if unknown := [m for m in rates or {} if m not in signals]:
-        raise DataError("rates", f"names {unknown[0]!r}; the modalities are {', '.join(signals) or ONLY}")
+    for name, given in (("rates", rates or {}), ("kinds", kinds or {})):
+        if unknown := [m for m in given if m not in signals]:
+            raise DataError(name, f"names {unknown[0]!r}; the modalities are {', '.join(signals) or ONLY}")
     long = {m: x for m, x in signals.items() if x.shape[1] >= SAMPLES}
     if raw:
         return {}, {}
@@ -111,7 +116,7 @@ def _rates(rates: Any, signals: dict[str, np.ndarray], raw: bool) -> tuple[dict[
             stacklevel=4,
         )
     known = {m: float(rates[m]) for m in long if m in (rates or {})}
-    return known, {m: features.guess_kind(m) for m in known}
+    return known, {m: (kinds or {}).get(m) or features.guess_kind(m) for m in known}
 
 
 def _features(m: str, x: np.ndarray, layout: Layout) -> np.ndarray:

@@ -51,6 +51,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         labels, floor: what Y holds, see `mpcl_jax.data.tables.arrays.distributions`.
         rates: samples per second of raw signals, one number or modality -> number. Signals with 32 or more values
             along the time axis are turned into features (`mpcl_jax.features`).
+        kinds: modality -> kind of such a signal (`mpcl_jax.features.KINDS`); default: by its name.
         raw: keep the samples instead.
         per_subject_standardise: standardise each subject by its own windows; `predict` then needs `groups`.
         missing_rows: what `predict` does with a row without any value: "mean" predicts the mean label of the training
@@ -86,6 +87,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         labels: Labels = "auto",
         floor: float | None = None,
         rates: Any = None,
+        kinds: Mapping[str, str] | None = None,
         raw: bool = False,
         per_subject_standardise: bool = False,
         missing_rows: Literal["mean", "error"] = "mean",
@@ -114,6 +116,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.labels = labels
         self.floor = floor
         self.rates = rates
+        self.kinds = kinds
         self.raw = raw
         self.per_subject_standardise = per_subject_standardise
         self.missing_rows = missing_rows
@@ -145,7 +148,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             if Y is None:
                 raise DataError("Y", "is missing: fit requires y to be passed, but the target y is None")
             X = self._table(X, reset=True)
-            layout = layout_of(X, self.modalities, self.rates, self.raw)
+            layout = layout_of(X, self.modalities, self.rates, self.kinds, self.raw)
             recordings = recordings_of(parameters, X, Y, groups, trial, layout)
         require_usable(parameters, recordings)
         if config.data.per_subject_standardise:

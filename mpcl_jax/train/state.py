@@ -97,7 +97,7 @@ def create_training(
     prototypes = made["prototypes"]["memory"] if "prototypes" in made else None
     state = TrainState(jnp.int32(0), params, optimizer.init(params), prototypes)
     guard = Guard(jnp.zeros(steps, jnp.int32), jnp.float32(jnp.inf))
-    if select == "last":
+    if select != "best":
         return Training(state, None, guard)
     # A copy: the state's own buffers are donated to the next step.
     copy = jax.tree.map(jnp.copy, (params, prototypes))

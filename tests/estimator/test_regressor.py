@@ -1,0 +1,296 @@
+"""`MPCLRegressor`: what it takes, what it returns, and that it keeps its promises on unusual input."""
+
+import pickle
+import subprocess
+import sys
+import warnings
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import mpcl_jax as mpcl
+from mpcl_jax.types import take
+
+SMALL = {
+    "epochs": 2,
+    "width": 8,
+    "n_prototypes": 2,
+    "batch_size": 16,
+    "early_stopping": False,
+    "settings": {"model.tokens": 1, "model.fusion.heads": 2},
+}
+COLUMNS = {"eda": ["eda_level", "eda_rate"], "face": ["smile", "frown", "brow"]}
+EMOTIONS = ["joy", "calm", "fear"]
+
+
+def study(seed=0, subjects=4, trials=6):
+    """A table of windows with labels that depend on a column of each modality."""
+    rng = np.random.default_rng(seed)
+    count = subjects * trials
+    x = rng.normal(size=(count, 5))
+    scores = np.exp(np.stack([x[:, 0], x[:, 2], rng.normal(size=count)], axis=1))
+    frame = pd.DataFrame(x, columns=sum(COLUMNS.values(), []))
+    labels = pd.DataFrame(scores / scores.sum(1, keepdims=True), columns=EMOTIONS)
+    return frame, labels, np.repeat([f"S{i}" for i in range(subjects)], trials)
+
+
+def arrays(frame):
+    return {m: frame[own].to_numpy() for m, own in COLUMNS.items()}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    frame, labels, subject = study()
+    return mpcl.MPCLRegressor(modalities=COLUMNS, **SMALL).fit(frame, labels, groups=subject)
+
+
+def test_the_import_is_quick_and_loads_no_jax():
+    code = "import mpcl_jax, sys; assert not {'jax', 'sklearn', 'numpy'} & set(sys.modules); print(dir(mpcl_jax))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "MPCLRegressor" in shown and "evaluate" in shown
+    with pytest.raises(AttributeError, match="public names: ConfigError"):
+        mpcl.Regressor  # noqa: B018
+
+
+def test_every_form_of_the_same_data_gives_the_same_predictions(fitted):
+    frame, labels, subject = study()
+    wanted = fitted.predict(frame)
+    assert wanted.shape == (24, 3) and np.allclose(wanted.sum(1), 1)
+    assert fitted.emotions_ == tuple(EMOTIONS) and fitted.modalities_ == ("eda", "face")
+    groups = {"eda": "physiological", "face": "behavioural"}
+    ids = {"subject": subject, "trial": np.arange(24).astype(str)}
+    whole = mpcl.from_arrays(arrays(frame), labels, **ids)
+    assert whole.groups == groups
+    table = frame.assign(**labels, sid=subject, trial=ids["trial"])
+    same = mpcl.from_dataframe(table, labels=EMOTIONS, modalities=COLUMNS, subject="sid", trial="trial")
+    by_number = mpcl.MPCLRegressor(modalities={"eda": [0, 1], "face": [2, 3, 4]}, emotions=EMOTIONS, **SMALL)
+    models = [
+        mpcl.MPCLRegressor(**SMALL).fit(arrays(frame), labels, groups=subject),
+        mpcl.MPCLRegressor(**SMALL).fit(whole),
+        mpcl.MPCLRegressor(**SMALL).fit(same),
+        by_number.fit(frame.to_numpy(), labels.to_numpy(), groups=subject),
+    ]
+    for model, x in zip(models, (arrays(frame), whole, same, frame.to_numpy()), strict=True):
+        np.testing.assert_array_equal(model.predict(x), wanted)
+    shuffled = frame[["brow", "eda_rate", "smile", "frown", "eda_level"]].assign(more=1.0)
+    np.testing.assert_array_equal(fitted.predict(shuffled), wanted)  # columns are found by name
+    np.testing.assert_array_equal(fitted.predict(frame.iloc[[7]])[0], pytest.approx(wanted[7], abs=1e-6))
+
+
+def test_a_score_is_minus_the_mean_kl_and_training_lowers_it():
+    frame, labels, subject = study(subjects=8)
+    model = mpcl.MPCLRegressor(modalities=COLUMNS, **SMALL | {"epochs": 60}).fit(
+        frame, labels, groups=subject
+    )
+    mean = labels.to_numpy().mean(0)
+    of_mean = np.mean((labels * np.log(labels / mean)).sum(1))
+    assert -model.score(frame, labels) < 0.8 * of_mean
+    assert model.history_[0][-1]["distribution"] < model.history_[0][0]["distribution"]
+    assert model.prototypes_.shape == (2, 3, 2, 8) and model.cooccurrence_.sum() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "floor", "labels", "wanted"),
+    [
+        ("auto", None, [[2, 2], [1, 3]], [[0.5, 0.5], [0.25, 0.75]]),
+        ("ratings", 1, [[2, 4], [1, 5]], [[0.25, 0.75], [0, 1]]),
+        ("auto", -3, [[-2, 0], [-3, 3]], [[0.25, 0.75], [0, 1]]),
+        ("distribution", None, [[25, 75], [50, 50]], [[0.25, 0.75], [0.5, 0.5]]),
+        ("multi_hot", None, [[1, 1], [0, 1]], [[0.5, 0.5], [0, 1]]),
+        ("counts", None, [[0, 4], [1, 3]], [[0, 1], [0.25, 0.75]]),
+    ],
+)
+def test_labels_become_distributions(kind, floor, labels, wanted):
+    found = mpcl.from_arrays({"eda": np.eye(2)}, labels, subject=["a", "b"], kind=kind, floor=floor).labels
+    np.testing.assert_allclose(found, wanted, atol=1e-7)
+
+
+def test_missing_values_modalities_and_rows(fitted):
+    frame, _, _ = study()
+    missing = arrays(frame.iloc[:4])
+    missing["eda"][0], missing["face"][1], missing["eda"][2, 0] = np.nan, np.nan, np.nan
+    shares = fitted.predict(frame.iloc[:4].where(frame.iloc[:4].index.to_numpy()[:, None] != 3))
+    np.testing.assert_array_equal(shares[3], fitted.mean_label_)  # a row without any value
+    explained = fitted.explain(frame.iloc[:4].where(frame.iloc[:4].index.to_numpy()[:, None] != 3))
+    assert explained.known.tolist() == [True, True, True, False]
+    np.testing.assert_allclose(explained.predicted, shares, atol=1e-6)
+    assert explained.prototypes[:3].sum((1, 2, 3)) == pytest.approx(1, abs=1e-4)
+    assert (explained.modality[:3] >= 0).all() and not explained.modality[3].any()
+    strict = clone(fitted).set_params(modalities=None, missing_rows="error")
+    strict.fit(arrays(frame), study()[1])
+    assert np.isfinite(strict.predict(missing)).all()
+    assert np.isfinite(strict.predict({"face": missing["face"][[0, 2]]})).all()
+    with pytest.raises(mpcl.DataError, match="row 1 has no value in any modality"):
+        strict.predict({"face": missing["face"]})
+
+
+def test_values_far_outside_the_training_range_are_named(fitted):
+    frame, _, _ = study()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted.predict(frame)
+    for wrong in (
+        frame.assign(eda_level=1000 * frame["eda_level"]),
+        frame.assign(eda_level=frame["eda_level"] + 99),
+    ):
+        with pytest.warns(UserWarning, match=r"eda: a typical row lies .* feature 0 is .*Check the units"):
+            fitted.predict(wrong)
+
+
+def test_several_seeds_are_averaged_and_a_warm_start_goes_on():
+    frame, labels, _ = study()
+    x = arrays(frame)
+    both = mpcl.MPCLRegressor(n_seeds=2, **SMALL).fit(x, labels)
+    alone = [mpcl.MPCLRegressor(seed=seed, **SMALL).fit(x, labels).predict(x) for seed in (0, 1)]
+    np.testing.assert_allclose(both.predict(x), np.mean(alone, axis=0), atol=1e-6)
+    model = mpcl.MPCLRegressor(warm_start=True, **SMALL).fit(x, labels)
+    first = model.history_[0][-1]["loss"]
+    assert (
+        model.fit(x, labels).history_[0][0]["loss"]
+        < mpcl.MPCLRegressor(**SMALL).fit(x, labels).history_[0][0]["loss"]
+    )
+    assert np.isfinite(first)
+
+
+def test_early_stopping_keeps_groups_whole_and_stops_where_nothing_can_be_learned():
+    rng, (frame, labels, subject) = np.random.default_rng(0), study(subjects=6)
+    nothing = labels.sample(frac=1, random_state=0).to_numpy()
+    model = mpcl.MPCLRegressor(**SMALL | {"early_stopping": True, "epochs": 30})
+    model.fit({"eda": rng.normal(size=(36, 4))}, nothing, groups=subject)
+    assert model.n_epochs_ < 30 and "inner folds" in model._fits[0].choice
+    held = mpcl.MPCLRegressor(**SMALL | {"early_stopping": True, "validation_fraction": 0.3})
+    held.fit(arrays(frame), labels, groups=subject)
+    assert "validation_kl" in held.history_[0][0] and held.n_epochs_ in (1, 2)
+
+
+def test_a_saved_model_predicts_the_same_and_needs_no_pickle(fitted, tmp_path, capsys):
+    from mpcl_jax.cli.__main__ import run
+
+    frame, labels, _ = study()
+    adapted = fitted.adapt(frame.iloc[:3], labels.iloc[:3])
+    adapted.save(tmp_path / "model")
+    for copied in (mpcl.load(tmp_path / "model"), pickle.loads(pickle.dumps(adapted))):
+        np.testing.assert_array_equal(copied.predict(frame), adapted.predict(frame))
+        assert copied.get_params() == adapted.get_params() and copied.emotions_ == adapted.emotions_
+    joblib.dump(adapted, tmp_path / "model.joblib")
+    np.testing.assert_array_equal(
+        joblib.load(tmp_path / "model.joblib").predict(frame), adapted.predict(frame)
+    )
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "24 windows of 4 subjects" in card and "joy, calm, fear" in card
+    with pytest.raises(mpcl.DataError, match="exists already"):
+        fitted.save(tmp_path / "model")
+    assert run(["inspect", str(tmp_path / "model")]) == 0 and "joy" in capsys.readouterr().out
+    (tmp_path / "model" / "model.npz").write_bytes(b"damaged")
+    with pytest.raises(mpcl.DataError, match="model.npz"):
+        mpcl.load(tmp_path / "model")
+
+
+def test_adaptation_writes_trials_and_leaves_the_model_alone(fitted):
+    frame, labels, _ = study()
+    before = fitted.predict(frame)
+    trial = ["a", "a", "b", "c"]
+    whole = fitted.adapt(frame.iloc[:4], labels.iloc[:4], trial=trial)
+    step = fitted.adapt(frame.iloc[:2], labels.iloc[:2], trial="a").update(
+        frame.iloc[2:4], labels.iloc[2:4], trial=["b", "c"]
+    )
+    np.testing.assert_allclose(step.predict(frame), whole.predict(frame), atol=1e-6)
+    assert whole.explain(frame.iloc[:1]).written == ("a", "b", "c")
+    assert np.abs(whole.predict(frame) - before).max() > 1e-3
+    np.testing.assert_array_equal(fitted.predict(frame), before)
+
+
+def test_scikit_learn_searches_and_pipelines(tmp_path):
+    frame, labels, subject = study()
+    pipeline = make_pipeline(StandardScaler(), mpcl.MPCLRegressor(**SMALL))
+    grid = {"mpclregressor__epochs": [1, 2]}
+    search = GridSearchCV(pipeline, grid, cv=GroupKFold(2), error_score="raise")
+    search.fit(frame.to_numpy(), labels.to_numpy(), groups=subject)
+    assert search.best_score_ < 0 and search.predict(frame.to_numpy()).shape == (24, 3)
+    assert (
+        len(repr(mpcl.MPCLRegressor(epochs=3))) < 60 and "MPCLRegressor" in mpcl.MPCLRegressor()._repr_html_()
+    )
+
+
+def test_raw_signals_become_features_by_their_rate():
+    rng = np.random.default_rng(0)
+    raw, labels = 2 + rng.random((12, 240, 1)).cumsum(1) / 100, rng.random((12, 3))
+    with pytest.warns(UserWarning, match="look like raw samples"):
+        mpcl.MPCLRegressor(**SMALL).fit({"eda": raw}, labels)
+    model = mpcl.MPCLRegressor(rates={"eda": 4}, **SMALL).fit({"eda": raw}, labels)
+    features, _, names = mpcl.features.of_windows(raw, 4, "eda")
+    assert model._spec.shapes == {"eda": (1, len(names))} and features.shape == (12, len(names))
+    assert model.predict({"eda": raw[:2]}).shape == (2, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert mpcl.MPCLRegressor(raw=True, **SMALL).fit({"eda": raw}, labels)._spec.shapes == {
+            "eda": (240, 1)
+        }
+
+
+MISTAKES = {
+    "epochs = 0": ({"epochs": 0}, {}),
+    "width = 'wide'": ({"width": "wide"}, {}),
+    "config.model.widht": ({"settings": {"model.widht": 3}}, {}),
+    "early_stopping = 'yes'": ({"early_stopping": "yes"}, {}),
+    "validation_fraction = 2": ({"validation_fraction": 2}, {}),
+    "n_seeds: is 0": ({"n_seeds": 0}, {}),
+    "labels, row 2|labels: row 2 is not finite": ({}, {"Y": np.array([[1, 2]] * 2 + [[np.nan, 1]] * 22)}),
+    "negative; give floor": ({}, {"Y": -np.ones((24, 2))}),
+    "at least two emotions": ({}, {"Y": np.ones((24, 1))}),
+    r"signals\['eda'\]: has 24 rows; wanted 23": ({}, {"Y": np.ones((23, 2))}),
+    "subject: has shape": ({}, {"groups": ["a"] * 3}),
+    "emotions: holds 2 different": ({"emotions": ["a", "b"]}, {}),
+    "valence: has no entry for 'calm'": ({"valence": {"joy": "+"}}, {}),
+    "modality_groups: names 'eeg'": ({"modality_groups": {"eeg": "physiological"}}, {}),
+    "modalities: divides one table": ({"modalities": COLUMNS}, {}),
+    "rates: names 'eeg'": ({"rates": {"eeg": 3}}, {}),
+    r"X\['face'\]: cannot be read as numbers": ({}, {"X": {"face": np.array([["a"]] * 24)}}),
+    "feature 0 is inf": ({}, {"X": {"face": np.full((24, 1), np.inf)}}),
+    "unknown": ({"labels": "shares"}, {}),
+}
+
+
+@pytest.mark.parametrize("message", MISTAKES)
+def test_a_mistake_is_one_line_that_names_it(message):
+    frame, labels, _ = study()
+    parameters, changed = MISTAKES[message]
+    data = {"X": arrays(frame), "Y": labels} | changed
+    with pytest.raises((mpcl.DataError, mpcl.ConfigError), match=message) as caught:
+        mpcl.MPCLRegressor(**SMALL | parameters).fit(**data)
+    assert "\n" not in str(caught.value) and isinstance(caught.value, ValueError)
+
+
+def test_a_mistake_in_a_prediction_is_named(fitted):
+    frame, labels, _ = study()
+    for wrong, message in (
+        (
+            frame.drop(columns="smile").rename(columns={"frown": "smiles"}),
+            "column 'smile': is not in the table; did you",
+        ),
+        (arrays(frame), "X: is dict; fit got one table"),
+        (frame.assign(smile="x"), "column 'smile': holds .*'x'"),
+    ):
+        with pytest.raises(mpcl.DataError, match=message):
+            fitted.predict(wrong)
+    with pytest.raises(NotFittedError):
+        mpcl.MPCLRegressor().predict(frame)
+    with pytest.raises(mpcl.DataError, match="belongs to the recordings"):
+        recordings = mpcl.load_dataset("simulated", subjects=2, clips=2, windows=1)
+        mpcl.MPCLRegressor().fit(take(recordings, np.arange(2)), labels)
+
+
+def test_load_dataset_takes_the_options_of_the_kind():
+    recordings = mpcl.load_dataset("simulated", subjects=2, clips=3, windows=1, modalities=("gsr",))
+    assert list(recordings.signals) == ["gsr"] and len(recordings.labels) == 6
+    with pytest.raises(mpcl.ConfigError, match="config.data.simulate.subject.*subjects"):
+        mpcl.load_dataset("simulated", subject=2)
+    with pytest.raises(mpcl.DataError, match="is not a folder"):
+        mpcl.load_dataset("wesad", "nowhere")
