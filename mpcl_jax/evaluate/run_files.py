@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -41,20 +42,25 @@ def write_predictions(folder: pathlib.Path, recordings: Recordings, predictions:
 
 
 def predictions_csv(recordings: Recordings, predictions: list[Predictions]) -> str:
-    """Every test window: its ids, the reported and the predicted distribution; `predictions` of each fold.
+    """The text of predictions.csv; `predictions` of each fold."""
+    predicted = np.concatenate([fold.predicted for fold in predictions])
+    frame = predictions_frame(recordings, [fold.rows for fold in predictions], predicted)
+    return frame.to_csv(index=False, na_rep="nan", lineterminator="\n")
 
-    Shares are written with all digits of a float32: `mpcl verify` computes the same table from this file.
+
+def predictions_frame(
+    recordings: Recordings, tested: Sequence[np.ndarray], predicted: np.ndarray
+) -> pd.DataFrame:
+    """Every test window: its ids, the reported and the `predicted` [N, C] distribution; `tested` rows of each fold.
+
+    Shares have all digits of a float32: `mpcl verify` computes the same table from predictions.csv.
     """
-    rows = np.concatenate([fold.rows for fold in predictions])
-    shares = {
-        "reported": recordings.labels[rows],
-        "predicted": np.concatenate([fold.predicted for fold in predictions]),
-    }
+    rows = np.concatenate(tested)
     columns = {
         "id": np.array(row_ids(recordings))[rows],
-        "fold": np.repeat(np.arange(len(predictions)), [len(fold.rows) for fold in predictions]),
+        "fold": np.repeat(np.arange(len(tested)), [len(of_fold) for of_fold in tested]),
     }
     columns |= {name: getattr(recordings, name)[rows] for name in ("subject", "trial", "stimulus")}
-    for kind, values in shares.items():
+    for kind, values in {"reported": recordings.labels[rows], "predicted": predicted}.items():
         columns |= {f"{kind}_{name}": values[:, c] for c, name in enumerate(recordings.emotions)}
-    return pd.DataFrame(columns).to_csv(index=False, na_rep="nan", lineterminator="\n")
+    return pd.DataFrame(columns)
