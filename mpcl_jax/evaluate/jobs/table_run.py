@@ -1,7 +1,8 @@
 """From the rows of a table to its finished jobs: those in the cache, those that run now, and their results.
 
 On CPUs every core has a worker (`workers.py`). On an accelerator this process trains the folds of a seed at once, and
-only the baselines go to workers.
+only the baselines go to workers. A worker has one thread, so its numbers equal those of `mpcl train` up to rounding;
+`here` trains in this process on CPUs too, which gives the same bits.
 """
 
 import dataclasses
@@ -73,7 +74,11 @@ class Fitted(NamedTuple):
 
 
 def complete(
-    rows: Sequence[Trained | Fitted], cache_dir: pathlib.Path, workers: int, stop: StopRequest
+    rows: Sequence[Trained | Fitted],
+    cache_dir: pathlib.Path,
+    workers: int,
+    stop: StopRequest,
+    here: bool = False,
 ) -> None:
     """Runs the jobs of `rows` that `cache_dir` does not hold yet. `workers` = 0: one per core.
 
@@ -93,7 +98,7 @@ def complete(
         f"{count_of(workers, 'workers')}; results in {cache_dir}",
         flush=True,
     )
-    if jax.default_backend() != "cpu":
+    if here or jax.default_backend() != "cpu":
         for row in rows:
             if isinstance(row, Trained):
                 _train_here(row, cache_dir, stop)
@@ -140,8 +145,8 @@ def _train_here(row: Trained, cache_dir: pathlib.Path, stop: StopRequest) -> Non
                 row.work.train(fit, stop)
         elif fits:
             config = with_folds(row.config, seed, tuple(fit.number for fit in fits))
-            # With "rbg" numbers depend on the folds that are trained at once.
-            if config.train.generator == "threefry2x32":
+            # With "rbg" numbers depend on the folds that are trained at once; on CPUs it is not faster.
+            if config.train.generator == "threefry2x32" and jax.default_backend() != "cpu":
                 train = dataclasses.replace(config.train, folds_at_once=len(fits))
                 config = dataclasses.replace(config, train=train)
             count = f"{count_of(len(fits), 'folds')}, {config.train.folds_at_once} at once"
