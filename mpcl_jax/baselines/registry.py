@@ -11,6 +11,7 @@ All files of this folder are imported. An installed package names its module, or
 entry-point group `mpcl_jax.baselines`. docs/baselines.md describes the built-in ones.
 """
 
+import contextlib
 import difflib
 import functools
 import importlib
@@ -128,6 +129,18 @@ def registered() -> tuple[Baseline, ...]:
 def restore(baselines: Iterable[Baseline]) -> None:
     """Registers what `registered` returned in another process."""
     _registered.update({baseline.name: baseline for baseline in baselines})
+
+
+@contextlib.contextmanager
+def temporarily():
+    """Baselines that are registered inside are removed at the end."""
+    _load()
+    before = dict(_registered)
+    try:
+        yield
+    finally:
+        _registered.clear()
+        _registered.update(before)
 
 
 def _is_built_in(origin: Callable) -> bool:

@@ -64,6 +64,17 @@ def fix_jax_settings() -> None:
 
 
 @contextlib.contextmanager
+def restored_jax_settings():
+    """Restores afterwards the settings that `fix_jax_settings` changes."""
+    before = {name: jax.config.values[name] for name in FIXED if name in jax.config.values}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+
+
+@contextlib.contextmanager
 def fixed_jax_settings():
     """The same inside the block and in this thread only, for calls from a user's own program."""
     with contextlib.ExitStack() as stack:
