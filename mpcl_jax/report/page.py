@@ -25,7 +25,8 @@ def _asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
 
 
-def _render(template: str, script: str, figures: dict[str, Figure], **context) -> str:
+def render(template: str, script: str, figures: dict[str, Figure], **context) -> str:
+    """A page: the template with `figures`, `script` and `context`, which loads nothing from outside."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_asset),
         autoescape=True,
@@ -56,7 +57,7 @@ def _render(template: str, script: str, figures: dict[str, Figure], **context) -
 
 def run_page(run: RunFiles) -> str:
     """The page of one run."""
-    return _render(
+    return render(
         "run.html",
         _asset("report.js"),
         pictures.figures_of(run),
@@ -96,7 +97,7 @@ def comparison_page(runs: list[RunFiles]) -> str:
     names = dict.fromkeys(name for of_run in settings for name in of_run)
     values = {name: [of_run.get(name, "–") for of_run in settings] for name in names}
     panels = {f"{n}: {row['label']}": pictures.methods_of(row["run"]) for n, row in enumerate(rows, 1)}
-    return _render(
+    return render(
         "comparison.html",
         "",
         {"methods": results.subject_dots(panels)},

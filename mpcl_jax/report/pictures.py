@@ -67,10 +67,7 @@ def best_median_worst(run: RunFiles) -> dict[str, int]:
 
 def figures_of(run: RunFiles) -> dict[str, Figure]:
     """Every figure that the run has data for, by the name that run.html gives it."""
-    figures = {
-        "subjects": results.subject_dots({"": methods_of(run)}),
-        "ranks": _ranks(run),
-        **_errors(run),
+    figures = result_figures(run) | {
         "missing": _missing(run),
         "cooccurrence": _all_maps(run),
         "prototypes": _prototypes(run),
@@ -79,6 +76,13 @@ def figures_of(run: RunFiles) -> dict[str, Figure]:
         "history": _history(run),
     }
     return {name: figure for name, figure in figures.items() if figure is not None}
+
+
+def result_figures(run) -> dict[str, Figure]:
+    """The figures of the predictions alone, of a `RunFiles` or a `Compared` (`methods_page.py`)."""
+    figures = {"subjects": results.subject_dots({"": methods_of(run)}), "ranks": _ranks(run)}
+    figures = {name: figure for name, figure in figures.items() if figure is not None}
+    return figures if run.predicted is None else figures | _errors(run)
 
 
 def _ranks(run: RunFiles) -> Figure | None:
