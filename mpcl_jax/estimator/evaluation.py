@@ -1,0 +1,202 @@
+"""`evaluate`: our model, baselines and scikit-learn style estimators in one table, on the same rows and protocol."""
+
+import contextlib
+import dataclasses
+import io
+import os
+import pathlib
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mpcl_jax.baselines import registry
+from mpcl_jax.config.data import DataConfig
+from mpcl_jax.config.resolve import ConfigError, resolve
+from mpcl_jax.config.schema import Config
+from mpcl_jax.data.pipeline import checked
+from mpcl_jax.data.splits.descriptions import counted
+from mpcl_jax.estimator.evaluation_table import EvaluationTable
+from mpcl_jax.estimator.in_memory import KIND, store
+from mpcl_jax.estimator.methods import methods_of
+from mpcl_jax.evaluate.comparison import make_run_table
+from mpcl_jax.evaluate.experiment import describe_data
+from mpcl_jax.evaluate.jobs.keys import load_table_data
+from mpcl_jax.evaluate.jobs.table_run import Fitted, Trained, complete, predictions_of
+from mpcl_jax.system.errors import TrainingError
+from mpcl_jax.system.paths import user_path
+from mpcl_jax.system.storage import make_folder
+from mpcl_jax.train.interrupt import StopRequest, only_run_in
+from mpcl_jax.train.jax_settings import restored_jax_settings
+from mpcl_jax.types import DataError, Recordings
+
+# Settings in messages of the commands, and the arguments that stand for them here.
+ARGUMENTS = (
+    ("config.protocol.kind", "protocol"),
+    ("config.protocol.", ""),
+    ("config.benchmark.", ""),
+    ("--workdir", "cache"),
+)
+
+
+def evaluate(
+    estimators: Any,
+    data: Recordings,
+    protocol: str = "subject_kfold",
+    *,
+    folds: int = 5,
+    only: Sequence[int] = (),
+    calibration: int = 1,
+    calibration_pool: int = 3,
+    validation: float = 0.0,
+    seed: int = 0,
+    manifest: str | os.PathLike = "",
+    seeds: int = 1,
+    tries: int = 6,
+    workers: int = 0,
+    cache: str | os.PathLike | None = None,
+    verbose: bool = True,
+) -> EvaluationTable:
+    """Trains and tests every estimator on each fold of a protocol, and compares all of them on the same test rows.
+
+    The train mean is always in the table. With equal settings and `workers=1` all digits are those of `mpcl train`.
+    With more workers each training has one thread, and predicted shares differ by rounding (about 2e-6).
+
+    Args:
+        estimators: one entry, a list, or a dict name -> entry. An entry is the name of a registered baseline
+            ("ridge", "extra_trees", …), "MPCL" (the default model), an `MPCLRegressor`, whose settings of model, loss
+            and training are used, or an object with fit(X, Y) and predict(X). Such an object is copied for each fold,
+            and its parameters `random_state` are set to the training seed. X [N, P] float32 are the z-scored features
+            of all modalities side by side (0 where one is absent), Y [N, C] the reported distributions; its
+            predictions [M, C] are clipped at 1e-6 and renormalised.
+        data: recordings, as `from_arrays`, `from_dataframe` and `load_dataset` return them.
+        protocol: "loso", "subject_kfold", "fixed_48_12_13", "calibrated", "trial_kfold", "stimulus_kfold",
+            "subject_x_stimulus" or "window80", which leaks and is labelled LEAKY.
+        folds: number of folds of the k-fold protocols.
+        only: numbers of the folds that are run, counted from 0; () = all.
+        calibration: protocol "calibrated": labelled trials of a test subject used for training.
+        calibration_pool: protocol "calibrated": trials of each subject that are never tested.
+        validation: share of the groups of a training part used for validation, 0 to 1; needed by a model that
+            selects its epoch by validation. Baselines train on these rows too.
+        seed: seed of the folds.
+        manifest: a manifest file whose folds are used instead.
+        seeds: number of training seeds, 0 to `seeds` - 1; measures are averaged over them.
+        tries: hyper-parameter settings that a baseline may compare in each fold, on inner grouped splits.
+        workers: number of processes; 0 = one per core. 1 = MPCL trains in this process, with all its threads.
+        cache: folder that keeps finished jobs; the same call then computes only what is missing. None = a temporary
+            folder, which is kept if the evaluation is interrupted or a job fails.
+        verbose: print data, split and progress. Warnings and failed jobs are always printed.
+
+    Raises ConfigError for an argument or an estimator that cannot be used, DataError for data that cannot, and
+    TrainingError naming the jobs that failed, when all others are finished.
+    """
+    recordings = _checked(data)
+    if not isinstance(seeds, int) or seeds < 1:
+        raise ConfigError(f"seeds = {seeds!r}: must be an integer >= 1")
+    settings = {
+        "protocol": {"kind": protocol, "folds": folds, "only": tuple(only), "validation": validation}
+        | {"calibration": calibration, "calibration_pool": calibration_pool, "seed": seed}
+        | {"manifest": os.fspath(manifest)},
+        "benchmark": {"tries": tries},
+    }
+    printed = contextlib.nullcontext() if verbose else contextlib.redirect_stdout(io.StringIO())
+    with _own_words(), registry.temporarily(), restored_jax_settings(), printed:
+        models, others = methods_of(estimators)
+        configs = {name: _config(name, model, settings) for name, model in models.items()}
+        base = resolve(settings)
+        with _cache_folder(cache) as folder, _interruptible() as stop, _stored(recordings, folder) as stored:
+            configs = {name: dataclasses.replace(config, data=stored) for name, config in configs.items()}
+            base = dataclasses.replace(base, data=stored)
+            table_data = load_table_data(base)
+            describe_data(recordings)
+            split = table_data.split
+            print(f"split  {split.protocol}: {split.sentence}; {counted(len(split.folds), 'fold', 'folds')}")
+            rows: list[Trained | Fitted] = [Fitted(others, base, table_data, range(seeds))]
+            rows += [Trained(name, config, table_data, range(seeds)) for name, config in configs.items()]
+            complete(rows, folder, workers, stop, here=workers == 1)
+            shares = {name: x for row in rows for name, x in predictions_of(row, folder).items()}
+        table = make_run_table(recordings, split, shares, tries)
+    return EvaluationTable(recordings, split, shares, table)
+
+
+def _checked(data: Any) -> Recordings:
+    """`data` after the checks of every command. Raises DataError that names the recordings."""
+    if not isinstance(data, Recordings):
+        reason = "make recordings of it with from_arrays, from_dataframe or load_dataset"
+        raise DataError("data", f"is {type(data).__name__}; {reason}")
+    try:
+        return checked(data, DataConfig(kind=KIND))
+    except DataError as mistake:
+        raise DataError(data.name, mistake.reason) from None
+
+
+def _config(name: str, model: Config, settings: dict[str, Any]) -> Config:
+    """The settings of a model in this evaluation; of `model` those of the network, its loss and its training."""
+    own = {part: dataclasses.asdict(getattr(model, part)) for part in ("model", "loss", "train")}
+    try:
+        return resolve(settings | own)
+    except ConfigError as mistake:
+        raise ConfigError("\n".join(f"{name}: {line}" for line in str(mistake).splitlines())) from None
+
+
+@contextlib.contextmanager
+def _own_words() -> Iterator[None]:
+    """Messages about settings name the arguments of `evaluate`."""
+    try:
+        yield
+    except ConfigError as mistake:
+        text = str(mistake)
+        for setting, argument in ARGUMENTS:
+            text = text.replace(setting, argument)
+        raise ConfigError(text) from None
+
+
+@contextlib.contextmanager
+def _cache_folder(cache: str | os.PathLike | None) -> Iterator[pathlib.Path]:
+    """The folder of finished jobs, locked. A temporary one stays only where its jobs can be used again."""
+    if cache is not None:
+        folder = user_path(cache, "cache")
+        make_folder(folder)
+        with only_run_in(folder):
+            yield folder
+        return
+    folder, kept = pathlib.Path(tempfile.mkdtemp(prefix="mpcl-evaluate-")), False
+    try:
+        yield folder
+    except (KeyboardInterrupt, TrainingError):
+        kept = True
+        print(f"finished jobs are kept; evaluate(…, cache={str(folder)!r}) continues", file=sys.stderr)
+        raise
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _stored(recordings: Recordings, folder: pathlib.Path) -> Iterator[DataConfig]:
+    """The recordings as a file in `folder`, which all workers see, as long as the block runs."""
+    with tempfile.TemporaryDirectory(prefix=".data-", dir=folder) as own:
+        yield store(recordings, pathlib.Path(own, "recordings.npz").absolute())
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[StopRequest]:
+    """Ctrl-C requests a stop after the running epochs; a second one raises KeyboardInterrupt at once."""
+    stop = StopRequest()
+    if threading.current_thread() is not threading.main_thread():  # which alone receives signals
+        yield stop
+        return
+
+    def interrupt(*_) -> None:
+        if stop.requested:
+            raise KeyboardInterrupt
+        stop.request()
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

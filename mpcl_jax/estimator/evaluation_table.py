@@ -1,0 +1,156 @@
+"""The result of `evaluate`: tables, statistics, predictions and the page."""
+
+import dataclasses
+import functools
+import html
+import os
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.data.splits.manifest import Split, row_ids, write_manifest
+from mpcl_jax.evaluate import statistics_text, table_text
+from mpcl_jax.evaluate.leaderboard import METHOD, Table
+from mpcl_jax.evaluate.number_text import shown_name
+from mpcl_jax.evaluate.ranking import Ranking, compare_with_focus, focus_of, rank_methods
+from mpcl_jax.evaluate.run_files import predictions_frame
+from mpcl_jax.report.methods_page import Compared, methods_page
+from mpcl_jax.system.paths import user_path
+from mpcl_jax.system.storage import replacing, write_text
+from mpcl_jax.types import Recordings
+
+
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
+class EvaluationTable:
+    """The result of `evaluate`: methods on the same test rows. A table of the same columns has the name of the file.
+
+    `shares`: method -> predicted distributions [N, C], one array per seed, in the order of the test rows.
+    """
+
+    recordings: Recordings
+    split: Split  # folds of row numbers, what is held out, and the sha256
+    shares: Mapping[str, list[np.ndarray]]
+    table: Table
+
+    @property
+    def leaky(self) -> bool:
+        """Whether windows of tested trials were trained on: then nothing here holds for new data."""
+        return self.table.leaky
+
+    @functools.cached_property
+    def _ranking(self) -> Ranking:
+        return rank_methods(self.table, self.recordings.emotions)
+
+    @property
+    def _title(self) -> str:
+        return f"{self.recordings.name}, {self.split.protocol}"
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row per method: the columns of table.csv, then `p_holm` and `verdict` of the method.
+
+        Both compare it with `attrs["compared_with"]`, MPCL or, in a table without MPCL, the train mean: "better",
+        "worse" or "not significant", corrected for all methods except oracles; NaN and "" for that method and
+        oracles. `attrs` also hold "leaky", "split_sha256" and "caption" (what was averaged, and n).
+        """
+        frame, found = table_text.table_frame(self.table), compare_with_focus(self.table)
+        compared = [found.get(name) for name in frame["method"]]
+        frame["p_holm"] = [float("nan") if x is None else x.corrected for x in compared]
+        frame["verdict"] = ["" if x is None else x.verdict for x in compared]
+        frame = frame.infer_objects()
+        frame.attrs |= {"compared_with": focus_of(list(frame["method"])), "leaky": self.leaky}
+        frame.attrs |= {"split_sha256": self.split.sha256, "caption": table_text.caption_of(frame)}
+        return frame
+
+    def subjects(self) -> pd.DataFrame:
+        """A row per method and subject with the six measures: the columns of subjects.csv."""
+        return table_text.subject_frame(self.table).infer_objects()
+
+    def statistics(self) -> pd.DataFrame:
+        """A row per method in the order of the mean rank: the columns of statistics.csv. Oracles are not ranked."""
+        return self._ranking.methods.infer_objects()
+
+    def pairs(self) -> pd.DataFrame:
+        """A row per pair of methods: difference, interval, corrected p and verdict; the columns of pairs.csv."""
+        return self._ranking.pairs.infer_objects()
+
+    def predictions(self, method: str | None = None) -> pd.DataFrame:
+        """Method and seed, then the columns of predictions.csv: ids, reported and predicted share of each emotion.
+
+        One row per test window, method and seed. Raises ConfigError for a `method` that is not in the table.
+        """
+        if method is not None and method not in self.shares:
+            raise ConfigError(f"method = {method!r}: the table has {', '.join(self.shares)}")
+        tested, frames = [fold.test for fold in self.split.folds], []
+        for name in self.shares if method is None else [method]:
+            for seed, shares in enumerate(self.shares[name]):
+                frame = predictions_frame(self.recordings, tested, shares)
+                frame.insert(0, "method", name)
+                frame.insert(1, "seed", seed)
+                frames.append(frame)
+        return pd.concat(frames, ignore_index=True)
+
+    def save_manifest(self, file: str | os.PathLike) -> None:
+        """Writes the split as a manifest; `evaluate(…, manifest=file)` and `mpcl train` use its folds."""
+        with replacing(user_path(file)) as temporary:
+            write_manifest(self.split, self.recordings, temporary)
+
+    def report(self, file: str | os.PathLike) -> pathlib.Path:
+        """Writes a self-contained HTML page of table, statistics and figures; returns its path."""
+        path = user_path(file)
+        write_text(path, methods_page(self._compared()))
+        return path
+
+    def _texts(self) -> tuple[str, str]:
+        """The table, and the two paragraphs of statistics below it."""
+        page = statistics_text.to_markdown(*self._ranking, title=self._title, leaky=self.leaky)
+        return table_text.to_markdown(self.table, title=self._title), statistics_text.summary(page)
+
+    def _compared(self) -> Compared:
+        """What the page shows."""
+        frame, (methods, pairs), recordings = self.to_frame(), self._ranking, self.recordings
+        rows = np.concatenate([fold.test for fold in self.split.folds])
+        averaged = {name: np.mean(of_seeds, axis=0) for name, of_seeds in self.shares.items()}
+        sentence, seeds = self.split.sentence, max(frame["seeds"])
+        averages = (f"Measures are averaged over {seeds} training seeds.",) if seeds > 1 else ()
+        return Compared(
+            title=self._title,
+            sentences=(f"{sentence[0].upper()}{sentence[1:]}.", *averages, *recordings.notes),
+            leaky=self.leaky,
+            verdict=tuple(table_text.verdict_lines(frame, compare_with_focus(self.table))),
+            caption=f"{frame.attrs['caption']} {table_text.RULE}",
+            tests=self._texts()[1],
+            table=tuple(table_text.table_frame(self.table).to_dict("records")),
+            ranking=tuple(methods.to_dict("records")),
+            subjects=tuple(self.subjects().to_dict("records")),
+            pairs=statistics_text.pair_cells(methods, pairs),
+            focus=shown_name(frame.attrs["compared_with"]),
+            emotions=recordings.emotions,
+            valence=recordings.valence,
+            id=np.array(row_ids(recordings))[rows],
+            subject=recordings.subject[rows],
+            reported=recordings.labels[rows],
+            predicted=averaged.get(METHOD),
+            baselines=averaged,
+        )
+
+    def __repr__(self) -> str:
+        """The text that a command prints."""
+        return "\n".join(self._texts())
+
+    def _repr_html_(self) -> str:
+        """The table in a notebook."""
+        frame = table_text.table_frame(self.table)
+        cells = table_text.cells_of(frame, tuple(table_text.HEADS)).map(_bold)
+        lines = table_text.verdict_lines(frame, compare_with_focus(self.table))
+        head = f"<b>{html.escape(self._title)}{f' ({table_text.LEAKY} split)' if self.leaky else ''}</b>"
+        below = [table_text.caption_of(frame), *lines, *self._texts()[1].splitlines()]
+        texts = "".join(f"<p>{html.escape(line)}</p>" for line in below)
+        return f"{head}{cells.to_html(index=False, escape=False, border=0)}{texts}"
+
+
+def _bold(cell: str) -> str:
+    text = html.escape(cell.strip("*"))
+    return f"<b>{text}</b>" if cell.startswith("**") else text

@@ -1,0 +1,232 @@
+"""`evaluate`: the numbers of the command, objects of users as rows, clear errors, a cache that survives Ctrl-C."""
+
+import os
+import shutil
+import signal
+import time
+
+import jax
+import numpy as np
+import pytest
+from browser_fixture import opened_without_complaint
+from run_fixture import tiny_config
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from tiny_model import quick_options
+
+from mpcl_jax.baselines import registry
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.data.pipeline import content_hash, load
+from mpcl_jax.estimator.evaluation import evaluate
+from mpcl_jax.estimator.in_memory import load_stored, store
+from mpcl_jax.estimator.methods import fresh_copy, methods_of
+from mpcl_jax.evaluate.experiment import run_experiment
+from mpcl_jax.system.errors import TrainingError
+from mpcl_jax.train import folds
+from mpcl_jax.train.interrupt import StopRequest
+from mpcl_jax.types import DataError, spec_of
+
+BASELINES = ("train_mean", "ridge", "extra_trees")
+CONFIG = tiny_config(protocol__only=(0,), log__report=False, benchmark__baselines=BASELINES)
+ARGUMENTS = {"folds": 3, "only": (0,), "validation": 0.2}  # of CONFIG.protocol
+
+
+class Model:
+    """An estimator of ours: what `evaluate` needs of `MPCLRegressor`."""
+
+    def __init__(self, config):
+        self.config = config
+
+    def to_config(self):
+        return self.config
+
+
+class Uniform:
+    """An estimator without parameters, which sends Ctrl-C to its parent process when `file` is not there."""
+
+    def __init__(self, file=None):
+        self.file = file
+
+    def fit(self, x, y):
+        self.emotions = y.shape[1]
+        if self.file and not self.file.exists():
+            self.file.write_text("")
+            os.kill(os.getppid(), signal.SIGINT)
+            time.sleep(60)
+
+    def predict(self, x):
+        return np.ones((len(x), self.emotions))
+
+
+class Failing(Uniform):
+    """Cannot predict several outputs."""
+
+    def fit(self, x, y):
+        raise ValueError("y must be\none column")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load(CONFIG.data)
+
+
+@pytest.fixture(scope="module")
+def compared(data, tmp_path_factory):
+    """The folder of a run of the command, the cache, and the table of the same methods and an object."""
+    folder = tmp_path_factory.mktemp("evaluation")
+
+    def quickly(function, *, once=False, **options):
+        return jax.jit(function, compiler_options=quick_options(), **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folds, "compiled", quickly)
+        run_experiment(CONFIG, folder / "run", "a command", StopRequest())
+        methods = [Model(CONFIG), *BASELINES, Ridge(30.0)]
+        jax.config.update("jax_enable_x64", True)  # of a notebook: not used, and not changed
+        table = evaluate(methods, data, **ARGUMENTS, workers=1, cache=folder / "cache")
+        assert jax.config.jax_enable_x64
+        jax.config.update("jax_enable_x64", False)
+    return folder / "run", folder / "cache", table
+
+
+def test_every_digit_is_that_of_the_command(compared, data, capsys):
+    run, cache, _ = compared
+    table = evaluate([Model(CONFIG), *BASELINES], data, **ARGUMENTS, workers=1, cache=cache)
+    assert "4 jobs, 4 of them finished before" in capsys.readouterr().out
+    columns = (run / "table.csv").read_text().splitlines()[1].split(",")
+    found = {
+        "table.csv": table.to_frame()[columns].astype(object),
+        "subjects.csv": table.subjects(),
+        "statistics.csv": table.statistics(),
+        "pairs.csv": table.pairs(),
+        "predictions.csv": table.predictions("MPCL").drop(columns=["method", "seed"]),
+    }
+    for name, frame in found.items():
+        lines = (run / name).read_text().splitlines(keepends=True)
+        lines = lines if name == "predictions.csv" else lines[1:]  # the first one is a comment
+        assert frame.to_csv(index=False, na_rep="nan", lineterminator="\n") == "".join(lines), name
+    assert repr(table).splitlines()[0] == (run / "table.md").read_text().splitlines()[0]
+    assert all(line in repr(table) for line in (run / "table.md").read_text().splitlines() if "|" in line)
+
+
+def test_an_object_is_a_row_like_a_baseline(compared, capsys):
+    _, _, table = compared
+    frame = table.to_frame().set_index("method")
+    assert list(frame.index) == [*BASELINES, "Ridge", "MPCL"]
+    assert 0 < frame.loc["Ridge", "kl"] < 1 and frame.loc["Ridge", "kl"] != frame.loc["ridge", "kl"]
+    assert table.to_frame().attrs["compared_with"] == "MPCL" and frame.loc["MPCL", "verdict"] == ""
+    assert "24 windows" in table.to_frame().attrs["caption"]
+    assert "Ridge" not in registry.names()  # it was a row of this table only
+
+
+def test_the_page_shows_table_statistics_and_errors(compared, tmp_path, browser):
+    _, _, table = compared
+    page = table.report(tmp_path / "page.html").read_text()
+    row = table.to_frame().set_index("method").loc["Ridge"]
+    assert f"{row['kl']:.4f}" in page and table.split.sha256[:12] in page
+    assert page.count("<figure") == 4 and "Windows with the highest KL" in page
+    assert f"{row['kl']:.4f}" in table._repr_html_()
+    assert opened_without_complaint(browser, tmp_path / "page.html")
+
+
+def test_a_leaky_protocol_is_labelled_everywhere(data, tmp_path, capsys):
+    table = evaluate("uniform", data, "window80", verbose=False)
+    assert capsys.readouterr().out == ""
+    assert table.leaky and table.to_frame().attrs["leaky"] and set(table.to_frame()["split"]) == {"LEAKY"}
+    page = table.report(tmp_path / "page.html").read_text()
+    assert all("LEAKY" in text for text in (repr(table), table._repr_html_(), page))
+
+
+def test_seeds_are_averaged_and_the_manifest_gives_the_same_folds(data, tmp_path):
+    trees = {"trees": ExtraTreesRegressor(3)}
+    table = evaluate(trees, data, "loso", only=[1, 0], seeds=2)
+    row = table.to_frame().set_index("method").loc["trees"]
+    assert row["seeds"] == 2 and row["kl_seed_sd"] > 0
+    assert set(table.predictions()["method"]) == {"train_mean", "trees"}
+    table.save_manifest(tmp_path / "split.json")
+    again = evaluate(trees, data, manifest=tmp_path / "split.json", seeds=2)
+    assert again.split.sha256 == table.split.sha256
+    assert again.predictions("trees").equals(table.predictions("trees"))
+    assert "averaged over 2 training seeds" in table.report(tmp_path / "page.html").read_text()
+
+
+def test_a_failing_object_is_named_in_one_line_and_other_jobs_are_kept(data, capsys):
+    with pytest.raises(TrainingError, match="Failing .*ValueError: y must be one column") as caught:
+        evaluate([Failing(), "ridge"], data, **ARGUMENTS)
+    assert "\n" not in str(caught.value)
+    cache = capsys.readouterr().err.split("cache='")[1].split("'")[0]
+    evaluate("ridge", data, **ARGUMENTS, cache=cache)
+    shutil.rmtree(cache)
+    assert "2 jobs, 2 of them finished before" in capsys.readouterr().out
+
+
+def test_ctrl_c_leaves_a_cache_with_which_the_same_call_goes_on(data, tmp_path, capsys):
+    handler = signal.getsignal(signal.SIGINT)
+    call = {"estimators": Uniform(tmp_path / "sent"), "data": data, "cache": tmp_path / "cache", "workers": 2}
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(**call, **ARGUMENTS)
+    assert signal.getsignal(signal.SIGINT) is handler
+    table = evaluate(**call, **ARGUMENTS)
+    assert "2 jobs, 1 of them finished before" in capsys.readouterr().out
+    assert set(table.shares) == {"train_mean", "Uniform"}
+    assert not list((tmp_path / "cache").glob(".data-*"))
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        ({"estimators": "rigde"}, "estimators: 'rigde' is no baseline; did you mean 'ridge'?"),
+        ({"estimators": (x for x in "ab")}, "estimators: <generator .* is no estimator; wanted the name"),
+        ({"estimators": [lambda x: x]}, "estimators: <function .* is no estimator"),
+        ({"estimators": [Ridge]}, r"estimators: Ridge is a class; pass an object: Ridge\(\)"),
+        ({"estimators": []}, "estimators: nothing to compare with the train mean"),
+        ({"estimators": {"ridge": Ridge()}}, "'ridge' cannot be the name of this object"),
+        ({"estimators": {"MPCL": "ridge"}}, "'ridge' cannot be renamed to 'MPCL'"),
+        ({"estimators": [Uniform(x for x in "ab")]}, "Uniform cannot be copied to a worker .*generator"),
+        ({"protocol": "losso"}, "^protocol = 'losso': must be"),
+        ({"folds": 9}, "^folds = 9: needs at least 9 subjects, the recordings have 5 subjects"),
+        ({"seeds": 0}, "^seeds = 0: must be an integer >= 1"),
+        (
+            {"estimators": Model(CONFIG), "validation": 0.0},
+            "^MPCL: config.train.select = 'best': needs valid",
+        ),
+    ],
+)
+def test_a_wrong_argument_is_refused_in_one_line(data, wrong, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        evaluate(**{"estimators": "ridge", "data": data} | wrong)
+    assert "\n" not in str(caught.value)
+
+
+def test_data_are_checked_as_on_the_command_line(data):
+    copied = {m: x.copy() for m, x in data.signals.items()}
+    for x in copied.values():
+        x[data.subject == "P02"] = x[data.subject == "P01"]
+    with pytest.raises(DataError, match="^simulated: subjects P01 and P02 have the same signals"):
+        evaluate("ridge", data._replace(signals=copied))
+    with pytest.raises(DataError, match="^data: is ndarray; make recordings of it with from_arrays"):
+        evaluate("ridge", data.labels)
+
+
+def test_recordings_are_the_same_in_every_process(data, tmp_path):
+    odd = data._replace(of_stimulus=("video",), published_test=np.arange(60) < 5, start=np.full(60, np.nan))
+    odd = odd._replace(protocols=("loso",), duration=float("nan"), subject=odd.subject.astype(object))
+    read = load_stored(store(odd, tmp_path / "recordings.npz"))
+    assert content_hash(read) == content_hash(odd) and spec_of(read) == spec_of(odd)
+    assert read.of_stimulus == ("video",) and read.protocols == ("loso",) and read.published_test.sum() == 5
+    assert np.isnan(read.start).all() and np.isnan(read.duration) and list(read.signals) == list(odd.signals)
+    assert load(store(data, tmp_path / "again.npz")).notes == data.notes  # none twice
+
+
+def test_objects_get_names_and_seeds():
+    with registry.temporarily():
+        models, others = methods_of([Model(1), "mpcl", Ridge(), Ridge(2.0), "ridge"])
+        grids = [registry.get(name).grid for name in ("Ridge", "Ridge_2")]
+    assert list(models) == ["MPCL", "MPCL_2"] and models["MPCL"] == 1
+    assert others == ("train_mean", "ridge", "Ridge", "Ridge_2")
+    assert grids[0] != grids[1]  # the content of an object is part of the key of its jobs
+    made = make_pipeline(FunctionTransformer(lambda x: x), ExtraTreesRegressor(random_state=5))
+    assert fresh_copy(made, 3).get_params()["extratreesregressor__random_state"] == 3
+    assert made[-1].random_state == 5
