@@ -34,6 +34,7 @@ MAY_RUN_CODE = {
     "data/io/guarded_child.py": {"importlib"},
     "data/io/pickle_reader.py": {"pickle"},
     "data/registry.py": {"importlib"},
+    "estimator/user_objects.py": {"cloudpickle"},  # writes, never reads: the digest of an object of a user
     "train/environment.py": {"importlib"},
 }
 # Files that may catch every Exception and report it in words: borders to code of others or to other processes.
@@ -41,6 +42,7 @@ CATCH_ALL = {
     "baselines/registry.py",
     "config/config_file.py",
     "data/io/guarded_child.py",
+    "estimator/user_objects.py",
     "train/processes.py",
 }
 # Module-level names that change: the two registries, and what a worker process keeps for its next job.
@@ -91,13 +93,20 @@ def test_imports_inside_functions_are_the_documented_ones():
     ]
 
 
+def length_of(function) -> int:
+    """Lines without the docstring: that of a public function describes every argument."""
+    first = function.body[0]
+    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    return function.end_lineno - function.lineno + 1 - documented * (first.end_lineno - first.lineno + 1)
+
+
 def test_files_and_functions_stay_short():
     long_files = [path for path in TREES if len((PACKAGE / path).read_text().splitlines()) >= 300]
     long_functions = [
         (path, function.name)
         for path, tree in TREES.items()
         for function in functions_of(tree)
-        if function.end_lineno - function.lineno + 1 >= 60
+        if length_of(function) >= 60
     ]
     assert not long_files + long_functions
 

@@ -20,8 +20,8 @@ from mpcl_jax.config.schema import Config
 from mpcl_jax.data.pipeline import checked
 from mpcl_jax.data.splits.descriptions import counted
 from mpcl_jax.estimator.evaluation_table import EvaluationTable
-from mpcl_jax.estimator.in_memory import KIND, store
 from mpcl_jax.estimator.methods import methods_of
+from mpcl_jax.estimator.stored_recordings import KIND, store
 from mpcl_jax.evaluate.comparison import make_run_table
 from mpcl_jax.evaluate.experiment import describe_data
 from mpcl_jax.evaluate.jobs.keys import load_table_data
@@ -67,11 +67,12 @@ def evaluate(
 
     Args:
         estimators: one entry, a list, or a dict name -> entry. An entry is the name of a registered baseline
-            ("ridge", "extra_trees", …), "MPCL" (the default model), an `MPCLRegressor`, whose settings of model, loss
-            and training are used, or an object with fit(X, Y) and predict(X). Such an object is copied for each fold,
-            and its parameters `random_state` are set to the training seed. X [N, P] float32 are the z-scored features
-            of all modalities side by side (0 where one is absent), Y [N, C] the reported distributions; its
-            predictions [M, C] are clipped at 1e-6 and renormalised.
+            ("ridge", "extra_trees", …), "MPCL" (`MPCLRegressor` with its defaults), an `MPCLRegressor`, of which the
+            settings of model and training are used (not its seeds, fitted state and validation fraction), or an
+            object with fit(X, Y) and predict(X). Such an object is copied for each fold, and its parameters
+            `random_state` are set to the training seed. X [N, P] float32 are the z-scored features of all modalities
+            side by side (0 where one is absent), Y [N, C] the reported distributions; its predictions [M, C] are
+            clipped at 1e-6 and renormalised.
         data: recordings, as `from_arrays`, `from_dataframe` and `load_dataset` return them.
         protocol: "loso", "subject_kfold", "fixed_48_12_13", "calibrated", "trial_kfold", "stimulus_kfold",
             "subject_x_stimulus" or "window80", which leaks and is labelled LEAKY.
@@ -105,17 +106,12 @@ def evaluate(
     printed = contextlib.nullcontext() if verbose else contextlib.redirect_stdout(io.StringIO())
     with _own_words(), registry.temporarily(), restored_jax_settings(), printed:
         models, others = methods_of(estimators)
-        configs = {name: _config(name, model, settings) for name, model in models.items()}
-        base = resolve(settings)
+        models = {name: _config(name, model, settings) for name, model in models.items()}
         with _cache_folder(cache) as folder, _interruptible() as stop, _stored(recordings, folder) as stored:
-            configs = {name: dataclasses.replace(config, data=stored) for name, config in configs.items()}
-            base = dataclasses.replace(base, data=stored)
-            table_data = load_table_data(base)
+            rows = _rows(models, others, resolve(settings), stored, range(seeds))
+            split = rows[0].table_data.split
             describe_data(recordings)
-            split = table_data.split
             print(f"split  {split.protocol}: {split.sentence}; {counted(len(split.folds), 'fold', 'folds')}")
-            rows: list[Trained | Fitted] = [Fitted(others, base, table_data, range(seeds))]
-            rows += [Trained(name, config, table_data, range(seeds)) for name, config in configs.items()]
             complete(rows, folder, workers, stop, here=workers == 1)
             shares = {name: x for row in rows for name, x in predictions_of(row, folder).items()}
         table = make_run_table(recordings, split, shares, tries)
@@ -134,12 +130,26 @@ def _checked(data: Any) -> Recordings:
 
 
 def _config(name: str, model: Config, settings: dict[str, Any]) -> Config:
-    """The settings of a model in this evaluation; of `model` those of the network, its loss and its training."""
+    """The settings of a model in this evaluation; split and test are not those of `model`."""
     own = {part: dataclasses.asdict(getattr(model, part)) for part in ("model", "loss", "train")}
+    own["data"] = {"per_subject_standardise": model.data.per_subject_standardise}
     try:
         return resolve(settings | own)
     except ConfigError as mistake:
         raise ConfigError("\n".join(f"{name}: {line}" for line in str(mistake).splitlines())) from None
+
+
+def _rows(
+    models: dict[str, Config], others: tuple[str, ...], base: Config, stored: DataConfig, seeds: range
+) -> list[Fitted | Trained]:
+    """The baselines, then each model; the first one has the recordings as they were given."""
+    base = dataclasses.replace(base, data=stored)
+    rows: list[Fitted | Trained] = [Fitted(others, base, load_table_data(base), seeds)]
+    for name, config in models.items():
+        data = dataclasses.replace(stored, per_subject_standardise=config.data.per_subject_standardise)
+        config = dataclasses.replace(config, data=data)
+        rows.append(Trained(name, config, load_table_data(config), seeds))
+    return rows
 
 
 @contextlib.contextmanager

@@ -1,20 +1,16 @@
 """The methods that `evaluate` compares: from names and objects to settings of MPCL and registered baselines."""
 
-import copy
 import difflib
 import functools
-import hashlib
-import inspect
 import re
-import sys
 from collections.abc import Mapping
 from typing import Any
-
-import cloudpickle
 
 from mpcl_jax.baselines import registry
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
+from mpcl_jax.estimator.regressor import MPCLRegressor
+from mpcl_jax.estimator.user_objects import content_digest, fresh_copy
 from mpcl_jax.evaluate.leaderboard import METHOD, REFERENCE
 
 WANTED = (
@@ -36,7 +32,7 @@ def methods_of(estimators: Any) -> tuple[dict[str, Config], tuple[str, ...]]:
         of_model = isinstance(entry, str) or hasattr(entry, "to_config")
         _check_object(name, entry, of_model)
         if of_model:
-            models[name] = Config() if isinstance(entry, str) else entry.to_config()
+            models[name] = (MPCLRegressor() if isinstance(entry, str) else entry).to_config()
         else:
             _register(name, entry)
             others.add(name)
@@ -87,39 +83,4 @@ def _check_object(name: Any, entry: Any, of_model: bool) -> None:
 def _register(name: str, estimator: Any) -> None:
     """Registers `estimator` as a baseline without a choice of hyper-parameters; its content is part of the key."""
     registry.register_baseline(name, functools.partial(fresh_copy, estimator))
-    try:
-        digest = hashlib.sha256(cloudpickle.dumps(estimator) + _sources(estimator)).hexdigest()
-    except Exception as error:  # objects of users can raise anything when they are copied
-        reason = " ".join(str(error).split())
-        raise ConfigError(
-            f"estimators: {name} cannot be copied to a worker process ({reason}); remove generators, open files and "
-            "locks from the object"
-        ) from error
-    registry.restore([registry.get(name)._replace(grid=digest)])
-
-
-def _sources(estimator: Any) -> bytes:
-    """The code of the modules that define `estimator` and its parts, as far as it can be read."""
-    parts = [estimator, *_parameters(estimator).values()]
-    found = []
-    for module in sorted({type(part).__module__ for part in parts}):
-        try:
-            found.append(inspect.getsource(sys.modules[module]))
-        except (TypeError, OSError):  # built in, or typed at a prompt: such a class is copied with its code
-            found.append(module)
-    return "\0".join(found).encode()
-
-
-def _parameters(estimator: Any) -> dict[str, Any]:
-    return estimator.get_params() if hasattr(estimator, "get_params") else {}
-
-
-def fresh_copy(estimator: Any, seed: int) -> Any:
-    """An unfitted copy; every parameter `random_state`, also of its parts, is `seed`."""
-    if not hasattr(estimator, "get_params"):
-        return copy.deepcopy(estimator)
-    from sklearn.base import clone  # takes a second to import
-
-    copied = clone(estimator)
-    names = [name for name in copied.get_params() if name.split("__")[-1] == "random_state"]
-    return copied.set_params(**dict.fromkeys(names, seed)) if names else copied
+    registry.restore([registry.get(name)._replace(grid=content_digest(name, estimator))])

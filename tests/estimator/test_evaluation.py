@@ -20,8 +20,9 @@ from mpcl_jax.baselines import registry
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.pipeline import content_hash, load
 from mpcl_jax.estimator.evaluation import evaluate
-from mpcl_jax.estimator.in_memory import load_stored, store
-from mpcl_jax.estimator.methods import fresh_copy, methods_of
+from mpcl_jax.estimator.methods import methods_of
+from mpcl_jax.estimator.stored_recordings import load_stored, store
+from mpcl_jax.estimator.user_objects import fresh_copy
 from mpcl_jax.evaluate.experiment import run_experiment
 from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.train import folds
@@ -34,7 +35,7 @@ ARGUMENTS = {"folds": 3, "only": (0,), "validation": 0.2}  # of CONFIG.protocol
 
 
 class Model:
-    """An estimator of ours: what `evaluate` needs of `MPCLRegressor`."""
+    """What `evaluate` needs of `MPCLRegressor`, with any settings."""
 
     def __init__(self, config):
         self.config = config
