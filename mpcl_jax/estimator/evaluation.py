@@ -63,7 +63,7 @@ def evaluate(
     """Trains and tests every estimator on each fold of a protocol, and compares all of them on the same test rows.
 
     The train mean is always in the table. With equal settings and `workers=1` all digits are those of `mpcl train`.
-    With more workers each training has one thread, and predicted shares differ by rounding (about 2e-6).
+    With more workers each training has one thread, and predicted shares differ by rounding (about 3e-6).
 
     Args:
         estimators: one entry, a list, or a dict name -> entry. An entry is the name of a registered baseline
@@ -95,8 +95,9 @@ def evaluate(
     TrainingError naming the jobs that failed, when all others are finished.
     """
     recordings = _checked(data)
-    if not isinstance(seeds, int) or seeds < 1:
-        raise ConfigError(f"seeds = {seeds!r}: must be an integer >= 1")
+    for name, value, least in (("seeds", seeds, 1), ("workers", workers, 0)):
+        if not isinstance(value, int) or value < least:
+            raise ConfigError(f"{name} = {value!r}: must be an integer >= {least}")
     settings = {
         "protocol": {"kind": protocol, "folds": folds, "only": tuple(only), "validation": validation}
         | {"calibration": calibration, "calibration_pool": calibration_pool, "seed": seed}
@@ -114,6 +115,7 @@ def evaluate(
             print(f"split  {split.protocol}: {split.sentence}; {counted(len(split.folds), 'fold', 'folds')}")
             complete(rows, folder, workers, stop, here=workers == 1)
             shares = {name: x for row in rows for name, x in predictions_of(row, folder).items()}
+        recordings = recordings._replace(notes=_notes(recordings, rows))
         table = make_run_table(recordings, split, shares, tries)
     return EvaluationTable(recordings, split, shares, table)
 
@@ -150,6 +152,12 @@ def _rows(
         config = dataclasses.replace(config, data=data)
         rows.append(Trained(name, config, load_table_data(config), seeds))
     return rows
+
+
+def _notes(recordings: Recordings, rows: Sequence[Fitted | Trained]) -> tuple[str, ...]:
+    """The notes on the recordings, then those on what a single model gets, with its name."""
+    own = [f"{row.names[0]}: {x}" for row in rows for x in row.table_data.recordings.notes]
+    return *recordings.notes, *(note for note in own if note.split(": ", 1)[1] not in recordings.notes)
 
 
 @contextlib.contextmanager

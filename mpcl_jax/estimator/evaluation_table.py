@@ -137,8 +137,8 @@ class EvaluationTable:
         )
 
     def __repr__(self) -> str:
-        """The text that a command prints."""
-        return "\n".join(self._texts())
+        """The text that a command prints, then the notes on the data."""
+        return "\n".join([*self._texts(), *(f"note   {note}" for note in self.recordings.notes)])
 
     def _repr_html_(self) -> str:
         """The table in a notebook."""

@@ -17,8 +17,10 @@ from sklearn.preprocessing import FunctionTransformer
 from tiny_model import quick_options
 
 from mpcl_jax.baselines import registry
+from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.pipeline import content_hash, load
+from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.estimator.evaluation import evaluate
 from mpcl_jax.estimator.methods import methods_of
 from mpcl_jax.estimator.stored_recordings import load_stored, store
@@ -140,6 +142,13 @@ def test_a_leaky_protocol_is_labelled_everywhere(data, tmp_path, capsys):
     assert all("LEAKY" in text for text in (repr(table), table._repr_html_(), page))
 
 
+@pytest.mark.parametrize("protocol", [kind for kind in PROTOCOLS if kind != "fixed_48_12_13"])
+def test_every_protocol_holds_out_what_the_command_holds_out(data, protocol):
+    table = evaluate("uniform", data, protocol, folds=2, only=(0,), seed=3)
+    settings = ProtocolConfig(kind=protocol, folds=2, only=(0,), seed=3)
+    assert table.split.sha256 == make_split(data, settings).sha256
+
+
 def test_seeds_are_averaged_and_the_manifest_gives_the_same_folds(data, tmp_path):
     trees = {"trees": ExtraTreesRegressor(3)}
     table = evaluate(trees, data, "loso", only=[1, 0], seeds=2)
@@ -189,6 +198,9 @@ def test_ctrl_c_leaves_a_cache_with_which_the_same_call_goes_on(data, tmp_path, 
         ({"protocol": "losso"}, "^protocol = 'losso': must be"),
         ({"folds": 9}, "^folds = 9: needs at least 9 subjects, the recordings have 5 subjects"),
         ({"seeds": 0}, "^seeds = 0: must be an integer >= 1"),
+        ({"workers": -1}, "^workers = -1: must be an integer >= 0"),
+        ({"protocol": "fixed_48_12_13"}, "^protocol = 'fixed_48_12_13': made for the 73 subjects of DMER"),
+        ({"protocol": "calibrated", "calibration": 9}, "^calibration = 9: must be <= calibration_pool = 3"),
         (
             {"estimators": Model(CONFIG), "validation": 0.0},
             "^MPCL: config.train.select = 'best': needs valid",
