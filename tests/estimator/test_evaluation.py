@@ -21,8 +21,10 @@ from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.pipeline import content_hash, load
 from mpcl_jax.data.splits.protocols import make_split
+from mpcl_jax.estimator import evaluation
 from mpcl_jax.estimator.evaluation import evaluate
 from mpcl_jax.estimator.methods import methods_of
+from mpcl_jax.estimator.regressor import MPCLRegressor
 from mpcl_jax.estimator.stored_recordings import load_stored, store
 from mpcl_jax.estimator.user_objects import fresh_copy
 from mpcl_jax.evaluate.experiment import run_experiment
@@ -231,6 +233,22 @@ def test_recordings_are_the_same_in_every_process(data, tmp_path):
     assert read.of_stimulus == ("video",) and read.protocols == ("loso",) and read.published_test.sum() == 5
     assert np.isnan(read.start).all() and np.isnan(read.duration) and list(read.signals) == list(odd.signals)
     assert load(store(data, tmp_path / "again.npz")).notes == data.notes  # none twice
+
+
+def test_a_regressor_is_trained_with_its_settings_on_its_own_data(data, monkeypatch):
+    rows = []
+    monkeypatch.setattr(evaluation, "complete", lambda given, *_, **__: rows.extend(given))
+    uniform = [np.full((60, 10), 0.1)]
+    monkeypatch.setattr(evaluation, "predictions_of", lambda row, _: dict.fromkeys(row.names, uniform))
+    model = MPCLRegressor(width=24, per_subject_standardise=True, seed=5)
+    table = evaluate([model, "mpcl"], data)
+    _, own, usual = rows
+    assert own.name == "MPCL" and own.config.model.width == 24 and own.config.train == model.to_config().train
+    assert usual.name == "MPCL_2" and usual.config.model == MPCLRegressor().to_config().model
+    assert own.table_data.sha256 != usual.table_data.sha256 == rows[0].table_data.sha256
+    assert own.table_data.split.sha256 == table.split.sha256
+    assert "\nnote   MPCL: The features of each subject were standardised" in repr(table)
+    assert "MPCL_2:" not in repr(table)
 
 
 def test_objects_get_names_and_seeds():
