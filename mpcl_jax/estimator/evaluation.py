@@ -106,10 +106,10 @@ def evaluate(
     }
     printed = contextlib.nullcontext() if verbose else contextlib.redirect_stdout(io.StringIO())
     with _own_words(), registry.temporarily(), restored_jax_settings(), printed:
-        models, others = methods_of(estimators)
+        base, (models, others) = resolve(settings), methods_of(estimators)
         models = {name: _config(name, model, settings) for name, model in models.items()}
         with _cache_folder(cache) as folder, _interruptible() as stop, _stored(recordings, folder) as stored:
-            rows = _rows(models, others, resolve(settings), stored, range(seeds))
+            rows = _rows(models, others, base, stored, range(seeds))
             split = rows[0].table_data.split
             describe_data(recordings)
             print(f"split  {split.protocol}: {split.sentence}; {counted(len(split.folds), 'fold', 'folds')}")
