@@ -1,8 +1,9 @@
 """One of several processes, for test_processes.py: `python tests/processes_child.py FOLDER PORT COUNT ID TASK`.
 
 all    trains one fold with the batch divided over all processes (FOLDER/training), then a table whose folds are
-       divided over them (FOLDER/table); tries what must be refused; leaves answers_ID.json
-dies   the same, then one more training, in which process 1 kills itself after the first epoch (FOLDER/dies)
+       divided over them (FOLDER/table)
+dies   the same with a small model; then tries what must be refused, which leaves answers_ID.json; then one more
+       training, in which process 1 kills itself after the first epoch (FOLDER/dies)
 longer trains sixteen epochs, with a checkpoint after each (FOLDER/training)
 """
 
@@ -18,7 +19,7 @@ import jax
 jax.config.update("jax_num_cpu_devices", 1)  # before any computation
 jax.config.update("jax_compilation_cache_dir", os.environ["TEST_COMPILED"] or None)
 
-from run_fixture import forty_epochs, moved, quickly_prepared, sharding_config, table_config  # noqa: E402
+from run_fixture import SMALL, forty_epochs, moved, quickly_prepared, sharding_config, table_config  # noqa: E402
 
 from mpcl_jax.config.resolve import ConfigError, ProcessError  # noqa: E402
 from mpcl_jax.config.schema import Config  # noqa: E402
@@ -52,8 +53,8 @@ def refused(act) -> str:
 def answers(folder: pathlib.Path, config: Config, run: Run) -> dict[str, str]:
     """The errors of this process where something is wrong; the last one takes the patience of 5 s."""
     process = config.distributed.process_id
-    other_seed = sharding_config(seed=process)
-    other_dropout = sharding_config(model__dropout=0.3)
+    other_seed = sharding_config(**SMALL, seed=process)
+    other_dropout = sharding_config(**SMALL, model__dropout=0.3)
     impatient = sharding_config(distributed__timeout=5).distributed
 
     def comes_late():
@@ -86,6 +87,7 @@ def main(folder: pathlib.Path, port: str, count: str, number: str, task: str):
         "distributed__heartbeat": 20 if task == "longer" else 10,
         "distributed__timeout": 1200,
     }
+    where |= SMALL if task == "dies" else {}
     config = forty_epochs(16, **where) if task == "longer" else sharding_config(**where)
     processes.start(config.distributed)
     with processes.together():
@@ -93,9 +95,9 @@ def main(folder: pathlib.Path, port: str, count: str, number: str, task: str):
         loop.train_folds(run)
     if task != "longer":
         train_table(folder, where)
+    if task == "dies":
         errors = answers(folder, config, run)
         (folder / f"answers_{number}.json").write_text(json.dumps(errors, indent=1))
-    if task == "dies":
         again = moved(run, folder / "dies")
         with processes.together():
             loop.train_folds(killed_after_an_epoch(again) if number == "1" else again)
