@@ -73,6 +73,6 @@ if __name__ == "__main__":  # a table of two jobs, for signals and kills
         folder.mkdir()
     try:
         with listening() as stop:
-            run_jobs([Job(f.name, work, (f, 600.0)) for f in folders], folders[0].parent, 3, stop)
+            run_jobs([Job(f.name, work, (f, 600.0)) for f in folders], folders[0].parent, 2, stop)
     except Stopped:
         sys.exit(75)

@@ -19,6 +19,7 @@ def test_exponents_are_those_of_the_last_two_points():
     assert growth.exponents(points) == pytest.approx({"flop": 2.0, "memory": 1.0, "time": 0.0})
 
 
+@pytest.mark.long
 def test_measures_an_axis_and_writes_it_down(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(growth, "BASE", growth.BASE | {"samples": 4, "tokens": 1, "width": 8})
     monkeypatch.setattr(growth, "compiled", quickly)

@@ -23,7 +23,7 @@ from mpcl_jax.config.schema import BASELINES
 from mpcl_jax.data.pipeline import load
 from mpcl_jax.data.splits.protocols import make_split, row_ids
 from mpcl_jax.evaluate import experiment, table_text
-from mpcl_jax.report import page
+from mpcl_jax.report import page, pictures
 from mpcl_jax.report.content import audit, flagged_slots, interactive, table_rows
 from mpcl_jax.report.explanation import explain, row_of
 from mpcl_jax.report.page import comparison_page, run_page
@@ -75,7 +75,14 @@ def hostile(tmp_path_factory):
 def healthy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report") / "healthy"
     arrays = write_run(folder)
+    (folder / "report.html").write_text(run_page(read_run(folder)), encoding="utf-8")
     return folder, arrays
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Leaves the pictures of a page out: they take most of its time."""
+    monkeypatch.setattr(pictures, "figures_of", lambda run: {})
 
 
 def test_a_page_does_not_name_a_group_that_the_data_set_does_not_have(tmp_path):
@@ -182,11 +189,11 @@ def test_a_healthy_run_has_nothing_flagged(healthy):
     found = flagged_slots(run)
     assert (found["dead"], found["collapsed"]) == (0, 0) and not any(slot.flag for slot in found["slots"])
     assert {check["colour"] for check in audit(run)} == {"green"}
-    text = Page(run_page(run)).text
+    text = Page((healthy[0] / "report.html").read_text()).text
     assert "LEAKY" not in text and "Never reported" not in text and run.verdict[0] in text
 
 
-def test_a_red_audit_is_at_the_top_and_a_missing_one_is_named(healthy):
+def test_a_red_audit_is_at_the_top_and_a_missing_one_is_named(healthy, no_pictures):
     run = read_run(healthy[0])
     assert "LEAK" not in Page(run_page(run)).text
     text = Page(run_page(run._replace(audit=run.audit | {"colour": "red"}))).text
@@ -194,7 +201,7 @@ def test_a_red_audit_is_at_the_top_and_a_missing_one_is_named(healthy):
     assert "not audited yet: mpcl audit" in Page(run_page(run._replace(audit={}))).text
 
 
-def test_an_emotion_that_was_never_reported_is_named(healthy):
+def test_an_emotion_that_was_never_reported_is_named(healthy, no_pictures):
     run = read_run(healthy[0])
     mass = run.memory.mass.copy()
     mass[:, 2] = 0
@@ -213,8 +220,7 @@ uniform; MPCL; scale; contribution; fold; epoch; total loss; drift; protocol; ma
 
 
 def test_every_term_is_explained_once_and_every_figure_has_a_caption(healthy):
-    run = read_run(healthy[0])
-    text = run_page(run)
+    run, text = read_run(healthy[0]), (healthy[0] / "report.html").read_text()
     explained = [html.unescape(x) for x in re.findall("<dfn>(.*?)</dfn>", text)]
     assert set(re.split("; |\n", TERMS)) <= set(explained) and len(explained) == len(set(explained))
     captions = dict(re.findall('<figure id="figure-(.*?)".*?<figcaption[^>]*>(.*?)</figcaption>', text, re.S))
@@ -376,7 +382,6 @@ def test_nothing_is_wider_than_the_page(hostile, browser, width):
 
 
 def test_the_page_fits_on_paper(healthy, browser):
-    (healthy[0] / "report.html").write_text(run_page(read_run(healthy[0])), encoding="utf-8")
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     metrics = {
         "width": 718,
