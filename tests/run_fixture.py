@@ -42,6 +42,8 @@ SMALL = {
     "model.head.hierarchy": "mean",
     "model.head.direct": False,
 }
+# The same for a command line, with all modalities.
+SMALL_FLAGS = tuple(f"--config.{name}={value}" for name, value in SMALL.items() if name != "data.modalities")
 
 
 class PowerCut(Exception):

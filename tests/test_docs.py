@@ -12,7 +12,8 @@ import tomllib
 import unittest
 
 import pytest
-from python_process import ROOT, python
+from python_process import QUICK, ROOT, python
+from run_fixture import SMALL_FLAGS
 from sybil import Sybil
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
@@ -53,11 +54,11 @@ def parsing(monkeypatch):
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A folder with `runs/dataset`, a run of one fold and one epoch, as the documents assume it."""
+    """A folder with `runs/dataset`, a run of one fold, as the documents assume it."""
     folder = tmp_path_factory.mktemp("docs")
     words = ["-m", "mpcl_jax.main", "--config", ROOT / "configs" / "smoke.py", "--workdir=runs/dataset"]
     words += ["--config.benchmark.baselines=train_mean", "--config.protocol.only=0"]
-    python(*words, "--config.train.epochs=1", "--config.log.report=False", cwd=folder)
+    python(*words, *SMALL_FLAGS, "--config.log.report=False", cwd=folder, **QUICK)
     return folder
 
 

@@ -8,6 +8,7 @@ of imports from mpcl_jax/main.py to mpcl_jax/train/step.py, whose function compu
 that add a data set or a baseline as one file outside the package are run, and their result is printed.
 """
 
+import argparse
 import itertools
 import pathlib
 import re
@@ -70,4 +71,8 @@ def main(root: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else pathlib.Path(__file__).parents[2])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", nargs="?", type=pathlib.Path, default=pathlib.Path(__file__).parents[2])
+    main(parser.parse_args().folder.resolve())

@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 from python_process import QUICK, ROOT, environment, python
+from run_fixture import SMALL_FLAGS
 
 from mpcl_jax.config.schema import ORACLES, QUICK_BASELINES
 from mpcl_jax.evaluate import verification
@@ -29,7 +30,8 @@ SHELL = QUICK | {
 
 
 def words_of(workdir: pathlib.Path, *options: str) -> list[str]:
-    return ["-m", "mpcl_jax.main", "--config", "configs/smoke.py", "--workdir", str(workdir), *options]
+    words = ["-m", "mpcl_jax.main", "--config", "configs/smoke.py", "--workdir", str(workdir)]
+    return [*words, *SMALL_FLAGS, *options]
 
 
 def started(workdir: pathlib.Path, *options: str, **variables: str) -> str:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from run_fixture import PowerCut, bits, last_training, quickly_prepared, sharding_config, tiny_config
+from run_fixture import SMALL, PowerCut, bits, last_training, quickly_prepared, sharding_config, tiny_config
 from tiny_model import SPEC, tiny
 
 from mpcl_jax.config.resolve import ConfigError
@@ -97,7 +97,7 @@ def test_the_device_normalises_as_the_host_does():
 
 
 # 72 training rows in 6 batches of 12: streamed two batches at a time.
-RESIDENT = {"train__batch_size": 12}
+RESIDENT = {**SMALL, "train__batch_size": 12}
 STREAMED = {**RESIDENT, "train__stream_rows": 24}
 
 

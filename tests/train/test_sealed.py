@@ -78,9 +78,8 @@ def with_other_labels(recordings: Recordings, rows: np.ndarray, seed: int) -> Re
 @pytest.mark.parametrize(
     "kind, names, mutations",
     [
-        ("subject_kfold", ("knn", "ridge", "sa_bfgs"), 20),
+        ("subject_kfold", ("knn", "ridge", "sa_bfgs"), 3),
         ("window80", tuple(name for name in QUICK_BASELINES if name != "mlp"), 1),
-        ("subject_kfold", ("extra_trees", "mlp"), 1),
         pytest.param("subject_kfold", ("late_fusion", "extra_trees", "mlp"), 20, marks=pytest.mark.long),
     ],
 )
