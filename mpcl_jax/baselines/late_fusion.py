@@ -40,9 +40,7 @@ def predict(task: Task, seed: int, tries: int) -> Predicted:
     return Predicted(shares_of(task.train, task.x, chosen), f"alpha={alpha}, {mixing}")
 
 
-def mixture(
-    predicted: np.ndarray, present: np.ndarray, weight: np.ndarray, otherwise: np.ndarray
-) -> np.ndarray:
+def mixture(predicted, present, weight, otherwise) -> np.ndarray:
     """Σ_m w_m p_m over the modalities that are present, [M, C].
 
     `predicted` [E, M, C] of E modalities · `present` [E, M] bool · `weight` [E] >= 0 · `otherwise` [C]: for rows in

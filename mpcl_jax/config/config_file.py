@@ -76,9 +76,7 @@ def _place(error: BaseException, path: pathlib.Path) -> str:
     """ "dataset.py, line 12": the innermost line of the config file, or of one beside it, that `error` left."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{pathlib.Path(error.filename).name}, line {error.lineno}"
-    frames = [
-        (pathlib.Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)
-    ]
+    frames = [(pathlib.Path(x.filename), x.lineno) for x in traceback.extract_tb(error.__traceback__)]
     beside = [x for x in frames if x[0].resolve().parent == path.resolve().parent]
     return f"{beside[-1][0].name}, line {beside[-1][1]}" if beside else path.name
 

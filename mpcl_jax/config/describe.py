@@ -29,9 +29,7 @@ def settings() -> tuple[Setting, ...]:
     for name, cls, field in _fields_of(Config):
         if not dataclasses.is_dataclass(field.type):
             schema = classes[cls.__name__]["properties"][field.name]
-            meaning = " ".join(
-                schema.get("description", "").split()
-            )  # none where the source is not installed
+            meaning = " ".join(schema.get("description", "").split())  # "" where the source is not installed
             default = cls.__pydantic_fields__[field.name].default
             found.append(Setting(name, type(default), default, allowed(schema), meaning))
     return tuple(found)
@@ -40,9 +38,7 @@ def settings() -> tuple[Setting, ...]:
 def groups() -> dict[str, str]:
     """Every group of settings, "model.memory", with one line on what it holds, in the order of the schema."""
     kinds = {name: field.type for name, _, field in _fields_of(Config)}
-    return {
-        name: kind.__doc__.splitlines()[0] for name, kind in kinds.items() if dataclasses.is_dataclass(kind)
-    }
+    return {n: kind.__doc__.splitlines()[0] for n, kind in kinds.items() if dataclasses.is_dataclass(kind)}
 
 
 def _fields_of(cls: type, prefix: str = "") -> Iterator[tuple[str, type, dataclasses.Field]]:

@@ -20,9 +20,7 @@ class Part(NamedTuple):
     trial: np.ndarray  # [n] str
     stimulus: np.ndarray  # [n] str
     start: np.ndarray  # [n] float64 seconds
-    signals: dict[
-        str, np.ndarray
-    ]  # m -> [n, T, F], NaN where a feature is missing; only modalities that it has
+    signals: dict[str, np.ndarray]  # m -> [n, T, F] of the modalities it has; NaN: a missing feature
     quality: dict[str, np.ndarray] = {}  # m -> [n] in [0, 1]; 1 where a modality is not named
     unnamed: tuple[str, ...] = ()  # those of "subject" and "trial" that the file does not name
 

@@ -44,9 +44,8 @@ def checked(recordings: Recordings, settings: DataConfig) -> Recordings:
     """`recordings` as `load` returns them: chosen modalities, checks, notes, standardisation per subject."""
     source = settings.path or settings.kind
     if not isinstance(recordings, Recordings):
-        raise DataError(
-            source, f"data set {settings.kind!r} returned {type(recordings).__name__}; wanted Recordings"
-        )
+        what = f"returned {type(recordings).__name__}; wanted Recordings"
+        raise DataError(source, f"data set {settings.kind!r} {what}")
     recordings = check_recordings(_keep_modalities(recordings, settings.modalities), source)
     if settings.kind != "simulated":
         refuse_duplicates(recordings, settings)

@@ -93,9 +93,8 @@ def load_fold(file: pathlib.Path, names: tuple[str, ...], shape: tuple[int, int]
         x = saved[name]
         good = x.shape == shape and x.dtype.kind == "f" and np.isfinite(x).all() and (x >= 0).all()
         if not good or np.abs(x.sum(1) - 1).max() > 1e-3:
-            raise DataError(
-                file, f"{name!r} does not hold {shape[0]} distributions of {shape[1]} emotions; {remedy}"
-            )
+            what = f"{shape[0]} distributions of {shape[1]} emotions"
+            raise DataError(file, f"{name!r} does not hold {what}; {remedy}")
     return {name: saved[name] for name in names}
 
 

@@ -53,9 +53,7 @@ def compare_with_focus(table: Table) -> dict[str, Comparison]:
     """Every other method minus the focus, below 0 = better than the focus; corrected for all methods but oracles."""
     named = {row.method: row for row in table.rows if row.method not in ORACLES}
     focus = named.pop(focus_of(list(named)))
-    found = [
-        paired_comparison(row.per_unit, focus.per_unit, weight=table.unit_weight) for row in named.values()
-    ]
+    found = [paired_comparison(x.per_unit, focus.per_unit, weight=table.unit_weight) for x in named.values()]
     return dict(zip(named, decide(found), strict=True))
 
 

@@ -52,9 +52,7 @@ class Comparison(NamedTuple):
         return self._replace(difference=-self.difference, low=-self.high, high=-self.low, verdict=verdict)
 
 
-def subject_interval(
-    values, *, weight=None, seed: int = 0, scale: float | None = None
-) -> tuple[float, float]:
+def subject_interval(values, *, weight=None, seed=0, scale: float | None = None) -> tuple[float, float]:
     """95 % BCa bootstrap interval (Efron 1987) of the weighted mean of `values` [n], one value per unit.
 
     `weight` [n] > 0, None = all equal. Resampled means within TIES · `scale` of the estimate count as half below
@@ -239,9 +237,7 @@ def _checked(values, weight) -> tuple[np.ndarray, np.ndarray]:
     values = np.asarray(values, np.float64)
     weight = np.ones_like(values) if weight is None else np.asarray(weight, np.float64)
     if values.ndim != 1 or values.shape != weight.shape or not len(values):
-        raise ValueError(
-            f"values {values.shape}, weight {weight.shape}: wanted one of each per unit, [n], n > 0"
-        )
+        raise ValueError(f"values {values.shape}, weight {weight.shape}: wanted one of each per unit, [n]")
     if not np.isfinite(values).all() or not (np.isfinite(weight) & (weight > 0)).all():
         raise ValueError("values must be finite, weights finite and above 0; leave out units without a value")
     return values, weight

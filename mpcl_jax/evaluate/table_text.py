@@ -135,9 +135,7 @@ def caption_of(frame: pd.DataFrame) -> str:
 def _as_the_train_mean(frame: pd.DataFrame) -> list[str]:
     values = frame.set_index("method")[[name for name in HEADS if name != "skill"]].astype(float)
     names = [name for name in values.index if name in OF_IDS and REFERENCE in values.index]
-    return [
-        shown_name(name) for name in names if np.allclose(values.loc[name], values.loc[REFERENCE], atol=1e-9)
-    ]
+    return [shown_name(x) for x in names if np.allclose(values.loc[x], values.loc[REFERENCE], atol=1e-9)]
 
 
 def verdict_lines(frame: pd.DataFrame, found: dict[str, Comparison]) -> list[str]:

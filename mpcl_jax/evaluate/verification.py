@@ -44,7 +44,7 @@ def check_run(folder: pathlib.Path) -> Checked:
     for name in PACK:
         if not (folder / name).exists():
             raise DataError(folder / name, f"does not exist; {AGAIN}")
-    title = f"{tested.data['name']}, {tested.manifest['protocol']}"
+    title = f"{tested.data['name']}, {tested.split['protocol']}"
     files = {name: folder / name for name in ("table.csv", "subjects.csv", "statistics.csv", "pairs.csv")}
     computed, found, compared = _compare_tables(files, [tested], title)
     # Notes and the command below the verdicts are not compared.
@@ -68,12 +68,10 @@ def check_shipped(table: pathlib.Path, runs: pathlib.Path) -> Checked:
         raise DataError(runs, "holds no seed_0, seed_1, …: name the folder of the table's runs with --runs")
     tested = [read_tested(folder) for folder in sorted(folders, key=lambda p: (len(p.name), p.name))]
     for one in tested[1:]:
-        if one.manifest["sha256"] != tested[0].manifest["sha256"]:
+        if one.split["sha256"] != tested[0].split["sha256"]:
             raise DataError(one.folder, f"has another split than {tested[0].folder}; name runs of one table")
     files = {"table.csv": table}
-    files |= {
-        f"{x}.csv": table.with_name(f"{table.stem}_{x}.csv") for x in ("subjects", "statistics", "pairs")
-    }
+    files |= {f"{x}.csv": table.with_stem(f"{table.stem}_{x}") for x in ("subjects", "statistics", "pairs")}
     _, found, compared = _compare_tables(files, tested, "")
     return Checked(tuple(found), compared, sum(len(one.id) for one in tested))
 
@@ -99,7 +97,7 @@ def _compare_tables(files: dict[str, pathlib.Path], tested: list[Tested], title:
 def _recompute(file: pathlib.Path, tested: list[Tested]) -> Table:
     """The table of the methods and seeds that `file` names, from predictions."""
     first, stored, results = tested[0], read_csv(file)[0], []
-    split = first.manifest["sha256"]
+    split = first.split["sha256"]
     try:
         units = re.fullmatch(r"\d+ (.+?)(?: of \d+ subjects?)?", stored[0]["interval_over"])[1]
         for row in stored:
@@ -117,7 +115,7 @@ def _recompute(file: pathlib.Path, tested: list[Tested]) -> Table:
         raise
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(file, f"is no table of a run ({error!r})") from error
-    leaky, unit_name = first.manifest["protocol"] == "window80", f"{units.removesuffix('s')}s"
+    leaky, unit_name = first.split["protocol"] == "window80", f"{units.removesuffix('s')}s"
     try:
         return make_table(
             results,
@@ -159,7 +157,7 @@ def _same(stored: str, computed: str) -> bool:
 def _compare_ids(tested: Tested) -> list[str]:
     """The windows of predictions.csv are the tested ones of the manifest, fold by fold."""
     found = []
-    for number, fold in enumerate(tested.manifest["folds"]):
+    for number, fold in enumerate(tested.split["folds"]):
         wanted, here = set(fold.get("test", ())), set(tested.id[tested.fold == number].tolist())
         for name in sorted(wanted ^ here):
             was, now = ("tested", "not tested") if name in here else ("not tested", "tested")

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import json
 import pathlib
 from typing import Any, NamedTuple
@@ -20,25 +21,26 @@ COLOURS = ("red", "amber", "green")  # of the audit, the worst first
 PER_WINDOW = ("rows", "present", "association", "recalled", "without_modality", "without_scale", "subset_kl")
 
 
-class Tested(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Tested:
     """P tested windows of all folds in the order of predictions.csv, C emotions."""
 
     folder: pathlib.Path
-    data: dict[str, Any]  # data.json
-    manifest: dict[str, Any]  # manifest.json
+    data: dict[str, Any]  # data.json: emotions, modalities, counts, notes, sha256
+    split: dict[str, Any]  # manifest.json: protocol, sentence, sha256, rows, and the ids of each fold
     id: np.ndarray  # [P] str, trial@start in seconds
     fold: np.ndarray  # [P] int
     subject: np.ndarray  # [P] str
     trial: np.ndarray  # [P] str
-    reported: np.ndarray  # [P, C] float32
-    predicted: np.ndarray  # [P, C] float32, as predictions.csv has it
+    reported: np.ndarray  # [P, C] float32, rows sum to 1
+    predicted: np.ndarray  # [P, C] float32, rows sum to 1, as predictions.csv has it
     saved: np.ndarray  # [P, C] float32, as folds/*/predictions.npz has it, with the floor of metrics.py
     baselines: dict[str, np.ndarray]  # method -> [P, C]
 
     @property
-    def emotions(self) -> list[str]:
+    def emotions(self) -> tuple[str, ...]:
         """C names."""
-        return self.data["emotions"]
+        return tuple(self.data["emotions"])
 
 
 class SlotHistory(NamedTuple):
@@ -49,15 +51,11 @@ class SlotHistory(NamedTuple):
     usage: np.ndarray  # [E, C, K] share of the recent evidence of its emotion
 
 
-class RunFiles(NamedTuple):
-    """P test windows of all folds in the order of the manifest, C emotions, K slots, G = `modality_groups`."""
+@dataclasses.dataclass(frozen=True)
+class RunFiles(Tested):
+    """The whole run; K slots, G = `modality_groups`."""
 
-    folder: pathlib.Path
     config: dict[str, Any]  # the resolved settings
-    data: dict[str, Any]  # emotions, modalities, counts, notes, sha256
-    split: dict[
-        str, Any
-    ]  # manifest.json: protocol, sentence, sha256, rows, and ids of the windows of each fold
     environment: dict[str, Any]  # versions, system, commit
     command: str  # that made the run, with the version of the code
     verdict: tuple[str, ...]  # the lines below the table
@@ -65,13 +63,6 @@ class RunFiles(NamedTuple):
     table: tuple[dict[str, str], ...]  # a row per method, the columns of table.csv
     ranking: tuple[dict[str, str], ...]  # a row per method, the columns of statistics.csv
     subjects: tuple[dict[str, str], ...]  # a row per method and subject, the columns of subjects.csv
-    id: np.ndarray  # [P] str, trial@start in seconds
-    fold: np.ndarray  # [P] int
-    subject: np.ndarray  # [P] str
-    trial: np.ndarray  # [P] str
-    reported: np.ndarray  # [P, C] rows sum to 1
-    predicted: np.ndarray  # [P, C] rows sum to 1
-    baselines: dict[str, np.ndarray]  # method -> [P, C]
     cooccurrence_map: np.ndarray  # [P, C, C] what each emotion retrieved, rows sum to 1
     similarity: np.ndarray  # [P, G, C, K] to every prototype, over the temperature
     inspection: Inspection | None  # of all folds; nearest windows of the first one; None in older runs
@@ -79,11 +70,6 @@ class RunFiles(NamedTuple):
     metrics: tuple[dict[str, float], ...]  # a dict per fold and epoch
     history: SlotHistory | None
     audit: dict[str, Any]  # colour and findings of audit.json; {} where the run was never audited
-
-    @property
-    def emotions(self) -> tuple[str, ...]:
-        """C names."""
-        return tuple(self.data["emotions"])
 
     @property
     def valence(self) -> tuple[str, ...]:
@@ -104,21 +90,20 @@ class RunFiles(NamedTuple):
 def read_run(folder) -> RunFiles:
     """Reads a finished run. Raises DataError naming the file that is missing, damaged or of another run."""
     folder = user_path(folder)
-    data, table, command = read_json(folder / "data.json", emotions=list), *read_csv(folder / "table.csv")
-    windows, folds = _windows(folder, data["emotions"])
-    count = len(windows["id"])
+    read_json(
+        folder / "data.json"
+    )  # the table, which is written last, is missing from a run and from any folder
+    table, command = read_csv(folder / "table.csv")
+    tested = read_tested(folder)
+    count, folds = len(tested.id), _folds_of(folder, tested.fold)
     predictions = [_npz(f / "predictions.npz", "cooccurrence_map", "similarity") for f in folds]
-    joined = join_folds(folder, predictions, count, ("cooccurrence_map", "similarity"))
-    baselines = [parse_npz(f / "baselines.npz") for f in folds if (f / "baselines.npz").exists()]
     verdict, caption = _words(folder / "table.md")
     memory = None  # as in a run without one
     with contextlib.suppress(FileNotFoundError):
         memory = open_memory(folder)
     return RunFiles(
-        folder=folder,
+        **vars(tested),
         config=read_json(folder / "config.json"),
-        data=data,
-        split=read_json(folder / "manifest.json"),
         environment=read_json(folder / "environment.json"),
         command=command,
         verdict=verdict,
@@ -126,9 +111,7 @@ def read_run(folder) -> RunFiles:
         table=tuple(table),
         ranking=tuple(read_csv(folder / "statistics.csv")[0]),
         subjects=tuple(read_csv(folder / "subjects.csv")[0]),
-        **windows,
-        baselines=join_folds(folder, baselines, count) if len(baselines) == len(folds) else {},
-        **joined,
+        **join_folds(folder, predictions, count, ("cooccurrence_map", "similarity")),
         inspection=_inspections(folder, folds, count),
         memory=memory,
         metrics=tuple(read_lines(folder / "metrics.jsonl")),
@@ -141,52 +124,39 @@ def read_tested(folder) -> Tested:
     """Reads a run whose predictions are written. Raises DataError naming the file that is missing or damaged."""
     folder = user_path(folder)
     data = read_json(folder / "data.json", emotions=list, name=str)
-    manifest = read_json(folder / "manifest.json", protocol=str, rows=list, folds=list, sha256=str)
-    windows, folds = _windows(folder, data["emotions"])
-    count, shape = len(windows["id"]), windows["reported"].shape
-    shares = {kind: windows.pop(kind).astype(np.float32) for kind in ("reported", "predicted")}
-    saved = join_folds(
-        folder, [_npz(f / "predictions.npz", "predicted") for f in folds], count, ("predicted",)
-    )
+    split = read_json(folder / "manifest.json", protocol=str, rows=list, folds=list, sha256=str)
+    windows = _windows(folder / "predictions.csv", data["emotions"])
+    folds, count, shape = _folds_of(folder, windows["fold"]), len(windows["id"]), windows["reported"].shape
+    of_folds = [_npz(f / "predictions.npz", "predicted") for f in folds]
+    saved = join_folds(folder, of_folds, count, ("predicted",))["predicted"]
     baselines = [_npz(f / "baselines.npz", "train_mean") for f in folds]
     if len({tuple(sorted(of_fold)) for of_fold in baselines}) > 1:
         raise DataError(folder / "folds", f"folds hold different baselines; {AGAIN}")
     baselines = join_folds(folder, baselines, count)
-    for name, x in (("predictions", saved["predicted"]), *baselines.items()):
+    for name, x in (("predictions", saved), *baselines.items()):
         if x.shape != shape or x.dtype.kind != "f":
             raise DataError(folder / "folds", f"{name} has shape {x.shape}, not {shape}; {AGAIN}")
-    if (np.diff(windows["fold"]) < 0).any():
-        raise DataError(folder / "predictions.csv", f"its folds are not in order; {AGAIN}")
-    tested = Tested(
-        folder, data, manifest, **windows, **shares, saved=floored(saved["predicted"]), baselines=baselines
-    )
-    _require_all_digits(tested)
-    return tested
+    return Tested(folder, data, split, **windows, saved=floored(saved), baselines=baselines)
 
 
-def _windows(folder: pathlib.Path, emotions: list[str]) -> tuple[dict[str, np.ndarray], list[pathlib.Path]]:
-    """The columns of predictions.csv as arrays [P], reported and predicted [P, C]; and the folders of its folds."""
-    file = folder / "predictions.csv"
+def _folds_of(folder: pathlib.Path, fold: np.ndarray) -> list[pathlib.Path]:
+    return [folder / "folds" / f"{number:02d}" for number in np.unique(fold)]
+
+
+def _windows(file: pathlib.Path, emotions: list[str]) -> dict[str, np.ndarray]:
+    """The columns of predictions.csv as arrays [P], reported and predicted [P, C]."""
     rows, _ = read_csv(file, commented=False)
-    if missing := {"id", "subject", "trial", "fold"} - set(rows[0]):
-        raise DataError(file, f"lacks the column {min(missing)!r}; {AGAIN}")
-    if wrong := sorted({row["fold"] for row in rows if not row["fold"].isdecimal()}):
-        raise DataError(file, f"fold {wrong[0]!r} is no number; {AGAIN}")
-    found = {name: np.array([row[name] for row in rows]) for name in ("id", "subject", "trial")}
-    found["fold"] = np.array([int(row["fold"]) for row in rows])
     try:
+        found = {name: np.array([row[name] for row in rows]) for name in ("id", "subject", "trial")}
+        found["fold"] = np.array([int(row["fold"]) for row in rows])
         for kind in ("reported", "predicted"):
-            found[kind] = np.array([[float(row[f"{kind}_{name}"]) for name in emotions] for row in rows])
+            shares = [[float(row[f"{kind}_{name}"]) for name in emotions] for row in rows]
+            found[kind] = np.array(shares, np.float32)
     except (KeyError, ValueError) as error:
         raise DataError(file, f"does not fit data.json ({error}); {AGAIN}") from error
-    return found, [folder / "folds" / f"{number:02d}" for number in np.unique(found["fold"])]
-
-
-def _require_all_digits(tested: Tested) -> None:
-    """Refuses six decimals, as older versions wrote them, from which no table follows to its last digit."""
-    apart = np.abs(tested.predicted.astype(np.float64) - tested.saved)
-    if apart.any() and apart.max() < 6e-7:
-        raise DataError(tested.folder / "predictions.csv", f"was rounded by an older version; {AGAIN}")
+    if (np.diff(found["fold"]) < 0).any():
+        raise DataError(file, f"its folds are not in order; {AGAIN}")
+    return found
 
 
 def _audit(file: pathlib.Path) -> dict[str, Any]:

@@ -56,9 +56,7 @@ def read_arrays(part: pathlib.Path, names: Sequence[str] | None = None) -> dict[
             try:
                 arrays[name] = np.asarray(future.result().read().result())
             except (ValueError, OSError) as error:
-                reason = (
-                    f"its array {name!r} cannot be read ({_first_line(error)}); choose another checkpoint"
-                )
+                reason = f"array {name!r} cannot be read ({_first_line(error)}); choose another checkpoint"
                 raise DataError(part, reason) from error
     return arrays
 

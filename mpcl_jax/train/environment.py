@@ -12,19 +12,8 @@ from mpcl_jax import __version__
 
 # Packages that can change a result, and those that read and write the files.
 PACKAGES = (
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "chex",
-    "einops",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "ml-collections",
-    "ml-dtypes",
-    "orbax-checkpoint",
-    "tensorstore",
+    *("jax", "jaxlib", "flax", "optax", "chex", "einops", "numpy", "scipy", "scikit-learn", "ml-collections"),
+    *("ml-dtypes", "orbax-checkpoint", "tensorstore"),
 )
 
 

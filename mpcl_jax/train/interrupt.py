@@ -100,9 +100,8 @@ def only_run_in(workdir: pathlib.Path):
     try:
         with writing(holder, 200):
             since = time.strftime("%Y-%m-%d %H:%M:%S")
-            holder.write_text(
-                f"process {os.getpid()} on {socket.gethostname()} since {since}", encoding="utf-8"
-            )
+            text = f"process {os.getpid()} on {socket.gethostname()} since {since}"
+            holder.write_text(text, encoding="utf-8")
         yield
     finally:
         holder.unlink(missing_ok=True)

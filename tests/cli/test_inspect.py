@@ -147,7 +147,7 @@ def test_names_come_from_the_run_if_they_fit_and_a_damaged_checkpoint_is_named(r
     broken = shutil.copytree(checkpoint, tmp_path / "3")
     for file in (broken / "prototypes").rglob("d/*"):
         file.write_bytes(file.read_bytes()[:20])
-    with pytest.raises(DataError, match="prototypes: its array 'bank' cannot be read"):
+    with pytest.raises(DataError, match="prototypes: array 'bank' cannot be read"):
         open_memory(broken)
 
 

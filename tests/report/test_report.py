@@ -1,5 +1,6 @@
 """The page of a run: its content, inert hostile names, no error in a browser."""
 
+import dataclasses
 import html
 import html.parser
 import json
@@ -147,7 +148,7 @@ def test_hollow_marks_have_the_colour_of_the_page():
 def test_an_oracle_is_marked_and_is_never_the_best(healthy):
     run = read_run(healthy[0])
     oracle = run.table[-1] | {"method": "stimulus_mean", "kl": "0.0001"}
-    with_oracle = run._replace(table=(*run.table, oracle), subjects=run.subjects)
+    with_oracle = dataclasses.replace(run, table=(*run.table, oracle), subjects=run.subjects)
     rows = {row["key"]: row for row in table_rows(with_oracle)}
     assert {key for key, row in rows.items() if ("0.0001", True) in row["cells"].values()} == set()
     assert rows["MPCL"]["cells"]["KL ↓"][1] and [key for key, row in rows.items() if row["oracle"]] == [
@@ -196,16 +197,16 @@ def test_a_healthy_run_has_nothing_flagged(healthy):
 def test_a_red_audit_is_at_the_top_and_a_missing_one_is_named(healthy, no_pictures):
     run = read_run(healthy[0])
     assert "LEAK" not in Page(run_page(run)).text
-    text = Page(run_page(run._replace(audit=run.audit | {"colour": "red"}))).text
+    text = Page(run_page(dataclasses.replace(run, audit=run.audit | {"colour": "red"}))).text
     assert "LEAK The leak audit of this run is red" in text[: text.index("Results")]
-    assert "not audited yet: mpcl audit" in Page(run_page(run._replace(audit={}))).text
+    assert "not audited yet: mpcl audit" in Page(run_page(dataclasses.replace(run, audit={}))).text
 
 
 def test_an_emotion_that_was_never_reported_is_named(healthy, no_pictures):
     run = read_run(healthy[0])
     mass = run.memory.mass.copy()
     mass[:, 2] = 0
-    unseen = run._replace(memory=run.memory._replace(mass=mass))
+    unseen = dataclasses.replace(run, memory=run.memory._replace(mass=mass))
     found = flagged_slots(unseen)
     assert (found["dead"], found["collapsed"], found["never"]) == (0, 0, ["emotion 2"])
     assert (
@@ -337,7 +338,7 @@ def test_the_comparison_of_runs_names_leaks_and_different_splits(healthy, hostil
     text = Page(comparison_page([run, leaky])).text
     assert "LEAKY" in text and "All runs were tested on the same split." in text
     assert "Settings that differ" in text and "Clark: square root of" in text
-    other = run._replace(split=run.split | {"sha256": "other"})
+    other = dataclasses.replace(run, split=run.split | {"sha256": "other"})
     assert "The runs have 2 different splits." in Page(comparison_page([run, other])).text
 
 

@@ -73,9 +73,7 @@ def find_subjects(root: Path, wanted: tuple[int, ...]) -> list[Found]:
     if not found:
         hint = f"known layouts: {'; '.join(Layout)}"
         if any((root / name).is_file() for name in (*FEATURE_FILES, "datas.mat")):
-            hint = (
-                "it is the folder of one subject: give its parent and choose with config.data.dmer.subjects"
-            )
+            hint = "it is the folder of one subject: give its parent; config.data.dmer.subjects chooses"
         raise DataError(root, f"holds no subject of DMER; {hint}")
     names = [f.subject for f in found]
     missing = [str(n) for n in wanted if str(n) not in names]

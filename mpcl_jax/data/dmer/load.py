@@ -146,14 +146,10 @@ def _notes(found: list[Found], clips: dict[str, int], present: dict[str, np.ndar
         notes += SPLIT_NOTES
     else:
         few = [f"{f.subject} ({clips.get(f.subject, 0)})" for f in found if clips.get(f.subject, 0) < CLIPS]
-        notes.append(
-            "the length of a clip reveals its valence: `start` and the number of windows are no features"
-        )
+        notes.append("the length of a clip reveals its valence: `start` and the window count are no features")
         notes += [f"subjects with fewer than {CLIPS} clips: {', '.join(few)}"] if few else []
     if "video" not in present:
-        notes.append(
-            "no behavioural modality: extract videoFea.mat from the videos into the subjects' folders"
-        )
+        notes.append("no behavioural modality: extract videoFea.mat from the videos into the folders")
     return notes + [
         f"{m} is absent from {int((~here).sum())} of {len(here)} windows"
         for m, here in present.items()

@@ -58,9 +58,7 @@ def read_signals(folder: Path, window_seconds: float, step_seconds: float) -> li
     """
     path = folder / "datas.mat"
     data = parse_mat(path, names=tuple(key for kind in KINDS.values() for key in (kind.key, kind.rate_key)))
-    streams = {
-        m: stream_of(data, kind, path) for m, kind in KINDS.items() if data.get(kind.key, np.empty(0)).size
-    }
+    streams = {m: stream_of(data, x, path) for m, x in KINDS.items() if data.get(x.key, np.empty(0)).size}
     for m, stream in streams.items():
         if round(window_seconds * stream.rate) < LEAST_SAMPLES:
             wanted = f"at least {LEAST_SAMPLES / stream.rate:g} s of {m}"
@@ -101,9 +99,7 @@ def _cut(streams: dict[str, Stream], video: int, path: Path) -> tuple[dict[str, 
     return {m: s._replace(values=kept[m]) for m, s in cut.items()}, whole
 
 
-def _described(
-    m: str, stream: Stream, start: np.ndarray, window_seconds: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _described(m: str, stream: Stream, start, window_seconds: float) -> tuple[np.ndarray, np.ndarray]:
     """Features [n, T, F] and quality [n] of the windows that begin at `start` [n] seconds of a clip."""
     rate = stream.rate
     x = _pulse(stream.values, rate) if m == "ppg" else stream.values
@@ -192,9 +188,7 @@ def _video_row(values: np.ndarray, kind: Recorded, rate: float, path: Path) -> i
     fits = [r for r in fits if np.ptp(values[r])] or fits
     extra = [r for r in fits if r >= kind.channels]
     what = f"{kind.key} {values.shape}"
-    rule = (
-        "integers of 0 to 31 or 40 (rest), 50 (practice), each in one stretch; give the array such a last row"
-    )
+    rule = "integers of 0 to 31 or 40 (rest), 50 (practice), each in one stretch; add them as last row"
     if not extra:
         raise DataError(path, f"{what}: no row after the {kind.channels} signals holds video ids: {rule}")
     differ = [r for r in fits if (values[r] != values[extra[-1]]).any()]

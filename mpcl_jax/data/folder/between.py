@@ -29,9 +29,8 @@ def modality_issues(subjects: Sequence[Part], meta: Meta, folder: Path) -> list[
     """Modalities that no file has, or whose tokens and features differ between files."""
     fix = "remove it from meta.json or add it"
     nowhere = [m for m in meta.groups if not any(m in s.signals for s in subjects)]
-    return [Issue(str(folder), m, "is in no .npz file", fix) for m in nowhere] + shape_issues(
-        subjects, meta.groups
-    )
+    issues = [Issue(str(folder), m, "is in no .npz file", fix) for m in nowhere]
+    return issues + shape_issues(subjects, meta.groups)
 
 
 def session_hint(stems: Iterable[str]) -> str:

@@ -124,9 +124,7 @@ def _id_issues(file: str, held: dict[str, np.ndarray]) -> Iterator[Issue]:
         if key == "subject" and (len(set(x.tolist())) != 1 or not str(x[0]).strip()):
             yield Issue(file, key, "wanted one id for the whole file", "write one file per subject")
         if key == "trial":
-            yield from row_issue(
-                file, key, x.astype(str) == "", "has no name", "name the trial of every window"
-            )
+            yield from row_issue(file, key, x.astype(str) == "", "has no name", "name every trial")
     start = held.get("start", np.zeros(0))
     if start.ndim != 1 or start.dtype.kind not in "biuf":
         what = f"holds {start.dtype} of shape {start.shape}; wanted seconds, one number per window"
@@ -143,9 +141,8 @@ def start_issues(file: Path, trial: np.ndarray, start: np.ndarray) -> list[Issue
         at = f"{seconds + 0.0:.3f}"  # as in the names of the rows that protocols make
         if not math.isnan(seconds) and (other := seen.setdefault((name, at), row)) != row:
             what = f"row {other} of trial {name!r} starts at {at} s too"
-            return [
-                Issue(str(file), f"start, row {row}", what, "'start' counts from the beginning of the trial")
-            ]
+            fix = "'start' counts from the beginning of the trial"
+            return [Issue(str(file), f"start, row {row}", what, fix)]
     return []
 
 

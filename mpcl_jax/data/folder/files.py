@@ -9,9 +9,7 @@ from typing import NamedTuple
 
 # "sub-01_ses-2_eeg": an id, a word for sessions and a number. "10_2013-11-30": an id that ends in a digit, and
 # numbers.
-WORDED = re.compile(
-    r"(.+?)[-_. ]+(?:session|sess|ses|run|visit|day|part)[-_. ]*\d+(?:[-_. ].*)?", re.IGNORECASE
-)
+WORDED = re.compile(r"(.+?)[-_. ]+(?:session|sess|ses|run|visit|day|part)[-_. ]*\d+(?:[-_. ].*)?", re.I)
 NUMBERED = re.compile(r"(.*?\d)(?:[-_. ]+\d+)+")
 
 

@@ -92,7 +92,10 @@ def examine_meta(file: Path) -> tuple[Meta | None, list[Issue]]:
     names = [emotion.name for emotion in held.emotions]
     issues = [
         Issue(
-            str(file), f"emotions[{i}].name", f"{name!r} is there twice (blanks and case aside)", "rename one"
+            str(file),
+            f"emotions[{i}].name",
+            f"{name!r} is there twice (case aside)",
+            "rename one",
         )
         for i, name in enumerate(names)
         if spelling(name) in map(spelling, names[:i])

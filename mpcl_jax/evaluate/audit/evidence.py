@@ -1,4 +1,4 @@
-"""What the audit reads: the files of a run, and its recordings."""
+"""What the audit reads, the files of a run and its recordings, and the result of one check."""
 
 import pathlib
 from typing import Any, NamedTuple
@@ -7,10 +7,38 @@ import numpy as np
 
 from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.config.schema import Config
+from mpcl_jax.data.splits.descriptions import in_order
 from mpcl_jax.data.splits.manifest import Split, row_ids
-from mpcl_jax.runs.read_run import read_json, read_lines
+from mpcl_jax.runs.read_run import COLOURS, read_json, read_lines
 from mpcl_jax.train.selection import read_record
 from mpcl_jax.types import DataError, Recordings
+
+RED, AMBER, GREEN = COLOURS
+SHOWN = 12  # ids that a finding names
+
+
+class Finding(NamedTuple):
+    """The result of one check."""
+
+    check: str  # "copies": the name of the check
+    colour: str  # RED: a leak · AMBER: readers of the results must know it, or it was not checked · GREEN
+    says: str  # one sentence
+    ids: tuple[str, ...] = ()  # windows, subjects, trials, …; at most SHOWN of them
+
+
+def green(check: str, says: str) -> Finding:
+    """No problem."""
+    return Finding(check, GREEN, says)
+
+
+def amber(check: str, says: str, ids=()) -> Finding:
+    """Something that readers of the results must know, or that was not checked."""
+    return Finding(check, AMBER, says, tuple(in_order(ids)[:SHOWN]))
+
+
+def red(check: str, says: str, ids=()) -> Finding:
+    """A leak."""
+    return Finding(check, RED, says, tuple(in_order(ids)[:SHOWN]))
 
 
 class Evidence(NamedTuple):

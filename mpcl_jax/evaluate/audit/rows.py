@@ -8,8 +8,7 @@ from scipy.spatial.distance import cdist
 
 from mpcl_jax.data.normalise import design_matrix, fit_normalisation
 from mpcl_jax.data.splits.descriptions import counted
-from mpcl_jax.evaluate.audit.evidence import Evidence
-from mpcl_jax.evaluate.audit.finding import Finding, amber, green, red
+from mpcl_jax.evaluate.audit.evidence import Evidence, Finding, amber, green, red
 from mpcl_jax.evaluate.number_text import decimal
 from mpcl_jax.types import Recordings, take, with_modalities
 
@@ -120,11 +119,7 @@ def check_neighbours(evidence: Evidence) -> list[Finding]:
     recordings, found, compared = with_modalities(evidence.recordings, of_subjects), [], 0
     present = np.any([*recordings.present.values(), np.zeros(len(evidence.ids), bool)], axis=0)
     rng = np.random.default_rng(0)
-    most = (
-        max(20, MOST_TESTED * 5 // len(evidence.split.folds))
-        if len(evidence.split.folds) > 5
-        else MOST_TESTED
-    )
+    most = min(MOST_TESTED, max(20, MOST_TESTED * 5 // len(evidence.split.folds)))
     for fold in evidence.split.folds:
         train, test = (rows[present[rows]] for rows in (fold.train, fold.test))
         if not len(train) or not len(test):

@@ -1,7 +1,6 @@
 """How the epoch and the settings were chosen, and how often the test rows were evaluated."""
 
-from mpcl_jax.evaluate.audit.evidence import Evidence
-from mpcl_jax.evaluate.audit.finding import Finding, amber, green, red
+from mpcl_jax.evaluate.audit.evidence import Evidence, Finding, amber, green, red
 from mpcl_jax.evaluate.leaderboard import METHOD
 
 

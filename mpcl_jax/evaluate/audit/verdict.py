@@ -8,8 +8,7 @@ from mpcl_jax.data.pipeline import content_hash
 from mpcl_jax.data.splits.descriptions import kind_of
 from mpcl_jax.data.splits.manifest import read_manifest
 from mpcl_jax.evaluate.audit import rows, selection
-from mpcl_jax.evaluate.audit.evidence import Evidence, read_evidence
-from mpcl_jax.evaluate.audit.finding import RED, Finding, amber, green, red
+from mpcl_jax.evaluate.audit.evidence import RED, Evidence, Finding, amber, green, read_evidence, red
 from mpcl_jax.evaluate.number_text import count_of
 from mpcl_jax.runs.read_run import COLOURS, read_json
 from mpcl_jax.system.paths import user_path
@@ -60,9 +59,8 @@ def check_manifest(evidence: Evidence) -> list[Finding]:
     if evidence.data.get("split_sha256", split.sha256) != split.sha256:
         found.append(red("manifest", "it is not the split that the run started with"))
     if not args.manifest and args.kind != kind_of(split.protocol):
-        found.append(
-            red("manifest", f"config.protocol.kind is {args.kind!r}, the manifest has {split.protocol!r}")
-        )
+        says = f"config.protocol.kind is {args.kind!r}, the manifest has {split.protocol!r}"
+        found.append(red("manifest", says))
     if content_hash(evidence.recordings) != evidence.data.get("sha256"):
         found.append(amber("manifest", "the recordings have changed since the run"))
     keeps = f"{split.protocol}: {split.sentence}"

@@ -107,9 +107,7 @@ def source_file(function: Callable) -> pathlib.Path:
     except TypeError:
         file = None
     if file is None or not file.exists():
-        raise ConfigError(
-            f"baseline {function!r}: define it in a file, whose content is part of the cache key"
-        )
+        raise ConfigError(f"baseline {function!r}: define it in a file; its content is part of the cache key")
     return file
 
 

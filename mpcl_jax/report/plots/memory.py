@@ -48,9 +48,7 @@ def cooccurrence_maps(
             axis.set_aspect("equal")
             axis.set_xticks(np.arange(count) + 0.5, ticks, **style.UPRIGHT)
             axis.set_yticks(np.arange(count) + 0.5, ticks)
-            others = {
-                x: correlation(off_diagonal(joint), off_diagonal(maps[x])) for x in references if x != name
-            }
+            others = {x: correlation(*map(off_diagonal, (joint, maps[x]))) for x in references if x != name}
             fits = [f"r = {decimal(float(r), 2)} with {x.split()[0].lower()}" for x, r in others.items()]
             axis.set_title(name, pad=4 + 10 * len(fits))
             axis.text(0, 1.01, "\n".join(fits), fontsize=8.5, va="bottom", transform=axis.transAxes)
@@ -188,9 +186,7 @@ def slot_history(epoch, drift, usage, emotions: Sequence[str], valence: Sequence
     return figure
 
 
-def association_weights(
-    association: np.ndarray, modalities: Sequence[str], scales: Sequence[float]
-) -> Figure:
+def association_weights(association, modalities: Sequence[str], scales: Sequence[float]) -> Figure:
     """What each modality retrieves of which, and at which scale, in per cent of all that it retrieves.
 
     `association` [S, M, M] state by stored modality, sums to 1 over scales and stored · `scales` [S] inverse

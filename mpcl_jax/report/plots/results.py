@@ -117,9 +117,8 @@ def subject_dots(panels: dict[str, Sequence[Method]]) -> Figure:
     """A panel per title: a dot per subject and method, the mean with its interval on top of them."""
     rng, rows = np.random.default_rng(0), [len(methods) for methods in panels.values()]
     with style.styled():
-        figure = style.make_figure(
-            WIDTH, 1.0 + 0.3 * len(rows) + (0.36 if len(rows) == 1 else 0.24) * sum(rows)
-        )
+        height = 0.36 if len(rows) == 1 else 0.24
+        figure = style.make_figure(WIDTH, 1.0 + 0.3 * len(rows) + height * sum(rows))
         axes = figure.subplots(len(rows), 1, sharex=True, squeeze=False, height_ratios=rows)[:, 0]
         for axis, (title, methods) in zip(axes, panels.items(), strict=True):
             axis.grid(axis="x")
@@ -146,9 +145,7 @@ def subject_dots(panels: dict[str, Sequence[Method]]) -> Figure:
     return figure
 
 
-def critical_difference(
-    names: Sequence[str], rank: Sequence[float], groups: Sequence[Sequence[str]]
-) -> Figure:
+def critical_difference(names: Sequence[str], rank, groups: Sequence[Sequence[str]]) -> Figure:
     """Mean ranks, the best at the top; a bar joins neighbours without a significant difference.
 
     `names` in the order of `rank` (1 = best) · `groups` of names, neighbours in that order.
@@ -202,9 +199,8 @@ def missing_modality_curve(
             for q, place in ((mine[kl[mine].argmin()], -12), (mine[kl[mine].argmax()], 6)):
                 text = " + ".join(m for m, here in zip(modalities, subset[q], strict=True) if here)
                 align = "right" if size == sizes[-1] else "center"
-                axis.annotate(
-                    style.shortened(text, 22), (-size, kl[q]), xytext=(0, place), ha=align, **beside
-                )
+                name = style.shortened(text, 22)
+                axis.annotate(name, (-size, kl[q]), xytext=(0, place), ha=align, **beside)
         axis.set_xticks(-sizes, [str(size) for size in sizes])
         axis.margins(x=0.12, y=0.15)
         axis.set(xlabel="number of available modalities", ylabel="KL (nats), mean over windows")

@@ -91,9 +91,7 @@ def borders(valence: Sequence[str], order: np.ndarray) -> list[int]:
 UPRIGHT = {"rotation": 90, "rotation_mode": "anchor", "ha": "right", "va": "center"}
 
 
-def draw_cells(
-    axis: Axes, values, *, extent, low: float, high: float, colours: str = SEQUENTIAL
-) -> AxesImage:
+def draw_cells(axis: Axes, values, *, extent, low: float, high: float, colours=SEQUENTIAL) -> AxesImage:
     """Values [rows, columns] as coloured cells, the first row at the bottom; NaN is grey.
 
     One small image, whatever the number of cells: a page with a hundred emotions stays small.
