@@ -99,9 +99,8 @@ def loss_of(log_probs, weights, labels):
 @functools.cache
 def network_of(blocks: tuple[Block, ...], emotions: int) -> Network:
     """The pure functions of the network for data of this shape; the same object for the same shape."""
-    return transformer.network_of(
-        EmotionDict(blocks, emotions), loss_of, lambda outputs: outputs[0][:, 0], ("head", "output")
-    )
+    net = EmotionDict(blocks, emotions)
+    return transformer.network_of(net, loss_of, lambda outputs: outputs[0][:, 0], ("head", "output"))
 
 
 register_baseline("emotion_dict", predict=predict, settings=None)

@@ -219,11 +219,8 @@ def make_problem(train: Part) -> Problem:
     """Pads and uploads the rows of `train`."""
     rows, emotions = _round_up(len(train.x)), train.labels.shape[1]
     log_mean = np.log(as_distributions(train.labels.mean(0, keepdims=True))[0])
-    return Problem(
-        x=jnp.asarray(_pad(train.x, rows, 0.0)),
-        labels=jnp.asarray(_pad(train.labels, rows, 1 / emotions)),
-        log_mean=log_mean.astype(np.float32),
-    )
+    padded = _pad(train.x, rows, 0.0), _pad(train.labels, rows, 1 / emotions)
+    return Problem(*map(jnp.asarray, padded), log_mean.astype(np.float32))
 
 
 def make_plan(fold: InnerFold, length: int, draw: np.random.Generator) -> Plan:

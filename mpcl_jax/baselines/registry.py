@@ -98,9 +98,8 @@ def get(name: str) -> Baseline:
     if name not in names():
         near = difflib.get_close_matches(name, (*names(), "all"), n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ConfigError(
-            f"config.benchmark.baselines = {name!r}: unknown baseline; {hint}known: {', '.join(names())}, all"
-        )
+        known = f"{hint}known: {', '.join(names())}, all"
+        raise ConfigError(f"config.benchmark.baselines = {name!r}: unknown baseline; {known}")
     return _registered[name]
 
 

@@ -39,9 +39,7 @@ Fraction = Annotated[StrictFloat, Field(ge=0, le=1)]
 Positive = Annotated[StrictFloat, Field(gt=0, le=1e6)]
 Seconds = Annotated[StrictFloat, Field(gt=0, le=3600)]
 LocalPath = Annotated[
-    StrictStr,
-    AfterValidator(_local_path),
-    WithJsonSchema({"allowed": "the path of a local file or folder"}),
+    StrictStr, AfterValidator(_local_path), WithJsonSchema({"allowed": "the path of a local file or folder"})
 ]
 # A name in a registry: a data set, a baseline. The registry refuses the names that it does not have.
 Name = Annotated[

@@ -105,8 +105,5 @@ def digest_of(arrays: Iterable[np.ndarray]) -> str:
 def duplicate_issues(digests: dict[str, str], what: str, fix: str) -> list[Issue]:
     """Files that hold the same: `digests` file -> `digest_of` its numbers ("" = nothing to compare)."""
     first: dict[str, str] = {}
-    return [
-        Issue(file, "", f"holds the same {what} as {other}", fix)
-        for file, digest in digests.items()
-        if digest and (other := first.setdefault(digest, file)) != file
-    ]
+    again = {file: first.setdefault(digest, file) for file, digest in digests.items() if digest}
+    return [Issue(x, "", f"holds the same {what} as {y}", fix) for x, y in again.items() if x != y]

@@ -60,11 +60,9 @@ def require_present(recordings: Recordings, training: dict[str, np.ndarray]) -> 
     for fold, rows in training.items():
         for m, present in recordings.present.items():
             if not present[rows].any():
-                raise DataError(
-                    recordings.name,
-                    f"{fold}{': ' * bool(fold)}no training window has {m!r}; leave it out with "
-                    "config.data.modalities, or hold out other groups with config.protocol",
-                )
+                fix = "leave it out with config.data.modalities, or hold out others with config.protocol"
+                where = f"{fold}: " if fold else ""
+                raise DataError(recordings.name, f"{where}no training window has {m!r}; {fix}")
 
 
 def apply_normalisation(signals: dict, present: dict, norm: Normalisation) -> dict[str, np.ndarray]:

@@ -116,10 +116,8 @@ def _check_results(results: list[Result], rows: int, split_sha256: str) -> None:
         if names.count(result.method) > 1:
             raise ValueError(f"{result.method}: named twice; pass its seeds as one list of predictions")
         if result.split_sha256 != split_sha256:
-            raise ValueError(
-                f"{result.method}: made on the split {result.split_sha256[:12]}, this table is of "
-                f"{split_sha256[:12]}; rows of different splits cannot be compared"
-            )
+            made = f"made on the split {result.split_sha256[:12]}, this table is of {split_sha256[:12]}"
+            raise ValueError(f"{result.method}: {made}; rows of different splits cannot be compared")
         for predicted in _per_seed(result):
             if len(predicted) != rows:
                 raise ValueError(f"{result.method}: {len(predicted)} predictions for {rows} test rows")

@@ -37,10 +37,8 @@ def _groups_text(methods: pd.DataFrame, pairs: int) -> str:
     units = int(over.split()[0])
     smallest = smallest_p(units, pairs)
     if units < FEWEST or smallest >= LEVEL:
-        return (
-            f"With {over} and {pairs} pairs no difference can be significant: no corrected p below "
-            f"{decimal(smallest, 3)} is possible. Compare fewer methods or more subjects."
-        )
+        least = f"no corrected p below {decimal(smallest, 3)} is possible"
+        return f"With {over} and {pairs} pairs no difference can be significant: {least}."
     groups = groups_of(methods)
     if not groups:
         return "All neighbours in rank differ significantly (Holm's correction for all pairs)."

@@ -114,10 +114,9 @@ def to_markdown(table: Table, *, title: str = "Results") -> str:
 def caption_of(frame: pd.DataFrame) -> str:
     """What the numbers of a `table_frame` are means of, and what limits them."""
     first = frame.iloc[0]
-    text = (
-        f"Means over windows within subject, then over subjects ({count_of(first['windows'], 'windows')}, "
-        f"{count_of(first['subjects'], 'subjects')}); 95 % interval over {first['interval_over']}"
-    )
+    counts = f"{count_of(first['windows'], 'windows')}, {count_of(first['subjects'], 'subjects')}"
+    text = f"Means over windows within subject, then over subjects ({counts})"
+    text += f"; 95 % interval over {first['interval_over']}"
     if first["subjects"] < FEWEST:
         text += "; it says nothing about other subjects"
     if oracles := [shown_name(name) for name in frame["method"] if name in ORACLES]:
@@ -171,10 +170,8 @@ def _verdict(frame: pd.DataFrame, method: str, opponent: str, found: Comparison)
 
 def comparison_text(found: Comparison, over: str) -> str:
     """Difference, interval, units and corrected p; where the difference is not significant, also why."""
-    text = (
-        f"KL {decimal(found.difference, sign=True)} {interval(found.low, found.high)}, n = {over}, "
-        f"p {p_text(found.corrected)} after Holm's correction for {count_of(found.comparisons, 'comparisons')}"
-    )
+    p = f"p {p_text(found.corrected)} after Holm's correction for {count_of(found.comparisons, 'comparisons')}"
+    text = f"KL {decimal(found.difference, sign=True)} {interval(found.low, found.high)}, n = {over}, {p}"
     if found.verdict != NOT_SIGNIFICANT:
         return text
     smallest = smallest_p(found.n, found.comparisons)

@@ -27,10 +27,9 @@ def unwritten(path: pathlib.Path, size: int, error: OSError) -> StorageError:
     if error.errno in FULL:
         folder = next((p for p in pathlib.Path(path).absolute().parents if p.is_dir()), pathlib.Path("/"))
         free = f"; {shutil.disk_usage(folder).free:,} are free"
-    return StorageError(
-        f"{path}: {size:,} bytes cannot be written ({reason_of(error)}{free}): {remedy_of(error.errno)}. "
-        "Everything finished before is complete; then start the same command again"
-    )
+    what = f"{size:,} bytes cannot be written ({reason_of(error)}{free}): {remedy_of(error.errno)}"
+    again = "Everything finished before is complete; then start the same command again"
+    return StorageError(f"{path}: {what}. {again}")
 
 
 @contextlib.contextmanager

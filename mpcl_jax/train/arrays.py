@@ -45,10 +45,8 @@ def read_arrays(part: pathlib.Path, names: Sequence[str] | None = None) -> dict[
     driver, listed = _contents(part)
     with plain_path(part) as plain:
         base = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{plain}/"}}
-        specs = {
-            name: {"driver": driver, "kvstore": base | {"path": f"{name}/"}}
-            for name in (listed if names is None else names)
-        }
+        names = listed if names is None else names
+        specs = {x: {"driver": driver, "kvstore": base | {"path": f"{x}/"}} for x in names}
         context = tensorstore.Context()  # shared, the list of arrays is read once for all of them
         opened = {n: tensorstore.open(x, open=True, read=True, context=context) for n, x in specs.items()}
         arrays = {}

@@ -105,10 +105,9 @@ def _require_finite(training: Training, epoch: int) -> None:
     best = training.best and (training.best.params, training.best.prototypes)  # its KL is +inf at first
     for path, x in jax.tree_util.tree_leaves_with_path((training.state, best)):
         if not np.isfinite(np.asarray(x)).all():
-            raise TrainingError(
-                f"epoch {epoch} ends with numbers that are not finite in {jax.tree_util.keystr(path)}; it is "
-                "not saved. A smaller config.train.learning_rate or config.train.clip may help"
-            )
+            where = f"numbers that are not finite in {jax.tree_util.keystr(path)}; it is not saved"
+            fix = "A smaller config.train.learning_rate or config.train.clip may help"
+            raise TrainingError(f"epoch {epoch} ends with {where}. {fix}")
 
 
 def _require_room(folder: pathlib.Path, size: int) -> None:
@@ -182,20 +181,16 @@ def _choose(saved: Checkpoints, until: int | None) -> int | None:
     whole, damaged = first_whole(checkpoints_in(saved.folder))
     if whole is None and damaged:
         found = "; ".join(f"{x.file.relative_to(saved.folder)} {x.reason}" for x in damaged)
-        raise ConfigError(
-            f"{saved.folder}: no whole checkpoint is left ({found}). Put back a copy, or delete this folder to train "
-            "the fold again from the start"
-        )
+        fix = "Put back a copy, or delete this folder to train the fold again from the start"
+        raise ConfigError(f"{saved.folder}: no whole checkpoint is left ({found}). {fix}")
     if whole is None:
         return None
     origin = json.loads((whole / "origin" / "metadata").read_text(encoding="utf-8"))
     if wrong := [
         f"{k} {origin.get(k)!r} is not {v!r}" for k, v in saved.origin.items() if origin.get(k) != v
     ]:
-        raise ConfigError(
-            f"{whole}: this checkpoint belongs to another training ({'; '.join(wrong)}); put the right one back, "
-            "or delete it"
-        )
+        wrong = f"belongs to another training ({'; '.join(wrong)})"
+        raise ConfigError(f"{whole}: this checkpoint {wrong}; put the right one back, or delete it")
     for damage in damaged:
         warn(f"{damage.file} {damage.reason}; going on from epoch {whole.name}")
         epoch = damage.file.relative_to(saved.folder).parts[0]

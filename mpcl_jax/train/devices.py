@@ -33,9 +33,8 @@ def make_mesh(config: Config) -> Mesh:
         )
     if batch % (devices // folds):
         each = "" if folds == 1 else f" / config.distributed.fold_axis = {devices // folds}"
-        raise ConfigError(
-            f"config.train.batch_size = {batch}: must be a multiple of the number of devices, {devices}{each}"
-        )
+        wanted = f"must be a multiple of the number of devices, {devices}{each}"
+        raise ConfigError(f"config.train.batch_size = {batch}: {wanted}")
     return jax.make_mesh((folds, devices // folds), ("fold", "data"), axis_types=(AxisType.Auto,) * 2)
 
 

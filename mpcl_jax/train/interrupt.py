@@ -119,14 +119,10 @@ def _locked(workdir: pathlib.Path) -> filelock.BaseFileLock:
         except filelock.Timeout:
             file = workdir / HOLDER
             holder = file.read_text(encoding="utf-8") if file.exists() else "a process that has just begun"
-            raise ConfigError(
-                f"--workdir {workdir}: another run works in it ({holder}); "
-                f"wait for it, stop it, or choose another --workdir{hint}"
-            ) from None
+            fix = f"wait for it, stop it, or choose another --workdir{hint}"
+            raise ConfigError(f"--workdir {workdir}: another run works in it ({holder}); {fix}") from None
         except OSError as error:
             if error.errno not in NO_LOCKS or name == MARKER:
                 raise
-            warn(
-                f"{workdir}: this disk has no file locks ({reason_of(error)}), so the file {MARKER} replaces the "
-                "lock; start no second run in this folder from another machine. A local disk has locks"
-            )
+            what = f"this disk has no file locks ({reason_of(error)}), so the file {MARKER} replaces the lock"
+            warn(f"{workdir}: {what}; start no second run in this folder from another machine")

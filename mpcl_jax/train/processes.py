@@ -54,10 +54,9 @@ def start(settings: DistributedConfig) -> None:
             shutdown_timeout_seconds=settings.heartbeat,
         )
     except ValueError as error:
-        raise ConfigError(
-            "config.distributed.start = 'auto': this is no cluster that JAX knows; set it to 'given' with "
-            f"coordinator, process_count and process_id ({error})"
-        ) from error
+        fix = "set it to 'given' with coordinator, process_count and process_id"
+        what = "config.distributed.start = 'auto': this is no cluster that JAX knows"
+        raise ConfigError(f"{what}; {fix} ({error})") from error
     except jax.errors.JaxRuntimeError as error:
         reason = _reason(error, settings)
         raise ProcessError(f"processes did not find each other: {reason}; {AGAIN}") from error
@@ -134,9 +133,8 @@ def require_same(what: str, text: str) -> None:
     digests = np.asarray(multihost_utils.process_allgather(digest))
     others = [str(i) for i, x in enumerate(digests) if (x != digests[0]).any()]
     if others:
-        raise ProcessError(
-            f"process {', '.join(others)} has other {what} than process 0; all need the same command and files"
-        )
+        found = f"process {', '.join(others)} has other {what} than process 0"
+        raise ProcessError(f"{found}; all need the same command and files")
 
 
 def any_process(yes: bool) -> bool:

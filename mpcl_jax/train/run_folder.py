@@ -98,10 +98,8 @@ def _require_same(file: pathlib.Path, name: str, now: dict) -> None:
     changed = [key for key in sorted(before) if before[key] != now.get(key)]
     changes = {key: f"{key} was {before[key]!r}, is {now.get(key)!r}" for key in changed}
     if refused := [text for key, text in changes.items() if not key.startswith((*HARMLESS, *WARNED))]:
-        raise ConfigError(
-            f"{file} belongs to another run ({'; '.join(refused[:4])}); "
-            "continue with its settings or choose another --workdir"
-        )
+        fix = "continue with its settings or choose another --workdir"
+        raise ConfigError(f"{file} belongs to another run ({'; '.join(refused[:4])}); {fix}")
     for key, text in changes.items():
         if key.startswith(WARNED):
             warn(f"{text}: the rest of this run equals its beginning only up to rounding")

@@ -45,10 +45,8 @@ def record_test_access(workdir: pathlib.Path) -> str:
         return ""
     number, method, fold = max(again)
     others = f" and {len(again) - 1} more" if len(again) > 1 else ""
-    return (
-        f"Test access {number}: {method} in {fold}{others} was chosen again after test measures had been computed "
-        "(selection.json)."
-    )
+    chosen = f"{method} in {fold}{others} was chosen again after test measures had been computed"
+    return f"Test access {number}: {chosen} (selection.json)."
 
 
 def read_record(workdir: pathlib.Path) -> dict[str, dict[str, dict[str, Any]]]:

@@ -83,11 +83,8 @@ def find_subjects(root: Path, wanted: tuple[int, ...]) -> list[Found]:
     layouts = {f.layout: f.path for f in chosen}
     if len(layouts) > 1:
         which = "; ".join(f"{path.name}: {layout}" for layout, path in layouts.items())
-        raise DataError(
-            root,
-            f"mixes layouts ({which}); keep each in a folder of its own, "
-            "or choose subjects of one of them with config.data.dmer.subjects",
-        )
+        fix = "keep each in its own folder, or choose one with config.data.dmer.subjects"
+        raise DataError(root, f"mixes layouts ({which}); {fix}")
     if twice := sorted({f.subject for f in chosen if names.count(f.subject) > 1}):
         raise DataError(root, f"holds subject {', '.join(twice)} more than once; remove one of them")
     return chosen
@@ -154,11 +151,8 @@ def read_labels(found: Found) -> tuple[np.ndarray, Path]:
         return table, path
     home = found.path if found.path.is_file() else found.path / "dis_label.mat"
     looked = ", ".join(f"{path.parent.name}/{path.name}" for path in places) or "no .mat file at all"
-    raise DataError(
-        found.path,
-        f"subject {found.subject} has no labels: no dis_label in {looked}; save the ratings or distributions "
-        f"as `dis_label` [{CLIPS}, {len(EMOTIONS)}], row = video id, in {home}",
-    )
+    wanted = f"save the ratings as `dis_label` [{CLIPS}, {len(EMOTIONS)}], row = video id, in {home}"
+    raise DataError(found.path, f"subject {found.subject} has no labels: no dis_label in {looked}; {wanted}")
 
 
 def _label_places(found: Found) -> list[Path]:

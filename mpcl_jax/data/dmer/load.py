@@ -150,8 +150,5 @@ def _notes(found: list[Found], clips: dict[str, int], present: dict[str, np.ndar
         notes += [f"subjects with fewer than {CLIPS} clips: {', '.join(few)}"] if few else []
     if "video" not in present:
         notes.append("no behavioural modality: extract videoFea.mat from the videos into the folders")
-    return notes + [
-        f"{m} is absent from {int((~here).sum())} of {len(here)} windows"
-        for m, here in present.items()
-        if not here.all()
-    ]
+    lacking = {m: int((~here).sum()) for m, here in present.items() if not here.all()}
+    return notes + [f"{m} is absent from {n} of {len(present[m])} windows" for m, n in lacking.items()]

@@ -39,10 +39,8 @@ def session_hint(stems: Iterable[str]) -> str:
     if not found:
         return ""
     names = next(iter(found.values()))
-    return (
-        f"{', '.join(names[:3])}{', …' if len(names) > 3 else ''} look like sessions of one subject by name "
-        f"({len(found)} such groups of files), but each file counts as a subject of its own"
-    )
+    shown = f"{', '.join(names[:3])}{', …' if len(names) > 3 else ''} look like sessions of one subject"
+    return f"{shown} by name ({len(found)} such groups of files), but each file counts as a subject"
 
 
 def _spelling_issues(key: str, names: list[tuple[Path, list[str]]]) -> list[Issue]:
@@ -76,10 +74,8 @@ def _stimulus_issues(m: str, subjects: list[Part]) -> list[Issue]:
             stimulus = str(s.stimulus[row])
             other, file, other_row = first.setdefault((stimulus, at), (x, s.source, row))
             if not np.allclose(x, other, rtol=SAME, atol=1e-6):
-                what = (
-                    f"differs from row {other_row} of {file.name}, which has the same stimulus {stimulus!r} at "
-                    f"{at}, but describes the stimulus (meta.json)"
-                )
+                same = f"row {other_row} of {file.name}, with the same stimulus {stimulus!r} at {at}"
+                what = f"differs from {same}, but describes the stimulus (meta.json)"
                 fix = f"correct it, give `start`, or remove 'of' from modalities.{m} of meta.json"
                 issues.append(Issue(str(s.source), f"{m}, row {row}", what, fix))
                 break
@@ -96,16 +92,13 @@ def notes_of(subjects: Sequence[Part], files: Files, folder: Path) -> tuple[str,
     named = {s.subject: s.source.name for s in reversed(subjects) if "subject" not in s.unnamed}
     for s in subjects:
         if "subject" in s.unnamed and s.subject in named:
-            notes.append(
-                f"{s.source.name} names no subject and counts as {s.subject!r} by its name; {named[s.subject]} names "
-                "the same subject: rename the first if it is of another subject"
-            )
+            same = f"{named[s.subject]} names the same subject: rename the first if it is of another subject"
+            notes.append(f"{s.source.name} names no subject and counts as {s.subject!r} by its name; {same}")
     if unnamed := [s.source.name for s in subjects if "trial" in s.unnamed]:
         shown = ", ".join(unnamed[:3] + ["..."] * (len(unnamed) > 3))
-        notes.append(
-            f"{len(unnamed)} of {len(subjects)} files name no trials ({shown}): neighbouring "
-            "windows with equal labels and stimulus count as one trial; trial_kfold is not offered"
-        )
+        how = "neighbouring windows with equal labels and stimulus count as one trial"
+        unnamed = f"{len(unnamed)} of {len(subjects)} files name no trials ({shown})"
+        notes.append(f"{unnamed}: {how}; trial_kfold is not offered")
     if not all((s.stimulus != "").all() for s in subjects):
         notes.append("not every window names its stimulus: protocols that hold out stimuli are not possible")
     return tuple(notes)

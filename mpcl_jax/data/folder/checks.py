@@ -82,10 +82,8 @@ def _signal_issues(file: str, held: dict[str, np.ndarray], m: str, meta: Meta) -
     if m in meta.rates and not math.isnan(meta.window_seconds):
         samples = meta.rates[m] * meta.window_seconds
         if abs(values.shape[1] - samples) > 1:
-            what = (
-                f"has {values.shape[1]} samples a window; meta.json gives {meta.rates[m]:g} per second for "
-                f"{meta.window_seconds:g} s = {samples:g}"
-            )
+            wanted = f"{meta.rates[m]:g} per second for {meta.window_seconds:g} s = {samples:g}"
+            what = f"has {values.shape[1]} samples a window; meta.json gives {wanted}"
             yield Issue(file, m, what, "remove 'rate' if the second axis is not time")
 
 
@@ -100,10 +98,8 @@ def _rounding_issue(file: str, m: str, x: np.ndarray, present: np.ndarray) -> It
     lost = (spread < step) & (spread > SAME_FLOAT64 * largest)
     if lost.any():
         column = int(lost.argmax())
-        what = (
-            f"its values of about {largest[column]:.6g} vary by {spread[column]:.3g}, less than the rounding of "
-            f"float32 ({step[column]:.3g})"
-        )
+        vary = f"of about {largest[column]:.6g} vary by {spread[column]:.3g}"
+        what = f"its values {vary}, less than the rounding of float32 ({step[column]:.3g})"
         place = f"{m}, feature {column} (of {int(lost.sum())} such features)"
         yield Issue(file, place, what, "subtract a constant from it, e.g. its first value")
 

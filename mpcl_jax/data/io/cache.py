@@ -97,8 +97,5 @@ def _write(file: Path, arrays: dict[str, np.ndarray]) -> None:
             np.savez(Path(temporary) / file.name, **arrays)
             os.replace(Path(temporary) / file.name, file)
     except OSError as error:
-        raise DataError(
-            file.parent,
-            f"converted recordings cannot be kept here ({explained(error)}), or name another folder with "
-            "config.data.cache",
-        ) from error
+        reason = f"converted recordings cannot be kept here ({explained(error)}), or set config.data.cache"
+        raise DataError(file.parent, reason) from error

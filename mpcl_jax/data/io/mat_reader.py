@@ -87,11 +87,8 @@ def _checked_total(path: Any, name: str, kind: str, shape: tuple[int, ...], tota
     one = np.dtype(kind).itemsize if kind in NUMBERS and kind != "logical" else 4
     total, size = total + math.prod(map(int, shape)) * one, os.path.getsize(path)
     if not 0 <= total <= min(MAX_BYTES, max(FREE_BYTES, MAX_RATIO * size)):
-        raise DataError(
-            path,
-            f"its arrays up to {name!r} claim {total:,} bytes, packed into {size:,}; save less in one file, or "
-            "without packing (-v6)",
-        )
+        claim = f"its arrays up to {name!r} claim {total:,} bytes, packed into {size:,}"
+        raise DataError(path, f"{claim}; save less in one file, or without packing (-v6)")
     return total
 
 

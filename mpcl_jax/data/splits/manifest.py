@@ -116,11 +116,9 @@ def _check_calibration(recordings: Recordings, wanted: int, fold: Fold, file) ->
     trials = calibration_trials(recordings, fold.train, fold.test)
     subjects = in_order(recordings.subject[fold.test])
     if len(trials) != wanted or len(subjects) != 1:
-        raise DataError(
-            file,
-            f"{fold.name}: calibrated({wanted}) tests one subject and trains on {wanted} trials of it; this fold "
-            f"tests {listed(subjects)} and trains on {len(trials)}",
-        )
+        what = f"calibrated({wanted}) tests one subject and trains on {wanted} trials of it"
+        found = f"this fold tests {listed(subjects)} and trains on {len(trials)}"
+        raise DataError(file, f"{fold.name}: {what}; {found}")
 
 
 def write_manifest(split: Split, recordings: Recordings, path: Any) -> None:

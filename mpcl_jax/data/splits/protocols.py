@@ -165,28 +165,22 @@ def _calibrated(recordings: Recordings, subject: str, settings: ProtocolConfig) 
     order = rng.permutation(np.unique(recordings.trial[own]))
     most = settings.calibration_pool
     if len(order) <= most:
-        raise ConfigError(
-            f"config.protocol.calibration_pool = {most}: subject {subject} has {len(order)} trials, so none is "
-            "left to test"
-        )
+        few = f"subject {subject} has {len(order)} trials, so none is left to test"
+        raise ConfigError(f"config.protocol.calibration_pool = {most}: {few}")
     known = np.isin(recordings.trial, order[: settings.calibration])
     return _Masks(~own | known, ~own, np.isin(recordings.trial, order[most:]))
 
 
 def _fixed(recordings: Recordings) -> _Masks:
     """The parts of the subjects of DMER; a subject without recordings is missing from its part."""
-    unknown = sorted(set(recordings.subject.tolist()) - set(DMER_SUBJECTS))
+    unknown, kind = set(recordings.subject) - set(DMER_SUBJECTS), "config.protocol.kind = 'fixed_48_12_13'"
     if unknown:
-        raise ConfigError(
-            f"config.protocol.kind = 'fixed_48_12_13': made for the 73 subjects of DMER; {recordings.name} has "
-            f"subject {unknown[0]!r}. Use 'subject_kfold', or a manifest of your own"
-        )
+        what = f"made for the 73 subjects of DMER; {recordings.name} has subject {min(unknown)!r}"
+        raise ConfigError(f"{kind}: {what}. Use 'subject_kfold', or a manifest of your own")
     test, validation = (np.isin(recordings.subject, part) for part in (FIXED_TEST, FIXED_VALIDATION))
     if not validation.any():
-        raise ConfigError(
-            f"config.protocol.kind = 'fixed_48_12_13': {recordings.name} has no subject of its validation part "
-            f"({', '.join(FIXED_VALIDATION)})"
-        )
+        part = f"its validation part ({', '.join(FIXED_VALIDATION)})"
+        raise ConfigError(f"{kind}: {recordings.name} has no subject of {part}")
     return _Masks(~test & ~validation, validation, test)
 
 
@@ -195,10 +189,9 @@ def _deal(recordings: Recordings, what: str, folds: int, rng) -> list[np.ndarray
     ids = np.asarray(getattr(recordings, what), str)
     names, first, codes = np.unique(ids, return_index=True, return_inverse=True)
     if len(names) < folds:
-        raise ConfigError(
-            f"config.protocol.folds = {folds}: needs at least {folds} {PLURAL[what]}, the recordings have "
-            f"{counted(len(names), what, PLURAL[what])}{'; set it lower' if len(names) > 1 else ''}"
-        )
+        has = f"{counted(len(names), what, PLURAL[what])}{'; set it lower' if len(names) > 1 else ''}"
+        needs = f"needs at least {folds} {PLURAL[what]}"
+        raise ConfigError(f"config.protocol.folds = {folds}: {needs}, the recordings have {has}")
     strata = codes_of(recordings.subject)[1][first] if what == "trial" else np.zeros(len(names))
     part = np.empty(len(names), int)
     part[np.lexsort((rng.random(len(names)), strata))] = np.arange(len(names)) % folds

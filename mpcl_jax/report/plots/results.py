@@ -26,9 +26,7 @@ CURVES = {
 }
 
 
-def distribution_bars(
-    samples: dict[str, tuple[np.ndarray, np.ndarray]], emotions: Sequence[str], valence: Sequence[str]
-) -> Figure:
+def distribution_bars(samples: dict[str, tuple], emotions: Sequence[str], valence: Sequence[str]) -> Figure:
     """Reported (wide, light) and predicted (narrow, dark) shares in per cent, one panel per sample.
 
     `samples` title -> reported [C] and predicted [C], both sum to 1.
@@ -75,10 +73,7 @@ def emotion_errors(reported, predicted, subject) -> EmotionError:
 
 
 def error_per_emotion(
-    model: EmotionError,
-    train_mean: EmotionError | None,
-    emotions: Sequence[str],
-    valence: Sequence[str],
+    model: EmotionError, train_mean: EmotionError | None, emotions: Sequence[str], valence: Sequence[str]
 ) -> Figure:
     """Dots with intervals for the model, open squares for the train mean."""
     order, rows = style.by_valence(valence), np.arange(len(emotions))
