@@ -11,11 +11,8 @@ from mpcl_jax.baselines.registry import register_baseline
 from mpcl_jax.baselines.selection import Part, Predicted, Task, choose, fit_predict
 
 # A regression on one number is smooth or local; the budget takes both in turn.
-CANDIDATES = tuple(
-    pair
-    for k, alpha in zip(knn.NEIGHBOURS[:3], ridge.ALPHAS[:3], strict=True)
-    for pair in (("ridge", alpha), ("knn", k))
-)
+PAIRS = zip(ridge.ALPHAS[:3], knn.NEIGHBOURS[:3], strict=True)
+CANDIDATES = tuple(each for alpha, k in PAIRS for each in (("ridge", alpha), ("knn", k)))
 
 
 def predict(task: Task, seed: int, tries: int) -> Predicted:

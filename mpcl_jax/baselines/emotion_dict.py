@@ -18,16 +18,7 @@ from mpcl_jax.baselines import transformer
 from mpcl_jax.baselines.network import Network
 from mpcl_jax.baselines.registry import register_baseline
 from mpcl_jax.baselines.selection import Block, Predicted, Task
-from mpcl_jax.baselines.transformer import (
-    HEADS,
-    HIDDEN,
-    TOKENS,
-    WIDTH,
-    ModalityTokens,
-    TransformerLayer,
-    dropped,
-    key_of,
-)
+from mpcl_jax.baselines.transformer import HEADS, HIDDEN, WIDTH, key_of
 
 ELEMENT_WIDTH, ELEMENTS = 64, 32
 AUXILIARY = 0.1  # weight of each auxiliary loss
@@ -50,19 +41,17 @@ class EmotionDict(nn.Module):
 
         Of the whole first, then of each of the M modalities alone.
         """
-        tokens = ModalityTokens(self.blocks, TOKENS, WIDTH, name="tokens")(x)
+        tokens = transformer.ModalityTokens(self.blocks, transformer.TOKENS, WIDTH, name="tokens")(x)
         tokens += self.param("place", nn.initializers.normal(0.02), tokens.shape[1:])[None]
-        tokens = dropped(tokens, dropout, key_of(key, 2))
+        tokens = transformer.dropped(tokens, dropout, key_of(key, 2))
         together = tokens.reshape(len(x), -1, WIDTH)
-        together = TransformerLayer(HEADS, HIDDEN, name="whole")(together, dropout, key_of(key, 0))
+        together = transformer.TransformerLayer(HEADS, HIDDEN, name="whole")(
+            together, dropout, key_of(key, 0)
+        )
         # One layer for each modality, with parameters of its own.
-        each = nn.vmap(
-            TransformerLayer,
-            in_axes=(1, None, None),
-            out_axes=1,
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-        )(HEADS, HIDDEN, name="modalities")(tokens, dropout, key_of(key, 1))
+        own = {"variable_axes": {"params": 0}, "split_rngs": {"params": True}}
+        layers = nn.vmap(transformer.TransformerLayer, in_axes=(1, None, None), out_axes=1, **own)
+        each = layers(HEADS, HIDDEN, name="modalities")(tokens, dropout, key_of(key, 1))
         pooled = jnp.concatenate([together.mean(1)[:, None], each.mean(2)], axis=1)  # [B, 1 + M, D]
         weights = nn.Dense(ELEMENTS, name="weights")(pooled)
         elements = self.param("dictionary", nn.initializers.normal(1.0), (ELEMENTS, ELEMENT_WIDTH))

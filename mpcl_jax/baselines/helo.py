@@ -21,17 +21,8 @@ from mpcl_jax.baselines import transformer
 from mpcl_jax.baselines.network import Network
 from mpcl_jax.baselines.registry import register_baseline
 from mpcl_jax.baselines.selection import Block, Predicted, Task
-from mpcl_jax.baselines.transformer import (
-    HEADS,
-    HIDDEN,
-    TOKENS,
-    WIDTH,
-    Attention,
-    ModalityTokens,
-    TransformerLayer,
-    dropped,
-    key_of,
-)
+from mpcl_jax.baselines.transformer import HEADS, HIDDEN, WIDTH, key_of
+from mpcl_jax.types import GROUPS
 
 TRANSPORT_STEPS, SINKHORN_STEPS = 5, 5
 SHARPNESS = 0.1  # entropic regularisation of the transport
@@ -52,9 +43,9 @@ class HeLo(nn.Module):
     @nn.compact
     def __call__(self, x, dropout=0.0, key=None):
         """`x` [B, P]. Returns log-probabilities [B, C] and cosines of the emotion embeddings [C, C]."""
-        tokens = ModalityTokens(self.blocks, TOKENS, WIDTH, name="tokens")(x)
-        layer = TransformerLayer(HEADS, HIDDEN, name="layer")
-        groups = self._of_groups(dropped(tokens, dropout, key_of(key, 0)))
+        tokens = transformer.ModalityTokens(self.blocks, transformer.TOKENS, WIDTH, name="tokens")(x)
+        layer = transformer.TransformerLayer(HEADS, HIDDEN, name="layer")
+        groups = self._of_groups(transformer.dropped(tokens, dropout, key_of(key, 0)))
         groups = [layer(x, dropout, key_of(key, 1 + place)) for place, x in enumerate(groups)]
         fused = jnp.concatenate(groups, axis=1)
         fused = nn.Dense(self.emotions, name="fused")(fused.swapaxes(1, 2)).swapaxes(1, 2)  # [B, C, D]
@@ -62,7 +53,7 @@ class HeLo(nn.Module):
         embedding = self.param("emotions", nn.initializers.uniform(1.0), (self.emotions, WIDTH))
         correlation = cosines(embedding)
         query = jnp.broadcast_to(embedding, (len(x), *embedding.shape))
-        recalled = Attention(1, name="emotion_attention")(query, fused, correlation)
+        recalled = transformer.Attention(1, name="emotion_attention")(query, fused, correlation)
         hidden = rearrange(recalled, "b c d -> b (c d)")
         for name in ("first", "second"):
             hidden = nn.relu(nn.Dense(WIDTH, name=name)(hidden))
@@ -70,14 +61,12 @@ class HeLo(nn.Module):
 
     def _of_groups(self, tokens) -> list:
         """Physiological tokens, moved to the behavioural ones, and these; a group alone where there is no other."""
-        groups = {
-            group: [tokens[:, i] for i, block in enumerate(self.blocks) if block.group == group]
-            for group in ("physiological", "behavioural")
-        }
+        of_group = [block.group for block in self.blocks]
+        groups = {g: [tokens[:, i] for i, own in enumerate(of_group) if own == g] for g in GROUPS}
         query, *others = groups["physiological"] or [None]
         if query is None:
             return [jnp.concatenate(groups["behavioural"], axis=1)]
-        attend = Attention(HEADS, name="physiological_attention")
+        attend = transformer.Attention(HEADS, name="physiological_attention")
         fused = [attend(query, other) for other in others or [query]]
         physiological = nn.Dense(tokens.shape[-1], name="project")(jnp.concatenate(fused, axis=1))
         if not groups["behavioural"]:

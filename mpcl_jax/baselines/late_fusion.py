@@ -8,18 +8,9 @@ modality that is absent from a row has weight 0 there, and the weights of the ot
 import numpy as np
 from scipy.optimize import minimize
 
-from mpcl_jax.baselines import ridge
+from mpcl_jax.baselines import ridge, selection
 from mpcl_jax.baselines.registry import register_baseline
-from mpcl_jax.baselines.selection import (
-    Block,
-    Part,
-    Predicted,
-    Task,
-    choose,
-    fit_predict,
-    inner_folds,
-    rows_of,
-)
+from mpcl_jax.baselines.selection import Block, Part, Predicted, Task, choose, fit_predict, rows_of
 from mpcl_jax.metrics import as_distributions
 
 AVERAGED, STACKED = "averaged", "stacked"
@@ -92,7 +83,7 @@ def _present(block: Block, x: np.ndarray) -> np.ndarray:
 
 def _stacking_weights(part: Part, blocks: tuple[Block, ...], alpha: float) -> np.ndarray:
     """Weights [E] from inner folds of `part`: no regression was fitted on the group that it predicts."""
-    folds = inner_folds(part.group)
+    folds = selection.inner_folds(part.group)
     if not folds:
         return np.ones(len(blocks))
     parts = [_of_each_modality(rows_of(part, fold.fit), part.x[fold.held], blocks, alpha) for fold in folds]

@@ -77,20 +77,11 @@ def find_dataset(name: str) -> Load:
     return _datasets[name]
 
 
-def _simulated(data: DataConfig) -> Recordings:
-    return simulate(data.simulate)[0]
-
-
-def _dmer(data: DataConfig) -> Recordings:
-    return dmer.load(data.path, data.dmer, cache=data.cache)
-
-
-def _wesad(data: DataConfig) -> Recordings:
-    return wesad.load(data.path, data.wesad, cache=data.cache)
-
-
-def _folder(data: DataConfig) -> Recordings:
-    return folder.load(data.path)
-
-
-restore({"simulated": _simulated, "dmer": _dmer, "wesad": _wesad, "folder": _folder})
+restore(
+    {
+        "simulated": lambda data: simulate(data.simulate)[0],
+        "dmer": lambda data: dmer.load(data.path, data.dmer, cache=data.cache),
+        "wesad": lambda data: wesad.load(data.path, data.wesad, cache=data.cache),
+        "folder": lambda data: folder.load(data.path),
+    }
+)

@@ -174,8 +174,7 @@ def _recordings(settings: SimulateConfig, labels, trial, signals, present) -> Re
         subject=names[subject],
         trial=np.array([f"{names[i]}/{stimuli[j]}" for i, j in zip(subject, clip, strict=True)]),
         stimulus=stimuli[clip],
-        start=WINDOW_SECONDS
-        * np.tile(np.arange(settings.windows, dtype=np.float64), len(trial) // settings.windows),
+        start=np.tile(WINDOW_SECONDS * np.arange(settings.windows), len(trial) // settings.windows),
         duration=WINDOW_SECONDS,
         notes=("Simulated recordings: results show that the code works, and nothing about real emotions.",),
     )

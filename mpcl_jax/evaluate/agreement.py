@@ -17,12 +17,8 @@ def means(labels, predicted, weight: np.ndarray) -> tuple[dict[str, float], np.n
 
     The second value is the mean of |y_c − p_c| for every emotion, [C] in [0, 1], lower is better.
     """
-    of_window = {
-        "jensen_shannon": jensen_shannon(labels, predicted),
-        "rank_correlation": rank_correlation(labels, predicted),
-        "top_agreement": top_agreement(labels, predicted),
-    }
-    found = {name: weight @ values for name, values in of_window.items()}
+    of_window = (jensen_shannon, rank_correlation, top_agreement)
+    found = {measure.__name__: weight @ measure(labels, predicted) for measure in of_window}
     error = np.abs(np.asarray(labels, np.float64) - np.asarray(predicted, np.float64))
     return found | {"cooccurrence_error": cooccurrence_error(labels, predicted)}, weight @ error
 

@@ -29,13 +29,9 @@ def dry_run(config: Config) -> str:
     rows = min(2 * config.train.stream_rows or run.recordings.labels.shape[0], run.recordings.labels.shape[0])
     data = _bytes(run.rows) * rows // run.recordings.labels.shape[0]
     state = training.state
-    parts = {
-        "parameters": at_once * _bytes(state.params),
-        "optimiser": at_once * _bytes(state.opt_state),
-        "memory banks": at_once * _bytes(state.prototypes),
-        "best epoch": at_once * _bytes(training.best),
-        "data": data,
-    }
+    trees = {"parameters": state.params, "optimiser": state.opt_state, "memory banks": state.prototypes}
+    trees |= {"best epoch": training.best}
+    parts = {name: at_once * _bytes(tree) for name, tree in trees.items()} | {"data": data}
     shown = ", ".join(f"{name} {size / 1e6:.2f}" for name, size in parts.items() if size)
     count = sum(x.size for x in jax.tree.leaves(state.params))
     steps, settings = run.program.steps_per_epoch, run.config

@@ -15,16 +15,9 @@ import pandas as pd
 import scipy  # loads scipy.stats on first use, which is after the training
 
 from mpcl_jax.config.schema import ORACLES
+from mpcl_jax.evaluate import statistics
 from mpcl_jax.evaluate.leaderboard import METHOD, REFERENCE, Row, Table
-from mpcl_jax.evaluate.statistics import (
-    NOT_SIGNIFICANT,
-    TIES,
-    Comparison,
-    decide,
-    merge_ties,
-    paired_comparison,
-    without_ties,
-)
+from mpcl_jax.evaluate.statistics import TIES, Comparison, decide, merge_ties, paired_comparison
 
 
 class Spread(NamedTuple):
@@ -128,7 +121,8 @@ def _pairs(rows: list[Row], focus: str, weight: np.ndarray) -> tuple[list[dict],
     for i, ((a, b), found, of_all) in enumerate(zip(twos, compared, decide(compared), strict=True)):
         tolerance = TIES * np.maximum(a.per_unit, b.per_unit).max()
         delta = a.per_unit - b.per_unit
-        delta = without_ties(np.sign(delta) * merge_ties(np.abs(delta), tolerance), tolerance)
+        delta = np.sign(delta) * merge_ties(np.abs(delta), tolerance)
+        delta = statistics.without_ties(delta, tolerance)
         pairs.append(
             {"a": a.method, "b": b.method, "difference": found.difference, "low": found.low}
             | {"high": found.high, "p": found.p_value, "p_skewed": found.p_skewed}
@@ -138,7 +132,7 @@ def _pairs(rows: list[Row], focus: str, weight: np.ndarray) -> tuple[list[dict],
             | {"superiority": float((delta < 0).mean() + (delta == 0).mean() / 2)}
             | {"detectable": found.detectable, "verdict_of_a": few.get(i, of_all).verdict}
         )
-        if of_all.verdict != NOT_SIGNIFICANT:
+        if of_all.verdict != statistics.NOT_SIGNIFICANT:
             differ.add(frozenset((a.method, b.method)))
     return pairs, differ
 

@@ -50,11 +50,8 @@ def table_frame(table: Table) -> pd.DataFrame:
 
 def subject_frame(table: Table) -> pd.DataFrame:
     """One row per method and subject with the six measures: the columns of subjects.csv."""
-    rows = [
-        {"method": row.method, "subject": subject, **values}
-        for row in table.rows
-        for subject, values in row.per_subject.items()
-    ]
+    found = ((row.method, subject, x) for row in table.rows for subject, x in row.per_subject.items())
+    rows = [{"method": method, "subject": subject, **x} for method, subject, x in found]
     return pd.DataFrame(rows, dtype=object)
 
 

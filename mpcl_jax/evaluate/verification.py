@@ -118,13 +118,7 @@ def _recompute(file: pathlib.Path, tested: list[Tested]) -> Table:
     leaky, unit_name = first.split["protocol"] == "window80", f"{units.removesuffix('s')}s"
     try:
         return make_table(
-            results,
-            first.reported,
-            first.subject,
-            first.trial,
-            split,
-            leaky=leaky,
-            unit_name=unit_name,
+            results, first.reported, first.subject, first.trial, split, leaky=leaky, unit_name=unit_name
         )
     except ValueError as error:
         raise DataError(first.folder, f"its predictions make no table ({error}); {AGAIN}") from error

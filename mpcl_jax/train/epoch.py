@@ -70,12 +70,9 @@ def gather(rows: Rows, fold: FoldArrays, chosen, weight) -> Batch:
         known = jnp.where(jnp.isnan(x), fold.median[m][None], x)
         return (known - fold.mean[m][None]) / fold.std[m][None]
 
-    return Batch(
-        signals={m: normalised(m, x[chosen]) for m, x in rows.signals.items()},
-        present={m: x[chosen] for m, x in rows.present.items()},
-        labels=rows.labels[chosen],
-        weight=weight,
-    )
+    signals = {m: normalised(m, x[chosen]) for m, x in rows.signals.items()}
+    present = {m: x[chosen] for m, x in rows.present.items()}
+    return Batch(signals, present, rows.labels[chosen], weight)
 
 
 def parts_of_an_epoch(settings: TrainConfig, model: MPCL, train_step, steps: int, mesh) -> Parts:

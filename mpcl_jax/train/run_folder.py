@@ -1,16 +1,4 @@
-"""A run is a folder; everything shown later can be computed again from what lies in it.
-
-config.json      the resolved settings            manifest.json    the held-out subjects, ids and sha256
-data.json        emotions, modalities, sha256     metrics.jsonl    a line per fold and epoch
-made_with.json   versions and devices             .lock, .running  the process that works in it now
-environment.json all versions, system, commit; no paths, no names of hosts
-selection.json   what was chosen in every fold, written before test measures are computed
-folds/00/        checkpoints, predictions.npz, baselines.npz, inspection.npz (what was retrieved),
-                 memory.jsonl (drift and usage of every prototype, a line per epoch)
-predictions.csv  every test window, reported and predicted, with all digits: the tables follow from it
-table.md .csv    the result with its baselines     audit.json       leaks that were searched for, and found
-statistics.csv   ranks, spread and further measures of each method; pairs.csv: every pair of methods
-"""
+"""A run is a folder; everything shown later can be computed again from what lies in it (docs/run_folder.md)."""
 
 import dataclasses
 import json

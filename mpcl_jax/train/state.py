@@ -76,13 +76,9 @@ def make_optimizer(settings: TrainConfig, steps: int) -> optax.GradientTransform
 
 def initial_variables(key, *, model: MPCL, spec: DataSpec) -> dict:
     """Random parameters and an empty memory; a batch of zeros gives the shapes."""
-    empty = Batch(
-        signals={m: jnp.zeros((2, *shape)) for m, shape in spec.shapes.items()},
-        present={m: jnp.ones(2, bool) for m in spec.shapes},
-        labels=None,
-        weight=None,
-    )
-    return model.init({"params": key}, empty, train=False)
+    signals = {m: jnp.zeros((2, *shape)) for m, shape in spec.shapes.items()}
+    present = {m: jnp.ones(2, bool) for m in spec.shapes}
+    return model.init({"params": key}, Batch(signals, present, None, None), train=False)
 
 
 def create_training(

@@ -13,25 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from mpcl_jax.config.data import DmerConfig
-from mpcl_jax.data.dmer.features import (
-    SPLIT_WINDOW_SECONDS,
-    WINDOW_SECONDS,
-    read_folder,
-    read_merged,
-    read_split,
-)
-from mpcl_jax.data.dmer.files import (
-    CLIPS,
-    EMOTIONS,
-    VALENCE,
-    Clip,
-    Found,
-    Layout,
-    distributions,
-    find_subjects,
-    read_labels,
-    source_files,
-)
+from mpcl_jax.data.dmer import features, files
+from mpcl_jax.data.dmer.files import CLIPS, Clip, Found, Layout
 from mpcl_jax.data.dmer.signals import read_signals
 from mpcl_jax.data.io import cache as disk
 from mpcl_jax.data.io.safe_read import run_guarded
@@ -64,7 +47,7 @@ def load(root: str, settings: DmerConfig, cache: str = "") -> Recordings:
     clips and names groups of equal labels instead. What was read of a subject is kept in `cache`, a folder, "" =
     that of the user. Raises DataError naming file, key or video, and what to do.
     """
-    found = find_subjects(Path(root), settings.subjects)
+    found = files.find_subjects(Path(root), settings.subjects)
     layout = found[0].layout
     cache_dir = disk.folder_for("dmer", cache)
     read = {one: arrays for one in found if (arrays := _cached(one, settings, cache_dir))}
@@ -72,13 +55,14 @@ def load(root: str, settings: DmerConfig, cache: str = "") -> Recordings:
     if not read or (empty and settings.subjects):
         text = f"no clip of subject {', '.join(empty)} is long enough for one window"
         raise DataError(root, f"{text}; choose others with config.data.dmer.subjects")
-    fields = {"duration": settings.window_seconds if layout is Layout.SIGNALS else WINDOW_SECONDS}
+    fields = {"duration": settings.window_seconds if layout is Layout.SIGNALS else features.WINDOW_SECONDS}
     if layout is Layout.SPLIT:
         published = np.concatenate([arrays["published_test"] for arrays in read.values()])
-        fields = {"duration": SPLIT_WINDOW_SECONDS, "trial_name": "label groups", "published_test": published}
+        fields = {"duration": features.SPLIT_WINDOW_SECONDS, "published_test": published}
+        fields["trial_name"] = "label groups"
         fields["protocols"] = ("window80", "trial_kfold", *(BY_SUBJECT if len(found) > 1 else ()))
     parts = [_part(one, arrays) for one, arrays in read.items()]
-    recordings = joined(parts, GROUPS, name="DMER", emotions=EMOTIONS, valence=VALENCE, **fields)
+    recordings = joined(parts, GROUPS, name="DMER", emotions=files.EMOTIONS, valence=files.VALENCE, **fields)
     clips = {one.subject: len(set(arrays["trial"])) for one, arrays in read.items()}
     notes = (*_notes(found, clips, recordings.present), *recordings.notes)
     return check_recordings(recordings._replace(notes=notes), root)
@@ -97,7 +81,7 @@ def _cached(found: Found, settings: DmerConfig, cache_dir: Path | None) -> dict[
     key = hashlib.sha256(f"{found.path.resolve()} {found.layout} {sorted(options.items())}".encode())
     compute = partial(run_guarded, read_subject, found.path, found.subject, str(found.layout), options)
     described = options | {"version": VERSION}
-    return disk.cached(cache_dir, key.hexdigest()[:20], source_files(found), described, compute)
+    return disk.cached(cache_dir, key.hexdigest()[:20], files.source_files(found), described, compute)
 
 
 def read_subject(path: Path | str, subject: str, layout: str, settings: dict) -> dict[str, np.ndarray]:
@@ -110,22 +94,22 @@ def read_subject(path: Path | str, subject: str, layout: str, settings: dict) ->
     found, clips = Found(subject, Layout(layout), Path(path)), []
     match found.layout:
         case Layout.SPLIT:
-            return read_split(found.path, subject)
+            return features.read_split(found.path, subject)
         case Layout.MERGED:
-            clips = read_merged(found.path, settings["complex_part"])
+            clips = features.read_merged(found.path, settings["complex_part"])
         case Layout.FEATURES:
-            clips = read_folder(found.path, settings["complex_part"])
+            clips = features.read_folder(found.path, settings["complex_part"])
         case Layout.SIGNALS:
             clips = read_signals(found.path, settings["window_seconds"], settings["step_seconds"])
     return _labelled(found, clips) if clips else {}
 
 
 def _labelled(found: Found, clips: list[Clip]) -> dict[str, np.ndarray]:
-    table, file = read_labels(found)
+    table, file = files.read_labels(found)
     videos, sizes = np.array([clip.video for clip in clips]), [len(clip.start) for clip in clips]
     names = np.array([f"subject {found.subject}, video {video}" for video in videos])
     arrays = {
-        "labels": np.repeat(distributions(table[videos], names, file), sizes, axis=0),
+        "labels": np.repeat(files.distributions(table[videos], names, file), sizes, axis=0),
         "trial": np.repeat([f"{found.subject}/{video}" for video in videos], sizes),
         "stimulus": np.repeat([f"{video}" for video in videos], sizes),
         "start": np.concatenate([clip.start for clip in clips]),

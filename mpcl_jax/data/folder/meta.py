@@ -91,12 +91,7 @@ def examine_meta(file: Path) -> tuple[Meta | None, list[Issue]]:
         return None, [_issue(file, x) for x in found]
     names = [emotion.name for emotion in held.emotions]
     issues = [
-        Issue(
-            str(file),
-            f"emotions[{i}].name",
-            f"{name!r} is there twice (case aside)",
-            "rename one",
-        )
+        Issue(str(file), f"emotions[{i}].name", f"{name!r} is there twice (case aside)", "rename one")
         for i, name in enumerate(names)
         if spelling(name) in map(spelling, names[:i])
     ]

@@ -16,6 +16,7 @@ import numpy as np
 
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.system.os_errors import explained, reason_of
+from mpcl_jax.system.output import warn
 from mpcl_jax.system.paths import require_writable
 from mpcl_jax.types import DataError
 
@@ -44,21 +45,13 @@ def folder_for(kind: str, given: str) -> Path | None:
         require_writable(folder)
         return folder
     except OSError as error:
-        print(
-            f"warning: converted recordings are not kept ({reason_of(error)}); set config.data.cache "
-            "or XDG_CACHE_HOME to a folder that can be written",
-            file=sys.stderr,
-            flush=True,
-        )
+        hint = "set config.data.cache or XDG_CACHE_HOME to a folder that can be written"
+        warn(f"converted recordings are not kept ({reason_of(error)}); {hint}")
         return None
 
 
 def cached(
-    folder: Path | None,
-    name: str,
-    sources: tuple[Path, ...],
-    settings: dict,
-    compute: Callable[[], dict[str, np.ndarray]],
+    folder: Path | None, name: str, sources: tuple[Path, ...], settings: dict, compute: Callable[[], dict]
 ) -> dict[str, np.ndarray]:
     """`compute()`, or what it returned before for `sources` of the same size and time of change and `settings`.
 

@@ -2,16 +2,7 @@
 
 A split is made from the ids of the rows (subject, trial, stimulus, start) and a seed, never from signals or
 labels, so nothing in a test row can influence it. The same ids and seed give the same split and the same
-sha256 on every machine, in whatever order the rows come.
-
-    loso                 one subject a fold
-    subject_kfold        subjects
-    fixed_48_12_13       13 subjects of DMER; 12 others are validation
-    calibrated           one subject a fold, of which n labelled trials are trained on
-    trial_kfold          whole trials, some of every subject; one model for all subjects
-    stimulus_kfold       stimuli, for all subjects
-    subject_x_stimulus   subjects and stimuli; what only one of the two holds out is left out of training
-    window80             one fold of random windows, LEAKY: only to compare with published numbers
+sha256 on every machine, in whatever order the rows come. `descriptions.SENTENCES` describes every protocol.
 """
 
 import zlib
@@ -173,7 +164,8 @@ def _calibrated(recordings: Recordings, subject: str, settings: ProtocolConfig) 
 
 def _fixed(recordings: Recordings) -> _Masks:
     """The parts of the subjects of DMER; a subject without recordings is missing from its part."""
-    unknown, kind = set(recordings.subject) - set(DMER_SUBJECTS), "config.protocol.kind = 'fixed_48_12_13'"
+    kind = "config.protocol.kind = 'fixed_48_12_13'"
+    unknown = set(recordings.subject.tolist()) - set(DMER_SUBJECTS)
     if unknown:
         what = f"made for the 73 subjects of DMER; {recordings.name} has subject {min(unknown)!r}"
         raise ConfigError(f"{kind}: {what}. Use 'subject_kfold', or a manifest of your own")

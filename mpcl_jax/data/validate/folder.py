@@ -91,15 +91,9 @@ def _copies(subjects: list[Part], meta: Meta) -> list[Issue]:
 
 def _unused_emotions(subjects: list[Part], meta: Meta, folder: Path) -> list[Issue]:
     used = np.max([s.labels.max(0) for s in subjects], axis=0)
-    return [
-        Issue(
-            str(folder / "meta.json"),
-            f"emotions[{column}]",
-            f"{meta.emotions[column]!r} is 0 in every row of every file",
-            "remove the emotion and its column",
-        )
-        for column in np.flatnonzero(used == 0)
-    ]
+    what, fix = "is 0 in every row of every file", "remove the emotion and its column"
+    unused, file = np.flatnonzero(used == 0), str(folder / "meta.json")
+    return [Issue(file, f"emotions[{c}]", f"{meta.emotions[c]!r} {what}", fix) for c in unused]
 
 
 def _quality_issues(file: Path, held: dict[str, np.ndarray], meta: Meta, wrong: set[str]) -> list[Issue]:

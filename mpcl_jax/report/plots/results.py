@@ -214,11 +214,8 @@ def learning_curves(metrics: Sequence[dict[str, float]]) -> Figure:
         figure = style.make_figure(WIDTH, 1.6 * rows + 0.4)
         axes = figure.subplots(rows, 2, sharex=True, squeeze=False).ravel()
         for axis, name in zip(axes, names, strict=False):
-            curves = {
-                f: {e["epoch"]: e[name] for e in metrics if e["fold"] == f and e.get(name) is not None}
-                for f in folds
-            }
-            _fold_curves(axis, curves)
+            known = [entry for entry in metrics if entry.get(name) is not None]
+            _fold_curves(axis, {f: {e["epoch"]: e[name] for e in known if e["fold"] == f} for f in folds})
             axis.set_title(CURVES.get(name, name.replace("_", " ")), fontsize=8.5)
         for axis in axes[len(names) :]:
             axis.set_visible(False)
