@@ -85,8 +85,7 @@ def run_on(root, kind="folder"):
 # Numbers that are odd but can be meant: a run accepts them.
 ACCEPTED = """swapped labels; stimulus of another trial; unsorted time; flat channel; clipped channel; face off
 emotion never reported; NaN run; sensor off; Fahrenheit; acceleration in g; clipped wrist; chest signal lost
-answers of another subject; channel stuck; electrode off; features not finite; rating 9
-shares that do not sum to 1"""
+answers of another subject; channel stuck; electrode off; features not finite"""
 COPY = "have the same signals"
 IN_OTHER_WORDS = {
     "one subject twice": COPY,

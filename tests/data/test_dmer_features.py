@@ -91,7 +91,7 @@ def test_broken_feature_files_are_named(tmp_path, name, stored, reason):
     [
         ("train_eeg", np.zeros((36, 18, 5)), "wanted [windows, 18, 4]"),
         ("test_video", np.zeros((11, 32)), "11 rows, test_label has 12"),
-        ("test_label", np.zeros((12, 10)), "labels, window 36"),
+        ("test_label", np.zeros((12, 10)), "test_label, rows 0, 1"),
     ],
 )
 def test_broken_split_file_is_refused(tmp_path, key, value, reason):

@@ -88,9 +88,10 @@ def read_split(path: Path, subject: str) -> dict[str, np.ndarray]:
     The file has no clip ids: windows with equal labels form one trial, which is a clip or several clips.
     Raises DataError where an array is absent or has an undocumented shape.
     """
-    shapes, halves = SPLIT_SHAPES | {"label": (len(EMOTIONS),)}, ("train", "test")
-    data = parse_mat(path, names=tuple(f"{half}_{name}" for half in halves for name in shapes))
-    sizes = [len(_rows(data, f"{half}_label", shapes["label"], path)) for half in halves]
+    shapes, halves = SPLIT_SHAPES, ("train", "test")
+    data = parse_mat(path, names=tuple(f"{half}_{name}" for half in halves for name in (*shapes, "label")))
+    tables = {key: _rows(data, key, (len(EMOTIONS),), path) for key in (f"{half}_label" for half in halves)}
+    sizes = [len(table) for table in tables.values()]
     joined = {}
     for name, shape in shapes.items():
         parts = [_rows(data, f"{half}_{name}", shape, path) for half in halves]
@@ -99,7 +100,9 @@ def read_split(path: Path, subject: str) -> dict[str, np.ndarray]:
                 raise DataError(path, f"{half}_{name} has {len(x)} rows, {half}_label has {size}")
         joined[name] = _numbers(np.concatenate(parts), name, path)
     n = sum(sizes)
-    labels = distributions(joined.pop("label")[:, 0], np.array([f"window {i}" for i in range(n)]), path)
+    labels = np.concatenate(
+        [distributions(_numbers(table, key, path)[:, 0], path, key) for key, table in tables.items()]
+    )
     _, group = np.unique(labels.round(6), axis=0, return_inverse=True)
     trial = np.array([f"{subject}/labels {k:02d}" for k in group.ravel()])
     arrays = {f"signals/{m}": x.astype(np.float32) for m, x in joined.items()}

@@ -17,7 +17,7 @@ import numpy as np
 
 from mpcl_jax.data.io.mat_reader import parse_mat
 from mpcl_jax.data.io.safe_read import run_guarded
-from mpcl_jax.data.issues import label_issues, refuse
+from mpcl_jax.data.issues import Issue, label_issues, refuse, row_issue
 from mpcl_jax.system.os_errors import reason_of
 from mpcl_jax.types import DataError
 
@@ -174,12 +174,27 @@ def source_files(found: Found) -> tuple[Path, ...]:
     return tuple(dict.fromkeys([*(path for path in own if path.is_file()), *_label_places(found)]))
 
 
-def distributions(rows: np.ndarray, names: np.ndarray, file: Path) -> np.ndarray:
+def distributions(rows: np.ndarray, file: Path, key: str, names: np.ndarray | None = None) -> np.ndarray:
     """Ratings or distributions [n, 10] -> distributions [n, 10] whose rows sum to 1.
 
-    `names` [n] are those of the rows in errors. Raises DataError for a row that is not finite, has a negative
-    entry or no positive sum.
+    `names` [n] are those of the rows in errors, default their numbers. Raises DataError for the first of
+    `table_issues`.
     """
     rows = np.asarray(rows, np.float64)
-    refuse(label_issues(file, "labels", rows, names))
+    refuse(table_issues(file, key, rows, names))
     return rows / rows.sum(1, keepdims=True)
+
+
+def table_issues(file: Path, key: str, table: np.ndarray, names: np.ndarray | None) -> list[Issue]:
+    """Rows [n, 10] that are no report, and tables that hold ratings in some rows and shares in others."""
+    issues = label_issues(file, key, table, names)
+    good = np.isfinite(table).all(1) & (table >= 0).all(1) & (table > 0).any(1)
+    ratings = np.isin(table, np.arange(1, 6)).all(1)
+    shares = np.abs(np.where(good, table.sum(1), 0) - 1) < 0.01
+    odd, fix = good & ~ratings & ~shares, "store ratings, or shares that sum to 1"
+    what = "neither ratings of 1 to 5 nor shares that sum to 1"
+    issues += row_issue(file, key, odd, what, fix, names)
+    if (ratings & good).any() and not odd.any():
+        mixed = shares & good & ~ratings
+        issues += row_issue(file, key, mixed, "shares, where other rows hold ratings", fix, names)
+    return issues

@@ -21,7 +21,7 @@ from mpcl_jax.data.io.safe_read import run_guarded
 from mpcl_jax.data.join import IDS, Part, joined, stacked
 from mpcl_jax.types import LARGEST_VALUE, DataError, Recordings, check_recordings
 
-VERSION = 2  # of the numbers made of DMER's files; raised with each change, so that caches are computed again
+VERSION = 3  # of the numbers made of DMER's files; raised with each change, so that caches are computed again
 BY_SUBJECT = (
     "loso",
     "subject_kfold",
@@ -107,9 +107,9 @@ def read_subject(path: Path | str, subject: str, layout: str, settings: dict) ->
 def _labelled(found: Found, clips: list[Clip]) -> dict[str, np.ndarray]:
     table, file = files.read_labels(found)
     videos, sizes = np.array([clip.video for clip in clips]), [len(clip.start) for clip in clips]
-    names = np.array([f"subject {found.subject}, video {video}" for video in videos])
+    names = np.array([f"video {video}" for video in videos])
     arrays = {
-        "labels": np.repeat(files.distributions(table[videos], names, file), sizes, axis=0),
+        "labels": np.repeat(files.distributions(table[videos], file, "dis_label", names), sizes, axis=0),
         "trial": np.repeat([f"{found.subject}/{video}" for video in videos], sizes),
         "stimulus": np.repeat([f"{video}" for video in videos], sizes),
         "start": np.concatenate([clip.start for clip in clips]),

@@ -7,7 +7,7 @@ import numpy as np
 
 from mpcl_jax.config.data import DmerConfig
 from mpcl_jax.data.dmer.features import CHANNELS, FILES, SPLIT_SHAPES
-from mpcl_jax.data.dmer.files import CLIPS, EMOTIONS, Found, Layout, find_subjects, read_labels
+from mpcl_jax.data.dmer.files import CLIPS, EMOTIONS, Found, Layout, find_subjects, read_labels, table_issues
 from mpcl_jax.data.dmer.load import GROUPS, read_subject
 from mpcl_jax.data.dmer.signals import KINDS, stream_of
 from mpcl_jax.data.io.mat_reader import parse_mat
@@ -21,7 +21,6 @@ from mpcl_jax.data.issues import (
     attempt,
     digest_of,
     duplicate_issues,
-    label_issues,
     row_issue,
 )
 from mpcl_jax.data.validate.signals import CHECK_SENSOR, FEWEST_WINDOWS, channel_issues, still_issue
@@ -65,7 +64,7 @@ def read_subject_issues(path: Path | str, subject: str, layout: str, options: di
         for key in (key for key in data if data[key].size and data[key].ndim > 1):
             x = data[key]
             if key.endswith("_label") and x.ndim == 2 and x.dtype.kind in "fiu":
-                issues += _table_issues(file, key, x.astype(np.float64), None)
+                issues += table_issues(file, key, x.astype(np.float64), None)
             elif kind := next((kind for kind in KINDS.values() if kind.key == key), None):
                 arrays.append(x)
                 if (stream := attempt(issues, stream_of, data, kind, file)) is not None:
@@ -75,7 +74,7 @@ def read_subject_issues(path: Path | str, subject: str, layout: str, options: di
                 issues += _window_issues(file, key, x)
     if found.layout is not Layout.SPLIT and (answer := attempt(issues, read_labels, found)):
         table, file = answer[0].astype(np.float64), answer[1]
-        issues += _table_issues(file, "dis_label", table, np.array([f"video {i}" for i in range(CLIPS)]))
+        issues += table_issues(file, "dis_label", table, np.array([f"video {i}" for i in range(CLIPS)]))
         reports = [table] if len(np.unique(table, axis=0)) > 1 else []
     loaded: dict[str, np.ndarray] = {}
     try:
@@ -101,21 +100,6 @@ def _stored(found: Found) -> dict[Path, tuple[str, ...]]:
         case Layout.MERGED:
             return {found.path: ("feas",)}
     return {found.path: tuple(f"{half}_{m}" for half in ("train", "test") for m in (*SPLIT_SHAPES, "label"))}
-
-
-def _table_issues(file: Path, key: str, table: np.ndarray, names: np.ndarray | None) -> list[Issue]:
-    """Rows [n, 10] that are no report, and tables that hold ratings in some rows and shares in others."""
-    issues = label_issues(file, key, table, names)
-    good = np.isfinite(table).all(1) & (table >= 0).all(1) & (table > 0).any(1)
-    ratings = np.isin(table, np.arange(1, 6)).all(1)
-    shares = np.abs(np.where(good, table.sum(1), 0) - 1) < 0.01
-    odd, fix = good & ~ratings & ~shares, "store ratings, or shares that sum to 1"
-    what = "neither ratings of 1 to 5 nor shares that sum to 1"
-    issues += row_issue(file, key, odd, what, fix, names)
-    if (ratings & good).any() and not odd.any():
-        mixed = shares & good & ~ratings
-        issues += row_issue(file, key, mixed, "shares, where other rows hold ratings", fix, names)
-    return issues
 
 
 def _window_issues(file: Path, key: str, x: np.ndarray) -> list[Issue]:
