@@ -10,12 +10,12 @@ from mpcl_jax.system.output import any_output
 
 COMMANDS = {
     "train": "train and evaluate MPCL and baselines; writes a run folder",
-    "report": "write the page of a finished run, or of several side by side",
+    "report": "write the page of a finished run, or one that compares several runs",
     "explain": "explain one prediction of a finished run",
     "inspect": "show the prototypes and the co-occurrence that a run has learned",
     "predict": "predict the emotions of new recordings with a finished run",
     "check": "list the issues of a data set",
-    "audit": "look for leaks between training and test data of a run",
+    "audit": "search for leaks between training and test data of a run",
     "verify": "compute the tables of a run again from its predictions",
     "reproduce": "make a table of experiments/results again and compare",
     "info": "versions, devices and cache folders, for a bug report",

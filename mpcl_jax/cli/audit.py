@@ -1,11 +1,13 @@
-"""Looks for leaks between training and test data of a finished run, and writes RUN/audit.json.
+"""Searches for leaks between training and test data of a finished run, and writes RUN/audit.json.
 
     mpcl audit runs/dataset
     mpcl audit runs/wesad --data /elsewhere/WESAD      where the recordings were moved
     mpcl audit runs/mine --config configs/mine.py      where this file registers the data set
 
-Exit status 0: no leak (green; or amber, which names a limitation). 1: a leak (red). 2: the folder is not a
-finished run, or its recordings cannot be read. 74: audit.json cannot be written.
+Green: no leak was found. Amber: a limitation, or a check that was not possible. Red: a leak.
+
+Exit status 0: green or amber. 1: red. 2: the folder is not a finished run, or its recordings cannot be read.
+74: audit.json cannot be written.
 """
 
 import dataclasses
@@ -23,7 +25,9 @@ def run(arguments: list[str]) -> int:
     """Prints every finding; the exit status says whether one of them is a leak."""
     parser = Parser("audit", __doc__)
     parser.add_argument("run", help="folder of a finished run")
-    parser.add_argument("--data", default="", help="where the recordings are now; default: config.data.path")
+    parser.add_argument(
+        "--data", default="", help="folder of the recordings; default: config.data.path of the run"
+    )
     parser.add_config()
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     args = parser.parse_args(arguments)

@@ -60,7 +60,12 @@ def run(arguments: list[str]) -> int:
     """Prints the issues and a summary; the exit status says whether there are any."""
     parser = Parser("check", __doc__)
     parser.add_argument("path", help="the folder of the data set, or one DMER features file")
-    parser.add_argument("--kind", choices=VALIDATORS, default="", help="default: by its files")
+    parser.add_argument(
+        "--kind",
+        choices=VALIDATORS,
+        default="",
+        help="kind of the data set; default: recognised by its files",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     args = parser.parse_args(arguments)
     examined = examine(args.path, args.kind)

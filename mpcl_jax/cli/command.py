@@ -78,7 +78,7 @@ def command(body: Callable[[list[str]], int | None], prints_log: bool = False) -
                 codes = {StorageError: DISK, TrainingError: NOT_FINITE}
                 lines, code = [str(error)], codes.get(type(error), 2)
             except KeyboardInterrupt:
-                lines, code = ["stopped"], AT_ONCE
+                lines, code = ["stopped by Ctrl-C"], AT_ONCE
             for line in lines:
                 print("error:", " ".join(line.split()), file=sys.stderr)
             return code

@@ -2,7 +2,8 @@
 
     mpcl explain runs/dataset --sample "P12/clip01@0.000"
 
-The ids are in predictions.csv of the run (trial@start in seconds). Needs neither JAX, the model nor the recordings.
+The id of a window is trial@start, with the start in seconds; predictions.csv of the run lists all ids. Only the run
+folder is read: JAX, the model and the recordings are not used.
 """
 
 from mpcl_jax.cli.command import Parser, command, to_json
@@ -29,14 +30,19 @@ def to_text(found: Explanation, fold: str) -> str:
     ]
     lines += ["", "retrieval between emotions:"]
     lines += [f"  {100 * x.weight:5.1f} %  {x.emotion} -> {x.retrieved}" for x in found.pairs] or ["  none"]
-    lines += ["", "effect of each part (KL without it minus KL with it; above 0 it improved the prediction):"]
+    lines += [
+        "",
+        "effect of each part (KL without it minus KL with it; above 0: the part improved the prediction):",
+    ]
     lines += [_worth(x) for x in (*found.modalities, *found.scales)] or ["  not recorded in this run"]
     return "\n".join(lines)
 
 
 def _worth(part: Contribution) -> str:
-    moved = f"{decimal(100 * part.change, 1, sign=True)} points {part.largest_change}"
-    return f"  {decimal(part.gain, sign=True):>7s}  {part.name}; change {moved}"
+    moved = f"{decimal(100 * part.change, 1, sign=True)} percentage points"
+    return (
+        f"  {decimal(part.gain, sign=True):>7s}  {part.name}; changes {part.largest_change} most, by {moved}"
+    )
 
 
 @command

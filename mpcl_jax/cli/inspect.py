@@ -4,7 +4,7 @@
     mpcl inspect runs/dataset --against runs/other
     mpcl inspect runs/dataset --against runs/dataset/folds/00/checkpoints/20
 
-Reads only the prototypes of a checkpoint as NumPy arrays. Needs neither JAX nor the model.
+Reads the prototypes of a checkpoint as NumPy arrays. JAX and the model are not used.
 """
 
 import numpy as np
@@ -17,6 +17,16 @@ from mpcl_jax.report.compare import Matching, match_slots
 from mpcl_jax.report.slots import Slot, bank_agreement, describe_slots, lift, never_reported
 from mpcl_jax.runs.memory import Memory, open_memory
 
+LEGEND = {  # column, or a part of its name -> what it is
+    "usage": "share of the recent evidence of the emotion that was assigned to the slot",
+    "evidence": "number of training samples that were assigned to the slot",
+    "twin": "highest cosine to another slot of the same emotion",
+    "agreement": "correlation of the cosines to all other slots in the two banks",
+    "own bank": "nearest slot of another emotion in the bank of this modality group, and its cosine",
+    "other bank": "nearest slot of any emotion in the bank of the other modality group, and its cosine",
+    "flag": "dead: almost no usage; collapsed: twin above 0.99; never reported: no training sample has the emotion",
+}
+
 
 def to_text(memory: Memory, slots: list[Slot]) -> str:
     """A table of the prototypes, and the pairs of emotions with the highest and the lowest co-occurrence."""
@@ -26,13 +36,16 @@ def to_text(memory: Memory, slots: list[Slot]) -> str:
     if len(memory.modality_groups) == 1:
         held = f"{memory.modality_groups[0]} only (the data set has no other modality group)"
     never = ", ".join(never_reported(slots))
+    table = pd.DataFrame([_text_row(slot) for slot in slots])
     lines = [
         str(memory.checkpoint),
         f"{count} emotions × {per_emotion} slots, width {width}, {held}",
-        f"{flags.count('dead')} dead, {flags.count('collapsed')} collapsed"
+        f"slots: {flags.count('dead')} dead, {flags.count('collapsed')} collapsed"
         + (f"; never reported in training: {never}" if never else ""),
         "",
-        pd.DataFrame([_text_row(slot) for slot in slots]).to_string(index=False),
+        table.to_string(index=False),
+        "",
+        *(f"{x:10s}  {about}" for x, about in LEGEND.items() if any(x in column for column in table)),
     ]
     names, lifts = memory.emotions, lift(memory.cooccurrence)
     pairs = sorted((lifts[a, b], f"{names[b]} + {names[a]}") for a in range(count) for b in range(a))
@@ -88,10 +101,14 @@ def comparison_text(a: Memory, b: Memory, matching: Matching) -> str:
 def run(arguments: list[str]) -> None:
     """Prints the memory, or the comparison."""
     parser = Parser("inspect", __doc__)
-    parser.add_argument("run", help="a run folder, a fold's folder or a checkpoint")
-    parser.add_argument("--fold", type=int, help="fold of a run, counted from 0; default: the first")
-    parser.add_argument("--step", type=int, help="the checkpoint of this epoch instead of the newest")
-    parser.add_argument("--against", metavar="RUN", help="compare with this run, fold or checkpoint")
+    parser.add_argument("run", help="a run folder, the folder of a fold, or a checkpoint")
+    parser.add_argument(
+        "--fold", type=int, metavar="N", help="fold of a run, counted from 0; default: the first"
+    )
+    parser.add_argument(
+        "--step", type=int, metavar="EPOCH", help="read the checkpoint of this epoch; default: the newest"
+    )
+    parser.add_argument("--against", metavar="RUN", help="compare with this run, fold folder or checkpoint")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     args = parser.parse_args(arguments)
     try:

@@ -3,8 +3,9 @@
     mpcl predict runs/wesad WESAD -o predictions.csv
     mpcl predict runs/dataset my_data --fold 2
 
-DATA is a folder in the folder format, which needs no labels, or a data set of the kind that the run was trained on.
-One row per window: id, subject, trial, stimulus and the predicted share of each emotion; the rows sum to 1.
+DATA is a folder in the folder format (labels are not needed), or a data set of the kind that the run was trained on.
+The output has one row per window: id, subject, trial, stimulus and the predicted share of each emotion. The shares of
+a row sum to 1.
 """
 
 import dataclasses
@@ -29,10 +30,14 @@ def run(arguments: list[str]) -> None:
     """Writes the predictions as CSV, to a file or to stdout."""
     parser = Parser("predict", __doc__)
     parser.add_argument("run", help="folder of a finished run")
-    parser.add_argument("data", help="the recordings")
+    parser.add_argument("data", help="folder of the recordings")
     parser.add_argument("-o", "--output", metavar="FILE", help="a CSV file; default: stdout")
     parser.add_argument(
-        "--fold", type=int, default=0, help="fold whose model predicts, counted from 0; default: 0, the first"
+        "--fold",
+        type=int,
+        default=0,
+        metavar="N",
+        help="fold whose model predicts, counted from 0; default: 0, the first",
     )
     parser.add_config()
     args = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Writes the page of a finished run, RUN/report.html, or of several side by side, comparison.html.
+"""Writes the page of a finished run, RUN/report.html, or one that compares several runs, comparison.html.
 
 mpcl report runs/dataset
 mpcl report runs/dataset runs/other --output both.html
@@ -17,7 +17,11 @@ def run(arguments: list[str]) -> None:
     """Writes the page and prints its path."""
     parser = Parser("report", __doc__)
     parser.add_argument("run", nargs="+", help="folder of a finished run; several are compared")
-    parser.add_argument("--output", metavar="FILE", help="the page; default: see above")
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="where to write the page; default: RUN/report.html, or comparison.html for several runs",
+    )
     args = parser.parse_args(arguments)
     several = len(args.run) > 1
     usual = "comparison.html" if several else user_path(args.run[0]) / "report.html"

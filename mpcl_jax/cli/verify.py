@@ -3,8 +3,9 @@
     mpcl verify runs/dataset
     mpcl verify experiments/results/simulated.csv --runs runs/table/simulated
 
-Needs neither the model, the recordings nor JAX. Exit status 0: everything agrees. 1: something differs, one line
-each. 2: the folder is not a finished run.
+Only the files of the run are read: JAX, the model and the recordings are not used.
+
+Exit status 0: all values agree. 1: some values differ, one line each. 2: the folder is not a finished run.
 """
 
 import pathlib
