@@ -3,16 +3,20 @@
     mpcl reproduce smoke
     mpcl reproduce wesad_loso --data WESAD
 
-The first line of experiments/results/NAME.csv holds the command that made the table. The command runs again with
-another output folder (--resume continues an earlier call). Each cell is
+The first line of experiments/results/NAME.csv holds the command that made the table. The command runs again and
+writes into another folder, runs/reproduce/NAME. Each cell is
 
 PASS   within the tolerance            DRIFT  within three times the tolerance            FAIL  otherwise
 
-Tolerance of a KL: 2·√2·s/√n, with s = kl_seed_sd and n = seeds of the stored table: the means of two sets of n seeds
-differ by less in 95 of 100 cases. Distances have the same relative tolerance, cosine and intersection the same
-relative tolerance of 1 minus the value, and the skill that of the KL divided by the KL of the train mean. With one
-seed the relative tolerance is 2 %. The least tolerance is half a unit of the last printed digit. Rows, windows,
-subjects and the split must be equal.
+Tolerances
+    KL                     2·√2·s/√n; s = kl_seed_sd and n = seeds of the stored table. The means of two sets
+                           of n seeds differ by less in 95 of 100 cases.
+    distances              as a share of the value: the same as of the KL
+    cosine, intersection   as a share of 1 minus the value: the same as of the KL
+    skill                  the tolerance of the KL, divided by the KL of the train mean
+
+With one seed the share is 2 %. A tolerance is at least half a unit of the last printed digit. Rows, windows, subjects
+and the split must be equal.
 
 Exit status 0: no FAIL. 1: at least one FAIL. 2: there is no such table, or its command does not run.
 """
@@ -135,8 +139,8 @@ def run(arguments: list[str]) -> int:
     """Makes the table again and prints the comparison; the exit status says whether a cell fails."""
     parser = Parser("reproduce", __doc__)
     parser.add_argument("name", help="a table of experiments/results, e.g. smoke")
-    parser.add_argument("--data", default="", help="folder of the recordings, unless they are simulated")
-    parser.add_argument("--resume", action="store_true", help="continue an earlier call")
+    parser.add_argument("--data", default="", help="folder of the recordings; not for simulated ones")
+    parser.add_argument("--resume", action="store_true", help="continue an earlier call that was stopped")
     args = parser.parse_args(arguments)
     workdir = pathlib.Path("runs/reproduce") / args.name
     file = ROOT / "experiments" / "results" / f"{args.name}.csv"

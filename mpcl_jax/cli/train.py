@@ -67,8 +67,12 @@ def parser() -> Parser:
     """The options that are not settings."""
     made = Parser("train", __doc__)
     made.usage = "mpcl train --config FILE|PRESET [--config.SETTING=VALUE …] [--workdir DIR] [--dry-run]"
-    made.add_argument("--config", help=f"a Python file, or one of the presets {', '.join(presets())}")
-    made.add_argument("--workdir", help="folder of the run; default: runs/<name of the config file>")
+    made.add_argument(
+        "--config", metavar="FILE", help=f"a Python file, or one of the presets {', '.join(presets())}"
+    )
+    made.add_argument(
+        "--workdir", metavar="DIR", help="folder of the run; default: runs/NAME of the config file"
+    )
     made.add_argument(
         "--dry-run", action="store_true", help="show data, split, model size and memory; train nothing"
     )
