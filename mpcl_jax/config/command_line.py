@@ -29,12 +29,12 @@ def from_command_line(file: str | None, arguments: list[str]) -> Config:
     values, mistakes = read_overrides(arguments)
     if file is None and not any(line.endswith(MEANT_CONFIG) for line in mistakes):
         mistakes.append("--config is missing: give a file or a preset, e.g. --config smoke")
-    made, check = {}, check_each  # contradictions only show with the whole of the file
+    made = {}
     try:
-        if file is not None:
-            made, check = _values_of(file), resolve
+        made = {} if file is None else _values_of(file)
     except ConfigError as error:
         mistakes += str(error).splitlines()
+    check = check_each if mistakes else resolve  # contradictions may come from what could not be read
     try:
         config = check(_overridden(made, values))
     except ConfigError as error:

@@ -237,7 +237,7 @@ def test_several_mistakes_are_one_line_each():
     assert names == ["config.model.width", "config.seed", "config.train.epochs"]
     with pytest.raises(ConfigError) as caught:
         from_command_line(DATASET, ["--config.train.epoch=0", "--config.model.width=30", "--sed=1"])
-    assert len(str(caught.value).splitlines()) == 3
+    assert len(str(caught.value).splitlines()) == 2  # 30 contradicts another setting, which may still change
 
 
 def test_options_of_a_registered_data_set_are_read_and_hashable():
