@@ -66,8 +66,8 @@ class WesadConfig:
     """Names of the subjects to use, e.g. ("S2", "S3"); () = all that are found."""
     labels: Literal["panas24", "panas23", "dmer9"] = "panas24"
     """Items of the questionnaire from which the distribution is made."""
-    devices: Literal["wrist", "both"] = "wrist"
-    """ "wrist" = Empatica E4 only; "both" = RespiBAN chest strap and wrist."""
+    devices: Literal["wrist", "chest", "both"] = "wrist"
+    """ "wrist" = Empatica E4; "chest" = RespiBAN chest strap; "both" = both."""
     window_seconds: Seconds = 60.0
     """Length of a window. Windows never cross the border of a condition."""
     step_seconds: Seconds = 30.0

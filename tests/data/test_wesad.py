@@ -134,6 +134,17 @@ def test_both_devices(tmp_path):
     assert all(both.present[m].all() for m in both.signals if m != "chest_resp")
 
 
+def test_the_chest_alone_can_be_chosen_where_the_wrist_is_missing(tmp_path):
+    data = recording("S2", chest=True)
+    del data["signal"]["wrist"]
+    write_subject(tmp_path, data, answers())
+    with pytest.raises(DataError, match=r"signal\['wrist'\]: is missing or empty; .*devices to 'chest', or"):
+        wesad.load(str(tmp_path), SMALL, str(tmp_path / "cache"))
+    settings = WesadConfig(devices="chest", window_seconds=10.0, step_seconds=10.0)
+    chest = wesad.load(str(tmp_path), settings, str(tmp_path / "cache"))
+    assert len(chest.signals) == 6 and all(m.startswith("chest_") for m in chest.signals)
+
+
 def test_windows_do_not_cross_borders(tmp_path):
     """Conditions that begin between the samples of the slow signals lose that fraction, no window more."""
     label = np.zeros(700 * 60, np.int32)
@@ -234,7 +245,7 @@ def code(change):
     ("change", "words"),
     [
         (lambda d: d.pop("label"), "label: is missing"),
-        (edit("signal", lambda x: "none"), r"signal\['wrist'\]: is missing or empty; it is always needed"),
+        (edit("signal", lambda x: "none"), r"signal\['wrist'\]: is missing or empty; unpack the official"),
         (code(lambda x: x[::175]), "label: has 320 samples for 80 s of signals = 4 per second"),
         (lambda d: d["signal"]["wrist"].pop("BVP"), r"\['BVP'\]: is missing; found"),
         (bvp(lambda x: "text"), r"\['BVP'\]: is str, no numbers"),
@@ -273,7 +284,7 @@ IN_ANOTHER_ORDER = "\r\n".join(answers(("Base", "Fun", "Medi 1", "TSST", "Medi 2
         (
             None,
             {"devices": "both"},
-            r"signal\['chest'\]: is missing or empty; set config.data.wesad.devices to",
+            r"signal\['chest'\]: is missing or empty; set config.data.wesad.devices to 'wrist', or",
         ),
         (None, {"window_seconds": 30.0}, "condition 1 lasts 20 s, less than one window"),
     ],

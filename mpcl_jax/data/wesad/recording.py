@@ -43,8 +43,8 @@ SENSORS = (
 
 
 def sensors_of(devices: str) -> list[Sensor]:
-    """The sensors of `devices`: "wrist" or "both"."""
-    return [sensor for sensor in SENSORS if devices == "both" or sensor.place == "wrist"]
+    """The sensors of `devices`: "wrist", "chest" or "both"."""
+    return [sensor for sensor in SENSORS if devices in ("both", sensor.place)]
 
 
 def signals_in(data: Any) -> dict[str, dict]:
@@ -72,8 +72,8 @@ def pickle_issues(data: Any, subject: str, sensors: list[Sensor], file: str) -> 
         seconds = seconds if of_label or seconds else len(data["label"]) // LABEL_RATE
     for place in dict.fromkeys(sensor.place for sensor in sensors if "signal" in data):
         if not signals[place]:
-            chest = "set config.data.wesad.devices to 'wrist', or"
-            fix = f"{chest if place == 'chest' else 'it is always needed:'} {AGAIN}"
+            other = "wrist" if place == "chest" else "chest"
+            fix = f"set config.data.wesad.devices to {other!r}, or {AGAIN}" if signals[other] else AGAIN
             issues.append(Issue(file, f"signal[{place!r}]", "is missing or empty", fix))
             continue
         for sensor in (s for s in sensors if s.place == place):
