@@ -45,9 +45,8 @@ class EmotionDict(nn.Module):
         tokens += self.param("place", nn.initializers.normal(0.02), tokens.shape[1:])[None]
         tokens = transformer.dropped(tokens, dropout, key_of(key, 2))
         together = tokens.reshape(len(x), -1, WIDTH)
-        together = transformer.TransformerLayer(HEADS, HIDDEN, name="whole")(
-            together, dropout, key_of(key, 0)
-        )
+        whole = transformer.TransformerLayer(HEADS, HIDDEN, name="whole")
+        together = whole(together, dropout, key_of(key, 0))
         # One layer for each modality, with parameters of its own.
         own = {"variable_axes": {"params": 0}, "split_rngs": {"params": True}}
         layers = nn.vmap(transformer.TransformerLayer, in_axes=(1, None, None), out_axes=1, **own)

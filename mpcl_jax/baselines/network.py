@@ -71,9 +71,7 @@ class Network(NamedTuple):
     log_probs: Callable[[Any, jax.Array], jax.Array]
 
 
-def fit_predict(
-    network: Network, candidates: Sequence[Candidate], train: Part, x: np.ndarray, *, seed: int
-) -> Predicted:
+def fit_predict(network: Network, candidates: Sequence[Candidate], train: Part, x, *, seed: int) -> Predicted:
     """Searches `candidates`, refits the best one and predicts the test rows `x` [M, P]; the same for the same `seed`.
 
     With a single group no inner split exists: the first candidate is trained for all its epochs.
@@ -137,9 +135,7 @@ def search(
     return candidate, epochs
 
 
-def train_network(
-    network: Network, problem: Problem, fold: InnerFold, candidate: Candidate, epochs: int, seed: int
-):
+def train_network(network: Network, problem: Problem, fold: InnerFold, candidate, epochs: int, seed: int):
     """Parameters after `epochs` epochs on `fold.fit`, and the curve on `fold.held`, [MOST_EPOCHS].
 
     The curve is a cross-entropy, which differs from the KL by a constant; 0 behind `epochs`.

@@ -96,15 +96,13 @@ class Attention(nn.Module):
         """`state` [B, Q, D] · `stored` [B, S, D] · `bias` [Q, S], added to the products. Returns [B, Q, D]."""
         width = state.shape[-1]
         per_head = width // self.heads
-        query = rearrange(
-            nn.Dense(width, use_bias=False, name="query")(state), "b q (h d) -> b h q d", h=self.heads
-        )
-        key_of_stored, value = (
-            rearrange(
-                nn.Dense(width, use_bias=False, name=name)(stored), "b s (h d) -> b h s d", h=self.heads
-            )
-            for name in ("key", "value")
-        )
+
+        def projected(x, name):
+            x = nn.Dense(width, use_bias=False, name=name)(x)
+            return rearrange(x, "b n (h d) -> b h n d", h=self.heads)
+
+        query = projected(state, "query")
+        key_of_stored, value = projected(stored, "key"), projected(stored, "value")
         product = jnp.einsum("bhqd,bhsd->bhqs", query, key_of_stored)
         product = product if bias is None else product + bias[None, None]
         attention = jax.nn.softmax(product / per_head**0.5, axis=-1)

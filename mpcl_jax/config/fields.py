@@ -2,24 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictFloat,
-    StrictInt,
-    StrictStr,
-    StringConstraints,
-    WithJsonSchema,
-)
+import pydantic
+from pydantic import AfterValidator, BeforeValidator, Field, StrictFloat, StrictInt, StrictStr, WithJsonSchema
 
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.types import DataError
 
 # The sentence below a setting is its description; a name that is not a setting is an error.
-STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+STRICT = pydantic.ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 AUTO = "auto"  # the value of a setting that follows the number of training windows (train/run.py)
 
@@ -44,12 +34,12 @@ LocalPath = Annotated[
 # A name in a registry: a data set, a baseline. The registry refuses the names that it does not have.
 Name = Annotated[
     StrictStr,
-    StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"),
+    pydantic.StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"),
     WithJsonSchema({"allowed": "a name of letters, digits and _"}),
 ]
 # A dict as sorted pairs, which are hashable; `dict(settings.options)` in a loader.
 Options = Annotated[
-    tuple[tuple[Name, StrictBool | StrictInt | StrictFloat | StrictStr], ...],
+    tuple[tuple[Name, pydantic.StrictBool | StrictInt | StrictFloat | StrictStr], ...],
     BeforeValidator(lambda options: tuple(sorted(options.items())) if isinstance(options, dict) else options),
     WithJsonSchema({"allowed": "names with a number, text, true or false"}),
 ]

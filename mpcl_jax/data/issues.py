@@ -64,9 +64,7 @@ def attempt(issues: list[Issue], function: Callable, *args: Any) -> Any:
         return None
 
 
-def row_issue(
-    file: Any, key: str, bad: np.ndarray, what: str, fix: str, names: np.ndarray | None = None
-) -> list[Issue]:
+def row_issue(file: Any, key: str, bad: np.ndarray, what: str, fix: str, names=None) -> list[Issue]:
     """One issue that names the rows where `bad` [N] is True; none if there are none.
 
     `names` [N] are those of the rows, default their numbers.

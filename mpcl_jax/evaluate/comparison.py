@@ -98,9 +98,7 @@ def load_fold(file: pathlib.Path, names: tuple[str, ...], shape: tuple[int, int]
     return {name: saved[name] for name in names}
 
 
-def make_run_table(
-    recordings: Recordings, split: Split, predicted: dict[str, list[np.ndarray]], tries: int
-) -> Table:
+def make_run_table(recordings: Recordings, split: Split, predicted: dict[str, list], tries: int) -> Table:
     """One table over the test rows of all folds, in their order.
 
     `predicted`: method -> [N, C], one array a seed · `tries`: the budget of the baselines, for the column "tried".

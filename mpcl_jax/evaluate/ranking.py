@@ -32,9 +32,7 @@ class Ranking(NamedTuple):
     """The comparison of all methods of a table except oracles, with all digits: the columns of two CSV files."""
 
     methods: pd.DataFrame  # statistics.csv: a row per method in the order of the mean rank, the best first
-    pairs: (
-        pd.DataFrame
-    )  # pairs.csv: a row per pair, the better rank first; differences of the KL, negative = a is better
+    pairs: pd.DataFrame  # pairs.csv: a row per pair, the better rank first; differences below 0: a is better
 
 
 def focus_of(methods: Sequence[str]) -> str:

@@ -84,10 +84,8 @@ def _compare_tables(files: dict[str, pathlib.Path], tested: list[Tested], title:
     for name, file in files.items():
         if name in ("statistics.csv", "pairs.csv") and not file.exists():  # older versions wrote none
             continue
-        was, now = (
-            _cells(read_csv(file)[0]),
-            _cells(csv.DictReader(computed[name].splitlines(keepends=True)[1:])),
-        )
+        was = _cells(read_csv(file)[0])
+        now = _cells(csv.DictReader(computed[name].splitlines(keepends=True)[1:]))
         compared += len(now)
         cells = sorted(was.keys() | now.keys())
         found += _differences(file.name, [(x, was.get(x, "nothing"), now.get(x, "nothing")) for x in cells])
@@ -117,9 +115,8 @@ def _recompute(file: pathlib.Path, tested: list[Tested]) -> Table:
         raise DataError(file, f"is no table of a run ({error!r})") from error
     leaky, unit_name = first.split["protocol"] == "window80", f"{units.removesuffix('s')}s"
     try:
-        return make_table(
-            results, first.reported, first.subject, first.trial, split, leaky=leaky, unit_name=unit_name
-        )
+        rows = first.reported, first.subject, first.trial
+        return make_table(results, *rows, split, leaky=leaky, unit_name=unit_name)
     except ValueError as error:
         raise DataError(first.folder, f"its predictions make no table ({error}); {AGAIN}") from error
 

@@ -90,15 +90,13 @@ class RunFiles(Tested):
 def read_run(folder) -> RunFiles:
     """Reads a finished run. Raises DataError naming the file that is missing, damaged or of another run."""
     folder = user_path(folder)
-    read_json(
-        folder / "data.json"
-    )  # the table, which is written last, is missing from a run and from any folder
+    read_json(folder / "data.json")  # a folder without it is no run, one without the table is not finished
     table, command = read_csv(folder / "table.csv")
     tested = read_tested(folder)
     count, folds = len(tested.id), _folds_of(folder, tested.fold)
     predictions = [_npz(f / "predictions.npz", "cooccurrence_map", "similarity") for f in folds]
     verdict, caption = _words(folder / "table.md")
-    memory = None  # as in a run without one
+    memory, audited = None, (folder / "audit.json").exists()
     with contextlib.suppress(FileNotFoundError):
         memory = open_memory(folder)
     return RunFiles(
@@ -116,7 +114,7 @@ def read_run(folder) -> RunFiles:
         memory=memory,
         metrics=tuple(read_lines(folder / "metrics.jsonl")),
         history=_history(folds[0] / "memory.jsonl"),
-        audit=_audit(folder / "audit.json"),
+        audit=read_json(folder / "audit.json", colour=str, findings=list) if audited else {},
     )
 
 
@@ -156,18 +154,6 @@ def _windows(file: pathlib.Path, emotions: list[str]) -> dict[str, np.ndarray]:
         raise DataError(file, f"does not fit data.json ({error}); {AGAIN}") from error
     if (np.diff(found["fold"]) < 0).any():
         raise DataError(file, f"its folds are not in order; {AGAIN}")
-    return found
-
-
-def _audit(file: pathlib.Path) -> dict[str, Any]:
-    found = read_json(file) if file.exists() else {}
-    findings = found.get("findings", [])
-    named = isinstance(findings, list) and all(
-        isinstance(x, dict) and {"check", "says", "ids"} <= set(x) and x.get("colour") in COLOURS
-        for x in findings
-    )
-    if found and (not named or found.get("colour") not in COLOURS):
-        raise DataError(file, "is no audit; write it again with mpcl audit")
     return found
 
 

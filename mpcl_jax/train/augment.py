@@ -58,9 +58,7 @@ def drop_modalities(key, batch: Batch, groups: dict[str, str], settings: TrainCo
     drop_group = settings.group_dropout if len(groups_in(groups)) == 2 else 0.0
     drop = jax.random.bernoulli(drop_key, drop_group, (size,))
     which = jax.random.randint(which_key, (size,), 0, len(GROUPS))
-    present = {
-        m: batch.present[m] & kept[i] & ~(drop & (which == GROUPS.index(groups[m])))
-        for i, m in enumerate(groups)
-    }
+    dropped = {m: drop & (which == GROUPS.index(group)) for m, group in groups.items()}
+    present = {m: batch.present[m] & kept[i] & ~dropped[m] for i, m in enumerate(groups)}
     something = jnp.stack(list(present.values())).any(axis=0)
     return batch._replace(present={m: jnp.where(something, x, batch.present[m]) for m, x in present.items()})

@@ -152,9 +152,7 @@ def _remove(checkpoint: pathlib.Path) -> None:
     shutil.rmtree(trash, ignore_errors=True)
 
 
-def restore(
-    saved: Checkpoints, like: Training, sharding, until: int | None = None
-) -> tuple[int, Training] | None:
+def restore(saved, like: Training, sharding, until: int | None = None) -> tuple[int, Training] | None:
     """The newest whole checkpoint as (finished epochs, training), or None where there has never been one.
 
     `like` gives shapes and dtypes (`jax.eval_shape` of the creation); the leaves are put where `sharding` says,
@@ -185,10 +183,8 @@ def _choose(saved: Checkpoints, until: int | None) -> int | None:
         raise ConfigError(f"{saved.folder}: no whole checkpoint is left ({found}). {fix}")
     if whole is None:
         return None
-    origin = json.loads((whole / "origin" / "metadata").read_text(encoding="utf-8"))
-    if wrong := [
-        f"{k} {origin.get(k)!r} is not {v!r}" for k, v in saved.origin.items() if origin.get(k) != v
-    ]:
+    held = json.loads((whole / "origin" / "metadata").read_text(encoding="utf-8"))
+    if wrong := [f"{k} {held.get(k)!r} is not {v!r}" for k, v in saved.origin.items() if held.get(k) != v]:
         wrong = f"belongs to another training ({'; '.join(wrong)})"
         raise ConfigError(f"{whole}: this checkpoint {wrong}; put the right one back, or delete it")
     for damage in damaged:

@@ -123,9 +123,8 @@ def whole_epoch(parts: Parts):
 
     def epoch(training: Training, rows: Rows, fold: FoldArrays, key):
         chosen = parts.batches(fold, key)
-        state, reports = parts.make_steps(
-            training.state, training.guard, rows, fold, chosen, jnp.arange(parts.steps), key
-        )
+        of_epoch = training.state, training.guard, rows, fold, chosen, jnp.arange(parts.steps), key
+        state, reports = parts.make_steps(*of_epoch)
         kl = None
         if len(fold.validation):
             output, _ = parts.predict(state.params, state.prototypes, rows, fold, fold.validation)
@@ -189,6 +188,5 @@ def _keep_best(training: Training, kl, steps: int) -> Training:
     better = jnp.isfinite(kl) & (kl < training.best.validation_kl)
     state = training.state
     candidate = Best(kl, state.step // steps, state.params, state.prototypes)
-    return training._replace(
-        best=jax.tree.map(lambda new, old: jnp.where(better, new, old), candidate, training.best)
-    )
+    best = jax.tree.map(lambda new, old: jnp.where(better, new, old), candidate, training.best)
+    return training._replace(best=best)

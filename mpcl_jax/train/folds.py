@@ -30,7 +30,7 @@ from mpcl_jax.train.epoch import (
     whole_epoch,
 )
 from mpcl_jax.train.state import Training, create_training
-from mpcl_jax.types import DataSpec, Recordings
+from mpcl_jax.types import Recordings
 
 
 class Longest(NamedTuple):
@@ -104,9 +104,7 @@ def fold_arrays(fold: Fold, norm: Normalisation, longest: Longest) -> FoldArrays
     )
 
 
-def make_program(
-    config: Config, model: MPCL, spec: DataSpec, optimizer, train_step, steps: int, mesh
-) -> Program:
+def make_program(config: Config, model: MPCL, spec, optimizer, train_step, steps: int, mesh) -> Program:
     """The functions of a run with `steps` training steps an epoch; compiles nothing yet.
 
     In a group each fold is independent of the others, so nothing is sent along the mesh's axis `fold`; only reports

@@ -119,8 +119,5 @@ def _nearest(output: MPCLOutput, fold: Fold, recordings: Recordings, config: Con
         _, first = np.unique(codes[order], return_index=True)
         chosen[c, k] = order[np.sort(first)[:count]]
         values[c, k] = cosine[chosen[c, k], c, k]
-    return {
-        "near_id": ids[chosen],
-        "near_subject": recordings.subject[fold.train][chosen],
-        "near_cosine": values,
-    }
+    subject = recordings.subject[fold.train][chosen]
+    return {"near_id": ids[chosen], "near_subject": subject, "near_cosine": values}

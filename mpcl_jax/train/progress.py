@@ -38,9 +38,8 @@ class FoldProgress:
             text += f"  validation KL {report['validation_kl']:.4f}"
         text += f"  {speed:,.0f} samples/s"
         self._bar.update(self._task, completed=epoch, report=text)
-        if self._bar.disable and (
-            epoch % max(1, self._epochs // LINES_PER_FOLD) == 0 or epoch == self._epochs
-        ):
+        often = max(1, self._epochs // LINES_PER_FOLD)
+        if self._bar.disable and (epoch % often == 0 or epoch == self._epochs):
             left = (self._epochs - epoch) * self._samples / max(speed, 1e-9)
             print(f"{self._label}  {text}  {left:.0f} s of its training left", flush=True)
 

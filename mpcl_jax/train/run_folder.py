@@ -31,9 +31,7 @@ HARMLESS = (  # no number of the training depends on these
 WARNED = ("made_with.",)  # versions and devices: the same numbers up to rounding
 
 
-def register_run(
-    workdir: pathlib.Path, config: Config, recordings: Recordings, split: Split
-) -> dict[str, str]:
+def register_run(workdir, config: Config, recordings: Recordings, split: Split) -> dict[str, str]:
     """Makes `workdir` the folder of this run, new or continued. Returns what all its checkpoints belong to.
 
     Raises ConfigError where it holds a run with other settings, other data or another split. Differences that do no

@@ -81,9 +81,7 @@ def initial_variables(key, *, model: MPCL, spec: DataSpec) -> dict:
     return model.init({"params": key}, Batch(signals, present, None, None), train=False)
 
 
-def create_training(
-    key, label_mean, model: MPCL, spec: DataSpec, optimizer, select: str, steps: int
-) -> Training:
+def create_training(key, label_mean, model: MPCL, spec, optimizer, select: str, steps: int) -> Training:
     """A fresh training, of `steps` an epoch, that starts at the mean label [C] of its training part.
 
     A pure function of `key` and `label_mean`, so it can be compiled, mapped over folds and abstracted.

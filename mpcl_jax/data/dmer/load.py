@@ -22,12 +22,8 @@ from mpcl_jax.data.join import IDS, Part, joined, stacked
 from mpcl_jax.types import LARGEST_VALUE, DataError, Recordings, check_recordings
 
 VERSION = 3  # of the numbers made of DMER's files; raised with each change, so that caches are computed again
-BY_SUBJECT = (
-    "loso",
-    "subject_kfold",
-    "fixed_48_12_13",
-    "calibrated",
-)  # of layout D, where it has several subjects
+# Of layout D, where it has several subjects.
+BY_SUBJECT = ("loso", "subject_kfold", "fixed_48_12_13", "calibrated")
 GROUPS = {"eeg": "physiological", "gsr": "physiological", "ppg": "physiological", "video": "behavioural"}
 
 SPLIT_NOTES = (
