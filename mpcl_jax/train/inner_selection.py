@@ -2,13 +2,14 @@
 
 How many epochs a small study needs depends on the data. Each inner fold holds out whole groups of the training part
 (`run.inner_rows`) and is trained for all epochs by the program of the run. The training of the whole part then stops
-at the epoch with the lowest held-out KL. An untrained model predicts the mean label, so where nothing can be learned
-the training stops at once.
+at the epoch with the lowest held-out KL. An untrained model predicts the mean label. Where the lowest KL is not
+below that of the mean label by one standard error over the inner folds, the training stops after its first epoch.
 """
 
 import jax
 import numpy as np
 
+from mpcl_jax import metrics
 from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.train.folds import fold_arrays, on_devices
 from mpcl_jax.train.run import Member, Run, Stop, as_member, inner_rows
@@ -21,23 +22,34 @@ def choose_stop(run: Run, member: Member) -> Stop:
     """
     held_out = inner_rows(run.recordings, run.split, member.fold.train)
     if not held_out:
-        return Stop(run.config.train.epochs, float("nan"))
+        return Stop(run.config.train.epochs, float("nan"), float("nan"))
     with run.stop.deferred():
-        curves = [_curve(run, member, rows) for rows in held_out]
-    curve = np.average(curves, axis=0, weights=[len(rows) for rows in held_out])
+        curves = np.array([_curve(run, member, rows) for rows in held_out])
+    weight = [len(rows) for rows in held_out]
+    curve = np.average(curves, axis=0, weights=weight)
     if not np.isfinite(curve).any():
         raise TrainingError(f"{member.fold.name}: no epoch had a finite KL on the inner folds")
     best = int(np.nanargmin(np.where(np.isfinite(curve), curve, np.nan)))
-    return Stop(best + 1, float(curve[best]))
+    gain = curves[:, 0] - curves[:, best]  # over the mean label, of each inner fold
+    clear = gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))
+    epoch = best if clear else 0
+    return Stop(max(epoch, 1), float(curve[epoch]), float(curve[0]))
 
 
 def _curve(run: Run, member: Member, rows: np.ndarray) -> np.ndarray:
-    """The KL of the held-out `rows` after each epoch, [epochs], of a training on the rest of the training part."""
+    """The KL of the held-out `rows`, [1 + epochs], of a training on the rest of the training part.
+
+    The first value is that of the mean label, the others are after each epoch.
+    """
     program, fold = run.program, member.fold
     inner = fold._replace(train=np.setdiff1d(fold.train, rows), validation=rows)
     inner_member = as_member(run, member.number, inner)
+    labels = run.recordings.labels[rows]
+    of_mean = metrics.kl(
+        labels, np.tile(metrics.as_distributions(inner_member.label_mean[None]), (len(rows), 1))
+    )
     arrays = on_devices(fold_arrays(inner, inner_member.norm, run.longest), program.by_fold)
-    training, curve = program.create(member.key, inner_member.label_mean), []
+    training, curve = program.create(member.key, inner_member.label_mean), [np.float32(of_mean.mean())]
     for epoch in range(1, run.config.train.epochs + 1):
         if run.stop.requested:
             break

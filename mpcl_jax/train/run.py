@@ -59,13 +59,15 @@ class Stop(NamedTuple):
 
     epoch: int  # counted from 1
     kl: float  # mean KL of the held-out rows of all inner folds at this epoch; NaN without inner folds
+    mean_label_kl: float  # the same of the mean label
 
     @property
     def sentence(self) -> str:
         """When the training stops, and why."""
         if np.isnan(self.kl):
             return f"no inner folds, as its training part is one group; trains {self.epoch} epochs"
-        return f"stops after epoch {self.epoch}: KL on inner folds is lowest, {self.kl:.4f}"
+        against = f"KL on inner folds {self.kl:.4f}, of the mean label {self.mean_label_kl:.4f}"
+        return f"stops after epoch {self.epoch}: {against}"
 
 
 class Member(NamedTuple):
