@@ -63,10 +63,10 @@ class StopRequest:
 def listening():
     """The StopRequest that SIGTERM and Ctrl-C make, as long as the block runs. Only for the main thread."""
     stop = StopRequest()
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
+    reader, writer = socket.socketpair()  # a pipe cannot be set not to wait on every Windows
+    writer.setblocking(False)
     before = stop.take_signals()
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=_leave_on_the_second, args=(reader,), daemon=True).start()
     try:
         yield stop
@@ -74,17 +74,17 @@ def listening():
         signal.set_wakeup_fd(-1)
         for number, handler in before.items():
             signal.signal(number, handler)
-        os.close(writer)
+        writer.close()
 
 
-def _leave_on_the_second(reader: int) -> None:
-    """Ends the process on a Ctrl-C that is not the first request; returns when the pipe is closed."""
+def _leave_on_the_second(reader: socket.socket) -> None:
+    """Ends the process on a Ctrl-C that is not the first request; returns when the other end is closed."""
     requested = False
-    while number := os.read(reader, 1):
+    while number := reader.recv(1):
         if requested and number[0] == signal.SIGINT:
             os._exit(AT_ONCE)
         requested = requested or number[0] in (signal.SIGINT, signal.SIGTERM)
-    os.close(reader)
+    reader.close()
 
 
 @contextlib.contextmanager
