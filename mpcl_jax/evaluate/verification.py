@@ -8,7 +8,6 @@ import csv
 import math
 import pathlib
 import re
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -42,20 +41,16 @@ def check_run(folder: pathlib.Path) -> Checked:
     folder = pathlib.Path(folder)
     tested = read_tested(folder)
     for name in PACK:
-        if not (folder / name).exists():
-            raise DataError(folder / name, f"does not exist; {AGAIN}")
+        read_text(folder / name)
     title = f"{tested.data['name']}, {tested.split['protocol']}"
     files = {name: folder / name for name in ("table.csv", "subjects.csv", "statistics.csv", "pairs.csv")}
     computed, found, compared = _compare_tables(files, [tested], title)
     # Notes and the command below the verdicts are not compared.
     lines, stored = computed["table.md"].rstrip("\n").split("\n"), read_text(folder / "table.md").split("\n")
-    stored += ["nothing"] * (len(lines) - len(stored))
-    pairs = enumerate(zip(stored, lines, strict=False), 1)
-    found += _differences("table.md", [(f"line {number}", *pair) for number, pair in pairs])
-    found += [*_compare_ids(tested), *_compare_saved(tested)]
-    return Checked(
-        tuple(found), compared + len(lines) + len(tested.id) + tested.predicted.size, len(tested.id)
-    )
+    texts = ({f"line {n}": line for n, line in enumerate(x, 1)} for x in (stored[: len(lines)], lines))
+    found += _differences("table.md", *texts) + _of_predictions(tested)
+    compared += len(lines) + len(tested.id) + tested.predicted.size
+    return Checked(tuple(found), compared, len(tested.id))
 
 
 def check_shipped(table: pathlib.Path, runs: pathlib.Path) -> Checked:
@@ -87,8 +82,7 @@ def _compare_tables(files: dict[str, pathlib.Path], tested: list[Tested], title:
         was = _cells(read_csv(file)[0])
         now = _cells(csv.DictReader(computed[name].splitlines(keepends=True)[1:]))
         compared += len(now)
-        cells = sorted(was.keys() | now.keys())
-        found += _differences(file.name, [(x, was.get(x, "nothing"), now.get(x, "nothing")) for x in cells])
+        found += _differences(file.name, was, now)
     return computed, found, compared
 
 
@@ -131,9 +125,12 @@ def _cells(rows) -> dict[str, str]:
     }
 
 
-def _differences(file: str, cells: Iterable[tuple[str, str, str]]) -> list[str]:
-    """A line for each of the `cells` (name, stored, computed) whose values differ."""
-    return [f"{file}: {x}: stored {was}, computed {now}" for x, was, now in cells if not _same(was, now)]
+def _differences(file: str, stored: dict[str, str], computed: dict[str, str]) -> list[str]:
+    """A line for each name whose stored and computed values differ."""
+    pairs = {name: (stored.get(name, "nothing"), computed.get(name, "nothing")) for name in stored | computed}
+    return [
+        f"{file}: {x}: stored {was}, computed {now}" for x, (was, now) in pairs.items() if not _same(was, now)
+    ]
 
 
 def _same(stored: str, computed: str) -> bool:
@@ -145,21 +142,12 @@ def _same(stored: str, computed: str) -> bool:
         return False
 
 
-def _compare_ids(tested: Tested) -> list[str]:
-    """The windows of predictions.csv are the tested ones of the manifest, fold by fold."""
-    found = []
-    for number, fold in enumerate(tested.split["folds"]):
-        wanted, here = set(fold.get("test", ())), set(tested.id[tested.fold == number].tolist())
-        for name in sorted(wanted ^ here):
-            was, now = ("tested", "not tested") if name in here else ("not tested", "tested")
-            found += _differences("predictions.csv", [(f"fold {number}, {name}", was, f"{now} (manifest)")])
-    return found
-
-
-def _compare_saved(tested: Tested) -> list[str]:
-    """predictions.csv holds the same numbers as folds/*/predictions.npz."""
-    return [
-        f"predictions.csv: {tested.id[r]}, predicted_{tested.emotions[c]}: stored {tested.predicted[r, c]}, "
-        f"computed {tested.saved[r, c]} (folds/{tested.fold[r]:02d}/predictions.npz)"
-        for r, c in np.argwhere(tested.predicted != tested.saved).tolist()
-    ]
+def _of_predictions(tested: Tested) -> list[str]:
+    """Where predictions.csv has other windows than the manifest or other numbers than folds/*/predictions.npz."""
+    stored = {f"fold {n}, {name}": "tested" for n, name in zip(tested.fold, tested.id, strict=True)}
+    folds = enumerate(tested.split["folds"])
+    wanted = {f"fold {n}, {name}": "tested" for n, fold in folds for name in fold.get("test", ())}
+    for r, c in np.argwhere(tested.predicted != tested.saved).tolist():
+        name = f"{tested.id[r]}, predicted_{tested.emotions[c]}"
+        stored[name], wanted[name] = str(tested.predicted[r, c]), str(tested.saved[r, c])
+    return _differences("predictions.csv", stored, wanted)
