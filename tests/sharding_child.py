@@ -18,7 +18,7 @@ jax.config.update("jax_num_cpu_devices", 8)  # before any computation
 jax.config.update("jax_compilation_cache_dir", os.environ["TEST_COMPILED"] or None)
 
 import numpy as np  # noqa: E402
-from run_fixture import PowerCut, last_training, quickly_prepared, sharding_config  # noqa: E402
+from run_fixture import SMALL, PowerCut, last_training, quickly_prepared, sharding_config  # noqa: E402
 
 from mpcl_jax.config.resolve import ConfigError  # noqa: E402
 from mpcl_jax.data.normalise import fit_normalisation  # noqa: E402
@@ -86,7 +86,7 @@ def copies(state) -> dict[str, list[bytes]]:
 
 
 def main(folder: pathlib.Path):
-    run = quickly_prepared(sharding_config(), folder / "eight")
+    run = quickly_prepared(sharding_config(**SMALL), folder / "eight")
     train_first_epoch(run)
     np.savez(folder / "memory.npz", **last_training(run)[1].state.prototypes._asdict())
     shutil.copytree(folder / "eight", folder / "whole")
@@ -94,7 +94,7 @@ def main(folder: pathlib.Path):
     loop.train_folds(whole)
 
     try:
-        prepare(sharding_config(train__batch_size=12), folder / "twelve")
+        prepare(sharding_config(**SMALL, train__batch_size=12), folder / "twelve")
     except ConfigError as mistake:
         refused = str(mistake)
 

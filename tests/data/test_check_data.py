@@ -26,7 +26,7 @@ from mpcl_jax.types import DataError
 
 GUARDED = safe_read.run_guarded
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-WINDOWS = WesadConfig(window_seconds=8.0, step_seconds=3.0)  # conditions of the fixture last 20 s
+WINDOWS = WesadConfig(window_seconds=8.0, step_seconds=12.0)  # conditions of the fixture last 20 s
 SHARED = ROOT.parent / "shared" / "data"
 
 
@@ -34,7 +34,7 @@ SHARED = ROOT.parent / "shared" / "data"
 def in_process():
     """Reads in this process: a child takes a second to start."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (check_wesad, check_dmer, dmer_files, dmer, safe_read):
+        for module in (check_wesad, check_dmer, dmer_files, dmer, safe_read, wesad):
             patch.setattr(module, "run_guarded", lambda function, *args: function(*args))
         patch.setattr(check_data, "WesadConfig", lambda: WINDOWS)
         yield

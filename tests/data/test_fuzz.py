@@ -108,7 +108,7 @@ def test_the_undamaged_files_are_read(tmp_path):
 
 @pytest.mark.parametrize("ending", FILES)
 def test_damaged_files_are_read_or_refused(tmp_path, ending):
-    ends, slowest, memory = fuzz(tmp_path, ending, FILES[ending] // 50)
+    ends, slowest, memory = fuzz(tmp_path, ending, FILES[ending] // 100)
     assert ends["refused"] > 0, ends
     assert slowest < 10 and memory < LIMITS.memory_bytes
 
@@ -146,7 +146,7 @@ def validate_here(file: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("ending", FILES)
 def test_the_validator_reads_or_refuses_damaged_files(tmp_path, ending):
-    names = written(tmp_path, ending, range(1000, 1000 + FILES[ending] // 100))
+    names = written(tmp_path, ending, range(1000, 1000 + FILES[ending] // 250))
     ends = ends_of(tmp_path, names, "validate", validate_here)[0]
     for name, (end, words, _) in ends.items():
         assert end in ("ok", "refused"), f"{name}: {words}"

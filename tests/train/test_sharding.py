@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 from python_process import python
-from run_fixture import last_training, quickly_prepared, sharding_config
+from run_fixture import SMALL, last_training, quickly_prepared, sharding_config
 
 from mpcl_jax.runs.memory import open_memory
 from mpcl_jax.train import loop
@@ -29,7 +29,7 @@ def resumed(eight, tmp_path_factory):
     assert jax.device_count() == 1
     folder = tmp_path_factory.mktemp("one") / "run"
     shutil.copytree(eight[0] / "eight", folder)
-    run = quickly_prepared(sharding_config(), folder)
+    run = quickly_prepared(sharding_config(**SMALL), folder)
     return run, loop.train_folds(run)[0]
 
 
@@ -62,14 +62,8 @@ def test_five_steps_on_one_device_and_on_eight_agree(eight, resumed):
     states = one.state, other.state
     assert int(states[0].step) == int(states[1].step) == 10
     assert int(states[0].opt_state[0][1].count) == int(states[1].opt_state[0][1].count) == 10
-    # Adam divides a gradient by its own size. Where it is mathematically 0 (a bias behind which a softmax
-    # stands), rounding decides the step, so those parameters are only bounded by the steps they made.
-    gradient = np.sqrt(np.asarray(states[0].opt_state[0][1].nu) / (1 - 0.999**10))
-    real = gradient > 1e-6
     apart = np.abs(np.subtract(*(ravel_pytree(state.params)[0] for state in states)))
-    assert 0.8 < real.mean() < 1
-    assert apart[real].max() < 1e-6
-    assert apart[~real].max() < 5 * run.config.train.learning_rate
+    assert apart.max() < 1e-6
     for field in states[0].prototypes._fields:
         memories = [getattr(state.prototypes, field) for state in states]
         np.testing.assert_allclose(*memories, rtol=1e-5, atol=1e-6, err_msg=field)
