@@ -13,18 +13,19 @@ from mpcl_jax.data.io.cache import user_folder
 
 # Files that take about ten seconds or more, the slowest first: two workers that begin with them end together.
 SLOW_FILES = (
-    "test_experiments.py",
     "test_processes.py",
     "test_end_to_end.py",
     "test_main_table.py",
-    "test_sharding.py",
     "test_run.py",
-    "test_throughput.py",
-    "test_report.py",
-    "test_audit.py",
     "test_predecessors.py",
     "test_step.py",
-    "test_wesad.py",
+    "test_sharding.py",
+    "test_report.py",
+    "test_docs.py",
+    "test_folds.py",
+    "test_sealed.py",
+    "test_audit.py",
+    "test_security.py",
 )
 
 

@@ -5,8 +5,6 @@ import pathlib
 
 from python_process import python
 
-from experiments.shared.measure import EXTENSIONS, measure
-
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "mpcl_jax"
 TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
@@ -164,12 +162,3 @@ def test_no_error_is_swallowed():
 def test_the_package_and_its_command_import_no_jax():
     code = "import sys, mpcl_jax, mpcl_jax.cli.train; sys.exit('jax' in sys.modules)"
     python("-B", "-c", code)
-
-
-def test_the_repository_is_measured():
-    lines = dict(line.split(": ", 1) for line in measure(ROOT))
-    assert lines["folder cycles"] == "0" and int(lines["files at the package root"]) <= 6
-    assert int(lines["hops from the command to the loss"].partition(";")[0]) <= 4
-    for test in EXTENSIONS.values():
-        file, _, name = test.partition("::")
-        assert f"def {name}(" in (ROOT / file).read_text()

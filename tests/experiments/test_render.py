@@ -98,3 +98,5 @@ def test_the_measurement_finds_the_loss_and_no_cycle():
     assert "folder cycles: 0" in lines
     (hops,) = [line for line in lines if line.startswith("hops from the command to the loss: ")]
     assert "; mpcl_jax.main -> " in hops and hops.endswith(" -> mpcl_jax.train.step")
+    for file, _, name in (test.partition("::") for test in measure.EXTENSIONS.values()):
+        assert f"def {name}(" in (ROOT / file).read_text()

@@ -247,12 +247,3 @@ def test_the_axis_label_of_sweeps_is_drawn_once():
     (name,) = figure.texts
     box, page = name.get_window_extent(), figure.bbox
     assert page.y0 <= box.y0 and box.y1 <= page.y1
-
-
-def test_twelve_curves_are_distinguishable():
-    lines = [
-        comparison_plots.Curve(f"method {i}", [1, 2], [0.1, 0.2], [0.1, 0.1], [0.2, 0.3]) for i in range(12)
-    ]
-    (axis,) = drawn(comparison_plots.curves(lines, across="subjects", up="KL"))
-    looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in axis.get_lines()}
-    assert len(looks) == 12
