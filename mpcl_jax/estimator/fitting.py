@@ -21,7 +21,10 @@ def recordings_of(
     own = parameters["modality_groups"] or {}
     if unknown := [m for m in own if m not in signals]:
         raise DataError("modality_groups", f"names {unknown[0]!r}; the modalities are {', '.join(signals)}")
-    each = np.arange(len(next(iter(signals.values())))).astype(str)
+    count = len(next(iter(signals.values())))
+    if len(np.atleast_1d(Y)) != count:
+        raise DataError("Y", f"has {len(np.atleast_1d(Y))} rows, X has {count}; wanted one report per row")
+    each = np.arange(count).astype(str)
     return from_arrays(
         signals,
         Y,
