@@ -20,7 +20,7 @@ def refusing(path: Any, what: str, *more: type[Exception]) -> Iterator[None]:
     """Raises DataError "`path`: `what` (words of the library)" for LIBRARY_ERRORS, and `more`, within."""
     try:
         yield
-    except DataError:
+    except DataError:  # it names its reason already
         raise
     except (*LIBRARY_ERRORS, *more) as error:
         raise DataError(path, f"{what} ({words_of(error)})") from error
