@@ -13,8 +13,12 @@ WORDED = re.compile(r"(.+?)[-_. ]+(?:session|sess|ses|run|visit|day|part)[-_. ]*
 NUMBERED = re.compile(r"(.*?\d)(?:[-_. ]+\d+)+")
 
 
+# Beside the data: what `mpcl import` assumed when it wrote the folder.
+ABOUT = "import.txt"
+
+
 class Files(NamedTuple):
-    """The content of a folder but for hidden files and meta.json; sorted by name."""
+    """The content of a folder but for hidden files, meta.json and import.txt; sorted by name."""
 
     read: tuple[Path, ...]  # *.npz directly in the folder
     lost: tuple[Path, ...]  # .npz files that are not read: in a folder below, or with an ending such as .NPZ
@@ -32,7 +36,7 @@ def list_files(folder: Path) -> Files:
             read.append(path)
         elif path.suffix.lower() == ".npz":
             lost.append(path)
-        elif inside != Path("meta.json"):
+        elif inside not in (Path("meta.json"), Path(ABOUT)):
             other.append(path)
     return Files(tuple(read), tuple(lost), tuple(other))
 
