@@ -21,6 +21,8 @@ LATE_IMPORTS = {
     "data/io/guarded_child.py": "resource",  # absent on Windows
     "data/io/mat_reader.py": "h5py",
     "data/io/safe_read.py": "resource",
+    "data/tables/edf.py": "mne",
+    "data/tables/read_table.py": "pyarrow",
     "evaluate/experiment.py": "tensorboardX",
 }
 # Modules that name or run other Python, and the files that may import them: the guarded child, which gets its
