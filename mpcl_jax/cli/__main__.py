@@ -14,6 +14,7 @@ COMMANDS = {
     "explain": "explain one prediction of a finished run",
     "inspect": "show the prototypes and the co-occurrence that a run has learned",
     "predict": "predict the emotions of new recordings with a finished run",
+    "import": "convert tables, Empatica E4, EDF/BDF and BIDS recordings to the folder format",
     "check": "list the issues of a data set",
     "audit": "search for leaks between training and test data of a run",
     "verify": "compute the tables of a run again from its predictions",
@@ -21,12 +22,14 @@ COMMANDS = {
     "info": "versions, devices and cache folders, for a bug report",
 }
 
+MODULES = {"import": "import_data"}  # a keyword of Python is no name for a module
+
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """The command `mpcl`: calls the subcommand, whose module is imported only then; returns the exit code."""
     name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in COMMANDS:
-        return importlib.import_module(f"mpcl_jax.cli.{name}").run(rest)
+        return importlib.import_module(f"mpcl_jax.cli.{MODULES.get(name, name)}").run(rest)
     with any_output() as lost:
         code = _overview(name)
         return DISK if lost() else code
