@@ -1,4 +1,4 @@
-"""Empatica E4 sessions as files: of generated signals, and of the real ones of /work/shared/data where they are."""
+"""Empatica E4 sessions as files: of generated signals, and of the real recordings of EmoPairCompete."""
 
 import csv
 import pathlib
@@ -6,10 +6,11 @@ import zipfile
 
 import numpy as np
 import pytest
+from python_process import ROOT
 
 BEGAN = 1_700_000_000.0  # seconds since 1970: 2023-11-14T22:13:20Z
 RATES = {"BVP": 64, "EDA": 4, "TEMP": 4, "ACC": 32}
-REAL = pathlib.Path(__file__).resolve().parents[3] / "shared" / "data" / "emopaircompete.npz"
+REAL = ROOT.parent / "shared" / "data" / "emopaircompete.npz"
 
 
 def streams(seconds: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -65,7 +66,7 @@ def write_csv(file: pathlib.Path, rows: list[dict]) -> pathlib.Path:
 def write_real(root: pathlib.Path, subjects: int = 18) -> tuple[pathlib.Path, pathlib.Path]:
     """The real recordings of `subjects` as E4 folders, and their questionnaire: trials one after the other."""
     if not REAL.exists():
-        pytest.skip("the recordings of EmoPairCompete are not on this machine")
+        pytest.skip("real recordings are not at hand (../shared/data/emopaircompete.npz)")
     held = dict(np.load(REAL))
     first = {key: np.cumsum(held[f"{key}_length"]) - held[f"{key}_length"] for key in ("BVP", "EDA", "TEMP")}
     rows = []
