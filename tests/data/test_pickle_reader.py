@@ -118,45 +118,6 @@ def test_the_reason_names_what_was_asked_for(tmp_path):
     assert "'O8'" in refusal(tmp_path, b"\x80\x02" + program + b".")
 
 
-def array_with(
-    shape: bytes, content: bytes, code=b"f8", state=b"K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00"
-):
-    kind = b"cnumpy\ndtype\nU\x02" + code + b"K\x00K\x01\x87R(" + state + b"tb"
-    head = b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
-    return head + b"(K\x01(" + shape + b"t" + kind + b"\x89" + content + b"tb."
-
-
-EIGHT = b"U\x08" + bytes(8)
-
-
-def test_arrays_whose_sizes_disagree_are_refused(tmp_path):
-    assert parsed(tmp_path, array_with(b"K\x01", EIGHT)).shape == (1,)
-    assert parsed(tmp_path, array_with(b"\x8a\x05\x00\x00\x00\x00\x10K\x00", b"U\x00")).shape == (2**36, 0)
-    for shape, content in (
-        (b"K\x02", EIGHT),  # more than there is
-        (b"K\x00", EIGHT),  # less
-        (b"J\xff\xff\xff\xffJ\xff\xff\xff\xff", EIGHT),  # (-1) * (-1) = 1
-        (b"\x8a\x08" + b"\xff" * 7 + b"\x7fK\x00", b"U\x00"),  # 2**63 * 0 overflows NumPy's own check
-        (b"K\x01" * 65, EIGHT),  # more axes than NumPy has
-        (b"\x88", EIGHT),  # a truth value as a length
-        (b"G" + struct.pack(">d", 1.0), EIGHT),
-        (b"K\x01", b"]"),
-        (b"K\x01", b"N"),
-    ):
-        refusal(tmp_path, array_with(shape, content))
-
-
-def test_types_with_anything_inside_are_refused(tmp_path):
-    ends = b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00"
-    for state in (
-        b"K\x03U\x01<(K\x01tNN" + ends,  # subarray
-        b"K\x03U\x01<N(U\x01at}" + ends,  # fields
-        b"K\x03U\x01!NNN" + ends,  # unknown byte order
-        b"K\x03U\x01<NNN" + ends + b"}U\x01aK\x01s",  # metadata
-    ):
-        assert "no plain data pickle" in refusal(tmp_path, array_with(b"K\x01", EIGHT, state=state))
-
-
 @pytest.mark.parametrize(
     "content",
     [

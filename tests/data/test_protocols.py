@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from recordings_fixture import recordings_of
 
 from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig
@@ -27,10 +29,6 @@ SUBJECTS_APART = ("loso", "subject_kfold", "subject_x_stimulus", "fixed_48_12_13
 DMER = dmer_recordings()
 
 
-def recordings_for(kind):
-    return DMER if kind == "fixed_48_12_13" else FAKE
-
-
 def split_of(kind, recordings=FAKE, **settings):
     return protocols.make_split(recordings, ProtocolConfig(kind=kind, **settings))
 
@@ -44,32 +42,56 @@ def ids_of(recordings, split):
     return [[sorted(ids[rows]) for rows in (f.train, f.validation, f.test)] for f in split.folds]
 
 
-@pytest.mark.parametrize("kind", PROTOCOLS)
-@pytest.mark.parametrize("validation", [0.0, 0.3])
-def test_parts_are_disjoint_sorted_and_groups_never_cross(kind, validation):
-    recordings = recordings_for(kind)
-    split = split_of(kind, recordings, validation=validation, folds=3)
-    assert split.leaky == (kind == "window80")
-    assert split.leaky == ("LEAKY" in split.sentence)
+@given(
+    kind=st.sampled_from([kind for kind in PROTOCOLS if kind != "fixed_48_12_13"]),
+    sizes=st.tuples(st.integers(4, 6), st.integers(5, 8), st.integers(2, 3)),
+    settings=st.fixed_dictionaries(
+        {"folds": st.integers(2, 3), "seed": st.integers(0, 99), "validation": st.sampled_from([0.0, 0.3])}
+    ),
+)
+def test_a_split_holds_out_whole_groups_and_depends_on_ids_alone(kind, sizes, settings):
+    recordings = recordings_of(*sizes, first=2, step=2.5)
+    split = split_of(kind, recordings, **settings)
+    check_parts(recordings, split, kind, settings["validation"] > 0)
+    if kind in ("loso", *KFOLD[:3]):
+        assert np.array_equal(
+            np.sort(np.concatenate([f.test for f in split.folds])), np.arange(len(recordings.trial))
+        )
+        assert all(
+            len(f.train) + len(f.validation) + len(f.test) == len(recordings.trial) for f in split.folds
+        )
+    # The last fold alone is the same fold.
+    last = len(split.folds) - 1
+    alone = split_of(kind, recordings, **settings, only=(last,))
+    assert [fold.name for fold in alone.folds] == [split.folds[last].name]
+    assert ids_of(recordings, alone) == ids_of(recordings, split)[-1:]
+    # Other labels and signals, and rows in another order, give the same split.
+    n, rng = len(recordings.trial), np.random.default_rng(settings["seed"])
+    shuffled = take(recordings, rng.permutation(n))._replace(
+        labels=rng.dirichlet(np.ones(2), n).astype(np.float32), signals={"eda": rng.normal(size=(n, 1, 2))}
+    )
+    again = split_of(kind, shuffled, **settings)
+    assert split.sha256 == again.sha256 and ids_of(recordings, split) == ids_of(shuffled, again)
+
+
+def check_parts(recordings, split, kind, validated):
+    """Parts are sorted and disjoint, and the groups of the protocol are in one part each."""
+    assert split.leaky == (kind == "window80") == ("LEAKY" in split.sentence)
     for fold in split.folds:
         rows = np.concatenate([fold.train, fold.validation, fold.test])
-        assert len(np.unique(rows)) == len(rows)
-        assert (len(fold.validation) > 0) == (validation > 0 or kind == "fixed_48_12_13")
+        assert len(np.unique(rows)) == len(rows) and (len(fold.validation) > 0) == validated
         for part in (fold.train, fold.validation, fold.test):
             assert np.array_equal(part, np.sort(part))
         for a, b in ((fold.train, fold.test), (fold.validation, fold.test), (fold.train, fold.validation)):
-            assert bool(shared(recordings.trial, a, b)) == (kind == "window80" and len(a) > 0 < len(b))
+            assert kind == "window80" or not shared(recordings.trial, a, b)
             if kind in SUBJECTS_APART or (kind == "calibrated" and a is not fold.train):
                 assert not shared(recordings.subject, a, b)
             if kind == "stimulus_kfold" or (kind == "subject_x_stimulus" and b is fold.test):
-                assert not shared(FAKE.stimulus, a, b)
+                assert not shared(recordings.stimulus, a, b)
 
 
-@pytest.mark.parametrize("kind", ["loso", "subject_kfold", "trial_kfold", "stimulus_kfold"])
-def test_every_row_is_tested_once_and_trained_on_otherwise(kind):
-    folds = split_of(kind, folds=3).folds
-    assert np.array_equal(np.sort(np.concatenate([f.test for f in folds])), np.arange(len(FAKE.trial)))
-    assert all(len(f.train) + len(f.test) == len(FAKE.trial) for f in folds)
+def test_the_fixed_split_of_dmer_has_disjoint_parts():
+    check_parts(DMER, split_of("fixed_48_12_13", DMER), "fixed_48_12_13", True)
 
 
 def test_loso_has_one_subject_per_fold_in_numeric_order():
@@ -118,30 +140,6 @@ def test_validation_takes_whole_groups_of_the_same_kind(kind, ids):
         assert not shared(ids, fold.train, fold.validation)
     for fold in split_of("loso", validation=0.01).folds:
         assert len(set(FAKE.subject[fold.validation])) == 1  # at least one
-
-
-@pytest.mark.parametrize("kind", [kind for kind in PROTOCOLS if kind != "fixed_48_12_13"])
-def test_only_keeps_names_and_rows(kind):
-    full = split_of(kind, folds=3, validation=0.3)
-    last = len(full.folds) - 1
-    kept = split_of(kind, folds=3, validation=0.3, only=(last,))
-    assert len(kept.folds) == 1
-    assert kept.folds[0].name == f"fold {last + 1} of {last + 1}"
-    assert ids_of(FAKE, kept) == ids_of(FAKE, full)[-1:]
-
-
-@pytest.mark.parametrize("kind", PROTOCOLS)
-def test_split_does_not_depend_on_row_order_signals_or_labels(kind):
-    recordings = recordings_for(kind)
-    n, rng = len(recordings.trial), np.random.default_rng(2)
-    shuffled = take(recordings, np.random.default_rng(1).permutation(n))
-    shuffled = shuffled._replace(
-        labels=rng.dirichlet(np.ones(2), n).astype(np.float32), signals={"eda": rng.normal(size=(n, 1, 2))}
-    )
-    a = split_of(kind, recordings, folds=3, validation=0.3, seed=7)
-    b = split_of(kind, shuffled, folds=3, validation=0.3, seed=7)
-    assert a.sha256 == b.sha256
-    assert ids_of(recordings, a) == ids_of(shuffled, b)
 
 
 @pytest.mark.parametrize("kind", [*KFOLD, "window80", "calibrated"])
