@@ -88,33 +88,18 @@ def _array_of(data: Any, dtype: Any, shape: Any, fortran: bool) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def _scalar(dtype: Any, data: Any) -> np.generic:
-    return _array_of(data, dtype, (), False)[()]
-
-
-def _frombuffer(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
-    return _array_of(data, dtype, shape, order == "F")
-
-
-def _empty() -> bytes:
-    """What Python 3 writes for bytes of length 0 in protocol 2."""
-    return b""
-
-
-def _encode(text: str, coding: str) -> bytes:
-    """Bytes, which Python 3 writes as text in protocol 2."""
-    return text.encode(_one_of(coding, ("latin1",), "text coding"))
-
-
 NAMES = {
     "numpy.dtype": _Dtype,
     "numpy.ndarray": "numpy.ndarray",
     "numpy._core.multiarray._reconstruct": _Array,
-    "numpy._core.multiarray.scalar": _scalar,
-    "numpy._core.numeric._frombuffer": _frombuffer,
-    "_codecs.encode": _encode,
-    "__builtin__.bytes": _empty,
-    "builtins.bytes": _empty,
+    "numpy._core.multiarray.scalar": lambda dtype, data: _array_of(data, dtype, (), False)[()],
+    "numpy._core.numeric._frombuffer": lambda data, dtype, shape, order: _array_of(
+        data, dtype, shape, order == "F"
+    ),
+    # Bytes, which Python 3 writes as text in protocol 2, and as a call without arguments where there are none.
+    "_codecs.encode": lambda text, coding: text.encode(_one_of(coding, ("latin1",), "text coding")),
+    "__builtin__.bytes": lambda: b"",
+    "builtins.bytes": lambda: b"",
 }
 
 
