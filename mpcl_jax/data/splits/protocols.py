@@ -83,14 +83,22 @@ class _Masks(NamedTuple):
 
 
 def _require_supported(recordings: Recordings, protocol: str) -> None:
-    kind = kind_of(protocol) or protocol
+    """Raises ConfigError where the files or the ids of the recordings do not support the protocol."""
+    kind, reason, single = kind_of(protocol) or protocol, "", len(set(recordings.subject.tolist())) < 2
+    possible = _possible(recordings)
     if recordings.protocols and kind not in recordings.protocols:
-        no_trials = kind in BY_TRIAL and not set(BY_TRIAL) & set(recordings.protocols)
-        reason = "needs `trial` for every window, which some file does not give; " if no_trials else ""
-        allowed = ", ".join(map(repr, _possible(recordings)))
-        raise ConfigError(
-            f"config.protocol.kind = {kind!r}: {reason}{recordings.name} supports only {allowed}"
-        )
+        if kind in BY_TRIAL and not set(BY_TRIAL) & set(recordings.protocols):
+            reason = "needs `trial` for every window, which some file does not give; "
+        reason += f"{recordings.name} supports only {', '.join(map(repr, possible))}"
+    elif kind in BY_SUBJECT and single:
+        ways = " or ".join(repr(x) for x in possible if x in ("trial_kfold", "stimulus_kfold"))
+        advice = f"set config.protocol.kind to {ways}" if ways else "it needs at least two"
+        reason = f"{recordings.name} holds a single subject; {advice}"
+    elif kind in BY_STIMULUS and (recordings.stimulus == "").any():
+        trial = recordings.trial[recordings.stimulus == ""][0]
+        reason = f"needs stimulus ids; trial '{trial}' has none"
+    if reason:
+        raise ConfigError(f"config.protocol.kind = {kind!r}: {reason}")
 
 
 def _possible(recordings: Recordings) -> list[str]:
@@ -115,7 +123,6 @@ def _keep_only(recordings: Recordings, split: Split, only: tuple[int, ...]) -> S
 def _held_out(recordings: Recordings, settings: ProtocolConfig) -> list[_Masks]:
     """What every fold may use."""
     kind, rng = settings.kind, np.random.default_rng([settings.seed, 0])
-    _require_ids(recordings, kind)
     subjects = in_order(recordings.subject)
     match kind:
         case "fixed_48_12_13":
@@ -130,19 +137,6 @@ def _held_out(recordings: Recordings, settings: ProtocolConfig) -> list[_Masks]:
             dealt = [_deal(recordings, what, settings.folds, rng) for what in DEALT[kind]]
     folds = list(zip(*dealt, strict=True))
     return [_Masks(~np.any(held, axis=0), ~np.any(held, axis=0), np.all(held, axis=0)) for held in folds]
-
-
-def _require_ids(recordings: Recordings, kind: str) -> None:
-    """Raises ConfigError where there is one subject, or a stimulus without a name, and the protocol needs more."""
-    if kind in BY_SUBJECT and len(set(recordings.subject.tolist())) < 2:
-        ways = " or ".join(repr(x) for x in _possible(recordings) if x in ("trial_kfold", "stimulus_kfold"))
-        advice = f"set config.protocol.kind to {ways}" if ways else "it needs at least two"
-        raise ConfigError(
-            f"config.protocol.kind = {kind!r}: {recordings.name} holds a single subject; {advice}"
-        )
-    if kind in BY_STIMULUS and (recordings.stimulus == "").any():
-        trial = recordings.trial[recordings.stimulus == ""][0]
-        raise ConfigError(f"config.protocol.kind = {kind!r}: needs stimulus ids; trial '{trial}' has none")
 
 
 def _calibrated(recordings: Recordings, subject: str, settings: ProtocolConfig) -> _Masks:
