@@ -86,9 +86,10 @@ def test_every_form_of_the_same_data_gives_the_same_predictions(fitted):
 
 def test_a_score_is_minus_the_mean_kl_and_training_lowers_it():
     frame, labels, subject = study(subjects=8)
-    model = mpcl.MPCLRegressor(modalities=COLUMNS, **SMALL | {"epochs": 60, "learning_rate": 0.01, "dropout": 0.1, "input_dropout": 0.0}).fit(
-        frame, labels, groups=subject
-    )
+    model = mpcl.MPCLRegressor(
+        modalities=COLUMNS,
+        **SMALL | {"epochs": 60, "learning_rate": 0.01, "dropout": 0.1, "input_dropout": 0},
+    ).fit(frame, labels, groups=subject)
     mean = labels.to_numpy().mean(0)
     of_mean = np.mean((labels * np.log(labels / mean)).sum(axis=1))
     assert -model.score(frame, labels) < 0.8 * of_mean
