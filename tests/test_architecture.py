@@ -30,6 +30,7 @@ LATE_IMPORTS = {
 RUNS_CODE = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "importlib", "runpy", "imp"}
 HARMLESS = ("importlib.metadata", "importlib.resources")
 MAY_RUN_CODE = {
+    "__init__.py": {"importlib"},  # public names are imported on first use
     "baselines/registry.py": {"importlib"},
     "cli/__main__.py": {"importlib"},
     "config/config_file.py": {"runpy"},

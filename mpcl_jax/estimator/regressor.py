@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mpcl_jax import metrics
@@ -16,18 +16,17 @@ from mpcl_jax.data.tables.arrays import Labels, distributions
 from mpcl_jax.estimator import card, prediction, saving
 from mpcl_jax.estimator.adaptation import Memories, adapted, write
 from mpcl_jax.estimator.explanation import Explanation, explain
+from mpcl_jax.estimator.fitted import Fitted
 from mpcl_jax.estimator.fitting import recordings_of, require_usable, validation_rows
 from mpcl_jax.estimator.inputs import layout_of, signals_of
 from mpcl_jax.estimator.settings import config_of
-from mpcl_jax.runs.predict import FinishedModel, finished_model
 from mpcl_jax.train import in_memory
-from mpcl_jax.train.devices import keep_programs_of_callers
 from mpcl_jax.types import DataError, Recordings, spec_of
 
 Auto = Literal["auto"]
 
 
-class MPCLRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
     """Predicts the distribution over C emotions of each window, from one or more modalities.
 
     Args:
@@ -220,10 +219,6 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         saving.save(self, Path(folder), table)
 
-    def __sklearn_is_fitted__(self) -> bool:
-        """Whether `fit` has ended."""
-        return bool(getattr(self, "_fits", None))
-
     def __sklearn_tags__(self):
         """Several outputs, NaN in X allowed, no promise on R²."""
         tags = super().__sklearn_tags__()
@@ -232,53 +227,6 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.regressor_tags.poor_score = True
         return tags
-
-    def __getstate__(self) -> dict:
-        """Without compiled programs, which are made again where they are needed."""
-        return {**super().__getstate__(), **({"_models": []} if hasattr(self, "_models") else {})}
-
-    @property
-    def emotions_(self) -> tuple[str, ...]:
-        """C names."""
-        return self._fitted("_spec").emotions
-
-    @property
-    def modalities_(self) -> tuple[str, ...]:
-        """Names of the modalities."""
-        return tuple(self._fitted("_spec").shapes)
-
-    @property
-    def config_(self) -> Config:
-        """The settings of the training, without "auto"."""
-        return self._fitted("_fits")[0].config
-
-    @property
-    def n_epochs_(self) -> int:
-        """Epochs of the first seed, as early stopping chose them."""
-        return self._fitted("_fits")[0].epoch
-
-    @property
-    def history_(self) -> list[list[dict[str, float]]]:
-        """For each seed one dict an epoch: the mean of every loss term."""
-        return [list(fit.history) for fit in self._fitted("_fits")]
-
-    @property
-    def prototypes_(self) -> np.ndarray:
-        """[G, C, K, D] unit rows, of the first seed."""
-        return self._fitted("_fits")[0].prototypes.bank
-
-    @property
-    def cooccurrence_(self) -> np.ndarray:
-        """[C, C] co-occurrence of emotions in the training reports, sums to 1, of the first seed."""
-        return self._fitted("_fits")[0].prototypes.cooccurrence
-
-    @property
-    def _beta(self) -> float:
-        return 1.0 / self.config_.model.memory.temperature
-
-    def _fitted(self, name: str) -> Any:
-        check_is_fitted(self)
-        return getattr(self, name)
 
     @staticmethod
     def _given(recordings: Recordings, *others: Any) -> Recordings:
@@ -303,16 +251,6 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if self._layout is None:
             return prediction.rows_of(X, groups)
         return prediction.rows_of(signals_of(self._table(X, reset=False), self._layout), groups)
-
-    def _open(self) -> list[FinishedModel]:
-        """The models, ready to predict."""
-        if not self._models:
-            keep_programs_of_callers()
-            self._models = [
-                finished_model(fit.config, self._spec, fit.norm, fit.params, fit.prototypes)
-                for fit in self._fits
-            ]
-        return self._models
 
     def _with_trials(self, memories: Memories, X: Any, Y: Any, trial: Any) -> "MPCLRegressor":
         rows, labels = self._rows(X, None), distributions(Y, self.labels, self.floor)

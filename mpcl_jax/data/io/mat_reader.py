@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import scipy  # its parts are loaded on first use
 
+from mpcl_jax.data.io.npz_reader import FREE_BYTES, MAX_RATIO
 from mpcl_jax.data.io.refusals import refusing
 from mpcl_jax.types import DataError
 
 MAX_BYTES = 2 * 2**30  # of all arrays of a file together, unpacked
-MAX_RATIO = 200  # claimed size to size of the file, where more than FREE_BYTES are claimed
-FREE_BYTES = 64 * 2**20
 NUMBERS = ("double", "single", "logical", *(f"{u}int{bits}" for u in ("", "u") for bits in (8, 16, 32, 64)))
 
 

@@ -6,23 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from mpcl_jax.config.data import DmerConfig
+from mpcl_jax.data import issues as common
 from mpcl_jax.data.dmer.features import CHANNELS, FILES, SPLIT_SHAPES
 from mpcl_jax.data.dmer.files import CLIPS, EMOTIONS, Found, Layout, find_subjects, read_labels, table_issues
 from mpcl_jax.data.dmer.load import GROUPS, read_subject
 from mpcl_jax.data.dmer.signals import KINDS, stream_of
 from mpcl_jax.data.io.mat_reader import parse_mat
 from mpcl_jax.data.io.safe_read import run_guarded
-from mpcl_jax.data.issues import (
-    SAME_SUBJECT,
-    Examined,
-    Issue,
-    Summary,
-    as_issue,
-    attempt,
-    digest_of,
-    duplicate_issues,
-    row_issue,
-)
+from mpcl_jax.data.issues import Examined, Issue, Summary, as_issue, attempt, digest_of, row_issue
 from mpcl_jax.data.validate.signals import CHECK_SENSOR, FEWEST_WINDOWS, channel_issues, still_issue
 from mpcl_jax.types import DataError
 
@@ -45,8 +36,8 @@ def examine(root: str, settings: DmerConfig) -> Examined:
         issues += [Issue(*issue) for issue in own]
         windows += count
         held.update(modalities)
-    issues += duplicate_issues(signals, "signals", SAME_SUBJECT)
-    issues += duplicate_issues(reports, "reports", SAME_SUBJECT)
+    issues += common.duplicate_issues(signals, "signals", common.SAME_SUBJECT)
+    issues += common.duplicate_issues(reports, "reports", common.SAME_SUBJECT)
     missing = [
         f"{m} of {len(clips) - held[m]} of {len(clips)} subjects" for m in GROUPS if held[m] < len(clips)
     ]

@@ -9,19 +9,10 @@ from mpcl_jax.data.io.pickle_reader import parse_pickle
 from mpcl_jax.data.io.safe_read import read_text, run_guarded
 from mpcl_jax.data.issues import SAME_SUBJECT, Examined, Issue, Summary, attempt, digest_of, duplicate_issues
 from mpcl_jax.data.validate.signals import channel_issues
+from mpcl_jax.data.wesad import recording
 from mpcl_jax.data.wesad.load import find_subjects
 from mpcl_jax.data.wesad.questionnaire import LABEL_SETS, examine_questionnaire
-from mpcl_jax.data.wesad.recording import (
-    AGAIN,
-    GRID,
-    Sensor,
-    label_runs,
-    length_issues,
-    order_issues,
-    pickle_issues,
-    sensors_of,
-    signals_in,
-)
+from mpcl_jax.data.wesad.recording import AGAIN, GRID, Sensor, sensors_of
 
 RELEASE = tuple(f"S{n}" for n in range(2, 18) if n != 12)  # the subjects of the published data set
 STILL = 120.0  # seconds; the longest in the real recordings are 25 (TEMP), 4 (EDA), 0.1 (BVP)
@@ -56,11 +47,11 @@ def examine(root: str, settings: WesadConfig) -> Examined:
         found, recordings[str(pickle)], codes, seconds, has_chest = result
         chest |= has_chest
         issues += [Issue(*issue) for issue in found]
-        issues += length_issues(seconds, settings.window_seconds, str(pickle))
+        issues += recording.length_issues(seconds, settings.window_seconds, str(pickle))
         counts = (int((x - settings.window_seconds) / settings.step_seconds) + 1 for x in seconds)
         windows += sum(max(0, count) for count in counts)
         if answers and codes:
-            issues += order_issues(codes, answers.conditions, quest.name, str(pickle))
+            issues += recording.order_issues(codes, answers.conditions, quest.name, str(pickle))
     issues += duplicate_issues(recordings, "signals", SAME_SUBJECT)
     issues += duplicate_issues(reports, "answers", "find the questionnaire of this subject")
     names = [folder.name for folder in folders]
@@ -75,12 +66,12 @@ def examine(root: str, settings: WesadConfig) -> Examined:
 def read_pickle_issues(path: Path, subject: str) -> tuple:
     """For `run_guarded`: (issues, digest of the signals, codes and seconds of the conditions, has a chest)."""
     data, file = parse_pickle(path), str(path)
-    signals = signals_in(data)
+    signals = recording.signals_in(data)
     sensors = sensors_of("both" if signals["chest"] else "wrist")
-    issues, arrays, runs = pickle_issues(data, subject, sensors, file), [], []
+    issues, arrays, runs = recording.pickle_issues(data, subject, sensors, file), [], []
     wrong = {issue.place for issue in issues}
     if isinstance(data, dict) and "label" in data and "label" not in wrong:
-        runs = label_runs(data["label"])
+        runs = recording.label_runs(data["label"])
     for sensor in sensors:
         x, place = signals[sensor.place].get(sensor.key), f"signal[{sensor.place!r}][{sensor.key!r}]"
         if x is not None and place not in wrong:

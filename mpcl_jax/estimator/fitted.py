@@ -1,0 +1,82 @@
+"""What a fitted `MPCLRegressor` holds and knows."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from mpcl_jax.config.schema import Config
+from mpcl_jax.runs.predict import FinishedModel, finished_model
+from mpcl_jax.train.devices import keep_programs_of_callers
+from mpcl_jax.train.in_memory import Fit
+from mpcl_jax.types import DataSpec
+
+
+class Fitted(BaseEstimator):
+    """The attributes of `MPCLRegressor` that end with "_"; NotFittedError before `fit`."""
+
+    _fits: list[Fit]  # one per seed
+    _spec: DataSpec
+    _models: list[FinishedModel]  # the same fits, compiled; not part of a pickle
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether `fit` has ended."""
+        return bool(getattr(self, "_fits", None))
+
+    def __getstate__(self) -> dict:
+        """Without compiled programs, which are made again where they are needed."""
+        return {**super().__getstate__(), **({"_models": []} if hasattr(self, "_models") else {})}
+
+    @property
+    def emotions_(self) -> tuple[str, ...]:
+        """C names."""
+        return self._fitted("_spec").emotions
+
+    @property
+    def modalities_(self) -> tuple[str, ...]:
+        """Names of the modalities."""
+        return tuple(self._fitted("_spec").shapes)
+
+    @property
+    def config_(self) -> Config:
+        """The settings of the training, without "auto"."""
+        return self._fitted("_fits")[0].config
+
+    @property
+    def n_epochs_(self) -> int:
+        """Epochs of the first seed, as early stopping chose them."""
+        return self._fitted("_fits")[0].epoch
+
+    @property
+    def history_(self) -> list[list[dict[str, float]]]:
+        """For each seed one dict an epoch: the mean of every loss term."""
+        return [list(fit.history) for fit in self._fitted("_fits")]
+
+    @property
+    def prototypes_(self) -> np.ndarray:
+        """[G, C, K, D] unit rows, of the first seed."""
+        return self._fitted("_fits")[0].prototypes.bank
+
+    @property
+    def cooccurrence_(self) -> np.ndarray:
+        """[C, C] co-occurrence of emotions in the training reports, sums to 1, of the first seed."""
+        return self._fitted("_fits")[0].prototypes.cooccurrence
+
+    @property
+    def _beta(self) -> float:
+        return 1.0 / self.config_.model.memory.temperature
+
+    def _fitted(self, name: str) -> Any:
+        check_is_fitted(self)
+        return getattr(self, name)
+
+    def _open(self) -> list[FinishedModel]:
+        """The models, ready to predict."""
+        if not self._models:
+            keep_programs_of_callers()
+            self._models = [
+                finished_model(fit.config, self._spec, fit.norm, fit.params, fit.prototypes)
+                for fit in self._fits
+            ]
+        return self._models
