@@ -11,7 +11,7 @@ from mpcl_jax import __version__
 from mpcl_jax.config.resolve import ConfigError, default, plain
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.pipeline import content_hash
-from mpcl_jax.data.splits.protocols import Split, read_manifest, write_manifest
+from mpcl_jax.data.splits.manifest import Split, read_manifest, write_manifest
 from mpcl_jax.system.output import warn
 from mpcl_jax.system.storage import make_folder, replacing, write_text
 from mpcl_jax.types import Recordings, spec_of

@@ -10,6 +10,7 @@ from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.splits import protocols
 from mpcl_jax.data.splits.descriptions import calibration_trials
+from mpcl_jax.data.splits.manifest import check_split
 from mpcl_jax.data.splits.protocols import DMER_SUBJECTS, FIXED_TEST, FIXED_VALIDATION
 from mpcl_jax.types import DataError, Recordings, take
 
@@ -292,6 +293,6 @@ def uncalibrated(fold):
 )
 def test_check_split_finds_planted_leaks(kind, leak, message):
     split = split_of(kind, folds=3)
-    protocols.check_split(FAKE, split)
+    check_split(FAKE, split)
     with pytest.raises(DataError, match=message):
-        protocols.check_split(FAKE, split._replace(folds=(leak(split.folds[0]), *split.folds[1:])))
+        check_split(FAKE, split._replace(folds=(leak(split.folds[0]), *split.folds[1:])))

@@ -13,16 +13,7 @@ import numpy as np
 from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.splits.descriptions import APART, counted, held_apart, in_order, kind_of
-from mpcl_jax.data.splits.manifest import (
-    Fold,
-    Split,
-    check_split,
-    codes_of,
-    read_manifest,
-    row_ids,
-    sign_split,
-    write_manifest,
-)
+from mpcl_jax.data.splits.manifest import Fold, Split, codes_of, read_manifest, row_ids, sign_split
 from mpcl_jax.types import Recordings
 
 # The 73 usable subjects of DMER. The parts of the literature are not published; these were drawn once:
@@ -43,8 +34,6 @@ BY_SUBJECT = ("loso", "subject_kfold", "calibrated", "subject_x_stimulus")
 BY_STIMULUS = tuple(kind for kind, ids in APART.items() if "stimulus" in ids)
 BY_TRIAL = ("trial_kfold", "calibrated")
 PLURAL = {"subject": "subjects", "stimulus": "stimuli", "trial": "trials"}
-
-__all__ = ["Fold", "Split", "check_split", "make_split", "read_manifest", "row_ids", "write_manifest"]
 
 
 def make_split(recordings: Recordings, settings: ProtocolConfig) -> Split:
