@@ -22,13 +22,6 @@ DMER_SUBJECTS = tuple(str(n) for n in range(1, 81) if n not in (3, 4, 13, 16, 17
 FIXED_TEST = ("8", "11", "22", "26", "35", "42", "44", "50", "51", "55", "63", "66", "69")
 FIXED_VALIDATION = ("5", "7", "14", "25", "30", "47", "52", "58", "61", "76", "77", "79")
 
-# Ids whose groups a protocol deals to its folds in turn.
-DEALT = {
-    "subject_kfold": ("subject",),
-    "trial_kfold": ("trial",),
-    "stimulus_kfold": ("stimulus",),
-    "subject_x_stimulus": ("subject", "stimulus"),
-}
 # Protocols that need several subjects, stimuli with names, and trials that the files name.
 BY_SUBJECT = ("loso", "subject_kfold", "calibrated", "subject_x_stimulus")
 BY_STIMULUS = tuple(kind for kind, ids in APART.items() if "stimulus" in ids)
@@ -123,7 +116,8 @@ def _held_out(recordings: Recordings, settings: ProtocolConfig) -> list[_Masks]:
         case "window80":
             dealt = [[_window80(recordings, rng)]]
         case _:
-            dealt = [_deal(recordings, what, settings.folds, rng) for what in DEALT[kind]]
+            ids = [name for name in APART[kind] if name != "trial"] or ["trial"]
+            dealt = [_deal(recordings, what, settings.folds, rng) for what in ids]
     folds = list(zip(*dealt, strict=True))
     return [_Masks(~np.any(held, axis=0), ~np.any(held, axis=0), np.all(held, axis=0)) for held in folds]
 
