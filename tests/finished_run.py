@@ -10,8 +10,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from run_fixture import tiny_config
 
-from mpcl_jax.evaluate import statistics_text
-from mpcl_jax.evaluate.leaderboard import Result, make_table
+from mpcl_jax.evaluation import statistics_text
+from mpcl_jax.evaluation.leaderboard import Result, make_table
 from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train.fold_inspection import Inspection
 

@@ -17,13 +17,13 @@ LATE_IMPORTS = {
     "baselines/selection.py": "sklearn",
     "cli/info.py": "mpcl_jax.train.environment",
     "cli/predict.py": "mpcl_jax.runs.predict",
-    "cli/train.py": ("mpcl_jax.evaluate.dry_run", "mpcl_jax.evaluate.experiment"),
+    "cli/train.py": ("mpcl_jax.evaluation.dry_run", "mpcl_jax.evaluation.experiment"),
     "data/io/guarded_child.py": "resource",  # absent on Windows
     "data/io/mat_reader.py": "h5py",
     "data/io/safe_read.py": "resource",
     "data/tables/edf.py": "mne",
     "data/tables/read_table.py": "pyarrow",
-    "evaluate/experiment.py": "tensorboardX",
+    "evaluation/experiment.py": "tensorboardX",
 }
 # Modules that name or run other Python, and the files that may import them: the guarded child, which gets its
 # function by name; the restricted unpickler in that child; config files; subcommands; entry points of registries.
@@ -49,7 +49,7 @@ CATCH_ALL = {
     "train/processes.py",
 }
 # Module-level names that change: the two registries, and what a worker process keeps for its next job.
-MAY_CHANGE = {"baselines/registry.py", "data/registry.py", "evaluate/jobs/work.py"}
+MAY_CHANGE = {"baselines/registry.py", "data/registry.py", "evaluation/jobs/work.py"}
 CHANGES = {
     "add",
     "append",

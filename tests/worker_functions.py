@@ -8,7 +8,7 @@ import time
 
 from threadpoolctl import threadpool_info
 
-from mpcl_jax.evaluate.jobs.workers import Job, run_jobs
+from mpcl_jax.evaluation.jobs.workers import Job, run_jobs
 from mpcl_jax.system.errors import Stopped, TrainingError
 from mpcl_jax.train.interrupt import listening
 

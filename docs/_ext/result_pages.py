@@ -8,7 +8,7 @@ import pathlib
 import re
 
 from experiments.shared.render import RESULTS, rendered
-from mpcl_jax.evaluate.table_text import markdown_of
+from mpcl_jax.evaluation.table_text import markdown_of
 
 PAGES = pathlib.Path(__file__).resolve().parents[1] / "results" / "tables"
 COMPANIONS = {

@@ -9,9 +9,9 @@ import shutil
 import numpy as np
 
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.evaluate.jobs.table_run import Fitted, Trained, fits_of
-from mpcl_jax.evaluate.jobs.work import FOLD, copy_fold
-from mpcl_jax.evaluate.run_files import write_predictions
+from mpcl_jax.evaluation.jobs.table_run import Fitted, Trained, fits_of
+from mpcl_jax.evaluation.jobs.work import FOLD, copy_fold
+from mpcl_jax.evaluation.run_files import write_predictions
 from mpcl_jax.system.storage import write_arrays, write_text, writing
 from mpcl_jax.train import run_folder
 from mpcl_jax.train.evaluate import load_predictions

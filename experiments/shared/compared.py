@@ -15,13 +15,13 @@ from experiments.shared.comparison_plots import differences
 from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.splits.manifest import Fold, sign_split, write_manifest
-from mpcl_jax.evaluate.comparison import make_run_table
-from mpcl_jax.evaluate.jobs.keys import TableData
-from mpcl_jax.evaluate.jobs.table_run import Fitted, Trained, complete, predictions_of
-from mpcl_jax.evaluate.leaderboard import METHOD, REFERENCE, Table
-from mpcl_jax.evaluate.number_text import shown_name
-from mpcl_jax.evaluate.statistics import NOT_SIGNIFICANT, Comparison
-from mpcl_jax.evaluate.table_text import comparison_text
+from mpcl_jax.evaluation.comparison import make_run_table
+from mpcl_jax.evaluation.jobs.keys import TableData
+from mpcl_jax.evaluation.jobs.table_run import Fitted, Trained, complete, predictions_of
+from mpcl_jax.evaluation.leaderboard import METHOD, REFERENCE, Table
+from mpcl_jax.evaluation.number_text import shown_name
+from mpcl_jax.evaluation.statistics import NOT_SIGNIFICANT, Comparison
+from mpcl_jax.evaluation.table_text import comparison_text
 from mpcl_jax.report.plots.style import Figure
 from mpcl_jax.system.storage import make_folder, replacing
 from mpcl_jax.train.interrupt import StopRequest

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mpcl_jax.evaluate.number_text import shown_name
+from mpcl_jax.evaluation.number_text import shown_name
 from mpcl_jax.report.plots import style
 from mpcl_jax.report.plots.style import BLUE, GREY, INK, VERMILION
 

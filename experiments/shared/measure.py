@@ -20,7 +20,7 @@ import grimp
 COMMAND, LOSS = "mpcl_jax.main", "mpcl_jax.train.step"
 EXTENSIONS = {
     "data set": "tests/data/test_registry.py::test_a_function_from_outside_is_loaded_through_the_pipeline",
-    "baseline": "tests/evaluate/test_own_baseline.py::test_a_run_has_a_row_for_it_and_records_its_setting",
+    "baseline": "tests/evaluation/test_own_baseline.py::test_a_run_has_a_row_for_it_and_records_its_setting",
 }
 README = {"install": r"pip install", "Python": r"^```python", "command": r"^\s*(python -m|mpcl )"}
 

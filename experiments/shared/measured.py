@@ -12,7 +12,7 @@ import pandas as pd
 from experiments.shared.render import markdown_of
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import fit_normalisation
-from mpcl_jax.evaluate.table_text import csv_text
+from mpcl_jax.evaluation.table_text import csv_text
 from mpcl_jax.system.storage import make_folder, write_text
 from mpcl_jax.train.environment import code_version, machine
 from mpcl_jax.train.epoch import FoldArrays

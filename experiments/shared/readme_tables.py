@@ -19,7 +19,7 @@ import sys
 from collections.abc import Sequence
 
 from experiments.shared.render import options_of, rendered
-from mpcl_jax.evaluate.table_text import markdown_of
+from mpcl_jax.evaluation.table_text import markdown_of
 from mpcl_jax.system.output import any_output
 from mpcl_jax.system.storage import write_text
 from mpcl_jax.types import DataError

@@ -24,10 +24,10 @@ import pandas as pd
 
 from experiments.shared import text_cells
 from mpcl_jax.config.schema import BASELINES, ORACLES
-from mpcl_jax.evaluate import table_text
-from mpcl_jax.evaluate.leaderboard import CONSTANTS, METHOD, OF_IDS, REFERENCE
-from mpcl_jax.evaluate.number_text import count_of, decimal, interval, shown_name
-from mpcl_jax.evaluate.ranking import focus_of
+from mpcl_jax.evaluation import table_text
+from mpcl_jax.evaluation.leaderboard import CONSTANTS, METHOD, OF_IDS, REFERENCE
+from mpcl_jax.evaluation.number_text import count_of, decimal, interval, shown_name
+from mpcl_jax.evaluation.ranking import focus_of
 from mpcl_jax.system.output import any_output
 from mpcl_jax.types import DataError
 

@@ -8,9 +8,9 @@ import pandas as pd
 from experiments.shared import render
 from experiments.shared import table_command as command
 from experiments.shared.compared import Difference, frame_of
-from mpcl_jax.evaluate.leaderboard import METHOD, Row, Table
-from mpcl_jax.evaluate.ranking import compare_with_focus
-from mpcl_jax.evaluate.table_text import opponents_of, table_frame
+from mpcl_jax.evaluation.leaderboard import METHOD, Row, Table
+from mpcl_jax.evaluation.ranking import compare_with_focus
+from mpcl_jax.evaluation.table_text import opponents_of, table_frame
 from mpcl_jax.report.plots.style import Figure
 
 

@@ -13,10 +13,10 @@ import numpy as np
 from mpcl_jax.baselines import registry
 from mpcl_jax.baselines.selection import Block, RowInfo, columns_of
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.evaluate.comparison import task_of
-from mpcl_jax.evaluate.jobs.keys import code_hash
-from mpcl_jax.evaluate.jobs.table_run import Work
-from mpcl_jax.evaluate.jobs.work import FOLD, Fit, begin_job, cached_table_data, run_of
+from mpcl_jax.evaluation.comparison import task_of
+from mpcl_jax.evaluation.jobs.keys import code_hash
+from mpcl_jax.evaluation.jobs.table_run import Work
+from mpcl_jax.evaluation.jobs.work import FOLD, Fit, begin_job, cached_table_data, run_of
 from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train.evaluate import Trained, predict, predictions_of, with_modalities
 from mpcl_jax.train.folds import fold_arrays, stack

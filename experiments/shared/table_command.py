@@ -13,12 +13,12 @@ import pandas as pd
 from experiments.shared import render
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.evaluate import table_text
-from mpcl_jax.evaluate.experiment import describe_data
-from mpcl_jax.evaluate.jobs.keys import TableData
-from mpcl_jax.evaluate.leaderboard import Table
-from mpcl_jax.evaluate.number_text import count_of
-from mpcl_jax.evaluate.ranking import rank_methods
+from mpcl_jax.evaluation import table_text
+from mpcl_jax.evaluation.experiment import describe_data
+from mpcl_jax.evaluation.jobs.keys import TableData
+from mpcl_jax.evaluation.leaderboard import Table
+from mpcl_jax.evaluation.number_text import count_of
+from mpcl_jax.evaluation.ranking import rank_methods
 from mpcl_jax.report.plots.style import Figure, styled
 from mpcl_jax.system.errors import DISK, NOT_FINITE, STOPPED, StorageError, TrainingError
 from mpcl_jax.system.output import any_output

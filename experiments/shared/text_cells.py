@@ -5,10 +5,10 @@ import re
 
 import pandas as pd
 
-from mpcl_jax.evaluate.number_text import decimal, interval, p_text, shown_name
-from mpcl_jax.evaluate.ranking import focus_of
-from mpcl_jax.evaluate.statistics import BETTER, WORSE
-from mpcl_jax.evaluate.table_text import NUMBER
+from mpcl_jax.evaluation.number_text import decimal, interval, p_text, shown_name
+from mpcl_jax.evaluation.ranking import focus_of
+from mpcl_jax.evaluation.statistics import BETTER, WORSE
+from mpcl_jax.evaluation.table_text import NUMBER
 
 _TEX = {
     "\\": r"\textbackslash{}",

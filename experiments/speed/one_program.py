@@ -24,7 +24,7 @@ from experiments.shared.table_command import ending
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data import pipeline
-from mpcl_jax.evaluate.jobs.keys import load_table_data
+from mpcl_jax.evaluation.jobs.keys import load_table_data
 from mpcl_jax.system.output import any_output
 from mpcl_jax.train.jax_settings import start_jax
 from mpcl_jax.train.loop import train_folds

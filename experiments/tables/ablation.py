@@ -11,8 +11,8 @@ experiments/results.
 
 from experiments.shared import compared
 from experiments.shared import table_command as command
-from mpcl_jax.evaluate.jobs.keys import load_table_data
-from mpcl_jax.evaluate.ranking import compare_with_focus
+from mpcl_jax.evaluation.jobs.keys import load_table_data
+from mpcl_jax.evaluation.ranking import compare_with_focus
 from mpcl_jax.train.interrupt import StopRequest
 
 # Name of the row -> settings. A test compares it with the switch table of docs/method.md.

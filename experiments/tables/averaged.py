@@ -23,12 +23,12 @@ import numpy as np
 
 from experiments.shared import compared, series
 from experiments.shared import table_command as command
-from mpcl_jax.evaluate.comparison import wanted
-from mpcl_jax.evaluate.jobs.keys import TableData, load_table_data
-from mpcl_jax.evaluate.jobs.table_run import Fitted, complete
-from mpcl_jax.evaluate.leaderboard import CONSTANTS, METHOD, OF_IDS
-from mpcl_jax.evaluate.number_text import shown_name
-from mpcl_jax.evaluate.statistics import Comparison, decide, paired_comparison
+from mpcl_jax.evaluation.comparison import wanted
+from mpcl_jax.evaluation.jobs.keys import TableData, load_table_data
+from mpcl_jax.evaluation.jobs.table_run import Fitted, complete
+from mpcl_jax.evaluation.leaderboard import CONSTANTS, METHOD, OF_IDS
+from mpcl_jax.evaluation.number_text import shown_name
+from mpcl_jax.evaluation.statistics import Comparison, decide, paired_comparison
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.types import Recordings, knows_trials
 

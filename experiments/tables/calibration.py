@@ -25,8 +25,8 @@ from scipy.special import logsumexp, rel_entr
 
 from experiments.shared.table_command import ending, path, shown_command, write_rows
 from mpcl_jax.data.io.npz_reader import parse_npz
-from mpcl_jax.evaluate.leaderboard import METHOD, REFERENCE
-from mpcl_jax.evaluate.statistics import subject_interval
+from mpcl_jax.evaluation.leaderboard import METHOD, REFERENCE
+from mpcl_jax.evaluation.statistics import subject_interval
 from mpcl_jax.runs.read_run import Tested, join_folds, read_json, read_tested
 from mpcl_jax.system.output import any_output
 

@@ -20,11 +20,11 @@ from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.data import PROTOCOLS
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
-from mpcl_jax.evaluate.comparison import make_run_table, wanted
-from mpcl_jax.evaluate.experiment import run_baselines
-from mpcl_jax.evaluate.leaderboard import METHOD, Table
-from mpcl_jax.evaluate.number_text import decimal, shown_name
-from mpcl_jax.evaluate.table_text import markdown_of
+from mpcl_jax.evaluation.comparison import make_run_table, wanted
+from mpcl_jax.evaluation.experiment import run_baselines
+from mpcl_jax.evaluation.leaderboard import METHOD, Table
+from mpcl_jax.evaluation.number_text import decimal, shown_name
+from mpcl_jax.evaluation.table_text import markdown_of
 from mpcl_jax.system.output import any_output
 from mpcl_jax.train.devices import keep_compiled_programs
 from mpcl_jax.train.jax_settings import start_jax

@@ -14,10 +14,10 @@ checks.
 
 from experiments.shared import compared
 from experiments.shared import table_command as command
-from mpcl_jax.evaluate.comparison import wanted
-from mpcl_jax.evaluate.jobs.keys import load_table_data
-from mpcl_jax.evaluate.jobs.table_run import Fitted
-from mpcl_jax.evaluate.ranking import groups_of, rank_methods
+from mpcl_jax.evaluation.comparison import wanted
+from mpcl_jax.evaluation.jobs.keys import load_table_data
+from mpcl_jax.evaluation.jobs.table_run import Fitted
+from mpcl_jax.evaluation.ranking import groups_of, rank_methods
 from mpcl_jax.report.plots.results import critical_difference
 from mpcl_jax.train.interrupt import StopRequest
 

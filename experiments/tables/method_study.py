@@ -19,9 +19,9 @@ from experiments.shared import table_command as command
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.splits.manifest import Fold
-from mpcl_jax.evaluate.jobs.keys import TableData, load_table_data, with_split
-from mpcl_jax.evaluate.ranking import compare_with_focus
-from mpcl_jax.evaluate.statistics import BETTER, NOT_SIGNIFICANT, WORSE
+from mpcl_jax.evaluation.jobs.keys import TableData, load_table_data, with_split
+from mpcl_jax.evaluation.ranking import compare_with_focus
+from mpcl_jax.evaluation.statistics import BETTER, NOT_SIGNIFICANT, WORSE
 from mpcl_jax.train.interrupt import StopRequest
 
 SAME = "no difference"

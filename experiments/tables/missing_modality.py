@@ -17,10 +17,10 @@ from experiments.shared import compared, series
 from experiments.shared import table_command as command
 from experiments.shared.comparison_plots import Curve, curves
 from experiments.shared.subsets import SUBSETS, subsets_of
-from mpcl_jax.evaluate.comparison import wanted
-from mpcl_jax.evaluate.jobs.keys import load_table_data
-from mpcl_jax.evaluate.jobs.table_run import Fitted, complete
-from mpcl_jax.evaluate.leaderboard import METHOD
+from mpcl_jax.evaluation.comparison import wanted
+from mpcl_jax.evaluation.jobs.keys import load_table_data
+from mpcl_jax.evaluation.jobs.table_run import Fitted, complete
+from mpcl_jax.evaluation.leaderboard import METHOD
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.types import GROUPS, Recordings
 

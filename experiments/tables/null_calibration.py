@@ -33,11 +33,11 @@ from mpcl_jax.config.resolve import default, resolve
 from mpcl_jax.config.schema import BenchmarkConfig
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.data.splits.protocols import make_split
-from mpcl_jax.evaluate.comparison import make_run_table, predict_fold
-from mpcl_jax.evaluate.leaderboard import METHOD, REFERENCE, Table
-from mpcl_jax.evaluate.ranking import compare_with_focus
-from mpcl_jax.evaluate.statistics import BETTER, WORSE, decide, paired_comparison, subject_interval
-from mpcl_jax.evaluate.table_text import csv_text
+from mpcl_jax.evaluation.comparison import make_run_table, predict_fold
+from mpcl_jax.evaluation.leaderboard import METHOD, REFERENCE, Table
+from mpcl_jax.evaluation.ranking import compare_with_focus
+from mpcl_jax.evaluation.statistics import BETTER, WORSE, decide, paired_comparison, subject_interval
+from mpcl_jax.evaluation.table_text import csv_text
 from mpcl_jax.system.output import any_output
 from mpcl_jax.system.storage import make_folder, write_text
 from mpcl_jax.train.environment import code_version, machine

@@ -24,10 +24,10 @@ from mpcl_jax.config.resolve import resolve
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.data.splits.manifest import row_ids
-from mpcl_jax.evaluate.comparison import task_of
-from mpcl_jax.evaluate.jobs.keys import load_table_data
-from mpcl_jax.evaluate.leaderboard import CONSTANTS, METHOD, OF_IDS
-from mpcl_jax.evaluate.statistics import paired_comparison, subject_interval
+from mpcl_jax.evaluation.comparison import task_of
+from mpcl_jax.evaluation.jobs.keys import load_table_data
+from mpcl_jax.evaluation.leaderboard import CONSTANTS, METHOD, OF_IDS
+from mpcl_jax.evaluation.statistics import paired_comparison, subject_interval
 from mpcl_jax.metrics import SMALLEST_SHARE, scores
 from mpcl_jax.model.personal_memory import adapt, write_trials
 from mpcl_jax.runs.read_run import Tested, join_folds, read_json, read_tested

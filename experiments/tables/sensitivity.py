@@ -15,9 +15,9 @@ from experiments.shared import compared
 from experiments.shared import table_command as command
 from experiments.shared.comparison_plots import Curve, sweeps
 from mpcl_jax.config.schema import Config
-from mpcl_jax.evaluate.jobs.keys import load_table_data
-from mpcl_jax.evaluate.leaderboard import METHOD, Table
-from mpcl_jax.evaluate.ranking import compare_with_focus
+from mpcl_jax.evaluation.jobs.keys import load_table_data
+from mpcl_jax.evaluation.leaderboard import METHOD, Table
+from mpcl_jax.evaluation.ranking import compare_with_focus
 from mpcl_jax.train.interrupt import StopRequest
 
 # Title of the panel, setting, values; the middle three without --large.

@@ -14,8 +14,8 @@ import dataclasses
 
 from mpcl_jax.cli.command import Parser, command, register_datasets_of
 from mpcl_jax.data import pipeline
-from mpcl_jax.evaluate.audit.evidence import RED, read_settings
-from mpcl_jax.evaluate.audit.verdict import audit, to_json, to_text
+from mpcl_jax.evaluation.audit.evidence import RED, read_settings
+from mpcl_jax.evaluation.audit.verdict import audit, to_json, to_text
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.system.storage import write_text
 

@@ -10,7 +10,7 @@ from mpcl_jax.cli.command import Parser, command, to_json
 from mpcl_jax.config.data import DmerConfig, WesadConfig
 from mpcl_jax.data.issues import Examined, Issue
 from mpcl_jax.data.validate import dmer, folder, wesad
-from mpcl_jax.evaluate.number_text import count_of
+from mpcl_jax.evaluation.number_text import count_of
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.types import DataError
 

@@ -8,7 +8,7 @@ folder is read: JAX, the model and the recordings are not used.
 
 from mpcl_jax.cli.command import Parser, command, to_json
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.evaluate.number_text import decimal
+from mpcl_jax.evaluation.number_text import decimal
 from mpcl_jax.report.explanation import Contribution, Explanation, explain, row_of
 from mpcl_jax.runs.read_run import read_run
 

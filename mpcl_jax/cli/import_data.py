@@ -18,7 +18,7 @@ from mpcl_jax.data.tables.import_source import Imported, import_source
 from mpcl_jax.data.tables.read_table import WORDS
 from mpcl_jax.data.tables.reports import Options
 from mpcl_jax.data.tables.write_folder import require_new, write_folder
-from mpcl_jax.evaluate.number_text import count_of
+from mpcl_jax.evaluation.number_text import count_of
 from mpcl_jax.system.paths import shell_command, user_path
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from mpcl_jax.cli.command import Parser, command, to_json
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.evaluate.number_text import decimal
+from mpcl_jax.evaluation.number_text import decimal
 from mpcl_jax.report.compare import Matching, match_slots
 from mpcl_jax.report.slots import Slot, bank_agreement, describe_slots, lift, never_reported
 from mpcl_jax.runs.memory import Memory, open_memory

@@ -34,9 +34,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from mpcl_jax.cli.command import Parser, command
-from mpcl_jax.evaluate.leaderboard import REFERENCE
-from mpcl_jax.evaluate.number_text import shown_name
-from mpcl_jax.evaluate.table_text import HEADS
+from mpcl_jax.evaluation.leaderboard import REFERENCE
+from mpcl_jax.evaluation.number_text import shown_name
+from mpcl_jax.evaluation.table_text import HEADS
 from mpcl_jax.runs.read_run import read_csv
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.types import DataError

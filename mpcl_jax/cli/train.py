@@ -37,7 +37,7 @@ def train(arguments: list[str], program: Sequence[str] = ("mpcl", "train")) -> i
     config = from_command_line(args.config, overrides)
     if args.dry_run:
         with importing_jax():
-            from mpcl_jax.evaluate.dry_run import dry_run
+            from mpcl_jax.evaluation.dry_run import dry_run
         print(dry_run(config))
         return 0
     usual = pathlib.Path("runs", pathlib.Path(args.config).stem)
@@ -48,7 +48,7 @@ def train(arguments: list[str], program: Sequence[str] = ("mpcl", "train")) -> i
         with only_run_in(workdir) if alone else contextlib.nullcontext(), listening() as stop:
             started = shell_command([*program, *arguments])
             with importing_jax():
-                from mpcl_jax.evaluate.experiment import run_experiment
+                from mpcl_jax.evaluation.experiment import run_experiment
             run_experiment(config, workdir, started, stop)
     except ProcessError as mistake:
         print("error:", mistake, file=sys.stderr, flush=True)

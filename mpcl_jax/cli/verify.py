@@ -11,7 +11,7 @@ Exit status 0: all values agree. 1: some values differ, one line each. 2: the fo
 import pathlib
 
 from mpcl_jax.cli.command import Parser, command
-from mpcl_jax.evaluate.verification import check_run, check_shipped
+from mpcl_jax.evaluation.verification import check_run, check_shipped
 from mpcl_jax.system.paths import user_path
 
 SHOWN = 50  # differences that are printed

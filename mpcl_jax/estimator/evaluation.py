@@ -22,10 +22,10 @@ from mpcl_jax.data.splits.descriptions import counted
 from mpcl_jax.estimator.evaluation_table import EvaluationTable
 from mpcl_jax.estimator.methods import methods_of
 from mpcl_jax.estimator.stored_recordings import KIND, store
-from mpcl_jax.evaluate.comparison import make_run_table
-from mpcl_jax.evaluate.experiment import describe_data
-from mpcl_jax.evaluate.jobs.keys import load_table_data
-from mpcl_jax.evaluate.jobs.table_run import Fitted, Trained, complete, predictions_of
+from mpcl_jax.evaluation.comparison import make_run_table
+from mpcl_jax.evaluation.experiment import describe_data
+from mpcl_jax.evaluation.jobs.keys import load_table_data
+from mpcl_jax.evaluation.jobs.table_run import Fitted, Trained, complete, predictions_of
 from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.system.storage import make_folder

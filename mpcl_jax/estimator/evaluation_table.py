@@ -12,11 +12,11 @@ import pandas as pd
 
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.splits.manifest import Split, row_ids, write_manifest
-from mpcl_jax.evaluate import statistics_text, table_text
-from mpcl_jax.evaluate.leaderboard import METHOD, Table
-from mpcl_jax.evaluate.number_text import shown_name
-from mpcl_jax.evaluate.ranking import Ranking, compare_with_focus, focus_of, rank_methods
-from mpcl_jax.evaluate.run_files import predictions_frame
+from mpcl_jax.evaluation import statistics_text, table_text
+from mpcl_jax.evaluation.leaderboard import METHOD, Table
+from mpcl_jax.evaluation.number_text import shown_name
+from mpcl_jax.evaluation.ranking import Ranking, compare_with_focus, focus_of, rank_methods
+from mpcl_jax.evaluation.run_files import predictions_frame
 from mpcl_jax.report.methods_page import Compared, methods_page
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.system.storage import replacing, write_text

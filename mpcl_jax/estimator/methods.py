@@ -11,7 +11,7 @@ from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.estimator.regressor import MPCLRegressor
 from mpcl_jax.estimator.user_objects import content_digest, fresh_copy
-from mpcl_jax.evaluate.leaderboard import METHOD, REFERENCE
+from mpcl_jax.evaluation.leaderboard import METHOD, REFERENCE
 
 WANTED = (
     f"wanted the name of a baseline, {METHOD!r}, an MPCLRegressor, or an object with fit(X, Y) and predict(X)"

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from mpcl_jax.config.schema import ORACLES
-from mpcl_jax.evaluate.number_text import decimal, shown_name
-from mpcl_jax.evaluate.table_text import HEADS, cells_of
+from mpcl_jax.evaluation.number_text import decimal, shown_name
+from mpcl_jax.evaluation.table_text import HEADS, cells_of
 from mpcl_jax.report.explanation import explain, recalled_weights, window_kl
 from mpcl_jax.report.slots import describe_slots, never_reported
 from mpcl_jax.runs.read_run import COLOURS, RunFiles

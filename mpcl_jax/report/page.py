@@ -8,7 +8,7 @@ import jinja2
 from markupsafe import Markup
 
 from mpcl_jax import __version__
-from mpcl_jax.evaluate.number_text import decimal
+from mpcl_jax.evaluation.number_text import decimal
 from mpcl_jax.report import content, pictures
 from mpcl_jax.report.explanation import explain
 from mpcl_jax.report.plots import results

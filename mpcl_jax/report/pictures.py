@@ -5,7 +5,7 @@ import numpy as np
 from mpcl_jax.config.resolve import resolve
 from mpcl_jax.config.schema import ORACLES
 from mpcl_jax.data.simulate import simulate
-from mpcl_jax.evaluate.number_text import decimal, shown_name
+from mpcl_jax.evaluation.number_text import decimal, shown_name
 from mpcl_jax.labels import cooccurrence_of, evidence_of
 from mpcl_jax.report.explanation import window_kl
 from mpcl_jax.report.plots import memory as memory_plots

@@ -19,7 +19,7 @@ from mpcl_jax.data.splits.manifest import read_manifest
 from mpcl_jax.data.validate import folder as check_folder
 from mpcl_jax.data.validate import wesad as check_wesad
 from mpcl_jax.data.wesad.questionnaire import parse_questionnaire
-from mpcl_jax.evaluate.comparison import load_fold
+from mpcl_jax.evaluation.comparison import load_fold
 from mpcl_jax.types import DataError
 
 FILES = {"pkl": 5000, "mat": 3000, "npz": 1000, "csv": 500, "json": 500}  # 10,000

@@ -23,7 +23,7 @@ from mpcl_jax.data.folder import load as folder
 from mpcl_jax.data.io.safe_read import Limits, run_guarded
 from mpcl_jax.data.splits import manifest
 from mpcl_jax.data.splits.protocols import make_split
-from mpcl_jax.evaluate.run_files import predictions_csv
+from mpcl_jax.evaluation.run_files import predictions_csv
 from mpcl_jax.train.evaluate import Predictions
 from mpcl_jax.train.run_folder import register_run
 from mpcl_jax.types import DataError
@@ -207,7 +207,7 @@ files = sorted(file for file in root.rglob("*.py") if file.name not in ("__init_
 names = ["mpcl_jax." + ".".join(file.relative_to(root).with_suffix("").parts) for file in files]
 for name in names:
     __import__(name)
-assert {"jax", "mpcl_jax.evaluate.experiment", "mpcl_jax.train.checkpoint"} <= sys.modules.keys()
+assert {"jax", "mpcl_jax.evaluation.experiment", "mpcl_jax.train.checkpoint"} <= sys.modules.keys()
 assert not seen, seen
 open(os.devnull, "w").close()
 assert len(seen) == 1, "the watch sees nothing"

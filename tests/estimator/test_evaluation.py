@@ -27,7 +27,7 @@ from mpcl_jax.estimator.methods import methods_of
 from mpcl_jax.estimator.regressor import MPCLRegressor
 from mpcl_jax.estimator.stored_recordings import load_stored, store
 from mpcl_jax.estimator.user_objects import fresh_copy
-from mpcl_jax.evaluate.experiment import run_experiment
+from mpcl_jax.evaluation.experiment import run_experiment
 from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.train import folds
 from mpcl_jax.train.interrupt import StopRequest

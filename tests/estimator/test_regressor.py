@@ -1,5 +1,6 @@
 """`MPCLRegressor`: what it takes, what it returns, and that it keeps its promises on unusual input."""
 
+import pathlib
 import pickle
 import subprocess
 import sys
@@ -55,6 +56,11 @@ def test_the_import_is_quick_and_loads_no_jax():
     code = "import mpcl_jax, sys; assert not {'jax', 'sklearn', 'numpy'} & set(sys.modules); print(dir(mpcl_jax))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "MPCLRegressor" in shown and "evaluate" in shown
+    folders = {path.name for path in pathlib.Path(mpcl.__file__).parent.iterdir()}
+    assert not folders & set(mpcl.__all__), (
+        "a folder of this name would replace the function once it is imported"
+    )
+    assert all(getattr(mpcl, name) is not None for name in mpcl.__all__)
     with pytest.raises(AttributeError, match="public names: ConfigError"):
         mpcl.Regressor  # noqa: B018
 

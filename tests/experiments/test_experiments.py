@@ -16,8 +16,8 @@ from experiments.tables import ablation, averaged, method_study, missing_modalit
 from mpcl_jax.config.data import SimulateConfig
 from mpcl_jax.config.resolve import ConfigError, default, resolve
 from mpcl_jax.data.simulate import simulate
-from mpcl_jax.evaluate.jobs import table_run
-from mpcl_jax.evaluate.jobs.keys import load_table_data
+from mpcl_jax.evaluation.jobs import table_run
+from mpcl_jax.evaluation.jobs.keys import load_table_data
 from mpcl_jax.system.errors import STOPPED, Stopped
 
 ONE_FOLD = (

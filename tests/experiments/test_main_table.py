@@ -14,8 +14,8 @@ from table_fixture import config_file, made, quick_workers, results, words_of
 
 from experiments.tables import averaged
 from mpcl_jax.data.io.npz_reader import parse_npz
-from mpcl_jax.evaluate.jobs.workers import Job, run_jobs
-from mpcl_jax.evaluate.verification import check_shipped
+from mpcl_jax.evaluation.jobs.workers import Job, run_jobs
+from mpcl_jax.evaluation.verification import check_shipped
 from mpcl_jax.train.interrupt import StopRequest
 
 WORDS = ("--seeds=2", "--config.benchmark.baselines=train_mean,knn")

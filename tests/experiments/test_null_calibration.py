@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.tables import null_calibration as null
-from mpcl_jax.evaluate.statistics import BETTER, NOT_SIGNIFICANT, WORSE
+from mpcl_jax.evaluation.statistics import BETTER, NOT_SIGNIFICANT, WORSE
 
 
 def test_a_null_data_set_has_the_labels_of_one_world_and_the_signals_of_another():

@@ -11,8 +11,8 @@ from table_fixture import config_file
 from experiments.tables import personal_memory
 from mpcl_jax.config.resolve import resolve
 from mpcl_jax.data.splits.manifest import row_ids
-from mpcl_jax.evaluate.comparison import task_of
-from mpcl_jax.evaluate.jobs.keys import load_table_data
+from mpcl_jax.evaluation.comparison import task_of
+from mpcl_jax.evaluation.jobs.keys import load_table_data
 from mpcl_jax.model.personal_memory import PersonalMemory, adapt, write_trials
 from mpcl_jax.types import DataError
 

@@ -15,8 +15,8 @@ from python_process import QUICK, ROOT, environment, python
 from run_fixture import SMALL_FLAGS
 
 from mpcl_jax.config.schema import ORACLES, QUICK_BASELINES
-from mpcl_jax.evaluate import verification
-from mpcl_jax.evaluate.number_text import shown_name
+from mpcl_jax.evaluation import verification
+from mpcl_jax.evaluation.number_text import shown_name
 from mpcl_jax.runs.memory import open_memory
 from mpcl_jax.system.errors import STOPPED
 

@@ -23,7 +23,7 @@ from mpcl_jax.config.resolve import resolve
 from mpcl_jax.config.schema import BASELINES
 from mpcl_jax.data.pipeline import load
 from mpcl_jax.data.splits.protocols import make_split, row_ids
-from mpcl_jax.evaluate import experiment, table_text
+from mpcl_jax.evaluation import experiment, table_text
 from mpcl_jax.report import page, pictures
 from mpcl_jax.report.content import audit, flagged_slots, interactive, table_rows
 from mpcl_jax.report.explanation import explain, row_of

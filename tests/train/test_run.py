@@ -18,7 +18,7 @@ from mpcl_jax.data import pipeline
 from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.data.splits.manifest import read_manifest, row_ids, write_manifest
 from mpcl_jax.data.splits.protocols import make_split
-from mpcl_jax.evaluate import comparison, experiment
+from mpcl_jax.evaluation import comparison, experiment
 from mpcl_jax.runs.memory import open_memory
 from mpcl_jax.system.errors import Stopped
 from mpcl_jax.system.storage import write_arrays

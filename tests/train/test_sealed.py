@@ -10,7 +10,7 @@ from mpcl_jax.config.data import ProtocolConfig, SimulateConfig
 from mpcl_jax.config.schema import QUICK_BASELINES, BenchmarkConfig
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.data.splits.protocols import make_split
-from mpcl_jax.evaluate import comparison
+from mpcl_jax.evaluation import comparison
 from mpcl_jax.train.folds import device_rows
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.selection import record_test_access, write_choices

@@ -14,10 +14,10 @@ from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.fields import AUTO
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.splits.manifest import Fold, Split
-from mpcl_jax.evaluate.experiment import folds_tested
-from mpcl_jax.evaluate.jobs import collect as collected
-from mpcl_jax.evaluate.jobs.keys import load_table_data
-from mpcl_jax.evaluate.jobs.table_run import Trained
+from mpcl_jax.evaluation.experiment import folds_tested
+from mpcl_jax.evaluation.jobs import collect as collected
+from mpcl_jax.evaluation.jobs.keys import load_table_data
+from mpcl_jax.evaluation.jobs.table_run import Trained
 from mpcl_jax.train.run import prepare, with_sizes
 
 PRESET = str(ROOT / "configs" / "folder.py")

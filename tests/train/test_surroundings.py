@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.evaluate.jobs.work import begin_job
+from mpcl_jax.evaluation.jobs.work import begin_job
 from mpcl_jax.train import jax_settings
 from mpcl_jax.train.jax_settings import FIXED, fixed_jax_settings, start_jax
 

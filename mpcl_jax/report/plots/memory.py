@@ -7,7 +7,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mpcl_jax.evaluate.number_text import decimal
+from mpcl_jax.evaluation.number_text import decimal
 from mpcl_jax.report.plots import style
 from mpcl_jax.report.plots.style import DIVERGING, FAINT, GREY, GROUP_MARKS, INK, PAPER, SKY, VERMILION, WIDTH
 from mpcl_jax.report.slots import correlation, lift, off_diagonal

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from scipy.special import stdtrit
 
-from mpcl_jax.evaluate.number_text import count_of, shown_name
+from mpcl_jax.evaluation.number_text import count_of, shown_name
 from mpcl_jax.report.plots import style
 from mpcl_jax.report.plots.style import BLUE, FAINT, GREY, INK, ORACLE_LINE, PAPER, WIDTH
 

@@ -1,0 +1,120 @@
+"""The baselines of a run, fold by fold, on the same rows, features and manifest as MPCL."""
+
+import pathlib
+
+import numpy as np
+
+from mpcl_jax.baselines import registry as baselines
+from mpcl_jax.baselines.selection import Block, Part, RowInfo, Task
+from mpcl_jax.config.schema import BenchmarkConfig
+from mpcl_jax.data.io.npz_reader import parse_npz
+from mpcl_jax.data.normalise import columns_of, design_matrix, fit_normalisation
+from mpcl_jax.data.splits.descriptions import held_apart
+from mpcl_jax.data.splits.manifest import row_ids
+from mpcl_jax.data.splits.protocols import Fold, Split
+from mpcl_jax.evaluation.leaderboard import REFERENCE, Result, Table, make_table
+from mpcl_jax.types import DataError, Recordings, knows_trials, take
+
+
+def wanted(settings: BenchmarkConfig) -> tuple[str, ...]:
+    """The baselines of a run in the order of the rows of a table; the train mean always runs, "all" names every one.
+
+    Raises ConfigError for a name that is not registered.
+    """
+    for name in settings.baselines:
+        if name != "all":
+            baselines.get(name)
+    names = baselines.names()
+    chosen = names if "all" in settings.baselines else (*settings.baselines, REFERENCE)
+    return tuple(name for name in names if name in chosen)
+
+
+def predict_fold(
+    recordings: Recordings,
+    protocol: str,
+    fold: Fold,
+    names: tuple[str, ...],
+    settings: BenchmarkConfig,
+    seed: int,
+) -> tuple[dict[str, np.ndarray], dict[str, dict[str, str]]]:
+    """Predictions [P, C] of the baselines `names` for the test rows of one fold, and the selected settings."""
+    task, predicted, choices = task_of(recordings, protocol, fold), {}, {}
+    for name in names:
+        predicted[name], setting = baselines.predict(name, task, seed=seed, tries=settings.tries)
+        if setting:
+            choices[name] = {"setting": setting}
+    return predicted, choices
+
+
+def task_of(recordings: Recordings, protocol: str, fold: Fold) -> Task:
+    """The input of the baselines in one fold.
+
+    Training and validation rows are one training part: a baseline selects its hyper-parameters on inner splits of it,
+    which keep the groups of the protocol whole.
+    """
+    rows = np.sort(np.concatenate([fold.train, fold.validation]))
+    x = design_matrix(recordings, fit_normalisation(take(recordings, rows)))
+    held_out = held_apart(recordings, protocol)
+    group = next(iter(held_out.values())) if held_out else np.array(row_ids(recordings))
+    info = row_info(recordings)
+    train_info, test_info = (RowInfo(*(values[part] for values in info)) for part in (rows, fold.test))
+    blocks = [Block(m, recordings.groups[m], *columns) for m, columns in columns_of(recordings).items()]
+    train = Part(x[rows], recordings.labels[rows].astype(np.float64), group[rows])
+    return Task(train, x[fold.test], train_info, test_info, tuple(blocks))
+
+
+def row_info(recordings: Recordings) -> RowInfo:
+    """Subject, stimulus and number of windows of the trial, of all rows.
+
+    Where `trial` and `stimulus` are label groups instead of clips, they derive from the labels: stimulus and number
+    of windows are left unknown.
+    """
+    if not knows_trials(recordings):
+        unknown = np.full(len(recordings.trial), "")
+        return RowInfo(recordings.subject, unknown, np.full(len(recordings.trial), np.nan))
+    _, index, counts = np.unique(recordings.trial, return_inverse=True, return_counts=True)
+    return RowInfo(recordings.subject, recordings.stimulus, counts[index].astype(np.float64))
+
+
+def load_fold(file: pathlib.Path, names: tuple[str, ...], shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Predictions [P, C] of `shape` that an earlier start saved: those of `names` that the file holds, if any.
+
+    Raises DataError naming the file where it is damaged or holds anything else.
+    """
+    remedy = "delete it and start the run again; the baselines of the fold are fitted again"
+    if not file.exists():
+        return {}
+    try:
+        saved = parse_npz(file)
+    except DataError as error:
+        raise DataError(file, f"cannot be read; {remedy} ({error.reason})") from error
+    names = tuple(name for name in names if name in saved)
+    for name in names:
+        x = saved[name]
+        good = x.shape == shape and x.dtype.kind == "f" and np.isfinite(x).all() and (x >= 0).all()
+        if not good or np.abs(x.sum(1) - 1).max() > 1e-3:
+            what = f"{shape[0]} distributions of {shape[1]} emotions"
+            raise DataError(file, f"{name!r} does not hold {what}; {remedy}")
+    return {name: saved[name] for name in names}
+
+
+def make_run_table(recordings: Recordings, split: Split, predicted: dict[str, list], tries: int) -> Table:
+    """One table over the test rows of all folds, in their order.
+
+    `predicted`: method -> [N, C], one array a seed · `tries`: the budget of the baselines, for the column "tried".
+    """
+    known = baselines.names()
+    results = [
+        Result(name, seeds, split.sha256, baselines.tried(name, tries) if name in known else None)
+        for name, seeds in predicted.items()
+    ]
+    rows = np.concatenate([fold.test for fold in split.folds])
+    return make_table(
+        results,
+        recordings.labels[rows],
+        recordings.subject[rows],
+        recordings.trial[rows],
+        split.sha256,
+        leaky=split.leaky,
+        unit_name=recordings.trial_name,
+    )

@@ -1,0 +1,173 @@
+"""From the predictions of every method on the same test rows to one table.
+
+A value of the table is a mean over windows within each subject, then over subjects. Its interval is over subjects,
+or over trials where there are too few subjects. Seeds are averaged first; their spread is a separate column.
+`ranking.py` compares the methods, `table_text.py` writes the files.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mpcl_jax import metrics
+from mpcl_jax.config.schema import BASELINES, ORACLES
+from mpcl_jax.evaluation import agreement
+from mpcl_jax.evaluation.number_text import count_of
+from mpcl_jax.evaluation.statistics import FEWEST, subject_interval
+
+METHOD = "MPCL"
+REFERENCE = "train_mean"
+CONSTANTS = ("uniform", REFERENCE)
+OF_IDS = ("subject_mean", "stimulus_mean", "duration_only")  # the train mean for ids without training rows
+
+
+class Result(NamedTuple):
+    """What one method predicted for all test rows of all folds, in the order of the manifest."""
+
+    method: str  # a name of BASELINES, "MPCL", or a variant's
+    predicted: np.ndarray | list[np.ndarray]  # [N, C], rows sum to 1; one such array per seed
+    split_sha256: str  # of the manifest that it was trained and tested on
+    tried: int | None = None  # settings compared in each fold; None: not known, or not chosen in the fold
+
+
+class Row(NamedTuple):
+    """One method of a table."""
+
+    method: str
+    mean: dict[str, float]  # the six measures and "skill" (NaN where the train mean has KL 0)
+    low: float  # 95 % interval of the KL, NaN with fewer than 3 units
+    high: float
+    seeds: int
+    spread: float  # standard deviation of the KL over seeds, NaN with one
+    per_subject: dict[str, dict[str, float]]  # subject -> measure -> value, averaged over seeds
+    per_unit: np.ndarray  # [U] KL of each unit of the interval, averaged over seeds
+    per_seed: np.ndarray  # [S, U] the same for each seed
+    agreement: dict[str, float]  # further measures, name -> mean over subjects
+    emotion_error: np.ndarray  # [C] mean absolute error of each emotion's share, over subjects
+    tried: int | None  # as in `Result`
+
+
+class Table(NamedTuple):
+    """Methods on the same rows of the same manifest."""
+
+    rows: tuple[Row, ...]  # baselines in their fixed order, MPCL, variants as they came, oracles
+    windows: int
+    subjects: int
+    over: str  # units of the intervals: "15 subjects", "22 trials of 1 subject"
+    unit_weight: np.ndarray  # [U] sums to 1; each subject has the same total weight
+    split_sha256: str
+    leaky: bool
+
+
+class _Units(NamedTuple):
+    index: np.ndarray  # [N] unit of each window
+    weight: np.ndarray  # [N] sums to 1; each subject has the same total weight
+    total: np.ndarray  # [U] weight of each unit
+    over: str
+
+
+def make_table(
+    results: list[Result],
+    labels: np.ndarray,
+    subject: np.ndarray,
+    unit: np.ndarray,
+    split_sha256: str,
+    *,
+    leaky: bool,
+    unit_name: str = "trials",
+) -> Table:
+    """Compares `results` on the test rows of one manifest.
+
+    `labels` [N, C], `subject` and `unit` [N] belong to the test rows in the order of the manifest. With fewer
+    than 6 subjects intervals and tests are over `unit`, called `unit_name` in the caption. Raises ValueError,
+    naming the method, for another manifest, another number of rows, a method named twice, predictions that are no
+    distributions or have an infinite KL, and where "train_mean", which the skill needs, is missing.
+    """
+    results = sorted(results, key=_place)
+    _check_results(results, len(labels), split_sha256)
+    units = _units(np.asarray(subject), np.asarray(unit), unit_name)
+    rows = [_row(result, labels, np.asarray(subject), units) for result in results]
+    reference = next(row for row in rows if row.method == REFERENCE).mean["kl"]
+    for row in rows:
+        row.mean["skill"] = metrics.skill(row.mean["kl"], reference) if reference > 0 else float("nan")
+    return Table(
+        rows=tuple(rows),
+        windows=len(labels),
+        subjects=len(np.unique(subject)),
+        over=units.over,
+        unit_weight=units.total,
+        split_sha256=split_sha256,
+        leaky=leaky,
+    )
+
+
+def _place(result: Result) -> int:
+    """Built-in baselines, registered baselines, MPCL, variants, oracles."""
+    order = (*BASELINES, "registered", METHOD, "variants", *ORACLES)
+    if result.method in ORACLES:
+        return len(order)
+    other = "variants" if result.tried is None else "registered"
+    return order.index(result.method if result.method in order else other)
+
+
+def _check_results(results: list[Result], rows: int, split_sha256: str) -> None:
+    names = [result.method for result in results]
+    for result in results:
+        if names.count(result.method) > 1:
+            raise ValueError(f"{result.method}: named twice; pass its seeds as one list of predictions")
+        if result.split_sha256 != split_sha256:
+            made = f"made on the split {result.split_sha256[:12]}, this table is of {split_sha256[:12]}"
+            raise ValueError(f"{result.method}: {made}; rows of different splits cannot be compared")
+        for predicted in _per_seed(result):
+            if len(predicted) != rows:
+                raise ValueError(f"{result.method}: {len(predicted)} predictions for {rows} test rows")
+    if REFERENCE not in names:
+        raise ValueError(f"{REFERENCE!r} is missing from {names}: the skill needs it")
+
+
+def _per_seed(result: Result) -> list[np.ndarray]:
+    if isinstance(result.predicted, list):
+        return result.predicted
+    return [result.predicted]
+
+
+def _units(subject: np.ndarray, unit: np.ndarray, unit_name: str) -> _Units:
+    subjects, place, windows = np.unique(subject, return_inverse=True, return_counts=True)
+    weight = 1 / (len(subjects) * windows[place])
+    if len(subjects) >= FEWEST:
+        index, over = place, count_of(len(subjects), "subjects")
+    else:
+        ids, index = np.unique(unit, return_inverse=True)
+        over = f"{count_of(len(ids), unit_name)} of {count_of(len(subjects), 'subjects')}"
+    return _Units(index, weight, np.bincount(index, weight), over)
+
+
+def _row(result: Result, labels, subject, units: _Units) -> Row:
+    try:
+        seeds = [metrics.scores(labels, predicted) for predicted in _per_seed(result)]
+    except ValueError as error:
+        raise ValueError(f"{result.method}: {error}") from error
+    values = {name: np.mean([each[name] for each in seeds], axis=0) for name in seeds[0]}
+    if not np.isfinite(values["kl"]).all():
+        bad = int(np.flatnonzero(~np.isfinite(values["kl"]))[0])
+        raise ValueError(f"{result.method}, row {bad}: predicts 0 for a reported emotion, KL is infinite")
+    by_measure = {name: metrics.subject_means(values[name], subject) for name in values}
+    per_seed = np.stack([np.bincount(units.index, units.weight * each["kl"]) / units.total for each in seeds])
+    per_unit = per_seed.mean(0)
+    low, high = subject_interval(per_unit, weight=units.total)
+    kl_of_seeds = [float((units.weight * each["kl"]).sum()) for each in seeds]
+    further = [agreement.means(labels, predicted, units.weight) for predicted in _per_seed(result)]
+    return Row(
+        method=result.method,
+        mean={name: float(np.mean(list(means.values()))) for name, means in by_measure.items()},
+        low=low,
+        high=high,
+        seeds=len(seeds),
+        spread=float(np.std(kl_of_seeds, ddof=1)) if len(seeds) > 1 else float("nan"),
+        per_subject={x: {name: by_measure[name][x] for name in by_measure} for x in by_measure["kl"]},
+        per_unit=per_unit,
+        per_seed=per_seed,
+        agreement={name: float(np.mean([means[name] for means, _ in further])) for name in further[0][0]},
+        emotion_error=sum(error for _, error in further) / len(seeds),
+        tried=result.tried,
+    )

@@ -1,0 +1,26 @@
+"""Jobs of a table on an accelerator: this process trains the folds of a seed at once."""
+
+import jax
+import numpy as np
+import pytest
+from run_fixture import table_config
+
+from experiments.shared.collect import choices_of
+from mpcl_jax.evaluation.jobs.keys import load_table_data
+from mpcl_jax.evaluation.jobs.table_run import Trained, complete, predictions_of
+from mpcl_jax.train.interrupt import StopRequest
+
+
+@pytest.mark.long
+def test_folds_trained_at_once_are_those_trained_one_by_one(tmp_path, monkeypatch):
+    config = table_config()
+    row = Trained("MPCL", config, load_table_data(config), range(1))
+    complete([row], tmp_path / "alone", 1, StopRequest())
+    monkeypatch.setattr(jax, "default_backend", lambda: "accelerator")
+    complete([row], tmp_path / "together", 1, StopRequest())
+    (alone,), (together,) = (predictions_of(row, tmp_path / name)["MPCL"] for name in ("alone", "together"))
+    assert alone.shape == (60, 10) and np.abs(alone - together).max() < 1e-4
+    choices = [choices_of(row, 0, tmp_path / name)["MPCL"] for name in ("alone", "together")]
+    epochs = [{fold: choice["epoch"] for fold, choice in of.items()} for of in choices]
+    assert len(epochs[0]) == 3 and epochs[0] == epochs[1]
+    assert not list((tmp_path / "together").glob("together-*"))
