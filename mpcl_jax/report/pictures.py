@@ -72,7 +72,7 @@ def figures_of(run: RunFiles) -> dict[str, Figure]:
         "cooccurrence": _all_maps(run),
         "prototypes": _prototypes(run),
         "association": _association(run),
-        "curves": results.learning_curves(run.metrics),
+        "curves": results.learning_curves(run.metrics) if run.metrics else None,
         "history": _history(run),
     }
     return {name: figure for name, figure in figures.items() if figure is not None}

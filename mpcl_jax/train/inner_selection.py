@@ -3,7 +3,8 @@
 How many epochs a small study needs depends on the data. Each inner fold holds out whole groups of the training part
 (`run.inner_rows`) and is trained for all epochs by the program of the run. The training of the whole part then stops
 at the epoch with the lowest held-out KL. An untrained model predicts the mean label. Where the lowest KL is not
-below that of the mean label by one standard error over the inner folds, the training stops after its first epoch.
+below that of the mean label by one standard error over the inner folds, nothing is trained: the model predicts the
+mean label.
 """
 
 import jax
@@ -33,7 +34,7 @@ def choose_stop(run: Run, member: Member) -> Stop:
     gain = curves[:, 0] - curves[:, best]  # over the mean label, of each inner fold
     clear = gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))
     epoch = best if clear else 0
-    return Stop(max(epoch, 1), float(curve[epoch]), float(curve[0]))
+    return Stop(epoch, float(curve[epoch]), float(curve[0]))
 
 
 def _curve(run: Run, member: Member, rows: np.ndarray) -> np.ndarray:

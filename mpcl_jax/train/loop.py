@@ -88,6 +88,8 @@ def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays, writer:
             if stopping:
                 run.stop.requested = True  # on every process
                 break
+        if last == 0:
+            writer.checkpoint(0, training)
     writer.choices(_choices(run, members, training))
     return training
 

@@ -57,7 +57,7 @@ class Run(NamedTuple):
 class Stop(NamedTuple):
     """The epoch at which a training stops, chosen on inner folds (`inner_selection.py`)."""
 
-    epoch: int  # counted from 1
+    epoch: int  # counted from 1; 0: nothing is trained, and the model predicts the mean label
     kl: float  # mean KL of the held-out rows of all inner folds at this epoch; NaN without inner folds
     mean_label_kl: float  # the same of the mean label
 
@@ -66,6 +66,8 @@ class Stop(NamedTuple):
         """When the training stops, and why."""
         if np.isnan(self.kl):
             return f"no inner folds, as its training part is one group; trains {self.epoch} epochs"
+        if self.epoch == 0:
+            return f"is not trained: on inner folds no epoch is clearly below the KL of the mean label, {self.kl:.4f}"
         against = f"KL on inner folds {self.kl:.4f}, of the mean label {self.mean_label_kl:.4f}"
         return f"stops after epoch {self.epoch}: {against}"
 

@@ -77,6 +77,9 @@ class RunWriter(contextlib.ExitStack):
         for member, folder in zip(self._members, self._folders, strict=True) if self._first else ():
             logs = run.workdir / "metrics.jsonl", run.workdir / "skipped.jsonl", folder / "memory.jsonl"
             again, *_ = (forget_after(file, member.number, done) for file in logs)
+            for file in (logs[0], logs[2]):  # readers expect them also where no epoch is trained
+                with writing(file, 0):
+                    file.touch()
             for note in notes_on_fold(member.norm):  # where the data set has no such note
                 if note not in run.recordings.notes:
                     print(f"note   {member.fold.name}, training part: {note}", flush=True)
