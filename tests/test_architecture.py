@@ -9,7 +9,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "mpcl_jax"
 TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
 
-# Imports inside functions: after the checks of settings, or of an optional dependency.
+# Imports inside functions: after the checks of settings, of an optional dependency, or of what only some calls need:
+# a saved model predicts without Flax, Optax and Orbax.
 LATE_IMPORTS = {
     "baselines/extra_trees.py": "sklearn",
     "baselines/knn.py": "sklearn",
@@ -23,7 +24,9 @@ LATE_IMPORTS = {
     "data/io/safe_read.py": "resource",
     "data/tables/edf.py": "mne",
     "data/tables/read_table.py": "pyarrow",
+    "estimator/regressor.py": ("mpcl_jax.estimator.saving", "mpcl_jax.train.in_memory"),
     "evaluation/experiment.py": "tensorboardX",
+    "runs/programs.py": "mpcl_jax.runs.forward",
 }
 # Modules that name or run other Python, and the files that may import them: the guarded child, which gets its
 # function by name; the restricted unpickler in that child; config files; subcommands; entry points of registries.

@@ -14,7 +14,7 @@ import numpy as np
 from mpcl_jax.config.model import FusionConfig, LossConfig, MemoryConfig, ModelConfig
 from mpcl_jax.config.schema import Config, TrainConfig
 from mpcl_jax.model import mpcl
-from mpcl_jax.model.prototypes import Prototypes
+from mpcl_jax.model.outputs import Prototypes
 from mpcl_jax.train.state import TrainState, initial_variables, make_optimizer
 from mpcl_jax.types import Batch, DataSpec
 

@@ -26,7 +26,7 @@ from mpcl_jax.system.paths import user_path
 from mpcl_jax.system.storage import make_folder, replacing, write_text
 from mpcl_jax.train.environment import code_version, machine
 from mpcl_jax.train.interrupt import StopRequest, listening, only_run_in
-from mpcl_jax.train.jax_settings import start_jax
+from mpcl_jax.train.start import start_jax
 from mpcl_jax.types import DataError
 
 PLACES = ("--out", "--config.data.path", "--config.data.cache")

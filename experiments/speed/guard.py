@@ -24,7 +24,7 @@ from experiments.shared.table_command import ending
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.system.output import any_output
 from mpcl_jax.train import step
-from mpcl_jax.train.jax_settings import start_jax
+from mpcl_jax.train.start import start_jax
 
 
 class _Sound:

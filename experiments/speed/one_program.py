@@ -26,9 +26,9 @@ from mpcl_jax.config.schema import Config
 from mpcl_jax.data import pipeline
 from mpcl_jax.evaluation.jobs.keys import load_table_data
 from mpcl_jax.system.output import any_output
-from mpcl_jax.train.jax_settings import start_jax
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import Run, prepare, with_other_folds
+from mpcl_jax.train.start import start_jax
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
 

@@ -38,8 +38,8 @@ from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.system.output import any_output
 from mpcl_jax.train.devices import keep_compiled_programs
 from mpcl_jax.train.folds import device_rows, fold_arrays, stack, stack_keys
-from mpcl_jax.train.jax_settings import start_jax
 from mpcl_jax.train.run import Run, prepare, program_of
+from mpcl_jax.train.start import start_jax
 from mpcl_jax.types import spec_of, take
 
 

@@ -68,7 +68,7 @@ from mpcl_jax.runs.predict import LARGEST, finished_model, predict
 from mpcl_jax.system.output import any_output
 from mpcl_jax.train.devices import compiled_meanwhile
 from mpcl_jax.train.epoch import EVALUATION_BLOCK, padded_length
-from mpcl_jax.train.jax_settings import start_jax
+from mpcl_jax.train.start import start_jax
 from mpcl_jax.train.state import chosen_model
 from mpcl_jax.types import spec_of, take
 

@@ -27,9 +27,9 @@ from mpcl_jax.evaluation.number_text import decimal, shown_name
 from mpcl_jax.evaluation.table_text import markdown_of
 from mpcl_jax.system.output import any_output
 from mpcl_jax.train.devices import keep_compiled_programs
-from mpcl_jax.train.jax_settings import start_jax
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import prepare
+from mpcl_jax.train.start import start_jax
 
 LEAKY = "window80"
 

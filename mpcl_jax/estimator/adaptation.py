@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mpcl_jax.model import personal_memory
-from mpcl_jax.model.mpcl import MPCLOutput
+from mpcl_jax.model.outputs import MPCLOutput
 from mpcl_jax.model.personal_memory import PersonalMemory
 
 

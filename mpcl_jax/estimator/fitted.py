@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from mpcl_jax.config.schema import Config
 from mpcl_jax.runs.predict import FinishedModel, finished_model
 from mpcl_jax.train.devices import keep_programs_of_callers
-from mpcl_jax.train.in_memory import Fit
+from mpcl_jax.train.fit import Fit
 from mpcl_jax.types import DataSpec
 
 

@@ -12,12 +12,12 @@ from mpcl_jax.estimator.adaptation import Memories
 from mpcl_jax.estimator.inputs import Layout
 from mpcl_jax.estimator.prediction import Ranges
 from mpcl_jax.estimator.regressor import MPCLRegressor
+from mpcl_jax.model.outputs import Prototypes
 from mpcl_jax.model.personal_memory import PersonalMemory
-from mpcl_jax.model.prototypes import Prototypes
 from mpcl_jax.runs.read_run import read_json
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.arrays import checkpoints_in, first_whole, read_tree
-from mpcl_jax.train.in_memory import Fit
+from mpcl_jax.train.fit import Fit
 from mpcl_jax.types import DataError, DataSpec
 
 DAMAGED = "is no whole saved model; save it again"

@@ -8,8 +8,7 @@ import jax
 import numpy as np
 
 from mpcl_jax.metrics import floored, from_log_probs
-from mpcl_jax.model.mpcl import MPCLOutput
-from mpcl_jax.model.recall import Recall
+from mpcl_jax.model.outputs import MPCLOutput, Recall
 from mpcl_jax.runs.predict import FinishedModel, predict, recall
 from mpcl_jax.types import DataError, Recordings, feature_name
 

@@ -13,14 +13,13 @@ from mpcl_jax import metrics
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import standardise_per_subject
 from mpcl_jax.data.tables.arrays import Labels, distributions
-from mpcl_jax.estimator import card, prediction, saving
+from mpcl_jax.estimator import card, prediction
 from mpcl_jax.estimator.adaptation import Memories, adapted, write
 from mpcl_jax.estimator.explanation import Explanation, explain
 from mpcl_jax.estimator.fitted import Fitted
 from mpcl_jax.estimator.fitting import recordings_of, require_usable, validation_rows
 from mpcl_jax.estimator.inputs import layout_of, signals_of
 from mpcl_jax.estimator.settings import config_of
-from mpcl_jax.train import in_memory
 from mpcl_jax.types import DataError, Recordings, spec_of
 
 Auto = Literal["auto"]
@@ -140,6 +139,8 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         Raises DataError and ConfigError for input that cannot be used, TrainingError where training cannot go on with
         finite numbers.
         """
+        from mpcl_jax.train import in_memory
+
         config, parameters, before = self.to_config(), self.get_params(deep=False), getattr(self, "_fits", ())
         if isinstance(X, Recordings):
             recordings, layout = self._given(X, Y, groups, trial), None
@@ -216,6 +217,8 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         `table`, an `EvaluationTable` of this model. `mpcl predict FOLDER DATA` and `mpcl inspect FOLDER` read it too.
         Raises DataError where the folder exists and is not empty, StorageError where the disk does not take it.
         """
+        from mpcl_jax.estimator import saving
+
         check_is_fitted(self)
         saving.save(self, Path(folder), table)
 
@@ -266,5 +269,6 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         )
         outputs = [output for output, _ in prediction.recalls_of(self._open(), rows)]
         copied = copy.copy(self)
+        copied._models = self._models  # the same arrays and compiled programs
         copied._memories = write(memories, outputs, labels, np.asarray(ids, str))
         return copied

@@ -21,7 +21,7 @@ from mpcl_jax.estimator import card
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.system.storage import make_folder, write_arrays, write_text, writing
 from mpcl_jax.train import checkpoint
-from mpcl_jax.train.in_memory import Fit
+from mpcl_jax.train.fit import Fit
 from mpcl_jax.train.state import Guard, Training, TrainState
 from mpcl_jax.types import DataError
 

@@ -21,11 +21,11 @@ from mpcl_jax.system.storage import write_arrays, write_text, writing
 from mpcl_jax.train import processes
 from mpcl_jax.train.devices import keep_compiled_programs
 from mpcl_jax.train.interrupt import StopRequest, only_run_in
-from mpcl_jax.train.jax_settings import start_jax
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.run_folder import fold_folder
 from mpcl_jax.train.selection import record_test_access, write_choices
+from mpcl_jax.train.start import start_jax
 from mpcl_jax.types import DataError, Recordings
 
 REPORT_SECONDS = 600  # time limit of the report

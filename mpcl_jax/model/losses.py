@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from mpcl_jax.config.model import LossConfig, ModelConfig
 from mpcl_jax.labels import evidence_of
-from mpcl_jax.model.mpcl import MPCLOutput
+from mpcl_jax.model.outputs import MPCLOutput
 from mpcl_jax.model.prototypes import emotion_logits
 from mpcl_jax.model.relation_distillation import relation_distillation
 from mpcl_jax.types import Batch

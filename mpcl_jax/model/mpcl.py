@@ -1,7 +1,5 @@
 """MPCL: the stages in the order of the paper (arXiv 2602.20530). Start reading here."""
 
-from typing import NamedTuple
-
 import chex
 import flax.linen as nn
 import jax.numpy as jnp
@@ -11,26 +9,15 @@ from mpcl_jax.model.cooccurrence import CooccurrenceRetrieval
 from mpcl_jax.model.distribution_head import DistributionHead
 from mpcl_jax.model.encoders import ModalityEncoder
 from mpcl_jax.model.fusion import MultiScaleFusion, unit
+from mpcl_jax.model.outputs import MPCLOutput, Prototypes
 from mpcl_jax.model.prototypes import (
     PrototypeReading,
-    Prototypes,
     init_prototypes,
     log_mixture_weights,
     recall_absent,
     similarities,
 )
 from mpcl_jax.types import Batch, DataSpec, groups_in
-
-
-class MPCLOutput(NamedTuple):
-    """Everything that losses, memory and results need of one forward pass; G = `MPCL.modality_groups`."""
-
-    log_probs: jnp.ndarray  # [B, C] predicted log-probabilities
-    query: jnp.ndarray  # [B, G, D] unit rows; where the group is absent recalled, or zeros
-    present: jnp.ndarray  # [B, G] bool, the group has at least one modality in this sample
-    similarity: jnp.ndarray  # [B, G, C, K] s_g = cosine / τ, to all prototypes; zeros without a memory
-    logits: jnp.ndarray  # [B, G, C, K] s'_g = s_g + log π_g, weighted by the log mixture weights
-    cooccurrence_map: jnp.ndarray  # [B, C, C] what each emotion retrieves, rows sum to 1; uniform if disabled
 
 
 class MPCL(nn.Module):

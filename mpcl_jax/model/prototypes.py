@@ -6,8 +6,6 @@ that the data set does not have. Slot (c, k) of both banks is *paired*: its two 
 samples. So the relations to the two banks are comparable, and one modality group can be recalled from the other.
 """
 
-from typing import NamedTuple
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -17,18 +15,10 @@ from mpcl_jax.config.model import MemoryConfig
 from mpcl_jax.labels import evidence_of
 from mpcl_jax.model.fusion import unit
 from mpcl_jax.model.layers import Dense, Dropout
+from mpcl_jax.model.outputs import Prototypes
 
 EMPTY = 1e-3  # samples of evidence that a slot without any counts as
 HIGHEST = jax.lax.Precision.HIGHEST  # sums that accumulate over a whole training never run in TF32 or bf16
-
-
-class Prototypes(NamedTuple):
-    """The memory: the Flax collection `prototypes`, part of the train state and of every checkpoint."""
-
-    bank: jnp.ndarray  # [G, C, K, D] unit rows
-    mass: jnp.ndarray  # [G, C, K] >= 0, clear evidence (e^power) collected so far, in samples
-    usage: jnp.ndarray  # [C, K] >= 0, recent clear evidence per sample that went to a slot
-    cooccurrence: jnp.ndarray  # [C, C] symmetric, sums to 1, recent mean of e eᵀ
 
 
 def init_prototypes(key, groups: int, emotions: int, slots: int, width: int) -> Prototypes:

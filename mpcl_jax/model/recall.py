@@ -3,22 +3,12 @@
 Layers put them into Flax's collection `intermediates`, which stays empty unless a caller requests it.
 """
 
-from typing import NamedTuple
-
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 
 from mpcl_jax.model.mpcl import MPCL
-
-
-class Recall(NamedTuple):
-    """Of each window; M modalities in the order of the model's groups."""
-
-    association: (
-        jnp.ndarray
-    )  # [B, S, M, M'] share of scale and of M' in what M recalls; sums to 1 per M, or 0
-    recalled: jnp.ndarray  # [B, G, C, K] share of each prototype in what emotions retrieve; sums to 1 or 0
+from mpcl_jax.model.outputs import Recall
 
 
 def read_recall(intermediates: dict, log_probs, model: MPCL) -> Recall:

@@ -11,23 +11,20 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mpcl_jax.config.resolve import resolve
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import Normalisation, apply_normalisation, standardised
 from mpcl_jax.metrics import from_log_probs
-from mpcl_jax.model.mpcl import MPCLOutput, build
-from mpcl_jax.model.prototypes import Prototypes
-from mpcl_jax.model.recall import Recall, read_recall
+from mpcl_jax.model.outputs import MPCLOutput, Prototypes, Recall, variables
+from mpcl_jax.runs.programs import details_of, forward_of
 from mpcl_jax.runs.read_run import read_json
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.arrays import checkpoints_in, first_whole, read_tree
-from mpcl_jax.train.devices import compiled, keep_programs_of_callers
+from mpcl_jax.train.devices import keep_programs_of_callers
 from mpcl_jax.train.jax_settings import fixed_jax_settings
-from mpcl_jax.train.state import variables
-from mpcl_jax.types import FARTHEST, Batch, DataError, DataSpec, beyond
+from mpcl_jax.types import FARTHEST, DataError, DataSpec, beyond
 
 LARGEST, BLOCK = 1024, 64  # rows of one call; with 1 the only sizes that are compiled
 # Windows of a subject that its own mean and sd need; the sd of 10 values is off by about a quarter.
@@ -81,22 +78,9 @@ def open_model(run, fold: int = 0) -> FinishedModel:
 @fixed_jax_settings()
 def finished_model(config: Config, spec: DataSpec, norm: Normalisation, params, prototypes) -> FinishedModel:
     """The same from what a training holds in memory."""
-    model = build(config.model, spec, config.train.precision)
-
-    def batch_of(signals, present):
-        rows = len(next(iter(present.values())))
-        return Batch(signals, present, jnp.zeros((rows, len(spec.emotions))), jnp.ones(rows))
-
-    def forward(state, signals, present):
-        return model.apply(state, batch_of(signals, present), train=False).log_probs
-
-    def details(state, signals, present):
-        read = {"train": False, "mutable": ["intermediates"]}
-        output, seen = model.apply(state, batch_of(signals, present), **read)
-        return output, read_recall(seen.get("intermediates", {}), output.log_probs, model)
-
     state, per_subject = jax.device_put(variables(params, prototypes)), config.data.per_subject_standardise
-    return FinishedModel(spec, (), norm, state, compiled(forward), compiled(details), per_subject)
+    functions = forward_of(config, spec, state), details_of(config, spec)
+    return FinishedModel(spec, (), norm, state, *functions, per_subject)
 
 
 @fixed_jax_settings()

@@ -13,9 +13,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 from mpcl_jax.config.schema import TrainConfig
 from mpcl_jax.model.losses import kl_divergence
 from mpcl_jax.model.mpcl import MPCL
-from mpcl_jax.model.prototypes import Prototypes
+from mpcl_jax.model.outputs import Prototypes, variables
 from mpcl_jax.model.recall import read_recall
-from mpcl_jax.train.state import Best, Guard, Training, TrainState, variables
+from mpcl_jax.train.state import Best, Guard, Training, TrainState
 from mpcl_jax.types import Batch
 
 EVALUATION_BLOCK = 64  # rows per block of a prediction; lists of rows are padded to a multiple of it

@@ -9,8 +9,7 @@ import numpy as np
 
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.metrics import from_log_probs
-from mpcl_jax.model.mpcl import MPCLOutput
-from mpcl_jax.model.recall import Recall
+from mpcl_jax.model.outputs import MPCLOutput, Recall
 from mpcl_jax.train.folds import FoldArrays, Program, Rows, padded_length, stack, unstack
 from mpcl_jax.types import DataError
 

@@ -4,15 +4,14 @@ import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from mpcl_jax.config.schema import Config
-from mpcl_jax.data.normalise import Normalisation
 from mpcl_jax.data.splits.protocols import Fold, Split
 from mpcl_jax.train.devices import keep_programs_of_callers, make_mesh
+from mpcl_jax.train.fit import Fit
 from mpcl_jax.train.folds import device_rows, fold_arrays, longest_of, stack
 from mpcl_jax.train.inner_selection import choose_stop
 from mpcl_jax.train.interrupt import StopRequest
@@ -26,20 +25,6 @@ from mpcl_jax.types import Recordings, spec_of
 
 NAME = "all rows"  # of the only fold
 Callback = Callable[[int, dict[str, float]], None]  # epoch, counted from 1, and the mean of every loss term
-
-
-class Fit(NamedTuple):
-    """A trained model with NumPy arrays, ready to be saved."""
-
-    config: Config  # without "auto"
-    norm: Normalisation
-    params: Any
-    prototypes: Any  # `Prototypes`, or None without a memory
-    epoch: int  # whose parameters these are
-    choice: str  # how the epoch was chosen, with its KL
-    history: tuple[
-        dict[str, float], ...
-    ]  # one dict an epoch: the mean of every loss term, and `validation_kl`
 
 
 class History(contextlib.ExitStack):

@@ -4,17 +4,8 @@ The user may set devices (JAX_PLATFORMS, JAX_NUM_CPU_DEVICES, …), logs, and op
 """
 
 import contextlib
-import os
-import re
-import subprocess
-import sys
 
 import jax
-
-from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.config.schema import DistributedConfig
-from mpcl_jax.system.output import warn
-from mpcl_jax.train import processes
 
 # JAX's own defaults. Other values change numbers, or end correct programs.
 FIXED = {
@@ -40,20 +31,6 @@ FIXED = {
     "jax_no_execution": False,
     "jax_raise_persistent_cache_errors": False,
 }
-
-
-def start_jax(distributed: DistributedConfig | None = None) -> None:
-    """Begins a command that computes: sets JAX's settings, joins the other processes, finds the devices.
-
-    Raises ConfigError where XLA_FLAGS or JAX_PLATFORMS cannot be used, and what `processes.start` raises.
-    """
-    fix_jax_settings()
-    if ignored := [name for name in map(str.upper, FIXED) if name in os.environ]:
-        warn(f"runs do not use what the shell sets: {', '.join(ignored)}")
-    _require_flags()
-    if distributed is not None:
-        processes.start(distributed)
-    _require_devices()
 
 
 def fix_jax_settings() -> None:
@@ -83,35 +60,3 @@ def fixed_jax_settings():
             if setting is not None:
                 stack.enter_context(setting(value))
         yield
-
-
-def _require_flags() -> None:
-    """Refuses flags at which XLA would end this process without a Python error; they are tried in another one."""
-    if not os.environ.get("XLA_FLAGS"):
-        return
-    probe = "from jaxlib import xla_client; xla_client.make_cpu_client()"
-    tried = subprocess.run(
-        [sys.executable, "-P", "-c", probe],
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
-    if tried.returncode and (reason := re.search(r"parse_flags_from_env\S*\] (.*)", tried.stderr)):
-        raise ConfigError(
-            f"the environment variable XLA_FLAGS cannot be used ({reason[1]}); correct or unset it"
-        )
-
-
-def _require_devices() -> None:
-    """Refuses devices that JAX does not find, or that another process holds."""
-    try:
-        jax.devices()
-    except (RuntimeError, AssertionError) as error:  # JAX asserts where CUDA is wanted and not installed
-        reason = " ".join(str(error).split())[:300] or "no such backend is installed"
-        name = next((x for x in ("JAX_PLATFORMS", "JAX_PLATFORM_NAME") if os.environ.get(x)), "")
-        what = f"{name} = {os.environ[name]!r} cannot be used" if name else "no device can be used"
-        raise ConfigError(
-            f"{what} ({reason}); {f'unset {name}' if name else 'set JAX_PLATFORMS=cpu'}, or install what the device "
-            "needs (pip install 'mpcl-jax[cuda]' or 'mpcl-jax[tpu]') and end other programs that hold it"
-        ) from error

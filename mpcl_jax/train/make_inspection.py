@@ -13,8 +13,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from mpcl_jax import metrics
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.splits.protocols import Fold, row_ids
-from mpcl_jax.model.mpcl import MPCLOutput
-from mpcl_jax.model.recall import Recall
+from mpcl_jax.model.outputs import MPCLOutput, Recall
 from mpcl_jax.train.evaluate import Trained, predict, with_modalities
 from mpcl_jax.train.fold_inspection import Inspection, no_near_windows
 from mpcl_jax.types import Recordings

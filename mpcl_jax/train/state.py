@@ -9,7 +9,7 @@ import optax
 from mpcl_jax.config.schema import TrainConfig
 from mpcl_jax.model.distribution_head import start_at_mean
 from mpcl_jax.model.mpcl import MPCL
-from mpcl_jax.model.prototypes import Prototypes
+from mpcl_jax.model.outputs import Prototypes
 from mpcl_jax.types import Batch, DataSpec
 
 
@@ -44,13 +44,6 @@ class Training(NamedTuple):
     state: TrainState
     best: Best | None
     guard: Guard
-
-
-def variables(params, prototypes: Prototypes | None) -> dict:
-    """The Flax variables of a forward pass; without `mutable=` Flax refuses to write either of them."""
-    if prototypes is None:
-        return {"params": params}
-    return {"params": params, "prototypes": {"memory": prototypes}}
 
 
 def make_optimizer(settings: TrainConfig, steps: int) -> optax.GradientTransformation:

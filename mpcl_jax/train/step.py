@@ -13,9 +13,10 @@ from mpcl_jax.config.schema import Config
 from mpcl_jax.model.fusion import unit
 from mpcl_jax.model.losses import active_weights, auxiliary_share, loss_terms, total_loss
 from mpcl_jax.model.mpcl import MPCL
+from mpcl_jax.model.outputs import variables
 from mpcl_jax.model.prototypes import update_prototypes
 from mpcl_jax.train.augment import drop_modalities, mix_samples
-from mpcl_jax.train.state import TrainState, variables
+from mpcl_jax.train.state import TrainState
 from mpcl_jax.types import Batch
 
 

@@ -17,7 +17,7 @@ from mpcl_jax.model.losses import (
     prototype_loss,
     total_loss,
 )
-from mpcl_jax.model.mpcl import MPCLOutput
+from mpcl_jax.model.outputs import MPCLOutput
 from mpcl_jax.types import Batch
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")

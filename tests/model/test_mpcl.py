@@ -21,7 +21,7 @@ from tiny_model import (
 )
 
 from mpcl_jax.model import mpcl
-from mpcl_jax.model.mpcl import MPCLOutput
+from mpcl_jax.model.outputs import MPCLOutput
 from mpcl_jax.model.recall import read_recall
 from mpcl_jax.train.state import initial_variables
 

@@ -8,7 +8,8 @@ import pytest
 from tiny_model import changed, memory, quick_jit, same_bits, unit_rows
 
 from mpcl_jax.config.model import MemoryConfig
-from mpcl_jax.model.prototypes import Prototypes, init_prototypes, update_prototypes
+from mpcl_jax.model.outputs import Prototypes
+from mpcl_jax.model.prototypes import init_prototypes, update_prototypes
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")
 

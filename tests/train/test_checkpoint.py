@@ -19,7 +19,7 @@ from run_fixture import bits
 
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.normalise import Normalisation
-from mpcl_jax.model.prototypes import Prototypes
+from mpcl_jax.model.outputs import Prototypes
 from mpcl_jax.runs.memory import open_memory
 from mpcl_jax.system import checksums
 from mpcl_jax.system.checksums import steps_in

@@ -7,6 +7,7 @@ import pytest
 from tiny_model import MODEL, SPEC, changed, quick_jit, same_bits, tiny, tiny_batch
 
 from mpcl_jax.config.schema import TrainConfig
+from mpcl_jax.model.outputs import variables
 from mpcl_jax.train.state import (
     Best,
     Training,
@@ -14,7 +15,6 @@ from mpcl_jax.train.state import (
     chosen_model,
     create_training,
     make_optimizer,
-    variables,
 )
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")

@@ -24,9 +24,10 @@ from tiny_model import (
 )
 
 from mpcl_jax.model.losses import kl_divergence, loss_terms
+from mpcl_jax.model.outputs import variables
 from mpcl_jax.model.prototypes import update_prototypes
 from mpcl_jax.train import step
-from mpcl_jax.train.state import TrainState, variables
+from mpcl_jax.train.state import TrainState
 from mpcl_jax.train.step import make_train_step
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")

@@ -1,0 +1,20 @@
+"""The result of a training in memory, without the training: a saved model is read into it."""
+
+from typing import Any, NamedTuple
+
+from mpcl_jax.config.schema import Config
+from mpcl_jax.data.normalise import Normalisation
+
+
+class Fit(NamedTuple):
+    """A trained model with NumPy arrays, ready to be saved."""
+
+    config: Config  # without "auto"
+    norm: Normalisation
+    params: Any
+    prototypes: Any  # `Prototypes`, or None without a memory
+    epoch: int  # whose parameters these are
+    choice: str  # how the epoch was chosen, with its KL
+    history: tuple[
+        dict[str, float], ...
+    ]  # one dict an epoch: the mean of every loss term, and `validation_kl`
