@@ -19,6 +19,8 @@ milliseconds and no JAX. Everything else is internal and may change.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from mpcl_jax.system.collector import paused_collection
+
 if TYPE_CHECKING:
     from mpcl_jax.baselines.registry import register_baseline
     from mpcl_jax.config.resolve import ConfigError
@@ -59,12 +61,13 @@ def __getattr__(name: str) -> Any:
             f"module {__name__!r} has no attribute {name!r}; public names: {', '.join(_PLACES)}"
         )
     place = _PLACES[name]
-    module = importlib.import_module(place if place.startswith("sklearn") else f"{__name__}.{place}")
-    value = (
-        getattr(module, name)
-        if hasattr(module, name)
-        else importlib.import_module(f"{module.__name__}.{name}")
-    )
+    with paused_collection():
+        module = importlib.import_module(place if place.startswith("sklearn") else f"{__name__}.{place}")
+        value = (
+            getattr(module, name)
+            if hasattr(module, name)
+            else importlib.import_module(f"{module.__name__}.{name}")
+        )
     globals()[name] = value  # the next use does not come here
     return value
 

@@ -25,6 +25,7 @@ from jax import export
 from mpcl_jax import __version__
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.io.cache import user_folder
+from mpcl_jax.system.collector import paused_collection
 from mpcl_jax.train.devices import compiled
 from mpcl_jax.types import DataSpec
 
@@ -58,6 +59,7 @@ def details_of(config: Config, spec: DataSpec) -> Callable:
     return lambda *arguments: program()(*arguments)
 
 
+@paused_collection()
 def _program(config: Config, spec: DataSpec, arguments: tuple) -> Callable:
     """The forward pass for `arguments` (arrays or their shapes), from disk or traced."""
     leaves, tree = jax.tree.flatten(arguments)

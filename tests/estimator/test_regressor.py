@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from python_process import python
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, GroupKFold
@@ -200,6 +201,20 @@ def test_a_saved_model_predicts_the_same_and_needs_no_pickle(fitted, tmp_path, c
     (tmp_path / "model" / "model.npz").write_bytes(b"damaged")
     with pytest.raises(mpcl.DataError, match="model.npz"):
         mpcl.load(tmp_path / "model")
+
+
+def test_a_second_process_predicts_the_same_without_the_libraries_of_training(fitted, tmp_path):
+    frame, _, _ = study()
+    fitted.save(tmp_path / "model")
+    np.savez(tmp_path / "both.npz", x=frame.to_numpy(), y=fitted.predict(frame))  # keeps the program
+    code = f"""
+import sys, numpy, pandas, mpcl_jax
+both = numpy.load("both.npz")
+predicted = mpcl_jax.load("model").predict(pandas.DataFrame(both["x"], columns={list(frame)}))
+numpy.testing.assert_array_equal(predicted, both["y"])
+assert not {{"chex", "flax", "optax", "orbax"}} & set(sys.modules)
+"""
+    python("-c", code, cwd=tmp_path)
 
 
 def test_adaptation_writes_trials_and_leaves_the_model_alone(fitted):

@@ -11,6 +11,7 @@ from run_fixture import quick_options
 
 from mpcl_jax.data.normalise import standardise_per_subject
 from mpcl_jax.runs import predict as module
+from mpcl_jax.runs import programs
 from mpcl_jax.runs.predict import bucket, open_model, predict
 from mpcl_jax.train import devices
 from mpcl_jax.types import DataError, take
@@ -21,8 +22,8 @@ def finished(trained):
     """One fold, its best epoch before its last: (run, its predictions, the model read from its folder)."""
     run, predictions = trained
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "compiled", partial(jax.jit, compiler_options=quick_options()))
-        return run, predictions, open_model(run.workdir)
+        patch.setattr(programs, "compiled", partial(jax.jit, compiler_options=quick_options()))
+        yield run, predictions, open_model(run.workdir)
 
 
 def arrays(run, rows):
@@ -84,7 +85,6 @@ def test_settings_of_the_calling_program_change_nothing(finished, monkeypatch, n
     run, predictions, model = finished
     signals, present = arrays(run, predictions.rows[:4])
     expected, before = predict(model, signals, present), jax.config.values[name]
-    monkeypatch.setattr(module, "compiled", partial(jax.jit, compiler_options=quick_options()))
     jax.config.update(name, value)
     try:
         np.testing.assert_array_equal(predict(model, signals, present), expected)
@@ -94,11 +94,13 @@ def test_settings_of_the_calling_program_change_nothing(finished, monkeypatch, n
         jax.config.update(name, before)
 
 
-def test_few_sizes_are_compiled(finished):
-    run, predictions, model = finished
-    for count in range(1, 9):
+def test_few_sizes_are_compiled(finished, monkeypatch):
+    run, predictions, _ = finished
+    model, made, program = open_model(run.workdir), [], programs._program
+    monkeypatch.setattr(programs, "_program", lambda *given: made.append(given) or program(*given))
+    for count in (1, 2, 3, 1):
         predict(model, *arrays(run, predictions.rows[:count]))
-    assert model.forward._cache_size() <= 3  # 1 and 64, and 4 of the test above
+    assert len(made) == 2
     assert [bucket(n) for n in (1, 2, 64, 65, 1023, 1024, 5000)] == [1, 64, 64, 64, 64, 1024, 1024]
 
 
