@@ -17,6 +17,7 @@ from mpcl_jax.config.schema import Config
 from mpcl_jax.data.io.cache import user_folder
 from mpcl_jax.system.os_errors import reason_of
 from mpcl_jax.system.paths import require_writable
+from mpcl_jax.train.jax_settings import fixed_jax_settings
 
 
 def make_mesh(config: Config) -> Mesh:
@@ -75,7 +76,8 @@ def compiled_meanwhile(function, *arguments) -> Iterator[None]:
         yield
         return
     with ThreadPoolExecutor(1) as thread:
-        compiling = thread.submit(lambda: function.lower(*arguments).compile())
+        # The settings inside `fixed_jax_settings` hold for one thread.
+        compiling = thread.submit(fixed_jax_settings()(lambda: function.lower(*arguments).compile()))
         yield
         compiling.result()
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from mpcl_jax import metrics
 from mpcl_jax.system.errors import TrainingError
-from mpcl_jax.train.folds import fold_arrays, on_devices
-from mpcl_jax.train.run import Member, Run, Stop, as_member, inner_rows
+from mpcl_jax.train.folds import fold_arrays, on_devices, stack
+from mpcl_jax.train.run import Member, Run, Stop, as_member, begin_training, folded_key, inner_rows
 
 
 def choose_stop(run: Run, member: Member) -> Stop:
@@ -50,11 +50,12 @@ def _curve(run: Run, member: Member, rows: np.ndarray) -> np.ndarray:
         labels, np.tile(metrics.as_distributions(inner_member.label_mean[None]), (len(rows), 1))
     )
     arrays = on_devices(fold_arrays(inner, inner_member.norm, run.longest), program.by_fold)
-    training, curve = program.create(member.key, inner_member.label_mean), [np.float32(of_mean.mean())]
+    training = begin_training(run, member.key, stack(program, [inner_member.label_mean]), arrays)
+    curve = [np.float32(of_mean.mean())]
     for epoch in range(1, run.config.train.epochs + 1):
         if run.stop.requested:
             break
-        key = jax.random.fold_in(member.key, epoch)
+        key = folded_key(member.key, np.uint32(epoch))
         training, (report, _) = program.epoch(training, run.rows, arrays, key)
         curve.append(report["validation_kl"])
     return np.array(jax.device_get(curve))

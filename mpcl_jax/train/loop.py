@@ -13,12 +13,11 @@ from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train import processes
-from mpcl_jax.train.devices import compiled_meanwhile
 from mpcl_jax.train.evaluate import Predictions, Trained, load_predictions, predict, predictions_of
 from mpcl_jax.train.folds import FoldArrays, fold_arrays, stack, stack_keys, unstack
 from mpcl_jax.train.inner_selection import choose_stop
 from mpcl_jax.train.make_inspection import inspect_group
-from mpcl_jax.train.run import Member, Run, member_of
+from mpcl_jax.train.run import Member, Run, begin_training, folded_key, member_of
 from mpcl_jax.train.run_folder import fold_folder
 from mpcl_jax.train.state import Training, chosen_model
 from mpcl_jax.train.writer import RunWriter, Skip
@@ -77,7 +76,7 @@ def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays, writer:
         done, training = _begin(run, members, arrays, writer)
         writer.start(done)
         for epoch in range(done + 1, last + 1):
-            keys = stack_keys(program, [jax.random.fold_in(member.key, epoch) for member in members])
+            keys = stack_keys(program, [folded_key(member.key, np.uint32(epoch)) for member in members])
             training, (report, slots) = program.epoch(training, run.rows, arrays, keys)
             skips = writer.epoch(epoch, report, slots, training.guard)
             for member, of_fold in zip(members, skips, strict=True):
@@ -107,10 +106,7 @@ def _begin(
     done, trainings = writer.restore(of_one)
     if trainings:
         return done, trainings[0] if program.group == 1 else stack(program, jax.device_get(trainings))
-    if run.config.train.stream_rows:  # an epoch of several programs
-        return 0, program.create(keys, label_means)
-    with compiled_meanwhile(program.epoch, like, run.rows, arrays, keys):
-        return 0, program.create(keys, label_means)
+    return 0, begin_training(run, keys, label_means, arrays)
 
 
 def _choices(run: Run, members: Sequence[Member], training: Training) -> dict[str, dict]:

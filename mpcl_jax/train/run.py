@@ -21,10 +21,11 @@ from mpcl_jax.data.splits.descriptions import counted, held_apart
 from mpcl_jax.data.splits.protocols import Fold, Split, make_split, row_ids
 from mpcl_jax.model.mpcl import build
 from mpcl_jax.train import processes, run_folder
-from mpcl_jax.train.devices import make_mesh
+from mpcl_jax.train.devices import compiled_meanwhile, make_mesh
+from mpcl_jax.train.epoch import FoldArrays
 from mpcl_jax.train.folds import Longest, Program, Rows, device_rows, host_rows, longest_of, make_program
 from mpcl_jax.train.interrupt import StopRequest
-from mpcl_jax.train.state import make_optimizer
+from mpcl_jax.train.state import Training, make_optimizer
 from mpcl_jax.train.step import make_train_step
 from mpcl_jax.types import DataSpec, Recordings, spec_of, take
 
@@ -203,11 +204,27 @@ def member_of(run: Run, number: int) -> Member:
     return as_member(run, number, run.split.folds[number])
 
 
+@jax.jit
+def folded_key(key, number):
+    """The key of a fold or an epoch by its `number`, a np.uint32. One program is faster than JAX's six small ones."""
+    return jax.random.fold_in(key, number)
+
+
+def begin_training(run: Run, keys, label_means, arrays: FoldArrays) -> Training:
+    """A fresh training, from arguments of `Program.create` and `Program.epoch`; the epoch is compiled meanwhile."""
+    program = run.program
+    if run.config.train.stream_rows:  # an epoch of several programs
+        return program.create(keys, label_means)
+    like = jax.eval_shape(program.create, keys, label_means)
+    with compiled_meanwhile(program.epoch, like, run.rows, arrays, keys):
+        return program.create(keys, label_means)
+
+
 def as_member(run: Run, number: int, fold: Fold) -> Member:
     """`fold` with its key, as fold `number` of the run, and the statistics of its training part."""
     # 3 of "fold 3 of 10", so that `protocol.only` does not change its result; else a number of the manifest's name.
     ours = re.fullmatch(r"fold (\d{1,9}) of \d+", fold.name)
     own_number = int(ours[1]) if ours else zlib.crc32(fold.name.encode())
-    key = jax.random.fold_in(jax.random.key(run.config.seed, impl=run.config.train.generator), own_number)
+    key = folded_key(jax.random.key(run.config.seed, impl=run.config.train.generator), np.uint32(own_number))
     training_part = take(run.recordings, fold.train)
     return Member(number, fold, key, fit_normalisation(training_part), training_part.labels.mean(axis=0))

@@ -9,6 +9,7 @@ import pytest
 
 from mpcl_jax.train import devices
 from mpcl_jax.train.devices import compiled_meanwhile
+from mpcl_jax.train.jax_settings import fixed_jax_settings
 
 
 @pytest.fixture
@@ -59,11 +60,13 @@ def compilations():
     jax.monitoring.unregister_event_duration_listener(listen)
 
 
-def test_the_call_behind_it_compiles_nothing(compilations):
-    function, x = jax.jit(lambda x: jnp.sin(x) * 3 + 0.125), jnp.ones(3)
-    compilations.clear()
-    with compiled_meanwhile(function, jax.ShapeDtypeStruct((3,), jnp.float32)):
-        pass
-    assert len(compilations) == 1
-    function(x).block_until_ready()
+@pytest.mark.parametrize("x64", [False, True])
+def test_the_call_behind_it_compiles_nothing(compilations, x64):
+    function, x = jax.jit(lambda x: jnp.sin(x) * 3 + 0.125), jnp.ones(3, jnp.float32)
+    with jax.enable_x64(x64), fixed_jax_settings():  # a setting of the calling program
+        compilations.clear()
+        with compiled_meanwhile(function, jax.ShapeDtypeStruct((3,), jnp.float32)):
+            pass
+        assert len(compilations) == 1
+        function(x).block_until_ready()
     assert len(compilations) == 1
