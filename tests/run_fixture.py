@@ -87,12 +87,13 @@ def table_config(**changes) -> Config:
     return tiny_config(train__generator="threefry2x32", train__epochs=2, **changes)
 
 
+def quickly(function, *, once=False, **options):
+    """`devices.compiled` for tests: compiles fast and runs slowly."""
+    return jax.jit(function, compiler_options=quick_options(), **options)
+
+
 def quickly_prepared(config: Config, workdir: pathlib.Path) -> Run:
     """`prepare` with programs that compile fast and run slowly."""
-
-    def quickly(function, *, once=False, **options):
-        return jax.jit(function, compiler_options=quick_options(), **options)
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folds, "compiled", quickly)
         return prepare(config, workdir)

@@ -11,9 +11,10 @@ import sys
 import tomllib
 import unittest
 
+import joblib
 import pytest
 from python_process import QUICK, ROOT, python
-from run_fixture import SMALL_FLAGS
+from run_fixture import SMALL_FLAGS, quickly
 from sybil import Sybil
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
@@ -23,6 +24,8 @@ from mpcl_jax.config.resolve import resolve
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data import registry as datasets
 from mpcl_jax.data.simulate import simulate
+from mpcl_jax.runs import programs
+from mpcl_jax.train import folds
 
 README = ROOT / "README.md"
 PAGES = [*ROOT.glob("*.md"), *(p for p in sorted((ROOT / "docs").glob("*.md")) if p.name != "settings.md")]
@@ -136,7 +139,13 @@ def test_every_code_block_works(page, workplace, monkeypatch, parsing):
     monkeypatch.syspath_prepend(str(ROOT))
     monkeypatch.setattr(sys, "argv", sys.argv)
     monkeypatch.setattr(datasets, "_datasets", datasets.registered())  # what a page registers stays on it
+    assert baselines.names()  # they are loaded once; a page must not undo that
     monkeypatch.setattr(baselines, "_registered", dict(baselines._registered))
+    monkeypatch.setattr(
+        joblib, "cpu_count", lambda: 1
+    )  # trainings in this process, with programs that compile fast
+    for module in (folds, programs):
+        monkeypatch.setattr(module, "compiled", quickly)
     sybil = Sybil([PythonCodeBlockParser(), CodeBlockParser("bash", check_bash), SkipParser()])
     document = sybil.parse(page)
     signals = simulate(Config().data.simulate)[0].signals
