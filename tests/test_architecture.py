@@ -29,7 +29,8 @@ LATE_IMPORTS = {
     "runs/programs.py": "mpcl_jax.runs.forward",
 }
 # Modules that name or run other Python, and the files that may import them: the guarded child, which gets its
-# function by name; the restricted unpickler in that child; config files; subcommands; entry points of registries.
+# function by name; the restricted unpickler in that child; config files; subcommands; public names; entry points of
+# registries.
 RUNS_CODE = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "importlib", "runpy", "imp"}
 HARMLESS = ("importlib.metadata", "importlib.resources")
 MAY_RUN_CODE = {

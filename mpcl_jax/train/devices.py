@@ -95,12 +95,13 @@ def keep_compiled_programs() -> str:
     except OSError as error:
         return reason_of(error)
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    # A forward pass takes a few tenths to compile.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     return ""
 
 
 def keep_programs_of_callers() -> None:
-    """The same for calls from a user's own program; a folder that JAX was given stays, and failure is no matter."""
+    """The same for calls from a user's own program: a folder that JAX was given stays, and nothing is raised."""
     if jax.config.jax_compilation_cache_dir is None:
         keep_compiled_programs()
 
