@@ -18,7 +18,7 @@ from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import Normalisation, apply_normalisation, standardised
 from mpcl_jax.metrics import from_log_probs
 from mpcl_jax.model.outputs import MPCLOutput, Prototypes, Recall, variables
-from mpcl_jax.runs.programs import details_of, forward_of
+from mpcl_jax.runs.programs import functions_of
 from mpcl_jax.runs.read_run import read_json
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.arrays import checkpoints_in, first_whole, read_tree
@@ -79,8 +79,7 @@ def open_model(run, fold: int = 0) -> FinishedModel:
 def finished_model(config: Config, spec: DataSpec, norm: Normalisation, params, prototypes) -> FinishedModel:
     """The same from what a training holds in memory."""
     state, per_subject = jax.device_put(variables(params, prototypes)), config.data.per_subject_standardise
-    functions = forward_of(config, spec, state), details_of(config, spec)
-    return FinishedModel(spec, (), norm, state, *functions, per_subject)
+    return FinishedModel(spec, (), norm, state, *functions_of(config, spec, state), per_subject)
 
 
 @fixed_jax_settings()

@@ -1,4 +1,4 @@
-"""The compiled functions of a finished model. Its forward pass is kept on disk, apart from the model.
+"""The compiled functions of a finished model, kept on disk apart from the model.
 
 A kept program is StableHLO in a file that is named by the hash of everything it depends on. A second process reads
 it, so it neither imports Flax nor traces the model; JAX keeps the executable (`train/devices.py`). Both processes
@@ -25,70 +25,76 @@ from jax import export
 from mpcl_jax import __version__
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.io.cache import user_folder
+from mpcl_jax.model.outputs import MPCLOutput, Recall
 from mpcl_jax.system.collector import paused_collection
 from mpcl_jax.train.devices import compiled
 from mpcl_jax.types import DataSpec
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1]
-SOURCES = ("model/*.py", "runs/forward.py", "config/model.py", "labels.py", "types.py")  # of the forward pass
-CHECKSUM = 32  # bytes at the start of a file
+# What a program, and the form of its file, follow from.
+SOURCES = ("model/*.py", "runs/forward.py", "runs/programs.py", "config/model.py", "labels.py", "types.py")
+# A file: the checksum of the rest, the shapes and types of the results as one line of JSON, the program.
+CHECKSUM = 32  # bytes
+FORWARD, DETAILS = "forward", "details"
 
 
-def forward_of(config: Config, spec: DataSpec, state: Any) -> Callable:
-    """`forward(state, signals, present)` of a `FinishedModel`; the program of each number of rows is made once."""
+def functions_of(config: Config, spec: DataSpec, state: Any) -> tuple[Callable, Callable]:
+    """`forward` and `details` of a `FinishedModel`, each one program per number of rows.
+
+    `state` (arrays) gives the shapes of the variables that they are called with.
+    """
 
     @functools.cache
-    def program(rows: int) -> Callable:
+    def program(name: str, rows: int) -> Callable:
         signals = {m: jax.ShapeDtypeStruct((rows, *shape), jnp.float32) for m, shape in spec.shapes.items()}
         present = {m: jax.ShapeDtypeStruct((rows,), jnp.bool_) for m in spec.shapes}
-        return _program(config, spec, (state, signals, present))
+        return _program(config, spec, name, (state, signals, present))
 
-    def forward(state, signals, present):
-        return program(len(next(iter(present.values()))))(state, signals, present)
+    def call(name: str, state, signals, present):
+        return program(name, len(next(iter(present.values()))))(state, signals, present)
 
-    return forward
-
-
-def details_of(config: Config, spec: DataSpec) -> Callable:
-    """`details(state, signals, present)` of a `FinishedModel`; the model is built at the first call."""
-
-    @functools.cache
-    def program() -> Callable:
-        return compiled(_passes(config, spec)[1])
-
-    return lambda *arguments: program()(*arguments)
+    return functools.partial(call, FORWARD), functools.partial(call, DETAILS)
 
 
 @paused_collection()
-def _program(config: Config, spec: DataSpec, arguments: tuple) -> Callable:
-    """The forward pass for `arguments` (arrays or their shapes), from disk or traced."""
+def _program(config: Config, spec: DataSpec, name: str, arguments: tuple) -> Callable:
+    """The function `name` for `arguments` (arrays or their shapes), from disk or traced."""
     leaves, tree = jax.tree.flatten(arguments)
     shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in leaves]
-    file = _file(config, spec, shapes, tree) if config.log.keep_compiled else None
-    module = _read(file)
-    if module is None:
-        forward, _ = _passes(config, spec)
-        module = _exported(lambda *leaves: forward(*jax.tree.unflatten(tree, leaves)), shapes)
-        _write(file, module.mlir_module_serialized)
-        module = module.mlir_module_serialized
+    file = _file(config, spec, name, [str(tree), *map(str, shapes)]) if config.log.keep_compiled else None
+    kept = _read(file)
+    if kept is None:
+        function = _passes(config, spec)[name]
+        traced = _exported(
+            lambda *leaves: jax.tree.leaves(function(*jax.tree.unflatten(tree, leaves))), shapes
+        )
+        results = json.dumps([(x.shape, str(x.dtype)) for x in traced.out_avals])
+        kept = results.encode() + b"\n" + traced.mlir_module_serialized
+        _write(file, kept)
+    results, _, module = kept.partition(b"\n")
     # The signature comes from a function without content, in both processes, so that both compile the same text.
-    rows = len(next(iter(arguments[1].values())))
-    signature = _exported(lambda *leaves: jnp.zeros((rows, len(spec.emotions))), shapes)
+    signature = _exported(lambda *leaves: [jnp.zeros(*x) for x in json.loads(results)], shapes)
     call = dataclasses.replace(signature, mlir_module_serialized=module).call
-    return compiled(lambda *arguments: call(*jax.tree.leaves(arguments)))
+    return compiled(lambda *arguments: _result(name, call(*jax.tree.leaves(arguments))))
+
+
+def _result(name: str, found: list) -> Any:
+    """The arrays of a program in the types of the function `name`."""
+    count = len(MPCLOutput._fields)
+    return found[0] if name == FORWARD else (MPCLOutput(*found[:count]), Recall(*found[count:]))
 
 
 def _exported(function: Callable, shapes: list) -> export.Exported:
     return export.export(jax.jit(function, keep_unused=True))(*shapes)
 
 
-def _passes(config: Config, spec: DataSpec) -> tuple[Callable, Callable]:
+def _passes(config: Config, spec: DataSpec) -> dict[str, Callable]:
     from mpcl_jax.runs.forward import forward_passes
 
-    return forward_passes(config, spec)
+    return dict(zip((FORWARD, DETAILS), forward_passes(config, spec), strict=True))
 
 
-def _file(config: Config, spec: DataSpec, shapes: list, tree: Any) -> pathlib.Path | None:
+def _file(config: Config, spec: DataSpec, name: str, arguments: list[str]) -> pathlib.Path | None:
     """Where the program is kept; None where the user has no cache folder."""
     known = {
         "versions": [__version__, jax.__version__, metadata.version("flax"), jax.default_backend()],
@@ -96,32 +102,32 @@ def _file(config: Config, spec: DataSpec, shapes: list, tree: Any) -> pathlib.Pa
         "model": dataclasses.asdict(config.model),
         "precision": config.train.precision,
         "spec": spec._asdict(),
-        "arguments": [str(tree), *map(str, shapes)],
+        "arguments": arguments,
     }
-    name = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
     try:
-        return user_folder() / f"programs-jax-{jax.__version__}" / f"forward-{name[:40]}"
+        return user_folder() / f"programs-jax-{jax.__version__}" / f"{name}-{digest[:40]}"
     except OSError:
         return None
 
 
 def _read(file: pathlib.Path | None) -> bytes | None:
-    """The program in `file`; None where there is none, or a damaged one."""
+    """What is kept in `file`; None where there is none, or a damaged one."""
     try:
         held = file.read_bytes() if file else b""
     except OSError:
         return None
-    checksum, module = held[:CHECKSUM], held[CHECKSUM:]
-    return module if hashlib.sha256(module).digest() == checksum else None
+    checksum, kept = held[:CHECKSUM], held[CHECKSUM:]
+    return kept if hashlib.sha256(kept).digest() == checksum else None
 
 
-def _write(file: pathlib.Path | None, module: bytes) -> None:
-    """Keeps `module` as a whole file; where that fails, the next process traces again."""
+def _write(file: pathlib.Path | None, kept: bytes) -> None:
+    """Keeps `kept` as a whole file; where that fails, the next process traces again."""
     if file is None:
         return
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             whole = pathlib.Path(folder, file.name)
-            whole.write_bytes(hashlib.sha256(module).digest() + module)
+            whole.write_bytes(hashlib.sha256(kept).digest() + kept)
             os.replace(whole, file)
