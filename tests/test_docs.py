@@ -11,13 +11,13 @@ import sys
 import tomllib
 import unittest
 
-import joblib
 import pytest
 from python_process import QUICK, ROOT, python
 from run_fixture import SMALL_FLAGS, quickly
 from sybil import Sybil
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
+import mpcl_jax
 from mpcl_jax.baselines import registry as baselines
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.resolve import resolve
@@ -141,9 +141,8 @@ def test_every_code_block_works(page, workplace, monkeypatch, parsing):
     monkeypatch.setattr(datasets, "_datasets", datasets.registered())  # what a page registers stays on it
     assert baselines.names()  # they are loaded once; a page must not undo that
     monkeypatch.setattr(baselines, "_registered", dict(baselines._registered))
-    monkeypatch.setattr(
-        joblib, "cpu_count", lambda: 1
-    )  # trainings in this process, with programs that compile fast
+    # Trainings in this process, with programs that compile fast.
+    monkeypatch.setattr(mpcl_jax, "evaluate", functools.partial(mpcl_jax.evaluate, workers=1))
     for module in (folds, programs):
         monkeypatch.setattr(module, "compiled", quickly)
     sybil = Sybil([PythonCodeBlockParser(), CodeBlockParser("bash", check_bash), SkipParser()])
