@@ -15,6 +15,5 @@ class Fit(NamedTuple):
     prototypes: Any  # `Prototypes`, or None without a memory
     epoch: int  # whose parameters these are
     choice: str  # how the epoch was chosen, with its KL
-    history: tuple[
-        dict[str, float], ...
-    ]  # one dict an epoch: the mean of every loss term, and `validation_kl`
+    history: tuple[dict[str, float], ...]  # of each epoch: the mean of every loss term, and `validation_kl`
+    held_out: Any = None  # `HeldOut`: predictions of the inner folds for the subjects that each held out

@@ -13,6 +13,7 @@ from mpcl_jax.data.splits.protocols import Fold, Split
 from mpcl_jax.train.devices import keep_programs_of_callers, make_mesh
 from mpcl_jax.train.fit import Fit
 from mpcl_jax.train.folds import device_rows, fold_arrays, longest_of, stack
+from mpcl_jax.train.held_out import can_be_held_out, nearest, predict_held_out, train_inner
 from mpcl_jax.train.inner_selection import choose_stop
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.jax_settings import fixed_jax_settings
@@ -80,11 +81,13 @@ def fit(
     start: Sequence[Fit] = (),
     callbacks: Sequence[Callback] = (),
     verbose: bool = False,
+    hold_out: bool = False,
 ) -> list[Fit]:
     """One model per seed, trained on all rows but `validation` [N] bool, by one compiled program.
 
     `config.data`, `protocol` and `benchmark` play no part. Inner folds keep subjects whole, or trials where there is
     a single subject. `start`: fits of the same shapes; their parameters and memory are continued by a new optimiser.
+    `hold_out`: the first fit keeps predictions for subjects that inner folds held out, where enough have trials.
 
     Raises DataError for a modality that no training row has, TrainingError where training cannot go on with finite
     numbers.
@@ -100,17 +103,21 @@ def fit(
     program = program_of(config, spec_of(recordings), longest.train, make_mesh(config))
     on_device = device_rows(recordings, program.replicated)
     run = Run(config, pathlib.Path(), recordings, split, program, longest, on_device, {}, stop=StopRequest())
+    hold_out = hold_out and can_be_held_out(run, fold)
     return [
-        _fit_seed(run, seed, begun, callbacks, verbose)
-        for seed, begun in zip(seeds, [*start, *[None] * len(seeds)], strict=False)
+        _fit_seed(run, seed, begun, callbacks, verbose, hold_out and number == 0)
+        for number, (seed, begun) in enumerate(zip(seeds, [*start, *[None] * len(seeds)], strict=False))
     ]
 
 
-def _fit_seed(run: Run, seed: int, begun: Fit | None, callbacks: Sequence[Callback], verbose: bool) -> Fit:
+def _fit_seed(
+    run: Run, seed: int, begun: Fit | None, callbacks: Sequence[Callback], verbose: bool, hold_out: bool
+) -> Fit:
     run = run._replace(config=dataclasses.replace(run.config, seed=seed))
     member = as_member(run, 0, run.split.folds[0])
-    if run.config.train.select == "inner":
-        member = member._replace(stop=choose_stop(run, member))
+    inner, kept = run.config.train.select == "inner", [] if hold_out else None
+    if inner:
+        member = member._replace(stop=choose_stop(run, member, kept))
     start = None
     if begun is not None:
         start = run.program.create(member.key, member.label_mean)
@@ -120,7 +127,11 @@ def _fit_seed(run: Run, seed: int, begun: Fit | None, callbacks: Sequence[Callba
     with History(run, member, start, callbacks, verbose) as history:
         training = train_group(run, [member], arrays, history)
     params, prototypes = jax.device_get(chosen_model(training))
-    choice = history.chosen
+    choice, held_out = history.chosen, None
+    if hold_out:
+        trained = inner and choice["epoch"] > 0
+        models = nearest(kept, choice["epoch"]) if trained else train_inner(run, member, choice["epoch"])
+        held_out = predict_held_out(run, models)
     kl = next((f", {choice[name]:.4f}" for name in ("inner_kl", "validation_kl") if name in choice), "")
     return Fit(
         config=run.config,
@@ -130,4 +141,5 @@ def _fit_seed(run: Run, seed: int, begun: Fit | None, callbacks: Sequence[Callba
         epoch=choice["epoch"],
         choice=f"{choice['by']}{kl}",
         history=tuple(history.reports),
+        held_out=held_out,
     )

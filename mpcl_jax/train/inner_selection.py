@@ -13,19 +13,21 @@ import numpy as np
 from mpcl_jax import metrics
 from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.train.folds import fold_arrays, on_devices, stack
+from mpcl_jax.train.held_out import InnerModel, inner_model, stored_epochs
 from mpcl_jax.train.run import Member, Run, Stop, as_member, begin_training, folded_key, inner_rows
 
 
-def choose_stop(run: Run, member: Member) -> Stop:
+def choose_stop(run: Run, member: Member, kept: list[list[InnerModel]] | None = None) -> Stop:
     """The epoch at which the training of `member` stops; the last one where its training part is one group.
 
-    Raises TrainingError where no epoch has a finite KL, and Stopped on a request to stop.
+    `kept` gets the models of each inner fold after the epochs of `held_out.stored_epochs`. Raises TrainingError where
+    no epoch has a finite KL, and Stopped on a request to stop.
     """
     held_out = inner_rows(run.recordings, run.split, member.fold.train)
     if not held_out:
         return Stop(run.config.train.epochs, float("nan"), float("nan"))
     with run.stop.deferred():
-        curves = np.array([_curve(run, member, rows) for rows in held_out])
+        curves = np.array([_curve(run, member, rows, kept) for rows in held_out])
     weight = [len(rows) for rows in held_out]
     curve = np.average(curves, axis=0, weights=weight)
     if not np.isfinite(curve).any():
@@ -37,7 +39,7 @@ def choose_stop(run: Run, member: Member) -> Stop:
     return Stop(epoch, float(curve[epoch]), float(curve[0]))
 
 
-def _curve(run: Run, member: Member, rows: np.ndarray) -> np.ndarray:
+def _curve(run: Run, member: Member, rows: np.ndarray, kept: list[list[InnerModel]] | None) -> np.ndarray:
     """The KL of the held-out `rows`, [1 + epochs], of a training on the rest of the training part.
 
     The first value is that of the mean label, the others are after each epoch.
@@ -51,11 +53,16 @@ def _curve(run: Run, member: Member, rows: np.ndarray) -> np.ndarray:
     )
     arrays = on_devices(fold_arrays(inner, inner_member.norm, run.longest), program.by_fold)
     training = begin_training(run, member.key, stack(program, [inner_member.label_mean]), arrays)
-    curve = [np.float32(of_mean.mean())]
+    curve, models = [np.float32(of_mean.mean())], []
+    stored = stored_epochs(run.config.train.epochs)
     for epoch in range(1, run.config.train.epochs + 1):
         if run.stop.requested:
             break
         key = folded_key(member.key, np.uint32(epoch))
         training, (report, _) = program.epoch(training, run.rows, arrays, key)
         curve.append(report["validation_kl"])
+        if kept is not None and epoch in stored:
+            models.append(inner_model(inner_member, rows, epoch, training))
+    if kept is not None:
+        kept.append(models)
     return np.array(jax.device_get(curve))

@@ -1,0 +1,89 @@
+"""Predictions for training subjects by models that did not see them: those of the inner folds of a training."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from mpcl_jax.data.normalise import apply_normalisation
+from mpcl_jax.data.splits.protocols import Fold
+from mpcl_jax.model.recall_kernel import views_of
+from mpcl_jax.train.evaluate import Trained, predict
+from mpcl_jax.train.folds import fold_arrays, on_devices, stack
+from mpcl_jax.train.memory_fit import HeldOut, enough_trials
+from mpcl_jax.train.run import Member, Run, as_member, begin_training, folded_key, inner_rows
+from mpcl_jax.train.state import Training
+
+STORED = 20  # most epochs of an inner training whose models are kept until the epoch is chosen
+
+
+class InnerModel(NamedTuple):
+    """The model of one inner fold after some epochs, on the host."""
+
+    member: Member
+    rows: np.ndarray  # [P] int, the rows that its training held out
+    epoch: int
+    params: Any
+    prototypes: Any
+
+
+def inner_model(member: Member, rows: np.ndarray, epoch: int, training: Training) -> InnerModel:
+    """The present model of `training`; the epoch of the lowest validation KL plays no part."""
+    return InnerModel(
+        member, rows, epoch, *jax.device_get((training.state.params, training.state.prototypes))
+    )
+
+
+def stored_epochs(epochs: int) -> set[int]:
+    """Up to `STORED` epochs from 1 to `epochs`; early ones lie closer together, since models change most there."""
+    return set(np.geomspace(1, epochs, STORED).round().astype(int).tolist())
+
+
+def can_be_held_out(run: Run, fold: Fold) -> bool:
+    """Whether inner folds hold out whole subjects, enough of which have several trials."""
+    of_subjects = run.split.protocol == "subject_kfold" and run.program.group == 1
+    return of_subjects and enough_trials(
+        *(x[fold.train] for x in (run.recordings.subject, run.recordings.trial))
+    )
+
+
+def nearest(kept: Sequence[Sequence[InnerModel]], epoch: int) -> list[InnerModel]:
+    """Of each inner fold the model whose epoch is nearest to `epoch`."""
+    return [min(models, key=lambda model: abs(model.epoch - epoch)) for models in kept if models]
+
+
+def train_inner(run: Run, member: Member, epochs: int) -> list[InnerModel]:
+    """A model of each inner fold, trained for `epochs` by the program of the run."""
+    models = []
+    for rows in inner_rows(run.recordings, run.split, member.fold.train):
+        fold = member.fold._replace(train=np.setdiff1d(member.fold.train, rows))
+        inner = as_member(run, member.number, fold)
+        arrays = on_devices(fold_arrays(fold, inner.norm, run.longest), run.program.by_fold)
+        training = begin_training(run, member.key, stack(run.program, [inner.label_mean]), arrays)
+        for epoch in range(1, epochs + 1):
+            key = folded_key(member.key, np.uint32(epoch))
+            training, _ = run.program.epoch(training, run.rows, arrays, key)
+        models.append(inner_model(inner, rows, epochs, training))
+    return models
+
+
+def predict_held_out(run: Run, models: Sequence[InnerModel]) -> HeldOut | None:
+    """The predictions of each of the `models` for the rows that it held out, in the order of the recordings."""
+    parts, recordings = [], run.recordings
+    for model in models:
+        arrays = stack(run.program, [fold_arrays(model.member.fold, model.member.norm, run.longest)])
+        parameters = on_devices((model.params, model.prototypes), run.program.by_fold)
+        trained = Trained(run.program, *parameters, run.rows, arrays, len(model.rows))
+        ((output, _),) = predict(trained, [model.rows])
+        held = ({m: x[model.rows] for m, x in t.items()} for t in (recordings.signals, recordings.present))
+        signals = apply_normalisation(*held, model.member.norm)
+        parts.append((views_of(signals, output.log_probs, output.query), output.log_probs))
+    if not parts:
+        return None
+    rows = np.concatenate([model.rows for model in models])
+    order = np.argsort(rows, kind="stable")
+    views, log_probs = jax.tree.map(lambda *x: np.concatenate(x)[order], *parts)
+    kept = rows[order]
+    ids = recordings.subject[kept], recordings.trial[kept]
+    return HeldOut(views, log_probs, recordings.labels[kept], *ids)
