@@ -24,7 +24,11 @@ LATE_IMPORTS = {
     "data/io/safe_read.py": "resource",
     "data/tables/edf.py": "mne",
     "data/tables/read_table.py": "pyarrow",
-    "estimator/regressor.py": ("mpcl_jax.estimator.saving", "mpcl_jax.train.in_memory"),
+    "estimator/regressor.py": (
+        "mpcl_jax.estimator.saving",
+        "mpcl_jax.train.in_memory",
+        "mpcl_jax.train.memory_fit",
+    ),
     "evaluation/experiment.py": "tensorboardX",
     "runs/programs.py": "mpcl_jax.runs.forward",
 }

@@ -4,12 +4,12 @@
     python -m experiments.tables.personal_memory runs/table/wesad_loso/seed_* --most 3 --features
 
 Uses finished runs whose protocol holds out subjects; nothing is trained. The first n trials of each subject, in the
-order of the recording, are stored (`mpcl_jax/model/personal_memory.py`); the trials after the first --most are
+order of the recording, are stored with the hand-set memory of version 0.1; the trials after the first --most are
 predicted, the same ones for every n. Baselines are corrected by the mean residual of the subject, and so is MPCL in a
 row of its own. With --features baselines and MPCL also recall residuals by the z-scored features of a window (this
 reads the recordings of the run). `minus_recalled`: KL of a row minus KL of MPCL with recall by query and as many
 trials. Neither κ = 1 nor β = 1/τ was tuned. Several runs are seeds of one table. Prints a table and writes
-a CSV file.
+a CSV file. The memory of the product is learned: `experiments/tables/sequential.py`.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import sys
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import log_softmax, softmax
 
 from experiments.shared.table_command import ending, path, shown_command, write_rows
 from mpcl_jax.config.resolve import resolve
@@ -29,13 +30,13 @@ from mpcl_jax.evaluation.jobs.keys import load_table_data
 from mpcl_jax.evaluation.leaderboard import CONSTANTS, METHOD, OF_IDS
 from mpcl_jax.evaluation.statistics import paired_comparison, subject_interval
 from mpcl_jax.metrics import SMALLEST_SHARE, scores
-from mpcl_jax.model.personal_memory import adapt, write_trials
 from mpcl_jax.runs.read_run import Tested, join_folds, read_json, read_tested
 from mpcl_jax.system.output import any_output
 from mpcl_jax.types import DataError
 
 RECALLED, MEAN = f"{METHOD}, recalled by query", f"{METHOD}, mean residual"
 BY_FEATURES = ", recalled by features"
+KAPPA = 1.0  # κ, shrinkage: the number of trials at which half of the correction is applied
 
 
 class RunData(NamedTuple):
@@ -74,6 +75,45 @@ def features_of(tested: Tested, config: Config) -> np.ndarray:
     if lacking := [name for name in tested.id.tolist() if name not in found]:
         raise DataError(tested.folder, f"{lacking[0]} was tested and is not in the recordings")
     return np.stack([found[name] for name in tested.id.tolist()])[:, None]
+
+
+class PersonalMemory(NamedTuple):
+    """n labelled trials of one subject."""
+
+    query: np.ndarray  # [n, G·D] unit rows
+    residual: np.ndarray  # [n, C] log y − log p, mean over the windows of the trial; rows sum to 0
+
+
+def write_trials(trial, query, log_probs, labels) -> PersonalMemory:
+    """A memory of the trials that windows belong to, one entry a trial, in the order in which they come.
+
+    `trial` [B] ids · `query` [B, G, D] unit rows, zeros where a modality group is absent · `log_probs` [B, C] as
+    predicted · `labels` [B, C] as reported, rows sum to 1.
+    """
+    residual = np.log(np.maximum(labels, SMALLEST_SHARE)) - log_probs
+    residual = residual - residual.mean(axis=1, keepdims=True)
+    trial, flat = np.asarray(trial), np.asarray(query).reshape(len(query), -1)
+    windows = [trial == one for one in dict.fromkeys(trial.tolist())]
+    return PersonalMemory(
+        query=_unit(np.stack([flat[here].mean(axis=0) for here in windows])),
+        residual=np.stack([residual[here].mean(axis=0) for here in windows]),
+    )
+
+
+def adapt(log_probs, query, memory: PersonalMemory, beta: float, kappa: float = KAPPA) -> np.ndarray:
+    """`log_softmax( log p + n/(n + κ) · Σ_i softmax_i(β q·q_i) residual_i )`, [B, C].
+
+    `log_probs` [B, C] and `query` [B, G, D] of other windows of the subject · `beta` >= 0, inverse temperature; 0 is
+    the mean residual of the subject, 1/τ the sharpness of the prototype banks · `kappa` > 0, the shrinkage.
+    """
+    written = len(memory.query)
+    state = _unit(np.asarray(query).reshape(len(query), -1))
+    association = softmax(beta * state @ memory.query.T, axis=1)
+    return log_softmax(log_probs + written / (written + kappa) * association @ memory.residual, axis=1)
+
+
+def _unit(rows):
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 def after(run: RunData, predicted, written: int, most: int, query, beta: float) -> dict[str, float]:

@@ -5,39 +5,74 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mpcl_jax.estimator import prediction
 from mpcl_jax.model import personal_memory
 from mpcl_jax.model.outputs import MPCLOutput
 from mpcl_jax.model.personal_memory import PersonalMemory
+from mpcl_jax.model.recall import Recall
+from mpcl_jax.model.recall_kernel import RecallKernel, views_of
+from mpcl_jax.runs.predict import FinishedModel, normalised
 
 
 class Memories(NamedTuple):
     """The written trials of one subject."""
 
-    of_models: tuple[PersonalMemory, ...]
-    trials: tuple[str, ...]  # their ids, in the order in which they were written
+    kernel: RecallKernel
+    of_models: tuple[PersonalMemory, ...] = ()
+
+    @property
+    def trials(self) -> tuple[str, ...]:
+        """Ids of the written trials, in the order in which they were written."""
+        return self.of_models[0].trials if self.of_models else ()
 
 
-def write(
-    memories: Memories, outputs: Sequence[MPCLOutput], labels: np.ndarray, trial: np.ndarray
-) -> Memories:
-    """`memories` and the trials of N more windows: `outputs` of each model for them, `labels` [N, C], `trial` [N]."""
-    new = [personal_memory.write_trials(trial, x.query, x.log_probs, labels) for x in outputs]
-    before = memories.of_models or [None] * len(new)
-    joined = tuple(_joined(old, more) for old, more in zip(before, new, strict=True))
-    return Memories(joined, (*memories.trials, *dict.fromkeys(trial.tolist())))
+class Seen(NamedTuple):
+    """What one model makes of N rows."""
+
+    output: MPCLOutput
+    recall: Recall
+    views: dict[str, np.ndarray]  # view -> [N, F]
 
 
-def adapted(memories: Memories | None, outputs: Sequence[MPCLOutput], beta: float) -> list[np.ndarray]:
-    """Log-probabilities [N, C] of each model after the correction by its memory; unchanged without one."""
+def seen_by(models: Sequence[FinishedModel], rows: prediction.Rows) -> list[Seen]:
+    """Outputs and views of each model; every row needs a value."""
+    found = []
+    for model, (output, recalled) in zip(models, prediction.recalls_of(models, rows), strict=True):
+        signals, _ = normalised(model, rows.signals, rows.present, rows.subject)
+        found.append(Seen(output, recalled, views_of(signals, output.log_probs, output.query)))
+    return found
+
+
+def write(memories: Memories, seen: Sequence[Seen], labels: np.ndarray, trial: np.ndarray) -> Memories:
+    """`memories` and N more windows, which each model has `seen`: `labels` [N, C], `trial` [N] ids."""
+    before = memories.of_models or [None] * len(seen)
+    written = (
+        personal_memory.write_trials(old, memories.kernel, trial, x.views, x.output.log_probs, labels)
+        for old, x in zip(before, seen, strict=True)
+    )
+    return memories._replace(of_models=tuple(written))
+
+
+def adapted(
+    memories: Memories | None, seen: Sequence[Seen], trial: np.ndarray | None = None
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Log-probabilities [N, C] of each model after the correction by its memory, unchanged without one.
+
+    Also the weight of each of n written trials in the correction of each row, [N, n], mean over models. `trial` [N]:
+    ids; rows of one trial recall together, by the means of their views.
+    """
     if memories is None or not memories.trials:
-        return [x.log_probs for x in outputs]
-    return [
-        personal_memory.adapt(x.log_probs, x.query, memory, beta)
-        for x, memory in zip(outputs, memories.of_models, strict=True)
+        return [x.output.log_probs for x in seen], np.zeros((len(seen[0].output.log_probs), 0))
+    found = [
+        personal_memory.adapt(memory, memories.kernel, _means(x.views, trial), x.output.log_probs)
+        for x, memory in zip(seen, memories.of_models, strict=True)
     ]
+    return [log_probs for log_probs, _ in found], np.mean([weight for _, weight in found], axis=0)
 
 
-def _joined(old: PersonalMemory | None, new: PersonalMemory) -> PersonalMemory:
-    if old is None:
-        return new
-    return PersonalMemory(*(np.concatenate(pair) for pair in zip(old, new, strict=True)))
+def _means(views: dict[str, np.ndarray], trial: np.ndarray | None) -> dict[str, np.ndarray]:
+    if trial is None:
+        return views
+    _, of_row, count = np.unique(trial, return_inverse=True, return_counts=True)
+    member = (of_row == np.arange(len(count))[:, None]) / count[:, None]  # [trials, N], rows sum to 1
+    return {view: (member @ x)[of_row] for view, x in views.items()}

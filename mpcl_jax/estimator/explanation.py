@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mpcl_jax.estimator import prediction
-from mpcl_jax.estimator.adaptation import Memories, adapted
+from mpcl_jax.estimator.adaptation import Memories, adapted, seen_by
 from mpcl_jax.metrics import kl
 from mpcl_jax.runs.predict import FinishedModel
 from mpcl_jax.types import groups_in
@@ -29,7 +29,9 @@ class Explanation(NamedTuple):
     emotions: tuple[str, ...]  # C names
     modalities: tuple[str, ...]  # M names
     modality_groups: tuple[str, ...]  # G names
-    written: tuple[str, ...]  # ids of the trials in the personal memory
+    written: tuple[str, ...]  # n ids of the trials in the personal memory
+    written_weight: np.ndarray  # [N, n] weight of the residual of each of them in the correction of log p
+    memory: str  # whether the personal memory is on, and what it is worth on training subjects
 
 
 def explain(
@@ -38,29 +40,36 @@ def explain(
     mean: np.ndarray,
     on_missing: str,
     memories: Memories | None,
-    beta: float,
+    memory: str,
+    trial: np.ndarray | None,
 ) -> Explanation:
-    """The explanation of N rows; arguments as in `prediction.shares_of`, `memories` as in `adaptation.adapted`."""
+    """The explanation of N rows; arguments as in `prediction.shares_of` and `adaptation.adapted`.
+
+    `memory`: the sentence on the personal memory.
+    """
     spec, known = models[0].spec, prediction.require_known(rows, on_missing)
     some = rows.take(known)
     groups, names = groups_in(spec.groups), tuple(spec.shapes)
     found = {"predicted": np.tile(mean, (len(known), 1))}
     if known.any():
-        seen = prediction.recalls_of(models, some)
-        outputs = [output for output, _ in seen]
-        with_all = prediction.mean_shares(adapted(memories, outputs, beta))
+        seen = seen_by(models, some)
+        outputs = [x.output for x in seen]
+        log_probs, weight = adapted(memories, seen, None if trial is None else trial[known])
+        with_all = prediction.mean_shares(log_probs)
         of_known = {
             "predicted": with_all,
-            "prototypes": prediction.mean_tree([recalled.recalled for _, recalled in seen]),
+            "prototypes": prediction.mean_tree([x.recall.recalled for x in seen]),
             "cooccurrence": prediction.mean_tree([output.cooccurrence_map for output in outputs]),
             "modality": np.stack([_weight(models, some, m, outputs) for m in names], axis=1),
+            "written_weight": weight,
         }
         for name, x in of_known.items():
             found.setdefault(name, np.zeros((len(known), *x.shape[1:])))[known] = x
     c, k = len(spec.emotions), 1
-    empty = {"prototypes": (len(groups), c, k), "cooccurrence": (c, c), "modality": (len(names),)}
-    found = {name: np.zeros((len(known), *shape)) for name, shape in empty.items()} | found
     written = memories.trials if memories else ()
+    empty = {"prototypes": (len(groups), c, k), "cooccurrence": (c, c), "modality": (len(names),)}
+    empty["written_weight"] = (len(written),)
+    found = {name: np.zeros((len(known), *shape)) for name, shape in empty.items()} | found
     return Explanation(
         **found,
         known=known,
@@ -68,6 +77,7 @@ def explain(
         modalities=names,
         modality_groups=groups,
         written=written,
+        memory=memory,
     )
 
 

@@ -63,10 +63,6 @@ class Fitted(BaseEstimator):
         """[C, C] co-occurrence of emotions in the training reports, sums to 1, of the first seed."""
         return self._fitted("_fits")[0].prototypes.cooccurrence
 
-    @property
-    def _beta(self) -> float:
-        return 1.0 / self.config_.model.memory.temperature
-
     def _fitted(self, name: str) -> Any:
         check_is_fitted(self)
         return getattr(self, name)

@@ -14,10 +14,11 @@ from mpcl_jax.estimator.prediction import Ranges
 from mpcl_jax.estimator.regressor import MPCLRegressor
 from mpcl_jax.model.outputs import Prototypes
 from mpcl_jax.model.personal_memory import PersonalMemory
+from mpcl_jax.model.recall_kernel import TIME, RecallKernel
 from mpcl_jax.runs.read_run import read_json
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.arrays import checkpoints_in, first_whole, read_tree
-from mpcl_jax.train.fit import Fit
+from mpcl_jax.train.fit import Fit, Learned
 from mpcl_jax.types import DataError, DataSpec
 
 DAMAGED = "is no whole saved model; save it again"
@@ -39,7 +40,10 @@ def load(folder: str | Path) -> MPCLRegressor:
         model._about, model._models = document["about"], []
         for name, value in document["sklearn"].items():
             setattr(model, name, np.array(value, object) if name.startswith("feature") else value)
-        model._memories = _memories(document["written"], arrays, len(document["fits"]))
+        model.memory_ = _learned(document["memory"])
+        model._memories = None
+        if document["written"]:
+            model._memories = _memories(model.memory_.kernel, arrays, len(document["fits"]))
         model._fits = [
             _fit(
                 folder / "folds" / f"{number:02d}" / "checkpoints",
@@ -58,14 +62,18 @@ def _layout(held: dict) -> Layout:
     return Layout(**held | {"columns": columns, "names": names})
 
 
-def _memories(written: list[str] | None, arrays: dict, seeds: int) -> Memories | None:
-    if written is None:
-        return None
-    each = (
-        (arrays[f"memory{n}/{name}"] for name in PersonalMemory._fields)
-        for n in range(seeds if written else 0)
-    )
-    return Memories(tuple(PersonalMemory(*fields) for fields in each), tuple(written))
+def _learned(held: dict) -> Learned:
+    return Learned(**held | {"kernel": held["kernel"] and RecallKernel(**held["kernel"])})
+
+
+def _memories(kernel: RecallKernel, arrays: dict, seeds: int) -> Memories:
+    kept = [view for view in kernel.gain if view != TIME]
+
+    def of_model(place: str) -> PersonalMemory:
+        views = {view: arrays[f"{place}/views/{view}"] for view in kept}
+        return PersonalMemory(arrays[f"{place}/trial"], views, arrays[f"{place}/residual"])
+
+    return Memories(kernel, tuple(of_model(f"memory{n}") for n in range(seeds)))
 
 
 def _fit(folder: Path, config, held: dict) -> Fit:

@@ -1,6 +1,7 @@
 """`MPCLRegressor`: the model as a scikit-learn estimator, for arrays, data frames and recordings."""
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,13 +15,13 @@ from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import standardise_per_subject
 from mpcl_jax.data.tables.arrays import Labels, distributions
 from mpcl_jax.estimator import card, prediction
-from mpcl_jax.estimator.adaptation import Memories, adapted, write
+from mpcl_jax.estimator.adaptation import Memories, adapted, seen_by, write
 from mpcl_jax.estimator.explanation import Explanation, explain
 from mpcl_jax.estimator.fitted import Fitted
 from mpcl_jax.estimator.fitting import recordings_of, require_usable, validation_rows
 from mpcl_jax.estimator.inputs import layout_of, signals_of
 from mpcl_jax.estimator.settings import config_of
-from mpcl_jax.types import DataError, Recordings, spec_of
+from mpcl_jax.types import DataError, Recordings, knows_trials, spec_of
 
 Auto = Literal["auto"]
 
@@ -54,13 +55,16 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         per_subject_standardise: standardise each subject by its own windows; `predict` then needs `groups`.
         missing_rows: what `predict` does with a row without any value: "mean" predicts the mean label of the training
             data, "error" raises DataError.
+        personal_memory: learn on training subjects how `adapt` uses reported trials (see `memory_`). Without early
+            stopping this trains four inner folds.
         warm_start: `fit` continues with the parameters and the memory of the fit before.
         settings: any other settings of a run by name, e.g. {"model.tokens": 2}; `mpcl train --help` lists them.
         callbacks: functions that get (epoch, {name: mean of a loss term}) after every epoch.
         verbose: show the progress.
 
     After `fit`: `emotions_`, `modalities_`, `prototypes_`, `cooccurrence_`, `mean_label_` [C], `n_epochs_`,
-    `history_`, `config_`; `n_features_in_` and `feature_names_in_` where X was one table that is read whole.
+    `history_`, `config_`, `memory_` (whether the personal memory is on, and what it is worth on training subjects);
+    `n_features_in_` and `feature_names_in_` where X was one table that is read whole.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         raw: bool = False,
         per_subject_standardise: bool = False,
         missing_rows: Literal["mean", "error"] = "mean",
+        personal_memory: bool = True,
         warm_start: bool = False,
         settings: Mapping[str, Any] | None = None,
         callbacks: Sequence[Callable] | None = None,
@@ -118,6 +123,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         self.raw = raw
         self.per_subject_standardise = per_subject_standardise
         self.missing_rows = missing_rows
+        self.personal_memory = personal_memory
         self.warm_start = warm_start
         self.settings = settings
         self.callbacks = callbacks
@@ -134,12 +140,14 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
             X: `Recordings`; or a dict, modality -> [N, F] or [N, T, F]; or one table [N, F]; NaN where missing.
             Y: [N, C] reports of C emotions; left out with `Recordings`.
             groups: [N] ids of the subjects. Early stopping keeps them whole; without them it holds out single rows.
-            trial: [N] ids of the recordings that carry one report each.
+            trial: [N] ids of the recordings that carry one report each. Rows are in the order of time. The personal
+                memory is learned from groups and trials; without them it is off.
 
         Raises DataError and ConfigError for input that cannot be used, TrainingError where training cannot go on with
         finite numbers.
         """
         from mpcl_jax.train import in_memory
+        from mpcl_jax.train.memory_fit import learn
 
         config, parameters, before = self.to_config(), self.get_params(deep=False), getattr(self, "_fits", ())
         if isinstance(X, Recordings):
@@ -151,6 +159,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
             layout = layout_of(X, self.modalities, self.rates, self.kinds, self.raw)
             recordings = recordings_of(parameters, X, Y, groups, trial, layout)
         require_usable(parameters, recordings)
+        known = isinstance(X, Recordings) or (groups is not None and trial is not None)
         if config.data.per_subject_standardise:
             recordings = standardise_per_subject(recordings)
         self._fits = in_memory.fit(
@@ -161,7 +170,10 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
             start=before if self.warm_start else (),
             callbacks=self.callbacks or (),
             verbose=self.verbose,
+            hold_out=self.personal_memory and known and knows_trials(recordings),
         )
+        self.memory_ = learn(self._fits[0].held_out)
+        self._fits = [fit._replace(held_out=None) for fit in self._fits]
         self._layout, self._models, self._memories = layout, [], None
         self._spec, self._ranges = spec_of(recordings), prediction.ranges_of(recordings)
         self._about = card.about(recordings)
@@ -169,11 +181,12 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         self._open()
         return self
 
-    def predict(self, X: Any, groups: Any = None) -> np.ndarray:
+    def predict(self, X: Any, groups: Any = None, *, trial: Any = None) -> np.ndarray:
         """The distribution of each row, [N, C] float64, rows sum to 1; any subset of the modalities of a dict.
 
-        `groups`: [N] ids of the subjects, for `per_subject_standardise` alone. Warns where typical rows of a modality
-        lie far outside the range of the training data. Raises DataError naming array, row and what to do.
+        `groups`: [N] ids of the subjects, for `per_subject_standardise` alone. `trial`: [N] ids (or one id), for an
+        adapted model alone: rows of one trial recall together, which is more accurate. Warns where typical rows of a
+        modality lie far outside the range of the training data. Raises DataError naming array, row and what to do.
         """
         rows = self._rows(X, groups)
         prediction.warn_out_of_range(rows, self._ranges)
@@ -182,28 +195,35 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         known = prediction.require_known(rows, self.missing_rows)
         shares = np.tile(self.mean_label_, (len(known), 1))
         if known.any():
-            outputs = [output for output, _ in prediction.recalls_of(self._open(), rows.take(known))]
-            shares[known] = prediction.mean_shares(adapted(self._memories, outputs, self._beta))
+            trial = None if trial is None else np.broadcast_to(trial, len(known))[known]
+            log_probs, _ = adapted(self._memories, seen_by(self._open(), rows.take(known)), trial)
+            shares[known] = prediction.mean_shares(log_probs)
         return shares
 
-    def explain(self, X: Any, groups: Any = None) -> Explanation:
-        """Retrieved prototypes, co-occurrence and the weight of each modality behind the predictions for X."""
+    def explain(self, X: Any, groups: Any = None, *, trial: Any = None) -> Explanation:
+        """Retrieved prototypes, co-occurrence and the weight of each modality behind the predictions for X.
+
+        For an adapted model also the weight of each written trial; arguments as in `predict`.
+        """
         rows, mean = self._rows(X, groups), self.mean_label_
-        return explain(self._open(), rows, mean, self.missing_rows, self._memories, self._beta)
+        trial = None if trial is None else np.broadcast_to(trial, len(rows.known))
+        memory = self._memories, self.memory_.reason, trial
+        return explain(self._open(), rows, mean, self.missing_rows, *memory)
 
     def adapt(self, X: Any, Y: Any, trial: Any = None) -> "MPCLRegressor":
         """A copy of this model with a memory of one subject's labelled rows, without a gradient step.
 
         `trial` [N]: ids of the trials; default: each row is a trial of its own. `predict` of the copy is for other
-        rows of the same subject. See `mpcl_jax/model/personal_memory.py`.
+        rows of the same subject, after them in time. Where the memory is off (`memory_`), the copy predicts as this
+        model does, and a warning gives the reason. See `mpcl_jax/model/personal_memory.py`.
         """
         check_is_fitted(self)
-        return self._with_trials(Memories((), ()), X, Y, trial)
+        return self._with_trials(None, X, Y, trial)
 
     def update(self, X: Any, Y: Any, trial: Any = None) -> "MPCLRegressor":
         """A copy of an adapted model that also knows these rows; arguments as in `adapt`."""
         check_is_fitted(self)
-        return self._with_trials(self._memories or Memories((), ()), X, Y, trial)
+        return self._with_trials(self._memories, X, Y, trial)
 
     def score(self, X: Any, Y: Any, sample_weight: Any = None) -> float:
         """Minus the mean KL divergence of the reports Y from the predictions, in nats, at most 0."""
@@ -255,20 +275,24 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
             return prediction.rows_of(X, groups)
         return prediction.rows_of(signals_of(self._table(X, reset=False), self._layout), groups)
 
-    def _with_trials(self, memories: Memories, X: Any, Y: Any, trial: Any) -> "MPCLRegressor":
+    def _with_trials(self, memories: Memories | None, X: Any, Y: Any, trial: Any) -> "MPCLRegressor":
         rows, labels = self._rows(X, None), distributions(Y, self.labels, self.floor)
         if len(rows.known) != len(labels) or not rows.known.all():
             raise DataError(
                 "X", f"has {int(rows.known.sum())} rows with values; wanted {len(labels)}, as Y has"
             )
-        first = len(memories.trials)
+        copied, kernel = copy.copy(self), self.memory_.kernel
+        copied._models = self._models  # the same arrays and compiled programs
+        if kernel is None:
+            warnings.warn(f"the personal memory is {self.memory_.reason}", UserWarning, stacklevel=3)
+            copied._memories = None
+            return copied
+        first = len(memories.trials) if memories else 0
         ids = (
             np.arange(first, first + len(labels)).astype(str)
             if trial is None
             else np.broadcast_to(trial, len(labels))
         )
-        outputs = [output for output, _ in prediction.recalls_of(self._open(), rows)]
-        copied = copy.copy(self)
-        copied._models = self._models  # the same arrays and compiled programs
-        copied._memories = write(memories, outputs, labels, np.asarray(ids, str))
+        seen = seen_by(self._open(), rows)
+        copied._memories = write(memories or Memories(kernel), seen, labels, np.asarray(ids, str))
         return copied

@@ -46,7 +46,7 @@ def save(model: Any, folder: Path, table: Any = None) -> None:
 
 
 def _write(model: Any, folder: Path, table: Any) -> None:
-    fits, layout, memories = model._fits, model._layout, model._memories
+    fits, layout, memories, kernel = model._fits, model._layout, model._memories, model.memory_.kernel
     document = {
         "mpcl_jax": __version__,
         "parameters": model.get_params(deep=False) | {"callbacks": None},
@@ -57,13 +57,16 @@ def _write(model: Any, folder: Path, table: Any) -> None:
             if hasattr(model, name)
         },
         "fits": [{"epoch": f.epoch, "choice": f.choice, "history": f.history} for f in fits],
-        "written": list(memories.trials) if memories else None,
+        "memory": model.memory_._asdict() | {"kernel": kernel and kernel._asdict()},
+        "written": memories is not None,
         "about": model._about,
     }
     arrays = {"mean_label": model.mean_label_}
     arrays |= {f"{end}/{m}": x for end, tree in model._ranges._asdict().items() for m, x in tree.items()}
     for number, memory in enumerate(memories.of_models if memories else ()):
-        arrays |= {f"memory{number}/{name}": x for name, x in memory._asdict().items()}
+        held = {"trial": memory.trial, "residual": memory.residual}
+        held |= {f"views/{view}": x for view, x in memory.views.items()}
+        arrays |= {f"memory{number}/{name}": x for name, x in held.items()}
     data = model._spec._asdict() | {"name": model._about["name"], "notes": model._about["notes"]}
     documents = {"model": document, "data": data, "config": dataclasses.asdict(fits[0].config)}
     for name, content in documents.items():

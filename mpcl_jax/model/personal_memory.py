@@ -1,54 +1,63 @@
-"""Few-shot adaptation to one subject from a few labelled trials, without a gradient step.
+"""Few-shot adaptation to one subject from a few reported trials, in closed form, without a gradient step.
 
-The banks are common to all subjects; a personal memory is added to them. It stores each labelled calibration trial as
-the query of the trained model and the *residual* log y - log p of the report. Retrieval by the query of a new window
-gives its expected residual. The fewer trials, the smaller the correction; without any it is zero.
+The banks are common to all subjects; a personal memory is added to them. It stores the views of each written window
+and the residual between report and prediction. A new window recalls the mean residuals of similar trials
+(`recall_kernel.py`). Without any trial the prediction stays as it is.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import log_softmax, softmax
 
-from mpcl_jax.metrics import SMALLEST_SHARE
-
-KAPPA = 1.0  # κ, shrinkage: the number of trials at which half of the correction is applied
+from mpcl_jax.model.recall_kernel import TIME, RecallKernel, corrected, recall_weights, residual_of
 
 
 class PersonalMemory(NamedTuple):
-    """n labelled trials of one subject."""
+    """W written windows of one subject, in the order in which they were written; they belong to n trials."""
 
-    query: np.ndarray  # [n, G·D] unit rows
-    residual: np.ndarray  # [n, C] log y − log p, mean over the windows of the trial; rows sum to 0
+    trial: np.ndarray  # [W] ids
+    views: dict[str, np.ndarray]  # view -> [W, F]
+    residual: np.ndarray  # [W, C], rows sum to 0
+
+    @property
+    def trials(self) -> tuple[str, ...]:
+        """The n ids, in the order in which the trials were begun."""
+        return tuple(dict.fromkeys(self.trial.tolist()))
 
 
-def write_trials(trial, query, log_probs, labels) -> PersonalMemory:
-    """A memory of the trials that windows belong to, one entry a trial, in the order in which they come.
+def write_trials(
+    memory: PersonalMemory | None,
+    kernel: RecallKernel,
+    trial,
+    views: dict[str, np.ndarray],
+    log_probs,
+    labels,
+) -> PersonalMemory:
+    """`memory` (None: an empty one) and N more windows; a trial that it holds already gains windows.
 
-    `trial` [B] ids · `query` [B, G, D] unit rows, zeros where a modality group is absent · `log_probs` [B, C] as
-    predicted · `labels` [B, C] as reported, rows sum to 1.
+    `trial` [N] ids · `views` as in `recall_kernel.views_of` · `log_probs` [N, C] as predicted · `labels` [N, C] as
+    reported, rows sum to 1.
     """
-    residual = np.log(np.maximum(labels, SMALLEST_SHARE)) - log_probs
-    residual = residual - residual.mean(axis=1, keepdims=True)
-    trial, flat = np.asarray(trial), np.asarray(query).reshape(len(query), -1)
-    windows = [trial == one for one in dict.fromkeys(trial.tolist())]
-    return PersonalMemory(
-        query=_unit(np.stack([flat[here].mean(axis=0) for here in windows])),
-        residual=np.stack([residual[here].mean(axis=0) for here in windows]),
-    )
+    kept = {v: views[v] for v in kernel.gain if v != TIME}
+    new = PersonalMemory(np.asarray(trial, str), kept, residual_of(log_probs, labels, kernel.blend))
+    if memory is None:
+        return new
+    joined = {v: np.concatenate([memory.views[v], x]) for v, x in kept.items()}
+    ends = (np.concatenate([getattr(memory, name), getattr(new, name)]) for name in ("trial", "residual"))
+    return PersonalMemory(next(ends), joined, next(ends))
 
 
-def adapt(log_probs, query, memory: PersonalMemory, beta: float, kappa: float = KAPPA) -> np.ndarray:
-    """`log_softmax( log p + n/(n + κ) · Σ_i softmax_i(β q·q_i) residual_i )`, [B, C].
-
-    `log_probs` [B, C] and `query` [B, G, D] of other windows of the subject · `beta` >= 0, inverse temperature; 0 is
-    the mean residual of the subject, 1/τ the sharpness of the prototype banks · `kappa` > 0, the shrinkage.
-    """
-    written = len(memory.query)
-    state = _unit(np.asarray(query).reshape(len(query), -1))
-    association = softmax(beta * state @ memory.query.T, axis=1)
-    return log_softmax(log_probs + written / (written + kappa) * association @ memory.residual, axis=1)
-
-
-def _unit(rows):
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+def adapt(
+    memory: PersonalMemory, kernel: RecallKernel, views: dict[str, np.ndarray], log_probs
+) -> tuple[np.ndarray, np.ndarray]:
+    """Corrected log-probabilities [N, C] of N windows, and the weight of each written trial in them, [N, n]."""
+    trials = memory.trials
+    member = memory.trial == np.array(trials)[:, None]
+    member = member / member.sum(axis=1, keepdims=True)  # [n, W], rows sum to 1
+    written = {v: member @ x for v, x in memory.views.items()}
+    if TIME in kernel.gain:  # the present comes after the last written trial
+        written[TIME] = np.arange(len(trials), dtype=np.float64)[:, None]
+        views = views | {TIME: np.full((len(log_probs), 1), float(len(trials)))}
+    weight = recall_weights(kernel, written, views, len(trials))
+    weight = np.broadcast_to(weight, (len(log_probs), len(trials)))
+    return corrected(log_probs, weight @ (member @ memory.residual)), weight

@@ -23,6 +23,7 @@ from mpcl_jax.model.recall_kernel import (
     distances,
     residual_of,
 )
+from mpcl_jax.train.fit import Learned
 
 VIEWS = (FEATURES, LOG_PROBS, QUERY)
 FEWEST_SUBJECTS, GROUPS = 4, 4
@@ -45,16 +46,6 @@ class HeldOut(NamedTuple):
     labels: np.ndarray  # [N, C], rows sum to 1
     subject: np.ndarray  # [N] str
     trial: np.ndarray  # [N] str
-
-
-class Learned(NamedTuple):
-    """The kernel and what it is worth on training subjects."""
-
-    kernel: RecallKernel | None  # None: the memory is off
-    reason: str  # one sentence
-    zero_shot_kl: float | None = None
-    kl: float | None = None  # of subjects that the numbers of the kernel were not chosen on
-    subjects: int = 0
 
 
 class Sequences(NamedTuple):

@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from adaptation_fixture import with_memory
 from python_process import python
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -184,7 +185,7 @@ def test_a_saved_model_predicts_the_same_and_needs_no_pickle(fitted, tmp_path, c
     from mpcl_jax.cli.__main__ import run
 
     frame, labels, _ = study()
-    adapted = fitted.adapt(frame.iloc[:3], labels.iloc[:3])
+    adapted = with_memory(fitted).adapt(frame.iloc[:3], labels.iloc[:3])
     adapted.save(tmp_path / "model")
     for copied in (mpcl.load(tmp_path / "model"), pickle.loads(pickle.dumps(adapted))):
         np.testing.assert_array_equal(copied.predict(frame), adapted.predict(frame))
@@ -215,20 +216,6 @@ numpy.testing.assert_array_equal(predicted, both["y"])
 assert not {{"chex", "flax", "optax", "orbax"}} & set(sys.modules)
 """
     python("-c", code, cwd=tmp_path)
-
-
-def test_adaptation_writes_trials_and_leaves_the_model_alone(fitted):
-    frame, labels, _ = study()
-    before = fitted.predict(frame)
-    trial = ["a", "a", "b", "c"]
-    whole = fitted.adapt(frame.iloc[:4], labels.iloc[:4], trial=trial)
-    step = fitted.adapt(frame.iloc[:2], labels.iloc[:2], trial="a").update(
-        frame.iloc[2:4], labels.iloc[2:4], trial=["b", "c"]
-    )
-    np.testing.assert_allclose(step.predict(frame), whole.predict(frame), atol=1e-6)
-    assert whole.explain(frame.iloc[:1]).written == ("a", "b", "c")
-    assert np.abs(whole.predict(frame) - before).max() > 1e-3
-    np.testing.assert_array_equal(fitted.predict(frame), before)
 
 
 def test_scikit_learn_searches_and_pipelines(tmp_path):

@@ -1,110 +1,79 @@
-"""Few-shot adaptation to one subject: golden values, shrinkage, and trials as units."""
-
-import runpy
-from types import SimpleNamespace
+"""Recall of a subject's residuals: golden values, limits, and trials as units."""
 
 import numpy as np
 import pytest
 from scipy.special import log_softmax
-from table_fixture import config_file
 
-from experiments.tables import personal_memory
-from mpcl_jax.config.resolve import resolve
-from mpcl_jax.data.splits.manifest import row_ids
-from mpcl_jax.evaluation.comparison import task_of
-from mpcl_jax.evaluation.jobs.keys import load_table_data
-from mpcl_jax.model.personal_memory import PersonalMemory, adapt, write_trials
-from mpcl_jax.types import DataError
-
-RNG = np.random.default_rng(0)
+from mpcl_jax.model.personal_memory import adapt, write_trials
+from mpcl_jax.model.recall_kernel import FEATURES, TIME, RecallKernel, residual_of, views_of
 
 
-def windows(count, emotions=3):
-    labels = RNG.dirichlet(np.ones(emotions), count)
-    query = RNG.normal(size=(count, 2, 4))
-    return (
-        query / np.linalg.norm(query, axis=-1, keepdims=True),
-        log_softmax(RNG.normal(size=(count, emotions)), 1),
-        labels,
+def windows(count, emotions=3, seed=0):
+    """Views, log-probabilities and reports of `count` windows."""
+    rng = np.random.default_rng(seed)
+    log_probs = log_softmax(rng.normal(size=(count, emotions)), 1)
+    views = views_of({"eda": rng.normal(size=(count, 1, 2))}, log_probs, rng.normal(size=(count, 2, 4)))
+    return views, log_probs, rng.dirichlet(np.ones(emotions), count)
+
+
+def test_golden_recall_of_two_trials():
+    """Views 0 and 2, width 2, level 1/2, gain 1/2; the new window is at 0.
+
+    k(0, 0) = 1 and k(0, 2) = 1/2 + 1/2 e^(−1/2) = c. K + I = [[2, c], [c, 2]], k = (1, c), so the weights are
+    (2 − c², c) / (4 − c²). Both predictions are (1/2, 1/2); the reports (0.8, 0.2) and (0.5, 0.5) have the residuals
+    ±ln 2 and 0, so log p' = log(1/2) ± weight · ln 2.
+    """
+    kernel = RecallKernel(0.5, {FEATURES: 0.5}, {FEATURES: 2.0}, 1e-12)
+    log_half = np.log([[0.5, 0.5], [0.5, 0.5]])
+    views = {FEATURES: np.array([[0.0], [2.0]])}
+    memory = write_trials(None, kernel, ["a", "b"], views, log_half, [[0.8, 0.2], [0.5, 0.5]])
+    found, weight = adapt(memory, kernel, {FEATURES: np.zeros((1, 1))}, log_half[:1])
+    c = 0.5 + 0.5 * np.exp(-0.5)
+    np.testing.assert_allclose(weight, [[(2 - c**2) / (4 - c**2), c / (4 - c**2)]])
+    high, low = 0.5 * 2.0 ** weight[0, 0], 0.5 * 2.0 ** -weight[0, 0]
+    np.testing.assert_allclose(np.exp(found), [[high / (high + low), low / (high + low)]], atol=1e-9)
+
+
+def test_level_alone_is_the_shrunk_mean_residual():
+    """With level 1/κ the weight of each of n trials is 1 / (n + κ)."""
+    views, log_probs, labels = windows(5)
+    kernel = RecallKernel(0.25, {}, {}, 0.1)
+    found, weight = adapt(
+        write_trials(None, kernel, list("abcde"), views, log_probs, labels), kernel, {}, log_probs
     )
+    np.testing.assert_allclose(weight, np.full((5, 5), 1 / (5 + 4)))
+    mean = residual_of(log_probs, labels, 0.1).mean(0)
+    np.testing.assert_allclose(found, log_softmax(log_probs + 5 / 9 * mean, axis=1))
 
 
-# One trial, two emotions: y = (.8, .2), p = (.5, .5): log y − log p = (.4700, −.9163), centred (±.6931) = ±ln 2.
-# One trial at κ = 1 counts ½, so log p' = log(½, ½) ± ½ ln 2, p' ∝ (√2, 1/√2) = (⅔, ⅓).
-def test_golden_adaptation():
-    query, log_half = np.ones((1, 2, 2)) / np.sqrt(2), np.log([[0.5, 0.5]])
-    memory = write_trials(["a"], query, log_half, np.array([[0.8, 0.2]]))
-    np.testing.assert_allclose(memory.residual, [[np.log(2), -np.log(2)]])
-    np.testing.assert_allclose(np.exp(adapt(log_half, query, memory, beta=10.0)), [[2 / 3, 1 / 3]])
+def test_trials_are_units_whose_order_matters_only_with_a_view_of_time():
+    views, log_probs, labels = windows(6)
+    trial = np.array(list("babbac"))
+    for kernel, same in (
+        (RecallKernel(0.3, {FEATURES: 1.0}, {FEATURES: 1.0}, 0.1), True),
+        (RecallKernel(0.3, {FEATURES: 1.0, TIME: 1.0}, {FEATURES: 1.0, TIME: 1.0}, 0.1), False),
+    ):
+        whole = write_trials(None, kernel, trial, views, log_probs, labels)
+        assert whole.trials == ("b", "a", "c")
+        found, weight = adapt(whole, kernel, views, log_probs)
+        assert weight.shape == (6, 3)
+        step = None
+        for i in range(6):
+            one = {v: x[[i]] for v, x in views.items()}
+            step = write_trials(step, kernel, trial[[i]], one, log_probs[[i]], labels[[i]])
+        np.testing.assert_array_equal(adapt(step, kernel, views, log_probs)[0], found)
+        back = {v: x[::-1] for v, x in views.items()}
+        turned = write_trials(None, kernel, trial[::-1], back, log_probs[::-1], labels[::-1])
+        assert np.allclose(adapt(turned, kernel, views, log_probs)[0], found, atol=1e-12) == same
 
 
-def test_a_trial_is_one_entry_however_many_windows_it_has():
-    query, log_probs, labels = windows(6)
-    memory = write_trials(["b", "b", "a", "b", "a", "c"], query, log_probs, labels)
-    assert memory.query.shape == (3, 8) and memory.residual.shape == (3, 3)
-    np.testing.assert_allclose(np.linalg.norm(memory.query, axis=1), 1.0)
-    np.testing.assert_allclose(memory.residual.sum(1), 0.0, atol=1e-12)
-    residual = np.log(labels) - log_probs
-    residual -= residual.mean(1, keepdims=True)
-    np.testing.assert_allclose(memory.residual[0], residual[[0, 1, 3]].mean(0))  # "b" came first
-
-
-def test_a_sharp_retrieval_adds_the_residual_of_the_nearest_trial_and_beta_0_the_mean():
-    query, log_probs, labels = windows(3)
-    memory = write_trials(["a", "b", "c"], query, log_probs, labels)
-    args = log_softmax(RNG.normal(size=(3, 3)), 1)
-    near = adapt(args, query, memory, beta=1e4)
-    np.testing.assert_allclose(near, log_softmax(args + 0.75 * memory.residual, axis=1), atol=1e-9)
-    flat = adapt(args, query, memory, beta=0.0)
-    np.testing.assert_allclose(flat, log_softmax(args + 0.75 * memory.residual.mean(0), axis=1))
-
-
-def test_the_correction_shrinks_with_kappa():
-    query, log_probs, _ = windows(2)
-    memory = PersonalMemory(np.eye(1, 8), np.array([[1.0, 0.0, -1.0]]))
-    much = adapt(log_probs, query, memory, beta=0.0, kappa=1e-9)
-    little = adapt(log_probs, query, memory, beta=0.0, kappa=1e9)
-    np.testing.assert_allclose(much, log_softmax(log_probs + [[1.0, 0.0, -1.0]], axis=1), atol=1e-6)
-    np.testing.assert_allclose(little, log_probs, atol=1e-6)
-
-
-def test_rows_are_compared_with_recall_at_as_many_trials():
-    """The baseline is .01, .02, .03 above recall with nothing written (mean .02), and .02 above it with one trial."""
-    recalled, mean = personal_memory.RECALLED, personal_memory.MEAN
-    found = {
-        ("mlp", 0): np.array([0.06, 0.07, 0.08]),
-        ("mlp", 1): np.array([0.06, 0.06, 0.06]),
-        (mean, 0): np.array([0.05, 0.05, 0.05]),
-        (mean, 1): np.array([0.04, 0.04, 0.04]),
-        (recalled, 0): np.array([0.05, 0.05, 0.05]),
-        (recalled, 1): np.array([0.04, 0.04, 0.04]),
-    }
-    rows = {(row["method"], row["trials"]): row for row in personal_memory.report(found)}
-    assert rows["mlp", 0]["minus_recalled"].startswith("+0.0200 [")
-    assert rows["mlp", 1]["minus_recalled"].startswith("+0.0200 [")
-    assert (
-        rows["mlp", 1]["minus_zero_trials"].startswith("-0.0100 [")
-        and not rows["mlp", 0]["minus_zero_trials"]
-    )
-    assert rows[mean, 1]["minus_recalled"].startswith("+0.0000 [")
-    assert rows[recalled, 1]["minus_recalled"] == ""
-
-
-def test_features_are_what_the_baselines_of_the_fold_saw_of_each_tested_window(tmp_path):
-    """Found by the window's name, in any order of windows; a missing window is named."""
-    settings = runpy.run_path(str(config_file(tmp_path, protocol__only=())))["get_config"]()
-    config = resolve(settings)
-    table_data = load_table_data(config)
-    names = np.array(row_ids(table_data.recordings))
-    rows = np.concatenate([fold.test for fold in table_data.split.folds])[::-1]
-    args = SimpleNamespace(id=names[rows], folder=tmp_path)
-    seen = np.concatenate(
-        [task_of(table_data.recordings, table_data.split.protocol, fold).x for fold in table_data.split.folds]
-    )
-    found = personal_memory.features_of(args, config)
-    assert found.shape == (len(rows), 1, seen.shape[1])
-    np.testing.assert_array_equal(found[:, 0], seen[::-1])
-    with pytest.raises(DataError, match="P99/clip01@0.000 was tested and is not in the recordings"):
-        personal_memory.features_of(
-            SimpleNamespace(id=np.array(["P99/clip01@0.000"]), folder=tmp_path), config
-        )
+@pytest.mark.parametrize("blend", [0.01, 0.1, 1.0])
+def test_a_reported_zero_gives_a_bounded_residual(blend):
+    """Each term is at least log(ε) / (1 − ε), −1 for ε = 1; y = p gives 0."""
+    log_probs = np.log([[0.5, 0.3, 0.2]])
+    found = residual_of(log_probs, np.array([[0.0, 0.6, 0.4]]), blend)
+    least = -1.0 if blend == 1 else np.log(blend) / (1 - blend)
+    assert found[0, 1] - found[0, 0] == pytest.approx(found[0, 2] - found[0, 0])
+    rise = 1.0 if blend == 1 else np.log((1 - blend) * 2 + blend) / (1 - blend)
+    assert found[0, 1] - found[0, 0] == pytest.approx(rise - least)
+    np.testing.assert_allclose(residual_of(log_probs, np.exp(log_probs), blend), 0, atol=1e-12)
