@@ -24,7 +24,7 @@ import pandas as pd
 
 from experiments.shared import text_cells
 from mpcl_jax.config.schema import BASELINES, ORACLES
-from mpcl_jax.evaluation import table_text
+from mpcl_jax.evaluation import statistics_text, table_text
 from mpcl_jax.evaluation.leaderboard import CONSTANTS, METHOD, OF_IDS, REFERENCE
 from mpcl_jax.evaluation.number_text import count_of, decimal, interval, shown_name
 from mpcl_jax.evaluation.ranking import focus_of
@@ -107,7 +107,7 @@ def pair_cells(name: str, pairs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     caption = (
         f"KL of {focus} minus KL of the other; over {pairs['units'].iloc[0]}; p Holm: corrected for them."
     )
-    return text_cells.pair_cells(methods, pairs), caption
+    return statistics_text.pair_cells(methods, pairs), caption
 
 
 def difference_cells(frame: pd.DataFrame) -> pd.DataFrame:

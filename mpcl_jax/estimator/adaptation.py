@@ -7,9 +7,8 @@ import numpy as np
 
 from mpcl_jax.estimator import prediction
 from mpcl_jax.model import personal_memory
-from mpcl_jax.model.outputs import MPCLOutput
+from mpcl_jax.model.outputs import MPCLOutput, Recall
 from mpcl_jax.model.personal_memory import PersonalMemory
-from mpcl_jax.model.recall import Recall
 from mpcl_jax.model.recall_kernel import RecallKernel, views_of
 from mpcl_jax.runs.predict import FinishedModel, normalised
 

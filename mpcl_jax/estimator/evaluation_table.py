@@ -105,8 +105,8 @@ class EvaluationTable:
 
     def _texts(self) -> tuple[str, str]:
         """The table, and the two paragraphs of statistics below it."""
-        page = statistics_text.to_markdown(*self._ranking, title=self._title, leaky=self.leaky)
-        return table_text.to_markdown(self.table, title=self._title), statistics_text.summary(page)
+        table = table_text.to_markdown(self.table, title=self._title)
+        return table, statistics_text.tests_text(*self._ranking)
 
     def _compared(self) -> Compared:
         """What the page shows."""
