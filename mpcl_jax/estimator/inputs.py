@@ -16,13 +16,16 @@ SAMPLES = 32  # values along the time axis from which a signal counts as raw
 
 
 class Layout(NamedTuple):
-    """What X was in `fit`; `predict` reads X in the same way."""
+    """What X was in `fit`; `predict` reads X in the same way. Recordings count as a dict."""
 
     form: str  # "dict", "array" or "columns": one table whose columns are divided into modalities
     columns: dict[str, tuple]  # modality -> names or numbers of its columns, for "columns" alone
     rates: dict[str, float]  # modality -> samples per second, of raw signals that become features
     kinds: dict[str, str]  # the same modality -> kind of signal, of which the features follow
     names: dict[str, tuple[str, ...]]  # modality -> names of its features, where they are known
+
+
+OF_RECORDINGS = Layout("dict", {}, {}, {}, {})
 
 
 def layout_of(

@@ -34,7 +34,7 @@ def load(folder: str | Path) -> MPCLRegressor:
         model = MPCLRegressor(**document["parameters"])
         shapes = {m: tuple(shape) for m, shape in data["shapes"].items()}
         model._spec = DataSpec(tuple(data["emotions"]), tuple(data["valence"]), data["groups"], shapes)
-        model._layout = None if document["layout"] is None else _layout(document["layout"])
+        model._layout = _layout(document["layout"])
         ends = ({m: arrays[f"{end}/{m}"] for m in shapes} for end in Ranges._fields)
         model._ranges, model.mean_label_ = Ranges(*ends), arrays["mean_label"]
         model._about, model._models = document["about"], []

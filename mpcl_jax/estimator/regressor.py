@@ -19,7 +19,7 @@ from mpcl_jax.estimator.adaptation import Memories, adapted, seen_by, write
 from mpcl_jax.estimator.explanation import Explanation, explain
 from mpcl_jax.estimator.fitted import Fitted
 from mpcl_jax.estimator.fitting import recordings_of, require_usable, validation_rows
-from mpcl_jax.estimator.inputs import layout_of, signals_of
+from mpcl_jax.estimator.inputs import OF_RECORDINGS, layout_of, signals_of
 from mpcl_jax.estimator.settings import config_of
 from mpcl_jax.types import DataError, Recordings, knows_trials, spec_of
 
@@ -151,7 +151,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
 
         config, parameters, before = self.to_config(), self.get_params(deep=False), getattr(self, "_fits", ())
         if isinstance(X, Recordings):
-            recordings, layout = self._given(X, Y, groups, trial), None
+            recordings, layout = self._given(X, Y, groups, trial), OF_RECORDINGS
         else:
             if Y is None:
                 raise DataError("Y", "is missing: fit requires y to be passed, but the target y is None")
@@ -271,8 +271,6 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         per_subject = self.config_.data.per_subject_standardise
         if isinstance(X, Recordings):
             return prediction.rows_of_recordings(X, self.modalities_, per_subject)
-        if self._layout is None:
-            return prediction.rows_of(X, groups)
         return prediction.rows_of(signals_of(self._table(X, reset=False), self._layout), groups)
 
     def _with_trials(self, memories: Memories | None, X: Any, Y: Any, trial: Any) -> "MPCLRegressor":

@@ -50,7 +50,7 @@ def _write(model: Any, folder: Path, table: Any) -> None:
     document = {
         "mpcl_jax": __version__,
         "parameters": model.get_params(deep=False) | {"callbacks": None},
-        "layout": None if layout is None else layout._asdict(),
+        "layout": layout._asdict(),
         "sklearn": {
             name: getattr(model, name).tolist() if name.startswith("feature") else getattr(model, name)
             for name in ("feature_names_in_", "n_features_in_")

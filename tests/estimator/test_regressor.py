@@ -87,6 +87,10 @@ def test_every_form_of_the_same_data_gives_the_same_predictions(fitted):
     ]
     for model, x in zip(models, (arrays(frame), whole, same, frame.to_numpy()), strict=True):
         np.testing.assert_array_equal(model.predict(x), wanted)
+    np.testing.assert_array_equal(models[1].predict(arrays(frame)), wanted)  # fit got recordings
+    short = arrays(frame) | {"face": np.ones((2, 3))}
+    with pytest.raises(mpcl.DataError, match="24 rows in eda, 2 rows in face; wanted equal numbers"):
+        models[1].predict(short)
     shuffled = frame[["brow", "eda_rate", "smile", "frown", "eda_level"]].assign(more=1.0)
     np.testing.assert_array_equal(fitted.predict(shuffled), wanted)  # columns are found by name
     np.testing.assert_allclose(fitted.predict(frame.iloc[[7]])[0], wanted[7], atol=1e-6)
