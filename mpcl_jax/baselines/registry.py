@@ -172,8 +172,9 @@ def _predict_by_estimator(
             raise ConfigError(f"baseline {name!r}: {_described(error)}") from error
         wanted = (len(x), part.labels.shape[1])
         if shares.shape != wanted or not np.isfinite(shares).all():
+            found = f"shape {shares.shape}" if shares.shape != wanted else "NaN or infinite numbers"
             raise ConfigError(
-                f"baseline {name!r}: predict() returned {shares.shape}; wanted {wanted}, all finite"
+                f"baseline {name!r}: predict() returned {found}; wanted shape {wanted}, all finite"
             )
         return as_distributions(shares)
 

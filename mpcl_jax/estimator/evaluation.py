@@ -96,8 +96,12 @@ def evaluate(
     """
     recordings = _checked(data)
     for name, value, least in (("seeds", seeds, 1), ("workers", workers, 0)):
-        if not isinstance(value, int) or value < least:
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ConfigError(f"{name} = {value!r}: must be an integer >= {least}")
+    if not isinstance(only, Sequence | range) or isinstance(only, str):
+        raise ConfigError(f"only = {only!r}: must be a list of numbers of folds, counted from 0, e.g. (0,)")
+    if not isinstance(manifest, str | os.PathLike):
+        raise ConfigError(f"manifest = {manifest!r}: must be the path of a manifest file")
     settings = {
         "protocol": {"kind": protocol, "folds": folds, "only": tuple(only), "validation": validation}
         | {"calibration": calibration, "calibration_pool": calibration_pool, "seed": seed}

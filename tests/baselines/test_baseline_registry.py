@@ -66,8 +66,16 @@ def test_the_grid_is_searched_within_the_budget_and_with_the_arguments_of_the_se
     ("first", "shape", "message"),
     [
         ("bad", None, r"baseline 'toy': .*test_baseline_registry.py, line \d+: ValueError: cannot be fitted"),
-        (np.nan, None, r"baseline 'toy': predict\(\) returned \(5, 4\); wanted \(5, 4\), all finite"),
-        (1.0, np.s_[:, :3], r"baseline 'toy': predict\(\) returned \(5, 3\); wanted \(5, 4\), all finite"),
+        (
+            np.nan,
+            None,
+            r"baseline 'toy': predict\(\) returned NaN or infinite numbers; wanted shape \(5, 4\), all finite",
+        ),
+        (
+            1.0,
+            np.s_[:, :3],
+            r"baseline 'toy': predict\(\) returned shape \(5, 3\); wanted shape \(5, 4\), all finite",
+        ),
     ],
 )
 def test_an_estimator_that_fails_is_named(first, shape, message):
