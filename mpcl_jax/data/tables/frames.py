@@ -33,14 +33,21 @@ def from_dataframe(
 
     Raises DataError naming the column, the row and what to do.
     """
+    if not hasattr(frame, "iloc"):
+        raise DataError("frame", f"is {type(frame).__name__}; wanted a pandas DataFrame, or use from_arrays")
+    if not isinstance(modalities, Mapping) or not modalities:
+        raise DataError("modalities", f"is {modalities!r}; wanted a dict, modality -> its columns")
+    labels = [labels] if isinstance(labels, str) else list(labels)
     columns = {m: [wanted] if isinstance(wanted, str) else list(wanted) for m, wanted in modalities.items()}
     ids = {"subject": subject, "trial": trial, "stimulus": stimulus, "start": start}
     for column in [*labels, *(x for wanted in columns.values() for x in wanted), *ids.values()]:
         if column is not None:
             require_column(frame, column)
-    used = [x for wanted in (list(labels), *columns.values()) for x in wanted]
-    if double := next((x for x in used if used.count(x) > 1), None):
-        raise DataError(name, f"the column {double!r} is used twice, in labels and modalities")
+    used = [x for wanted in (labels, *columns.values(), set(ids.values()) - {None}) for x in wanted]
+    if (double := next((x for x in used if used.count(x) > 1), None)) is not None:
+        raise DataError(
+            f"column {double!r}", "is used twice, in labels, modalities or ids; no feature may be one of them"
+        )
     return from_arrays(
         {m: column_block(frame, wanted) for m, wanted in columns.items()},
         column_block(frame, list(labels)),
@@ -70,6 +77,8 @@ def column_block(frame: Any, columns: Sequence[str]) -> Any:
 def require_column(frame: Any, column: Any) -> None:
     """Raises DataError, with the nearest name, where `frame` lacks `column` or has it twice."""
     names = list(frame.columns)
+    if hasattr(column, "iloc") or isinstance(column, list):
+        raise DataError(f"a {type(column).__name__}", "was given in place of the name of a column")
     if names.count(column) == 1:
         return
     if column in names:
