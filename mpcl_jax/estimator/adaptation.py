@@ -1,16 +1,20 @@
 """The personal memory of an adapted `MPCLRegressor`: one of each model, in the order of the seeds."""
 
+import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from mpcl_jax.data.tables.arrays import ids_of
 from mpcl_jax.estimator import prediction
 from mpcl_jax.model import personal_memory
 from mpcl_jax.model.outputs import MPCLOutput, Recall
 from mpcl_jax.model.personal_memory import PersonalMemory
 from mpcl_jax.model.recall_kernel import RecallKernel, views_of
 from mpcl_jax.runs.predict import FinishedModel, normalised
+from mpcl_jax.train.fit import Learned
+from mpcl_jax.types import DataError
 
 
 class Memories(NamedTuple):
@@ -50,6 +54,33 @@ def write(memories: Memories, seen: Sequence[Seen], labels: np.ndarray, trial: n
         for old, x in zip(before, seen, strict=True)
     )
     return memories._replace(of_models=tuple(written))
+
+
+def written(
+    learned: Learned,
+    memories: Memories | None,
+    models: Sequence[FinishedModel],
+    rows: prediction.Rows,
+    labels: np.ndarray,
+    trial: Any,
+) -> Memories | None:
+    """`memories` and the trials of N more rows with `labels` [N, C]; None and a warning where the memory is off.
+
+    `trial`: [N] ids, one id, or None: each row is a trial of its own. Raises DataError for a row without any
+    value and for a trial that is written already.
+    """
+    if not rows.known.all():
+        raise DataError("X", f"row {int((~rows.known).argmax())} has no value in any modality; drop it")
+    before = memories.trials if memories else ()
+    ids = ids_of("trial", trial, len(labels))
+    if ids is None:
+        ids = np.arange(len(before), len(before) + len(labels)).astype(str)
+    if twice := sorted(set(ids.tolist()) & set(before)):
+        raise DataError("trial", f"{twice[0]!r} is in the memory already; give each trial once")
+    if learned.kernel is None:
+        warnings.warn(f"the personal memory is {learned.reason}", UserWarning, stacklevel=4)
+        return None
+    return write(memories or Memories(learned.kernel), seen_by(models, rows), labels, ids)
 
 
 def adapted(

@@ -7,10 +7,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from mpcl_jax.config.schema import Config
+from mpcl_jax.data.tables.arrays import distributions
 from mpcl_jax.runs.predict import FinishedModel, finished_model
 from mpcl_jax.train.devices import keep_programs_of_callers
 from mpcl_jax.train.fit import Fit
-from mpcl_jax.types import DataSpec
+from mpcl_jax.types import DataError, DataSpec
 
 
 class Fitted(BaseEstimator):
@@ -76,3 +77,14 @@ class Fitted(BaseEstimator):
                 for fit in self._fits
             ]
         return self._models
+
+    def _reports(self, Y: Any, count: int) -> np.ndarray:
+        """Y as distributions [N, C]; the columns of a DataFrame with the names of the emotions are found by name."""
+        names = list(map(str, getattr(Y, "columns", ())))
+        if hasattr(Y, "iloc") and sorted(names) == sorted(self.emotions_):
+            Y = Y.iloc[:, [names.index(name) for name in self.emotions_]]
+        labels = distributions(Y, self.labels, self.floor)
+        if labels.shape != (count, len(self.emotions_)):
+            wanted = f"{(count, len(self.emotions_))}: one row per row of X, and {', '.join(self.emotions_)}"
+            raise DataError("Y", f"has shape {labels.shape}; wanted {wanted}")
+        return labels

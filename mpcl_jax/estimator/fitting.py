@@ -1,5 +1,6 @@
 """From the arguments of `MPCLRegressor.fit` to recordings and validation rows."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -25,17 +26,21 @@ def recordings_of(
     if len(np.atleast_1d(Y)) != count:
         raise DataError("Y", f"has {len(np.atleast_1d(Y))} rows, X has {count}; wanted one report per row")
     each = np.arange(count).astype(str)
-    return from_arrays(
-        signals,
-        Y,
-        subject="all" if groups is None else groups,
-        trial=each if trial is None else trial,
-        groups=own,
-        emotions=parameters["emotions"],
-        valence=parameters["valence"],
-        kind=parameters["labels"],
-        floor=parameters["floor"],
-    )
+    try:
+        return from_arrays(
+            signals,
+            Y,
+            subject="all" if groups is None else groups,
+            trial=each if trial is None else trial,
+            groups=own,
+            emotions=parameters["emotions"],
+            valence=parameters["valence"],
+            kind=parameters["labels"],
+            floor=parameters["floor"],
+        )
+    except DataError as error:  # in the names of the arguments of `fit`
+        name = {"subject": "groups", "groups": "modality_groups"}.get(error.file, error.file)
+        raise DataError(name, error.reason) from None
 
 
 def require_usable(parameters: dict[str, Any], recordings: Recordings) -> None:
@@ -45,6 +50,9 @@ def require_usable(parameters: dict[str, Any], recordings: Recordings) -> None:
         raise DataError("missing_rows", f"is {rows!r}; wanted 'mean' or 'error'")
     if not isinstance(seeds, int | np.integer) or isinstance(seeds, bool) or seeds < 1:
         raise DataError("n_seeds", f"is {seeds!r}; wanted a whole number, at least 1")
+    callbacks = parameters["callbacks"] or ()
+    if not isinstance(callbacks, Iterable) or not all(map(callable, callbacks)):
+        raise DataError("callbacks", f"is {callbacks!r}; wanted a list of functions (epoch, losses)")
     for far in far_values(recordings):
         raise DataError(f"X, row {far.row}", f"{far.place} {far.what}; use NaN where it is wrong")
 

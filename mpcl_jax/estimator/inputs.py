@@ -49,7 +49,7 @@ def layout_of(
         return Layout("array", {}, known, kinds, {ONLY: _names_of(X)})
     if not isinstance(modalities, Mapping) or not modalities:
         raise DataError("modalities", f"is {modalities!r}; wanted a dict, modality -> its columns")
-    columns = {m: (c,) if isinstance(c, str) else tuple(c) for m, c in modalities.items()}
+    columns = {m: _column_list(m, c) for m, c in modalities.items()}
     used = [c for own in columns.values() for c in own]
     if empty := [m for m, own in columns.items() if not own]:
         raise DataError("modalities", f"gives no column to {empty[0]!r}")
@@ -63,18 +63,44 @@ def signals_of(X: Any, layout: Layout) -> dict[str, np.ndarray]:
 
     Modalities may be left out of a dict, not columns of a table. Raises DataError naming array, column and row.
     """
-    if (form := "dict" if isinstance(X, Mapping) else layout.form) != layout.form or form == "dict" and not X:
+    form = layout.form
+    if isinstance(X, Mapping) != (form == "dict"):
         raise DataError("X", f"is {type(X).__name__}; fit got {_form(layout)}")
+    if form == "dict" and not X:
+        raise DataError("X", "is empty; wanted a dict, modality -> array")
     if form == "columns":
         return {m: tokens(f"X, {m}", _columns(X, m, own)) for m, own in layout.columns.items()}
     held = X if form == "dict" else {ONLY: X}
-    given = {m: tokens(f"X[{m!r}]" if form == "dict" else "X", x) for m, x in held.items()}
+    given = {
+        m: tokens(f"X[{m!r}]" if form == "dict" else "X", _by_name(m, x, layout)) for m, x in held.items()
+    }
     counts = {m: len(x) for m, x in given.items()}
     if len(set(counts.values())) > 1:
         raise DataError(
             "X", f"has {', '.join(f'{n} rows in {m}' for m, n in counts.items())}; wanted equal numbers"
         )
     return {m: _features(m, x, layout) for m, x in given.items()}
+
+
+def _by_name(modality: str, x: Any, layout: Layout) -> Any:
+    """The columns of the DataFrame `x` in the order of `fit`, if `fit` got names too."""
+    names, held = layout.names.get(modality, ()), list(map(str, getattr(x, "columns", ())))
+    if not names or not held or held == list(names):
+        return x
+    for name in (name for name in names if held.count(name) != 1):
+        raise DataError(
+            f"X[{modality!r}]", f"has {held.count(name)} columns {name!r}; fit got {', '.join(names)}"
+        )
+    return x.iloc[:, [held.index(name) for name in names]]
+
+
+def _column_list(modality: str, columns: Any) -> tuple:
+    if isinstance(columns, str | int):
+        return (columns,)
+    try:
+        return tuple(columns)
+    except TypeError:
+        raise DataError(f"modalities[{modality!r}]", f"is {columns!r}; wanted a list of columns") from None
 
 
 def _form(layout: Layout) -> str:
@@ -88,7 +114,8 @@ def _columns(X: Any, modality: str, columns: tuple) -> Any:
     if x.ndim != 2:
         raise DataError("X", f"has shape {x.shape}; wanted [windows, columns]")
     for column in columns:
-        if isinstance(column, bool | str) or not -x.shape[1] <= column < x.shape[1]:
+        whole = isinstance(column, int | np.integer) and not isinstance(column, bool)
+        if not whole or not -x.shape[1] <= column < x.shape[1]:
             raise DataError(
                 f"modalities[{modality!r}]", f"names column {column!r}; X is an array of {x.shape[1]} columns"
             )

@@ -1,7 +1,8 @@
 """Predictions of `MPCLRegressor`: rows without values, values outside the training range, the mean over seeds."""
 
+import contextlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -75,7 +76,9 @@ def warn_out_of_range(rows: Rows, ranges: Ranges) -> None:
     for m, x in rows.signals.items():
         low, high = ranges.low.get(m), ranges.high.get(m)
         here = rows.present[m] & ~np.isnan(x).all((1, 2))
-        if low is None or x.shape[1:] != low.shape or not here.any():
+        if (
+            low is None or x.shape[1:] != low.shape or not here.any() or np.isinf(x[here]).any()
+        ):  # refused later
             continue
         width = np.where(high > low, high - low, np.maximum(np.abs(high), 1e-12))
         beyond = np.nan_to_num(np.maximum(low - x[here], x[here] - high) / width)
@@ -101,7 +104,8 @@ def shares_of(models: Sequence[FinishedModel], rows: Rows, mean: np.ndarray, on_
     shares = np.tile(mean, (len(known), 1))
     if known.any():
         some = rows.take(known)
-        each = [predict(model, some.signals, some.present, some.subject) for model in models]
+        with _as_data_errors():
+            each = [predict(model, some.signals, some.present, some.subject) for model in models]
         shares[known] = _mean(each)
     return shares
 
@@ -117,7 +121,18 @@ def require_known(rows: Rows, on_missing: str) -> np.ndarray:
 
 def recalls_of(models: Sequence[FinishedModel], rows: Rows) -> list[tuple[MPCLOutput, Recall]]:
     """What lies behind the predictions of each model; every row needs a value."""
-    return [recall(model, rows.signals, rows.present, rows.subject) for model in models]
+    with _as_data_errors():
+        return [recall(model, rows.signals, rows.present, rows.subject) for model in models]
+
+
+@contextlib.contextmanager
+def _as_data_errors() -> Iterator[None]:
+    try:
+        yield
+    except DataError:
+        raise
+    except ValueError as error:  # of `mpcl_jax.runs.predict`: one line that names modality and window
+        raise DataError("X", str(error)) from error
 
 
 def mean_shares(log_probs: Sequence[np.ndarray]) -> np.ndarray:

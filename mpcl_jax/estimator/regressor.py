@@ -1,7 +1,6 @@
 """`MPCLRegressor`: the model as a scikit-learn estimator, for arrays, data frames and recordings."""
 
 import copy
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +12,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from mpcl_jax import metrics
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import standardise_per_subject
-from mpcl_jax.data.tables.arrays import Labels, distributions
+from mpcl_jax.data.tables.arrays import Labels, require_same_order
 from mpcl_jax.estimator import card, prediction
-from mpcl_jax.estimator.adaptation import Memories, adapted, seen_by, write
+from mpcl_jax.estimator.adaptation import Memories, adapted, seen_by, written
 from mpcl_jax.estimator.explanation import Explanation, explain
 from mpcl_jax.estimator.fitted import Fitted
 from mpcl_jax.estimator.fitting import recordings_of, require_usable, validation_rows
@@ -155,6 +154,8 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         else:
             if Y is None:
                 raise DataError("Y", "is missing: fit requires y to be passed, but the target y is None")
+            tables = {f"X[{m!r}]": x for m, x in X.items()} if isinstance(X, Mapping) else {"X": X}
+            require_same_order(tables | {"Y": Y, "groups": groups, "trial": trial})
             X = self._table(X, reset=True)
             layout = layout_of(X, self.modalities, self.rates, self.kinds, self.raw)
             recordings = recordings_of(parameters, X, Y, groups, trial, layout)
@@ -227,7 +228,8 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
 
     def score(self, X: Any, Y: Any, sample_weight: Any = None) -> float:
         """Minus the mean KL divergence of the reports Y from the predictions, in nats, at most 0."""
-        kl = metrics.kl(distributions(Y, self.labels, self.floor), self.predict(X))
+        predicted = self.predict(X)
+        kl = metrics.kl(self._reports(Y, len(predicted)), predicted)
         return -float(np.average(kl, weights=sample_weight))
 
     def save(self, folder: str | Path, table: Any = None) -> None:
@@ -264,33 +266,25 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
             isinstance(X, Mapping) or getattr(X, "ndim", 2) == 3 or self.modalities is not None
         ):
             return X
-        return validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan")
+        try:
+            return validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan")
+        except (ValueError, TypeError) as error:
+            if not reset or isinstance(error, DataError):
+                raise
+            raise DataError("X", " ".join(str(error).split())[:300]) from error
 
     def _rows(self, X: Any, groups: Any) -> prediction.Rows:
         check_is_fitted(self)
         per_subject = self.config_.data.per_subject_standardise
         if isinstance(X, Recordings):
             return prediction.rows_of_recordings(X, self.modalities_, per_subject)
-        return prediction.rows_of(signals_of(self._table(X, reset=False), self._layout), groups)
+        table = X if self._layout.form == "dict" else self._table(X, reset=False)
+        return prediction.rows_of(signals_of(table, self._layout), groups)
 
     def _with_trials(self, memories: Memories | None, X: Any, Y: Any, trial: Any) -> "MPCLRegressor":
-        rows, labels = self._rows(X, None), distributions(Y, self.labels, self.floor)
-        if len(rows.known) != len(labels) or not rows.known.all():
-            raise DataError(
-                "X", f"has {int(rows.known.sum())} rows with values; wanted {len(labels)}, as Y has"
-            )
-        copied, kernel = copy.copy(self), self.memory_.kernel
+        rows = self._rows(X, None)
+        labels = self._reports(Y, len(rows.known))
+        copied = copy.copy(self)
         copied._models = self._models  # the same arrays and compiled programs
-        if kernel is None:
-            warnings.warn(f"the personal memory is {self.memory_.reason}", UserWarning, stacklevel=3)
-            copied._memories = None
-            return copied
-        first = len(memories.trials) if memories else 0
-        ids = (
-            np.arange(first, first + len(labels)).astype(str)
-            if trial is None
-            else np.broadcast_to(trial, len(labels))
-        )
-        seen = seen_by(self._open(), rows)
-        copied._memories = write(memories or Memories(kernel), seen, labels, np.asarray(ids, str))
+        copied._memories = written(self.memory_, memories, self._open(), rows, labels, trial)
         return copied

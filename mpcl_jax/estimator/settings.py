@@ -1,5 +1,7 @@
 """The parameters of `MPCLRegressor` as settings of a run."""
 
+import numbers
+from collections.abc import Mapping
 from typing import Any
 
 from mpcl_jax.config.resolve import ConfigError, resolve
@@ -29,7 +31,10 @@ def config_of(parameters: dict[str, Any]) -> Config:
     for name, place in PLACES.items():
         _put(values, place, _plain(parameters[name]))
     _put(values, "train.select", _select(parameters))
-    for place, value in (parameters["settings"] or {}).items():
+    own = parameters["settings"] or {}
+    if not isinstance(own, Mapping) or any(not isinstance(place, str) for place in own):
+        raise ConfigError(f"settings = {own!r}: must be a dict, name of a setting -> value")
+    for place, value in own.items():
         _put(values, place.removeprefix("config."), _plain(value))
     if parameters["validation_fraction"]:
         _put(values, "protocol.validation", float(parameters["validation_fraction"]))
@@ -44,7 +49,7 @@ def config_of(parameters: dict[str, Any]) -> Config:
 
 def _select(parameters: dict[str, Any]) -> str:
     early, share = parameters["early_stopping"], parameters["validation_fraction"]
-    if not 0 <= share < 1:
+    if isinstance(share, bool) or not isinstance(share, numbers.Real) or not 0 <= share < 1:
         raise ConfigError(f"validation_fraction = {share!r}: must be in [0, 1)")
     if early not in (True, False, "auto"):
         raise ConfigError(f"early_stopping = {early!r}: must be True, False or 'auto'")

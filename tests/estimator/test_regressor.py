@@ -222,6 +222,24 @@ assert not {{"chex", "flax", "optax", "orbax"}} & set(sys.modules)
     python("-c", code, cwd=tmp_path)
 
 
+def test_reports_are_found_by_the_names_of_emotions(fitted):
+    frame, labels, _ = study()
+    other = labels[["fear", "joy", "calm"]]
+    assert fitted.score(frame, other) == fitted.score(frame, labels)
+    wanted = fitted.adapt(frame, labels, trial="a").predict(frame)
+    np.testing.assert_array_equal(fitted.adapt(frame, other, trial="a").predict(frame), wanted)
+    for function in (fitted.score, fitted.adapt):
+        for y in (labels[:3], labels.to_numpy()[:, :2]):
+            with pytest.raises(
+                mpcl.DataError, match=r"Y: has shape .*; wanted \(24, 3\): .* joy, calm, fear"
+            ):
+                function(frame, y)
+    with pytest.raises(mpcl.DataError, match="trial: has shape"):
+        fitted.adapt(frame, labels, trial=["a", "b"])
+    with pytest.raises(mpcl.DataError, match="trial: 'a' is in the memory already"):
+        fitted.adapt(frame, labels, trial="a").update(frame, labels, trial="a")
+
+
 def test_scikit_learn_searches_and_pipelines(tmp_path):
     frame, labels, subject = study()
     pipeline = make_pipeline(StandardScaler(), mpcl.MPCLRegressor(**SMALL))
@@ -256,12 +274,30 @@ MISTAKES = {
     "config.model.widht": ({"settings": {"model.widht": 3}}, {}),
     "early_stopping = 'yes'": ({"early_stopping": "yes"}, {}),
     "validation_fraction = 2": ({"validation_fraction": 2}, {}),
+    "validation_fraction = 'a'": ({"validation_fraction": "a"}, {}),
     "n_seeds: is 0": ({"n_seeds": 0}, {}),
     "labels, row 2|labels: row 2 is not finite": ({}, {"Y": np.array([[1, 2]] * 2 + [[np.nan, 1]] * 22)}),
     "negative; give floor": ({}, {"Y": -np.ones((24, 2))}),
     "at least two emotions": ({}, {"Y": np.ones((24, 1))}),
     "Y: has 23 rows, X has 24": ({}, {"Y": np.ones((23, 2))}),
-    "subject: has shape": ({}, {"groups": ["a"] * 3}),
+    "groups: has shape": ({}, {"groups": ["a"] * 3}),
+    "groups: row 0 is missing": ({}, {"groups": [np.nan] * 12 + ["a"] * 12}),  # not a subject "nan"
+    "groups: row 1 is missing": ({}, {"groups": pd.array(["a", None] * 12, dtype="string")}),
+    "groups: is generator": ({}, {"groups": (x for x in "ab")}),
+    r"Y: has the index of X\['eda'\] in another order": (
+        {},
+        {"X": {"eda": study()[0]}, "Y": study()[1][::-1]},
+    ),
+    "groups: has the index of Y in another order": ({}, {"groups": pd.Series(study()[2])[::-1]}),
+    r"modalities\['eda'\]: is slice": ({"modalities": {"eda": slice(2)}}, {"X": np.ones((24, 2))}),
+    "names column 0.5": ({"modalities": {"eda": [0.5]}}, {"X": np.ones((24, 2))}),
+    "X: Expected 2D array": ({}, {"X": "study.csv"}),
+    "holds timedelta": ({}, {"X": {"eda": np.ones((24, 2), "m8[s]")}}),
+    "labels: row 1 is not finite": ({}, {"Y": pd.DataFrame({"a": pd.array([1, None] * 12), "b": 1})}),
+    "floor: is '1'": ({"floor": "1"}, {}),
+    "emotions: is 'abc'": ({"emotions": "abc"}, {}),
+    "settings = ": ({"settings": ["model.tokens"]}, {}),
+    "callbacks: is 5": ({"callbacks": 5}, {}),
     "emotions: holds 2 different": ({"emotions": ["a", "b"]}, {}),
     "valence: has no entry for 'calm'": ({"valence": {"joy": "+"}}, {}),
     "modality_groups: names 'eeg'": ({"modality_groups": {"eeg": "physiological"}}, {}),
@@ -285,6 +321,21 @@ def test_a_mistake_is_one_line_that_names_it(message):
 
 def test_a_mistake_in_a_prediction_is_named(fitted):
     frame, labels, _ = study()
+    by_dict = mpcl.MPCLRegressor(**SMALL).fit({m: frame[own] for m, own in COLUMNS.items()}, labels)
+    known = {m: frame[own[::-1]] for m, own in COLUMNS.items()}
+    np.testing.assert_array_equal(by_dict.predict(known), by_dict.predict(arrays(frame)))  # by name
+    masked = np.ma.masked_less(arrays(frame)["eda"], 0)
+    found = by_dict.predict({"eda": masked})
+    np.testing.assert_array_equal(found, by_dict.predict({"eda": masked.filled(np.nan)}))
+    for wrong, message in (
+        (frame, "X: is DataFrame; fit got a dict"),
+        ({}, "X: is empty"),
+        ({"eeg": masked}, "unknown modality 'eeg'; the run has eda, face"),
+        ({"eda": np.full((1, 2), np.inf)}, "eda: window 0, feature 0 is inf"),
+        ({"face": frame[["smile", "brow"]]}, "has 0 columns 'frown'; fit got smile, frown, brow"),
+    ):
+        with pytest.raises(mpcl.DataError, match=message):
+            by_dict.predict(wrong)
     for wrong, message in (
         (
             frame.drop(columns="smile").rename(columns={"frown": "smiles"}),
@@ -300,6 +351,26 @@ def test_a_mistake_in_a_prediction_is_named(fitted):
     with pytest.raises(mpcl.DataError, match="belongs to the recordings"):
         recordings = mpcl.load_dataset("simulated", subjects=2, clips=2, windows=1)
         mpcl.MPCLRegressor().fit(take(recordings, np.arange(2)), labels)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"modalities": ["smile"]}, r"modalities: is \['smile'\]; wanted a dict"),
+        ({"modalities": {"face": ["smile", "clip"]}, "trial": "clip"}, "column 'clip': is used twice"),
+        ({"labels": ["joy", "joy"]}, "column 'joy': is used twice"),
+        ({"labels": "joy"}, "labels: have shape"),
+        ({"subject": pd.Series(["a"] * 24)}, "a Series: was given in place of the name of a column"),
+        ({"subject": ["sid"]}, "a list: was given in place"),
+        ({"frame": np.ones((24, 2))}, "frame: is ndarray; wanted a pandas DataFrame"),
+    ],
+)
+def test_a_mistake_in_a_table_is_one_line(wrong, message):
+    frame, labels, subject = study()
+    table = frame.assign(**labels, sid=subject, clip=np.arange(24))
+    given = {"frame": table, "labels": EMOTIONS, "modalities": COLUMNS, "subject": "sid"} | wrong
+    with pytest.raises(mpcl.DataError, match=message):
+        mpcl.from_dataframe(given.pop("frame"), **given)
 
 
 def test_load_dataset_takes_the_options_of_the_kind():

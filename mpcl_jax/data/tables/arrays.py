@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, Literal
 
 import numpy as np
@@ -56,10 +56,12 @@ def from_arrays(
 
     Raises DataError naming the array, the first wrong row and what to do.
     """
+    given = {"labels": labels, "subject": subject, "trial": trial, "stimulus": stimulus}
+    require_same_order({f"signals[{m!r}]": x for m, x in _named(signals).items()} | given)
     shares = distributions(labels, kind, floor)
     count = len(shares)
     ids = {
-        key: _ids(key, values, count)
+        key: ids_of(key, values, count)
         for key, values in (("subject", subject), ("trial", trial), ("stimulus", stimulus))
     }
     if ids["subject"] is None:
@@ -113,6 +115,8 @@ def distributions(labels: Any, kind: Labels = "auto", floor: float | None = None
         )
     if floor is not None and kind not in ("auto", "ratings"):
         raise DataError("labels", f"floor = {floor} is for ratings only, these are {kind!r}")
+    if floor is not None and (isinstance(floor, bool | str) or not np.isfinite(floor)):
+        raise DataError("floor", f"is {floor!r}; wanted the rating of an emotion that is not felt, e.g. 1")
     x = numbers("labels", labels)
     if x.ndim != 2 or x.shape[1] < 2 or not len(x):
         raise DataError(
@@ -157,8 +161,14 @@ def numbers(name: str, x: Any) -> np.ndarray:
         raise DataError(name, "is a sparse matrix; use .toarray()")
     try:
         array = np.asarray(x)
+        if array.dtype.kind in "mM":
+            raise DataError(name, f"holds {array.dtype}; wanted numbers, e.g. seconds")
         if array.dtype.kind == "c":
             raise DataError(name, "holds complex numbers; use the real part or the magnitude")
+        if isinstance(x, np.ma.MaskedArray):
+            x = np.ma.filled(x.astype(np.float64), math.nan)
+        elif hasattr(x, "iloc"):  # pandas, whose missing values are no float
+            x = x.to_numpy("float64", na_value=math.nan)
         return np.asarray(x, np.float64)
     except DataError:
         raise
@@ -167,6 +177,17 @@ def numbers(name: str, x: Any) -> np.ndarray:
         raise DataError(
             name, f"cannot be read as numbers ({reason}); wanted numbers, NaN where missing"
         ) from error
+
+
+def require_same_order(given: Mapping[str, Any]) -> None:
+    """Raises DataError where two objects of pandas have the same index in another order: it is not used."""
+    indices = {name: x.index for name, x in given.items() if hasattr(getattr(x, "index", None), "equals")}
+    first = next(iter(indices), "")
+    for name, index in indices.items():
+        other = indices[first]
+        if len(index) == len(other) and not index.equals(other) and set(index) == set(other):
+            reason = f"has the index of {first} in another order, and rows are taken by position"
+            raise DataError(name, f"{reason}; sort both alike, or call reset_index(drop=True) on both")
 
 
 def group_of(modality: str) -> str:
@@ -179,6 +200,8 @@ def emotion_names(labels: Any, count: int, emotions: Sequence[str] | None) -> tu
     if emotions is None:
         columns = getattr(labels, "columns", [f"emotion {c + 1}" for c in range(count)])
         emotions = list(columns)
+    if isinstance(emotions, str):
+        raise DataError("emotions", f"is {emotions!r}; wanted a list of {count} names")
     names = tuple(map(str, emotions))
     if len(names) != count or len(set(names)) < count:
         raise DataError(
@@ -225,16 +248,20 @@ def _known_groups(groups: Mapping[str, str], signals: Mapping) -> dict[str, str]
     return dict(groups)
 
 
-def _ids(key: str, values: Any, count: int) -> np.ndarray | None:
+def ids_of(key: str, values: Any, count: int) -> np.ndarray | None:
+    """[N] ids as text, or None. Raises DataError naming the argument `key` and the row without an id."""
     if values is None:
         return None
-    array = np.asarray(values)
+    if isinstance(values, Mapping | Set | Iterator):
+        raise DataError(key, f"is {type(values).__name__}; wanted a list or array of {count} ids")
+    listed = isinstance(values, list | tuple)  # as objects: NumPy makes the id "nan" of a NaN among texts
+    array = np.asarray(values, object if listed and any(isinstance(x, str) for x in values) else None)
     if array.ndim == 0:
         array = np.full(count, array)
     if array.shape != (count,):
         raise DataError(key, f"has shape {array.shape}; wanted {count} ids, one per window")
     if array.dtype.kind == "f" or array.dtype.kind == "O":
-        missing = np.array([x is None or x != x for x in array.tolist()])
+        missing = np.array([x is None or not isinstance(x == x, bool) or x != x for x in array.tolist()])
         _refuse_rows(key, missing, "is missing; give an id or drop the window")
     if (
         array.dtype.kind == "f" and (array == np.floor(array)).all()
