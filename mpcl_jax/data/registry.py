@@ -10,6 +10,7 @@ A new data set is one function from settings to `Recordings` (the contract: `mpc
 A package that is installed beside this one registers its data sets by the entry-point group `mpcl_jax.datasets`.
 """
 
+import contextlib
 import importlib.metadata
 from collections.abc import Callable
 
@@ -42,6 +43,17 @@ def register_dataset(name: str, load: Load) -> None:
     if not callable(load):
         raise ConfigError(f"register_dataset: {name!r} needs a function, got {type(load).__name__}")
     _datasets[name] = load
+
+
+@contextlib.contextmanager
+def temporarily():
+    """Inside, data sets can be registered; afterwards the registered ones are as before."""
+    before = registered()
+    try:
+        yield
+    finally:
+        _datasets.clear()
+        _datasets.update(before)
 
 
 def registered() -> dict[str, Load]:

@@ -66,8 +66,8 @@ def written(
 ) -> Memories | None:
     """`memories` and the trials of N more rows with `labels` [N, C]; None and a warning where the memory is off.
 
-    `trial`: [N] ids, one id, or None: each row is a trial of its own. Raises DataError for a row without any
-    value and for a trial that is written already.
+    `trial`: [N] ids, one id, or None: each row is a trial of its own. Rows of a trial that is written
+    already are added to it. Raises DataError for a row without any value.
     """
     if not rows.known.all():
         raise DataError("X", f"row {int((~rows.known).argmax())} has no value in any modality; drop it")
@@ -75,8 +75,6 @@ def written(
     ids = ids_of("trial", trial, len(labels))
     if ids is None:
         ids = np.arange(len(before), len(before) + len(labels)).astype(str)
-    if twice := sorted(set(ids.tolist()) & set(before)):
-        raise DataError("trial", f"{twice[0]!r} is in the memory already; give each trial once")
     if learned.kernel is None:
         warnings.warn(f"the personal memory is {learned.reason}", UserWarning, stacklevel=4)
         return None

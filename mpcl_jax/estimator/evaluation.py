@@ -17,6 +17,7 @@ from mpcl_jax.baselines import registry
 from mpcl_jax.config.data import DataConfig
 from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.config.schema import Config
+from mpcl_jax.data import registry as datasets
 from mpcl_jax.data.pipeline import checked
 from mpcl_jax.data.splits.descriptions import counted
 from mpcl_jax.estimator.evaluation_table import EvaluationTable
@@ -109,7 +110,7 @@ def evaluate(
         "benchmark": {"tries": tries},
     }
     printed = contextlib.nullcontext() if verbose else contextlib.redirect_stdout(io.StringIO())
-    with _own_words(), registry.temporarily(), restored_jax_settings(), printed:
+    with _own_words(), registry.temporarily(), datasets.temporarily(), restored_jax_settings(), printed:
         base, (models, others) = resolve(settings), methods_of(estimators)
         models = {name: _config(name, model, settings) for name, model in models.items()}
         with _cache_folder(cache) as folder, _interruptible() as stop, _stored(recordings, folder) as stored:

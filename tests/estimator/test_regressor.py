@@ -236,8 +236,6 @@ def test_reports_are_found_by_the_names_of_emotions(fitted):
                 function(frame, y)
     with pytest.raises(mpcl.DataError, match="trial: has shape"):
         fitted.adapt(frame, labels, trial=["a", "b"])
-    with pytest.raises(mpcl.DataError, match="trial: 'a' is in the memory already"):
-        fitted.adapt(frame, labels, trial="a").update(frame, labels, trial="a")
 
 
 def test_scikit_learn_searches_and_pipelines(tmp_path):
