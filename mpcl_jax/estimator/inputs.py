@@ -135,9 +135,17 @@ def _rates(
     for name, given in (("rates", rates or {}), ("kinds", kinds or {})):
         if unknown := [m for m in given if m not in signals]:
             raise DataError(name, f"names {unknown[0]!r}; the modalities are {', '.join(signals) or ONLY}")
+    for m, rate in (rates or {}).items():
+        if isinstance(rate, bool | str) or not isinstance(rate, int | float | np.number):
+            raise DataError("rates", f"holds {rate!r} for {m!r}; wanted samples per second")
     long = {m: x for m, x in signals.items() if x.shape[1] >= SAMPLES}
     if raw:
         return {}, {}
+    for m in (m for m in rates or {} if signals[m].shape[1] == 1 and signals[m].shape[2] >= SAMPLES):
+        shape = f"[windows, {signals[m].shape[2]}], read as features"
+        raise DataError(
+            f"X[{m!r}]", f"has the form {shape}; for the samples of one channel give X[{m!r}][..., None]"
+        )
     if missing := [m for m in long if m not in (rates or {})]:
         warnings.warn(
             f"{', '.join(missing)}: {long[missing[0]].shape[1]} values along the time axis look like raw samples; "

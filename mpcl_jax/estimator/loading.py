@@ -1,6 +1,7 @@
 """Reads a folder that `MPCLRegressor.save` wrote (`saving.py`); nothing in it is executed."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -26,34 +27,44 @@ DAMAGED = "is no whole saved model; save it again"
 
 def load(folder: str | Path) -> MPCLRegressor:
     """The model that `MPCLRegressor.save` wrote to `folder`. Raises DataError naming what is missing or damaged."""
+    if not isinstance(folder, str | os.PathLike):
+        raise DataError("folder", f"is {type(folder).__name__}; wanted the path of a saved model")
     folder = user_path(folder)
+    if not (folder / "model.json").is_file():
+        raise DataError(folder, "holds no model.json; wanted a folder that MPCLRegressor.save wrote")
+    try:
+        return _read(folder)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise DataError(folder, f"{DAMAGED} ({error!r})") from error
+
+
+def _read(folder: Path) -> MPCLRegressor:
     document = read_json(folder / "model.json")
     data, config = read_json(folder / "data.json"), resolve(read_json(folder / "config.json"))
     arrays = parse_npz(folder / "model.npz")
-    try:
-        model = MPCLRegressor(**document["parameters"])
-        shapes = {m: tuple(shape) for m, shape in data["shapes"].items()}
-        model._spec = DataSpec(tuple(data["emotions"]), tuple(data["valence"]), data["groups"], shapes)
-        model._layout = _layout(document["layout"])
-        ends = ({m: arrays[f"{end}/{m}"] for m in shapes} for end in Ranges._fields)
-        model._ranges, model.mean_label_ = Ranges(*ends), arrays["mean_label"]
-        model._about, model._models = document["about"], []
-        for name, value in document["sklearn"].items():
-            setattr(model, name, np.array(value, object) if name.startswith("feature") else value)
-        model.memory_ = _learned(document["memory"])
-        model._memories = None
-        if document["written"]:
-            model._memories = _memories(model.memory_.kernel, arrays, len(document["fits"]))
-        model._fits = [
-            _fit(
-                folder / "folds" / f"{number:02d}" / "checkpoints",
-                dataclasses.replace(config, seed=config.seed + number),
-                x,
-            )
-            for number, x in enumerate(document["fits"])
-        ]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(folder, f"{DAMAGED} ({error!r})") from error
+    model = MPCLRegressor(**document["parameters"])
+    shapes = {m: tuple(shape) for m, shape in data["shapes"].items()}
+    model._spec = DataSpec(tuple(data["emotions"]), tuple(data["valence"]), data["groups"], shapes)
+    model._layout = _layout(document["layout"])
+    ends = ({m: arrays[f"{end}/{m}"] for m in shapes} for end in Ranges._fields)
+    model._ranges, model.mean_label_ = Ranges(*ends), arrays["mean_label"]
+    model._about, model._models = document["about"], []
+    for name, value in document["sklearn"].items():
+        setattr(model, name, np.array(value, object) if name.startswith("feature") else value)
+    model.memory_ = _learned(document["memory"])
+    model._memories = None
+    if document["written"]:
+        model._memories = _memories(model.memory_.kernel, arrays, len(document["fits"]))
+    model._fits = [
+        _fit(
+            folder / "folds" / f"{number:02d}" / "checkpoints",
+            dataclasses.replace(config, seed=config.seed + number),
+            x,
+        )
+        for number, x in enumerate(document["fits"])
+    ]
+    if not model._fits or any(fit.norm.mean.keys() != shapes.keys() for fit in model._fits):
+        raise DataError(folder, f"{DAMAGED} (modalities of the checkpoint differ)")
     return model
 
 

@@ -161,6 +161,11 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
             recordings = recordings_of(parameters, X, Y, groups, trial, layout)
         require_usable(parameters, recordings)
         known = isinstance(X, Recordings) or (groups is not None and trial is not None)
+        if self.warm_start and before and self.emotions_ != recordings.emotions:
+            names = f"{', '.join(self.emotions_)}, Y holds {', '.join(recordings.emotions)}"
+            raise DataError(
+                "warm_start", f"continues a fit on {names}; give the same columns, or set it to False"
+            )
         if config.data.per_subject_standardise:
             recordings = standardise_per_subject(recordings)
         self._fits = in_memory.fit(

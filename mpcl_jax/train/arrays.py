@@ -45,7 +45,7 @@ def read_arrays(part: pathlib.Path, names: Sequence[str] | None = None) -> dict[
     driver, listed = _contents(part)
     with plain_path(part) as plain:
         base = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{plain}/"}}
-        names = listed if names is None else names
+        names = list(listed) if names is None else names
         specs = {x: {"driver": driver, "kvstore": base | {"path": f"{x}/"}} for x in names}
         context = tensorstore.Context()  # shared, the list of arrays is read once for all of them
         opened = {n: tensorstore.open(x, open=True, read=True, context=context) for n, x in specs.items()}
@@ -62,8 +62,9 @@ def read_arrays(part: pathlib.Path, names: Sequence[str] | None = None) -> dict[
 def read_tree(part: pathlib.Path) -> dict[str, Any]:
     """All arrays of one part of an Orbax checkpoint in nested dicts. Raises DataError."""
     tree: dict[str, Any] = {}
+    keys = _contents(part)[1]  # the name of a modality may hold a dot
     for name, x in read_arrays(part).items():
-        *outer, last = name.split(".")
+        *outer, last = keys[name]
         node = tree
         for key in outer:
             node = node.setdefault(key, {})
@@ -71,14 +72,14 @@ def read_tree(part: pathlib.Path) -> dict[str, Any]:
     return tree
 
 
-def _contents(part: pathlib.Path) -> tuple[str, list[str]]:
-    """The format of one part of an Orbax checkpoint, and the names of its arrays; those that are None left out."""
+def _contents(part: pathlib.Path) -> tuple[str, dict[str, list[str]]]:
+    """The format of one part of an Orbax checkpoint, and name -> keys of its arrays; those that are None left out."""
     try:
         found = json.loads((part / "_METADATA").read_text(encoding="utf-8"))
         leaves = found["tree_metadata"].values()
         kept = [leaf["key_metadata"] for leaf in leaves if leaf["value_metadata"]["value_type"] != "None"]
-        names = [".".join(str(step["key"]) for step in steps) for steps in kept]
-        return "zarr3" if found.get("use_zarr3") else "zarr", names
+        keys = [[str(step["key"]) for step in steps] for steps in kept]
+        return "zarr3" if found.get("use_zarr3") else "zarr", {".".join(x): x for x in keys}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(part, f"holds no list of its arrays ({_first_line(error)})") from error
 

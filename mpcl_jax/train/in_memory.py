@@ -20,9 +20,9 @@ from mpcl_jax.train.jax_settings import fixed_jax_settings
 from mpcl_jax.train.loop import train_group
 from mpcl_jax.train.progress import FoldProgress
 from mpcl_jax.train.run import Run, as_member, longest_inner, program_of, with_sizes
-from mpcl_jax.train.state import Training, chosen_model
+from mpcl_jax.train.state import Training, TrainState, chosen_model
 from mpcl_jax.train.writer import Skip, report_of_each, skipped_steps
-from mpcl_jax.types import Recordings, spec_of
+from mpcl_jax.types import DataError, Recordings, spec_of
 
 NAME = "all rows"  # of the only fold
 Callback = Callable[[int, dict[str, float]], None]  # epoch, counted from 1, and the mean of every loss term
@@ -110,6 +110,12 @@ def fit(
     ]
 
 
+def _shapes(of: Fit | TrainState) -> dict:
+    """Name -> shape of the arrays of a `Fit` or a `TrainState`."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path((of.params, of.prototypes))
+    return {jax.tree_util.keystr(path): x.shape for path, x in leaves}
+
+
 def _fit_seed(
     run: Run, seed: int, begun: Fit | None, callbacks: Sequence[Callback], verbose: bool, hold_out: bool
 ) -> Fit:
@@ -121,6 +127,9 @@ def _fit_seed(
     start = None
     if begun is not None:
         start = run.program.create(member.key, member.label_mean)
+        if _shapes(begun) != _shapes(start.state):
+            reason = "continues a fit with other modalities, features, emotions or sizes"
+            raise DataError("warm_start", f"{reason}; set it to False, or use a clone of the model")
         state = start.state._replace(params=begun.params, prototypes=begun.prototypes)
         start = jax.device_put(start._replace(state=state), run.program.by_fold)
     arrays = stack(run.program, [fold_arrays(member.fold, member.norm, run.longest)])

@@ -174,6 +174,28 @@ def test_several_seeds_are_averaged_and_a_warm_start_goes_on():
     assert np.isfinite(first)
 
 
+def test_a_warm_start_wants_the_shapes_and_emotions_of_the_fit_before():
+    frame, labels, subject = study()
+    model = mpcl.MPCLRegressor(warm_start=True, **SMALL).fit(arrays(frame), labels)
+    before = model.predict(arrays(frame))
+    with pytest.raises(mpcl.DataError, match="warm_start: continues a fit with other modalities"):
+        model.fit({"eda": frame[["smile"]].to_numpy()}, labels)
+    with pytest.raises(mpcl.DataError, match="warm_start: continues a fit on joy, calm, fear, Y holds fear"):
+        model.fit(arrays(frame), labels[EMOTIONS[::-1]])
+    np.testing.assert_array_equal(model.predict(arrays(frame)), before)
+
+
+def test_any_name_of_a_modality_can_be_saved(tmp_path):
+    frame, labels, _ = study()
+    x = {
+        name: frame[[column]].to_numpy()
+        for name, column in zip(("a.b", "x/y", "µS (1)"), frame, strict=False)
+    }
+    model = mpcl.MPCLRegressor(**SMALL, emotions=["a,b", "c\nd", "é"]).fit(x, labels.to_numpy())
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(mpcl.load(tmp_path / "model").predict(x), model.predict(x))
+
+
 def test_early_stopping_keeps_groups_whole_and_stops_where_nothing_can_be_learned():
     rng, (frame, labels, subject) = np.random.default_rng(0), study(subjects=6)
     nothing = labels.sample(frac=1, random_state=0).to_numpy()
@@ -203,6 +225,12 @@ def test_a_saved_model_predicts_the_same_and_needs_no_pickle(fitted, tmp_path, c
     with pytest.raises(mpcl.DataError, match="exists already"):
         fitted.save(tmp_path / "model")
     assert run(["inspect", str(tmp_path / "model")]) == 0 and "joy" in capsys.readouterr().out
+    for wrong, message in (
+        (tmp_path / "none", "holds no model.json; wanted a folder"),
+        (None, "folder: is NoneType"),
+    ):
+        with pytest.raises(mpcl.DataError, match=message):
+            mpcl.load(wrong)
     (tmp_path / "model" / "model.npz").write_bytes(b"damaged")
     with pytest.raises(mpcl.DataError, match="model.npz"):
         mpcl.load(tmp_path / "model")
@@ -255,6 +283,12 @@ def test_raw_signals_become_features_by_their_rate():
     raw, labels = 2 + rng.random((12, 240, 1)).cumsum(1) / 100, rng.random((12, 3))
     with pytest.warns(UserWarning, match="look like raw samples"):
         mpcl.MPCLRegressor(**SMALL).fit({"eda": raw}, labels)
+    with pytest.raises(
+        mpcl.DataError, match=r"\[windows, 240\], read as features; .* X\['eda'\]\[..., None\]"
+    ):
+        mpcl.MPCLRegressor(rates=4, **SMALL).fit({"eda": raw[..., 0]}, labels)
+    with pytest.raises(mpcl.DataError, match="rates: holds 'fast' for 'eda'"):
+        mpcl.MPCLRegressor(rates={"eda": "fast"}, **SMALL).fit({"eda": raw}, labels)
     model = mpcl.MPCLRegressor(rates={"eda": 4}, **SMALL).fit({"eda": raw}, labels)
     features, _, names = mpcl.features.of_windows(raw, 4, "eda")
     assert model._spec.shapes == {"eda": (1, len(names))} and features.shape == (12, len(names))
