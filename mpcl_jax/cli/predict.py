@@ -14,6 +14,7 @@ import pathlib
 import numpy as np
 import pandas as pd
 
+import mpcl_jax
 from mpcl_jax.cli.command import Parser, command, importing_jax, register_datasets_of
 from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.data import pipeline
@@ -53,6 +54,10 @@ def run(arguments: list[str]) -> None:
 
 def require_fold(folder: pathlib.Path, fold: int) -> None:
     """Raises ConfigError where the run in `folder` has no `fold`, DataError where it is no finished run."""
+    if (folder / "model.json").is_file():  # written by MPCLRegressor.save
+        if fold:
+            raise ConfigError(f"--fold {fold}: {folder} is a saved model and has no folds")
+        return
     names = [entry["name"] for entry in read_json(folder / "manifest.json", folds=list)["folds"]]
     if not 0 <= fold < len(names):
         held = f"only fold 0 ({names[0]})"
@@ -80,6 +85,7 @@ def predictions_csv(folder: pathlib.Path, fold: int, recordings: Recordings) -> 
     with importing_jax():
         from mpcl_jax.runs.predict import open_model, predict
 
+    saved = mpcl_jax.load(folder) if (folder / "model.json").is_file() else None
     model = open_model(folder, fold)
     known = [m for m in recordings.signals if m in model.spec.shapes]
     if not known:
@@ -88,7 +94,10 @@ def predictions_csv(folder: pathlib.Path, fold: int, recordings: Recordings) -> 
     recordings = take(with_modalities(recordings, known), kept)
     subject = recordings.subject if model.per_subject else None
     try:
-        predicted = predict(model, recordings.signals, recordings.present, subject)
+        if saved is not None:  # the mean over its seeds, with its personal memory
+            predicted = saved.predict(recordings)
+        else:
+            predicted = predict(model, recordings.signals, recordings.present, subject)
     except ValueError as mistake:
         raise ConfigError(f"{recordings.name}: {mistake}") from mistake
     columns = {"id": row_ids(recordings)}

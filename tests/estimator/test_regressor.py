@@ -1,5 +1,6 @@
 """`MPCLRegressor`: what it takes, what it returns, and that it keeps its promises on unusual input."""
 
+import io
 import pathlib
 import pickle
 import subprocess
@@ -209,6 +210,7 @@ def test_early_stopping_keeps_groups_whole_and_stops_where_nothing_can_be_learne
 
 def test_a_saved_model_predicts_the_same_and_needs_no_pickle(fitted, tmp_path, capsys):
     from mpcl_jax.cli.__main__ import run
+    from mpcl_jax.data.tables.write_folder import write_folder
 
     frame, labels, _ = study()
     adapted = with_memory(fitted).adapt(frame.iloc[:3], labels.iloc[:3])
@@ -225,6 +227,12 @@ def test_a_saved_model_predicts_the_same_and_needs_no_pickle(fitted, tmp_path, c
     with pytest.raises(mpcl.DataError, match="exists already"):
         fitted.save(tmp_path / "model")
     assert run(["inspect", str(tmp_path / "model")]) == 0 and "joy" in capsys.readouterr().out
+    ids = {"subject": np.repeat(["a", "b"], 12).tolist(), "trial": np.arange(24)}
+    recordings = mpcl.from_arrays(arrays(frame), labels, **ids)
+    write_folder(recordings, tmp_path / "data", [])
+    assert run(["predict", str(tmp_path / "model"), str(tmp_path / "data")]) == 0
+    shown = pd.read_csv(io.StringIO(capsys.readouterr().out)).filter(like="predicted_")
+    np.testing.assert_allclose(shown, adapted.predict(frame), atol=1e-6)
     for wrong, message in (
         (tmp_path / "none", "holds no model.json; wanted a folder"),
         (None, "folder: is NoneType"),
