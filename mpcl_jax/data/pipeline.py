@@ -37,7 +37,11 @@ def load_dataset(kind: str, path: Any = "", **options: Any) -> Recordings:
     rest = {name: value for name, value in options.items() if name not in common}
     if rest:
         values[own if own in groups else "options"] = rest
-    return load(resolve({"data": {"kind": kind, "path": str(path), **values}}).data)
+    try:
+        return load(resolve({"data": {"kind": kind, "path": str(path), **values}}).data)
+    except ConfigError as mistake:
+        text = str(mistake).replace(f"config.data.{own}.", "").replace("--config.data.path=", "path=")
+        raise ConfigError(text.replace("config.data.", "")) from None
 
 
 def checked(recordings: Recordings, settings: DataConfig) -> Recordings:

@@ -138,6 +138,10 @@ def _checked(data: Any) -> Recordings:
 
 def _config(name: str, model: Config, settings: dict[str, Any]) -> Config:
     """The settings of a model in this evaluation; split and test are not those of `model`."""
+    rows = settings["protocol"]["validation"] or settings["protocol"]["manifest"]
+    if model.train.select == "best" and not rows and settings["protocol"]["kind"] != "fixed_48_12_13":
+        reason = "its epoch is selected on validation rows; set validation of evaluate, e.g. 0.2"
+        raise ConfigError(f"{name}: {reason} (its own validation_fraction is not used here)")
     own = {part: dataclasses.asdict(getattr(model, part)) for part in ("model", "loss", "train")}
     own["data"] = {"per_subject_standardise": model.data.per_subject_standardise}
     try:

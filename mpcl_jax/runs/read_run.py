@@ -174,6 +174,11 @@ def read_json(file: pathlib.Path, **wanted: type) -> dict:
 
 def read_text(file: pathlib.Path) -> str:
     """A text of a run. Raises DataError naming the file and what to do."""
+    if not file.exists() and (file.parent / "model.json").exists():
+        reason = (
+            "is a saved model, not a run; mpcl predict and mpcl inspect read it, and mpcl_jax.load in Python"
+        )
+        raise DataError(file.parent, reason)
     if not file.exists():
         raise DataError(file, "does not exist: no run, or not finished; start its command again")
     try:

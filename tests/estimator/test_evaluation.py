@@ -208,7 +208,7 @@ def test_ctrl_c_leaves_a_cache_with_which_the_same_call_goes_on(data, tmp_path, 
         ({"protocol": "calibrated", "calibration": 9}, "^calibration = 9: must be <= calibration_pool = 3"),
         (
             {"estimators": Model(CONFIG), "validation": 0.0},
-            "^MPCL: config.train.select = 'best': needs valid",
+            "^MPCL: its epoch is selected on validation rows; set validation of evaluate",
         ),
     ],
 )

@@ -416,7 +416,7 @@ def test_a_mistake_in_a_table_is_one_line(wrong, message):
 def test_load_dataset_takes_the_options_of_the_kind():
     recordings = mpcl.load_dataset("simulated", subjects=2, clips=3, windows=1, modalities=("gsr",))
     assert list(recordings.signals) == ["gsr"] and len(recordings.labels) == 6
-    with pytest.raises(mpcl.ConfigError, match="config.data.simulate.subject.*subjects"):
+    with pytest.raises(mpcl.ConfigError, match="subject.*did you mean.*subjects"):
         mpcl.load_dataset("simulated", subject=2)
     with pytest.raises(mpcl.DataError, match="is not a folder"):
         mpcl.load_dataset("wesad", "nowhere")

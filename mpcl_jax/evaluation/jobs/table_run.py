@@ -145,8 +145,11 @@ def _train_here(row: Trained, cache_dir: pathlib.Path, stop: StopRequest) -> Non
                 row.work.train(fit, stop)
         elif fits:
             config = with_folds(row.config, seed, tuple(fit.number for fit in fits))
-            # With "rbg" numbers depend on the folds that are trained at once; on CPUs it is not faster.
-            if config.train.generator == "threefry2x32" and jax.default_backend() != "cpu":
+            # With "rbg" numbers depend on the folds that are trained at once; on CPUs it is not faster. With "inner"
+            # each fold stops at its own epoch.
+            train = config.train
+            together = train.generator == "threefry2x32" and train.select in ("last", "best")
+            if together and jax.default_backend() != "cpu":
                 train = dataclasses.replace(config.train, folds_at_once=len(fits))
                 config = dataclasses.replace(config, train=train)
             count = f"{count_of(len(fits), 'folds')}, {config.train.folds_at_once} at once"
