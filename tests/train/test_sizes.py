@@ -10,12 +10,12 @@ import pytest
 from python_process import ROOT, python
 from run_fixture import tiny_config
 
+from experiments.shared import collect as collected
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.fields import AUTO
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.splits.manifest import Fold, Split
 from mpcl_jax.evaluation.experiment import folds_tested
-from mpcl_jax.evaluation.jobs import collect as collected
 from mpcl_jax.evaluation.jobs.keys import load_table_data
 from mpcl_jax.evaluation.jobs.table_run import Trained
 from mpcl_jax.train.run import prepare, with_sizes
