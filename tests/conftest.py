@@ -25,7 +25,6 @@ SLOW_FILES = (
     "test_step.py",
     "test_sharding.py",
     "test_report.py",
-    "test_docs.py",
     "test_folds.py",
     "test_sealed.py",
     "test_audit.py",
