@@ -27,7 +27,8 @@ def choose_stop(run: Run, member: Member, kept: list[list[InnerModel]] | None = 
     if not held_out:
         return Stop(run.config.train.epochs, float("nan"), float("nan"))
     with run.stop.deferred():
-        curves = np.array([_curve(run, member, rows, kept) for rows in held_out])
+        found = [_curve(run, member, rows, kept) for rows in held_out]
+    curves = np.array(found)  # after a request to stop their lengths differ, and Stopped is raised before
     weight = [len(rows) for rows in held_out]
     curve = np.average(curves, axis=0, weights=weight)
     if not np.isfinite(curve).any():

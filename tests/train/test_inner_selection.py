@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from run_fixture import SMALL, quickly_prepared, tiny_config
 
-from mpcl_jax.train import loop
+from mpcl_jax.system.errors import Stopped
+from mpcl_jax.train import inner_selection, loop
 from mpcl_jax.train.inner_selection import choose_stop
+from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.run import Stop, inner_rows, member_of
 from mpcl_jax.types import take
 
@@ -41,6 +43,20 @@ def test_the_choice_depends_on_the_training_part_alone(run):
     changed = run._replace(recordings=run.recordings._replace(labels=labels, signals=signals))
     rows = run.rows._replace(labels=labels, signals=signals)
     assert choose_stop(changed._replace(rows=rows), member) == stop
+
+
+def test_a_request_to_stop_ends_the_choice(run, monkeypatch):
+    stopping, key, calls = run._replace(stop=StopRequest()), inner_selection.folded_key, []
+
+    def second_is_the_last(*arguments):
+        calls.append(arguments)
+        stopping.stop.requested = len(calls) == 2
+        return key(*arguments)
+
+    monkeypatch.setattr(inner_selection, "folded_key", second_is_the_last)
+    with pytest.raises(Stopped):
+        choose_stop(stopping, member_of(run, 0))
+    assert len(calls) == 2
 
 
 @pytest.mark.parametrize("epoch", [0, 2])
