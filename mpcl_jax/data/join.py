@@ -25,6 +25,14 @@ class Part(NamedTuple):
     unnamed: tuple[str, ...] = ()  # those of "subject" and "trial" that the file does not name
 
 
+def runs_of(labels: np.ndarray, *ids: np.ndarray) -> np.ndarray:
+    """[N] str, the number of the run of neighbouring windows with equal `labels` [N, C] and `ids` [N]."""
+    new = (labels[1:] != labels[:-1]).any(1)
+    for values in ids:
+        new |= values[1:] != values[:-1]
+    return np.concatenate([[0], np.cumsum(new)]).astype(str)
+
+
 def shape_issues(parts: Sequence[Part], modalities: Iterable[str]) -> list[Issue]:
     """Parts of which a modality has other tokens and features than in the first part that has it."""
     issues = []

@@ -14,7 +14,7 @@ from mpcl_jax.data.folder.files import list_files, name_for_read, names_of
 from mpcl_jax.data.folder.meta import Meta, read_meta
 from mpcl_jax.data.io.safe_read import read_npz
 from mpcl_jax.data.issues import refuse
-from mpcl_jax.data.join import Part, joined
+from mpcl_jax.data.join import Part, joined, runs_of
 from mpcl_jax.types import DataError, Recordings, check_recordings
 
 WITHOUT_TRIALS = tuple(kind for kind in PROTOCOLS if kind not in ("trial_kfold", "calibrated"))
@@ -67,11 +67,7 @@ def subject_of(file: Path, held: dict[str, np.ndarray], meta: Meta) -> Part:
     labels = raw / raw.max(1, keepdims=True)  # so that the sum of very large numbers does not overflow
     labels /= labels.sum(1, keepdims=True)
     stimulus = held["stimulus"].astype(str) if "stimulus" in held else np.full(len(labels), "")
-    if "trial" in held:
-        trial = held["trial"].astype(str)
-    else:  # the number of the run of neighbouring windows with equal labels and stimulus
-        new = (labels[1:] != labels[:-1]).any(1) | (stimulus[1:] != stimulus[:-1])
-        trial = np.concatenate([[0], np.cumsum(new)]).astype(str)
+    trial = held["trial"].astype(str) if "trial" in held else runs_of(labels, stimulus)
     return Part(
         source=file,
         subject=str(np.atleast_1d(held["subject"]).astype(str)[0]).strip()

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mpcl_jax.data.folder.load import WITHOUT_TRIALS
-from mpcl_jax.data.join import Part, joined
+from mpcl_jax.data.join import Part, joined, runs_of
 from mpcl_jax.types import GROUPS, DataError, Recordings, check_recordings
 
 # Parts of a modality's name that mark signals of behaviour; all others count as physiological.
@@ -68,7 +68,7 @@ def from_arrays(
         raise DataError("subject", "is missing; give one id per window, or one id for all")
     names = emotion_names(labels, shares.shape[1], emotions)
     held = ids["stimulus"] if ids["stimulus"] is not None else np.full(count, "")
-    own = ids["trial"] if ids["trial"] is not None else runs_of(ids["subject"], shares, held)
+    own = ids["trial"] if ids["trial"] is not None else runs_of(shares, ids["subject"], held)
     part = Part(
         source=name,
         subject="",
@@ -223,12 +223,6 @@ def valence_of(
     if isinstance(valence, str) or len(valence) != len(emotions):
         raise DataError("valence", f"wanted {len(emotions)} names of valence groups, one per emotion")
     return tuple(map(str, valence))
-
-
-def runs_of(subject: np.ndarray, labels: np.ndarray, stimulus: np.ndarray) -> np.ndarray:
-    """[N] numbers of the runs of neighbouring windows with one subject, label and stimulus."""
-    new = (labels[1:] != labels[:-1]).any(1) | (stimulus[1:] != stimulus[:-1]) | (subject[1:] != subject[:-1])
-    return np.concatenate([[0], np.cumsum(new)]).astype(str)
 
 
 def _named(signals: Any) -> Mapping[str, Any]:
