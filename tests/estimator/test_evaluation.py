@@ -19,6 +19,7 @@ from tiny_model import quick_options
 from mpcl_jax.baselines import registry
 from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig
 from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.data import registry as datasets
 from mpcl_jax.data.pipeline import content_hash, load
 from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.estimator import evaluation
@@ -231,11 +232,13 @@ def test_data_are_checked_as_on_the_command_line(data):
 def test_recordings_are_the_same_in_every_process(data, tmp_path):
     odd = data._replace(of_stimulus=("video",), published_test=np.arange(60) < 5, start=np.full(60, np.nan))
     odd = odd._replace(protocols=("loso",), duration=float("nan"), subject=odd.subject.astype(object))
-    read = load_stored(store(odd, tmp_path / "recordings.npz"))
+    with datasets.temporarily():
+        read = load_stored(store(odd, tmp_path / "recordings.npz"))
+        again = load(store(data, tmp_path / "again.npz"))
     assert content_hash(read) == content_hash(odd) and spec_of(read) == spec_of(odd)
     assert read.of_stimulus == ("video",) and read.protocols == ("loso",) and read.published_test.sum() == 5
     assert np.isnan(read.start).all() and np.isnan(read.duration) and list(read.signals) == list(odd.signals)
-    assert load(store(data, tmp_path / "again.npz")).notes == data.notes  # none twice
+    assert again.notes == data.notes  # none twice
 
 
 def test_a_regressor_is_trained_with_its_settings_on_its_own_data(data, monkeypatch):
