@@ -185,7 +185,9 @@ def _own_words() -> Iterator[None]:
 def _cache_folder(cache: str | os.PathLike | None) -> Iterator[pathlib.Path]:
     """The folder of finished jobs, locked. A temporary one stays only where its jobs can be used again."""
     if cache is not None:
-        folder = user_path(cache, "cache")
+        folder = user_path(
+            cache, "cache"
+        ).absolute()  # workers of an earlier call run in the folder of that time
         make_folder(folder)
         with only_run_in(folder):
             yield folder

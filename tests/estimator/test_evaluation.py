@@ -241,6 +241,15 @@ def test_recordings_are_the_same_in_every_process(data, tmp_path):
     assert again.notes == data.notes  # none twice
 
 
+def test_jobs_do_not_depend_on_the_working_directory_of_a_worker(data, tmp_path, monkeypatch):
+    folders, uniform = [], [np.full((60, 10), 0.1)]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(evaluation, "complete", lambda rows, folder, *_, **__: folders.append(folder))
+    monkeypatch.setattr(evaluation, "predictions_of", lambda row, _: dict.fromkeys(row.names, uniform))
+    evaluate("ridge", data, cache="jobs")
+    assert folders == [tmp_path / "jobs"]
+
+
 def test_a_regressor_is_trained_with_its_settings_on_its_own_data(data, monkeypatch):
     rows = []
     monkeypatch.setattr(evaluation, "complete", lambda given, *_, **__: rows.extend(given))
