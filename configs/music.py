@@ -1,0 +1,23 @@
+"""Music (Larwood, Vanman, Dingle 2021): skin, two face muscles and the clip's audio; subjects held out in five folds.
+
+    python -m experiments.datasets.music music.npz MUSIC
+    mpcl train --config music --config.data.path=MUSIC
+
+Audio describes the clip, so report results with and without it:
+--config.data.modalities="('skin','zygomaticus','corrugator')". Test subjects hear the clips of training subjects;
+--config.protocol.kind=subject_x_stimulus holds clips out as well.
+"""
+
+from mpcl_jax.config import preset
+
+
+def get_config():
+    # Model and training are those of WESAD, chosen on other data: no subject of this data set has chosen a setting.
+    config = preset("wesad")
+    config.data.kind = "folder"
+    config.data.per_subject_standardise = (
+        False  # a new subject needs no recording before the first prediction
+    )
+    config.protocol.kind = "subject_kfold"
+    config.protocol.folds = 5
+    return config

@@ -1,0 +1,79 @@
+"""Windows of two subjects with the same values: one recording that was saved for two subjects.
+
+A copy of all windows of a subject is refused when the data set is read (`pipeline.refuse_duplicates`). A copy of some
+windows, or of some modalities of them, is an issue of `mpcl check` and a note of every run.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mpcl_jax.data.splits.descriptions import counted
+from mpcl_jax.types import Recordings
+
+FEWEST_VALUES = 4  # different numbers that a modality's row needs to count as a copy
+FEWEST_WINDOWS = 2
+
+
+class Copies(NamedTuple):
+    """Windows of the subject `second` that have the values of windows of `first`."""
+
+    first: str
+    second: str
+    windows: int
+    modalities: tuple[str, ...]  # that are equal in at least one of the windows
+
+    @property
+    def sentence(self) -> str:
+        """ "subjects S1 and S2 have 3 windows with the same values of eda, bvp"."""
+        count = counted(self.windows, "window", "windows")
+        equal = ", ".join(self.modalities)
+        return f"subjects {self.first} and {self.second} have {count} with the same values of {equal}"
+
+
+def copies_of(recordings: Recordings) -> list[Copies]:
+    """The pairs of subjects that share windows; rows with fewer than `FEWEST_VALUES` different numbers do not count.
+
+    A modality of the stimulus is left out: one that is declared as such, and rows that all windows of one stimulus
+    have at the same time. Rows of a modality with few different values are equal by chance, also within a
+    subject. So a pair needs more equal rows than all subjects have within themselves, and at least `FEWEST_WINDOWS`.
+    """
+    pairs: dict[tuple[str, str], dict[str, list[int]]] = {}
+    for m in recordings.signals:
+        if m in recordings.of_stimulus:
+            continue
+        of_pair, by_chance = {}, 0
+        for rows in _equal_rows(recordings, m):
+            first, *others = dict.fromkeys(recordings.subject[rows].tolist())
+            by_chance += len(rows) - 1 - len(others)
+            if others and not _of_stimulus(recordings, m, rows):
+                for row in rows[recordings.subject[rows] != first].tolist():
+                    of_pair.setdefault((first, str(recordings.subject[row])), []).append(row)
+        for pair, rows in of_pair.items():
+            if len(rows) > by_chance and len(rows) >= FEWEST_WINDOWS:
+                pairs.setdefault(pair, {})[m] = rows
+    return [Copies(*pair, len(set().union(*of_m.values())), tuple(of_m)) for pair, of_m in pairs.items()]
+
+
+def _equal_rows(recordings: Recordings, m: str) -> Iterator[np.ndarray]:
+    """The rows of each group of two or more windows with the same values of modality `m`."""
+    rows = np.flatnonzero(recordings.present[m])
+    flat = np.ascontiguousarray(recordings.signals[m].reshape(len(recordings.subject), -1)[rows])
+    _, code, count = np.unique([hash(x.tobytes()) for x in flat], return_inverse=True, return_counts=True)
+    groups = np.split(np.argsort(code, kind="stable"), np.cumsum(count)[:-1])
+    for own in (own for own in groups if len(own) > 1):
+        if len(np.unique(flat[own[0]])) >= FEWEST_VALUES:
+            yield rows[own]
+
+
+def _of_stimulus(recordings: Recordings, m: str, rows: np.ndarray) -> bool:
+    """Whether the equal `rows` are all windows of one stimulus at one time."""
+    stimulus, at = recordings.stimulus[rows[0]], recordings.start
+    if stimulus == "":
+        return False
+    if np.isnan(at).any():
+        at = pd.Series(recordings.trial).groupby(recordings.trial).cumcount().to_numpy()
+    met = (recordings.stimulus == stimulus) & (at == at[rows[0]]) & recordings.present[m]
+    return np.array_equal(np.flatnonzero(met), rows)
