@@ -112,6 +112,7 @@ def test_other_sets_of_labels(root, kept, loaded, labels, count):
     assert other.labels.shape == (15, count)
     assert set(other.subject) == {"S10"}
     assert len(other.notes) == 3  # no answer is missing here
+    assert other.notes[0].startswith("subjects S10 (1 of the 15 official ones) gave 5 reports")
 
 
 def test_both_devices(tmp_path):

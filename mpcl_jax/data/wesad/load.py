@@ -47,6 +47,7 @@ from mpcl_jax.types import DataError, Recordings, check_recordings
 # Both meditations follow the same instruction: a protocol that holds out one must hold out both.
 STIMULUS = {name: name.split()[0] for name in CODES}
 LEAST_SECONDS = 5.0
+OFFICIAL = tuple(f"S{n}" for n in (*range(2, 12), *range(13, 18)))  # the fifteen subjects of the release
 AT_ONCE = 2  # pickles read at the same time; more would wait for the disk
 
 
@@ -169,8 +170,10 @@ def convert(file: str, subject: str, devices: str, window_seconds: float, step_s
 def _notes(lost: dict[str, int]) -> tuple[str, ...]:
     """What a reader of results has to know. `lost`: subject -> answers that are missing."""
     missing = ", ".join(f"{subject} {n}" for subject, n in lost.items() if n)
+    count = f"{len(set(lost) & set(OFFICIAL))} of the {len(OFFICIAL)} official ones"
     return (
-        f"{len(lost)} subjects gave {5 * len(lost)} reports; all windows of a condition share one label",
+        f"subjects {', '.join(lost)} ({count}) gave {5 * len(lost)} reports; all windows of a condition share one "
+        "label",
         "both meditations count as one stimulus",
         "WESAD may be used for scientific, non-commercial purposes, with credit to Schmidt et al. 2018",
         *([f"answers missing, replaced by the median of the same report: {missing}"] if missing else []),
