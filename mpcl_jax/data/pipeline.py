@@ -7,12 +7,15 @@ import numpy as np
 
 from mpcl_jax.config.data import DataConfig
 from mpcl_jax.config.resolve import ConfigError, resolve
+from mpcl_jax.data.copies import copies_of
 from mpcl_jax.data.issues import digest_of
 from mpcl_jax.data.normalise import far_values, notes_on, standardise_per_subject
 from mpcl_jax.data.registry import find_dataset
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.system.paths import shell_command
 from mpcl_jax.types import DataError, Recordings, check_recordings, take, with_modalities
+
+ONE_RECORDING = "one recording may have been saved for both; leave one of the subjects out"
 
 
 def load(settings: DataConfig) -> Recordings:
@@ -53,6 +56,8 @@ def checked(recordings: Recordings, settings: DataConfig) -> Recordings:
     recordings = check_recordings(_keep_modalities(recordings, settings.modalities), source)
     if settings.kind != "simulated":
         refuse_duplicates(recordings, settings)
+        shared = (f"{pair.sentence}: {ONE_RECORDING}" for pair in copies_of(recordings))
+        recordings = recordings._replace(notes=(*recordings.notes, *shared))
     refuse_far_values(recordings, settings)
     recordings = recordings._replace(notes=(*recordings.notes, *notes_on(recordings)))
     if settings.per_subject_standardise:

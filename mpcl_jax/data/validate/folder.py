@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mpcl_jax.data.copies import copies_of
 from mpcl_jax.data.folder.between import between_issues, modality_issues, session_hint
 from mpcl_jax.data.folder.checks import file_issues, start_issues, values_of
 from mpcl_jax.data.folder.files import Files, list_files, name_for_read, names_of
@@ -15,6 +16,7 @@ from mpcl_jax.data.issues import SAME_SUBJECT, Examined, Issue, Summary, attempt
 from mpcl_jax.data.join import Part
 from mpcl_jax.data.normalise import far_values, notes_on
 from mpcl_jax.data.validate.signals import channel_issues, still_issue
+from mpcl_jax.types import Recordings
 
 STILL = 120.0  # seconds for which a worn sensor of known rate may repeat a value
 
@@ -58,7 +60,7 @@ def _examine_files(folder: Path, meta: Meta, files: Files, issues: list[Issue]) 
     notes = ()
     if subjects:
         of_modalities = modality_issues(subjects, meta, folder)
-        issues += _copies(subjects, meta)
+        issues += (whole := _copies(subjects, meta))
         # A modality that no usable file has may be in a file with issues.
         issues += [x for x in of_modalities if "no .npz" not in x.what or x.place not in unusable]
         issues += between_issues(subjects, meta) + _unused_emotions(subjects, meta, folder)
@@ -71,6 +73,7 @@ def _examine_files(folder: Path, meta: Meta, files: Files, issues: list[Issue]) 
     if subjects and not of_modalities:
         recordings = recordings_of(subjects, meta, folder)
         notes = notes_on(recordings)
+        issues += _partial_copies(recordings, subjects, {issue.file for issue in whole})
         place = [(s.source, row) for s in subjects for row in range(len(s.labels))]
         for far in far_values(recordings):
             file, row = place[far.row]
@@ -87,6 +90,13 @@ def _copies(subjects: list[Part], meta: Meta) -> list[Issue]:
         own = {m: x for m, x in s.signals.items() if m not in meta.of_stimulus}
         digests[str(s.source)] = digest_of(own.values())
     return duplicate_issues(digests, "signals", SAME_SUBJECT)
+
+
+def _partial_copies(recordings: Recordings, subjects: list[Part], whole: set[str]) -> list[Issue]:
+    """Windows that two subjects share, but for the files that are copies as a `whole`."""
+    source = {s.subject: str(s.source) for s in reversed(subjects)}
+    found = [pair for pair in copies_of(recordings) if source[pair.second] not in whole]
+    return [Issue(source[pair.second], "", pair.sentence, SAME_SUBJECT) for pair in found]
 
 
 def _unused_emotions(subjects: list[Part], meta: Meta, folder: Path) -> list[Issue]:

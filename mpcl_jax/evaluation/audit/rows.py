@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.distance import cdist
 
+from mpcl_jax.data.copies import FEWEST_VALUES
 from mpcl_jax.data.normalise import design_matrix, fit_normalisation
 from mpcl_jax.data.splits.descriptions import counted
 from mpcl_jax.evaluation.audit.evidence import Evidence, Finding, amber, green, red
@@ -14,7 +15,6 @@ from mpcl_jax.types import Recordings, take, with_modalities
 
 MOST_TESTED, MOST_TRAINED = 600, 20_000  # rows of a fold in the search for neighbours
 NEAR_COPY = 0.01  # of the usual distance to the nearest row of another trial
-FEWEST_VALUES = 4  # that a modality's row needs to count as a copy
 SAME = 0.999  # correlation above which a feature counts as a label
 FEWEST_REPORTS = 8  # different reports below which such a correlation is no evidence
 
