@@ -1,7 +1,6 @@
 """Recordings from arrays in memory, and label distributions from what subjects report."""
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, Literal
 
@@ -9,13 +8,9 @@ import numpy as np
 
 from mpcl_jax.data.folder.load import WITHOUT_TRIALS
 from mpcl_jax.data.join import Part, joined, runs_of
+from mpcl_jax.data.tables.modality_group import guess_group
 from mpcl_jax.types import GROUPS, DataError, Recordings, check_recordings
 
-# Parts of a modality's name that mark signals of behaviour; all others count as physiological.
-BEHAVIOURAL = re.compile(
-    r"face|facial|video|gaze|eye|pupil|pose|body|head|gesture|motion|acc|imu|gyro|walk|gait|speech|voice|audio|au\b|"
-    r"action|behav|keyboard|mouse|touch"
-)
 Labels = Literal["auto", "distribution", "ratings", "counts", "multi_hot"]
 LABELS = ("auto", "distribution", "ratings", "counts", "multi_hot")
 
@@ -47,7 +42,7 @@ def from_arrays(
             that hold out trials are refused.
         stimulus: [N] ids of clips or conditions, the same for all subjects.
         start: [N] seconds since the trial began.
-        groups: modality -> "physiological" or "behavioural"; a missing one follows from the name (`group_of`).
+        groups: modality -> "physiological" or "behavioural"; a missing one is guessed from the name.
         emotions: C names; default: the columns of a DataFrame, else "emotion 1", "emotion 2", ...
         valence: emotion -> name of its valence group, or C such names; default: one group.
         kind, floor: of the labels, see `distributions`.
@@ -81,7 +76,7 @@ def from_arrays(
     _require_something(part.signals)
     recordings = joined(
         [part],
-        {m: group_of(m) for m in part.signals} | _known_groups(groups or {}, part.signals),
+        {m: guess_group(m) for m in part.signals} | _known_groups(groups or {}, part.signals),
         name=name,
         emotions=names,
         valence=valence_of(names, valence),
@@ -188,11 +183,6 @@ def require_same_order(given: Mapping[str, Any]) -> None:
         if len(index) == len(other) and not index.equals(other) and set(index) == set(other):
             reason = f"has the index of {first} in another order, and rows are taken by position"
             raise DataError(name, f"{reason}; sort both alike, or call reset_index(drop=True) on both")
-
-
-def group_of(modality: str) -> str:
-    """The modality group that a name suggests: "behavioural" for face, video, motion and the like."""
-    return GROUPS[1] if BEHAVIOURAL.search(modality.lower()) else GROUPS[0]
 
 
 def emotion_names(labels: Any, count: int, emotions: Sequence[str] | None) -> tuple[str, ...]:

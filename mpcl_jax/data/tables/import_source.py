@@ -11,12 +11,12 @@ from mpcl_jax.data.tables.e4 import find_sessions, read_sessions
 from mpcl_jax.data.tables.edf import EDF, read_bids, read_edf
 from mpcl_jax.data.tables.long_table import (
     feature_windows,
-    group_of,
     holds_samples,
     own_columns,
     reports_in,
     sample_sessions,
 )
+from mpcl_jax.data.tables.modality_group import guess_group
 from mpcl_jax.data.tables.read_table import SPREADSHEETS, SUFFIXES, Table, near, read_table, require_column
 from mpcl_jax.data.tables.reports import Options, Reports, read_reports, some
 from mpcl_jax.data.tables.sessions import WINDOW, Session, Windows, windows_of
@@ -124,7 +124,7 @@ def _imported(
         if unknown := [m for m in given if m not in windows.names]:
             reason = f"{option} names the modality {unknown[0]!r}; {near(unknown[0], windows.names)}"
             raise DataError(source, reason)
-    groups = {m: group_of(m, options.groups) for m in windows.names}
+    groups = {m: options.groups.get(m) or guess_group(m) for m in windows.names}
     recordings = joined(
         windows.parts,
         groups,

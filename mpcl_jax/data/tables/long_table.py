@@ -15,10 +15,6 @@ from mpcl_jax.types import DataError
 ELECTRODE = re.compile(r"(?i:eeg)?[ _-]?(Fp|AF|F|FC|FT|C|T|TP|CP|P|PO|O)(z|[1-9]|10)([ _-]\w+)?")
 # Columns of reports, which are not to be learned from.
 RATING = re.compile(r"rating|valence|arousal|dominance|liking|familiarity")
-BEHAVIOUR = re.compile(
-    r"(?:^|_)(face|facial|video|au|gaze|eye|pose|head|hand|body|gesture|motion|mov|acc|gyr|imu|gait|step|speech|voice"
-    r"|audio|text|mouse|key|touch|zygomatic|corrugator)"
-)
 
 
 def modality_columns(
@@ -36,11 +32,6 @@ def modality_columns(
     if not chosen:
         raise DataError(table.source, "has no columns of signals; name them with --modality eda=eda_*")
     return chosen, [f"modality {m}: {some(columns)}" for m, columns in chosen.items()]
-
-
-def group_of(m: str, groups: dict[str, str]) -> str:
-    """The group of modality `m`: the given one, or behavioural where a word of its name is one of behaviour."""
-    return groups.get(m) or ("behavioural" if BEHAVIOUR.search(m.lower()) else "physiological")
 
 
 def own_columns(table: Table, options: Options) -> tuple[dict[str, str], list[str], list[str]]:
