@@ -83,7 +83,7 @@ class Fitted(BaseEstimator):
         names = list(map(str, getattr(Y, "columns", ())))
         if hasattr(Y, "iloc") and sorted(names) == sorted(self.emotions_):
             Y = Y.iloc[:, [names.index(name) for name in self.emotions_]]
-        labels = distributions(Y, self.labels, self.floor)
+        labels = distributions(Y, self.label_kind, self.floor, "Y")
         if labels.shape != (count, len(self.emotions_)):
             wanted = f"{(count, len(self.emotions_))}: one row per row of X, and {', '.join(self.emotions_)}"
             raise DataError("Y", f"has shape {labels.shape}; wanted {wanted}")

@@ -32,14 +32,14 @@ def recordings_of(
             Y,
             subject="all" if groups is None else groups,
             trial=each if trial is None else trial,
-            groups=own,
+            modality_groups=own,
             emotions=parameters["emotions"],
             valence=parameters["valence"],
-            kind=parameters["labels"],
+            label_kind=parameters["label_kind"],
             floor=parameters["floor"],
         )
     except DataError as error:  # in the names of the arguments of `fit`
-        name = {"subject": "groups", "groups": "modality_groups"}.get(error.file, error.file)
+        name = {"subject": "groups", "labels": "Y"}.get(error.file, error.file)
         raise DataError(name, error.reason) from None
 
 

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from mpcl_jax import metrics
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import standardise_per_subject
+from mpcl_jax.data.tables.arguments import ESTIMATOR, refuse_arguments
 from mpcl_jax.data.tables.arrays import Labels, require_same_order
 from mpcl_jax.estimator import card, prediction
 from mpcl_jax.estimator.adaptation import Memories, adapted, seen_by, written
@@ -46,7 +47,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         modality_groups: modality -> "physiological" or "behavioural"; default: by its name.
         emotions: C names; default: the columns of Y.
         valence: emotion -> name of its valence group, or C names; default: one group.
-        labels, floor: what Y holds, see `mpcl_jax.data.tables.arrays.distributions`.
+        label_kind, floor: what Y holds, see `mpcl_jax.data.tables.arrays.distributions`.
         rates: samples per second of raw signals, one number or modality -> number. Signals with 32 or more values
             along the time axis are turned into features (`mpcl_jax.features`).
         kinds: modality -> kind of such a signal (`mpcl_jax.features.KINDS`); default: by its name.
@@ -66,6 +67,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
     `n_features_in_` and `feature_names_in_` where X was one table that is read whole.
     """
 
+    @refuse_arguments(ESTIMATOR)
     def __init__(
         self,
         *,
@@ -85,7 +87,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         modality_groups: Mapping[str, str] | None = None,
         emotions: Sequence[str] | None = None,
         valence: Mapping[str, str] | Sequence[str] | None = None,
-        labels: Labels = "auto",
+        label_kind: Labels = "auto",
         floor: float | None = None,
         rates: Any = None,
         kinds: Mapping[str, str] | None = None,
@@ -115,7 +117,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         self.modality_groups = modality_groups
         self.emotions = emotions
         self.valence = valence
-        self.labels = labels
+        self.label_kind = label_kind
         self.floor = floor
         self.rates = rates
         self.kinds = kinds

@@ -122,7 +122,9 @@ def test_a_score_is_minus_the_mean_kl_and_training_lowers_it():
     ],
 )
 def test_labels_become_distributions(kind, floor, labels, wanted):
-    found = mpcl.from_arrays({"eda": np.eye(2)}, labels, subject=["a", "b"], kind=kind, floor=floor).labels
+    found = mpcl.from_arrays(
+        {"eda": np.eye(2)}, labels, subject=["a", "b"], label_kind=kind, floor=floor
+    ).labels
     np.testing.assert_allclose(found, wanted, atol=1e-7)
 
 
@@ -316,7 +318,7 @@ MISTAKES = {
     "validation_fraction = 2": ({"validation_fraction": 2}, {}),
     "validation_fraction = 'a'": ({"validation_fraction": "a"}, {}),
     "n_seeds: is 0": ({"n_seeds": 0}, {}),
-    "labels, row 2|labels: row 2 is not finite": ({}, {"Y": np.array([[1, 2]] * 2 + [[np.nan, 1]] * 22)}),
+    "Y: row 2 is not finite": ({}, {"Y": np.array([[1, 2]] * 2 + [[np.nan, 1]] * 22)}),
     "negative; give floor": ({}, {"Y": -np.ones((24, 2))}),
     "at least two emotions": ({}, {"Y": np.ones((24, 1))}),
     "Y: has 23 rows, X has 24": ({}, {"Y": np.ones((23, 2))}),
@@ -333,7 +335,7 @@ MISTAKES = {
     "names column 0.5": ({"modalities": {"eda": [0.5]}}, {"X": np.ones((24, 2))}),
     "X: Expected 2D array": ({}, {"X": "study.csv"}),
     "holds timedelta": ({}, {"X": {"eda": np.ones((24, 2), "m8[s]")}}),
-    "labels: row 1 is not finite": ({}, {"Y": pd.DataFrame({"a": pd.array([1, None] * 12), "b": 1})}),
+    "Y: row 1 is not finite": ({}, {"Y": pd.DataFrame({"a": pd.array([1, None] * 12), "b": 1})}),
     "floor: is '1'": ({"floor": "1"}, {}),
     "emotions: is 'abc'": ({"emotions": "abc"}, {}),
     "settings = ": ({"settings": ["model.tokens"]}, {}),
@@ -345,7 +347,10 @@ MISTAKES = {
     "rates: names 'eeg'": ({"rates": {"eeg": 3}}, {}),
     r"X\['face'\]: cannot be read as numbers": ({}, {"X": {"face": np.array([["a"]] * 24)}}),
     "feature 0 is inf": ({}, {"X": {"face": np.full((24, 1), np.inf)}}),
-    "unknown": ({"labels": "shares"}, {}),
+    "label_kind: is 'shares'; wanted 'auto'": ({"label_kind": "shares"}, {}),
+    "labels: no such argument here; use label_kind": ({"labels": "ratings"}, {}),
+    "groups: no such argument here; use modality_groups": ({"groups": {"eda": "physiological"}}, {}),
+    "modality_groups: is list": ({"modality_groups": ["eda"]}, {}),
 }
 
 
@@ -399,7 +404,7 @@ def test_a_mistake_in_a_prediction_is_named(fitted):
         ({"modalities": ["smile"]}, r"modalities: is \['smile'\]; wanted a dict"),
         ({"modalities": {"face": ["smile", "clip"]}, "trial": "clip"}, "column 'clip': is used twice"),
         ({"labels": ["joy", "joy"]}, "column 'joy': is used twice"),
-        ({"labels": "joy"}, "labels: have shape"),
+        ({"labels": "joy"}, r"labels: has shape \(24, 1\); wanted \[windows, emotions\]"),
         ({"subject": pd.Series(["a"] * 24)}, "a Series: was given in place of the name of a column"),
         ({"subject": ["sid"]}, "a list: was given in place"),
         ({"frame": np.ones((24, 2))}, "frame: is ndarray; wanted a pandas DataFrame"),

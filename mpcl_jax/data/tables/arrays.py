@@ -8,6 +8,7 @@ import numpy as np
 
 from mpcl_jax.data.folder.load import WITHOUT_TRIALS
 from mpcl_jax.data.join import Part, joined, runs_of
+from mpcl_jax.data.tables.arguments import RECORDINGS, refuse_arguments
 from mpcl_jax.data.tables.modality_group import guess_group
 from mpcl_jax.types import GROUPS, DataError, Recordings, check_recordings
 
@@ -15,6 +16,7 @@ Labels = Literal["auto", "distribution", "ratings", "counts", "multi_hot"]
 LABELS = ("auto", "distribution", "ratings", "counts", "multi_hot")
 
 
+@refuse_arguments(RECORDINGS)
 def from_arrays(
     signals: Mapping[str, Any],
     labels: Any,
@@ -23,10 +25,10 @@ def from_arrays(
     trial: Sequence | None = None,
     stimulus: Sequence | None = None,
     start: Sequence | None = None,
-    groups: Mapping[str, str] | None = None,
+    modality_groups: Mapping[str, str] | None = None,
     emotions: Sequence[str] | None = None,
     valence: Mapping[str, str] | Sequence[str] | None = None,
-    kind: Labels = "auto",
+    label_kind: Labels = "auto",
     floor: float | None = None,
     name: str = "arrays",
     window_seconds: float = math.nan,
@@ -42,10 +44,10 @@ def from_arrays(
             that hold out trials are refused.
         stimulus: [N] ids of clips or conditions, the same for all subjects.
         start: [N] seconds since the trial began.
-        groups: modality -> "physiological" or "behavioural"; a missing one is guessed from the name.
+        modality_groups: modality -> "physiological" or "behavioural"; a missing one is guessed from the name.
         emotions: C names; default: the columns of a DataFrame, else "emotion 1", "emotion 2", ...
         valence: emotion -> name of its valence group, or C such names; default: one group.
-        kind, floor: of the labels, see `distributions`.
+        label_kind, floor: what `labels` holds, see `distributions`.
         name: for titles and logs.
         window_seconds: length of a window.
 
@@ -53,7 +55,7 @@ def from_arrays(
     """
     given = {"labels": labels, "subject": subject, "trial": trial, "stimulus": stimulus}
     require_same_order({f"signals[{m!r}]": x for m, x in _named(signals).items()} | given)
-    shares = distributions(labels, kind, floor)
+    shares = distributions(labels, label_kind, floor)
     count = len(shares)
     ids = {
         key: ids_of(key, values, count)
@@ -76,7 +78,7 @@ def from_arrays(
     _require_something(part.signals)
     recordings = joined(
         [part],
-        {m: guess_group(m) for m in part.signals} | _known_groups(groups or {}, part.signals),
+        {m: guess_group(m) for m in part.signals} | _known_groups(modality_groups or {}, part.signals),
         name=name,
         emotions=names,
         valence=valence_of(names, valence),
@@ -89,10 +91,12 @@ def from_arrays(
     return check_recordings(recordings._replace(subject=ids["subject"][some]), name)
 
 
-def distributions(labels: Any, kind: Labels = "auto", floor: float | None = None) -> np.ndarray:
+def distributions(
+    labels: Any, label_kind: Labels = "auto", floor: float | None = None, name: str = "labels"
+) -> np.ndarray:
     """Reports as distributions over C >= 2 emotions, [N, C] float64, rows sum to 1.
 
-    `labels` [N, C] by `kind`:
+    `labels` [N, C] by `label_kind`:
 
     - "distribution": shares that sum to 1 (to 100, for percentages);
     - "ratings" on any scale from `floor`, the rating of an emotion that is not felt: (rating − floor) / Σ;
@@ -102,37 +106,36 @@ def distributions(labels: Any, kind: Labels = "auto", floor: float | None = None
 
     Raises DataError naming the first row that is not finite, lies below the floor, or sums to 0.
     """
-    if kind not in LABELS:
-        raise DataError("labels", f"kind {kind!r} is unknown; use one of {', '.join(map(repr, LABELS))}")
-    if kind == "ratings" and floor is None:
+    if label_kind not in LABELS:
         raise DataError(
-            "labels", "are ratings; give floor, the rating of an emotion that is not felt, e.g. 1"
+            "label_kind", f"is {label_kind!r}; wanted {', '.join(map(repr, LABELS[:-1]))} or {LABELS[-1]!r}"
         )
-    if floor is not None and kind not in ("auto", "ratings"):
-        raise DataError("labels", f"floor = {floor} is for ratings only, these are {kind!r}")
+    if label_kind == "ratings" and floor is None:
+        raise DataError(name, "holds ratings; give floor, the rating of an emotion that is not felt, e.g. 1")
+    if floor is not None and label_kind not in ("auto", "ratings"):
+        raise DataError("floor", f"is {floor}, which is for ratings only; label_kind is {label_kind!r}")
     if floor is not None and (isinstance(floor, bool | str) or not np.isfinite(floor)):
         raise DataError("floor", f"is {floor!r}; wanted the rating of an emotion that is not felt, e.g. 1")
-    x = numbers("labels", labels)
+    x = numbers(name, labels)
     if x.ndim != 2 or x.shape[1] < 2 or not len(x):
-        raise DataError(
-            "labels", f"have shape {x.shape}; wanted [windows, emotions] with at least two emotions"
-        )
-    _refuse_rows("labels", ~np.isfinite(x).all(1), "is not finite; drop windows without a report")
+        wanted = "one row per window and one column for each of at least two emotions"
+        raise DataError(name, f"has shape {x.shape}; wanted [windows, emotions], {wanted}")
+    _refuse_rows(name, ~np.isfinite(x).all(1), "is not finite; drop windows without a report")
     above = x - (floor or 0.0)
     low = (
         "is below the floor"
         if floor is not None
         else "is negative; give floor, the lowest rating of the scale"
     )
-    _refuse_rows("labels", (above < 0).any(1), low)
-    if kind == "multi_hot":
-        _refuse_rows("labels", ~np.isin(x, (0, 1)).all(1), "is not 0 or 1; these are no multi-hot labels")
-    if kind == "distribution":
+    _refuse_rows(name, (above < 0).any(1), low)
+    if label_kind == "multi_hot":
+        _refuse_rows(name, ~np.isin(x, (0, 1)).all(1), "is not 0 or 1, but label_kind is 'multi_hot'")
+    if label_kind == "distribution":
         sums = x.sum(1)
         wrong = np.minimum(np.abs(sums - 1), np.abs(sums - 100) / 100) > 1e-3
-        _refuse_rows("labels", wrong, "does not sum to 1 or 100; these are no distributions")
+        _refuse_rows(name, wrong, "does not sum to 1 or 100, but label_kind is 'distribution'")
     nothing = "has no emotion above the floor; drop the window, or lower the floor"
-    _refuse_rows("labels", above.sum(1) <= 0, nothing)
+    _refuse_rows(name, above.sum(1) <= 0, nothing)
     return above / above.sum(1, keepdims=True)
 
 
@@ -224,11 +227,13 @@ def _named(signals: Any) -> Mapping[str, Any]:
 
 
 def _known_groups(groups: Mapping[str, str], signals: Mapping) -> dict[str, str]:
+    if not isinstance(groups, Mapping):
+        raise DataError("modality_groups", f"is {type(groups).__name__}; wanted a dict, modality -> group")
     for m, group in groups.items():
         if m not in signals:
-            raise DataError("groups", f"names {m!r}; the signals are {', '.join(signals)}")
+            raise DataError("modality_groups", f"names {m!r}; the signals are {', '.join(signals)}")
         if group not in GROUPS:
-            raise DataError("groups", f"{m!r} is {group!r}; wanted {' or '.join(map(repr, GROUPS))}")
+            raise DataError("modality_groups", f"{m!r} is {group!r}; wanted {' or '.join(map(repr, GROUPS))}")
     return dict(groups)
 
 

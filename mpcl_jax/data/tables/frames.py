@@ -5,10 +5,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mpcl_jax.data.tables.arguments import RECORDINGS, refuse_arguments
 from mpcl_jax.data.tables.arrays import Labels, from_arrays
 from mpcl_jax.types import DataError, Recordings
 
 
+@refuse_arguments(RECORDINGS)
 def from_dataframe(
     frame: Any,
     *,
@@ -18,9 +20,9 @@ def from_dataframe(
     trial: str | None = None,
     stimulus: str | None = None,
     start: str | None = None,
-    groups: Mapping[str, str] | None = None,
+    modality_groups: Mapping[str, str] | None = None,
     valence: Mapping[str, str] | Sequence[str] | None = None,
-    kind: Labels = "auto",
+    label_kind: Labels = "auto",
     floor: float | None = None,
     name: str = "table",
     window_seconds: float = math.nan,
@@ -52,10 +54,10 @@ def from_dataframe(
         {m: column_block(frame, wanted) for m, wanted in columns.items()},
         column_block(frame, list(labels)),
         **{key: None if column is None else frame[column].to_numpy() for key, column in ids.items()},
-        groups=groups,
+        modality_groups=modality_groups,
         emotions=[str(x) for x in labels],
         valence=valence,
-        kind=kind,
+        label_kind=label_kind,
         floor=floor,
         name=name,
         window_seconds=window_seconds,
