@@ -37,10 +37,19 @@ def recordings_of(
             valence=parameters["valence"],
             label_kind=parameters["label_kind"],
             floor=parameters["floor"],
+            raw=True,  # `signals_of` has extracted features
         )
     except DataError as error:  # in the names of the arguments of `fit`
         name = {"subject": "groups", "labels": "Y"}.get(error.file, error.file)
         raise DataError(name, error.reason) from None
+
+
+def require_alone(parameters: dict[str, Any], *others: Any) -> None:
+    """Raises DataError where `fit` gets recordings together with what belongs to arrays."""
+    if any(x is not None for x in others):
+        raise DataError("Y", "belongs to the recordings already; give the recordings alone")
+    for name in (name for name in ("rates", "kinds") if parameters[name] is not None):
+        raise DataError(name, "is for arrays; give it to from_arrays, or fit arrays")
 
 
 def require_usable(parameters: dict[str, Any], recordings: Recordings) -> None:

@@ -1,18 +1,16 @@
 """How `MPCLRegressor` reads X: a dict of arrays, one array, or a DataFrame, as the signals of each modality."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mpcl_jax.data import features
 from mpcl_jax.data.tables.arrays import numbers, tokens
 from mpcl_jax.data.tables.frames import column_block
+from mpcl_jax.data.tables.raw_signals import features_of, rates_of
 from mpcl_jax.types import DataError
 
 ONLY = "features"  # the modality of one array without a division into modalities
-SAMPLES = 32  # values along the time axis from which a signal counts as raw
 
 
 class Layout(NamedTuple):
@@ -41,14 +39,16 @@ def layout_of(
             raise DataError("modalities", "divides one table into modalities; X is a dict, leave it out")
         if not X or any(not isinstance(m, str) or not m for m in X):
             raise DataError("X", f"has the keys {list(X)}; wanted names of modalities")
-        known, kinds = _rates(rates, kinds, {m: tokens(f"X[{m!r}]", x) for m, x in X.items()}, raw)
+        signals = {m: tokens(f"X[{m!r}]", x) for m, x in X.items()}
+        known, kinds = rates_of(signals, rates, kinds, raw, "X")
         return Layout("dict", {}, known, kinds, {m: _names_of(x) for m, x in X.items()})
     if modalities is None:
         x = X if getattr(X, "ndim", 2) == 3 else None
-        known, kinds = _rates(rates, kinds, {} if x is None else {ONLY: tokens("X", x)}, raw)
+        known, kinds = rates_of({} if x is None else {ONLY: tokens("X", x)}, rates, kinds, raw, "X")
         return Layout("array", {}, known, kinds, {ONLY: _names_of(X)})
     if not isinstance(modalities, Mapping) or not modalities:
         raise DataError("modalities", f"is {modalities!r}; wanted a dict, modality -> its columns")
+    rates_of({}, rates, kinds, raw, "X")
     columns = {m: _column_list(m, c) for m, c in modalities.items()}
     used = [c for own in columns.values() for c in own]
     if empty := [m for m, own in columns.items() if not own]:
@@ -79,7 +79,8 @@ def signals_of(X: Any, layout: Layout) -> dict[str, np.ndarray]:
         raise DataError(
             "X", f"has {', '.join(f'{n} rows in {m}' for m, n in counts.items())}; wanted equal numbers"
         )
-    return {m: _features(m, x, layout) for m, x in given.items()}
+    rates, kinds = layout.rates, layout.kinds
+    return {m: features_of(f"X[{m!r}]", x, rates[m], kinds[m]) if m in rates else x for m, x in given.items()}
 
 
 def _by_name(modality: str, x: Any, layout: Layout) -> Any:
@@ -124,41 +125,3 @@ def _columns(X: Any, modality: str, columns: tuple) -> Any:
 
 def _names_of(x: Any) -> tuple[str, ...]:
     return tuple(map(str, getattr(x, "columns", ())))
-
-
-def _rates(
-    rates: Any, kinds: Mapping[str, str] | None, signals: dict[str, np.ndarray], raw: bool
-) -> tuple[dict[str, float], dict[str, str]]:
-    """The rates of the raw signals, and their kinds; a warning for what looks raw and has no rate."""
-    if rates is not None and not isinstance(rates, Mapping):
-        rates = dict.fromkeys(signals, rates)
-    for name, given in (("rates", rates or {}), ("kinds", kinds or {})):
-        if unknown := [m for m in given if m not in signals]:
-            raise DataError(name, f"names {unknown[0]!r}; the modalities are {', '.join(signals) or ONLY}")
-    for m, rate in (rates or {}).items():
-        if isinstance(rate, bool | str) or not isinstance(rate, int | float | np.number):
-            raise DataError("rates", f"holds {rate!r} for {m!r}; wanted samples per second")
-    long = {m: x for m, x in signals.items() if x.shape[1] >= SAMPLES}
-    if raw:
-        return {}, {}
-    for m in (m for m in rates or {} if signals[m].shape[1] == 1 and signals[m].shape[2] >= SAMPLES):
-        shape = f"[windows, {signals[m].shape[2]}], read as features"
-        raise DataError(
-            f"X[{m!r}]", f"has the form {shape}; for the samples of one channel give X[{m!r}][..., None]"
-        )
-    if missing := [m for m in long if m not in (rates or {})]:
-        warnings.warn(
-            f"{', '.join(missing)}: {long[missing[0]].shape[1]} values along the time axis look like raw samples; "
-            "the model learns little from them. Give rates={...} to extract features, or raw=True to keep them",
-            UserWarning,
-            stacklevel=4,
-        )
-    known = {m: float(rates[m]) for m in long if m in (rates or {})}
-    return known, {m: (kinds or {}).get(m) or features.guess_kind(m) for m in known}
-
-
-def _features(m: str, x: np.ndarray, layout: Layout) -> np.ndarray:
-    if m not in layout.rates:
-        return x
-    values, _, _ = features.of_windows(x, layout.rates[m], layout.kinds[m], name=f"X[{m!r}]")
-    return values[:, None].astype(np.float32)

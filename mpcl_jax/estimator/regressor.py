@@ -18,7 +18,7 @@ from mpcl_jax.estimator import card, prediction
 from mpcl_jax.estimator.adaptation import Memories, adapted, seen_by, written
 from mpcl_jax.estimator.explanation import Explanation, explain
 from mpcl_jax.estimator.fitted import Fitted
-from mpcl_jax.estimator.fitting import recordings_of, require_usable, validation_rows
+from mpcl_jax.estimator.fitting import recordings_of, require_alone, require_usable, validation_rows
 from mpcl_jax.estimator.inputs import OF_RECORDINGS, layout_of, signals_of
 from mpcl_jax.estimator.settings import config_of
 from mpcl_jax.types import DataError, Recordings, knows_trials, spec_of
@@ -152,7 +152,8 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
 
         config, parameters, before = self.to_config(), self.get_params(deep=False), getattr(self, "_fits", ())
         if isinstance(X, Recordings):
-            recordings, layout = self._given(X, Y, groups, trial), OF_RECORDINGS
+            require_alone(parameters, Y, groups, trial)
+            recordings, layout = X, OF_RECORDINGS
         else:
             if Y is None:
                 raise DataError("Y", "is missing: fit requires y to be passed, but the target y is None")
@@ -259,12 +260,6 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         tags.input_tags.allow_nan = True
         tags.regressor_tags.poor_score = True
         return tags
-
-    @staticmethod
-    def _given(recordings: Recordings, *others: Any) -> Recordings:
-        if any(x is not None for x in others):
-            raise DataError("Y", "belongs to the recordings already; give the recordings alone")
-        return recordings
 
     def _table(self, X: Any, *, reset: bool) -> Any:
         """X, checked by scikit-learn where it is one table that is read whole."""

@@ -299,6 +299,14 @@ def test_raw_signals_become_features_by_their_rate():
         mpcl.MPCLRegressor(rates=4, **SMALL).fit({"eda": raw[..., 0]}, labels)
     with pytest.raises(mpcl.DataError, match="rates: holds 'fast' for 'eda'"):
         mpcl.MPCLRegressor(rates={"eda": "fast"}, **SMALL).fit({"eda": raw}, labels)
+    for parameters, message in (
+        ({"kinds": {"eda": "eda"}}, "kinds: names 'eda', but a kind needs raw samples"),
+        ({"kinds": ["eda"]}, r"kinds: is \['eda'\]; wanted a dict"),
+    ):
+        with pytest.raises(mpcl.DataError, match=message):
+            mpcl.MPCLRegressor(**parameters, **SMALL).fit({"eda": raw[:, :9]}, labels)
+    with pytest.raises(mpcl.DataError, match="rates: is for raw samples, .* X is a table of features"):
+        mpcl.MPCLRegressor(rates=4, **SMALL).fit(raw[:, :5, 0], labels)
     model = mpcl.MPCLRegressor(rates={"eda": 4}, **SMALL).fit({"eda": raw}, labels)
     features, _, names = mpcl.features.of_windows(raw, 4, "eda")
     assert model._spec.shapes == {"eda": (1, len(names))} and features.shape == (12, len(names))
@@ -308,6 +316,21 @@ def test_raw_signals_become_features_by_their_rate():
         assert mpcl.MPCLRegressor(raw=True, **SMALL).fit({"eda": raw}, labels)._spec.shapes == {
             "eda": (240, 1)
         }
+
+
+def test_raw_signals_become_features_in_recordings_too():
+    rng = np.random.default_rng(0)
+    raw, labels = 2 + rng.random((12, 240, 1)).cumsum(1) / 100, rng.random((12, 3))
+    given = {"labels": labels, "subject": np.arange(12) // 6}
+    with pytest.warns(UserWarning, match="eda: 240 values .* look like raw samples") as caught:
+        mpcl.from_arrays({"eda": raw}, **given)
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="temp: rates is not used for fewer than 32 values"):
+        held = mpcl.from_arrays({"eda": raw, "temp": raw[:, :20]}, rates={"eda": 4, "temp": 1}, **given)
+    features, _, names = mpcl.features.of_windows(raw, 4, "eda")
+    np.testing.assert_allclose(held.signals["eda"][:, 0], features, rtol=1e-3, atol=1e-5)
+    with pytest.raises(mpcl.DataError, match="rates: is for arrays; give it to from_arrays"):
+        mpcl.MPCLRegressor(rates=4, **SMALL).fit(held)
 
 
 MISTAKES = {

@@ -10,6 +10,7 @@ from mpcl_jax.data.folder.load import WITHOUT_TRIALS
 from mpcl_jax.data.join import Part, joined, runs_of
 from mpcl_jax.data.tables.arguments import RECORDINGS, refuse_arguments
 from mpcl_jax.data.tables.modality_group import guess_group
+from mpcl_jax.data.tables.raw_signals import features_of, rates_of
 from mpcl_jax.types import GROUPS, DataError, Recordings, check_recordings
 
 Labels = Literal["auto", "distribution", "ratings", "counts", "multi_hot"]
@@ -30,6 +31,9 @@ def from_arrays(
     valence: Mapping[str, str] | Sequence[str] | None = None,
     label_kind: Labels = "auto",
     floor: float | None = None,
+    rates: Mapping[str, float] | float | None = None,
+    kinds: Mapping[str, str] | None = None,
+    raw: bool = False,
     name: str = "arrays",
     window_seconds: float = math.nan,
 ) -> Recordings:
@@ -48,6 +52,10 @@ def from_arrays(
         emotions: C names; default: the columns of a DataFrame, else "emotion 1", "emotion 2", ...
         valence: emotion -> name of its valence group, or C such names; default: one group.
         label_kind, floor: what `labels` holds, see `distributions`.
+        rates: samples per second of raw signals, one number or modality -> number. Signals with 32 or more values
+            along the time axis then become features (`mpcl_jax.features`).
+        kinds: modality -> kind of such a signal (`mpcl_jax.features.KINDS`); default: guessed from the name.
+        raw: keep the samples instead.
         name: for titles and logs.
         window_seconds: length of a window.
 
@@ -64,6 +72,9 @@ def from_arrays(
     if ids["subject"] is None:
         raise DataError("subject", "is missing; give one id per window, or one id for all")
     names = emotion_names(labels, shares.shape[1], emotions)
+    arrays = {m: tokens(f"signals[{m!r}]", x, count) for m, x in signals.items()}
+    of_rates, of_kinds = rates_of(arrays, rates, kinds, raw, "signals")
+    arrays |= {m: features_of(f"signals[{m!r}]", arrays[m], of_rates[m], of_kinds[m]) for m in of_rates}
     held = ids["stimulus"] if ids["stimulus"] is not None else np.full(count, "")
     own = ids["trial"] if ids["trial"] is not None else runs_of(shares, ids["subject"], held)
     part = Part(
@@ -73,7 +84,7 @@ def from_arrays(
         trial=np.array([f"{s}/{t}" for s, t in zip(ids["subject"], own, strict=True)]),
         stimulus=held,
         start=_seconds(start, count),
-        signals={m: tokens(f"signals[{m!r}]", x, count) for m, x in _named(signals).items()},
+        signals=arrays,
     )
     _require_something(part.signals)
     recordings = joined(
