@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mpcl_jax.data.folder.files import spelling
 from mpcl_jax.data.folder.load import WITHOUT_TRIALS
 from mpcl_jax.data.join import Part, joined, runs_of
 from mpcl_jax.data.tables.arguments import RECORDINGS, refuse_arguments
@@ -207,10 +208,14 @@ def emotion_names(labels: Any, count: int, emotions: Sequence[str] | None) -> tu
     if isinstance(emotions, str):
         raise DataError("emotions", f"is {emotions!r}; wanted a list of {count} names")
     names = tuple(map(str, emotions))
-    if len(names) != count or len(set(names)) < count:
-        raise DataError(
-            "emotions", f"holds {len(set(names))} different names; wanted {count}, one per column of labels"
-        )
+    if len(names) != count:
+        raise DataError("emotions", f"holds {len(names)} names; wanted {count}, one per column of labels")
+    spelt = [spelling(name) for name in names]
+    for i, name in enumerate(names):
+        if not spelt[i]:
+            raise DataError("emotions", f"name {i} is blank; give the emotion a name")
+        if spelt[i] in spelt[:i]:
+            raise DataError("emotions", f"{name!r} is there twice (capitals and blanks aside); rename one")
     return names
 
 
