@@ -30,6 +30,7 @@ from mpcl_jax.baselines.selection import Part, Predicted, Task, choose
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import BASELINES
 from mpcl_jax.metrics import as_distributions
+from mpcl_jax.system.output import warn
 
 GROUP = "mpcl_jax.baselines"  # of entry points, and the package of the built-in ones
 
@@ -63,7 +64,8 @@ def register_baseline(
         name: letters, digits and "_".
         make: `make(seed, **setting)` returns an estimator with `fit(X, Y)` and `predict(X)`; X [N, P] float32 are the
             z-scored features of all modalities side by side (0 where one is absent), Y [N, C] the reported
-            distributions. Predictions [M, C] are any finite numbers; they are clipped at 1e-6 and renormalised.
+            distributions. Predictions [M, C] are finite numbers, of which at least one is above 0; they are clipped
+            at 1e-6 and renormalised.
         grid: hyper-parameter -> values. The first `config.benchmark.tries` combinations, in this order, are compared
             by their KL on inner grouped splits of the training part.
         search: further arguments of `make` during this search, e.g. fewer trees.
@@ -167,20 +169,46 @@ def _predict_by_estimator(
         try:
             model = make(seed, **setting)
             model.fit(part.x, part.labels)
-            shares = np.asarray(model.predict(x), np.float64)
+            predicted = model.predict(x)
         except Exception as error:  # code of users, which can raise anything
             raise ConfigError(f"baseline {name!r}: {_described(error)}") from error
-        wanted = (len(x), part.labels.shape[1])
-        if shares.shape != wanted or not np.isfinite(shares).all():
-            found = f"shape {shares.shape}" if shares.shape != wanted else "NaN or infinite numbers"
-            raise ConfigError(
-                f"baseline {name!r}: predict() returned {found}; wanted shape {wanted}, all finite"
-            )
-        return as_distributions(shares)
+        return _numbers(name, predicted, (len(x), part.labels.shape[1]))
 
-    chosen = choose(task.train, candidates[:tries], lambda part, x, s: fit_predict(part, x, s | search))
+    chosen = choose(
+        task.train, candidates[:tries], lambda part, x, s: as_distributions(fit_predict(part, x, s | search))
+    )
+    shares = fit_predict(task.train, task.x, chosen)
+    _require_positive(name, shares)
     setting = ", ".join(f"{key}={value}" for key, value in chosen.items())
-    return Predicted(fit_predict(task.train, task.x, chosen), setting)
+    return Predicted(as_distributions(shares), setting)
+
+
+def _numbers(name: str, predicted: Any, wanted: tuple[int, int]) -> np.ndarray:
+    """What predict() returned, as float64. Raises ConfigError for anything but finite numbers of shape `wanted`."""
+    try:
+        shares = np.asarray(predicted, np.float64)
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"baseline {name!r}: predict() returned no numbers; wanted shape {wanted}"
+        ) from None
+    if shares.shape != wanted or not np.isfinite(shares).all():
+        found = f"shape {shares.shape}" if shares.shape != wanted else "NaN or infinite numbers"
+        raise ConfigError(f"baseline {name!r}: predict() returned {found}; wanted shape {wanted}, all finite")
+    return shares
+
+
+def _require_positive(name: str, shares: np.ndarray) -> None:
+    """Rows without a number above 0 would become uniform: raises ConfigError where all are, warns of some."""
+    nothing = ~(shares > 0).any(1)
+    if nothing.all():
+        raise ConfigError(
+            f"baseline {name!r}: predict() returned no number above 0; wanted shares of the emotions"
+        )
+    if nothing.any():
+        row = int(nothing.argmax())
+        warn(
+            f"row {row} of predict() has no number above 0 ({int(nothing.sum())} in all) and counts as uniform"
+        )
 
 
 def _described(error: Exception) -> str:

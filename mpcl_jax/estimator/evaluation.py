@@ -185,9 +185,12 @@ def _own_words() -> Iterator[None]:
 def _cache_folder(cache: str | os.PathLike | None) -> Iterator[pathlib.Path]:
     """The folder of finished jobs, locked. A temporary one stays only where its jobs can be used again."""
     if cache is not None:
-        folder = user_path(
-            cache, "cache"
-        ).absolute()  # workers of an earlier call run in the folder of that time
+        if not isinstance(cache, str | os.PathLike):
+            raise ConfigError(f"cache = {cache!r}: must be the path of a folder")
+        # Absolute, since workers of an earlier call keep the working directory of that time.
+        folder = user_path(cache, "cache").absolute()
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"cache = {str(cache)!r}: is a file; give the path of a folder")
         make_folder(folder)
         with only_run_in(folder):
             yield folder

@@ -33,6 +33,7 @@ def methods_of(estimators: Any) -> tuple[dict[str, Config], tuple[str, ...]]:
         _check_object(name, entry, of_model)
         if of_model:
             models[name] = (MPCLRegressor() if isinstance(entry, str) else entry).to_config()
+            _print_unused(name, entry)
         else:
             _register(name, entry)
             others.add(name)
@@ -78,6 +79,14 @@ def _check_object(name: Any, entry: Any, of_model: bool) -> None:
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name in taken:
         reason = "use letters, digits and _, and no name of another method"
         raise ConfigError(f"estimators: {name!r} cannot be the name of this object; {reason}")
+
+
+def _print_unused(name: str, entry: Any) -> None:
+    """Prints which parameters of a regressor have no effect in `evaluate`."""
+    usual = MPCLRegressor().get_params(deep=False)
+    given = {x: getattr(entry, x, usual[x]) for x in ("seed", "n_seeds", "validation_fraction")}
+    if unused := [f"{x} = {value!r}" for x, value in given.items() if value != usual[x]]:
+        print(f"note   {name}: {', '.join(unused)} not used here; set seeds and validation of evaluate")
 
 
 def _register(name: str, estimator: Any) -> None:

@@ -84,6 +84,23 @@ def test_an_estimator_that_fails_is_named(first, shape, message):
         predicted("toy")
 
 
+@pytest.mark.parametrize(
+    ("numbers", "error"), [(-1.0, "returned no number above 0"), ("x", "returned no numbers; wanted shape")]
+)
+def test_predictions_that_would_become_uniform_are_refused(numbers, error, monkeypatch):
+    monkeypatch.setattr(Constant, "predict", lambda self, x: np.full((len(x), 4), numbers))
+    register_baseline("toy", lambda seed: Constant(1.0))
+    with pytest.raises(ConfigError, match=rf"baseline 'toy': predict\(\) {error}"):
+        predicted("toy")
+
+
+def test_single_rows_that_become_uniform_are_counted(monkeypatch, capsys):
+    monkeypatch.setattr(Constant, "predict", lambda self, x: np.diag([1.0, 0, 1, 0, 1])[:, :4])
+    register_baseline("toy", lambda seed: Constant(1.0))
+    np.testing.assert_allclose(predicted("toy").shares[1], 0.25)
+    assert "row 1 of predict() has no number above 0 (3 in all)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["ridge", "all", "MPCL", "my baseline"])
 def test_names_that_are_taken_or_cannot_be_used_are_refused(name):
     with pytest.raises(ConfigError, match=f"register_baseline\\('{name}'\\)"):

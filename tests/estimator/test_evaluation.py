@@ -1,6 +1,7 @@
 """`evaluate`: the numbers of the command, objects of users as rows, clear errors, a cache that survives Ctrl-C."""
 
 import os
+import pathlib
 import shutil
 import signal
 import time
@@ -204,6 +205,11 @@ def test_ctrl_c_leaves_a_cache_with_which_the_same_call_goes_on(data, tmp_path, 
         ({"seeds": True}, "^seeds = True: must be an integer >= 1"),
         ({"only": 1}, "^only = 1: must be a list of numbers of folds"),
         ({"manifest": 3}, "^manifest = 3: must be the path"),
+        (
+            {"cache": pathlib.Path(__file__)},
+            "^cache = '.*test_evaluation.py': is a file; give the path of a f",
+        ),
+        ({"cache": 3}, "^cache = 3: must be the path of a folder"),
         ({"workers": -1}, "^workers = -1: must be an integer >= 0"),
         ({"protocol": "fixed_48_12_13"}, "^protocol = 'fixed_48_12_13': made for the 73 subjects of DMER"),
         ({"protocol": "calibrated", "calibration": 9}, "^calibration = 9: must be <= calibration_pool = 3"),
@@ -264,6 +270,13 @@ def test_a_regressor_is_trained_with_its_settings_on_its_own_data(data, monkeypa
     assert own.table_data.split.sha256 == table.split.sha256
     assert "\nnote   MPCL: The features of each subject were standardised" in repr(table)
     assert "MPCL_2:" not in repr(table)
+
+
+def test_parameters_of_a_regressor_without_effect_are_named(capsys):
+    methods_of([MPCLRegressor(), MPCLRegressor(seed=5, n_seeds=2)])
+    assert capsys.readouterr().out == (
+        "note   MPCL_2: seed = 5, n_seeds = 2 not used here; set seeds and validation of evaluate\n"
+    )
 
 
 def test_objects_get_names_and_seeds():
