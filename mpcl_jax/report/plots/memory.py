@@ -165,7 +165,8 @@ def slot_history(epoch, drift, usage, emotions: Sequence[str], valence: Sequence
         upper.plot(epoch, np.median(moved, 1), color=INK, linewidth=2)
         handles = [Line2D([], [], color=INK, lw=2, label="median")]
         handles += [Line2D([], [], color=look[x][0], ls=look[x][1], label=x or "emotion") for x in groups[:2]]
-        upper.legend(handles=handles)
+        beside_title = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.1}
+        upper.legend(handles=handles, ncols=3, **beside_title)
         upper.set_yscale("log")
         upper.yaxis.set_major_formatter("{x:g}")
         upper.minorticks_off()
