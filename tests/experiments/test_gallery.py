@@ -1,0 +1,32 @@
+"""The gallery: the page, the committed pictures and the script name the same pictures."""
+
+import re
+
+from finished_run import write_run
+from python_process import ROOT
+
+from experiments.figures.gallery import figures, write
+from mpcl_jax.runs.read_run import read_run
+
+PICTURES = ROOT / "docs" / "pictures" / "gallery"
+
+
+def test_the_page_shows_every_picture_that_the_script_draws(tmp_path):
+    write_run(tmp_path / "run")
+    drawn = figures(read_run(tmp_path / "run"))
+    images = re.findall(
+        r"!\[(.+)\]\(pictures/gallery/(\w+)\.svg\)", (ROOT / "docs" / "gallery.md").read_text()
+    )
+    assert [name for _, name in images] == list(drawn)
+    assert all(len(alt) > 40 for alt, _ in images)
+    assert {path.stem for path in PICTURES.iterdir()} == set(drawn)
+    assert sum(path.stat().st_size for path in PICTURES.iterdir()) < 2**20
+
+
+def test_a_picture_is_the_same_file_every_time(tmp_path):
+    write_run(tmp_path / "run")
+    run = read_run(tmp_path / "run")
+    for folder in ("first", "second"):
+        write({"ranks": figures(run)["ranks"]}, tmp_path / folder, "svg")
+    first, second = ((tmp_path / folder / "ranks.svg").read_text() for folder in ("first", "second"))
+    assert first == second and "<dc:date>" not in first
