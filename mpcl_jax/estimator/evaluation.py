@@ -30,6 +30,7 @@ from mpcl_jax.evaluation.jobs.table_run import Fitted, Trained, complete, predic
 from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.system.storage import make_folder
+from mpcl_jax.train.devices import require_devices
 from mpcl_jax.train.interrupt import StopRequest, only_run_in
 from mpcl_jax.train.jax_settings import restored_jax_settings
 from mpcl_jax.types import DataError, Recordings
@@ -96,6 +97,7 @@ def evaluate(
     TrainingError naming the jobs that failed, when all others are finished.
     """
     recordings = _checked(data)
+    require_devices()
     for name, value, least in (("seeds", seeds, 1), ("workers", workers, 0)):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ConfigError(f"{name} = {value!r}: must be an integer >= {least}")

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.tables.arrays import distributions
 from mpcl_jax.runs.predict import FinishedModel, finished_model
-from mpcl_jax.train.devices import keep_programs_of_callers
+from mpcl_jax.train.devices import keep_programs_of_callers, require_devices
 from mpcl_jax.train.fit import Fit
 from mpcl_jax.types import DataError, DataSpec
 
@@ -71,6 +71,7 @@ class Fitted(BaseEstimator):
     def _open(self) -> list[FinishedModel]:
         """The models, ready to predict."""
         if not self._models:
+            require_devices()
             keep_programs_of_callers()
             self._models = [
                 finished_model(fit.config, self._spec, fit.norm, fit.params, fit.prototypes)

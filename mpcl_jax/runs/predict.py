@@ -22,7 +22,7 @@ from mpcl_jax.runs.programs import functions_of
 from mpcl_jax.runs.read_run import read_json
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.arrays import checkpoints_in, first_whole, read_tree
-from mpcl_jax.train.devices import keep_programs_of_callers
+from mpcl_jax.train.devices import keep_programs_of_callers, require_devices
 from mpcl_jax.train.jax_settings import fixed_jax_settings
 from mpcl_jax.types import FARTHEST, DataError, DataSpec, beyond
 
@@ -58,6 +58,7 @@ def open_model(run, fold: int = 0) -> FinishedModel:
     missing or damaged.
     """
     run = user_path(run)
+    require_devices()
     config, data = resolve(read_json(run / "config.json")), read_json(run / "data.json")
     if config.log.keep_compiled:
         keep_programs_of_callers()

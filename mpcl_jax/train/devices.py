@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import os
 import pathlib
 import platform
 from collections.abc import Iterator
@@ -18,6 +19,20 @@ from mpcl_jax.data.io.cache import user_folder
 from mpcl_jax.system.os_errors import reason_of
 from mpcl_jax.system.paths import require_writable
 from mpcl_jax.train.jax_settings import fixed_jax_settings
+
+
+def require_devices() -> None:
+    """Raises ConfigError where JAX does not find the devices (JAX_PLATFORMS), or another process holds them."""
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # JAX asserts where CUDA is wanted and not installed
+        reason = " ".join(str(error).split())[:300] or "no such backend is installed"
+        name = next((x for x in ("JAX_PLATFORMS", "JAX_PLATFORM_NAME") if os.environ.get(x)), "")
+        what = f"{name} = {os.environ[name]!r} cannot be used" if name else "no device can be used"
+        raise ConfigError(
+            f"{what} ({reason}); {f'unset {name}' if name else 'set JAX_PLATFORMS=cpu'}, or install what the device "
+            "needs (pip install 'mpcl-jax[cuda]' or 'mpcl-jax[tpu]') and end other programs that hold it"
+        ) from error
 
 
 def make_mesh(config: Config) -> Mesh:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.splits.protocols import Fold, Split
-from mpcl_jax.train.devices import keep_programs_of_callers, make_mesh
+from mpcl_jax.train.devices import keep_programs_of_callers, make_mesh, require_devices
 from mpcl_jax.train.fit import Fit
 from mpcl_jax.train.folds import device_rows, fold_arrays, longest_of, stack
 from mpcl_jax.train.held_out import can_be_held_out, nearest, predict_held_out, train_inner
@@ -92,6 +92,7 @@ def fit(
     Raises DataError for a modality that no training row has, TrainingError where training cannot go on with finite
     numbers.
     """
+    require_devices()
     keep_programs_of_callers()
     rows = np.arange(len(recordings.labels))
     fold = Fold(NAME, "", rows[~validation], rows[validation], rows[:0])

@@ -5,12 +5,11 @@ import re
 import subprocess
 import sys
 
-import jax
-
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import DistributedConfig
 from mpcl_jax.system.output import warn
 from mpcl_jax.train import processes
+from mpcl_jax.train.devices import require_devices
 from mpcl_jax.train.jax_settings import FIXED, fix_jax_settings
 
 
@@ -25,7 +24,7 @@ def start_jax(distributed: DistributedConfig | None = None) -> None:
     _require_flags()
     if distributed is not None:
         processes.start(distributed)
-    _require_devices()
+    require_devices()
 
 
 def _require_flags() -> None:
@@ -44,17 +43,3 @@ def _require_flags() -> None:
         raise ConfigError(
             f"the environment variable XLA_FLAGS cannot be used ({reason[1]}); correct or unset it"
         )
-
-
-def _require_devices() -> None:
-    """Refuses devices that JAX does not find, or that another process holds."""
-    try:
-        jax.devices()
-    except (RuntimeError, AssertionError) as error:  # JAX asserts where CUDA is wanted and not installed
-        reason = " ".join(str(error).split())[:300] or "no such backend is installed"
-        name = next((x for x in ("JAX_PLATFORMS", "JAX_PLATFORM_NAME") if os.environ.get(x)), "")
-        what = f"{name} = {os.environ[name]!r} cannot be used" if name else "no device can be used"
-        raise ConfigError(
-            f"{what} ({reason}); {f'unset {name}' if name else 'set JAX_PLATFORMS=cpu'}, or install what the device "
-            "needs (pip install 'mpcl-jax[cuda]' or 'mpcl-jax[tpu]') and end other programs that hold it"
-        ) from error

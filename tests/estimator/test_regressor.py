@@ -260,6 +260,25 @@ assert not {{"chex", "flax", "optax", "orbax"}} & set(sys.modules)
     python("-c", code, cwd=tmp_path)
 
 
+def test_a_platform_that_jax_does_not_know_is_one_line():
+    code = """
+import numpy, mpcl_jax
+x, y, short = numpy.ones((8, 2)), numpy.ones((8, 3)), {"epochs": 1, "early_stopping": False}
+for call in (
+    lambda: mpcl_jax.MPCLRegressor(**short).fit(x, y),
+    lambda: mpcl_jax.evaluate("ridge", mpcl_jax.load_dataset("simulated", subjects=2, clips=2, windows=1)),
+):
+    try:
+        call()
+    except mpcl_jax.ConfigError as error:
+        print(error)
+"""
+    lines = python("-c", code, JAX_PLATFORMS="foo").stdout.splitlines()
+    assert len(lines) == 2 and all(
+        line.startswith("JAX_PLATFORMS = 'foo' cannot be used (") for line in lines
+    )
+
+
 def test_reports_are_found_by_the_names_of_emotions(fitted):
     frame, labels, _ = study()
     other = labels[["fear", "joy", "calm"]]

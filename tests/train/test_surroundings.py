@@ -7,7 +7,7 @@ import pytest
 
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.evaluation.jobs.work import begin_job
-from mpcl_jax.train import start
+from mpcl_jax.train import devices
 from mpcl_jax.train.jax_settings import FIXED, fixed_jax_settings
 from mpcl_jax.train.start import start_jax
 
@@ -79,7 +79,7 @@ def test_devices_that_are_not_there_are_one_line(monkeypatch, error, words):
 
     monkeypatch.delenv("JAX_PLATFORM_NAME", raising=False)
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
-    monkeypatch.setattr(start.jax, "devices", fail)
+    monkeypatch.setattr(devices.jax, "devices", fail)
     with pytest.raises(ConfigError) as caught:
         start_jax()
     message = str(caught.value)
