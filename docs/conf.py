@@ -17,8 +17,9 @@ extensions = [
     "sphinx_design",
     "result_pages",
     "setting_tables",
+    "tutorial_notebooks",
 ]
-exclude_patterns = ["_build", "_ext", "_static"]
+exclude_patterns = ["_build", "_ext", "_static", "notebooks"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3

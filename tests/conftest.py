@@ -14,6 +14,7 @@ from mpcl_jax.data.io.cache import user_folder
 # Files that take about ten seconds or more, the slowest first: two workers that begin with them end together.
 SLOW_FILES = (
     "test_docs.py",
+    "test_notebooks.py",
     "test_regressor.py",
     "test_evaluation.py",
     "test_processes.py",

@@ -18,6 +18,7 @@ from sybil import Sybil
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 import mpcl_jax
+from experiments.shared.notebooks import TUTORIALS
 from mpcl_jax.baselines import registry as baselines
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.resolve import resolve
@@ -133,7 +134,8 @@ def check_bash(example) -> None:
         check_command(words)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+# The tutorials run in tests/experiments/test_notebooks.py.
+@pytest.mark.parametrize("page", [p for p in PAGES if p.stem not in TUTORIALS], ids=lambda page: page.name)
 def test_every_code_block_works(page, workplace, monkeypatch, parsing):
     monkeypatch.chdir(workplace)
     monkeypatch.syspath_prepend(str(ROOT))
