@@ -10,7 +10,7 @@ from mpcl_jax.data.splits.manifest import Split
 from mpcl_jax.report.plots.style import BLUE, INK, ORANGE, SKY, make_figure, name_ticks, shortened, styled
 from mpcl_jax.types import Recordings
 
-PARTS = {"not used": "white", "training": SKY, "validation": ORANGE, "test": BLUE}
+PARTS = {"not used": "white", "training": SKY, "validation": ORANGE, "test": BLUE, "written": INK}
 MOST_NAMES = 12  # subjects that are named one by one
 
 
@@ -27,10 +27,10 @@ def split_grid(recordings: Recordings, split: Split, *, most_folds: int = 3) -> 
         axes = figure.subplots(1, len(folds), sharey=True, squeeze=False)[0]
         for axis, fold in zip(axes, folds, strict=True):
             part = np.zeros((len(subjects), len(stimuli) * stripes), int)
-            for number, rows in enumerate((fold.train, fold.validation, fold.test), 1):
+            for number, rows in enumerate((fold.train, fold.validation, fold.test, fold.written), 1):
                 part[row[rows], column[rows]] = number
             extent = (-0.5, len(stimuli) - 0.5, len(subjects) - 0.5, -0.5)
-            look = {"cmap": ListedColormap(list(PARTS.values())), "vmin": 0, "vmax": 3, "aspect": "auto"}
+            look = {"cmap": ListedColormap(list(PARTS.values())), "vmin": 0, "vmax": 4, "aspect": "auto"}
             axis.imshow(part, interpolation="none", extent=extent, **look)
             axis.hlines(np.arange(len(subjects) + 1) - 0.5, *extent[:2], color="white", linewidth=0.5)
             axis.vlines(np.arange(len(stimuli) + 1) - 0.5, *extent[2:], color="white", linewidth=1.5)
@@ -42,7 +42,8 @@ def split_grid(recordings: Recordings, split: Split, *, most_folds: int = 3) -> 
             name_ticks(axes[0], subjects)
         axes[0].set_ylabel(f"{len(subjects)} subjects")
         handles = [Patch(fc=colour, ec=INK, lw=0.4, label=name) for name, colour in PARTS.items()]
-        figure.legend(handles=handles[1:] + handles[:1], loc="outside lower center", ncols=4)
+        handles = handles if any(len(fold.written) for fold in folds) else handles[:4]
+        figure.legend(handles=handles[1:] + handles[:1], loc="outside lower center", ncols=5)
         leaky = " (LEAKY)" if split.leaky else ""
         figure.suptitle(f"{shortened(split.protocol, 40)}{leaky}", x=0.01, ha="left", fontweight="bold")
     return figure

@@ -15,9 +15,13 @@ Protocol = Literal[
     "trial_kfold",
     "stimulus_kfold",
     "subject_x_stimulus",
+    "sequential",
+    "few_shot",
     "window80",
 ]
 PROTOCOLS = get_args(Protocol)
+BY_TRIAL = ("trial_kfold", "calibrated", "sequential", "few_shot")  # need trials that the files name
+WRITTEN = ("sequential", "few_shot")  # trials of a tested subject are written into the personal memory
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -106,9 +110,10 @@ class ProtocolConfig:
     only: tuple[Annotated[StrictInt, Field(ge=0, le=9_999)], ...] = ()
     """Run only these folds, counted from 0: (0,) is "fold 1 of 5" of the output; () = all."""
     calibration: StrictInt = Field(1, ge=0, le=1000)
-    """Protocol "calibrated": labelled trials of a test subject used for training; 0 = loso on the same test rows."""
+    """Labelled trials of a test subject: trained on ("calibrated"), or its first ones, written into the memory
+    ("few_shot"). 0 = none, on the same test rows."""
     calibration_pool: StrictInt = Field(3, ge=1, le=1000)
-    """Protocol "calibrated": trials per subject that are reserved for calibration and never tested."""
+    """Trials of each subject that are reserved for calibration and never tested ("calibrated", "few_shot")."""
     validation: Share = 0.0
     """Share of the groups of a training part used for validation; 0 = none. "fixed_48_12_13" has its own."""
     seed: Seed = 0

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
+from mpcl_jax.config.data import WRITTEN
 from mpcl_jax.config.fields import AUTO
 from mpcl_jax.config.schema import Config
 
@@ -37,12 +38,12 @@ def _of_data(config: Config):
 
 def _of_protocol(config: Config):
     split, pool = config.protocol, config.protocol.calibration_pool
-    own_folds = split.kind.endswith("fold") or split.kind == "subject_x_stimulus"
+    own_folds = split.kind.endswith("fold") or split.kind in ("subject_x_stimulus", *WRITTEN)
     validation = split.validation or split.manifest or split.kind == "fixed_48_12_13"
     if config.train.select == "best" and not validation:
         reason = "needs validation rows; set config.protocol.validation above 0, or config.train.select=last"
         yield "train.select", reason
-    if split.kind == "calibrated" and split.calibration > pool:
+    if split.kind in ("calibrated", "few_shot") and split.calibration > pool:
         yield (
             "protocol.calibration",
             f"must be <= calibration_pool = {pool}, the trials that are never tested",

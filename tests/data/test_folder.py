@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig
+from mpcl_jax.config.data import BY_TRIAL, PROTOCOLS, ProtocolConfig
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.folder import load as own_data
 from mpcl_jax.data.folder.files import sessions_of
@@ -116,7 +116,7 @@ def test_without_trials_runs_of_equal_labels_and_stimulus_count(tmp_path):
     ours = own_data.load(write(tmp_path / "d", {"a": held, "b": subject()}))
     assert ours.trial.tolist()[:5] == ["a/0", "a/0", "a/1", "a/2", "a/3"]
     assert "1 of 2 files name no trials (a.npz)" in ours.notes[0]
-    assert set(PROTOCOLS) - set(ours.protocols) == {"trial_kfold", "calibrated"}
+    assert set(PROTOCOLS) - set(ours.protocols) == set(BY_TRIAL)
 
 
 def test_without_trials_trials_cannot_be_held_out(tmp_path):

@@ -107,7 +107,7 @@ def trained(content):
         ),
         (
             in_fold("validation", lambda f: f["test"][:1]),
-            "validation, test and unused names windows more than",
+            "validation, test, written and unused names windows more than",
         ),
         (trained, "fold 1 of 2: .*subject ids lie both in"),
         (
@@ -138,6 +138,23 @@ def test_a_manifest_that_claims_another_calibration_is_refused(tmp_path):
     with pytest.raises(
         DataError, match=r"calibrated\(2\) tests one subject and trains on 2 .* S0 and trains on 1$"
     ):
+        read_manifest(path, FAKE)
+
+
+def test_a_manifest_of_few_shot_names_the_written_trials_and_their_order(tmp_path):
+    path = tmp_path / "manifest.json"
+    split = make_split(FAKE, ProtocolConfig(kind="few_shot", folds=2, calibration=2))
+    write_manifest(split, FAKE, path)
+    again = read_manifest(path, FAKE)
+    assert again.sha256 == split.sha256
+    for fold, before in zip(again.folds, split.folds, strict=True):
+        np.testing.assert_array_equal(fold.written, before.written)
+    with pytest.raises(DataError, match="the order is part of the protocol"):
+        read_manifest(path, take(FAKE, np.arange(len(FAKE.trial))[::-1]))
+    content = json.loads(path.read_text())
+    content["protocol"] = "few_shot(1)"
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="writes other trials than the first 1 of each tested subject"):
         read_manifest(path, FAKE)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recordings_fixture import recordings_of
 
-from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig
+from mpcl_jax.config.data import PROTOCOLS, WRITTEN, ProtocolConfig
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.splits import protocols
 from mpcl_jax.data.splits.descriptions import calibration_trials
@@ -26,7 +26,7 @@ def dmer_recordings(subjects=DMER_SUBJECTS, clips=2) -> Recordings:
 FAKE = recordings_of(6, 10, 4, first=2, step=2.5)
 ONE = recordings_of(1, 10, 4)
 KFOLD = ("subject_kfold", "trial_kfold", "stimulus_kfold", "subject_x_stimulus")
-SUBJECTS_APART = ("loso", "subject_kfold", "subject_x_stimulus", "fixed_48_12_13")
+SUBJECTS_APART = ("loso", "subject_kfold", "subject_x_stimulus", "fixed_48_12_13", *WRITTEN)
 DMER = dmer_recordings()
 
 
@@ -72,6 +72,9 @@ def test_a_split_holds_out_whole_groups_and_depends_on_ids_alone(kind, sizes, se
         labels=rng.dirichlet(np.ones(2), n).astype(np.float32), signals={"eda": rng.normal(size=(n, 1, 2))}
     )
     again = split_of(kind, shuffled, **settings)
+    if kind in WRITTEN:  # the order of the trials is part of these protocols
+        assert split.sha256 != again.sha256
+        return
     assert split.sha256 == again.sha256 and ids_of(recordings, split) == ids_of(shuffled, again)
 
 
@@ -175,6 +178,30 @@ def test_calibrated_trains_on_n_trials_of_the_subject_and_tests_the_same_rows_fo
         assert np.array_equal(fold.test, of_most.test) and set(fold.test) < set(whole.test)
         assert len(np.unique(FAKE.trial[fold.test])) == 7
         assert set(fold.train) >= set(whole.train) | set(whole.validation)
+
+
+def test_sequential_tests_all_trials_of_the_subjects_of_subject_kfold():
+    split, kfold = split_of("sequential", folds=3), split_of("subject_kfold", folds=3)
+    assert ids_of(FAKE, split) == ids_of(FAKE, kfold) and split.sha256 != kfold.sha256
+    assert "each trial of an unseen subject is predicted after all its earlier trials" in split.sentence
+    single = take(FAKE, FAKE.stimulus == "c0")
+    with pytest.raises(ConfigError, match="'sequential': needs subjects with two or more trials"):
+        split_of("sequential", single, folds=3)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_few_shot_writes_the_first_n_trials_and_tests_the_same_rows_for_every_n(count):
+    split = split_of("few_shot", folds=3, calibration=count, calibration_pool=3)
+    assert split.protocol == f"few_shot({count})" and f"after its first {count} trial" in split.sentence
+    for fold, whole in zip(split.folds, split_of("sequential", folds=3).folds, strict=True):
+        assert np.array_equal(fold.train, whole.train) and set(fold.test) < set(whole.test)
+        for name in np.unique(FAKE.subject[fold.test]):
+            trials = list(dict.fromkeys(FAKE.trial[FAKE.subject == name]))
+            of_subject = FAKE.trial[fold.written[FAKE.subject[fold.written] == name]]
+            assert list(dict.fromkeys(of_subject)) == trials[:count]
+            assert set(FAKE.trial[fold.test[FAKE.subject[fold.test] == name]]) == set(trials[3:])
+    with pytest.raises(ConfigError, match="calibration_pool = 10: subject S. has 10 trials, so none is left"):
+        split_of("few_shot", folds=2, calibration_pool=10)
 
 
 def test_calibration_never_validates_on_the_tested_subject_nor_depends_on_the_others():

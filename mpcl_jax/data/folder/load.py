@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mpcl_jax.config.data import PROTOCOLS
+from mpcl_jax.config.data import BY_TRIAL, PROTOCOLS
 from mpcl_jax.data.folder.between import between_issues, modality_issues, notes_of
 from mpcl_jax.data.folder.checks import file_issues, start_issues, values_of
 from mpcl_jax.data.folder.files import list_files, name_for_read, names_of
@@ -17,7 +17,7 @@ from mpcl_jax.data.issues import refuse
 from mpcl_jax.data.join import Part, joined, runs_of
 from mpcl_jax.types import DataError, Recordings, check_recordings
 
-WITHOUT_TRIALS = tuple(kind for kind in PROTOCOLS if kind not in ("trial_kfold", "calibrated"))
+WITHOUT_TRIALS = tuple(kind for kind in PROTOCOLS if kind not in BY_TRIAL)
 
 
 def load(path: str, labelled: bool = True) -> Recordings:

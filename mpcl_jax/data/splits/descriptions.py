@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 
+from mpcl_jax.config.data import WRITTEN
 from mpcl_jax.types import Recordings
 
 SENTENCES = {
@@ -16,30 +17,42 @@ SENTENCES = {
     "trial_kfold": "whole trials held out: known subjects, unseen trials",
     "stimulus_kfold": "stimuli held out: known subjects, unseen stimuli",
     "subject_x_stimulus": "subjects and stimuli held out: unseen subjects on unseen stimuli",
+    "sequential": "subjects held out: each trial of an unseen subject is predicted after all its earlier trials "
+    "were written into the memory",
+    "few_shot": "subjects held out: later trials of an unseen subject are predicted after its first {n} {trials} "
+    "were written into the memory; the test trials are the same for every n",
     "window80": "LEAKY: random windows held out, other windows of the same trials (same label) are trained on",
 }
 # Ids that never lie in two parts; validation rows are drawn in groups of the first. Of "calibrated", some trials
 # of the tested subject are trained on; `check_split` counts them.
-APART = dict.fromkeys(("loso", "subject_kfold", "fixed_48_12_13", "calibrated"), ("subject", "trial")) | {
+OF_SUBJECTS = ("loso", "subject_kfold", "fixed_48_12_13", "calibrated", *WRITTEN)
+APART = dict.fromkeys(OF_SUBJECTS, ("subject", "trial")) | {
     "trial_kfold": ("trial",),
     "stimulus_kfold": ("stimulus", "trial"),
     "subject_x_stimulus": ("subject", "stimulus", "trial"),
     "window80": (),
 }
-CALIBRATED = re.compile(r"calibrated\((\d{1,4})\)")  # how a `Split` names this protocol, with its n
+WITH_N = re.compile(
+    r"(calibrated|few_shot)\((\d{1,4})\)"
+)  # how a `Split` names these protocols, with their n
 
 
 def kind_of(protocol: str) -> str:
     """The key of `SENTENCES` of a protocol as a `Split` names it; "" for any other text."""
-    if CALIBRATED.fullmatch(protocol):
-        return "calibrated"
-    return protocol if protocol in SENTENCES and protocol != "calibrated" else ""
+    if named := WITH_N.fullmatch(protocol):
+        return named[1]
+    return protocol if protocol in SENTENCES and "{n}" not in SENTENCES[protocol] else ""
+
+
+def n_of(protocol: str) -> int | None:
+    """The n of "calibrated(n)" and "few_shot(n)"; None for other protocols."""
+    named = WITH_N.fullmatch(protocol)
+    return int(named[2]) if named else None
 
 
 def sentence_of(protocol: str) -> str:
     """What a protocol, written as in a `Split`, holds out."""
-    known = CALIBRATED.fullmatch(protocol)
-    count = int(known[1]) if known else 0
+    count = n_of(protocol) or 0
     return SENTENCES[kind_of(protocol)].format(n=count, trials="trial" if count == 1 else "trials")
 
 
@@ -75,6 +88,8 @@ def fold_sentence(recordings: Recordings, protocol: str, train: np.ndarray, test
         known = calibration_trials(recordings, train, test)
         named = f" ({listed(known)})" if known else ""
         text += f"; trained on: {counted(len(known), 'labelled trial', 'labelled trials')} more{named}"
+    if kind == "few_shot":
+        text += f"; written: the first {counted(n_of(protocol), 'trial', 'trials')} of each subject"
     return text
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from mpcl_jax import __version__
+from mpcl_jax.config.data import WRITTEN
 from mpcl_jax.data.splits.descriptions import (
-    CALIBRATED,
     calibration_trials,
     counted,
     fold_sentence,
@@ -23,6 +23,7 @@ from mpcl_jax.data.splits.descriptions import (
     in_order,
     kind_of,
     listed,
+    n_of,
     sentence_of,
 )
 from mpcl_jax.types import DataError, Recordings
@@ -36,12 +37,15 @@ class Fold(NamedTuple):
     train: np.ndarray  # int
     validation: np.ndarray  # int, may be empty
     test: np.ndarray  # int
+    written: np.ndarray = np.arange(
+        0
+    )  # int, "few_shot": rows of tested subjects that are written before the test
 
 
 class Split(NamedTuple):
     """All folds of a protocol."""
 
-    protocol: str  # a key of SENTENCES; "calibrated(3)" with its n
+    protocol: str  # a key of SENTENCES; "calibrated(3)" and "few_shot(3)" with their n
     leaky: bool  # windows of one trial lie in training and in test
     sentence: str  # what the protocol holds out
     folds: tuple[Fold, ...]
@@ -66,6 +70,15 @@ def row_ids(recordings: Recordings) -> list[str]:
     return ids
 
 
+def trial_positions(subject: np.ndarray, trial: np.ndarray) -> np.ndarray:
+    """The position [N] of each row's trial among the trials of its subject, from 0, in the order of the rows."""
+    position, counts = {}, collections.Counter()
+    for name, one in dict.fromkeys(zip(subject.tolist(), trial.tolist(), strict=True)):
+        position[name, one] = counts[name]
+        counts[name] += 1
+    return np.array([position[pair] for pair in zip(subject.tolist(), trial.tolist(), strict=True)])
+
+
 def sign_split(recordings: Recordings, protocol: str, folds, file) -> Split:
     """A `Split` of `folds`: describes what they hold out, checks them (errors name `file`) and signs them."""
     folds = tuple(f._replace(sentence=fold_sentence(recordings, protocol, f.train, f.test)) for f in folds)
@@ -88,23 +101,25 @@ def check_split(recordings: Recordings, split: Split, file: Any = "split") -> No
     """
     groups = {name: codes_of(ids) for name, ids in held_apart(recordings, split.protocol).items()}
     groups["window"] = (np.array(row_ids(recordings)), np.arange(len(recordings.trial)))
-    calibrated = CALIBRATED.fullmatch(split.protocol)
+    kind = kind_of(split.protocol)
     for fold in split.folds:
         parts = {"train": fold.train, "validation": fold.validation, "test": fold.test}
+        parts |= {"written": fold.written} if kind == "few_shot" else {}
         for part, rows in parts.items():
             if len(rows) and not 0 <= rows.min() <= rows.max() < len(recordings.trial):
                 reason = f"{fold.name}: {part} names rows that {recordings.name} does not have"
                 raise DataError(file, reason)
-            if not len(rows) and part != "validation":
+            if not len(rows) and part not in ("validation", "written"):
                 reason = f"{fold.name}: the {part} part is empty; choose fewer folds or another protocol"
                 raise DataError(file, reason)
+        _check_written(recordings, kind, n_of(split.protocol), fold, file)
         for a, b in (("train", "test"), ("validation", "test"), ("train", "validation")):
             for name, (names, codes) in groups.items():
                 # Validation subjects may have seen stimuli of training: only the test part is new in both.
                 if name == "stimulus" and b == "validation" and "subject" in groups:
                     continue
-                if name == "subject" and (a, b) == ("train", "test") and calibrated:
-                    _check_calibration(recordings, int(calibrated[1]), fold, file)
+                if name == "subject" and (a, b) == ("train", "test") and kind == "calibrated":
+                    _check_calibration(recordings, n_of(split.protocol), fold, file)
                     continue
                 both = np.intersect1d(codes[parts[a]], codes[parts[b]])
                 if len(both):
@@ -119,6 +134,23 @@ def _check_calibration(recordings: Recordings, wanted: int, fold: Fold, file) ->
         what = f"calibrated({wanted}) tests one subject and trains on {wanted} trials of it"
         found = f"this fold tests {listed(subjects)} and trains on {len(trials)}"
         raise DataError(file, f"{fold.name}: {what}; {found}")
+
+
+def _check_written(recordings: Recordings, kind: str, n: int | None, fold: Fold, file) -> None:
+    """The written and tested trials of `sequential` and `few_shot(n)` are those of their protocol."""
+    if kind != "few_shot" and len(fold.written):
+        raise DataError(file, f"{fold.name}: names written trials, which the protocol {kind} does not have")
+    if kind not in WRITTEN:
+        return
+    own = np.flatnonzero(np.isin(recordings.subject, np.unique(recordings.subject[fold.test])))
+    position = trial_positions(recordings.subject[own], recordings.trial[own])
+    if kind == "sequential" and not np.array_equal(own, np.sort(fold.test)):
+        raise DataError(
+            file, f"{fold.name}: sequential tests all trials of a subject; this fold leaves some out"
+        )
+    if kind == "few_shot" and not np.array_equal(own[position < n], np.sort(fold.written)):
+        reason = f"writes other trials than the first {n} of each tested subject, in the order of the rows"
+        raise DataError(file, f"{fold.name}: {reason}")
 
 
 def write_manifest(split: Split, recordings: Recordings, path: Any) -> None:
@@ -156,12 +188,15 @@ def read_manifest(path: Any, recordings: Recordings) -> Split:
         raise DataError(path, reason)
     folds = []
     for entry in content.folds:
-        taken = [rows_of(getattr(entry, x), f"{entry.name}: {x}") for x in ("validation", "test", "unused")]
-        elsewhere = rows_of(
-            entry.validation + entry.test + entry.unused, f"{entry.name}: validation, test and unused"
-        )
+        parts = ("validation", "test", "written")
+        taken = [rows_of(getattr(entry, x), f"{entry.name}: {x}") for x in (*parts, "unused")]
+        named = entry.validation + entry.test + entry.written + entry.unused
+        elsewhere = rows_of(named, f"{entry.name}: validation, test, written and unused")
         train = np.delete(np.arange(len(index)), elsewhere)
-        folds.append(Fold(entry.name, "", train, taken[0], taken[1]))
+        folds.append(Fold(entry.name, "", train, *taken[:3]))
+        if entry.order != _order(recordings, content.protocol, folds[-1]):
+            reason = f"the trials are in another order than in {recordings.name}; the order is part of the protocol"
+            raise DataError(path, f"{entry.name}: {reason}")
     split = sign_split(recordings, content.protocol, folds, path)
     if split.sha256 != content.sha256:
         raise DataError(path, "its ids do not fit its sha256: the file was edited; make the split again")
@@ -173,6 +208,8 @@ class _Entry(BaseModel):
     validation: list[str]
     test: list[str]
     unused: list[str]
+    written: list[str] = []
+    order: list[str] = []
 
 
 def _known(protocol: str) -> str:
@@ -205,13 +242,23 @@ def _content(recordings: Recordings, protocol: str, folds) -> dict:
     ids = np.array(row_ids(recordings))
     entries = []
     for fold in folds:
-        used = np.concatenate([fold.train, fold.validation, fold.test])
+        used = np.concatenate([fold.train, fold.validation, fold.test, fold.written])
         unused = np.delete(np.arange(len(ids)), used)
         parts = {"test": fold.test, "validation": fold.validation, "unused": unused}
-        entries.append(
-            {"name": fold.name} | {part: sorted(ids[rows].tolist()) for part, rows in parts.items()}
-        )
+        if kind_of(protocol) == "few_shot":
+            parts["written"] = fold.written
+        entry = {"name": fold.name} | {part: sorted(ids[rows].tolist()) for part, rows in parts.items()}
+        order = _order(recordings, protocol, fold)
+        entries.append(entry | ({"order": order} if order else {}))
     return {"protocol": protocol, "rows": sorted(ids.tolist()), "folds": entries}
+
+
+def _order(recordings: Recordings, protocol: str, fold: Fold) -> list[str]:
+    """The trials of the tested subjects in the order of the rows, for protocols that write trials; [] for others."""
+    if kind_of(protocol) not in WRITTEN:
+        return []
+    own = np.isin(recordings.subject, np.unique(recordings.subject[fold.test]))
+    return list(dict.fromkeys(recordings.trial[own].tolist()))
 
 
 def codes_of(ids) -> tuple[np.ndarray, np.ndarray]:

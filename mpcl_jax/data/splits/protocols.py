@@ -10,10 +10,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig
+from mpcl_jax.config.data import BY_TRIAL, PROTOCOLS, WRITTEN, ProtocolConfig
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.splits.descriptions import APART, counted, held_apart, in_order, kind_of
-from mpcl_jax.data.splits.manifest import Fold, Split, codes_of, read_manifest, row_ids, sign_split
+from mpcl_jax.data.splits.manifest import (
+    Fold,
+    Split,
+    codes_of,
+    read_manifest,
+    row_ids,
+    sign_split,
+    trial_positions,
+)
 from mpcl_jax.types import Recordings
 
 # The 73 usable subjects of DMER. The parts of the literature are not published; these were drawn once:
@@ -22,10 +30,9 @@ DMER_SUBJECTS = tuple(str(n) for n in range(1, 81) if n not in (3, 4, 13, 16, 17
 FIXED_TEST = ("8", "11", "22", "26", "35", "42", "44", "50", "51", "55", "63", "66", "69")
 FIXED_VALIDATION = ("5", "7", "14", "25", "30", "47", "52", "58", "61", "76", "77", "79")
 
-# Protocols that need several subjects, stimuli with names, and trials that the files name.
-BY_SUBJECT = ("loso", "subject_kfold", "calibrated", "subject_x_stimulus")
+# Protocols that need several subjects, and stimuli with names.
+BY_SUBJECT = ("loso", "subject_kfold", "calibrated", "subject_x_stimulus", *WRITTEN)
 BY_STIMULUS = tuple(kind for kind, ids in APART.items() if "stimulus" in ids)
-BY_TRIAL = ("trial_kfold", "calibrated")
 PLURAL = {"subject": "subjects", "stimulus": "stimuli", "trial": "trials"}
 
 
@@ -41,17 +48,17 @@ def make_split(recordings: Recordings, settings: ProtocolConfig) -> Split:
         return _keep_only(recordings, split, settings.only)
     kind = settings.kind
     _require_supported(recordings, kind)
-    protocol = f"calibrated({settings.calibration})" if kind == "calibrated" else kind
+    protocol = f"{kind}({settings.calibration})" if kind in ("calibrated", "few_shot") else kind
     groups = held_apart(recordings, protocol)
     _, drawn = codes_of(next(iter(groups.values())) if groups else np.array(row_ids(recordings)))
     held_out = _held_out(recordings, settings)
     folds = []
-    for number, (train, validation, test) in enumerate(held_out):
+    for number, (train, validation, test, written) in enumerate(held_out):
         if kind != "fixed_48_12_13":
             rng = np.random.default_rng([settings.seed, 1 + number])
             validation = _draw_validation(drawn, validation, settings.validation, rng)
         name = f"fold {number + 1} of {len(held_out)}"
-        parts = (np.flatnonzero(mask) for mask in (train & ~validation, validation, test))
+        parts = (np.flatnonzero(mask) for mask in (train & ~validation, validation, test, written))
         folds.append(Fold(name, "", *parts))
     return _keep_only(recordings, sign_split(recordings, protocol, folds, recordings.name), settings.only)
 
@@ -62,6 +69,7 @@ class _Masks(NamedTuple):
     train: np.ndarray
     validation: np.ndarray  # where validation groups are drawn from, or the validation part itself
     test: np.ndarray
+    written: np.ndarray | tuple[()] = ()
 
 
 def _require_supported(recordings: Recordings, protocol: str) -> None:
@@ -76,6 +84,8 @@ def _require_supported(recordings: Recordings, protocol: str) -> None:
         ways = " or ".join(repr(x) for x in possible if x in ("trial_kfold", "stimulus_kfold"))
         advice = f"set config.protocol.kind to {ways}" if ways else "it needs at least two"
         reason = f"{recordings.name} holds a single subject; {advice}"
+    elif kind in WRITTEN and not (trial_positions(recordings.subject, recordings.trial) > 0).any():
+        reason = "needs subjects with two or more trials; every subject has a single one"
     elif kind in BY_STIMULUS and (recordings.stimulus == "").any():
         trial = recordings.trial[recordings.stimulus == ""][0]
         reason = f"needs stimulus ids; trial '{trial}' has none"
@@ -89,6 +99,7 @@ def _possible(recordings: Recordings) -> list[str]:
     lacking = {"fixed_48_12_13"} if subjects - set(DMER_SUBJECTS) else set()
     lacking |= set(BY_STIMULUS) if (recordings.stimulus == "").any() else set()
     lacking |= set(BY_SUBJECT) if len(subjects) < 2 else set()
+    lacking |= set(WRITTEN) if len(set(recordings.trial.tolist())) == len(subjects) else set()
     return [kind for kind in recordings.protocols or PROTOCOLS if kind not in lacking]
 
 
@@ -119,6 +130,8 @@ def _held_out(recordings: Recordings, settings: ProtocolConfig) -> list[_Masks]:
             ids = [name for name in APART[kind] if name != "trial"] or ["trial"]
             dealt = [_deal(recordings, what, settings.folds, rng) for what in ids]
     folds = list(zip(*dealt, strict=True))
+    if kind == "few_shot":
+        return [_few_shot(recordings, held, settings) for (held,) in folds]
     return [_Masks(~np.any(held, axis=0), ~np.any(held, axis=0), np.all(held, axis=0)) for held in folds]
 
 
@@ -132,11 +145,26 @@ def _calibrated(recordings: Recordings, subject: str, settings: ProtocolConfig) 
     rng = np.random.default_rng([settings.seed, zlib.crc32(subject.encode())])
     order = rng.permutation(np.unique(recordings.trial[own]))
     most = settings.calibration_pool
-    if len(order) <= most:
-        few = f"subject {subject} has {len(order)} trials, so none is left to test"
-        raise ConfigError(f"config.protocol.calibration_pool = {most}: {few}")
+    _require_tested(subject, len(order), most)
     known = np.isin(recordings.trial, order[: settings.calibration])
     return _Masks(~own | known, ~own, np.isin(recordings.trial, order[most:]))
+
+
+def _few_shot(recordings: Recordings, held: np.ndarray, settings: ProtocolConfig) -> _Masks:
+    """Tested: trials of the `held` [N] subjects after their first `calibration_pool`; written: the first n."""
+    position, pool = trial_positions(recordings.subject, recordings.trial), settings.calibration_pool
+    for name in in_order(recordings.subject[held]):
+        count = int(position[recordings.subject == name].max()) + 1
+        _require_tested(name, count, pool)
+    return _Masks(~held, ~held, held & (position >= pool), held & (position < settings.calibration))
+
+
+def _require_tested(subject: str, trials: int, pool: int) -> None:
+    """Raises ConfigError where all `trials` of a subject are reserved for calibration."""
+    if trials <= pool:
+        has = counted(trials, "trial", "trials")
+        few = f"subject {subject} has {has}, so none is left to test"
+        raise ConfigError(f"config.protocol.calibration_pool = {pool}: {few}")
 
 
 def _fixed(recordings: Recordings) -> _Masks:
