@@ -12,7 +12,7 @@ from mpcl_jax.model import personal_memory
 from mpcl_jax.model.outputs import MPCLOutput, Recall
 from mpcl_jax.model.personal_memory import PersonalMemory
 from mpcl_jax.model.recall_kernel import RecallKernel, views_of
-from mpcl_jax.runs.predict import FinishedModel, normalised
+from mpcl_jax.runs.predict import LEAST_WINDOWS, FinishedModel, normalised
 from mpcl_jax.train.fit import Learned
 from mpcl_jax.types import DataError
 
@@ -67,8 +67,14 @@ def written(
     """`memories` and the trials of N more rows with `labels` [N, C]; None and a warning where the memory is off.
 
     `trial`: [N] ids, one id, or None: each row is a trial of its own. Rows of a trial that is written
-    already are added to it. Raises DataError for a row without any value.
+    already are added to it. Raises DataError for a row without any value, and
+    for too few rows of a model that standardises each subject.
     """
+    if models[0].per_subject and len(labels) < LEAST_WINDOWS:
+        reason = (
+            f"has {len(labels)} rows; the model standardises the rows of a call, which needs {LEAST_WINDOWS}"
+        )
+        raise DataError("X", f"{reason}; give more trials at once, or fit with per_subject_standardise=False")
     if not rows.known.all():
         raise DataError("X", f"row {int((~rows.known).argmax())} has no value in any modality; drop it")
     before = memories.trials if memories else ()

@@ -223,7 +223,8 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         """A copy of this model with a memory of one subject's labelled rows, without a gradient step.
 
         `trial` [N]: ids of the trials; default: each row is a trial of its own. `predict` of the copy is for other
-        rows of the same subject, after them in time. Where the memory is off (`memory_`), the copy predicts as this
+        rows of the same subject, after them in time. A model with `per_subject_standardise` standardises the rows of
+        each call by themselves and needs ten or more. Where the memory is off (`memory_`), the copy predicts as this
         model does, and a warning gives the reason. See `mpcl_jax/model/personal_memory.py`.
         """
         check_is_fitted(self)
@@ -284,7 +285,8 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         return prediction.rows_of(signals_of(table, self._layout), groups)
 
     def _with_trials(self, memories: Memories | None, X: Any, Y: Any, trial: Any) -> "MPCLRegressor":
-        rows = self._rows(X, None)
+        standardised = self.config_.data.per_subject_standardise and not isinstance(X, Recordings)
+        rows = self._rows(X, "of these trials" if standardised else None)
         labels = self._reports(Y, len(rows.known))
         copied = copy.copy(self)
         copied._models = self._models  # the same arrays and compiled programs

@@ -1,5 +1,7 @@
 """`adapt` and `update`: the memory is learned in `fit`, kept by every copy, and shown by `explain`."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from adaptation_fixture import with_memory
@@ -89,3 +91,19 @@ def test_missing_modalities_zeros_and_single_windows(fitted, unseen, tmp_path):
     assert loaded.memory_ == adapted.memory_
     more = loaded.update(eda, zeros, trial="late")
     assert more.explain(unseen).written[-1] == "late" and len(more.explain(unseen).written) == 13
+
+
+def test_a_model_that_standardises_each_subject_adapts_to_ten_rows_or_more(fitted, unseen):
+    model, config = with_memory(fitted), fitted.config_
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, per_subject_standardise=True))
+    model._fits, model._models = [fit._replace(config=config) for fit in fitted._fits], []
+    signals = {m: x[:, 0] for m, x in unseen.signals.items()}
+    adapted = model.adapt(signals, unseen.labels, trial=unseen.trial)
+    one_subject = np.full(12, "anna")
+    of_recordings = model.adapt(unseen, unseen.labels, trial=unseen.trial)
+    shares = adapted.predict(signals, groups=one_subject, trial=unseen.trial)
+    np.testing.assert_allclose(shares, of_recordings.predict(unseen, trial=unseen.trial), atol=1e-6)
+    assert np.abs(shares - model.predict(signals, groups=one_subject)).max() > 1e-3
+    few = {m: x[:4] for m, x in signals.items()}
+    with pytest.raises(mpcl.DataError, match="has 4 rows; the model standardises .* needs 10; give more"):
+        model.adapt(few, unseen.labels[:4])
