@@ -9,13 +9,12 @@ import numpy as np
 from mpcl_jax.config.resolve import resolve
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.data.normalise import Normalisation
-from mpcl_jax.estimator.adaptation import Memories
 from mpcl_jax.estimator.inputs import Layout
+from mpcl_jax.estimator.memory_file import memories_of
 from mpcl_jax.estimator.prediction import Ranges
 from mpcl_jax.estimator.regressor import MPCLRegressor
 from mpcl_jax.model.outputs import Prototypes
-from mpcl_jax.model.personal_memory import PersonalMemory
-from mpcl_jax.model.recall_kernel import TIME, RecallKernel
+from mpcl_jax.model.recall_kernel import RecallKernel
 from mpcl_jax.runs.read_run import read_json
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.arrays import checkpoints_in, first_whole, read_tree
@@ -54,7 +53,7 @@ def _read(folder: Path) -> MPCLRegressor:
     model.memory_ = _learned(document["memory"])
     model._memories = None
     if document["written"]:
-        model._memories = _memories(model.memory_.kernel, arrays, len(document["fits"]))
+        model._memories = memories_of(model.memory_.kernel, arrays, len(document["fits"]))
     model._fits = [
         _fit(
             folder / "folds" / f"{number:02d}" / "checkpoints",
@@ -75,16 +74,6 @@ def _layout(held: dict) -> Layout:
 
 def _learned(held: dict) -> Learned:
     return Learned(**held | {"kernel": held["kernel"] and RecallKernel(**held["kernel"])})
-
-
-def _memories(kernel: RecallKernel, arrays: dict, seeds: int) -> Memories:
-    kept = [view for view in kernel.gain if view != TIME]
-
-    def of_model(place: str) -> PersonalMemory:
-        views = {view: arrays[f"{place}/views/{view}"] for view in kept}
-        return PersonalMemory(arrays[f"{place}/trial"], views, arrays[f"{place}/residual"])
-
-    return Memories(kernel, tuple(of_model(f"memory{n}") for n in range(seeds)))
 
 
 def _fit(folder: Path, config, held: dict) -> Fit:

@@ -18,6 +18,7 @@ import numpy as np
 
 from mpcl_jax import __version__
 from mpcl_jax.estimator import card
+from mpcl_jax.estimator.memory_file import arrays_of
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.system.storage import make_folder, write_arrays, write_text, writing
 from mpcl_jax.train import checkpoint
@@ -63,10 +64,7 @@ def _write(model: Any, folder: Path, table: Any) -> None:
     }
     arrays = {"mean_label": model.mean_label_}
     arrays |= {f"{end}/{m}": x for end, tree in model._ranges._asdict().items() for m, x in tree.items()}
-    for number, memory in enumerate(memories.of_models if memories else ()):
-        held = {"trial": memory.trial, "residual": memory.residual}
-        held |= {f"views/{view}": x for view, x in memory.views.items()}
-        arrays |= {f"memory{number}/{name}": x for name, x in held.items()}
+    arrays |= arrays_of(memories) if memories else {}
     data = model._spec._asdict() | {"name": model._about["name"], "notes": model._about["notes"]}
     documents = {"model": document, "data": data, "config": dataclasses.asdict(fits[0].config)}
     for name, content in documents.items():

@@ -35,6 +35,18 @@ def load(path: str, labelled: bool = True) -> Recordings:
     names that differ in capital letters or blanks only, and a modality of the stimulus that differs between windows
     with one stimulus and start.
     """
+    return _load(path, labelled)[0]
+
+
+def load_partly_reported(path: str) -> tuple[Recordings, np.ndarray]:
+    """`load` for recordings of which some have no report yet, and which windows have one, [N] bool.
+
+    A file without labels, or a row of labels that is all NaN, has no report; its labels are equal shares.
+    """
+    return _load(path, labelled=False)
+
+
+def _load(path: str, labelled: bool) -> tuple[Recordings, np.ndarray]:
     folder = Path(path)
     if not folder.is_dir():
         raise DataError(path, "is not a folder; wanted one with meta.json and a .npz file per subject")
@@ -43,22 +55,28 @@ def load(path: str, labelled: bool = True) -> Recordings:
     if not files.read:
         lost = f"{names_of(files.lost, folder)}: {name_for_read(files.lost[0], folder)}" if files.lost else ""
         raise DataError(path, f"holds no .npz file; {lost or 'write one per subject with numpy.savez'}")
-    subjects = [read_subject(file, meta, labelled) for file in files.read]
+    read = [read_subject(file, meta, labelled) for file in files.read]
+    subjects, reported = [part for part, _ in read], np.concatenate([known for _, known in read])
     refuse(modality_issues(subjects, meta, folder) + between_issues(subjects, meta))
     recordings = recordings_of(subjects, meta, folder)
-    return check_recordings(recordings._replace(notes=notes_of(subjects, files, folder)), path)
+    return check_recordings(recordings._replace(notes=notes_of(subjects, files, folder)), path), reported
 
 
-def read_subject(file: Path, meta: Meta, labelled: bool = True) -> Part:
-    """One file, checked as `load` describes."""
+def read_subject(file: Path, meta: Meta, labelled: bool = True) -> tuple[Part, np.ndarray]:
+    """One file, checked as `load` describes, and which of its windows have a report, [n] bool."""
     held = read_npz(file)
     if not labelled and "labels" not in held:
         windows = next((len(held[m]) for m in meta.groups if m in held and held[m].ndim), 0)
-        held["labels"] = np.ones((windows, len(meta.emotions)))
+        held["labels"] = np.full((windows, len(meta.emotions)), np.nan)
+    labels = held.get("labels", np.empty(0))
+    missing = np.zeros(len(labels) if labels.ndim else 0, bool)
+    if not labelled and labels.ndim == 2 and labels.dtype.kind == "f":
+        missing = np.isnan(labels).all(1)
+        held["labels"] = np.where(missing[:, None], 1.0, labels)
     refuse(file_issues(file, held, meta))
     subject = subject_of(file, held, meta)
     refuse(start_issues(file, subject.trial, subject.start))
-    return subject
+    return subject, ~missing
 
 
 def subject_of(file: Path, held: dict[str, np.ndarray], meta: Meta) -> Part:

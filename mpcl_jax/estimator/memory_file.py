@@ -1,0 +1,65 @@
+"""The personal memory of one subject as a `.npz` file, without pickle, for the model that wrote it."""
+
+import hashlib
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from mpcl_jax.data.io.safe_read import read_npz
+from mpcl_jax.estimator.adaptation import Memories
+from mpcl_jax.model.personal_memory import PersonalMemory
+from mpcl_jax.model.recall_kernel import TIME, RecallKernel
+from mpcl_jax.system.storage import write_arrays
+from mpcl_jax.train.fit import Fit
+from mpcl_jax.types import DataError
+
+
+def save_memory(file: Path, memories: Memories, subject: str, model: str) -> None:
+    """Writes the memory of `subject`; `model`: `checksum_of` the model. Raises StorageError."""
+    arrays = {"subject": np.array(subject), "model": np.array(model)}
+    write_arrays(file, arrays | arrays_of(memories))
+
+
+def read_memory(file: Path, kernel: RecallKernel, seeds: int, model: str) -> tuple[Memories, str]:
+    """What `save_memory` wrote, and the subject. Raises DataError for another file, and for that of another model."""
+    arrays = read_npz(file)
+    if not {"subject", "model"} <= arrays.keys():
+        raise DataError(
+            file, "is no personal memory; give a file that `mpcl adapt --memory` wrote, or a new name"
+        )
+    if str(arrays["model"]) != model:
+        raise DataError(file, "was written by another model; give the model that wrote it, or a new name")
+    try:
+        return memories_of(kernel, arrays, seeds), str(arrays["subject"])
+    except KeyError as error:
+        raise DataError(file, f"lacks {error}; it is damaged, give a new name") from error
+
+
+def checksum_of(fits: list[Fit], kernel: RecallKernel) -> str:
+    """A short sha256 of everything that a memory depends on: parameters of the model and of the kernel."""
+    digest = hashlib.sha256(repr(kernel).encode())
+    for x in jax.tree.leaves([(fit.params, fit.prototypes, fit.norm) for fit in fits]):
+        digest.update(np.ascontiguousarray(x).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def arrays_of(memories: Memories) -> dict[str, np.ndarray]:
+    """The arrays of each model's memory, by names such as "memory0/residual"."""
+    arrays = {}
+    for number, memory in enumerate(memories.of_models):
+        held = {"trial": memory.trial, "residual": memory.residual}
+        held |= {f"views/{view}": x for view, x in memory.views.items()}
+        arrays |= {f"memory{number}/{name}": x for name, x in held.items()}
+    return arrays
+
+
+def memories_of(kernel: RecallKernel, arrays: dict[str, np.ndarray], seeds: int) -> Memories:
+    """The memories that `arrays_of` made of `seeds` models. Raises KeyError for a missing array."""
+    kept = [view for view in kernel.gain if view != TIME]
+
+    def of_model(place: str) -> PersonalMemory:
+        views = {view: arrays[f"{place}/views/{view}"] for view in kept}
+        return PersonalMemory(arrays[f"{place}/trial"], views, arrays[f"{place}/residual"])
+
+    return Memories(kernel, tuple(of_model(f"memory{n}") for n in range(seeds)))
