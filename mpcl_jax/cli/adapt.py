@@ -64,6 +64,9 @@ def run(arguments: list[str]) -> None:
     model = mpcl_jax.load(folder)
     recordings, reported = fitting(model, recordings, reported)
     memory = user_path(args.memory, "--memory") if args.memory else None
+    if reported.all() and not args.sequential and memory is None:
+        fix = "give --sequential, or write NaN as the labels of the trials to predict"
+        raise ConfigError(f"{args.data}: every trial has a report, so none is left to predict; {fix}")
     predictions, recalled = adapt(model, recordings, reported, args.sequential, memory)
     if args.recalled:
         write_text(user_path(args.recalled, "--recalled"), csv_text(recalled))

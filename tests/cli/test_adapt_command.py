@@ -124,6 +124,9 @@ def test_a_mistake_is_one_line(model, fitted, data, tmp_path, capsys):
     held = dict(np.load(data / "anna.npz"))
     np.savez(tmp_path / "two" / "anna.npz", **held)
     assert "the data are of 2" in refused(model, tmp_path / "two", "--memory", tmp_path / "new.npz")
+    held["labels"][8:] = 1.0
+    np.savez(data / "anna.npz", **held)
+    assert "every trial has a report, so none is left to predict; give --sequential" in refused(model, data)
     held["labels"][1] = np.nan
     np.savez(data / "anna.npz", **held)
     assert "trial 'anna/t0' has a report for 1 of 2 windows" in refused(model, data)
