@@ -1,13 +1,17 @@
 """Reads a folder that `MPCLRegressor.save` wrote (`saving.py`); nothing in it is executed."""
 
+import contextlib
 import dataclasses
+import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from mpcl_jax.config.resolve import resolve
 from mpcl_jax.data.io.npz_reader import parse_npz
+from mpcl_jax.data.io.refusals import LIBRARY_ERRORS, words_of
 from mpcl_jax.data.normalise import Normalisation
 from mpcl_jax.estimator.inputs import Layout
 from mpcl_jax.estimator.memory_file import memories_of
@@ -15,56 +19,67 @@ from mpcl_jax.estimator.prediction import Ranges
 from mpcl_jax.estimator.regressor import MPCLRegressor
 from mpcl_jax.model.outputs import Prototypes
 from mpcl_jax.model.recall_kernel import RecallKernel
-from mpcl_jax.runs.read_run import read_json
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.arrays import checkpoints_in, first_whole, read_tree
 from mpcl_jax.train.fit import Fit, Learned
 from mpcl_jax.types import DataError, DataSpec
 
-DAMAGED = "is no whole saved model; save it again"
+AGAIN = "copy the whole folder of the model again, or save the model again"
 
 
 def load(folder: str | Path) -> MPCLRegressor:
-    """The model that `MPCLRegressor.save` wrote to `folder`. Raises DataError naming what is missing or damaged."""
+    """The model that `MPCLRegressor.save` wrote to `folder`. Raises DataError naming the file that is damaged."""
     if not isinstance(folder, str | os.PathLike):
         raise DataError("folder", f"is {type(folder).__name__}; wanted the path of a saved model")
     folder = user_path(folder)
     if not (folder / "model.json").is_file():
         raise DataError(folder, "holds no model.json; wanted a folder that MPCLRegressor.save wrote")
-    try:
-        return _read(folder)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise DataError(folder, f"{DAMAGED} ({error!r})") from error
-
-
-def _read(folder: Path) -> MPCLRegressor:
-    document = read_json(folder / "model.json")
-    data, config = read_json(folder / "data.json"), resolve(read_json(folder / "config.json"))
-    arrays = parse_npz(folder / "model.npz")
-    model = MPCLRegressor(**document["parameters"])
-    shapes = {m: tuple(shape) for m, shape in data["shapes"].items()}
-    model._spec = DataSpec(tuple(data["emotions"]), tuple(data["valence"]), data["groups"], shapes)
-    model._layout = _layout(document["layout"])
-    ends = ({m: arrays[f"{end}/{m}"] for m in shapes} for end in Ranges._fields)
-    model._ranges, model.mean_label_ = Ranges(*ends), arrays["mean_label"]
-    model._about, model._models = document["about"], []
-    for name, value in document["sklearn"].items():
-        setattr(model, name, np.array(value, object) if name.startswith("feature") else value)
-    model.memory_ = _learned(document["memory"])
-    model._memories = None
-    if document["written"]:
-        model._memories = memories_of(model.memory_.kernel, arrays, len(document["fits"]))
-    model._fits = [
-        _fit(
-            folder / "folds" / f"{number:02d}" / "checkpoints",
-            dataclasses.replace(config, seed=config.seed + number),
-            x,
-        )
-        for number, x in enumerate(document["fits"])
-    ]
-    if not model._fits or any(fit.norm.mean.keys() != shapes.keys() for fit in model._fits):
-        raise DataError(folder, f"{DAMAGED} (modalities of the checkpoint differ)")
+    with _part(folder / "model.json"):
+        document = _document(folder / "model.json")
+        model = MPCLRegressor(**document["parameters"])
+        model._layout, model.memory_ = _layout(document["layout"]), _learned(document["memory"])
+        model._about, model._models, of_fits = document["about"], [], document["fits"]
+        for name, value in document["sklearn"].items():
+            setattr(model, name, np.array(value, object) if name.startswith("feature") else value)
+    with _part(folder / "data.json"):
+        data = _document(folder / "data.json")
+        shapes = {m: tuple(shape) for m, shape in data["shapes"].items()}
+        model._spec = DataSpec(tuple(data["emotions"]), tuple(data["valence"]), data["groups"], shapes)
+    with _part(folder / "model.npz"):
+        arrays = parse_npz(folder / "model.npz")
+        ends = ({m: arrays[f"{end}/{m}"] for m in shapes} for end in Ranges._fields)
+        model._ranges, model.mean_label_ = Ranges(*ends), arrays["mean_label"]
+        written = document["written"]
+        model._memories = memories_of(model.memory_.kernel, arrays, len(of_fits)) if written else None
+    with _part(folder / "config.json"):
+        config = resolve(_document(folder / "config.json"))
+    model._fits = []
+    for number, held in enumerate(of_fits):
+        own = folder / "folds" / f"{number:02d}" / "checkpoints"
+        with _part(own):
+            fit = _fit(own, dataclasses.replace(config, seed=config.seed + number), held)
+            if fit.norm.mean.keys() != shapes.keys():
+                raise DataError(own, f"holds {', '.join(fit.norm.mean)}, data.json {', '.join(shapes)}")
+            model._fits.append(fit)
     return model
+
+
+@contextlib.contextmanager
+def _part(file: Path) -> Iterator[None]:
+    """Raises DataError naming `file`, a part of a saved model, for what is raised within."""
+    try:
+        yield
+    except (*LIBRARY_ERRORS, DataError) as error:  # ConfigError is a ValueError
+        reason = error.reason.partition(";")[0] if isinstance(error, DataError) else words_of(error)
+        reason = f"lacks {error}" if isinstance(error, KeyError) else reason
+        raise DataError(file, f"is no whole part of a saved model ({reason}); {AGAIN}") from error
+
+
+def _document(file: Path) -> dict:
+    document = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(document, dict):
+        raise DataError(file, "is no JSON object")
+    return document
 
 
 def _layout(held: dict) -> Layout:
@@ -79,7 +94,7 @@ def _learned(held: dict) -> Learned:
 def _fit(folder: Path, config, held: dict) -> Fit:
     whole, _ = first_whole(checkpoints_in(folder))
     if whole is None:
-        raise DataError(folder, "holds no whole checkpoint; save the model again")
+        raise DataError(folder, "holds no whole checkpoint")
     state = read_tree(whole / "state")["state"]
     prototypes = Prototypes(**state["prototypes"]) if "prototypes" in state else None
     norm = Normalisation(**read_tree(whole / "normalisation"))

@@ -3,6 +3,7 @@
 import io
 import pathlib
 import pickle
+import shutil
 import subprocess
 import sys
 import warnings
@@ -241,9 +242,34 @@ def test_a_saved_model_predicts_the_same_and_needs_no_pickle(fitted, tmp_path, c
     ):
         with pytest.raises(mpcl.DataError, match=message):
             mpcl.load(wrong)
-    (tmp_path / "model" / "model.npz").write_bytes(b"damaged")
-    with pytest.raises(mpcl.DataError, match="model.npz"):
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("model.json", "{", "Expecting property name"),
+        ("model.json", "{}", "lacks 'parameters'"),
+        ("model.json", '{"parameters": {"labels": "auto"}}', "labels: no such argument here"),
+        ("data.json", "[]", "is no JSON object"),
+        ("config.json", None, "No such file"),
+        ("config.json", '{"model": {"width": -3}}', "config.model.width = -3"),
+        ("model.npz", "damaged", "is not a readable .npz file"),
+        ("folds", None, "holds no whole checkpoint"),
+    ],
+)
+def test_a_damaged_part_of_a_saved_model_is_named(fitted, tmp_path, file, content, reason):
+    fitted.save(tmp_path / "model")
+    part = tmp_path / "model" / file
+    if content is not None:
+        part.write_text(content)
+    elif part.is_dir():
+        shutil.rmtree(part)
+    else:
+        part.unlink()
+    message = rf"model/{file}.*: is no whole part of a saved model \(.*{reason}.*\); copy the whole folder"
+    with pytest.raises(mpcl.DataError, match=message) as caught:
         mpcl.load(tmp_path / "model")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_second_process_predicts_the_same_without_the_libraries_of_training(fitted, tmp_path):
