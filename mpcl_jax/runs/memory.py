@@ -88,7 +88,12 @@ def names_of(checkpoint: pathlib.Path, bank: np.ndarray) -> tuple[tuple[str, ...
     """
     count, modality_groups = bank.shape[1], GROUPS if len(bank) == len(GROUPS) else ("the only group",)
     for file in (folder / "data.json" for folder in checkpoint.absolute().parents):
-        data = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"emotions": ()}
+        try:
+            data = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"emotions": ()}
+        except ValueError as error:
+            raise DataError(
+                file, f"is no JSON ({error}); restore it, or remove it to read the memory without names"
+            ) from error
         if len(data["emotions"]) == count:
             own = groups_in(data.get("groups", {}))
             return (

@@ -160,12 +160,14 @@ def _windows(file: pathlib.Path, emotions: list[str]) -> dict[str, np.ndarray]:
 def read_json(file: pathlib.Path, **wanted: type) -> dict:
     """A JSON document of a run that has the keys `wanted`, of these types. Raises DataError naming the file."""
     text = read_text(file)
+    saved = (file.parent / "model.json").exists()  # a model that MPCLRegressor.save wrote
+    again = "save the model again" if saved else "start the run again in another folder"
     try:
         document = json.loads(text)
     except ValueError as error:
-        raise DataError(file, f"is no JSON ({error}); start the run again in another folder") from error
+        raise DataError(file, f"is no JSON ({error}); {again}") from error
     if not isinstance(document, dict):
-        raise DataError(file, "is no document of a run; start the run again in another folder")
+        raise DataError(file, f"is no document of a run; {again}")
     for name, kind in wanted.items():
         if not isinstance(document.get(name), kind):
             raise DataError(file, f"lacks {name!r}: no finished run; {AGAIN}")

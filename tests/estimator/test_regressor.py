@@ -272,6 +272,19 @@ def test_a_damaged_part_of_a_saved_model_is_named(fitted, tmp_path, file, conten
     assert "\n" not in str(caught.value)
 
 
+def test_the_commands_name_a_damaged_saved_model(fitted, tmp_path, capsys):
+    from mpcl_jax.cli.__main__ import run
+
+    fitted.save(tmp_path / "model")
+    (tmp_path / "model" / "config.json").write_text("{")
+    (tmp_path / "model" / "data.json").write_text("{")
+    assert run(["predict", str(tmp_path / "model"), str(tmp_path)]) == 2
+    assert run(["inspect", str(tmp_path / "model")]) == 2
+    config, data = capsys.readouterr().err.splitlines()
+    assert "model/config.json: is no JSON" in config and "; save the model again" in config
+    assert "model/data.json: is no JSON" in data
+
+
 def test_a_second_process_predicts_the_same_without_the_libraries_of_training(fitted, tmp_path):
     frame, _, _ = study()
     fitted.save(tmp_path / "model")
