@@ -91,6 +91,15 @@ def trained(tmp_path_factory):
     return run, predictions
 
 
+@pytest.fixture(scope="module")
+def quick_programs():
+    """Trainings and predictions of this file compile fast and run slowly; equal ones are compiled once."""
+    from run_fixture import programs_compiled_fast_and_once
+
+    with programs_compiled_fast_and_once():
+        yield
+
+
 @pytest.fixture(scope="session")
 def browser():
     """One Chromium for all pages; tests that need it are skipped where there is none."""

@@ -1,6 +1,8 @@
 """A run that trains in seconds: five simulated subjects, three folds of unequal size, width 8, three epochs."""
 
+import contextlib
 import dataclasses
+import functools
 import pathlib
 
 import jax
@@ -10,7 +12,8 @@ from tiny_model import quick_options
 
 from mpcl_jax.config.resolve import default, resolve
 from mpcl_jax.config.schema import Config
-from mpcl_jax.train import checkpoint, folds
+from mpcl_jax.runs import programs
+from mpcl_jax.train import checkpoint, folds, in_memory
 from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.state import Training
 
@@ -42,8 +45,9 @@ SMALL = {
     "model.head.hierarchy": "mean",
     "model.head.direct": False,
 }
-# The same for a command line, with all modalities.
-SMALL_FLAGS = tuple(f"--config.{name}={value}" for name, value in SMALL.items() if name != "data.modalities")
+# The same with all modalities: for `settings` of the estimator, and for a command line.
+SMALL_MODEL = {name: value for name, value in SMALL.items() if name != "data.modalities"}
+SMALL_FLAGS = tuple(f"--config.{name}={value}" for name, value in SMALL_MODEL.items())
 
 
 class PowerCut(Exception):
@@ -97,6 +101,30 @@ def quickly_prepared(config: Config, workdir: pathlib.Path) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folds, "compiled", quickly)
         return prepare(config, workdir)
+
+
+@contextlib.contextmanager
+def programs_compiled_fast_and_once():
+    """Inside, trainings and predictions of equal settings and shapes share one program, which compiles fast."""
+    kept = {}
+
+    def once(make):
+        @functools.wraps(make)
+        def made(config, *rest):
+            shapes = jax.tree.map(lambda x: getattr(x, "shape", x), rest)
+            key = repr((make.__name__, dataclasses.replace(config, seed=0), shapes))
+            if key not in kept:
+                kept[key] = make(config, *rest)
+            return kept[key]
+
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (folds, programs):
+            patch.setattr(module, "compiled", quickly)
+        patch.setattr(in_memory, "program_of", once(in_memory.program_of))
+        patch.setattr(programs, "_program", once(programs._program))
+        yield
 
 
 def moved(run: Run, workdir: pathlib.Path, folds: slice = slice(None), **train) -> Run:

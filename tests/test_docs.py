@@ -13,7 +13,7 @@ import unittest
 
 import pytest
 from python_process import QUICK, ROOT, python
-from run_fixture import SMALL_FLAGS, quickly
+from run_fixture import SMALL_FLAGS, SMALL_MODEL
 from sybil import Sybil
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
@@ -25,8 +25,7 @@ from mpcl_jax.config.resolve import resolve
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data import registry as datasets
 from mpcl_jax.data.simulate import simulate
-from mpcl_jax.runs import programs
-from mpcl_jax.train import folds
+from mpcl_jax.estimator.regressor import MPCLRegressor
 
 README = ROOT / "README.md"
 PAGES = [*ROOT.glob("*.md"), *(p for p in sorted((ROOT / "docs").glob("*.md")) if p.name != "settings.md")]
@@ -134,19 +133,20 @@ def check_bash(example) -> None:
         check_command(words)
 
 
+@pytest.mark.usefixtures("quick_programs", "parsing")
 # The tutorials run in tests/experiments/test_notebooks.py.
 @pytest.mark.parametrize("page", [p for p in PAGES if p.stem not in TUTORIALS], ids=lambda page: page.name)
-def test_every_code_block_works(page, workplace, monkeypatch, parsing):
+def test_every_code_block_works(page, workplace, monkeypatch):
     monkeypatch.chdir(workplace)
     monkeypatch.syspath_prepend(str(ROOT))
     monkeypatch.setattr(sys, "argv", sys.argv)
     monkeypatch.setattr(datasets, "_datasets", datasets.registered())  # what a page registers stays on it
     assert baselines.names()  # they are loaded once; a page must not undo that
     monkeypatch.setattr(baselines, "_registered", dict(baselines._registered))
-    # Trainings in this process, with programs that compile fast.
+    # Small models that train in this process.
     monkeypatch.setattr(mpcl_jax, "evaluate", functools.partial(mpcl_jax.evaluate, workers=1))
-    for module in (folds, programs):
-        monkeypatch.setattr(module, "compiled", quickly)
+    for name, value in (("width", 8), ("epochs", 2), ("settings", {"model.tokens": 1, **SMALL_MODEL})):
+        monkeypatch.setitem(MPCLRegressor.__init__.__kwdefaults__, name, value)
     sybil = Sybil([PythonCodeBlockParser(), CodeBlockParser("bash", check_bash), SkipParser()])
     document = sybil.parse(page)
     signals = simulate(Config().data.simulate)[0].signals

@@ -5,14 +5,16 @@ import dataclasses
 import numpy as np
 import pytest
 from adaptation_fixture import with_memory
+from run_fixture import SMALL_MODEL
 from scipy.special import log_softmax
 
 import mpcl_jax as mpcl
 from mpcl_jax.metrics import kl
 from mpcl_jax.types import take
 
+pytestmark = pytest.mark.usefixtures("quick_programs")
 SMALL = {"epochs": 2, "width": 8, "n_prototypes": 2, "batch_size": 32, "early_stopping": False}
-SETTINGS = {"model.tokens": 1, "model.fusion.heads": 2}
+SETTINGS = {"model.tokens": 1, **SMALL_MODEL}
 
 
 def study(style, seed=0, subjects=8, trials=6, windows=2):

@@ -15,7 +15,6 @@ from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from tiny_model import quick_options
 
 from mpcl_jax.baselines import registry
 from mpcl_jax.config.data import PROTOCOLS, ProtocolConfig
@@ -31,10 +30,10 @@ from mpcl_jax.estimator.stored_recordings import load_stored, store
 from mpcl_jax.estimator.user_objects import fresh_copy
 from mpcl_jax.evaluation.experiment import run_experiment
 from mpcl_jax.system.errors import TrainingError
-from mpcl_jax.train import folds
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.types import DataError, spec_of
 
+pytestmark = pytest.mark.usefixtures("quick_programs")
 BASELINES = ("train_mean", "ridge", "extra_trees")
 CONFIG = tiny_config(protocol__only=(0,), log__report=False, benchmark__baselines=BASELINES)
 ARGUMENTS = {"folds": 3, "only": (0,), "validation": 0.2}  # of CONFIG.protocol
@@ -83,17 +82,13 @@ def data():
 def compared(data, tmp_path_factory):
     """The folder of a run of the command, the cache, and the table of the same methods and an object."""
     folder = tmp_path_factory.mktemp("evaluation")
-
-    def quickly(function, *, once=False, **options):
-        return jax.jit(function, compiler_options=quick_options(), **options)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(folds, "compiled", quickly)
-        run_experiment(CONFIG, folder / "run", "a command", StopRequest())
-        methods = [Model(CONFIG), *BASELINES, Ridge(30.0)]
-        jax.config.update("jax_enable_x64", True)  # of a notebook: not used, and not changed
+    run_experiment(CONFIG, folder / "run", "a command", StopRequest())
+    methods = [Model(CONFIG), *BASELINES, Ridge(30.0)]
+    jax.config.update("jax_enable_x64", True)  # of a notebook: not used, and not changed
+    try:
         table = evaluate(methods, data, **ARGUMENTS, workers=1, cache=folder / "cache")
         assert jax.config.jax_enable_x64
+    finally:
         jax.config.update("jax_enable_x64", False)
     return folder / "run", folder / "cache", table
 

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from run_fixture import SMALL_MODEL
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mpcl_jax.estimator.regressor import MPCLRegressor
 
+pytestmark = pytest.mark.usefixtures("quick_programs")
 QUICK = (
     "check_dict_unchanged",
     "check_estimator_sparse_array",
@@ -40,7 +42,7 @@ class TwoEmotions(MPCLRegressor):
 
 
 def checks():
-    small = {"model.tokens": 1, "model.fusion.heads": 2}
+    small = {"model.tokens": 1, **SMALL_MODEL}
     model = TwoEmotions(epochs=1, width=4, n_prototypes=1, early_stopping=False, settings=small)
     return parametrize_with_checks([model], expected_failed_checks=lambda estimator: FAILING)
 
