@@ -2,6 +2,7 @@
 
 import fnmatch
 import re
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def read_edf(files: Iterable[Path], root: Path, options: Options) -> tuple[list[
         held = run_guarded(parse_edf, str(file))
         columns = dict(zip(held["channels"], held["x"], strict=True))
         signals, of_columns = _signals(file, columns, held["rate"], 0.0, options)
-        notes += of_columns
+        notes += [*of_columns, *(f"MNE on {file.name}: {text}" for text in held["noted"])]
         ends = len(held["x"].T) / held["rate"]
         marks = _marks(held["names"], held["onset"], held["duration"], ends)
         sessions.append(Session(str(file), *_subject_of(file, root), signals, held["began"], marks))
@@ -57,8 +58,13 @@ def parse_edf(path: str) -> dict[str, Any]:
     except ImportError as error:
         raise DataError(path, "needs pip install 'mpcl-jax[mne]'") from error
     read = mne.io.read_raw_bdf if path.lower().endswith(".bdf") else mne.io.read_raw_edf
-    with refusing(path, "is not a readable EDF or BDF file; export it again"):
-        raw = read(path, preload=True, verbose="error")
+    with (
+        refusing(path, "is not a readable EDF or BDF file; export it again"),
+        warnings.catch_warnings(record=True) as caught,
+    ):
+        warnings.simplefilter("always")
+        raw = read(path, preload=True, verbose="warning")
+    noted = [" ".join(str(x.message).split())[:200] for x in caught if x.category is RuntimeWarning]
     units = getattr(raw, "_orig_units", {})
     scale = np.array([SCALES.get(units.get(name, ""), 1.0) for name in raw.ch_names])
     date, notes = raw.info["meas_date"], raw.annotations
@@ -70,6 +76,7 @@ def parse_edf(path: str) -> dict[str, Any]:
         "names": [str(name) for name in notes.description],
         "onset": np.asarray(notes.onset, np.float64),
         "duration": np.asarray(notes.duration, np.float64),
+        "noted": noted,  # what MNE warns of, e.g. a file that ends early
     }
 
 
