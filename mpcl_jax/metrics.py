@@ -100,8 +100,10 @@ def scores(labels, predicted) -> dict[str, np.ndarray]:
     }
 
 
-def subject_means(values, subject) -> dict[str, float]:
+def subject_means(values, subject, weight=None) -> dict[str, float]:
     """Mean of `values` [N] over the windows of each subject of `subject` [N], sorted by name.
+
+    `weight` [N] > 0 of each window; None = all equal.
 
     Subjects are the unit of every interval and test, since windows of one subject are not independent.
     Raises ValueError for different lengths, for none at all and for NaN.
@@ -113,7 +115,10 @@ def subject_means(values, subject) -> dict[str, float]:
         )
     if np.isnan(values).any():
         raise ValueError(f"values, row {int(np.flatnonzero(np.isnan(values))[0])}: NaN has no mean")
-    return {str(name): float(values[subject == name].mean()) for name in np.unique(subject)}
+    if weight is None:
+        return {str(name): float(values[subject == name].mean()) for name in np.unique(subject)}
+    own = {name: subject == name for name in np.unique(subject)}
+    return {str(name): float(np.average(values[rows], weights=weight[rows])) for name, rows in own.items()}
 
 
 def skill(kl_model: float, kl_train_mean: float) -> float:

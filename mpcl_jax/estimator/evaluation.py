@@ -14,19 +14,19 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mpcl_jax.baselines import registry
-from mpcl_jax.config.data import DataConfig
+from mpcl_jax.config.data import WRITTEN, DataConfig
 from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data import registry as datasets
 from mpcl_jax.data.pipeline import checked
-from mpcl_jax.data.splits.descriptions import counted
+from mpcl_jax.data.splits.descriptions import counted, kind_of
 from mpcl_jax.estimator.evaluation_table import EvaluationTable
 from mpcl_jax.estimator.methods import methods_of
 from mpcl_jax.estimator.stored_recordings import KIND, store
 from mpcl_jax.evaluation.comparison import make_run_table
 from mpcl_jax.evaluation.experiment import describe_data
 from mpcl_jax.evaluation.jobs.keys import load_table_data
-from mpcl_jax.evaluation.jobs.table_run import Fitted, Trained, complete, predictions_of
+from mpcl_jax.evaluation.jobs.table_run import Fitted, Trained, complete, memories_of, predictions_of
 from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.system.storage import make_folder
@@ -77,11 +77,13 @@ def evaluate(
             clipped at 1e-6 and renormalised.
         data: recordings, as `from_arrays`, `from_dataframe` and `load_dataset` return them.
         protocol: "loso", "subject_kfold", "fixed_48_12_13", "calibrated", "trial_kfold", "stimulus_kfold",
-            "subject_x_stimulus" or "window80", which leaks and is labelled LEAKY.
+            "subject_x_stimulus", "sequential", "few_shot", or "window80", which leaks and is labelled LEAKY. In
+            "sequential" and "few_shot" every method gets a personal memory, which is learned on training subjects.
         folds: number of folds of the k-fold protocols.
         only: numbers of the folds that are run, counted from 0; () = all.
-        calibration: protocol "calibrated": labelled trials of a test subject used for training.
-        calibration_pool: protocol "calibrated": trials of each subject that are never tested.
+        calibration: labelled trials of a test subject that are trained on ("calibrated"), or its first ones, which
+            are written into the memory ("few_shot").
+        calibration_pool: trials of each subject that are never tested ("calibrated", "few_shot").
         validation: share of the groups of a training part used for validation, 0 to 1; needed by a model that
             selects its epoch by validation. Baselines train on these rows too.
         seed: seed of the folds.
@@ -122,9 +124,12 @@ def evaluate(
             print(f"split  {split.protocol}: {split.sentence}; {counted(len(split.folds), 'fold', 'folds')}")
             complete(rows, folder, workers, stop, here=workers == 1)
             shares = {name: x for row in rows for name, x in predictions_of(row, folder).items()}
+            memories = {}
+            if kind_of(split.protocol) in WRITTEN:
+                memories = {name: x for row in rows for name, x in memories_of(row, folder).items()}
         recordings = recordings._replace(notes=_notes(recordings, rows))
         table = make_run_table(recordings, split, shares, tries)
-    return EvaluationTable(recordings, split, shares, table)
+    return EvaluationTable(recordings, split, shares, table, memories)
 
 
 def _checked(data: Any) -> Recordings:

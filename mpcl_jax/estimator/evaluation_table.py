@@ -13,11 +13,20 @@ import pandas as pd
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.splits.manifest import Split, row_ids, write_manifest
 from mpcl_jax.evaluation import statistics_text, table_text
+from mpcl_jax.evaluation.comparison import make_run_table
 from mpcl_jax.evaluation.leaderboard import METHOD, Table
 from mpcl_jax.evaluation.number_text import shown_name
 from mpcl_jax.evaluation.ranking import Ranking, compare_with_focus, focus_of, rank_methods
 from mpcl_jax.evaluation.run_files import predictions_frame
+from mpcl_jax.evaluation.written_trials import (
+    Memories,
+    curve_frame,
+    memory_frame,
+    memory_markdown,
+    shares_after,
+)
 from mpcl_jax.report.methods_page import Compared, methods_page
+from mpcl_jax.runs.read_run import WrittenTrials
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.system.storage import replacing, write_text
 from mpcl_jax.types import Recordings
@@ -28,12 +37,14 @@ class EvaluationTable:
     """The result of `evaluate`: methods on the same test rows. A table of the same columns has the name of the file.
 
     `shares`: method -> predicted distributions [N, C], one array per seed, in the order of the test rows.
+    `memories`: method -> for each seed the personal memory of each fold; {} where no trials are written.
     """
 
     recordings: Recordings
     split: Split  # folds of row numbers, what is held out, and the sha256
     shares: Mapping[str, list[np.ndarray]]
     table: Table
+    memories: Memories = dataclasses.field(default_factory=dict)
 
     @property
     def leaky(self) -> bool:
@@ -49,7 +60,8 @@ class EvaluationTable:
         return f"{self.recordings.name}, {self.split.protocol}"
 
     def to_frame(self) -> pd.DataFrame:
-        """A row per method: the columns of table.csv, then `p_holm` and `verdict` of the method.
+        """A row per method: the columns of table.csv, then `p_holm` and `verdict` of the method, and, for protocols
+        that write trials, `kl_zero_shot` without them and `memory`, how often the folds chose each memory.
 
         Both compare it with `attrs["compared_with"]`, MPCL or, in a table without MPCL, the train mean: "better",
         "worse" or "not significant", corrected for all methods except oracles; NaN and "" for that method and
@@ -59,6 +71,8 @@ class EvaluationTable:
         compared = [found.get(name) for name in frame["method"]]
         frame["p_holm"] = [float("nan") if x is None else x.corrected for x in compared]
         frame["verdict"] = ["" if x is None else x.verdict for x in compared]
+        if self.memories:
+            frame[["kl_zero_shot", "memory"]] = self._memory_frame[["kl_zero_shot", "memory"]]
         frame = frame.infer_objects()
         frame.attrs |= {"compared_with": focus_of(list(frame["method"])), "leaky": self.leaky}
         frame.attrs |= {"split_sha256": self.split.sha256, "caption": table_text.caption_of(frame)}
@@ -76,6 +90,38 @@ class EvaluationTable:
         """A row per pair of methods: difference, interval, corrected p and verdict; the columns of pairs.csv."""
         return self._ranking.pairs.infer_objects()
 
+    @functools.cached_property
+    def _zero_shot(self) -> dict[str, list[np.ndarray]]:
+        return shares_after(self.memories, self.recordings, self.split, 0)
+
+    @functools.cached_property
+    def _memory_frame(self) -> pd.DataFrame:
+        zero_shot = make_run_table(self.recordings, self.split, self._zero_shot, 1)
+        return memory_frame(self.table, zero_shot, self.memories).infer_objects()
+
+    def memory(self) -> pd.DataFrame:
+        """A row per method: KL zero-shot and with its memory on the same test rows, their difference, interval, p
+        after Holm's correction, verdict, and how often the folds chose each memory: the columns of memory.csv.
+
+        Raises ConfigError for a protocol that writes no trials.
+        """
+        self._require_written()
+        return self._memory_frame.copy()
+
+    def curve(self) -> pd.DataFrame:
+        """KL of each method by the number of written trials: the columns of memory_curve.csv.
+
+        "few_shot": the same test rows for every number up to `calibration_pool`; nothing is trained again.
+        "sequential": by the position of the tested trial. Raises ConfigError for a protocol that writes no trials.
+        """
+        self._require_written()
+        return curve_frame(self.memories, self.recordings, self.split).infer_objects()
+
+    def _require_written(self) -> None:
+        if not self.memories:
+            reason = "has no personal memory; evaluate with protocol 'sequential' or 'few_shot'"
+            raise ConfigError(f"protocol = {self.split.protocol!r}: {reason}")
+
     def predictions(self, method: str | None = None) -> pd.DataFrame:
         """Method and seed, then the columns of predictions.csv: ids, reported and predicted share of each emotion.
 
@@ -86,7 +132,8 @@ class EvaluationTable:
         tested, frames = [fold.test for fold in self.split.folds], []
         for name in self.shares if method is None else [method]:
             for seed, shares in enumerate(self.shares[name]):
-                frame = predictions_frame(self.recordings, tested, shares)
+                before = self._zero_shot[name][seed] if self.memories else None
+                frame = predictions_frame(self.recordings, tested, shares, before)
                 frame.insert(0, "method", name)
                 frame.insert(1, "seed", seed)
                 frames.append(frame)
@@ -104,8 +151,10 @@ class EvaluationTable:
         return path
 
     def _texts(self) -> tuple[str, str]:
-        """The table, and the two paragraphs of statistics below it."""
+        """The table, with that of the personal memory if there is one, and two paragraphs of statistics."""
         table = table_text.to_markdown(self.table, title=self._title)
+        if self.memories:
+            table += f"\n{memory_markdown(self._memory_frame)}"
         return table, statistics_text.tests_text(*self._ranking)
 
     def _compared(self) -> Compared:
@@ -134,7 +183,14 @@ class EvaluationTable:
             reported=recordings.labels[rows],
             predicted=averaged.get(METHOD),
             baselines=averaged,
+            written=self._written(),
         )
+
+    def _written(self) -> WrittenTrials | None:
+        if not self.memories:
+            return None
+        tables = (tuple(frame.to_dict("records")) for frame in (self._memory_frame, self.curve()))
+        return WrittenTrials(*tables, {})
 
     def __repr__(self) -> str:
         """The text that a command prints, then the notes on the data."""

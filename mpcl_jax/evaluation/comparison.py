@@ -1,19 +1,40 @@
 """The baselines of a run, fold by fold, on the same rows, features and manifest as MPCL."""
 
 import pathlib
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mpcl_jax.baselines import registry as baselines
 from mpcl_jax.baselines.selection import Block, Part, RowInfo, Task
+from mpcl_jax.config.data import WRITTEN
 from mpcl_jax.config.schema import BenchmarkConfig
 from mpcl_jax.data.io.npz_reader import parse_npz
-from mpcl_jax.data.normalise import columns_of, design_matrix, fit_normalisation
-from mpcl_jax.data.splits.descriptions import held_apart
+from mpcl_jax.data.normalise import apply_normalisation, columns_of, design_matrix, fit_normalisation
+from mpcl_jax.data.splits.descriptions import held_apart, kind_of, n_of
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.data.splits.protocols import Fold, Split
 from mpcl_jax.evaluation.leaderboard import REFERENCE, Result, Table, make_table
+from mpcl_jax.model.recall_kernel import views_of
+from mpcl_jax.train.fold_memory import (
+    FoldMemory,
+    adapted_shares,
+    can_be_learned,
+    choice_of,
+    learn_memory,
+    tested_rows,
+)
+from mpcl_jax.train.memory_fit import HeldOut
+from mpcl_jax.train.run import inner_rows
 from mpcl_jax.types import DataError, Recordings, knows_trials, take
+
+
+class FoldPredictions(NamedTuple):
+    """What baselines predict for the P test rows of one fold, by name."""
+
+    predicted: dict[str, np.ndarray]  # [P, C]
+    choices: dict[str, dict[str, Any]]  # the selected setting and, where trials are written, the memory
+    memories: dict[str, FoldMemory]  # {} where the protocol writes no trials
 
 
 def wanted(settings: BenchmarkConfig) -> tuple[str, ...]:
@@ -36,14 +57,61 @@ def predict_fold(
     names: tuple[str, ...],
     settings: BenchmarkConfig,
     seed: int,
-) -> tuple[dict[str, np.ndarray], dict[str, dict[str, str]]]:
-    """Predictions [P, C] of the baselines `names` for the test rows of one fold, and the selected settings."""
+) -> FoldPredictions:
+    """What the baselines `names` predict for the test rows of one fold, and the selected settings.
+
+    Where the protocol writes trials, the predictions are those with the memory of each baseline.
+    """
+    if kind_of(protocol) in WRITTEN:
+        return _with_memories(recordings, protocol, fold, names, settings, seed)
     task, predicted, choices = task_of(recordings, protocol, fold), {}, {}
     for name in names:
         predicted[name], setting = baselines.predict(name, task, seed=seed, tries=settings.tries)
         if setting:
             choices[name] = {"setting": setting}
-    return predicted, choices
+    return FoldPredictions(predicted, choices, {})
+
+
+def _with_memories(
+    recordings: Recordings,
+    protocol: str,
+    fold: Fold,
+    names: tuple[str, ...],
+    settings: BenchmarkConfig,
+    seed: int,
+) -> FoldPredictions:
+    found, rows = FoldPredictions({}, {}, {}), tested_rows(recordings, fold)
+    outer, inner = fold._replace(test=rows), []
+    if can_be_learned(recordings, fold):
+        for held in inner_rows(recordings, protocol, fold.train):
+            inner.append(fold._replace(train=np.setdiff1d(fold.train, held), test=held))
+    folds = [(part, task_of(recordings, protocol, part)) for part in (outer, *inner)]
+    for name in names:
+        tested, *training = [
+            (part, baselines.predict(name, task, seed=seed, tries=settings.tries)) for part, task in folds
+        ]
+        held_out = _held_out(recordings, [(part, own.shares) for part, own in training]) if training else None
+        of_tested, shares = _held_out(recordings, [(outer, tested[1].shares)]), tested[1].shares
+        memory = learn_memory(held_out, of_tested, rows, shares)
+        found.predicted[name] = adapted_shares(memory, recordings, fold.test, n_of(protocol))
+        found.choices[name] = {"setting": tested[1].setting} if tested[1].setting else {}
+        found.choices[name] |= choice_of(memory)
+        found.memories[name] = memory
+    return found
+
+
+def _held_out(recordings: Recordings, predicted: list[tuple[Fold, np.ndarray]]) -> HeldOut:
+    """The predictions [P, C] for the test rows of each fold, with their views, in the order of the recordings."""
+    views = []
+    for fold, shares in predicted:
+        part, norm = take(recordings, fold.test), fit_normalisation(take(recordings, fold.train))
+        views.append(views_of(apply_normalisation(part.signals, part.present, norm), np.log(shares)))
+    rows = np.concatenate([fold.test for fold, _ in predicted])
+    order = np.argsort(rows, kind="stable")
+    joined = {v: np.concatenate([of_fold[v] for of_fold in views])[order] for v in views[0]}
+    log_probs = np.log(np.concatenate([shares for _, shares in predicted]))[order]
+    ids = (x[rows[order]] for x in (recordings.labels, recordings.subject, recordings.trial))
+    return HeldOut(joined, log_probs, *ids)
 
 
 def task_of(recordings: Recordings, protocol: str, fold: Fold) -> Task:
@@ -117,4 +185,5 @@ def make_run_table(recordings: Recordings, split: Split, predicted: dict[str, li
         split.sha256,
         leaky=split.leaky,
         unit_name=recordings.trial_name,
+        equal_trials=kind_of(split.protocol) in WRITTEN,
     )

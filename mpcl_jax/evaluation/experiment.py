@@ -8,18 +8,21 @@ import sys
 
 import numpy as np
 
+from mpcl_jax.config.data import WRITTEN
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
-from mpcl_jax.data.splits.descriptions import counted
+from mpcl_jax.data.splits.descriptions import counted, kind_of
 from mpcl_jax.evaluation import comparison
 from mpcl_jax.evaluation.audit.verdict import audit, to_json, to_line
 from mpcl_jax.evaluation.leaderboard import METHOD, Table
-from mpcl_jax.evaluation.run_files import write_results
+from mpcl_jax.evaluation.run_files import Memory, write_results
+from mpcl_jax.evaluation.written_trials import curve_frame, memory_frame, shares_after
 from mpcl_jax.system.output import warn
 from mpcl_jax.system.paths import shell_command
 from mpcl_jax.system.storage import write_arrays, write_text, writing
 from mpcl_jax.train import processes
 from mpcl_jax.train.devices import keep_compiled_programs
+from mpcl_jax.train.fold_memory import load_memory, memory_file, save_memory
 from mpcl_jax.train.interrupt import StopRequest, only_run_in
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.run import Run, prepare
@@ -61,7 +64,8 @@ def _experiment(config: Config, workdir: pathlib.Path, command: str, stop: StopR
     predicted[METHOD] = [np.concatenate([fold.predicted for fold in predictions])]
     again = record_test_access(workdir)  # every choice is saved; test measures are computed from here on
     table = comparison.make_run_table(run.recordings, run.split, predicted, config.benchmark.tries)
-    write_results(run, table, predictions, command, again)
+    memory = _memory_of(run, table, tuple(predicted)) if kind_of(run.split.protocol) in WRITTEN else None
+    write_results(run, table, predictions, memory, command, again)
     audit_run(run)
     if config.log.report:
         draw_report(workdir)
@@ -122,15 +126,27 @@ def run_baselines(run: Run, names: tuple[str, ...]) -> dict[str, list[np.ndarray
         predicted = comparison.load_fold(file, names, (len(fold.test), len(run.recordings.emotions)))
         if missing := tuple(name for name in names if name not in predicted):
             print(f"{fold.name}  fits baselines: {', '.join(missing)}", flush=True)
-            found, choices = comparison.predict_fold(
+            found, choices, memories = comparison.predict_fold(
                 run.recordings, run.split.protocol, fold, missing, settings, run.config.seed
             )
             for name, choice in choices.items():
                 write_choices(run.workdir, name, {fold.name: choice})
+            for name, memory in memories.items():
+                save_memory(memory_file(file.parent, name), memory)
             predicted |= found
             write_arrays(file, predicted)
         of_folds.append(predicted)
     return {name: [np.concatenate([of_fold[name] for of_fold in of_folds])] for name in names}
+
+
+def _memory_of(run: Run, table: Table, names: tuple[str, ...]) -> Memory:
+    """What written trials are worth to each method, from the files of the folds."""
+    folders = [fold_folder(run.workdir, number) for number in range(len(run.split.folds))]
+    memories = {name: [[load_memory(memory_file(folder, name)) for folder in folders]] for name in names}
+    before = shares_after(memories, run.recordings, run.split, 0)
+    zero_shot = comparison.make_run_table(run.recordings, run.split, before, run.config.benchmark.tries)
+    curve = curve_frame(memories, run.recordings, run.split)
+    return Memory(memory_frame(table, zero_shot, memories), curve, before[METHOD][0])
 
 
 def audit_run(run: Run) -> None:

@@ -1,7 +1,8 @@
 """From the predictions of every method on the same test rows to one table.
 
-A value of the table is a mean over windows within each subject, then over subjects. Its interval is over subjects,
-or over trials where there are too few subjects. Seeds are averaged first; their spread is a separate column.
+A value of the table is a mean over windows within each subject, then over subjects. With `equal_trials` it is a mean
+over windows within each trial, then trials, then subjects. Its interval is over subjects, or over trials where there
+are too few subjects. Seeds are averaged first; their spread is a separate column.
 `ranking.py` compares the methods, `table_text.py` writes the files.
 """
 
@@ -57,6 +58,7 @@ class Table(NamedTuple):
     unit_weight: np.ndarray  # [U] sums to 1; each subject has the same total weight
     split_sha256: str
     leaky: bool
+    equal_trials: bool = False  # each trial of a subject has the same weight, else each window
 
 
 class _Units(NamedTuple):
@@ -64,6 +66,7 @@ class _Units(NamedTuple):
     weight: np.ndarray  # [N] sums to 1; each subject has the same total weight
     total: np.ndarray  # [U] weight of each unit
     over: str
+    within: np.ndarray | None  # [N] weight of each window in its subject; None: all equal
 
 
 def make_table(
@@ -75,6 +78,7 @@ def make_table(
     *,
     leaky: bool,
     unit_name: str = "trials",
+    equal_trials: bool = False,
 ) -> Table:
     """Compares `results` on the test rows of one manifest.
 
@@ -85,7 +89,7 @@ def make_table(
     """
     results = sorted(results, key=_place)
     _check_results(results, len(labels), split_sha256)
-    units = _units(np.asarray(subject), np.asarray(unit), unit_name)
+    units = _units(np.asarray(subject), np.asarray(unit), unit_name, equal_trials)
     rows = [_row(result, labels, np.asarray(subject), units) for result in results]
     reference = next(row for row in rows if row.method == REFERENCE).mean["kl"]
     for row in rows:
@@ -98,6 +102,7 @@ def make_table(
         unit_weight=units.total,
         split_sha256=split_sha256,
         leaky=leaky,
+        equal_trials=equal_trials,
     )
 
 
@@ -131,15 +136,21 @@ def _per_seed(result: Result) -> list[np.ndarray]:
     return [result.predicted]
 
 
-def _units(subject: np.ndarray, unit: np.ndarray, unit_name: str) -> _Units:
+def _units(subject: np.ndarray, unit: np.ndarray, unit_name: str, equal_trials: bool) -> _Units:
     subjects, place, windows = np.unique(subject, return_inverse=True, return_counts=True)
     weight = 1 / (len(subjects) * windows[place])
+    if equal_trials:
+        _, first, of_unit, windows = np.unique(
+            unit, return_index=True, return_inverse=True, return_counts=True
+        )
+        trials = np.bincount(place[first])  # of each subject
+        weight = 1 / (len(subjects) * trials[place] * windows[of_unit])
     if len(subjects) >= FEWEST:
         index, over = place, count_of(len(subjects), "subjects")
     else:
         ids, index = np.unique(unit, return_inverse=True)
         over = f"{count_of(len(ids), unit_name)} of {count_of(len(subjects), 'subjects')}"
-    return _Units(index, weight, np.bincount(index, weight), over)
+    return _Units(index, weight, np.bincount(index, weight), over, weight if equal_trials else None)
 
 
 def _row(result: Result, labels, subject, units: _Units) -> Row:
@@ -151,7 +162,7 @@ def _row(result: Result, labels, subject, units: _Units) -> Row:
     if not np.isfinite(values["kl"]).all():
         bad = int(np.flatnonzero(~np.isfinite(values["kl"]))[0])
         raise ValueError(f"{result.method}, row {bad}: predicts 0 for a reported emotion, KL is infinite")
-    by_measure = {name: metrics.subject_means(values[name], subject) for name in values}
+    by_measure = {name: metrics.subject_means(values[name], subject, units.within) for name in values}
     per_seed = np.stack([np.bincount(units.index, units.weight * each["kl"]) / units.total for each in seeds])
     per_unit = per_seed.mean(0)
     low, high = subject_interval(per_unit, weight=units.total)

@@ -45,6 +45,8 @@ def table_frame(table: Table) -> pd.DataFrame:
         for row in table.rows
     ]
     frame = pd.DataFrame(rows, dtype=object)
+    if table.equal_trials:
+        frame["weighted"] = "trials"
     return frame.drop(columns="tried") if frame["tried"].isna().all() else frame.fillna({"tried": ""})
 
 
@@ -112,7 +114,8 @@ def caption_of(frame: pd.DataFrame) -> str:
     """What the numbers of a `table_frame` are means of, and what limits them."""
     first = frame.iloc[0]
     counts = f"{count_of(first['windows'], 'windows')}, {count_of(first['subjects'], 'subjects')}"
-    text = f"Means over windows within subject, then over subjects ({counts})"
+    within = "within trial, then over trials of a subject" if "weighted" in frame else "within subject"
+    text = f"Means over windows {within}, then over subjects ({counts})"
     text += f"; 95 % interval over {first['interval_over']}"
     if first["subjects"] < FEWEST:
         text += "; it says nothing about other subjects"

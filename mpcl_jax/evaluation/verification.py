@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mpcl_jax.config.data import WRITTEN
+from mpcl_jax.data.splits.descriptions import kind_of
 from mpcl_jax.evaluation import statistics_text
 from mpcl_jax.evaluation.leaderboard import METHOD, Result, Table, make_table
 from mpcl_jax.evaluation.number_text import count_of
@@ -110,7 +112,8 @@ def _recompute(file: pathlib.Path, tested: list[Tested]) -> Table:
     leaky, unit_name = first.split["protocol"] == "window80", f"{units.removesuffix('s')}s"
     try:
         rows = first.reported, first.subject, first.trial
-        return make_table(results, *rows, split, leaky=leaky, unit_name=unit_name)
+        equal = kind_of(first.split["protocol"]) in WRITTEN
+        return make_table(results, *rows, split, leaky=leaky, unit_name=unit_name, equal_trials=equal)
     except ValueError as error:
         raise DataError(first.folder, f"its predictions make no table ({error}); {AGAIN}") from error
 

@@ -77,14 +77,15 @@ def explain(run: RunFiles, row: int) -> Explanation:
     reported, predicted = run.reported[row], run.predicted[row]
     kl = float(window_kl(reported[None], predicted[None])[0])
     shares = tuple(map(Share, run.emotions, reported.tolist(), predicted.tolist()))
-    recalled, pairs = recalled_weights(run, row), predicted[:, None] * run.cooccurrence_map[row]
+    of_model = run.zero_shot[row]  # what the model predicts without written trials
+    recalled, pairs = recalled_weights(run, row), of_model[:, None] * run.cooccurrence_map[row]
     np.fill_diagonal(pairs, 0)
     names, modality_groups = run.emotions, run.modality_groups
     modalities, scales, seen = (), (), run.inspection
     if seen is not None:
-        modalities = _contributions(run, row, kl, seen.modality.tolist(), seen.without_modality[row])
+        modalities = _contributions(run, row, seen.modality.tolist(), seen.without_modality[row])
         of_scale = [f"scale {x:g}" for x in seen.scale]
-        scales = _contributions(run, row, kl, of_scale, seen.without_scale[row])
+        scales = _contributions(run, row, of_scale, seen.without_scale[row])
     return Explanation(
         id=str(run.id[row]),
         subject=str(run.subject[row]),
@@ -117,13 +118,14 @@ def _heaviest(weights: np.ndarray) -> list[tuple[tuple[int, ...], float]]:
     return [(place, float(weights[place])) for place in found if weights[place] > 0]
 
 
-def _contributions(run: RunFiles, row: int, kl: float, names, without) -> tuple[Contribution, ...]:
+def _contributions(run: RunFiles, row: int, names, without) -> tuple[Contribution, ...]:
     """Of each part that the window has, from the predictions [parts, C] `without` it."""
-    found = []
+    found, of_model, reported = [], run.zero_shot[row], run.reported[row][None]
+    kl = float(window_kl(reported, of_model[None])[0])
     for name, shares in zip(names, without, strict=False):
         if not np.isnan(shares).any():
-            gain = float(window_kl(run.reported[row][None], shares[None])[0]) - kl
-            change = run.predicted[row] - shares
+            gain = float(window_kl(reported, shares[None])[0]) - kl
+            change = of_model - shares
             most = int(np.abs(change).argmax())
             found.append(Contribution(name, gain, run.emotions[most], float(change[most])))
     return tuple(found)

@@ -7,6 +7,9 @@ import pandas as pd
 
 from mpcl_jax.report import content, pictures
 from mpcl_jax.report.page import render
+from mpcl_jax.report.plots.style import Figure
+from mpcl_jax.report.written import curve_figure, section_of
+from mpcl_jax.runs.read_run import WrittenTrials
 
 
 class Compared(NamedTuple):
@@ -30,6 +33,7 @@ class Compared(NamedTuple):
     reported: np.ndarray
     predicted: np.ndarray | None  # of MPCL, mean over seeds; None where MPCL is not compared
     baselines: dict[str, np.ndarray]
+    written: WrittenTrials | None = None
 
 
 def methods_page(compared: Compared) -> str:
@@ -38,14 +42,20 @@ def methods_page(compared: Compared) -> str:
     return render(
         "methods.html",
         "",
-        pictures.result_figures(compared),
+        pictures.result_figures(compared) | _written_figure(compared),
         compared=compared,
         subjects=len(set(compared.subject.tolist())),
         table=content.table_rows(compared),
         verdicts=content.verdicts(compared),
+        written=section_of(compared.written),
         pairs=compared.pairs.to_dict("records"),
         left_out=f" Only the {drawn} most reported of {emotions} emotions are drawn."
         if drawn < emotions
         else "",
         highest=[] if compared.predicted is None else content.highest_kl(compared),
     )
+
+
+def _written_figure(compared: Compared) -> dict[str, Figure]:
+    figure = compared.written and curve_figure(compared.written.curve)
+    return {"written": figure} if figure else {}

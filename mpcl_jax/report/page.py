@@ -15,6 +15,7 @@ from mpcl_jax.report.plots import results
 from mpcl_jax.report.plots.browser_svg import to_svg
 from mpcl_jax.report.plots.style import Figure
 from mpcl_jax.report.slots import bank_agreement
+from mpcl_jax.report.written import section_of
 from mpcl_jax.runs.read_run import RunFiles
 from mpcl_jax.system.paths import shell_command
 
@@ -66,6 +67,7 @@ def run_page(run: RunFiles) -> str:
         first_id=shell_command([str(run.id[0])]),
         table=content.table_rows(run),
         verdicts=content.verdicts(run),
+        written=section_of(run.written),
         slots=content.flagged_slots(run),
         agreement=decimal(bank_agreement(run.memory.bank), 2)
         if run.memory and len(run.modality_groups) == 2

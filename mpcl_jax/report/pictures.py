@@ -11,6 +11,7 @@ from mpcl_jax.report.explanation import window_kl
 from mpcl_jax.report.plots import memory as memory_plots
 from mpcl_jax.report.plots import results
 from mpcl_jax.report.plots.style import Figure
+from mpcl_jax.report.written import curve_figure
 from mpcl_jax.runs.read_run import RunFiles
 
 REPORTED, RETRIEVED = "Reported by subjects", "Retrieved by MPCL"
@@ -74,6 +75,7 @@ def figures_of(run: RunFiles) -> dict[str, Figure]:
         "association": _association(run),
         "curves": results.learning_curves(run.metrics) if run.metrics else None,
         "history": _history(run),
+        "written": None if run.written is None else curve_figure(run.written.curve),
     }
     return {name: figure for name, figure in figures.items() if figure is not None}
 
@@ -115,7 +117,8 @@ def _missing(run: RunFiles) -> Figure | None:
     seen, mean = run.inspection, run.baselines.get("train_mean")
     if seen is None or len(seen.modality) < 2:
         return None
-    level = None if mean is None else float(np.mean(window_kl(run.reported, mean)))
+    alone = mean is None or run.written is not None  # the baseline would have its memory, the model not
+    level = None if alone else float(np.mean(window_kl(run.reported, mean)))
     kl = np.nanmean(seen.subset_kl, 0)
     return results.missing_modality_curve(seen.subset, kl, seen.modality, train_mean=level)
 

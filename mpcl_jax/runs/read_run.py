@@ -14,6 +14,7 @@ from mpcl_jax.metrics import floored
 from mpcl_jax.runs.memory import Memory, open_memory
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.fold_inspection import Inspection, load_inspection
+from mpcl_jax.train.selection import WITH_MEMORY, read_record
 from mpcl_jax.types import DataError, groups_in
 
 AGAIN = "start the run's command again: what is finished is kept, the tables are written anew"
@@ -34,6 +35,7 @@ class Tested:
     trial: np.ndarray  # [P] str
     reported: np.ndarray  # [P, C] float32, rows sum to 1
     predicted: np.ndarray  # [P, C] float32, rows sum to 1, as predictions.csv has it
+    zero_shot: np.ndarray  # [P, C] float32, without written trials; in protocols that write none, `predicted`
     saved: np.ndarray  # [P, C] float32, as folds/*/predictions.npz has it, with the floor of metrics.py
     baselines: dict[str, np.ndarray]  # method -> [P, C]
 
@@ -49,6 +51,14 @@ class SlotHistory(NamedTuple):
     epoch: np.ndarray  # [E] int
     drift: np.ndarray  # [E, C, K] 1 - cosine to the row of the slot an epoch before
     usage: np.ndarray  # [E, C, K] share of the recent evidence of its emotion
+
+
+class WrittenTrials(NamedTuple):
+    """What written trials are worth, in protocols that have them."""
+
+    table: tuple[dict[str, Any], ...]  # a row per method, the columns of memory.csv
+    curve: tuple[dict[str, Any], ...]  # a row per method and number of written trials, of memory_curve.csv
+    learned: dict[str, dict[str, Any]]  # fold -> the memory of MPCL, from selection.json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +80,7 @@ class RunFiles(Tested):
     metrics: tuple[dict[str, float], ...]  # a dict per fold and epoch
     history: SlotHistory | None
     audit: dict[str, Any]  # colour and findings of audit.json; {} where the run was never audited
+    written: WrittenTrials | None = None  # None for protocols that write no trials
 
     @property
     def valence(self) -> tuple[str, ...]:
@@ -115,7 +126,17 @@ def read_run(folder) -> RunFiles:
         metrics=tuple(read_lines(folder / "metrics.jsonl")),
         history=_history(folds[0] / "memory.jsonl"),
         audit=read_json(folder / "audit.json", colour=str, findings=list) if audited else {},
+        written=_written(folder),
     )
+
+
+def _written(folder: pathlib.Path) -> WrittenTrials | None:
+    if not (folder / "memory.csv").exists():
+        return None
+    tables = (tuple(read_csv(folder / name)[0]) for name in ("memory.csv", "memory_curve.csv"))
+    choices = read_record(folder).items()
+    learned = {fold: x[WITH_MEMORY]["choice"] for fold, x in choices if WITH_MEMORY in x}
+    return WrittenTrials(*tables, learned)
 
 
 def read_tested(folder) -> Tested:
@@ -142,13 +163,14 @@ def _folds_of(folder: pathlib.Path, fold: np.ndarray) -> list[pathlib.Path]:
 
 
 def _windows(file: pathlib.Path, emotions: list[str]) -> dict[str, np.ndarray]:
-    """The columns of predictions.csv as arrays [P], reported and predicted [P, C]."""
+    """The columns of predictions.csv as arrays [P]; reported, predicted and zero-shot [P, C]."""
     rows, _ = read_csv(file, commented=False)
     try:
         found = {name: np.array([row[name] for row in rows]) for name in ("id", "subject", "trial")}
         found["fold"] = np.array([int(row["fold"]) for row in rows])
-        for kind in ("reported", "predicted"):
-            shares = [[float(row[f"{kind}_{name}"]) for name in emotions] for row in rows]
+        for kind in ("reported", "predicted", "zero_shot"):
+            column = kind if f"{kind}_{emotions[0]}" in rows[0] or kind != "zero_shot" else "predicted"
+            shares = [[float(row[f"{column}_{name}"]) for name in emotions] for row in rows]
             found[kind] = np.array(shares, np.float32)
     except (KeyError, ValueError) as error:
         raise DataError(file, f"does not fit data.json ({error}); {AGAIN}") from error

@@ -23,7 +23,7 @@ def choose_stop(run: Run, member: Member, kept: list[list[InnerModel]] | None = 
     `kept` gets the models of each inner fold after the epochs of `held_out.stored_epochs`. Raises TrainingError where
     no epoch has a finite KL, and Stopped on a request to stop.
     """
-    held_out = inner_rows(run.recordings, run.split, member.fold.train)
+    held_out = inner_rows(run.recordings, run.split.protocol, member.fold.train)
     if not held_out:
         return Stop(run.config.train.epochs, float("nan"), float("nan"))
     with run.stop.deferred():

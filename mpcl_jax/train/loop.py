@@ -9,20 +9,31 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from mpcl_jax.config.data import WRITTEN
+from mpcl_jax.data.splits.descriptions import kind_of, n_of
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train import processes
 from mpcl_jax.train.evaluate import Predictions, Trained, load_predictions, predict, predictions_of
+from mpcl_jax.train.fold_memory import (
+    adapted_shares,
+    choice_of,
+    memory_file,
+    save_memory,
+    tested_rows,
+)
 from mpcl_jax.train.folds import FoldArrays, fold_arrays, stack, stack_keys, unstack
+from mpcl_jax.train.held_out import alone, fold_memory
 from mpcl_jax.train.inner_selection import choose_stop
 from mpcl_jax.train.make_inspection import inspect_group
 from mpcl_jax.train.run import Member, Run, begin_training, folded_key, member_of
 from mpcl_jax.train.run_folder import fold_folder
+from mpcl_jax.train.selection import WITH_MEMORY, write_choices
 from mpcl_jax.train.state import Training, chosen_model
 from mpcl_jax.train.writer import RunWriter, Skip
 
-INSPECTION, PREDICTIONS = "inspection.npz", "predictions.npz"
+INSPECTION, PREDICTIONS, METHOD = "inspection.npz", "predictions.npz", "MPCL"
 
 
 def train_folds(run: Run) -> list[Predictions]:
@@ -30,20 +41,22 @@ def train_folds(run: Run) -> list[Predictions]:
     numbers, size, predictions = range(len(run.split.folds)), run.program.group, []
     files = [fold_folder(run.workdir, number) / PREDICTIONS for number in numbers]
     finished = set(processes.by_first(lambda: [n for n in numbers if files[n].exists()]))
+    single = alone(run) if kind_of(run.split.protocol) in WRITTEN else None
     for group in (numbers[first : first + size] for first in range(0, len(numbers), size)):
         if finished.issuperset(group):
             for number in group:
                 print(f"{run.split.folds[number].name}  finished before", flush=True)
             predictions += [load_predictions(files[number]) for number in group]
         else:
-            predictions += _run_group(run, [member_of(run, number) for number in group])
+            predictions += _run_group(run, [member_of(run, number) for number in group], single)
     return predictions
 
 
-def _run_group(run: Run, members: Sequence[Member]) -> list[Predictions]:
-    folds = [member.fold for member in members]
+def _run_group(run: Run, members: Sequence[Member], single: Run | None) -> list[Predictions]:
+    """`single`: the run that trains one fold at a time, where the protocol writes trials into a memory."""
+    folds, kept = [member.fold for member in members], None if single is None else []
     if run.config.train.select == "inner":
-        members = [member._replace(stop=choose_stop(run, member)) for member in members]
+        members = [member._replace(stop=choose_stop(run, member, kept)) for member in members]
         print(f"{members[0].fold.name}  {members[0].stop.sentence}", flush=True)
     arrays = stack(run.program, [fold_arrays(m.fold, m.norm, run.longest) for m in members])
     with RunWriter(run, members) as writer:
@@ -51,6 +64,12 @@ def _run_group(run: Run, members: Sequence[Member]) -> list[Predictions]:
     trained = Trained(run.program, *chosen_model(training), run.rows, arrays, run.longest.test)
     outputs = predict(trained, [fold.test for fold in folds])
     predictions = [predictions_of(f.test, output) for f, (output, _) in zip(folds, outputs, strict=True)]
+    if single is not None:
+        choices = _choices(run, members, training)
+        memories = _learn_memories(single, members, choices, kept, trained)
+        predictions = [
+            of_fold._replace(predicted=shares) for of_fold, shares in zip(predictions, memories, strict=True)
+        ]
     for fold, of_fold in zip(folds, predictions, strict=True):
         _require_finite(run, fold.name, of_fold)
     inspections = inspect_group(trained, [recall for _, recall in outputs], folds, run.recordings, run.config)
@@ -62,6 +81,23 @@ def _run_group(run: Run, members: Sequence[Member]) -> list[Predictions]:
                 folder / PREDICTIONS, of_fold._asdict()
             )  # the last file: it marks a fold as finished
     return predictions
+
+
+def _learn_memories(
+    run: Run, members: Sequence[Member], choices: dict, kept: list, trained: Trained
+) -> list[np.ndarray]:
+    """Learns and saves the memory of each fold; returns the shares [P, C] of its test rows with this memory."""
+    outputs = predict(trained, [tested_rows(run.recordings, member.fold) for member in members])
+    found, n = [], n_of(run.split.protocol)
+    for member, (output, _) in zip(members, outputs, strict=True):
+        fold = member.fold
+        memory = fold_memory(run, member, choices[fold.name]["epoch"], kept, output)
+        print(f"{fold.name}  personal memory: {memory.chosen}; {memory.reason}", flush=True)
+        if processes.is_first():
+            write_choices(run.workdir, WITH_MEMORY, {fold.name: choice_of(memory)})
+            save_memory(memory_file(fold_folder(run.workdir, member.number), METHOD), memory)
+        found.append(adapted_shares(memory, run.recordings, fold.test, n))
+    return found
 
 
 def train_group(run: Run, members: Sequence[Member], arrays: FoldArrays, writer: RunWriter) -> Training:

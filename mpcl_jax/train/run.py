@@ -176,13 +176,13 @@ def _splits(recordings: Recordings, settings: ProtocolConfig) -> tuple[Split, Sp
     return split, whole
 
 
-def inner_rows(recordings: Recordings, split: Split, rows: np.ndarray) -> list[np.ndarray]:
+def inner_rows(recordings: Recordings, protocol: str, rows: np.ndarray) -> list[np.ndarray]:
     """The rows that each inner fold of the training part `rows` holds out: up to `INNER` folds of whole groups.
 
-    Groups are what the protocol of `split` holds apart. They are dealt by size, without a random choice; [] where
+    Groups are what the `protocol` of a split holds apart. They are dealt by size, without a random choice; [] where
     there is one group alone.
     """
-    held = held_apart(recordings, split.protocol)
+    held = held_apart(recordings, protocol)
     group = next(iter(held.values())) if held else np.array(row_ids(recordings))
     names, codes, sizes = np.unique(group[rows], return_inverse=True, return_counts=True)
     if len(names) < 2:
@@ -195,7 +195,9 @@ def inner_rows(recordings: Recordings, split: Split, rows: np.ndarray) -> list[n
 def longest_inner(recordings: Recordings, split: Split) -> int:
     """The largest number of rows that any inner fold of `split` holds out."""
     return max(
-        len(held) for fold in split.folds for held in inner_rows(recordings, split, fold.train) or [()]
+        len(held)
+        for fold in split.folds
+        for held in inner_rows(recordings, split.protocol, fold.train) or [()]
     )
 
 

@@ -14,6 +14,7 @@ from mpcl_jax.system.storage import write_text
 from mpcl_jax.types import DataError
 
 NAME = "selection.json"
+WITH_MEMORY = "MPCL with memory"  # the method whose choice is the personal memory of MPCL in a fold
 
 
 def write_choices(workdir: pathlib.Path, method: str, choices: dict[str, dict[str, Any]]) -> None:

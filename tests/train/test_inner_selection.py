@@ -23,7 +23,7 @@ def run(tmp_path_factory):
 
 def test_inner_folds_keep_groups_whole_and_cover_the_training_part(run):
     fold, subject = run.split.folds[0], run.recordings.subject
-    held = inner_rows(run.recordings, run.split, fold.train)
+    held = inner_rows(run.recordings, run.split.protocol, fold.train)
     assert sorted(np.concatenate(held)) == fold.train.tolist() and len(held) == len(
         np.unique(subject[fold.train])
     )

@@ -85,7 +85,7 @@ def with_other_labels(recordings: Recordings, rows: np.ndarray, seed: int) -> Re
 )
 def test_mutated_test_labels_change_no_setting_and_no_prediction_of_a_baseline(kind, names, mutations):
     def chosen(recordings):
-        predicted, choices = comparison.predict_fold(
+        predicted, choices, _ = comparison.predict_fold(
             recordings, kind, fold, names, BenchmarkConfig(tries=2), 0
         )
         return {name: x.tobytes() for name, x in predicted.items()}, choices

@@ -31,9 +31,11 @@ from mpcl_jax.evaluation.jobs.work import (
     with_folds,
 )
 from mpcl_jax.evaluation.jobs.workers import Job, run_jobs
+from mpcl_jax.evaluation.leaderboard import METHOD
 from mpcl_jax.evaluation.number_text import count_of
 from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.train.evaluate import load_predictions
+from mpcl_jax.train.fold_memory import FoldMemory, load_memory, memory_file
 from mpcl_jax.train.interrupt import StopRequest
 
 
@@ -167,6 +169,16 @@ def predictions_of(row: Trained | Fitted, cache_dir: pathlib.Path) -> dict[str, 
     for fit in fits_of(row, cache_dir):
         folds.setdefault((fit.method, fit.seed), []).append(_shares(row, fit))
     return {name: [np.concatenate(folds[name, seed], axis=-2) for seed in row.seeds] for name in row.names}
+
+
+def memories_of(row: Trained | Fitted, cache_dir: pathlib.Path) -> dict[str, list[list[FoldMemory]]]:
+    """method -> for each seed the memory of each fold of a finished row, for protocols that write trials."""
+    found: dict[str, dict[int, list[FoldMemory]]] = {}
+    for fit in fits_of(row, cache_dir):
+        name = METHOD if isinstance(row, Trained) else fit.method
+        memory = load_memory(memory_file(fit.result.parent, name))
+        found.setdefault(fit.method, {}).setdefault(fit.seed, []).append(memory)
+    return {name: [found[name][seed] for seed in row.seeds] for name in row.names}
 
 
 def _shares(row: Trained | Fitted, fit: Fit) -> np.ndarray:

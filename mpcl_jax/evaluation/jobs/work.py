@@ -20,6 +20,7 @@ from mpcl_jax.evaluation import comparison
 from mpcl_jax.evaluation.jobs.keys import load_table_data
 from mpcl_jax.system.storage import make_folder, write_arrays, write_text, writing
 from mpcl_jax.train.devices import keep_compiled_programs
+from mpcl_jax.train.fold_memory import memory_file, save_memory
 from mpcl_jax.train.interrupt import StopRequest, only_run_in
 from mpcl_jax.train.jax_settings import fix_jax_settings
 from mpcl_jax.train.loop import train_folds
@@ -28,7 +29,12 @@ from mpcl_jax.train.selection import NAME as SELECTION
 from mpcl_jax.train.selection import write_choices
 
 FOLD = pathlib.Path("folds", "00")
-OF_A_FOLD = ("memory.jsonl", "inspection.npz", "predictions.npz")  # of a trained fold, the last one last
+OF_A_FOLD = (
+    "memory.jsonl",
+    "inspection.npz",
+    "personal_memory_MPCL.npz",
+    "predictions.npz",
+)  # of a trained fold, the last one last
 # A training is finished when this file is there, and the job of a baseline when that one is.
 PREDICTIONS, BASELINE = FOLD / "predictions.npz", "baseline.npz"
 
@@ -87,11 +93,13 @@ def fit_baseline(fit: Fit, _: StopRequest) -> None:
     begin_job(fit.folder, fit.key)
     recordings, whole, *_ = cached_table_data(fit.config)
     fold, settings = whole.folds[fit.number], fit.config.benchmark
-    predicted, choices = comparison.predict_fold(
+    predicted, choices, memories = comparison.predict_fold(
         recordings, whole.protocol, fold, (fit.method,), settings, fit.seed
     )
     for method, choice in choices.items():
         write_choices(fit.folder, method, {fold.name: choice})
+    for method, memory in memories.items():
+        save_memory(memory_file(fit.folder, method), memory)
     write_arrays(fit.result, predicted)
 
 

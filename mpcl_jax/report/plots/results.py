@@ -202,6 +202,34 @@ def missing_modality_curve(
     return figure
 
 
+class WrittenCurve(NamedTuple):
+    """KL of one method by the number of written trials."""
+
+    written: Sequence[float]
+    zero_shot: Sequence[float]  # of the same test rows
+    kl: Sequence[float]
+
+
+def written_trials(curves: dict[str, WrittenCurve]) -> Figure:
+    """KL by the number of written trials: MPCL without and with its memory, and the other methods with theirs."""
+    with style.styled():
+        figure = style.make_figure(WIDTH, 3.3)
+        axis = figure.subplots()
+        axis.grid(axis="y")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        others = [curve for name, curve in curves.items() if name != "MPCL"]
+        for number, curve in enumerate(others):
+            label = "other methods with their memory" if number == 0 else None
+            axis.plot(curve.written, curve.kl, color=GREY, linewidth=1.2, label=label)
+        if own := curves.get("MPCL"):
+            dashes = {"linestyle": (0, (3, 2)), "linewidth": 1.4, "label": "MPCL zero-shot"}
+            axis.plot(own.written, own.zero_shot, color=BLUE, **dashes)
+            axis.plot(own.written, own.kl, "o-", color=BLUE, linewidth=2.2, ms=4, label="MPCL with memory")
+        axis.set(xlabel="number of written trials", ylabel="KL (nats), mean over subjects")
+        figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
 def learning_curves(metrics: Sequence[dict[str, float]]) -> Figure:
     """A panel per loss and metric of `CURVES`, then others: a thin line per fold, their mean in bold.
 

@@ -1,0 +1,48 @@
+"""The section of a page on written trials: KL without and with the memory, and what the memory of each fold is."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from mpcl_jax.evaluation.number_text import shown_name
+from mpcl_jax.evaluation.written_trials import cells_of, memory_caption
+from mpcl_jax.report.plots.results import WrittenCurve, written_trials
+from mpcl_jax.report.plots.style import Figure
+from mpcl_jax.runs.read_run import WrittenTrials
+
+NUMBERS = ("kl_zero_shot", "kl", "difference", "low", "high", "p_holm")
+
+
+def section_of(written: WrittenTrials | None) -> dict[str, Any] | None:
+    """Rows of text, the caption, and the memory of MPCL in each fold; None without written trials."""
+    if written is None:
+        return None
+    frame = pd.DataFrame(written.table).astype(dict.fromkeys(NUMBERS, float))
+    return {
+        "rows": cells_of(frame).to_dict("records"),
+        "caption": memory_caption(frame),
+        "learned": [_learned(fold, choice) for fold, choice in written.learned.items()],
+    }
+
+
+def _learned(fold: str, choice: Mapping[str, Any]) -> dict[str, str]:
+    """The memory of one fold as text."""
+    kernel = choice["learned"].get(choice["memory"], {}).get("kernel")
+    row = {"fold": fold, "memory": choice["memory"], "level": "-", "gains": "-", "blend": "-"}
+    if kernel:
+        gains = (f"{view.replace('_', ' ')} {gain:.2g}" for view, gain in kernel["gain"].items())
+        row |= {"level": f"{kernel['level']:.2g}", "blend": f"{kernel['blend']:.2g}"}
+        row["gains"] = ", ".join(gains) or "none"
+    return row | {"reason": choice["reason"]}
+
+
+def curve_figure(curve: Sequence[Mapping[str, Any]]) -> Figure | None:
+    """KL by the number of written trials; `curve`: rows of memory_curve.csv. None with a single number of trials."""
+    curves = {}
+    for row in curve:
+        curves.setdefault(row["method"], []).append(
+            tuple(float(row[name]) for name in ("written_trials", "kl_zero_shot", "kl"))
+        )
+    named = {shown_name(name): WrittenCurve(*zip(*points, strict=True)) for name, points in curves.items()}
+    return written_trials(named) if any(len(x.written) > 1 for x in named.values()) else None

@@ -1,0 +1,167 @@
+"""The personal memory of a method in one fold of `sequential` or `few_shot`: learned, chosen, applied and saved.
+
+The method is MPCL or a baseline. Models of inner folds predict the training subjects. On these predictions alone the
+memories of `memories_of` are learned, and the best one is chosen. The file of a fold and method holds the zero-shot
+predictions, the views and every kernel, so that all predictions can be computed again for any written trials.
+"""
+
+import json
+import pathlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from mpcl_jax.data.io.npz_reader import parse_npz
+from mpcl_jax.data.splits.manifest import Fold
+from mpcl_jax.metrics import from_log_probs
+from mpcl_jax.model.personal_memory import adapt, write_trials
+from mpcl_jax.model.recall_kernel import FEATURES, LOG_PROBS, QUERY, RecallKernel
+from mpcl_jax.system.storage import write_arrays
+from mpcl_jax.train.fit import Learned
+from mpcl_jax.train.memory_fit import WANTED, HeldOut, enough_trials, learn
+from mpcl_jax.types import DataError, Recordings
+
+NONE, MEAN, ALL = "none", "mean residual", "all views"
+OF_A_VIEW = {FEATURES: "features", LOG_PROBS: "own log p", QUERY: "query"}
+
+
+class FoldMemory(NamedTuple):
+    """Q windows of the tested subjects, all of their trials, in the order of the recordings."""
+
+    rows: np.ndarray  # [Q] int, rows of the recordings
+    zero_shot: np.ndarray  # [Q, C] predicted shares without any written trial
+    log_probs: np.ndarray  # [Q, C] of the same
+    views: dict[str, np.ndarray]  # view -> [Q, F]
+    learned: dict[str, Learned]  # memory -> what was learned on training subjects
+    chosen: str  # the memory of this fold, or NONE
+    subjects: tuple[str, ...]  # training subjects on whose reports all of this was learned
+
+    @property
+    def kernel(self) -> RecallKernel | None:
+        """The kernel of the chosen memory; None where the memory is off."""
+        return None if self.chosen == NONE else self.learned[self.chosen].kernel
+
+    @property
+    def reason(self) -> str:
+        """Why the memory is on or off."""
+        best = self.chosen if self.chosen != NONE else _lowest(self.learned, self.learned)
+        return self.learned[best].reason
+
+
+def memories_of(views: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Name -> views of each memory that is compared, for a method that has `views`."""
+    own = tuple(view for view in OF_A_VIEW if view in views)
+    return {MEAN: (), **{OF_A_VIEW[view]: (view,) for view in own}, ALL: own}
+
+
+def tested_rows(recordings: Recordings, fold: Fold) -> np.ndarray:
+    """All rows [Q] of the subjects that `fold` tests, also those of trials that are only written."""
+    return np.flatnonzero(np.isin(recordings.subject, np.unique(recordings.subject[fold.test])))
+
+
+def can_be_learned(recordings: Recordings, fold: Fold) -> bool:
+    """Whether enough training subjects have several trials."""
+    return enough_trials(recordings.subject[fold.train], recordings.trial[fold.train])
+
+
+def learn_memory(training: HeldOut | None, tested: HeldOut, rows: np.ndarray, zero_shot) -> FoldMemory:
+    """Learns every memory on the `training` subjects and chooses the one with the lowest KL on them.
+
+    `training`: their predictions by models of inner folds; None where there are too few of them. `tested` [Q]: the
+    predictions of the tested subjects, whose labels play no part here. `zero_shot` [Q, C]: the same as shares.
+    """
+    names = memories_of(tested.views)
+    if training is None:
+        learned = {name: Learned(None, f"off: {WANTED}") for name in names}
+    else:
+        learned = {name: learn(training, views) for name, views in names.items()}
+    on = [name for name, found in learned.items() if found.kernel is not None]
+    chosen = _lowest(learned, on) if on else NONE
+    subjects = () if training is None else tuple(np.unique(training.subject).tolist())
+    return FoldMemory(rows, zero_shot, tested.log_probs, tested.views, learned, chosen, subjects)
+
+
+def adapted_shares(
+    memory: FoldMemory, recordings: Recordings, rows: np.ndarray, n: int | None, name: str | None = None
+) -> np.ndarray:
+    """Predicted shares [P, C] of `rows` [P] after the first `n` trials of each subject (None: all earlier ones).
+
+    `name`: a memory; None = the chosen one. Without a correction they are the zero-shot shares, bit for bit.
+    """
+    place = np.searchsorted(memory.rows, rows)
+    name = memory.chosen if name is None else name
+    kernel = None if name == NONE else memory.learned[name].kernel
+    if kernel is None or n == 0:
+        return memory.zero_shot[place]
+    own = (x[memory.rows] for x in (recordings.labels, recordings.subject, recordings.trial))
+    after = predict_after(kernel, HeldOut(memory.views, memory.log_probs, *own), n)
+    moved = (after != memory.log_probs).any(axis=1, keepdims=True)
+    shares = from_log_probs(after).astype(memory.zero_shot.dtype)
+    return np.where(moved, shares, memory.zero_shot)[place]
+
+
+def predict_after(kernel: RecallKernel, tested: HeldOut, n: int | None) -> np.ndarray:
+    """Log-probabilities [Q, C] of each window after the first `n` trials of its subject were written.
+
+    With n = None these are all earlier trials. No report of its own or a later trial takes part.
+    """
+    found = np.array(tested.log_probs, np.float64)
+    for subject in dict.fromkeys(tested.subject.tolist()):
+        memory, own = None, np.flatnonzero(tested.subject == subject)
+        for position, trial in enumerate(dict.fromkeys(tested.trial[own].tolist())):
+            rows = own[tested.trial[own] == trial]
+            views, log_probs = {v: x[rows] for v, x in tested.views.items()}, tested.log_probs[rows]
+            if memory is not None:
+                means = {v: np.broadcast_to(x.mean(axis=0), x.shape) for v, x in views.items()}
+                found[rows], _ = adapt(memory, kernel, means, log_probs)
+            if n is None or position < n:
+                ids, labels = tested.trial[rows], tested.labels[rows]
+                memory = write_trials(memory, kernel, ids, views, log_probs, labels)
+    return found
+
+
+def choice_of(memory: FoldMemory) -> dict:
+    """What was chosen and learned, for `selection.json` and the file of the fold."""
+    learned = {
+        name: found._asdict() | {"kernel": found.kernel and found.kernel._asdict()}
+        for name, found in memory.learned.items()
+    }
+    return {"memory": memory.chosen, "reason": memory.reason, "learned": learned}
+
+
+def memory_file(folder: pathlib.Path, method: str) -> pathlib.Path:
+    """The file of `method` in the folder of a fold."""
+    return folder / f"personal_memory_{method}.npz"
+
+
+def save_memory(file: pathlib.Path, memory: FoldMemory) -> None:
+    """Writes the memory. Raises StorageError where the disk does not take it."""
+    arrays = {name: getattr(memory, name) for name in ("rows", "zero_shot", "log_probs")}
+    arrays |= {f"views/{view}": x for view, x in memory.views.items()}
+    text = json.dumps(choice_of(memory), default=lambda x: x.tolist())
+    write_arrays(file, arrays | {"choice": np.array(text), "subjects": np.array(memory.subjects, str)})
+
+
+def load_memory(file: pathlib.Path) -> FoldMemory:
+    """Reads what `save_memory` wrote. Raises DataError naming the file where it is damaged."""
+    saved = parse_npz(file)
+    try:
+        choice = json.loads(str(saved["choice"]))
+        learned = {
+            name: Learned(**found | {"kernel": found["kernel"] and RecallKernel(**found["kernel"])})
+            for name, found in choice["learned"].items()
+        }
+        arrays = (saved[name] for name in ("rows", "zero_shot", "log_probs"))
+        views = {name.removeprefix("views/"): x for name, x in saved.items() if name.startswith("views/")}
+        return FoldMemory(*arrays, views, learned, choice["memory"], tuple(saved["subjects"].tolist()))
+    except (KeyError, TypeError, ValueError) as error:
+        reason = (
+            f"holds no personal memory ({error!r}); delete the folder of the fold and start the run again"
+        )
+        raise DataError(file, reason) from error
+
+
+def _lowest(learned: dict[str, Learned], names: Iterable[str]) -> str:
+    """The memory of `names` with the lowest KL on training subjects; the first one of equals."""
+    return min(names, key=lambda name: np.inf if learned[name].kl is None else learned[name].kl)

@@ -1,0 +1,133 @@
+"""The memory of a fold: no later report takes part, n = 0 changes nothing, and the file keeps everything."""
+
+import numpy as np
+import pytest
+from styled_subjects import styled_subjects
+
+from mpcl_jax.config.data import ProtocolConfig
+from mpcl_jax.config.schema import BenchmarkConfig
+from mpcl_jax.data.splits.protocols import make_split
+from mpcl_jax.evaluation import comparison
+from mpcl_jax.evaluation.comparison import predict_fold
+from mpcl_jax.train.fold_memory import (
+    ALL,
+    NONE,
+    adapted_shares,
+    learn_memory,
+    load_memory,
+    memories_of,
+    predict_after,
+    save_memory,
+)
+from mpcl_jax.train.memory_fit import HeldOut, kl_of_subjects, predict_in_sequence, sequences_of
+
+STYLED = styled_subjects()
+
+
+@pytest.fixture(scope="module")
+def of_fold():
+    """A fold of `sequential`, and the memory of ridge in it."""
+    fold = make_split(STYLED, ProtocolConfig(kind="sequential", folds=3)).folds[0]
+    found = predict_fold(STYLED, "sequential", fold, ("ridge",), BenchmarkConfig(tries=1), 0)
+    return fold, found.memories["ridge"]
+
+
+def held_out(memory, labels=STYLED.labels):
+    ids = (x[memory.rows] for x in (labels, STYLED.subject, STYLED.trial))
+    return HeldOut(memory.views, memory.log_probs, *ids)
+
+
+def test_the_memory_is_learned_on_training_subjects_and_helps(of_fold):
+    fold, memory = of_fold
+    assert (
+        set(memory.learned)
+        == {"mean residual", "features", "own log p", ALL}
+        == set(memories_of(memory.views))
+    )
+    assert set(memory.subjects) == set(STYLED.subject[fold.train])
+    assert memory.chosen != NONE and memory.reason.startswith("on: ")
+    best = min(memory.learned.values(), key=lambda found: found.kl)
+    assert memory.learned[memory.chosen] == best
+    sequences = sequences_of(held_out(memory), ())
+    before = kl_of_subjects(sequences.log_probs, sequences).mean()
+    after = adapted_shares(memory, STYLED, memory.rows, None)
+    y = STYLED.labels[memory.rows].astype(float)
+    assert (y * np.log(y / after)).sum(1).mean() < 0.6 * before
+
+
+def test_no_subject_is_predicted_by_a_model_that_saw_it(of_fold, monkeypatch):
+    """The train mean of an inner fold is the mean of the labels of the subjects that the fold does not hold out."""
+    fold, seen = of_fold[0], []
+    monkeypatch.setattr(
+        comparison, "learn_memory", lambda *given: seen.append(given[0]) or learn_memory(*given)
+    )
+    predict_fold(STYLED, "sequential", fold, ("train_mean",), BenchmarkConfig(tries=1), 0)
+    (training,) = seen
+    np.testing.assert_array_equal(training.subject, STYLED.subject[fold.train])
+    shares = np.exp(training.log_probs)
+    for held in np.unique(shares.round(9), axis=0):
+        own = np.isclose(shares, held).all(1)
+        others = ~np.isin(training.subject, training.subject[own])
+        assert len(np.unique(training.subject[own])) == 2  # eight training subjects in four inner folds
+        np.testing.assert_allclose(held, training.labels[others].mean(0), rtol=1e-6)
+
+
+def test_predictions_are_those_of_the_learning(of_fold):
+    """One trial after another gives what one Cholesky factor gives for all of them."""
+    _, memory = of_fold
+    kernel, tested = memory.learned[ALL].kernel, held_out(memory)
+    sequences = sequences_of(tested, kernel.gain)
+    wanted = predict_in_sequence(kernel, sequences)[sequences.weight > 0]
+    np.testing.assert_allclose(predict_after(kernel, tested, None), wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [None, 2])
+def test_no_report_of_its_own_or_a_later_trial_takes_part(of_fold, n):
+    _, memory = of_fold
+    tested = held_out(memory)
+    position = np.array(
+        [
+            STYLED.trial[STYLED.subject == s].tolist().index(t) // 2
+            for s, t in zip(tested.subject, tested.trial, strict=True)
+        ]
+    )
+    before, rng = predict_after(memory.kernel, tested, n), np.random.default_rng(0)
+    for at in range(5):
+        labels = tested.labels.copy()
+        labels[position >= at] = rng.dirichlet(np.ones(3), (position >= at).sum())
+        after = predict_after(memory.kernel, tested._replace(labels=labels), n)
+        np.testing.assert_array_equal(after[position <= at], before[position <= at])
+        changes = at < 4 if n is None else at < n
+        assert (after != before).any() == changes
+
+
+def test_without_written_trials_nothing_changes_by_a_bit(of_fold):
+    fold, memory = of_fold
+    for shares in (
+        adapted_shares(memory, STYLED, fold.test, 0),
+        adapted_shares(memory, STYLED, fold.test, None, NONE),
+    ):
+        assert shares.tobytes() == memory.zero_shot.tobytes()
+    first = np.flatnonzero(STYLED.trial[memory.rows] == STYLED.trial[memory.rows[0]])
+    after = adapted_shares(memory, STYLED, memory.rows, None)
+    assert after[first].tobytes() == memory.zero_shot[first].tobytes()
+
+
+def test_subjects_without_a_style_of_their_own_are_not_changed():
+    plain = styled_subjects(style=0.0)
+    fold = make_split(plain, ProtocolConfig(kind="few_shot", folds=3)).folds[0]
+    found = predict_fold(plain, "few_shot(1)", fold, ("train_mean",), BenchmarkConfig(tries=1), 0)
+    memory = found.memories["train_mean"]
+    assert memory.chosen == NONE and memory.reason.startswith("off: it does not help")
+    assert found.predicted["train_mean"].tobytes() == adapted_shares(memory, plain, fold.test, 0).tobytes()
+
+
+def test_the_file_keeps_everything(of_fold, tmp_path):
+    fold, memory = of_fold
+    save_memory(tmp_path / "memory.npz", memory)
+    again = load_memory(tmp_path / "memory.npz")
+    assert again.learned == memory.learned and again.chosen == memory.chosen
+    assert again.subjects == memory.subjects
+    np.testing.assert_array_equal(
+        adapted_shares(again, STYLED, fold.test, 2), adapted_shares(memory, STYLED, fold.test, 2)
+    )
