@@ -44,6 +44,7 @@ def red(check: str, says: str, ids=()) -> Finding:
 class Evidence(NamedTuple):
     """All inputs of the checks."""
 
+    folder: pathlib.Path  # of the run
     config: Config
     data: dict[str, Any]  # data.json
     split: Split  # manifest.json
@@ -67,4 +68,4 @@ def read_evidence(folder: pathlib.Path, recordings: Recordings, split: Split) ->
     data, log = read_json(folder / "data.json"), read_lines(folder / "metrics.jsonl")
     logs = tuple([x for x in log if x.get("fold") == number] for number in range(len(split.folds)))
     ids, choices = np.array(row_ids(recordings)), read_record(folder)
-    return Evidence(read_settings(folder), data, split, recordings, ids, logs, choices)
+    return Evidence(folder, read_settings(folder), data, split, recordings, ids, logs, choices)

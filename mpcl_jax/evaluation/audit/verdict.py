@@ -7,7 +7,7 @@ from typing import NamedTuple
 from mpcl_jax.data.pipeline import content_hash
 from mpcl_jax.data.splits.descriptions import kind_of
 from mpcl_jax.data.splits.manifest import read_manifest
-from mpcl_jax.evaluation.audit import rows, selection
+from mpcl_jax.evaluation.audit import rows, selection, written
 from mpcl_jax.evaluation.audit.evidence import RED, Evidence, Finding, amber, green, read_evidence, red
 from mpcl_jax.evaluation.number_text import count_of
 from mpcl_jax.runs.read_run import COLOURS, read_json
@@ -46,6 +46,7 @@ def audit(folder: pathlib.Path, recordings: Recordings) -> Audit:
         rows.check_standardisation,
         selection.check_selection,
         selection.check_evaluations,
+        written.check_written_trials,
     )
     findings = tuple(finding for check in checks for finding in check(evidence))
     return Audit(min((x.colour for x in findings), key=COLOURS.index), findings)

@@ -1,0 +1,140 @@
+"""The protocols `sequential` and `few_shot` by `evaluate` and by the command: the same numbers."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+from run_fixture import SMALL, quickly, tiny_config
+from sklearn.linear_model import Ridge
+from styled_subjects import write_styled
+
+import mpcl_jax as mpcl
+from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.evaluation.audit.verdict import audit
+from mpcl_jax.evaluation.experiment import run_experiment
+from mpcl_jax.evaluation.verification import check_run
+from mpcl_jax.report.page import run_page
+from mpcl_jax.runs.read_run import read_run
+from mpcl_jax.train import folds
+from mpcl_jax.train.fold_memory import load_memory, memory_file, save_memory
+from mpcl_jax.train.interrupt import StopRequest
+
+FEW = {"calibration": 2, "calibration_pool": 2, "folds": 2}
+
+
+class Model:
+    """What `evaluate` needs of `MPCLRegressor`, with any settings."""
+
+    def __init__(self, config):
+        self.config = config
+
+    def to_config(self):
+        return self.config
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """The folder of a run of the command, and the table of the same methods and an object."""
+    folder = tmp_path_factory.mktemp("written")
+    path = write_styled(folder / "data", subjects=10)
+    small = {name.replace(".", "__"): x for name, x in SMALL.items() if name != "data.modalities"}
+    settings = {f"protocol__{name}": x for name, x in FEW.items()} | small
+    settings |= {"protocol__validation": 0.0, "train__select": "last", "log__report": False}
+    settings |= {"data__kind": "folder", "data__path": str(path), "benchmark__baselines": ("ridge",)}
+    config = tiny_config(protocol__kind="few_shot", **settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folds, "compiled", quickly)
+        run_experiment(config, folder / "run", "a command", StopRequest())
+        data = mpcl.load_dataset("folder", path)
+        methods = {"MPCL": Model(config), "ridge": "ridge", "lin": Ridge(10.0)}
+        cache = folder / "cache"
+        table = mpcl.evaluate(methods, data, "few_shot", **FEW, workers=1, cache=cache, verbose=False)
+    return folder / "run", table, config
+
+
+def test_every_digit_is_that_of_the_command(compared):
+    run, table, config = compared
+    predictions = table.predictions("MPCL").drop(columns=["method", "seed"])
+    text = predictions.to_csv(index=False, na_rep="nan", lineterminator="\n")
+    assert text == (run / "predictions.csv").read_text()
+    for frame, name in ((table.to_frame(), "table.csv"), (table.curve(), "memory_curve.csv")):
+        lines = (run / name).read_text().splitlines()
+        columns = lines[1].split(",")
+        found = frame.loc[frame["method"] != "lin", columns].to_csv(index=False, na_rep="nan").splitlines()
+        assert found == lines[1:], name
+    assert check_run(run).differences == ()
+    assert config.protocol.kind == "few_shot"
+
+
+def test_a_table_shows_what_written_trials_are_worth(compared):
+    run, table, _ = compared
+    found = table.memory().set_index("method")
+    assert list(found.index) == ["train_mean", "ridge", "lin", "MPCL"]
+    assert (found["kl"] < found["kl_zero_shot"]).all() and set(found["verdict"]) == {"better"}
+    assert found["kl"].tolist() == table.to_frame()["kl"].tolist()
+    assert table.to_frame()["kl_zero_shot"].tolist() == found["kl_zero_shot"].tolist()
+    assert "within trial, then over trials of a subject" in table.to_frame().attrs["caption"]
+    assert "Personal memory" in repr(table) and "Personal memory" in (run / "table.md").read_text()
+    curve = table.curve()
+    of_model = curve[curve["method"] == "MPCL"]
+    assert of_model["written_trials"].tolist() == [0, 1, 2]
+    assert of_model["kl"].iloc[0] == of_model["kl_zero_shot"].iloc[0]
+    np.testing.assert_allclose(of_model["kl"].iloc[2], found.loc["MPCL", "kl"])
+
+
+def test_a_killed_run_goes_on(compared, monkeypatch):
+    run, _, config = compared
+    monkeypatch.setattr(folds, "compiled", quickly)
+    before = (run / "predictions.csv").read_text()
+    for name in ("predictions.npz", "personal_memory_MPCL.npz", "baselines.npz"):
+        (run / "folds" / "01" / name).unlink()
+    run_experiment(config, run, "a command", StopRequest())
+    assert (run / "predictions.csv").read_text() == before
+
+
+def test_the_audit_finds_a_report_in_its_own_prediction(compared, tmp_path):
+    run, table, _ = compared
+    assert audit(run, table.recordings).colour == "green"
+    leaking = shutil.copytree(run, tmp_path / "leaking")
+    file = leaking / "folds" / "00" / "baselines.npz"
+    saved = dict(np.load(file))
+    saved["ridge"][3] = 0.9 * saved["ridge"][3] + 0.1 * table.recordings.labels[table.split.folds[0].test[3]]
+    np.savez(file, **saved)
+    found = audit(leaking, table.recordings)
+    (leak,) = [finding for finding in found.findings if finding.colour == "red"]
+    assert leak.check == "written trials" and "fold 1 of 2, ridge: 1 prediction differs" in leak.says
+    memory = load_memory(memory_file(leaking / "folds" / "01", "MPCL"))
+    tested = table.recordings.subject[table.split.folds[1].test[0]]
+    save_memory(memory_file(leaking / "folds" / "01", "MPCL"), memory._replace(subjects=(tested,)))
+    says = [finding.says for finding in audit(leaking, table.recordings).findings]
+    assert "fold 2 of 2, MPCL: the memory was learned on reports of tested subjects" in says
+
+
+def test_both_pages_show_the_worth_of_written_trials_and_the_memory(compared, tmp_path):
+    run, table, _ = compared
+    page, of_table = run_page(read_run(run)), table.report(tmp_path / "page.html").read_text()
+    zero_shot = f"{table.memory().set_index('method').loc['MPCL', 'kl_zero_shot']:.4f}"
+    for text in (page, of_table):
+        assert "what the personal memory is worth" in text and "figure-written" in text and zero_shot in text
+    assert "The memory of MPCL in each fold" in page and "on: KL on training subjects" in page
+    assert "after its first 2 trials were written into the memory" in page
+
+
+def test_models_without_written_trials_have_no_memory(compared):
+    _, table, _ = compared
+    plain = dataclasses.replace(table, memories={})
+    with pytest.raises(ConfigError, match="has no personal memory; evaluate with protocol 'sequential'"):
+        plain.memory()
+
+
+def test_sequential_and_few_shot_give_the_same_last_trial(compared):
+    """After four written trials the fifth trial of a subject has the same prediction under both protocols."""
+    _, table, _ = compared
+    later = {"calibration": 4, "calibration_pool": 4, "folds": 2, "only": (0,)}
+    few = mpcl.evaluate("ridge", table.recordings, "few_shot", **later, tries=1, verbose=False)
+    every = mpcl.evaluate("ridge", table.recordings, "sequential", folds=2, only=(0,), tries=1, verbose=False)
+    assert every.curve().query("method == 'ridge'")["written_trials"].tolist() == [0, 1, 2, 3, 4]
+    fifth, all_of = few.predictions("ridge"), every.predictions("ridge")
+    same = all_of[all_of["id"].isin(fifth["id"])].reset_index(drop=True)
+    assert same.equals(fifth)
