@@ -1,72 +1,53 @@
 """Each trial of a held-out subject is predicted after all earlier trials of that subject were written.
 
     python -m experiments.tables.sequential walking --out experiments/results/sequential_walking.csv
-    python -m experiments.tables.sequential emopaircompete --methods train_mean ridge extra_trees mlp MPCL
+    python -m experiments.tables.sequential emopaircompete --methods ridge extra_trees mlp MPCL --cache jobs
 
-Reads a folder in the folder format, whose rows are in the order of time. Subjects are held out in five folds. Every
-method is measured without a memory, with the shrunk mean residual, and with recall of residuals by a Gaussian process
-over views of a trial: its features, the method's own log p, for MPCL its query, all of them, and all of them with the
-number of the trial. Shrinkage, gains, widths and blend are learned on training subjects, from predictions of inner
-folds that held them out; a memory that does not help them is off in that fold. The KL is a mean over the windows of a
-trial, its trials, then subjects. Differences are to the same method without a memory, and to MPCL with all views;
-p values are corrected by Holm over the rows of each column. Prints a table and writes a CSV file.
+Reads a folder in the folder format, whose rows are in the order of time. `mpcl.evaluate` with the protocol
+`sequential` trains and tests every method in folds of subjects; here its table is shown for every memory, not only
+for the one that each fold chose: none, the shrunk mean residual, and recall of residuals by a Gaussian process over
+a trial's features, the method's own log p, for MPCL its query, and all of them. A memory that does not help the
+training subjects is off in that fold. The KL is a mean over the windows of a trial, its trials, then subjects.
+Differences are to the same method without a memory, and to MPCL with all views; p values are corrected by Holm over
+the rows of each column. Prints a table and writes a CSV file.
 
 In EmoPairCompete D1_2_ID_3 and D1_2_ID_6 hold the same windows: delete D1_2_ID_6.npz before.
 """
 
 import argparse
 import sys
-from collections.abc import Iterator
 
 import numpy as np
 
 import mpcl_jax as mpcl
 from experiments.shared.table_command import ending, path, positive, shown_command, write_rows
-from mpcl_jax.baselines import registry
-from mpcl_jax.config.data import ProtocolConfig
-from mpcl_jax.data.splits.protocols import make_split
+from mpcl_jax.estimator.evaluation_table import EvaluationTable
 from mpcl_jax.evaluation.leaderboard import METHOD
-from mpcl_jax.evaluation.sequential import PROTOCOL, BasePredictions, after_earlier_trials, predict_base
 from mpcl_jax.evaluation.statistics import decide, paired_comparison, subject_interval
-from mpcl_jax.model.recall_kernel import FEATURES, LOG_PROBS, QUERY, TIME
+from mpcl_jax.evaluation.written_trials import kl_of_subjects, shares_after
 from mpcl_jax.system.output import any_output
+from mpcl_jax.train.fold_memory import ALL, NONE
 
-METHODS = ("train_mean", "ridge", "extra_trees", "mlp", METHOD)
-NONE, ALL = "none", "all views"
-MEMORIES = {
-    "mean residual": (),
-    "features": (FEATURES,),
-    "own log p": (LOG_PROBS,),
-    "query": (QUERY,),
-    ALL: (FEATURES, LOG_PROBS, QUERY),
-    "all views and time": (FEATURES, LOG_PROBS, QUERY, TIME),
-}
+METHODS = ("ridge", "extra_trees", "mlp", METHOD)
+CHOSEN = "chosen"  # by each fold, on its training subjects
 Found = dict[tuple[str, str], np.ndarray]  # (method, memory) -> KL of each subject [S]
 
 
-def predictions_of(
-    recordings, method: str, folds: int, seeds: int, tries: int
-) -> Iterator[list[BasePredictions]]:
-    """For each seed the base predictions of `method` in every fold."""
-    split = make_split(recordings, ProtocolConfig(kind=PROTOCOL, folds=folds))
-    config = mpcl.MPCLRegressor().to_config()
-    for seed in range(seeds):
-        yield [predict_base(recordings, fold, method, config, seed, tries) for fold in split.folds]
-
-
-def measure(of_folds: list[BasePredictions]) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-    """memory -> KL of each subject of all folds, and in how many folds the memory was on."""
-    views = of_folds[0].tested.views
-    found, used = (
-        {NONE: np.concatenate([after_earlier_trials(base, None)[0] for base in of_folds])},
-        {NONE: 0},
-    )
-    for memory, wanted in MEMORIES.items():
-        if QUERY in wanted and QUERY not in views and memory == "query":
-            continue
-        results = [after_earlier_trials(base, wanted) for base in of_folds]
-        found[memory] = np.concatenate([kl for kl, _ in results])
-        used[memory] = sum(learned.kernel is not None for _, learned in results)
+def measure(table: EvaluationTable) -> tuple[Found, dict[tuple[str, str], int]]:
+    """The KL of each method with each memory, and in how many folds of all seeds the memory is on."""
+    found, used = {}, {}
+    rows = np.concatenate([fold.test for fold in table.split.folds])
+    for method, seeds in table.memories.items():
+        folds = [memory for of_seed in seeds for memory in of_seed]
+        for name in (NONE, *folds[0].learned, CHOSEN):
+            memory = None if name == CHOSEN else name
+            shares = shares_after({method: seeds}, table.recordings, table.split, None, memory)[method]
+            found[method, name] = kl_of_subjects(table.recordings, rows, shares)
+            kernels = (
+                fold.kernel if name == CHOSEN else fold.learned[name].kernel if name != NONE else None
+                for fold in folds
+            )
+            used[method, name] = sum(kernel is not None for kernel in kernels)
     return found, used
 
 
@@ -101,21 +82,22 @@ def main(words: list[str]) -> None:
     parser.add_argument("--folds", type=positive, default=5, help="folds of subjects")
     parser.add_argument("--seeds", type=positive, default=1, help="seeds whose KL is averaged")
     parser.add_argument("--tries", type=positive, default=6, help="settings that a baseline compares")
+    parser.add_argument("--workers", type=int, default=0, help="processes; 0 = one per core")
+    parser.add_argument("--cache", type=path, help="folder that keeps finished jobs")
     parser.add_argument("--out", type=path, help="the .csv to write")
     args = parser.parse_args(words)
     with ending():
-        for name in args.methods:
-            if name != METHOD:
-                registry.get(name)
-        recordings, found, used = mpcl.load_dataset("folder", args.folder), {}, {}
-        for method in args.methods:
-            of_seeds = predictions_of(recordings, method, args.folds, args.seeds, args.tries)
-            measured = [measure(of_folds) for of_folds in of_seeds]
-            for memory in measured[0][0]:
-                found[method, memory] = np.mean([kl[memory] for kl, _ in measured], axis=0)
-                used[method, memory] = measured[0][1][memory]
-            print(f"{method} is done", file=sys.stderr, flush=True)
-        write_rows(report(found, used), args.out, shown_command(__spec__.name, words))
+        table = mpcl.evaluate(
+            args.methods,
+            mpcl.load_dataset("folder", args.folder),
+            "sequential",
+            folds=args.folds,
+            seeds=args.seeds,
+            tries=args.tries,
+            workers=args.workers,
+            cache=args.cache,
+        )
+        write_rows(report(*measure(table)), args.out, shown_command(__spec__.name, words))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
 """The table of the sequential protocol: rows, differences, and a run on a small folder."""
 
-import json
-
 import numpy as np
+from styled_subjects import write_styled
 
-from experiments.tables import sequential
+from experiments.tables import few_shot_curve, sequential
 
 
 def test_differences_are_to_the_same_method_and_to_mpcl():
@@ -22,19 +21,16 @@ def test_differences_are_to_the_same_method_and_to_mpcl():
     assert rows["MPCL", "none"]["minus_none"] == "" and rows["MPCL", "none"]["kl"] == "0.0750"
 
 
-def test_a_folder_becomes_a_table(tmp_path):
-    emotions = [{"name": name, "valence": "all"} for name in ("joy", "calm", "fear")]
-    meta = {"name": "small", "emotions": emotions, "modalities": {"eda": {"group": "physiological"}}}
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "meta.json").write_text(json.dumps(meta))
-    rng = np.random.default_rng(0)
-    for subject in range(8):
-        labels = 1 + rng.dirichlet(np.ones(3)) + 0.1 * rng.random((4, 3))
-        held = {"labels": labels, "trial": np.arange(4), "eda": rng.normal(size=(4, 2)).astype(np.float32)}
-        np.savez(tmp_path / "data" / f"S{subject}.npz", **held)
-    out = tmp_path / "sequential.csv"
-    sequential.main(
-        [str(tmp_path / "data"), "--methods", "train_mean", "--folds", "2", "--tries", "1", "--out", str(out)]
-    )
-    lines = [line for line in out.read_text().splitlines() if not line.startswith("#")]
-    assert lines[0].startswith("method,memory,folds_on,kl,interval") and len(lines) == 7
+def test_a_folder_becomes_a_table_and_a_curve(tmp_path):
+    data, cache = str(write_styled(tmp_path / "data", subjects=8, trials=4)), str(tmp_path / "cache")
+    options = ["--methods", "ridge", "--folds", "2", "--tries", "1", "--workers", "1", "--cache", cache]
+    sequential.main([data, *options, "--out", str(tmp_path / "table.csv")])
+    lines = [x for x in (tmp_path / "table.csv").read_text().splitlines() if not x.startswith("#")]
+    assert lines[0].startswith("method,memory,folds_on,kl,interval")
+    found = {tuple(line.split(",")[:2]): float(line.split(",")[3]) for line in lines[1:]}
+    memories = ("none", "mean residual", "features", "own log p", "all views", "chosen")
+    assert set(found) == {(method, x) for method in ("train_mean", "ridge") for x in memories}
+    assert found["ridge", "chosen"] < found["ridge", "none"]
+    few_shot_curve.main([data, *options, "--pool", "2", "--out", str(tmp_path / "curve.csv")])
+    assert (tmp_path / "curve.png").stat().st_size > 5000
+    assert len((tmp_path / "curve.csv").read_text().splitlines()) == 2 + 2 * 3
