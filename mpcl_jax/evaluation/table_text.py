@@ -119,6 +119,8 @@ def caption_of(frame: pd.DataFrame) -> str:
     text += f"; 95 % interval over {first['interval_over']}"
     if first["subjects"] < FEWEST:
         text += "; it says nothing about other subjects"
+    if "weighted" in frame:
+        text += ". Every method, the train mean too, has its personal memory"
     if oracles := [shown_name(name) for name in frame["method"] if name in ORACLES]:
         text += f". {', '.join(oracles)}: an oracle; it knows the true stimulus of each window, so it is not ranked"
     if first["split"] == LEAKY:

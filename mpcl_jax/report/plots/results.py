@@ -226,7 +226,7 @@ def written_trials(curves: dict[str, WrittenCurve]) -> Figure:
             axis.plot(own.written, own.zero_shot, color=BLUE, **dashes)
             axis.plot(own.written, own.kl, "o-", color=BLUE, linewidth=2.2, ms=4, label="MPCL with memory")
         axis.set(xlabel="number of written trials", ylabel="KL (nats), mean over subjects")
-        figure.legend(loc="outside lower center", ncols=3)
+        figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
