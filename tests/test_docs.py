@@ -4,6 +4,7 @@ import argparse
 import functools
 import importlib
 import importlib.util
+import inspect
 import re
 import runpy
 import shlex
@@ -146,7 +147,7 @@ def test_every_code_block_works(page, workplace, monkeypatch):
     # Small models that train in this process.
     monkeypatch.setattr(mpcl_jax, "evaluate", functools.partial(mpcl_jax.evaluate, workers=1))
     for name, value in (("width", 8), ("epochs", 2), ("settings", {"model.tokens": 1, **SMALL_MODEL})):
-        monkeypatch.setitem(MPCLRegressor.__init__.__kwdefaults__, name, value)
+        monkeypatch.setitem(inspect.unwrap(MPCLRegressor.__init__).__kwdefaults__, name, value)
     sybil = Sybil([PythonCodeBlockParser(), CodeBlockParser("bash", check_bash), SkipParser()])
     document = sybil.parse(page)
     signals = simulate(Config().data.simulate)[0].signals
