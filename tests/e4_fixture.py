@@ -6,11 +6,11 @@ import zipfile
 
 import numpy as np
 import pytest
-from python_process import ROOT
+from python_process import SHARED
 
 BEGAN = 1_700_000_000.0  # seconds since 1970: 2023-11-14T22:13:20Z
 RATES = {"BVP": 64, "EDA": 4, "TEMP": 4, "ACC": 32}
-REAL = ROOT.parent / "shared" / "data" / "emopaircompete.npz"
+REAL = SHARED / "data" / "emopaircompete.npz"
 
 
 def streams(seconds: int, seed: int = 0) -> dict[str, np.ndarray]:

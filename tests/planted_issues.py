@@ -16,10 +16,7 @@ def clean_folder(root: pathlib.Path) -> None:
     rng = np.random.default_rng(0)
     meta = {
         "emotions": [{"name": name, "valence": "v"} for name in ("joy", "fear", "calm")],
-        "modalities": {
-            "ecg": {"group": "physiological", "rate": 8},
-            "face": {"group": "behavioural"},
-        },
+        "modalities": {"ecg": {"group": "physiological", "rate": 8}, "face": {"group": "behavioural"}},
         "window_seconds": 4.0,
     }
     (root / "meta.json").write_text(json.dumps(meta))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"  # real recordings, where they are at hand
 # Compiles in a third of the time; numbers of such programs are compared only with one another.
 QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 

@@ -1,13 +1,12 @@
 """The locked dependencies of CI: every one of pyproject.toml, hashed, and nothing of the machine that made them."""
 
-import pathlib
 import re
 import tomllib
 
 import pytest
 from packaging.requirements import Requirement
+from python_process import ROOT
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 LOCK = (ROOT / "requirements" / "ci.txt").read_text()
 # "jax==0.10.2 ; python_full_version < '3.12' \" and the lines of hashes below it.
 ENTRY = re.compile(

@@ -1,13 +1,13 @@
 """The six measures against hand values and SciPy, the floor of predictions, and what is refused."""
 
 import math
-import pathlib
 
 import numpy as np
 import pytest
 import scipy
 from hypothesis import given
 from hypothesis import strategies as st
+from python_process import SHARED
 from scipy.io import loadmat
 
 from mpcl_jax import metrics
@@ -63,9 +63,7 @@ def test_measures_agree_with_scipy_also_at_zeros(pair):
     np.testing.assert_allclose(got, of_scipy(y, p), rtol=0, atol=1e-12)
 
 
-DMER_SAMPLE = (
-    pathlib.Path(__file__).resolve().parents[1].parent / "shared" / "data" / "dmer_feature_sample.mat"
-)
+DMER_SAMPLE = SHARED / "data" / "dmer_feature_sample.mat"
 
 
 @pytest.mark.skipif(not DMER_SAMPLE.exists(), reason="the DMER sample is not beside the repository")
@@ -86,12 +84,10 @@ def test_float32_input_is_computed_in_float64():
     ("labels", "predicted", "message"),
     [
         ([[0.5, 0.5]], [[0.2, 0.3, 0.5]], "equal shapes"),
-        ([0.5, 0.5], [0.5, 0.5], "equal shapes"),
         (np.zeros((0, 3)), np.zeros((0, 3)), "equal shapes"),
         ([[0.5, 0.5], [np.nan, 1]], [[0.5, 0.5], [0.5, 0.5]], "labels, row 1: not finite"),
         ([[0.5, 0.5], [0.5, 0.5]], [[0.5, 0.5], [np.inf, 1]], "predicted, row 1: not finite"),
         ([[0.5, 0.5]], [[-0.1, 1.1]], "predicted, row 0: negative"),
-        ([[0.5, 0.5]], [[0.5, 0.6]], "predicted, row 0: does not sum to 1"),
         ([[3, 1]], [[0.5, 0.5]], "labels, row 0: does not sum to 1"),
     ],
 )

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_model import quick_jit
 
 from mpcl_jax import metrics
 from mpcl_jax.baselines import emotion_dict, helo, network
@@ -90,21 +91,21 @@ def test_the_loss_of_emotion_dict():
     # One row, one modality beside the whole. Cross-entropies: whole −log .5, modality −log .25. Element weights: the
     # whole (.5, .5), the modality (.8, .2): KL = .5 log(.5/.8) + .5 log(.5/.2) = .2231436.
     # .6931472 + .1 · (1.3862944 + .2231436) = .8540910.
-    log_probs = jnp.log(jnp.array([[[0.5, 0.5], [0.25, 0.75]]]))
-    weights = jnp.log(jnp.array([[[0.5, 0.5], [0.8, 0.2]]]))
-    labels = jnp.array([[1.0, 0.0]])
-    assert np.isclose(emotion_dict.loss_of(log_probs, weights, labels), 0.8540910, atol=1e-6)
+    log_probs = np.log(np.float32([[[0.5, 0.5], [0.25, 0.75]]]))
+    weights = np.log(np.float32([[[0.5, 0.5], [0.8, 0.2]]]))
+    found = quick_jit(jax.value_and_grad(emotion_dict.loss_of, argnums=1))
+    loss, gradient = found(log_probs, weights, np.float32([[1.0, 0.0]]))
+    assert np.isclose(loss, 0.8540910, atol=1e-6)
     # The element weights of the whole are a teacher: no gradient reaches them.
-    gradient = jax.grad(emotion_dict.loss_of, argnums=1)(log_probs, weights, labels)
     assert not np.asarray(gradient[:, 0]).any() and np.asarray(gradient[:, 1]).any()
 
 
 def test_the_loss_of_helo():
     # Mean cross-entropy of both rows: log 2 = .6931472. Label columns (1, .5) and (0, .5): cosine
     # .25 / (√1.25 · .5) = .4472136. Learned .5: squared error over four entries 2 · .0527864² / 4 = .0013932.
-    labels, learned = jnp.array([[1.0, 0.0], [0.5, 0.5]]), jnp.array([[1.0, 0.5], [0.5, 1.0]])
-    log_probs = jnp.log(jnp.full((2, 2), 0.5))
-    assert np.isclose(helo.loss_of(log_probs, learned, labels), 0.6945404, atol=1e-6)
+    labels, learned = np.float32([[1.0, 0.0], [0.5, 0.5]]), np.float32([[1.0, 0.5], [0.5, 1.0]])
+    log_probs = np.log(np.full((2, 2), 0.5, np.float32))
+    assert np.isclose(quick_jit(helo.loss_of)(log_probs, learned, labels), 0.6945404, atol=1e-6)
 
 
 def test_transport_matches_tokens_that_lie_alike_among_their_own():
@@ -113,11 +114,12 @@ def test_transport_matches_tokens_that_lie_alike_among_their_own():
     one = np.stack([np.cos(angles), np.sin(angles)], 1)[None]
     order = np.array([2, 0, 1])
     other = 3 * np.stack([np.cos(angles[order] + 1), np.sin(angles[order] + 1)], 1)[None]
-    plan = np.asarray(helo.transport(jnp.asarray(one), jnp.asarray(other)))[0]
+    transport = quick_jit(helo.transport)
+    plan = np.asarray(transport(np.float32(one), np.float32(other)))[0]
     assert (plan.argmax(0) == order).all()
     assert np.allclose(plan.sum(0), 1 / 3, atol=1e-6) and np.allclose(plan.sum(1), 1 / 3, atol=0.03)
     # Tokens that are all alike give no reason to prefer any.
-    same = np.asarray(helo.transport(jnp.ones((1, 2, 4)), jnp.ones((1, 5, 4))))
+    same = np.asarray(transport(np.ones((1, 2, 4), np.float32), np.ones((1, 5, 4), np.float32)))
     assert np.allclose(same, 1 / 10, atol=1e-6)
 
 
@@ -125,9 +127,9 @@ def test_helo_aligns_its_emotions_with_those_of_the_labels(fitted):
     train, _, _ = fitted
     net, problem = helo.network_of(BLOCKS, 3), network.make_problem(train)
     everything = network.InnerFold(np.arange(len(train.x)), np.arange(0))
-    apart = []
+    apart, cosines = [], quick_jit(helo.cosines)
     for epochs in (0, QUICK.epochs):
         params, _ = network.train_network(net, problem, everything, QUICK, epochs, 0)
-        learned = np.asarray(helo.cosines(params["emotions"]))
-        apart.append(np.abs(learned - np.asarray(helo.cosines(jnp.asarray(train.labels.T)))).max())
+        wanted = cosines(np.float32(train.labels.T))
+        apart.append(np.abs(cosines(params["emotions"]) - wanted).max())
     assert apart[1] < 0.5 * apart[0]

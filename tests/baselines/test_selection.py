@@ -32,17 +32,6 @@ def test_few_groups_give_fewer_splits(groups, splits):
     assert len(inner_folds(part(groups).group)) == splits
 
 
-def test_the_candidate_with_the_lowest_held_out_kl_is_chosen():
-    train = part(groups=4)
-    truth = {tuple(x): y for x, y in zip(train.x, train.labels, strict=True)}
-    uniform = np.full(3, 1 / 3)
-
-    def mix(_, x, share):  # share 1 = the truth, so KL falls as the share grows
-        return np.array([share * truth[tuple(row)] + (1 - share) * uniform for row in x])
-
-    assert choose(train, (0.0, 0.9, 0.5), mix) == 0.9
-
-
 def test_equal_candidates_and_a_single_group_give_the_first():
     def uniform(_, x, __):
         return np.full((len(x), 3), 1 / 3)

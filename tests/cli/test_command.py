@@ -3,12 +3,12 @@
 import json
 import math
 import os
-import pathlib
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from python_process import ROOT, python
 
 from mpcl_jax.cli.__main__ import COMMANDS, MODULES, run
 from mpcl_jax.cli.command import command, to_json
@@ -18,16 +18,12 @@ from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.system.errors import AT_ONCE, DISK, NOT_FINITE, StorageError, TrainingError
 from mpcl_jax.types import DataError, DataSpec
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-
 
 def test_help_lists_every_command_and_needs_none_of_the_large_libraries():
     heavy = "jax", "flax", "numpy", "pandas", "pydantic", "matplotlib", "ml_collections"
     code = f"import sys; from mpcl_jax.__main__ import run; run(['-h']); assert not {set(heavy)} & set(sys.modules)"
-    ended = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
+    ended = python("-c", code)
+    assert ended.stderr == ""
     listed = [line.split()[0] for line in ended.stdout.splitlines() if line.startswith("  ")]
     assert listed == list(COMMANDS)
     modules = {path.stem for path in (ROOT / "mpcl_jax" / "cli").glob("*.py")}

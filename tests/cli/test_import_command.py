@@ -50,8 +50,3 @@ def test_a_mistake_is_one_line_and_nothing_is_written(source, words, reason, cap
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1 and reason in error
     assert set(source.parent.iterdir()) == before
-
-
-def test_a_folder_with_files_is_not_touched(source, capsys):
-    assert mpcl.run(["import", str(source), "-o", str(source.parent), "--labels", "joy,fear"]) == 2
-    assert "is not empty" in capsys.readouterr().err and len(list(source.parent.iterdir())) == 1

@@ -3,13 +3,12 @@
 import json
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from memory_fixture import EMOTIONS, known_memory
+from python_process import python
 
 from mpcl_jax.cli import inspect
 from mpcl_jax.cli.command import to_json
@@ -18,8 +17,6 @@ from mpcl_jax.report.compare import match_slots
 from mpcl_jax.report.slots import bank_agreement, describe_slots
 from mpcl_jax.runs.memory import find_checkpoint, names_of, open_memory
 from mpcl_jax.types import DataError
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def rotation(seed=0):
@@ -162,10 +159,7 @@ sys.exit(run(["inspect", *sys.argv[1:]]))
 def test_the_command_prints_json_with_jax_hidden_and_a_folder_without_a_memory_is_one_line(
     run, tmp_path, capsys
 ):
-    command = [sys.executable, "-c", WITHOUT_JAX, str(run), "--json"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    found = json.loads(ended.stdout)
+    found = json.loads(python("-c", WITHOUT_JAX, run, "--json").stdout)
     assert len(found["slots"]) == 6 and found["slots"][0]["windows"] == []
     assert inspect.run([str(tmp_path)]) == 2
     error = capsys.readouterr().err

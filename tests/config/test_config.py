@@ -14,6 +14,7 @@ import pathlib
 import random
 
 import pytest
+from python_process import ROOT
 
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.config_file import read_config_file
@@ -22,7 +23,6 @@ from mpcl_jax.config.names import NAMES, RENAMED
 from mpcl_jax.config.resolve import ConfigError, check_each, default, plain, resolve
 from mpcl_jax.config.schema import Config
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
 DATASET = str(ROOT / "configs" / "dataset.py")
 
@@ -160,10 +160,7 @@ def test_config_files_may_not_hold_other_types(key, value):
         ("data.kind=wesad", "data.path = ''"),
         ("data.path=/mine", "data.path = '/mine': simulated recordings have no files"),
         ("data.kind=wesad data.path=x data.wesad.step_seconds=61", "step_seconds = 61.0: must be <= window_"),
-        (
-            "data.kind=dmer data.path=x data.dmer.step_seconds=6",
-            "6.0: must be <= window_seconds = 5.0",
-        ),
+        ("data.kind=dmer data.path=x data.dmer.step_seconds=6", "6.0: must be <= window_seconds = 5.0"),
         (
             "protocol.only=(5,)",
             "protocol.only = (5,): folds are counted from 0 (fold 1 of 5) to 4 (fold 5 of 5)",
@@ -179,10 +176,7 @@ def test_config_files_may_not_hold_other_types(key, value):
         ),
         ("distributed.process_count=4", "process_count = 4: is not used by config.distributed.start = 'off'"),
         ("distributed.start=auto distributed.coordinator=a:1", "coordinator = 'a:1': is not used by"),
-        (
-            "train.folds_at_once=6 distributed.fold_axis=4",
-            "must divide config.train.folds_at_once = 6",
-        ),
+        ("train.folds_at_once=6 distributed.fold_axis=4", "must divide config.train.folds_at_once = 6"),
         ("train.folds_at_once=6", "folds_at_once = 6: needs config.train.generator = 'threefry2x32'"),
     ],
 )

@@ -58,16 +58,6 @@ def test_other_contents_settings_and_versions_are_computed_again(get, source):
     assert get({"window": 30.0, "version": 2}) == 4
 
 
-def test_an_entry_of_several_sources_depends_on_each(tmp_path, source):
-    other = tmp_path / "labels.mat"
-    other.write_bytes(b"labels")
-    get = Counter(tmp_path / "kept", source, other)
-    assert (get(), get()) == (1, 1)
-    rewrite(other, b"LABELS")
-    assert (get(), get()) == (2, 2)
-    assert (get(sources=(source,)), get(sources=(source,))) == (3, 3)  # one is gone
-
-
 def flipped(raw: bytes) -> bytes:
     middle = len(raw) // 2
     return raw[:middle] + bytes([raw[middle] ^ 1]) + raw[middle + 1 :]

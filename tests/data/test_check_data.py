@@ -4,13 +4,12 @@ import json
 import pathlib
 import re
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from hostile_pickles import call, text
 from planted_issues import CLEAN, KIND, PICKLE, PLANTED, in_meta, in_npz, in_pickle, put
+from python_process import SHARED, python
 
 from mpcl_jax.cli import check as check_data
 from mpcl_jax.config.data import DataConfig, WesadConfig
@@ -25,9 +24,7 @@ from mpcl_jax.data.wesad import load as wesad
 from mpcl_jax.types import DataError
 
 GUARDED = safe_read.run_guarded
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 WINDOWS = WesadConfig(window_seconds=8.0, step_seconds=12.0)  # conditions of the fixture last 20 s
-SHARED = ROOT.parent / "shared" / "data"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -289,15 +286,16 @@ def test_the_command_ends_with_one_where_something_is_wrong(changed, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 2  # the issue, and no summary of a data set
 
 
-@pytest.mark.skipif(not (SHARED / "dmer_feature_sample.mat").is_file(), reason="needs ../shared/data")
+@pytest.mark.skipif(
+    not (SHARED / "data" / "dmer_feature_sample.mat").is_file(), reason="needs ../shared/data"
+)
 def test_the_published_sample_has_no_issue():
-    examined = check_data.examine(str(SHARED / "dmer_feature_sample.mat"), "dmer")
+    examined = check_data.examine(str(SHARED / "data" / "dmer_feature_sample.mat"), "dmer")
     assert examined.issues == () and examined.summary.windows == 875
 
 
-@pytest.mark.skipif(not (SHARED / "wesad_wrist.npz").is_file(), reason="needs ../shared/data")
+@pytest.mark.skipif(not (SHARED / "data" / "wesad_wrist.npz").is_file(), reason="needs ../shared/data")
 def test_real_wrist_recordings_have_no_issue(tmp_path):
-    tool = SHARED.parent / "tools" / "write_wesad.py"
-    subprocess.run([sys.executable, str(tool), str(tmp_path), "--subjects", "S5,S14"], check=True)
+    python(SHARED / "tools" / "write_wesad.py", tmp_path, "--subjects", "S5,S14")
     examined = check_data.examine(str(tmp_path), "wesad")
     assert examined.issues == () and examined.summary.subjects == 2

@@ -1,6 +1,5 @@
 """All four layouts of DMER as a whole. The fixtures plant the time of every window in its features."""
 
-import pathlib
 import shutil
 
 import numpy as np
@@ -19,6 +18,7 @@ from dmer_fixture import (
     write_merged,
     write_split,
 )
+from python_process import SHARED
 
 from mpcl_jax.config.data import DmerConfig
 from mpcl_jax.data.dmer import files as dmer_files
@@ -26,7 +26,7 @@ from mpcl_jax.data.dmer import load as dmer
 from mpcl_jax.data.dmer.files import EMOTIONS, VALENCE
 from mpcl_jax.data.io import cache
 
-SAMPLE = pathlib.Path(__file__).resolve().parents[2].parent / "shared" / "data" / "dmer_feature_sample.mat"
+SAMPLE = SHARED / "data" / "dmer_feature_sample.mat"
 SETTINGS = DmerConfig()
 GUARDED = dmer.run_guarded
 

@@ -69,12 +69,9 @@ BROKEN_FEATURES = {
     "one_id_short": (*eeg(np.zeros(11), windows=12), "11 entries for 12"),
     "no_ids": ("eegfea.mat", {"feas": np.zeros((12, 5, 18))}, "has no vids"),
     "unknown_id": (*eeg([1.0, 33.0]), "window 1: 33"),
-    "fraction": (*eeg([0.5, 1.0]), "window 0: 0.5"),
     "shuffled": (*eeg([1.0, 2.0, 1.0], windows=3), "order of recording"),
     "complex_eeg": (*eeg([1.0, 1.0], np.full((2, 5, 18), 1j)), "feas is complex"),
     "gsr_columns": ("perifea.mat", GSR, "wanted [windows, 28]"),
-    "video_columns": ("videoFea.mat", {"lbps_all": np.zeros((8, 100)), "vids": np.zeros(8)}, "[windows, 768"),
-    "text": ("videoFea.mat", {"lbps_all": "none", "vids": np.zeros(1)}, "lbps_all"),
 }
 
 

@@ -89,12 +89,6 @@ def test_absent_content_has_no_influence_bit_for_bit(content):
     assert all(here.signals[m].tobytes() == there.signals[m].tobytes() for m in here.signals)
 
 
-def test_refuses_a_modality_that_no_training_row_has():
-    absent = FAKE._replace(present=FAKE.present | {"face": np.arange(24) >= 16})
-    with pytest.raises(DataError, match="fake: no training window has 'face'; leave it out"):
-        fit_normalisation(take(absent, TRAIN))
-
-
 def test_a_present_window_holds_a_number_and_an_absent_one_zeros():
     nothing = with_signal(FAKE, "face", 1, np.nan)  # present
     with pytest.raises(DataError, match=r"signals\['face'\], row 1: holds no number; mark the window"):

@@ -1,7 +1,5 @@
 """The `.npz` reader: what `numpy.savez` writes, no objects, no claim believed."""
 
-import struct
-import time
 import zipfile
 
 import numpy as np
@@ -18,14 +16,6 @@ def refusal(path, **settings) -> str:
     assert caught.value.file == str(path)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
     return caught.value.reason
-
-
-def npy(header: str, values: bytes = b"") -> bytes:
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode("latin1") + values
-
-
-def head(shape="(2,)", descr="'<f8'", order="False") -> str:
-    return f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}\n"
 
 
 def zipped(path, members: dict[str, bytes]):
@@ -60,29 +50,6 @@ def test_objects_are_never_unpickled(tmp_path):
     assert not (tmp_path / "canary").exists()
     np.load(tmp_path / "x.npz", allow_pickle=True)["x"]  # unpickled for real, it does create the file
     assert (tmp_path / "canary").exists()
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        npy(head("(-2, -1)"), bytes(16)),
-        npy(head(str((1,) * 65)), bytes(8)),
-        npy(head("(3,)"), bytes(16)),
-        npy(head(descr="'|O'"), bytes(16)),
-        npy(head(descr="'<M8[s]'"), bytes(16)),
-        npy(head(descr="'<f8,<f8'"), bytes(32)),
-        npy(head(descr="'spam'"), bytes(16)),
-        npy(head(descr="__import__('os').system('true')"), bytes(16)),
-        npy("(" * 4000, bytes(16)),
-        npy("{'descr': '<f8'}", bytes(16)),
-        b"\x93NUMPY",
-        b"",
-    ],
-)
-def test_dishonest_headers_are_refused(tmp_path, content):
-    begin = time.process_time()
-    assert "'x'" in refusal(zipped(tmp_path / "x.npz", {"x.npy": content}))
-    assert time.process_time() - begin < 2
 
 
 def test_archives_that_claim_too_much_are_refused_before_they_are_unpacked(tmp_path, monkeypatch):

@@ -1,13 +1,14 @@
 """Features of the signals that users bring: the numbers of WESAD's path, any device and rate, clear messages."""
 
-import pathlib
 import re
 import warnings
 
 import numpy as np
 import pytest
+from e4_fixture import REAL
 from hypothesis import given
 from hypothesis import strategies as st
+from python_process import ROOT
 from test_cardiac import ecg_wave, pulse_wave
 from wesad_fixture import recording
 
@@ -17,7 +18,6 @@ from mpcl_jax.data.wesad import load as wesad
 from mpcl_jax.data.wesad.recording import SENSORS
 from mpcl_jax.types import DataError
 
-REAL = pathlib.Path(__file__).resolve().parents[2].parent / "shared" / "data" / "emopaircompete.npz"
 RNG = np.random.default_rng(0)
 
 
@@ -173,24 +173,17 @@ LONG = RNG.random(6000)
     ("change", "words"),
     [
         ({"signals": {}}, "^signals: is not a dict with at least one modality"),
-        ({"signals": LONG}, "^signals: is not a dict"),
         ({"rates": {"EDA": 4}}, r"^signals\['eda'\]: has no rate; add rates\['eda'\]"),
-        ({"rates": "4"}, r"^signals\['eda'\]: has the rate '4'"),
-        ({"rates": np.nan}, r"^signals\['eda'\]: has the rate nan"),
         ({"rates": 0}, r"has the rate 0; wanted 0\.001 to 100000 samples per second"),
         (
             {"rates": 0.5},
             r"^signals\['eda'\]: 0\.5 Hz is too low for the kind 'eda', .* at least 1 Hz; use a",
         ),
-        ({"signals": {"bvp": LONG}, "rates": 10}, r"signals\['bvp'\]: 10 Hz .* 20 Hz; .* the kind 'generic'"),
         ({"signals": {"ecg": LONG}, "rates": 50}, r"signals\['ecg'\]: 50 Hz .* at least 100 Hz"),
         ({"kinds": {"eda": "GSR"}}, r"^signals\['eda'\]: has the unknown kind 'GSR'; known: generic, eda, "),
-        ({"kinds": {"eda": ["eda"]}}, r"unknown kind \['eda'\]"),
         ({"kinds": "eda"}, "^kinds: is 'eda'; wanted a dict"),
         ({"signals": {"eda": np.ones((2, 3, 4))}}, r"shape \(2, 3, 4\); wanted \[samples\] or \[samples, ch"),
-        ({"signals": {"eda": np.ones((4, 0))}}, r"shape \(4, 0\)"),
         ({"signals": {"eda": ["a", "b"]}}, r"^signals\['eda'\]: does not hold real numbers"),
-        ({"signals": {"eda": [[1], [1, 2]]}}, "does not hold real numbers"),
         ({"signals": {"eda": np.ones(9) * 1j}}, "does not hold real numbers"),
         ({"signals": {"acc": LONG}, "rates": 32}, r"signals\['acc'\]: has 1 channels; .* 3 axes x, y, z"),
         ({"window": 101}, r"^signals: last less than a window of 101 s \(eda 100 s\); set window lower"),
@@ -198,8 +191,6 @@ LONG = RNG.random(6000)
         ({"window": 3}, r"signals\['eda'\]: windows of 3 s are too short for the kind 'eda' .* at least 5 s"),
         ({"signals": {"face": LONG}, "rates": 1, "window": 3.9}, "it needs at least 4 s"),
         ({"window": 0}, "^window: is 0; wanted a number of seconds above 0"),
-        ({"window": "30"}, "^window: is '30'"),
-        ({"window": 1e300}, "^window: is 1e"),
         ({"step": -1}, "^step: is -1"),
         ({"step": 0.1}, "^step: 0.1 s is shorter than one sample at 4 Hz"),
         ({"start": np.nan}, "^start: is nan"),
@@ -266,7 +257,7 @@ def test_any_numbers_give_features_or_a_message(data):
 
 
 def test_the_page_lists_every_kind():
-    page = pathlib.Path(__file__).resolve().parents[2] / "docs" / "features.md"
+    page = ROOT / "docs" / "features.md"
     for text in (page.read_text(encoding="utf-8"), features.extract.__doc__):
         for kind, of in own_signals.ACCEPTED.items():
             shortest = f"{of.least_seconds:g} s" if of.least_seconds else "4 samples"

@@ -3,7 +3,6 @@
 import math
 import pickle
 import struct
-import time
 
 import numpy as np
 import pytest
@@ -60,24 +59,8 @@ def wesad_like(rng, seconds=2):
     """The nesting, types and rates of a WESAD pickle, plus kinds of values that its users add."""
     wrist = {"ACC": rng.normal(size=(32 * seconds, 3)), "EDA": rng.normal(size=(4 * seconds, 1))}
     chest = {"Temp": rng.normal(size=(700 * seconds, 1)).astype("f4"), "ACC": np.asfortranarray(wrist["ACC"])}
-    more = [
-        None,
-        True,
-        False,
-        -1,
-        255,
-        256,
-        70_000,
-        -(2**40),
-        2**200,
-        1.5,
-        "é",
-        "",
-        (),
-        (1,),
-        (1, 2),
-        (1, 2, 3),
-    ]
+    more = [None, True, False, -1, 255, 256, 70_000, -(2**40), 2**200, 1.5, "é", ""]
+    more += [(), (1,), (1, 2), (1, 2, 3)]
     more += [(1, 2, 3, 4), [], {}, [[]], {"a": {1: {2.5: None}}}, np.float32(3), np.int8(-3)]
     label = rng.integers(0, 8, 700 * seconds).astype(np.int32)
     return {"signal": {"chest": chest, "wrist": wrist}, "label": label, "subject": "S2", "more": more}
@@ -116,27 +99,3 @@ def test_the_reason_names_what_was_asked_for(tmp_path):
     assert "'os.system'" in refusal(tmp_path, b"\x80\x02cos\nsystem\n.")
     program = call("numpy", "dtype", text("O8"), b"K\x00", b"K\x01")
     assert "'O8'" in refusal(tmp_path, b"\x80\x02" + program + b".")
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"\x80\x02T" + struct.pack("<i", 2**20) + b"x",  # BINSTRING longer than the file
-        b"\x80\x02I" + b"9" * 10**6 + b"\n.",  # INT of a million digits
-        b"\x80\x02)" + b"\x85" * 10**5 + b".",  # tuples nested 100,000 deep
-        b"\x80\x02]q\x00h\x00a.",  # a list that holds itself
-        b"\x80\x02}q\x00K\x01h\x00s.",  # a dict that holds itself
-        # 20 lists, each of which holds the one before it 100 times
-        b"\x80\x02]q\x00" + b"".join(b"](" + b"h\x00" * 100 + b"eq\x00" for _ in range(20)) + b".",
-        b"\x80\x02j\xff\xff\xff\xff.",  # GET of nothing
-        b"",
-        b"\x80\x02(.",
-        b"\x80\x02X\x02\x00\x00\x00\xff\xff.",
-        b"cnumpy\n",
-    ],
-)
-def test_broken_programs_are_refused_soon(tmp_path, content):
-    """Those that end the process are in `test_security`."""
-    begin = time.process_time()
-    assert "\n" not in refusal(tmp_path, content)
-    assert time.process_time() - begin < 5

@@ -1,12 +1,11 @@
 """Data sets from outside the package: by a call, by an entry point, and in another process."""
 
-import pathlib
-import subprocess
 import sys
 
 import cloudpickle
 import numpy as np
 import pytest
+from python_process import python
 
 from mpcl_jax.config.data import DataConfig, SimulateConfig
 from mpcl_jax.config.resolve import ConfigError
@@ -14,7 +13,6 @@ from mpcl_jax.data import registry
 from mpcl_jax.data.pipeline import load
 from mpcl_jax.types import DataError
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOY = """
 import numpy as np
 from recordings_fixture import recordings_of
@@ -72,15 +70,7 @@ def test_another_process_gets_what_was_registered(toy, tmp_path):
         "registry.restore(pickle.load(open(sys.argv[1], 'rb')))\n"
         "print(pipeline.load(DataConfig(kind='toy', path='p')).name)"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "registered")],
-        cwd="/",
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PATH": ""},
-    )
-    assert ended.stdout == "toy\n", ended.stderr
+    assert python("-c", code, tmp_path / "registered", cwd="/").stdout == "toy\n"
 
 
 def test_unknown_names_are_refused_with_the_known_ones(toy):

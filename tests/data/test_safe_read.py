@@ -15,13 +15,7 @@ import pytest
 from mpcl_jax.data.io import safe_read
 from mpcl_jax.data.io.mat_reader import parse_mat
 from mpcl_jax.data.io.message import read_message, write_message
-from mpcl_jax.data.io.safe_read import (
-    Limits,
-    read_json,
-    read_npz,
-    read_text,
-    run_guarded,
-)
+from mpcl_jax.data.io.safe_read import Limits, read_json, read_npz, read_text, run_guarded
 from mpcl_jax.types import DataError
 
 read_mat = functools.partial(run_guarded, parse_mat)
@@ -200,6 +194,3 @@ def test_read_json(tmp_path):
     assert read_json(path) == {"a": [1, 2.5, None]}
     path.write_text('{\n "a": }')
     assert "line 2, column 7" in refusal(read_json, path).reason
-    for text in ("[" * 100_000, "9" * 5000):
-        path.write_text(text)
-        assert "no usable JSON" in refusal(read_json, path).reason

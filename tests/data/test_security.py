@@ -28,7 +28,6 @@ from mpcl_jax.train.evaluate import Predictions
 from mpcl_jax.train.run_folder import register_run
 from mpcl_jax.types import DataError
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 LIMITS = Limits(memory_bytes=2 * 2**30, seconds=600.0)
 
 
@@ -65,7 +64,7 @@ def test_hostile_pickles_run_nothing(tmp_path, trap):
     print(f"{len(refused)} hostile pickles, 0 executed")
 
 
-def npy_claiming(shape: tuple, content: bytes = b"") -> bytes:
+def npy_claiming(shape: tuple | str, content: bytes = b"") -> bytes:
     header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + content
 
@@ -105,11 +104,16 @@ BOMBS = {
     "npz_1000x.npz": lambda: zipped(dict.fromkeys([f"{i}.npy" for i in range(40)], million())),
     "npz_in_npz.npz": lambda: zipped({"inner.npz": zipped({"x.npy": million()})}),
     "npz_axes.npz": lambda: zipped({"x.npy": npy_claiming((2,) * 60)}),
+    "npz_negative.npz": lambda: zipped({"x.npy": npy_claiming((-2, -1), bytes(16))}),
+    "npz_code.npz": lambda: zipped({"x.npy": npy_claiming("__import__('os').system('true')", bytes(8))}),
     "long4.pkl": lambda: b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"x",
     "binbytes8.pkl": lambda: b"\x80\x04\x8e" + struct.pack("<Q", 10**12) + b"x",
     "nested.pkl": lambda: b"\x80\x02" + b"]" * 10**6 + b"a" * (10**6 - 1) + b".",
     "deep_key.pkl": lambda: b"\x80\x02}" + b")" + b"\x85" * 10**6 + b"K\x01s.",
     "put.pkl": lambda: b"\x80\x02Nr\xff\xff\xff\xff.",
+    "itself.pkl": lambda: b"\x80\x02]q\x00h\x00a.",  # a list that holds itself
+    # 20 lists, each of which holds the one before it 100 times
+    "lists.pkl": lambda: b"\x80\x02]q\x00" + b"".join(b"](" + b"h\x00" * 100 + b"eq\x00" for _ in range(20)) + b".",
     "nested.json": lambda: b"[" * 10**6,
     "number.json": lambda: b"9" * 10**6,
     "large.json": lambda: b" " * (17 * 2**20),
@@ -129,17 +133,8 @@ def test_bombs_are_refused_soon_and_small(tmp_path, name):
     print(f"{name}: {seconds:.1f} s, {caught.value.reason}")
 
 
-TRAPS = (
-    "../../outside",
-    "/tmp/outside",
-    "..",
-    "a/b",
-    "C:\\outside",
-    "~/outside",
-    "<b>",
-    "$(touch x)",
-    "%2e%2e",
-)
+TRAPS = ("../../outside", "/tmp/outside", "..", "a/b", "C:\\outside", "~/outside")
+TRAPS += ("<b>", "$(touch x)", "%2e%2e")
 
 
 def hostile_folder(root: pathlib.Path) -> pathlib.Path:

@@ -2,12 +2,10 @@
 
 import dataclasses
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from python_process import SHARED, python
 from test_cardiac import pulse_wave
 from wesad_fixture import HEART, ORDER, answers, python2_pickle, recording, write_subject
 
@@ -20,7 +18,6 @@ from mpcl_jax.types import DataError, spec_of
 
 SMALL = WesadConfig(window_seconds=10.0, step_seconds=5.0)
 SWAPPED = ("Base", "Fun", "Medi 2", "TSST", "Medi 1")
-SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 
 
 def small(folder, data, rows=None):
@@ -316,8 +313,7 @@ def test_real_recordings(tmp_path):
     tool = SHARED / "tools" / "write_wesad.py"
     if not (SHARED / "data" / "wesad_wrist.npz").is_file() or not tool.is_file():
         pytest.skip("real WESAD recordings are not at hand (../shared)")
-    command = [sys.executable, str(tool), str(tmp_path), "--subjects", "S14,S5", "--seconds", "120"]
-    subprocess.run(command, check=True, capture_output=True)
+    python(tool, tmp_path, "--subjects", "S14,S5", "--seconds", "120")
     loaded = wesad.load(str(tmp_path), WesadConfig(), str(tmp_path / "cache"))
     assert loaded.labels.shape == (2 * 5 * 3, 24)  # windows at 0, 30 and 60 s
     in_order = [f"S14/{c}" for c in ("Base", "TSST", "Medi 2", "Fun", "Medi 1")]

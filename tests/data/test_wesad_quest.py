@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 from wesad_fixture import answers
 
-from mpcl_jax.data.wesad.questionnaire import (
-    DMER9,
-    ITEMS,
-    distributions,
-    parse_questionnaire,
-    seconds,
-)
+from mpcl_jax.data.wesad.questionnaire import DMER9, ITEMS, distributions, parse_questionnaire, seconds
 from mpcl_jax.types import DataError
 
 # Written by hand: a colon after Subj, an integer time (28), a lost zero (50.3), Medi 2 before Medi 1, an answer

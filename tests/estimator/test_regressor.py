@@ -4,8 +4,6 @@ import io
 import pathlib
 import pickle
 import shutil
-import subprocess
-import sys
 import warnings
 
 import joblib
@@ -62,7 +60,7 @@ def fitted():
 
 def test_the_import_is_quick_and_loads_no_jax():
     code = "import mpcl_jax, sys; assert not {'jax', 'sklearn', 'numpy'} & set(sys.modules); print(dir(mpcl_jax))"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    shown = python("-c", code).stdout
     assert "MPCLRegressor" in shown and "evaluate" in shown
     folders = {path.name for path in pathlib.Path(mpcl.__file__).parent.iterdir()}
     assert not folders & set(mpcl.__all__), (

@@ -364,7 +364,6 @@ def test_changed_recordings_are_amber(clean):
             lambda f: (f / "config.json").write_text('{"sed": 1}'),
             "config.json: was written by another version",
         ),
-        (lambda f: (f / "manifest.json").unlink(), "manifest.json: does not exist"),
         (lambda f: (f / "metrics.jsonl").write_text("{]}\n"), "metrics.jsonl: is damaged"),
         (lambda f: (f / "selection.json").write_text('{"a": 1}'), "selection.json: is no record of choices"),
     ],

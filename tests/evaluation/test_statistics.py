@@ -1,11 +1,11 @@
 """Intervals and comparisons against values worked out by hand, and how often they are wrong on noise."""
 
 import csv
-import pathlib
 import warnings
 
 import numpy as np
 import pytest
+from python_process import ROOT
 
 from mpcl_jax.evaluation.statistics import (
     BETTER,
@@ -177,7 +177,7 @@ def test_skewed_differences_without_a_mean_are_seldom_called_better():
 def test_the_differences_of_a_real_table_without_their_mean_are_seldom_called_better():
     # MPCL − ridge of the ten subjects of experiments/results/wesad_loso_subjects.csv, centred, ten drawn with
     # replacement: in a third of the draws the one subject that cancels the rest is missing. It had .103.
-    file = pathlib.Path(__file__).parents[2] / "experiments" / "results" / "wesad_loso_subjects.csv"
+    file = ROOT / "experiments" / "results" / "wesad_loso_subjects.csv"
     rows = list(csv.DictReader(file.read_text().splitlines()[1:]))
     kl = {name: np.array([float(r["kl"]) for r in rows if r["method"] == name]) for name in ("MPCL", "ridge")}
     differences = kl["MPCL"] - kl["ridge"]

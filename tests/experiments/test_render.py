@@ -1,13 +1,11 @@
 """Tables of experiments/results as text: their forms, the overview, and the marked tables of README and docs."""
 
-import pathlib
-
 import pytest
+from python_process import ROOT
 
 from experiments.shared import measure, readme_tables, render
 from mpcl_jax.types import DataError
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAMES = sorted(file.stem for file in render.RESULTS.glob("*.csv"))
 
 

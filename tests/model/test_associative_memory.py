@@ -110,14 +110,3 @@ def test_scales_start_in_units_of_the_width_of_a_head():
     made = MultiScaleRetrieval(heads=2, scales=SCALES)
     params = quick_jit(made.init)(jax.random.key(0), *patterns())["params"]
     np.testing.assert_allclose(np.exp(params["log_beta"]), np.array(SCALES) / np.sqrt(2), rtol=1e-6)
-
-
-def test_a_sample_without_patterns_recalls_nothing():
-    made, apply = module(SCALES)
-    params = parameters_of(made, *patterns(), seed=3)
-    state, stored, may_recall = patterns()
-    may_recall[0] = False
-    recalled = np.asarray(apply(params, state, stored, may_recall))
-    assert (recalled[0] == np.asarray(params["output"]["bias"])).all()  # W_o of zero
-    loss = quick_jit(jax.grad(lambda p: jnp.sum(made.apply({"params": p}, state, stored, may_recall) ** 2)))
-    assert all_finite(loss(params))

@@ -9,10 +9,7 @@ import pytest
 from tiny_model import all_finite, parameters_of, quick_jit
 
 from mpcl_jax.config.model import HeadConfig
-from mpcl_jax.model.distribution_head import (
-    Compression,
-    DistributionHead,
-)
+from mpcl_jax.model.distribution_head import Compression, DistributionHead
 from mpcl_jax.model.losses import kl_divergence
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")

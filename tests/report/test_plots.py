@@ -1,15 +1,12 @@
 """The data behind each figure: values of the drawn marks, cells and bars, not pixels."""
 
 import io
-import os
-import pathlib
-import subprocess
-import sys
 
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib.text import Text
+from python_process import python
 
 from experiments.figures.split_grid import split_grid
 from experiments.shared import comparison_plots
@@ -20,7 +17,6 @@ from mpcl_jax.report.plots import memory, results
 from mpcl_jax.report.plots.results import critical_difference
 from mpcl_jax.report.plots.style import by_valence, make_figure, shortened, styled
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAMES, VALENCE = ("calm", "fear $x_", "joy"), ("positive", "negative", "positive")  # ordered: calm, joy, fear
 
 
@@ -48,8 +44,7 @@ def test_matplotlib_settings_of_the_user_do_not_change_a_figure_and_are_restored
 @pytest.mark.parametrize("backend, taken", [("nothing_like_this", "agg"), ("svg", "svg")])
 def test_an_unknown_matplotlib_backend_does_not_prevent_the_import(backend, taken):
     code = "import mpcl_jax.report.plots.memory, matplotlib; print(matplotlib.get_backend())"
-    command, environment = [sys.executable, "-c", code], os.environ | {"MPLBACKEND": backend}
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    ended = python("-c", code, MPLBACKEND=backend)
     assert (ended.stderr, ended.stdout.strip()) == ("", taken)
 
 
@@ -237,13 +232,3 @@ def test_curves_and_sweeps_hold_means_and_intervals_and_ring_the_value_in_use():
     assert ends == [[0.25, 0.35], [0.1, 0.3]]
     axis, *others = drawn(comparison_plots.sweeps([(line, 8)], up="KL"))
     assert not others and axis.lines[1].get_xydata().tolist() == [[1, 0.2]]
-
-
-def test_the_axis_label_of_sweeps_is_drawn_once():
-    line = comparison_plots.Curve("slots", [1, 8], [0.3, 0.2], [0.25, 0.1], [0.35, 0.3])
-    figure = comparison_plots.sweeps([(line, 8)] * 8, up="KL, 95 % over 120 trials of 5 subjects")
-    axes = drawn(figure)
-    assert not any(axis.get_ylabel() for axis in axes)
-    (name,) = figure.texts
-    box, page = name.get_window_extent(), figure.bbox
-    assert page.y0 <= box.y0 and box.y1 <= page.y1

@@ -4,11 +4,8 @@ import dataclasses
 import html
 import html.parser
 import json
-import pathlib
 import re
 import shutil
-import subprocess
-import sys
 import warnings
 import zipfile
 
@@ -16,6 +13,7 @@ import numpy as np
 import pytest
 from browser_fixture import opened_without_complaint
 from finished_run import HOSTILE, write_run
+from python_process import ROOT, python
 
 from configs import dataset
 from mpcl_jax.cli.report import run as run_command
@@ -34,8 +32,6 @@ from mpcl_jax.report.plots.browser_svg import to_svg
 from mpcl_jax.report.plots.results import subject_dots
 from mpcl_jax.runs.read_run import read_run
 from mpcl_jax.types import DataError
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def test_templates_are_resources_of_the_package_wherever_it_lies(tmp_path, monkeypatch):
@@ -137,12 +133,6 @@ def test_names_of_every_script_are_text_of_the_browser_with_room_for_it():
         names[0]
     )  # labels end at x; an ideograph is as wide as the font's 8 points
     assert "var(--picture)" in svg and "DejaVu" not in svg
-
-
-def test_hollow_marks_have_the_colour_of_the_page():
-    method = results.Method("ridge", np.zeros(1), 0.2, 0.1, 0.3)
-    svg = to_svg(subject_dots({"one": [method._replace(oracle=True)]}))
-    assert "fill: var(--card)" in svg and "#fefefe" not in svg and "#ffffff" not in svg
 
 
 def test_an_oracle_is_marked_and_is_never_the_best(healthy):
@@ -291,14 +281,7 @@ def test_the_commands_work_with_jax_hidden(healthy, tmp_path):
         ["explain", folder, "--sample", "P0/clip@10.000"],
         ["report", folder, folder, "--output", str(file)],
     ]
-    ended = subprocess.run(
-        [sys.executable, "-c", WITHOUT_JAX, json.dumps(commands)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
+    ended = python("-c", WITHOUT_JAX, json.dumps(commands))
     assert "fold 1 of 1 (--fold 0 of mpcl predict and mpcl inspect)" in ended.stdout
     assert "retrieved prototypes" in ended.stdout and ended.stdout.endswith(f"{file}\n")
     assert "All runs were tested on the same split." in Page(file.read_text()).text

@@ -56,14 +56,6 @@ def test_a_missing_a_cut_and_a_grown_file_are_found(folder, name):
     assert found(folder) == name
 
 
-def test_swapped_files_are_found(folder):
-    place = folder / "state" / "d"
-    (place / "a").rename(folder / "x")
-    (place / "b").rename(place / "a")
-    (folder / "x").rename(place / "b")
-    assert found(folder) == "state/d/a"
-
-
 # What file managers, editors and network disks leave in folders that they show.
 LEFT_BEHIND = (".DS_Store", "._a", "Thumbs.db", "desktop.ini", ".nfs0001", ".~lock.a#", "a~", ".sync", "²")
 

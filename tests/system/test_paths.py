@@ -12,24 +12,8 @@ from mpcl_jax.data.simulate import simulate
 from mpcl_jax.system.paths import PLAIN, plain_path, shell_command, user_path
 from mpcl_jax.types import DataError, check_recordings
 
-ODD = [
-    "a b",
-    "a#b",
-    "50%25",
-    "a?",
-    "*",
-    "[1]",
-    "{x}",
-    "a|b",
-    "a\\b",
-    "'",
-    '"',
-    "a\nb",
-    "end ",
-    "$HOME",
-    "`x`",
-]
-ODD += ["gs:", "日本"]
+ODD = ["a b", "a#b", "50%25", "a?", "*", "[1]", "{x}", "a|b", "a\\b", "'", '"', "a\nb", "end "]
+ODD += ["$HOME", "`x`", "gs:", "日本"]
 
 
 def test_only_a_tilde_at_the_beginning_is_the_home_folder(tmp_path, monkeypatch):

@@ -25,13 +25,7 @@ from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train import checkpoint, folds, loop, run_folder
 from mpcl_jax.train import epoch as epoch_module
 from mpcl_jax.train.arrays import read_tree
-from mpcl_jax.train.evaluate import (
-    Predictions,
-    Trained,
-    load_predictions,
-    predict,
-    predictions_of,
-)
+from mpcl_jax.train.evaluate import Predictions, Trained, load_predictions, predict, predictions_of
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.progress import LINES_PER_FOLD, FoldProgress
@@ -349,15 +343,9 @@ def test_results_are_written_and_every_prediction_sums_to_one(finished, tmp_path
     config = dataclasses.replace(run.config, log=dataclasses.replace(run.config.log, report=False))
     table = experiment.run_experiment(config, workdir, command="the command", stop=StopRequest())
     printed = capsys.readouterr().out
-    assert (
-        "\nreport " not in printed and "no report" not in printed and not (workdir / "report.html").exists()
-    )
-    assert "data   simulated: 60 windows, 5 subjects, 10 emotions" in printed
+    assert "report " not in printed and not (workdir / "report.html").exists()
     assert [row.method for row in table.rows] == ["train_mean", "MPCL"]
     assert printed.count("finished before") == 3
-    assert "the command" in (workdir / "table.md").read_text()
-    assert "MPCL" in (workdir / "table.csv").read_text() and "MPCL" in (workdir / "subjects.csv").read_text()
-
     with (workdir / "predictions.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     all_rows = np.concatenate([p.rows for p in predictions])
@@ -373,8 +361,7 @@ def test_results_are_written_and_every_prediction_sums_to_one(finished, tmp_path
 
 
 @pytest.mark.parametrize(
-    "damage",
-    [lambda data: data[: len(data) // 2], lambda data: data[:60] + bytes(64) + data[124:]],
+    "damage", [lambda data: data[: len(data) // 2], lambda data: data[:60] + bytes(64) + data[124:]]
 )
 def test_damaged_predictions_and_baselines_are_named_with_the_way_out(finished, tmp_path, damage):
     def load_baselines(file, names=("train_mean",)):

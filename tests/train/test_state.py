@@ -8,14 +8,7 @@ from tiny_model import MODEL, SPEC, changed, quick_jit, same_bits, tiny, tiny_ba
 
 from mpcl_jax.config.schema import TrainConfig
 from mpcl_jax.model.outputs import variables
-from mpcl_jax.train.state import (
-    Best,
-    Training,
-    TrainState,
-    chosen_model,
-    create_training,
-    make_optimizer,
-)
+from mpcl_jax.train.state import chosen_model, create_training, make_optimizer
 
 pytestmark = pytest.mark.usefixtures("strict_shapes")
 
@@ -91,10 +84,3 @@ def test_a_fresh_training_predicts_the_mean_label():
     assert int(training.state.step) == 0
     assert np.isinf(training.best.validation_kl) and int(training.best.epoch) == 0
     assert same_bits(training.best.params, training.state.params)
-
-
-def test_predictions_are_made_with_the_best_model_if_there_is_one():
-    state = TrainState(np.int32(5), {"a": 1}, None, None)
-    best = Best(np.float32(0.1), np.int32(2), {"a": 2}, "memory")
-    assert chosen_model(Training(state, None, None)) == ({"a": 1}, None)
-    assert chosen_model(Training(state, best, None)) == ({"a": 2}, "memory")

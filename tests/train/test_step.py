@@ -64,7 +64,7 @@ CHANGES = {
             "fusion": {"within_group": False, "across_groups": False},
             "memory": {"enabled": False},
             "cooccurrence": {"enabled": False},
-        },
+        }
     },
     "one group": {
         "model": {"fusion": {"within_group": False}, "memory": {"mixture_weights": False}},
