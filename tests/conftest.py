@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import sys
 
 import hypothesis
 import jax
@@ -13,23 +14,26 @@ from mpcl_jax.data.io.cache import user_folder
 
 # Files that take about ten seconds or more, the slowest first: two workers that begin with them end together.
 SLOW_FILES = (
+    "test_processes.py",
+    "test_predecessors.py",
     "test_docs.py",
     "test_notebooks.py",
+    "test_main_table.py",
+    "test_end_to_end.py",
+    "test_run.py",
     "test_regressor.py",
     "test_evaluation.py",
-    "test_processes.py",
-    "test_adaptation.py",
-    "test_end_to_end.py",
-    "test_main_table.py",
-    "test_run.py",
-    "test_predecessors.py",
     "test_step.py",
     "test_sharding.py",
     "test_report.py",
+    "test_adaptation.py",
     "test_folds.py",
-    "test_sealed.py",
-    "test_audit.py",
+    "test_precision.py",
+    "test_workers.py",
     "test_security.py",
+    "test_audit.py",
+    "test_predict.py",
+    "test_sealed.py",
 )
 
 
@@ -71,6 +75,18 @@ def _no_waiting_for_the_disk():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _process_as_before():
+    """A file leaves JAX as it found it and no worker with its environment: files run in any order and process."""
+    before = dict(jax.config.values)
+    yield
+    for name, value in before.items():
+        if jax.config.values[name] != value:
+            jax.config.update(name, value)
+    if "joblib.externals.loky" in sys.modules:
+        sys.modules["joblib.externals.loky"].get_reusable_executor().shutdown()
 
 
 @pytest.fixture(scope="session")

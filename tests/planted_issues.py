@@ -269,6 +269,9 @@ PLANTED = {
     "shares that do not sum to 1": mat(
         "split", SPLIT, "train_label, row 4: neither", train_label=put(4, 0.3)
     ),
+    "split of other shape": mat(
+        "split", SPLIT, "wanted [windows, 18, 4]", train_eeg=lambda x: np.dstack([x, x[..., 0]])
+    ),
     "split rows lost": mat("split", SPLIT, "test_gsr has", test_gsr=lambda x: x[:-1]),
     "no MATLAB file": Planted("split", SPLIT, "no readable MATLAB file", no_archive(SPLIT)),
 }

@@ -37,11 +37,10 @@ def words_of(experiment: str, config: pathlib.Path, folder: pathlib.Path, *words
 
 @contextlib.contextmanager
 def quick_workers():
-    """Inside, tables have new workers, which compile quickly: those of other tests have another environment."""
+    """Inside, tables have new workers, which compile quickly."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in QUICK.items():
             patch.setenv(name, value)
-        get_reusable_executor().shutdown()
         yield
         get_reusable_executor().shutdown()
 

@@ -12,9 +12,7 @@ from dmer_fixture import (
     seconds_of,
     write_feature_files,
     write_merged,
-    write_split,
 )
-from scipy.io import loadmat
 
 from mpcl_jax.data.dmer import features as dmer_features
 
@@ -81,20 +79,3 @@ def test_broken_feature_files_are_named(tmp_path, name, stored, reason):
     save(tmp_path / "1" / name, **stored)
     text = refusal(dmer_features.read_folder, tmp_path / "1", "real")
     assert name in text and reason in text
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "reason"),
-    [
-        ("train_eeg", np.zeros((36, 18, 5)), "wanted [windows, 18, 4]"),
-        ("test_video", np.zeros((11, 32)), "11 rows, test_label has 12"),
-        ("test_label", np.zeros((12, 10)), "test_label, rows 0, 1"),
-    ],
-)
-def test_broken_split_file_is_refused(tmp_path, key, value, reason):
-    path = tmp_path / "datas_all_fea_1.mat"
-    write_split(path, ratings(1))
-    stored = {k: x for k, x in loadmat(path).items() if not k.startswith("__")}
-    save(path, **(stored | {key: value}))
-    text = refusal(dmer_features.read_split, path, "1")
-    assert str(path) in text and reason in text

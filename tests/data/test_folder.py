@@ -147,7 +147,6 @@ def changed(key: str, at, value) -> dict:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"zzz": np.ones(4)}, "zzz: unknown key; allowed: labels, subject, trial, stimulus, start, ecg, face"),
         ({"labels": np.array([["a", "b"]] * 4)}, "labels: holds <U1 of shape (4, 2); wanted numbers"),
         ({"ecg": np.ones(4)}, "ecg: holds float64 of shape (4,); wanted numbers [windows, tokens, features]"),
         ({"ecg": np.ones((4, 3), complex)}, "ecg: holds complex128"),

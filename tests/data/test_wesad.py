@@ -243,8 +243,6 @@ def code(change):
     ("change", "words"),
     [
         (lambda d: d.pop("label"), "label: is missing"),
-        (edit("signal", lambda x: "none"), r"signal\['wrist'\]: is missing or empty; unpack the official"),
-        (code(lambda x: x[::175]), "label: has 320 samples for 80 s of signals = 4 per second"),
         (lambda d: d["signal"]["wrist"].pop("BVP"), r"\['BVP'\]: is missing; found"),
         (bvp(lambda x: "text"), r"\['BVP'\]: is str, no numbers"),
         (edit("", lambda x: x[:, :2], "ACC"), r"\['ACC'\]: has shape \(2560, 2\)"),

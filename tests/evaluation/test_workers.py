@@ -9,7 +9,6 @@ import time
 
 import pytest
 import worker_functions as work
-from joblib.externals.loky import get_reusable_executor
 from python_process import ROOT, environment
 
 from mpcl_jax.evaluation.jobs.workers import Job, run_jobs
@@ -31,7 +30,6 @@ def jobs_of_all_kinds(folder) -> list[Job]:
 def ended(tmp_path_factory):
     """Folder and failures of a table with all kinds of jobs in two workers."""
     folder = tmp_path_factory.mktemp("jobs")
-    get_reusable_executor().shutdown()  # workers of other tests have another environment
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=false")
         return folder, run_jobs(jobs_of_all_kinds(folder), folder, 2, StopRequest())
