@@ -1,13 +1,13 @@
-"""Adapts a saved model to subjects with some reported trials, and predicts their other trials; no gradient step.
+"""Predicts trials of subjects with a memory of those of their trials that have a report; no gradient step.
 
     mpcl adapt model my_subject -o predictions.csv
     mpcl adapt model my_subject --memory anna.npz --recalled recalled.csv -o predictions.csv
     mpcl adapt model my_subject --sequential
 
-MODEL is a folder that MPCLRegressor.save wrote. DATA is a folder in the folder format; every file names its trials. A
-file without labels, or rows of labels that are NaN, have no report. The output has one row per predicted window: id,
-subject, trial, stimulus, reported (1 or 0), written_trials (how many trials of the subject were in the memory before
-the prediction) and the predicted share of each emotion.
+MODEL is a folder that MPCLRegressor.save wrote, or a run whose protocol writes trials into a personal memory. DATA is a
+folder in the folder format; every file names its trials. A file without labels, or rows of labels that are NaN, have no
+report. The output has one row per predicted window: id, subject, trial, stimulus, reported (1 or 0), written_trials
+(how many trials of the subject were in the memory before the prediction) and the predicted share of each emotion.
 """
 
 import pathlib
@@ -16,30 +16,31 @@ import warnings
 import numpy as np
 import pandas as pd
 
-import mpcl_jax
 from mpcl_jax.cli.command import Parser, command, importing_jax
-from mpcl_jax.cli.predict import load
+from mpcl_jax.cli.predict import load, require_fold
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.folder.load import load_partly_reported
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.system.output import warn
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.system.storage import write_text
-from mpcl_jax.types import DataError, Recordings, take, with_modalities
-
-WITHOUT_MEMORY = (
-    "is no saved model, and only saved models have a learned personal memory; fit one with "
-    "MPCLRegressor.fit(recordings), write it with save(folder), and give this folder (docs/few_shot.md)"
-)
+from mpcl_jax.types import DataError, DataSpec, Recordings, take, with_modalities
 
 
 @command
 def run(arguments: list[str]) -> None:
     """Writes the predictions as CSV, to a file or to stdout."""
     parser = Parser("adapt", __doc__)
-    parser.add_argument("model", help="folder of a saved model")
+    parser.add_argument("model", help="folder of a saved model, or of a finished run with a personal memory")
     parser.add_argument("data", help="folder of the recordings of one or more subjects")
     parser.add_argument("-o", "--output", metavar="FILE", help="a CSV file; default: stdout")
+    parser.add_argument(
+        "--fold",
+        type=int,
+        default=0,
+        metavar="N",
+        help="fold of a run, counted from 0; default: 0, the first",
+    )
     parser.add_argument(
         "--sequential",
         action="store_true",
@@ -58,11 +59,12 @@ def run(arguments: list[str]) -> None:
     )
     args = parser.parse_args(arguments)
     folder = user_path(args.model)
-    if not (folder / "model.json").is_file():
-        raise ConfigError(f"{folder}: {WITHOUT_MEMORY}")
-    recordings, reported = load_reported(folder, user_path(args.data))
-    model = mpcl_jax.load(folder)
-    recordings, reported = fitting(model, recordings, reported)
+    require_fold(folder, args.fold)
+    with importing_jax():
+        from mpcl_jax.estimator.one_subject import open_adaptable
+
+    model = open_adaptable(folder, args.fold)
+    recordings, reported = fitting(model.models[0].spec, *load_reported(folder, user_path(args.data)))
     memory = user_path(args.memory, "--memory") if args.memory else None
     if reported.all() and not args.sequential and memory is None:
         fix = "give --sequential, or write NaN as the labels of the trials to predict"
@@ -95,17 +97,17 @@ def load_reported(folder: pathlib.Path, data: pathlib.Path) -> tuple[Recordings,
     return recordings, reported
 
 
-def fitting(model, recordings: Recordings, reported: np.ndarray) -> tuple[Recordings, np.ndarray]:
+def fitting(spec: DataSpec, recordings: Recordings, reported: np.ndarray) -> tuple[Recordings, np.ndarray]:
     """The windows with a modality of the model, labels in its order of emotions. Raises ConfigError."""
-    known = [m for m in recordings.signals if m in model.modalities_]
+    known = [m for m in recordings.signals if m in spec.shapes]
     if not known:
-        raise ConfigError(f"{recordings.name}: has none of the modalities {', '.join(model.modalities_)}")
-    if set(recordings.emotions) != set(model.emotions_):
-        have, want = ", ".join(recordings.emotions), ", ".join(model.emotions_)
+        raise ConfigError(f"{recordings.name}: has none of the modalities {', '.join(spec.shapes)}")
+    if set(recordings.emotions) != set(spec.emotions):
+        have, want = ", ".join(recordings.emotions), ", ".join(spec.emotions)
         raise ConfigError(f"{recordings.name}: has the emotions {have}; the model has {want}")
-    order = [recordings.emotions.index(name) for name in model.emotions_]
+    order = [recordings.emotions.index(name) for name in spec.emotions]
     kept = np.stack([recordings.present[m] for m in known]).any(axis=0)
-    recordings = recordings._replace(labels=recordings.labels[:, order], emotions=model.emotions_)
+    recordings = recordings._replace(labels=recordings.labels[:, order], emotions=spec.emotions)
     return take(with_modalities(recordings, known), kept), reported[kept]
 
 
@@ -113,26 +115,16 @@ def adapt(
     model, recordings: Recordings, reported: np.ndarray, sequential: bool, memory: pathlib.Path | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The predictions of every subject, and the weights of written trials; continues and writes the file `memory`."""
-    with importing_jax():
-        from mpcl_jax.estimator.memory_file import checksum_of, read_memory, save_memory
-        from mpcl_jax.estimator.one_subject import predict_subject
+    from mpcl_jax.estimator.memory_file import checksum_of, save_memory
+    from mpcl_jax.estimator.one_subject import predict_subject
 
-    subjects, kernel = list(dict.fromkeys(recordings.subject.tolist())), model.memory_.kernel
-    before, checksum = None, ""
+    subjects = list(dict.fromkeys(recordings.subject.tolist()))
     if memory and len(subjects) > 1:
-        raise ConfigError(
-            f"--memory {memory}: is of one subject, the data are of {len(subjects)}; give them one by one"
-        )
-    if kernel is None:
-        warn(f"the personal memory is {model.memory_.reason}; the predictions are those of mpcl predict")
-    elif memory:
-        checksum = checksum_of(model._fits, kernel)
-        if memory.exists():
-            before, owner = read_memory(memory, kernel, len(model._fits), checksum)
-            if owner != subjects[0]:
-                raise DataError(
-                    memory, f"is of subject {owner!r}, the data are of {subjects[0]!r}; give a new name"
-                )
+        count = f"the data are of {len(subjects)} subjects"
+        raise ConfigError(f"--memory {memory}: is of one subject, {count}; give them one by one")
+    if model.kernel is None:
+        warn(f"the personal memory is {model.reason}; the predictions are those of mpcl predict")
+    before = continued(model, memory, subjects[0]) if memory else None
     tables, weights, ids = [], [], np.array(row_ids(recordings))
     for subject in subjects:
         own = np.flatnonzero(recordings.subject == subject)
@@ -141,17 +133,30 @@ def adapt(
             found = predict_subject(model, take(recordings, own), reported[own], before, sequential)
         for text in dict.fromkeys(str(x.message) for x in caught):
             warn(f"subject {subject}: {text}")
-        rows = own[found.rows]
-        tables.append(_table(recordings, reported, ids, rows, found))
-        pairs = [
-            (i, name, w)
-            for i, trials in zip(ids[rows], found.recalled, strict=True)
-            for name, w in trials.items()
-        ]
-        weights.append(pd.DataFrame(pairs, columns=["id", "written_trial", "weight"]))
+        tables.append(_table(recordings, reported, ids, own[found.rows], found))
+        weights.append(_weights(ids[own[found.rows]], found.recalled))
         if memory and found.memories and found.memories.trials:
-            save_memory(memory, found.memories, subject, checksum)
+            save_memory(memory, found.memories, subject, checksum_of(model.models, model.kernel))
     return pd.concat(tables), pd.concat(weights)
+
+
+def continued(model, memory: pathlib.Path, subject: str):
+    """The memory in the file, None where there is none yet. Raises DataError for that of another model or subject."""
+    from mpcl_jax.estimator.memory_file import checksum_of, read_memory
+
+    if model.kernel is None or not memory.exists():
+        return None
+    checksum = checksum_of(model.models, model.kernel)
+    found, owner = read_memory(memory, model.kernel, len(model.models), checksum)
+    if owner != subject:
+        raise DataError(memory, f"is of subject {owner!r}, the data are of {subject!r}; give a new name")
+    return found
+
+
+def _weights(ids: np.ndarray, recalled: list[dict[str, float]]) -> pd.DataFrame:
+    pairs = zip(ids, recalled, strict=True)
+    rows = [(name, trial, weight) for name, of_trial in pairs for trial, weight in of_trial.items()]
+    return pd.DataFrame(rows, columns=["id", "written_trial", "weight"])
 
 
 def _table(

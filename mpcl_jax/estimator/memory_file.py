@@ -1,6 +1,7 @@
 """The personal memory of one subject as a `.npz` file, without pickle, for the model that wrote it."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -10,8 +11,8 @@ from mpcl_jax.data.io.safe_read import read_npz
 from mpcl_jax.estimator.adaptation import Memories
 from mpcl_jax.model.personal_memory import PersonalMemory
 from mpcl_jax.model.recall_kernel import TIME, RecallKernel
+from mpcl_jax.runs.predict import FinishedModel
 from mpcl_jax.system.storage import write_arrays
-from mpcl_jax.train.fit import Fit
 from mpcl_jax.types import DataError
 
 
@@ -36,10 +37,10 @@ def read_memory(file: Path, kernel: RecallKernel, seeds: int, model: str) -> tup
         raise DataError(file, f"lacks {error}; it is damaged, give a new name") from error
 
 
-def checksum_of(fits: list[Fit], kernel: RecallKernel) -> str:
-    """A short sha256 of everything that a memory depends on: parameters of the model and of the kernel."""
+def checksum_of(models: Sequence[FinishedModel], kernel: RecallKernel) -> str:
+    """A short sha256 of everything that a memory depends on: parameters of the models and of the kernel."""
     digest = hashlib.sha256(repr(kernel).encode())
-    for x in jax.tree.leaves([(fit.params, fit.prototypes, fit.norm) for fit in fits]):
+    for x in jax.tree.leaves([(model.variables, model.normalisation) for model in models]):
         digest.update(np.ascontiguousarray(x).tobytes())
     return digest.hexdigest()[:16]
 

@@ -1,14 +1,29 @@
 """The trials of one subject, predicted with a personal memory of those that have a report."""
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
+from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.estimator import prediction
 from mpcl_jax.estimator.adaptation import Memories, Seen, adapted, seen_by, write
-from mpcl_jax.estimator.regressor import MPCLRegressor
+from mpcl_jax.estimator.loading import load
+from mpcl_jax.model.recall_kernel import RecallKernel
+from mpcl_jax.runs.predict import FinishedModel, open_model
 from mpcl_jax.types import DataError, Recordings
+
+
+class Adaptable(NamedTuple):
+    """Models whose predictions are averaged, and the kernel of their personal memory."""
+
+    models: Sequence[FinishedModel]
+    kernel: RecallKernel | None  # None: the memory is off
+    reason: str  # why it is on or off
+    ranges: prediction.Ranges | None = None  # of the training data; values far outside are a warning
 
 
 class Predicted(NamedTuple):
@@ -22,8 +37,26 @@ class Predicted(NamedTuple):
     memories: Memories | None  # after all reported trials were written; None where the memory is off
 
 
+def open_adaptable(folder: Path, fold: int = 0) -> Adaptable:
+    """A saved `MPCLRegressor`, or `fold` of a run that has learned a memory. Raises DataError where it has none."""
+    if (folder / "model.json").is_file():
+        saved = load(folder)
+        return Adaptable(saved._open(), saved.memory_.kernel, saved.memory_.reason, saved._ranges)
+    file = folder / "folds" / f"{fold:02d}" / "personal_memory_MPCL.npz"
+    if not file.is_file():
+        fix = "train with --config.protocol.kind=sequential, or give a model that MPCLRegressor.save wrote"
+        raise DataError(folder, f"this run has learned no personal memory; {fix} (docs/few_shot.md)")
+    try:
+        choice = json.loads(str(parse_npz(file)["choice"]))
+        kernel = choice["learned"].get(choice["memory"], {}).get("kernel")
+        kernel = RecallKernel(**kernel) if kernel else None
+        return Adaptable([open_model(folder, fold)], kernel, choice["reason"])
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise DataError(file, f"is damaged ({error!r}); train the run again") from error
+
+
 def predict_subject(
-    model: MPCLRegressor,
+    model: Adaptable,
     recordings: Recordings,
     reported: np.ndarray,
     memories: Memories | None = None,
@@ -33,38 +66,39 @@ def predict_subject(
 
     `reported` [N] bool: windows whose labels are a report, in the order of the model's emotions. All reported trials
     are written first, and the others predicted. `sequential`: in the order of the rows, each trial is predicted and
-    then, if it has a report, written. A trial that `memories` holds is not written again. A model that standardises
-    each subject uses all windows for it. Raises DataError for a trial of which only some windows have a report.
+    then, if it has a report, written. A trial that `memories` holds is neither written nor predicted again. A model
+    that standardises each subject uses all windows for it. Raises DataError for a trial of which only some
+    windows have a report.
     """
     _require_whole_trials(recordings, reported)
-    rows = prediction.rows_of_recordings(
-        recordings, model.modalities_, model.config_.data.per_subject_standardise
-    )
-    prediction.warn_out_of_range(rows, model._ranges)
-    seen, trial = seen_by(model._open(), rows), recordings.trial
-    if memories is None and model.memory_.kernel is not None:
-        memories = Memories(model.memory_.kernel)
-    known = set(memories.trials) if memories else set()
-    new = reported & ~np.isin(trial, list(known)) if memories else np.zeros(len(trial), bool)
-
-    def written(rows: np.ndarray) -> Memories | None:
-        return (
-            write(memories, _part(seen, rows), recordings.labels[rows], trial[rows])
-            if rows.any()
-            else memories
-        )
-
-    if sequential:
-        steps = [trial == name for name in dict.fromkeys(trial.tolist())]
-    else:
-        memories, steps = written(new), [~reported]
+    models, trial, labels = model.models, recordings.trial, recordings.labels
+    rows = prediction.rows_of_recordings(recordings, models[0].spec.shapes, models[0].per_subject)
+    if model.ranges:
+        prediction.warn_out_of_range(rows, model.ranges)
+    seen = seen_by(models, rows)
+    if memories is None and model.kernel is not None:
+        memories = Memories(model.kernel)
+    new = ~np.isin(trial, memories.trials if memories else ())
+    steps = [trial == name for name in dict.fromkeys(trial[new].tolist())]
+    if not sequential:
+        memories = _written(memories, seen, labels, trial, reported & new)
+        steps = [~reported & new]
     found = []
     for step in steps:
         found += _predicted(memories, seen, trial, np.flatnonzero(step))
         if sequential:
-            memories = written(step & new)
-    shares = np.stack([x[1] for x in found]) if found else np.zeros((0, len(model.emotions_)))
+            memories = _written(memories, seen, labels, trial, reported & step)
+    shares = np.stack([x[1] for x in found]) if found else np.zeros((0, labels.shape[1]))
     return Predicted(np.array([x[0] for x in found], int), shares, [x[2] for x in found], memories)
+
+
+def _written(
+    memories: Memories | None, seen: list[Seen], labels: np.ndarray, trial: np.ndarray, rows: np.ndarray
+) -> Memories | None:
+    """`memories` and `rows` (mask); unchanged where the memory is off."""
+    if memories is None or not rows.any():
+        return memories
+    return write(memories, _part(seen, rows), labels[rows], trial[rows])
 
 
 def _predicted(

@@ -1,12 +1,16 @@
 """`mpcl adapt`: trials of a subject are predicted with a memory of reported trials, as `MPCLRegressor.adapt` does."""
 
+import json
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
-from adaptation_fixture import with_memory
+from adaptation_fixture import KERNEL, with_memory
 
 import mpcl_jax as mpcl
 from mpcl_jax.cli import adapt as command
+from mpcl_jax.cli import predict as predict_command
 from mpcl_jax.data.tables.write_folder import write_folder
 from mpcl_jax.types import take
 
@@ -99,8 +103,8 @@ def test_a_memory_is_continued_and_writes_no_trial_twice(model, data, tmp_path):
     np.testing.assert_allclose(shares, whole, atol=1e-6)
     np.savez(file, **{key: x for key, x in held.items() if key != "labels"})  # the memory alone
     table, shares = predicted(model, data, tmp_path, "--memory", memory)
-    assert len(table) == 2 * TRIALS
-    np.testing.assert_allclose(shares[8:], whole, atol=1e-6)
+    assert list(table["trial"]) == ["anna/t4"] * 2 + ["anna/t5"] * 2  # no trial after its own report
+    np.testing.assert_allclose(shares, whole, atol=1e-6)
 
 
 def test_a_mistake_is_one_line(model, fitted, data, tmp_path, capsys):
@@ -110,7 +114,7 @@ def test_a_mistake_is_one_line(model, fitted, data, tmp_path, capsys):
         assert error.startswith("error: ") and error.count("\n") == 1
         return error
 
-    assert "only saved models have a learned personal memory" in refused(tmp_path, data)
+    assert "manifest.json" in refused(tmp_path, data)
     memory = tmp_path / "m.npz"
     predicted(model, data, tmp_path, "--memory", memory)
     other = dict(np.load(memory))
@@ -132,6 +136,31 @@ def test_a_mistake_is_one_line(model, fitted, data, tmp_path, capsys):
     assert "trial 'anna/t0' has a report for 1 of 2 windows" in refused(model, data)
     np.savez(data / "anna.npz", **{key: x for key, x in held.items() if key != "trial"})
     assert "not every file names its trials" in refused(model, data)
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A run of one fold, and one of its subjects as a folder."""
+    folder = shutil.copytree(trained[0].workdir, tmp_path / "run")
+    recordings = trained[0].recordings
+    write_folder(take(recordings, recordings.subject == recordings.subject[0]), tmp_path / "one")
+    return folder, tmp_path / "one"
+
+
+def test_a_run_with_a_learned_memory_is_adapted_and_one_without_is_one_line(run, tmp_path, capsys):
+    folder, data = run
+    assert command.run([str(folder), str(data), "--sequential"]) == 2
+    error = capsys.readouterr().err
+    assert "this run has learned no personal memory; train with --config.protocol.kind=sequential" in error
+    choice = {"memory": "all views", "reason": "on", "learned": {"all views": {"kernel": KERNEL._asdict()}}}
+    np.savez(folder / "folds" / "00" / "personal_memory_MPCL.npz", choice=np.array(json.dumps(choice)))
+    assert command.run([str(folder), str(data), "--sequential", "-o", str(tmp_path / "out.csv")]) == 0
+    table = pd.read_csv(tmp_path / "out.csv")
+    assert list(dict.fromkeys(table["written_trials"])) == list(range(table["trial"].nunique()))
+    assert predict_command.run([str(folder), str(data), "-o", str(tmp_path / "zero.csv")]) == 0
+    names = [name for name in table if name.startswith("predicted_")]
+    difference = (table[names] - pd.read_csv(tmp_path / "zero.csv")[names]).abs().max(axis=1)
+    assert difference[table["written_trials"] == 0].max() < 1e-6 < 1e-3 < difference.max()
 
 
 def test_a_memory_that_is_off_is_a_warning_and_the_predictions_of_the_model(fitted, data, tmp_path, capsys):
