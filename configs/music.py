@@ -3,6 +3,8 @@
     python -m experiments.datasets.music music.npz MUSIC
     mpcl train --config music --config.data.path=MUSIC
 
+Expected KL of the 69 shared subjects (one seed): MPCL 0.0683, ridge 0.0696, train mean 0.1135.
+
 Audio describes the clip, so report results with and without it:
 --config.data.modalities="('skin','zygomaticus','corrugator')". Test subjects hear the clips of training subjects;
 --config.protocol.kind=subject_x_stimulus holds clips out as well.

@@ -4,10 +4,11 @@
     mpcl adapt model my_subject --memory anna.npz --recalled recalled.csv -o predictions.csv
     mpcl adapt model my_subject --sequential
 
-MODEL is a folder that MPCLRegressor.save wrote, or a run whose protocol writes trials into a personal memory. DATA is a
-folder in the folder format; every file names its trials. A file without labels, or rows of labels that are NaN, have no
-report. The output has one row per predicted window: id, subject, trial, stimulus, reported (1 or 0), written_trials
-(how many trials of the subject were in the memory before the prediction) and the predicted share of each emotion.
+MODEL is a folder that MPCLRegressor.save wrote, or a run whose protocol writes trials into a personal memory. DATA is
+a folder in the folder format; every file names its trials. A file without labels, or rows of labels that are NaN,
+have no report. The output has one row per predicted window: id, subject, trial, stimulus, reported (1 or 0),
+written_trials (how many trials of the subject were in the memory before the prediction) and the predicted share of
+each emotion.
 """
 
 import pathlib
