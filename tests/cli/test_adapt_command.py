@@ -1,5 +1,6 @@
 """`mpcl adapt`: trials of a subject are predicted with a memory of reported trials, as `MPCLRegressor.adapt` does."""
 
+import dataclasses
 import json
 import shutil
 
@@ -11,6 +12,7 @@ from adaptation_fixture import KERNEL, with_memory
 import mpcl_jax as mpcl
 from mpcl_jax.cli import adapt as command
 from mpcl_jax.cli import predict as predict_command
+from mpcl_jax.data.normalise import standardise_per_subject
 from mpcl_jax.data.tables.write_folder import write_folder
 from mpcl_jax.types import take
 
@@ -136,6 +138,18 @@ def test_a_mistake_is_one_line(model, fitted, data, tmp_path, capsys):
     assert "trial 'anna/t0' has a report for 1 of 2 windows" in refused(model, data)
     np.savez(data / "anna.npz", **{key: x for key, x in held.items() if key != "trial"})
     assert "not every file names its trials" in refused(model, data)
+
+
+def test_a_model_that_standardises_each_subject_uses_the_whole_recording(fitted, data, tmp_path):
+    model, config = with_memory(fitted), fitted.config_
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, per_subject_standardise=True))
+    model._fits, model._models = [fit._replace(config=config) for fit in fitted._fits], []
+    model.save(tmp_path / "standardised")
+    whole = standardise_per_subject(study(1, ["anna"]))
+    first, later = take(whole, np.arange(8)), take(whole, np.arange(8, 12))
+    adapted = fitted.adapt(first, first.labels, trial=first.trial)
+    _, shares = predicted(tmp_path / "standardised", data, tmp_path)
+    np.testing.assert_allclose(shares, adapted.predict(later, trial=later.trial), atol=1e-6)
 
 
 @pytest.fixture
