@@ -27,6 +27,7 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 88  # a longer signature has a line for each argument
 
 html_theme = "pydata_sphinx_theme"
 html_title = "mpcl_jax"
