@@ -12,6 +12,7 @@ from mpcl_jax.config.schema import BenchmarkConfig
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.data.normalise import apply_normalisation, columns_of, design_matrix, fit_normalisation
 from mpcl_jax.data.splits.descriptions import held_apart, kind_of, n_of
+from mpcl_jax.data.splits.inner import inner_rows
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.data.splits.protocols import Fold, Split
 from mpcl_jax.evaluation.leaderboard import REFERENCE, Result, Table, make_table
@@ -25,7 +26,6 @@ from mpcl_jax.train.fold_memory import (
     tested_rows,
 )
 from mpcl_jax.train.memory_fit import HeldOut
-from mpcl_jax.train.run import inner_rows
 from mpcl_jax.types import DataError, Recordings, knows_trials, take
 
 

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from mpcl_jax.data.normalise import apply_normalisation
+from mpcl_jax.data.splits.inner import inner_rows
 from mpcl_jax.data.splits.protocols import Fold
 from mpcl_jax.metrics import from_log_probs
 from mpcl_jax.model.outputs import MPCLOutput
@@ -23,7 +24,6 @@ from mpcl_jax.train.run import (
     as_member,
     begin_training,
     folded_key,
-    inner_rows,
     program_of,
 )
 from mpcl_jax.train.state import Training

@@ -1,7 +1,7 @@
 """When a training stops, chosen on inner folds of its training part alone (`config.train.select = "inner"`).
 
 How many epochs a small study needs depends on the data. Each inner fold holds out whole groups of the training part
-(`run.inner_rows`) and is trained for all epochs by the program of the run. The training of the whole part then stops
+(`inner_rows`) and is trained for all epochs by the program of the run. The training of the whole part then stops
 at the epoch with the lowest held-out KL. An untrained model predicts the mean label. Where the lowest KL is not
 below that of the mean label by one standard error over the inner folds, nothing is trained: the model predicts the
 mean label.
@@ -11,10 +11,11 @@ import jax
 import numpy as np
 
 from mpcl_jax import metrics
+from mpcl_jax.data.splits.inner import inner_rows
 from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.train.folds import fold_arrays, on_devices, stack
 from mpcl_jax.train.held_out import InnerModel, inner_model, stored_epochs
-from mpcl_jax.train.run import Member, Run, Stop, as_member, begin_training, folded_key, inner_rows
+from mpcl_jax.train.run import Member, Run, Stop, as_member, begin_training, folded_key
 
 
 def choose_stop(run: Run, member: Member, kept: list[list[InnerModel]] | None = None) -> Stop:

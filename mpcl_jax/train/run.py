@@ -17,8 +17,9 @@ from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data import pipeline
 from mpcl_jax.data.normalise import Normalisation, fit_normalisation, require_present
-from mpcl_jax.data.splits.descriptions import counted, held_apart
-from mpcl_jax.data.splits.protocols import Fold, Split, make_split, row_ids
+from mpcl_jax.data.splits.descriptions import counted
+from mpcl_jax.data.splits.inner import inner_rows
+from mpcl_jax.data.splits.protocols import Fold, Split, make_split
 from mpcl_jax.model.mpcl import build
 from mpcl_jax.train import processes, run_folder
 from mpcl_jax.train.devices import compiled_meanwhile, make_mesh
@@ -37,7 +38,6 @@ DROPOUT = (0.1, 0.4)
 EPOCHS = (20, 200)
 INPUT_DROPOUT, WIDTH, LEARNING_RATE, SELECT = (0.0, 0.4), (64, 32), (2e-3, 1e-3), ("last", "inner")
 SEEN = 60_000  # windows of a whole training, over all epochs
-INNER = 4  # most inner folds
 
 
 class Run(NamedTuple):
@@ -174,22 +174,6 @@ def _splits(recordings: Recordings, settings: ProtocolConfig) -> tuple[Split, Sp
     if settings.only:
         whole = make_split(recordings, dataclasses.replace(settings, only=()))
     return split, whole
-
-
-def inner_rows(recordings: Recordings, protocol: str, rows: np.ndarray) -> list[np.ndarray]:
-    """The rows that each inner fold of the training part `rows` holds out: up to `INNER` folds of whole groups.
-
-    Groups are what the `protocol` of a split holds apart. They are dealt by size, without a random choice; [] where
-    there is one group alone.
-    """
-    held = held_apart(recordings, protocol)
-    group = next(iter(held.values())) if held else np.array(row_ids(recordings))
-    names, codes, sizes = np.unique(group[rows], return_inverse=True, return_counts=True)
-    if len(names) < 2:
-        return []
-    place = np.empty(len(names), int)
-    place[np.argsort(-sizes, kind="stable")] = np.arange(len(names)) % INNER
-    return [rows[place[codes] == k] for k in range(min(INNER, len(names)))]
 
 
 def longest_inner(recordings: Recordings, split: Split) -> int:

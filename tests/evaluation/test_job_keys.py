@@ -147,6 +147,7 @@ def test_an_edit_counts_only_where_results_come_from(tmp_path):
         "model/fusion.py": [True, False, False],
         "model/cooccurrence.py": [True, False, False],
         "train/augment.py": [True, False, True],
+        "train/memory_fit.py": [True, True, False],
         "data/splits/protocols.py": [True, True, False],
         "baselines/selection.py": [False, True, True],
         "config/__init__.py": [True, True, True],

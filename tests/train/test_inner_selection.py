@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from run_fixture import SMALL, quickly_prepared, tiny_config
 
+from mpcl_jax.data.splits.inner import inner_rows
 from mpcl_jax.system.errors import Stopped
-from mpcl_jax.train import inner_selection, loop
+from mpcl_jax.train import held_out, inner_selection, loop
 from mpcl_jax.train.inner_selection import choose_stop
 from mpcl_jax.train.interrupt import StopRequest
-from mpcl_jax.train.run import Stop, inner_rows, member_of
+from mpcl_jax.train.run import Stop, member_of
 from mpcl_jax.types import take
 
 
@@ -59,9 +60,23 @@ def test_a_request_to_stop_ends_the_choice(run, monkeypatch):
     assert len(calls) == 2
 
 
+def test_a_request_to_stop_ends_the_training_of_inner_models(run, monkeypatch):
+    stopping, key, calls = run._replace(stop=StopRequest()), held_out.folded_key, []
+
+    def second_is_the_last(*arguments):
+        calls.append(arguments)
+        stopping.stop.requested = len(calls) == 2
+        return key(*arguments)
+
+    monkeypatch.setattr(held_out, "folded_key", second_is_the_last)
+    with pytest.raises(Stopped):
+        held_out.train_inner(stopping, member_of(run, 0), 3)
+    assert len(calls) == 2
+
+
 @pytest.mark.parametrize("epoch", [0, 2])
 def test_training_stops_at_the_choice(run, epoch, monkeypatch, tmp_path):
-    monkeypatch.setattr(loop, "choose_stop", lambda run, member: Stop(epoch, 0.1, 0.2))
+    monkeypatch.setattr(loop, "choose_stop", lambda run, member, kept: Stop(epoch, 0.1, 0.2))
     stopped = run._replace(workdir=tmp_path)
     (predictions,) = loop.train_folds(stopped)
     choice = json.loads((tmp_path / "selection.json").read_text())["fold 1 of 3"]["MPCL"]["choice"]
