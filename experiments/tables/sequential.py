@@ -8,8 +8,8 @@ Reads a folder in the folder format, whose rows are in the order of time. `mpcl.
 for the one that each fold chose: none, the shrunk mean residual, and recall of residuals by a Gaussian process over
 a trial's features, the method's own log p, for MPCL its query, and all of them. A memory that does not help the
 training subjects is off in that fold. The KL is a mean over the windows of a trial, its trials, then subjects.
-Differences are to the same method without a memory, and to MPCL with all views; p values are corrected by Holm over
-the rows of each column. Prints a table and writes a CSV file.
+Differences are to the same method without a memory, and to MPCL with the memory that each fold chose; p values are
+corrected by Holm over the rows of each column. Prints a table and writes a CSV file.
 
 In EmoPairCompete D1_2_ID_3 and D1_2_ID_6 hold the same windows: delete D1_2_ID_6.npz before.
 """
@@ -26,7 +26,7 @@ from mpcl_jax.evaluation.leaderboard import METHOD
 from mpcl_jax.evaluation.statistics import decide, paired_comparison, subject_interval
 from mpcl_jax.evaluation.written_trials import kl_of_subjects, shares_after
 from mpcl_jax.system.output import any_output
-from mpcl_jax.train.fold_memory import ALL, NONE
+from mpcl_jax.train.fold_memory import NONE
 
 METHODS = ("ridge", "extra_trees", "mlp", METHOD)
 CHOSEN = "chosen"  # by each fold, on its training subjects
@@ -54,14 +54,14 @@ def measure(table: EvaluationTable) -> tuple[Found, dict[tuple[str, str], int]]:
 def report(found: Found, used: dict[tuple[str, str], int]) -> list[dict[str, str]]:
     """A row of each method and memory: KL, its interval over subjects, and the two differences."""
     without = _differences(found, {key: (key[0], NONE) for key in found if key[1] != NONE})
-    ours = (METHOD, ALL)
+    ours = (METHOD, CHOSEN)
     against = _differences(found, {key: ours for key in found if key != ours} if ours in found else {})
     rows = []
     for key, kl in found.items():
         low, high = subject_interval(kl)
         row = {"method": key[0], "memory": key[1], "folds_on": used[key], "kl": f"{kl.mean():.4f}"}
         row["interval"] = f"[{low:.4f}, {high:.4f}]"
-        rows.append(row | {"minus_none": without.get(key, ""), "minus_mpcl_all_views": against.get(key, "")})
+        rows.append(row | {"minus_none": without.get(key, ""), "minus_mpcl_chosen": against.get(key, "")})
     return rows
 
 

@@ -12,12 +12,12 @@ def test_differences_are_to_the_same_method_and_to_mpcl():
         ("ridge", "none"): kl + 0.03,
         ("ridge", "features"): kl + 0.01,
         ("MPCL", "none"): kl + 0.02,
-        ("MPCL", sequential.ALL): kl,
+        ("MPCL", sequential.CHOSEN): kl,
     }
     rows = {(r["method"], r["memory"]): r for r in sequential.report(found, dict.fromkeys(found, 5))}
     assert rows["ridge", "features"]["minus_none"].startswith("-0.0200 [")
-    assert rows["ridge", "features"]["minus_mpcl_all_views"].startswith("+0.0100 [")
-    assert rows["MPCL", sequential.ALL]["minus_mpcl_all_views"] == ""
+    assert rows["ridge", "features"]["minus_mpcl_chosen"].startswith("+0.0100 [")
+    assert rows["MPCL", sequential.CHOSEN]["minus_mpcl_chosen"] == ""
     assert rows["MPCL", "none"]["minus_none"] == "" and rows["MPCL", "none"]["kl"] == "0.0750"
 
 
