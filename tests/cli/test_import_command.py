@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from import_fixture import read_in_process
 
 from mpcl_jax.cli import __main__ as mpcl
 from mpcl_jax.data.folder import load as own_data
@@ -44,7 +45,8 @@ def test_a_table_becomes_a_folder_that_passes_the_check(source, tmp_path, capsys
         (["--labels", "joy,fear", "--modality", "face mesh=eda_*"], "'face mesh' is no name"),
     ],
 )
-def test_a_mistake_is_one_line_and_nothing_is_written(source, words, reason, capsys):
+def test_a_mistake_is_one_line_and_nothing_is_written(source, words, reason, monkeypatch, capsys):
+    read_in_process(monkeypatch)
     before = set(source.parent.iterdir())
     assert mpcl.run(["import", str(source), "-o", str(source.parent / "out"), *words]) == 2
     error = capsys.readouterr().err

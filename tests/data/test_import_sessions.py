@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from e4_fixture import BEGAN, e4_texts, streams, write_csv, write_real, write_session
+from import_fixture import read_in_process, refusal
 
 from mpcl_jax.data.features import extract
-from mpcl_jax.data.tables import e4, edf, read_table
+from mpcl_jax.data.tables import e4
 from mpcl_jax.data.tables.import_source import import_source
 from mpcl_jax.data.tables.reports import Options
 from mpcl_jax.data.tables.write_folder import write_folder
@@ -24,21 +25,12 @@ QUICK = Options(window=10.0, step=10.0)
 
 @pytest.fixture
 def in_process(monkeypatch):
-    """Reads files in this process: starting a guarded child for each takes a second."""
-    for module in (read_table, e4, edf):
-        monkeypatch.setattr(module, "run_guarded", lambda function, *args: function(*args))
+    read_in_process(monkeypatch)
 
 
 def answers(tmp_path, rows: list[dict], **ratings):
     ratings = ratings or {"joy": 3, "fear": 1}
     return QUICK._replace(questionnaire=write_csv(tmp_path / "q.csv", [row | ratings for row in rows]))
-
-
-def refusal(source, options) -> str:
-    with pytest.raises(DataError) as caught:
-        import_source(source, options)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_real_e4_recordings_pass_the_check(tmp_path):

@@ -6,9 +6,9 @@ import types
 import numpy as np
 import pandas as pd
 import pytest
+from import_fixture import read_in_process, refusal
 
 from mpcl_jax.data.folder import load as own_data
-from mpcl_jax.data.tables import e4, edf, read_table
 from mpcl_jax.data.tables.import_source import import_source
 from mpcl_jax.data.tables.reports import Options
 from mpcl_jax.data.tables.write_folder import write_folder
@@ -21,9 +21,7 @@ WINDOWS = Options(labels=LABELS, floor=1.0)
 
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch):
-    """Reads files in this process: starting a guarded child for each takes a second."""
-    for module in (read_table, e4, edf):
-        monkeypatch.setattr(module, "run_guarded", lambda function, *args: function(*args))
+    read_in_process(monkeypatch)
 
 
 def window_table(subjects=("007", "anna"), trials=3, windows=2) -> pd.DataFrame:
@@ -47,13 +45,6 @@ def ratings(**changes) -> pd.DataFrame:
 def saved(folder, frame: pd.DataFrame, name="data.csv", **how):
     frame.to_csv(folder / name, index=False, **how)
     return folder / name
-
-
-def refusal(source, options) -> str:
-    with pytest.raises(DataError) as caught:
-        import_source(source, options)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_a_table_of_windows_becomes_a_folder_that_passes_the_check(tmp_path):

@@ -307,7 +307,7 @@ def test_a_page_that_cannot_be_drawn_is_one_line(healthy, arguments, message, mo
     assert capsys.readouterr().err == f"error: {message}\n"
 
 
-def test_a_run_without_memory_and_an_unfinished_one(tmp_path):
+def test_a_run_without_memory_and_an_unfinished_one(tmp_path, no_pictures):
     write_run(tmp_path / "none", memory=False)
     run = read_run(tmp_path / "none")
     assert "This run has no memory" in run_page(run)

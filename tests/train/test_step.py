@@ -179,7 +179,7 @@ def test_momentum_banks_are_no_parameters_and_learned_banks_are():
 
 def test_the_memory_holds_no_pair_that_no_subject_reported():
     """Half of the samples report emotion 0 alone, half 2 alone; mixup makes training samples of both."""
-    config = changed(CONFIG, train={"mixup": 0.4})
+    config = changed(VARIANTS["no retrieval"], train={"mixup": 0.4})
     model, values = tiny(config.model)
     empty = memory()._replace(mass=np.zeros((2, 4, 2), np.float32))
     state, optimizer = tiny_state(config, values | {"prototypes": {"memory": empty}})
