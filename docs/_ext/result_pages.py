@@ -22,7 +22,7 @@ VALID = ("throughput", "growth", "scaling", "null_calibration")
 OUTDATED = """:::{admonition} Results of version 0.1
 :class: warning
 
-This table was made before several corrections and will be made again. {doc}`What is wrong with it </results>`.
+This table was made before several corrections and will be made again. {doc}`Known errors </results>`.
 :::"""
 # Beginnings of names, in the order in which they are looked for, and what follows them.
 KINDS = {
