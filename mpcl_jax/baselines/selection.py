@@ -99,15 +99,29 @@ def choose(
     `fit_predict(part, x, candidate)` returns distributions [len(x), C]. With a single group no inner split exists,
     and the first candidate is taken: the safest one should be the first.
     """
+    return choose_by_rows(
+        train,
+        candidates,
+        lambda fit, held, candidate: fit_predict(rows_of(train, fit), train.x[held], candidate),
+    )
+
+
+def choose_by_rows(
+    train: Part,
+    candidates: Sequence[Candidate],
+    fit_predict: Callable[[np.ndarray, np.ndarray, Candidate], np.ndarray],
+) -> Candidate:
+    """Like `choose`, for a method that reads more of a row than `Part` holds.
+
+    `fit_predict(fit, held, candidate)` gets the indices of the rows to fit and of the rows to predict, and returns
+    distributions [len(held), C].
+    """
     folds = inner_folds(train.group)
     if not folds or len(candidates) == 1:
         return candidates[0]
 
     def held_out_kl(candidate):
-        each = []
-        for fold in folds:
-            predicted = fit_predict(rows_of(train, fold.fit), train.x[fold.held], candidate)
-            each.append(metrics.kl(train.labels[fold.held], predicted))
+        each = [metrics.kl(train.labels[fold.held], fit_predict(*fold, candidate)) for fold in folds]
         return np.concatenate(each).mean()
 
     return min(candidates, key=held_out_kl)

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from mpcl_jax import metrics
-from mpcl_jax.baselines import extra_trees, registry
+from mpcl_jax.baselines import boosting, extra_trees, registry
 from mpcl_jax.baselines.means import train_mean
 from mpcl_jax.baselines.selection import Block, Part, RowInfo, Task, fit_predict
 from mpcl_jax.config.schema import BASELINES
 
 NETWORKS = ("mlp", "emotion_dict", "helo")
 LISTED = tuple(name for name in BASELINES if name not in NETWORKS)
-OF_SIGNALS = ("knn", "ridge", "sa_bfgs", "late_fusion", "extra_trees")
+OF_SIGNALS = ("knn", "ridge", "sa_bfgs", "late_fusion", "extra_trees", "kernel_ridge", "boosting")
 BLOCKS = (
     Block("eda", "physiological", (0, 1), None),
     Block("bvp", "physiological", (2, 3), None),
@@ -41,6 +41,15 @@ def task_of(train, test):
 def predicted_by(name, train, x, *, tries=6):
     """Predictions of a baseline that uses features alone."""
     return registry.predict(name, Task(train, x, None, None, ()), seed=0, tries=tries).shares
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_rounds():
+    """Boosting with few settings and rounds: fast."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boosting, "ROUNDS", (10, 30))
+        patch.setattr(boosting, "CANDIDATES", boosting.CANDIDATES[:2])
+        yield
 
 
 @pytest.fixture(scope="module")
