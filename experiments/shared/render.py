@@ -32,7 +32,7 @@ from mpcl_jax.system.output import any_output
 from mpcl_jax.types import DataError
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
-PREDECESSORS = ("emotion_dict", "helo")
+PREDECESSORS = ("emotion_dict", "helo", "helo_sinkhorn")
 NOT_CLASSICAL = (*CONSTANTS, *OF_IDS, *ORACLES, "mlp", *PREDECESSORS)
 OPTIONS = ("methods", "columns", "where", "measures")
 

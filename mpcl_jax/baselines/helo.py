@@ -1,16 +1,21 @@
 """HeLo (Zheng et al., Heterogeneous Multi-Modal Fusion with Label Correlation, ACM MM 2025, 2507.06821), in Flax.
 
 Cross-attention fuses the physiological modalities: the first one is the query, each other one key and value. Optimal
-transport matches physiological to behavioural tokens by the similarities within each group (Gromov-Wasserstein) and
-moves them to their partners, and one transformer layer reads both groups. Learned embeddings of the
-emotions, whose cosines follow those of the emotions in the labels, are the queries of an attention over the fused
-tokens; their cosines are added to its scores (label correlation-driven cross-attention), and a perceptron maps the
-result to the distribution.
+transport matches physiological to behavioural tokens and moves them to their partners, and one transformer layer
+reads both groups. Learned embeddings of the emotions, whose cosines follow those of the emotions in the labels, are
+the queries of an attention over the fused tokens; their cosines are added to its scores (label correlation-driven
+cross-attention), and a perceptron maps the result to the distribution.
+
+The transport is the one of the released code, Gromov-Wasserstein: tokens are matched by the similarities within each
+group. It is solved by projected entropic steps; the released code uses proximal steps (IPOT). The paper describes
+another transport, a cosine cost between the groups and Sinkhorn steps: `helo_sinkhorn.py`.
 
 A reimplementation from the abstract and the released code, not a port; docs/baselines.md lists the differences.
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -39,6 +44,7 @@ class HeLo(nn.Module):
 
     blocks: tuple[Block, ...]
     emotions: int
+    transport: Callable[[Any, Any], Any]  # tokens [B, P, D] and [B, Q, D] -> plan [B, P, Q]
 
     @nn.compact
     def __call__(self, x, dropout=0.0, key=None):
@@ -72,7 +78,7 @@ class HeLo(nn.Module):
         if not groups["behavioural"]:
             return [physiological]
         behavioural = jnp.concatenate(groups["behavioural"], axis=1)
-        plan = jax.lax.stop_gradient(transport(physiological, behavioural))
+        plan = jax.lax.stop_gradient(self.transport(physiological, behavioural))
         moved = jnp.einsum("bpq,bpd->bqd", plan, physiological) * behavioural.shape[1]
         return [moved, behavioural]
 
@@ -89,22 +95,35 @@ def transport(one, other):
 
     def step(_, plan):
         cost = fixed - 2 * near @ plan @ far.swapaxes(1, 2)
-        log_kernel = -cost / SHARPNESS
-
-        def balance(_, log_plan):
-            log_plan = log_plan - jax.nn.logsumexp(log_plan, axis=2, keepdims=True) - jnp.log(rows)
-            return log_plan - jax.nn.logsumexp(log_plan, axis=1, keepdims=True) - jnp.log(columns)
-
-        return jnp.exp(jax.lax.fori_loop(0, SINKHORN_STEPS, balance, log_kernel))
+        return sinkhorn_plan(cost, SINKHORN_STEPS)
 
     uniform = jnp.full((len(one), rows, columns), 1 / (rows * columns))
     return jax.lax.fori_loop(0, TRANSPORT_STEPS, step, uniform)
 
 
+def sinkhorn_plan(cost, steps: int):
+    """The plan [B, P, Q] of `cost` [B, P, Q] with entropic regularisation, after `steps` Sinkhorn steps.
+
+    Entries are >= 0, rows sum to about 1/P, columns to 1/Q exactly.
+    """
+    _, rows, columns = cost.shape
+
+    def balance(_, log_plan):
+        log_plan = log_plan - jax.nn.logsumexp(log_plan, axis=2, keepdims=True) - jnp.log(rows)
+        return log_plan - jax.nn.logsumexp(log_plan, axis=1, keepdims=True) - jnp.log(columns)
+
+    return jnp.exp(jax.lax.fori_loop(0, steps, balance, -cost / SHARPNESS))
+
+
 def cosines(x):
     """Cosines of all pairs of rows, [..., N, D] -> [..., N, N]."""
-    unit = x / jnp.sqrt((x**2).sum(-1, keepdims=True) + 1e-12)
-    return unit @ unit.swapaxes(-1, -2)
+    x = unit(x)
+    return x @ x.swapaxes(-1, -2)
+
+
+def unit(x):
+    """Rows [..., D] scaled to length 1; zeros stay zeros."""
+    return x / jnp.sqrt((x**2).sum(-1, keepdims=True) + 1e-12)
 
 
 def loss_of(log_probs, correlation, labels):
@@ -114,9 +133,10 @@ def loss_of(log_probs, correlation, labels):
 
 
 @functools.cache
-def network_of(blocks: tuple[Block, ...], emotions: int) -> Network:
-    """The pure functions of the network for data of this shape; the same object for the same shape."""
-    return transformer.network_of(HeLo(blocks, emotions), loss_of, lambda outputs: outputs[0], ("output",))
+def network_of(blocks: tuple[Block, ...], emotions: int, transport: Callable = transport) -> Network:
+    """The pure functions of the network for data of this shape; the same object for the same arguments."""
+    module = HeLo(blocks, emotions, transport)
+    return transformer.network_of(module, loss_of, lambda outputs: outputs[0], ("output",))
 
 
 register_baseline("helo", predict=predict, settings=None)

@@ -23,7 +23,7 @@ QUICK_BASELINES = (
 )
 BASELINES = (
     *QUICK_BASELINES,
-    *("condition", "kernel_ridge", "boosting", "average", "emotion_dict", "helo"),
+    *("condition", "kernel_ridge", "boosting", "average", "emotion_dict", "helo", "helo_sinkhorn"),
 )
 # Upper bounds given the true stimulus of each window; listed apart and never the best baseline.
 ORACLES = ("stimulus_mean",)

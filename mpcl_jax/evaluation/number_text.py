@@ -4,7 +4,7 @@ import math
 
 # Names of methods in text, where they are not those of the settings with blanks; CSV files keep the latter.
 NAMES = {"knn": "kNN", "sa_bfgs": "SA-BFGS", "extra_trees": "ExtraTrees", "mlp": "MLP"}
-NAMES |= {"emotion_dict": "EmotionDict", "helo": "HeLo"}
+NAMES |= {"emotion_dict": "EmotionDict", "helo": "HeLo", "helo_sinkhorn": "HeLo (Sinkhorn)"}
 MINUS = "\u2212"  # the minus sign, as wide as a plus; matplotlib writes the same at its axes
 
 

@@ -9,7 +9,7 @@ from mpcl_jax.baselines.means import train_mean
 from mpcl_jax.baselines.selection import Block, Part, RowInfo, Task, fit_predict
 from mpcl_jax.config.schema import BASELINES
 
-NETWORKS = ("mlp", "emotion_dict", "helo")
+NETWORKS = ("mlp", "emotion_dict", "helo", "helo_sinkhorn")
 LISTED = tuple(name for name in BASELINES if name not in NETWORKS)
 OF_SIGNALS = ("knn", "ridge", "sa_bfgs", "late_fusion", "extra_trees", "kernel_ridge", "boosting")
 BLOCKS = (

@@ -7,7 +7,7 @@ import pytest
 from tiny_model import quick_jit
 
 from mpcl_jax import metrics
-from mpcl_jax.baselines import emotion_dict, helo, network
+from mpcl_jax.baselines import emotion_dict, helo, helo_sinkhorn, network
 from mpcl_jax.baselines.means import train_mean
 from mpcl_jax.baselines.selection import Block, Part
 
@@ -81,7 +81,11 @@ def test_any_set_of_modalities_will_do(method, groups):
     names = {"p": "physiological", "b": "behavioural"}
     blocks = tuple(Block(f"m{i}", names[g], (2 * i, 2 * i + 1), None) for i, g in enumerate(groups))
     net = method.network_of(blocks, 4)
-    module = (emotion_dict.EmotionDict if method is emotion_dict else helo.HeLo)(blocks, 4)
+    module = (
+        emotion_dict.EmotionDict(blocks, 4)
+        if method is emotion_dict
+        else helo.HeLo(blocks, 4, helo.transport)
+    )
     x = jnp.zeros((5, 2 * len(groups)))
     params = jax.eval_shape(lambda: module.init(jax.random.key(0), x)["params"])
     assert jax.eval_shape(net.log_probs, params, x).shape == (5, 4)
@@ -121,6 +125,26 @@ def test_transport_matches_tokens_that_lie_alike_among_their_own():
     # Tokens that are all alike give no reason to prefer any.
     same = np.asarray(transport(np.ones((1, 2, 4), np.float32), np.ones((1, 5, 4), np.float32)))
     assert np.allclose(same, 1 / 10, atol=1e-6)
+
+
+def test_the_transport_of_the_paper_matches_tokens_with_the_smallest_cosine_cost():
+    directions = np.eye(3)[None]
+    order = np.array([2, 0, 1])
+    plan = np.asarray(
+        helo_sinkhorn.transport(jnp.asarray(directions), jnp.asarray(5 * directions[:, order]))
+    )[0]
+    # Cost 0 for equal directions and 1 for others: exp(-10) of the mass of a row is elsewhere.
+    assert np.allclose(plan, np.eye(3)[order].T / 3, atol=1e-4)
+    # It differs from the plan of the released code, which does not see a rotation of one group.
+    turned = 5 * directions @ np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    moved = np.asarray(helo_sinkhorn.transport(jnp.asarray(directions), jnp.asarray(turned)))[0]
+    assert np.abs(moved - np.eye(3) / 3).max() > 0.3
+    assert np.allclose(helo.transport(jnp.asarray(directions), jnp.asarray(turned))[0], 1 / 9, atol=1e-6)
+
+
+def test_both_transports_are_networks_of_their_own():
+    both = {helo.network_of(BLOCKS, 3), helo.network_of(BLOCKS, 3, helo_sinkhorn.transport)}
+    assert len(both) == 2 and len({network.log_probs for network in both}) == 2
 
 
 def test_helo_aligns_its_emotions_with_those_of_the_labels(fitted):
