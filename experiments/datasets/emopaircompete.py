@@ -56,7 +56,7 @@ def recordings_of(held: Mapping[str, np.ndarray]) -> Recordings:
         trial=[f"round{held['round'][i]}_phase{held['phase'][i]}" for i in row],
         stimulus=[f"phase{held['phase'][i]}" for i in row],
         start=np.concatenate([x.start for x in found]),
-        groups=dict.fromkeys(map(str.lower, RATES), "physiological"),
+        modality_groups=dict.fromkeys(map(str.lower, RATES), "physiological"),
         emotions=[str(name).capitalize() for name in held["emotions"]],
         valence=valence_of(held),
         name="EmoPairCompete",

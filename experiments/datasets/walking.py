@@ -50,7 +50,7 @@ def recordings_of(held: Mapping[str, np.ndarray]) -> Recordings:
         trial=[f"walk{trial:03d}" for trial in held["trial"].tolist()],
         stimulus=held["stimulus"],
         start=held["start"],
-        groups=GROUPS,
+        modality_groups=GROUPS,
         emotions=[str(name).capitalize() for name in held["emotions"]],
         valence=valence_of(held),
         name="walking",
