@@ -343,7 +343,7 @@ def test_results_are_written_and_every_prediction_sums_to_one(finished, tmp_path
     config = dataclasses.replace(run.config, log=dataclasses.replace(run.config.log, report=False))
     table = experiment.run_experiment(config, workdir, command="the command", stop=StopRequest())
     printed = capsys.readouterr().out
-    assert "report " not in printed and not (workdir / "report.html").exists()
+    assert "\nreport " not in printed and not (workdir / "report.html").exists()
     assert [row.method for row in table.rows] == ["train_mean", "MPCL"]
     assert printed.count("finished before") == 3
     with (workdir / "predictions.csv").open(newline="") as file:
