@@ -2,7 +2,7 @@
 
 import ast
 
-from python_process import ROOT, python
+from python_process import ROOT
 
 PACKAGE = ROOT / "mpcl_jax"
 TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
@@ -35,8 +35,3 @@ def test_arrays_are_read_without_pickle():
         for node in ast.walk(tree):
             if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
                 assert node.value.value is False, f"{path}, line {node.value.lineno}"
-
-
-def test_the_package_and_its_command_import_no_jax():
-    code = "import sys, mpcl_jax, mpcl_jax.cli.train; sys.exit('jax' in sys.modules)"
-    python("-B", "-c", code)

@@ -6,7 +6,6 @@ import shutil
 import numpy as np
 import pytest
 from planted_leaks import Habits, honest_config, moved, signed, split_of, write_run
-from wesad_fixture import answers, recording, write_subject
 
 from mpcl_jax.cli import audit as command
 from mpcl_jax.data import pipeline
@@ -45,23 +44,6 @@ def edited(name, change):
 # ---- clean runs ----
 
 
-def wesad(folder):
-    for number, shift in ((2, 0), (3, 1)):
-        one = recording(f"S{number}", faster=5 * shift, seconds=25)
-        for key in ("EDA", "TEMP"):  # the same for all subjects in that fixture
-            x = one["signal"]["wrist"][key]
-            x += 0.1 * np.random.default_rng(number).normal(size=x.shape)
-        write_subject(folder / "WESAD", one, answers(subject=f"S{number}", shift=shift))
-    wanted = {
-        "data__kind": "wesad",
-        "data__path": str(folder / "WESAD"),
-        "data__cache": str(folder / "cache"),
-    }
-    windows = {"data__wesad__window_seconds": 10.0, "data__wesad__step_seconds": 5.0}
-    last = {"train__select": "last", "protocol__validation": 0.0}
-    return honest_config(protocol__kind="loso", **wanted, **windows, **last)
-
-
 def dmer_sample():
     """The layout of the published sample: one subject, label groups for clips, no times, a published random split."""
     world = pipeline.load(CONFIG.data)
@@ -85,10 +67,6 @@ def test_a_clean_run_gives_no_alarm(tmp_path, kind):
 
 
 def test_clean_runs_of_other_layouts_give_no_alarm(tmp_path):
-    config = wesad(tmp_path)
-    world = pipeline.load(config.data)
-    found = audited(tmp_path / "wesad", config=config, world=world)
-    assert found.colour == "green", to_text(found)
     found = audited(tmp_path / "dmer", config=BY_TRIAL, world=dmer_sample())
     assert found.colour == "green", to_text(found)
     # Windows of one subject that overlap by half, whole trials held out; and a clip that all subjects meet twice.
