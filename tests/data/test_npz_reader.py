@@ -69,3 +69,6 @@ def test_other_files_are_refused(tmp_path):
     for name in ("b.npy", "c.npz", ""):
         assert "write it with np.savez" in refusal(tmp_path / name)
     assert "does not exist" in refusal(tmp_path / "e.npz")
+    for odd in (np.zeros(2, "M8[s]"), np.zeros(2, "f8,f8")):
+        np.savez(tmp_path / "f.npz", x=odd)
+        assert "'x' has type" in refusal(tmp_path / "f.npz")

@@ -105,6 +105,7 @@ BOMBS = {
     "npz_in_npz.npz": lambda: zipped({"inner.npz": zipped({"x.npy": million()})}),
     "npz_axes.npz": lambda: zipped({"x.npy": npy_claiming((2,) * 60)}),
     "npz_negative.npz": lambda: zipped({"x.npy": npy_claiming((-2, -1), bytes(16))}),
+    "npz_brackets.npz": lambda: zipped({"x.npy": npy_claiming("(" * 4000)}),
     "npz_code.npz": lambda: zipped({"x.npy": npy_claiming("__import__('os').system('true')", bytes(8))}),
     "long4.pkl": lambda: b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"x",
     "binbytes8.pkl": lambda: b"\x80\x04\x8e" + struct.pack("<Q", 10**12) + b"x",
