@@ -1,9 +1,8 @@
 """The `.npz` reader: what `numpy.savez` writes, no objects, no claim believed."""
 
-import zipfile
-
 import numpy as np
 import pytest
+from test_security import npy_claiming, zipped
 
 from mpcl_jax.data.io import npz_reader
 from mpcl_jax.data.io.npz_reader import parse_npz
@@ -16,13 +15,6 @@ def refusal(path, **settings) -> str:
     assert caught.value.file == str(path)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
     return caught.value.reason
-
-
-def zipped(path, members: dict[str, bytes]):
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return path
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -52,6 +44,12 @@ def test_objects_are_never_unpickled(tmp_path):
     assert (tmp_path / "canary").exists()
 
 
+@pytest.mark.parametrize("shape", [(-2, -1), (1,) * 65, "(" * 4000, "__import__('os').system('true')"])
+def test_dishonest_headers_are_refused(tmp_path, shape):
+    (tmp_path / "x.npz").write_bytes(zipped({"x.npy": npy_claiming(shape, bytes(16))}))
+    assert "'x'" in refusal(tmp_path / "x.npz")
+
+
 def test_archives_that_claim_too_much_are_refused_before_they_are_unpacked(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "x.npz", a=np.zeros(2**19), b=np.zeros(2**19))  # 2 * 4 MiB of zeros
     parse_npz(tmp_path / "x.npz")
@@ -63,7 +61,8 @@ def test_archives_that_claim_too_much_are_refused_before_they_are_unpacked(tmp_p
 
 
 def test_other_files_are_refused(tmp_path):
-    assert "is no array" in refusal(zipped(tmp_path / "a.npz", {"../../x.txt": b"x"}))
+    (tmp_path / "a.npz").write_bytes(zipped({"../../x.txt": b"x"}))
+    assert "is no array" in refusal(tmp_path / "a.npz")
     np.save(tmp_path / "b.npy", np.ones(2))
     (tmp_path / "c.npz").write_bytes(b"no zip")
     for name in ("b.npy", "c.npz", ""):
