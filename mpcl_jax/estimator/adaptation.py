@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mpcl_jax.data.tables.arrays import ids_of
+from mpcl_jax.data.tables.read_arrays import ids_of
 from mpcl_jax.estimator import prediction
 from mpcl_jax.model import personal_memory
 from mpcl_jax.model.outputs import MPCLOutput, Recall

@@ -62,41 +62,44 @@ def evaluate(
     cache: str | os.PathLike | None = None,
     verbose: bool = True,
 ) -> EvaluationTable:
-    """Trains and tests every estimator on each fold of a protocol, and compares all of them on the same test rows.
+    """Trains and tests every estimator on each fold of a protocol, and compares all of them on the same test rows::
+
+        table = mpcl.evaluate(["MPCL", "ridge", my_estimator], data, protocol="loso", seeds=3)
+        print(table)
 
     The train mean is always in the table. With equal settings and `workers=1` all digits are those of `mpcl train`.
     With more workers each training has one thread, and predicted shares differ by rounding (about 3e-6).
 
     Args:
         estimators: one entry, a list, or a dict name -> entry. An entry is the name of a registered baseline
-            ("ridge", "extra_trees", …), "MPCL" (`MPCLRegressor` with its defaults), an `MPCLRegressor`, of which the
-            settings of model and training are used (not its seeds, fitted state and validation fraction), or an
-            object with fit(X, Y) and predict(X). Such an object is copied for each fold, and its parameters
-            `random_state` are set to the training seed. X [N, P] float32 are the z-scored features of all modalities
-            side by side (0 where one is absent), Y [N, C] the reported distributions; its predictions [M, C] are
-            clipped at 1e-6 and renormalised.
+            ("ridge", "extra_trees", …); "MPCL" (`MPCLRegressor` with its defaults); an `MPCLRegressor`, of which the
+            settings of model and training are used, but not `seed`, `n_seeds`, `validation_fraction` and the fitted
+            state; or an object with fit(X, Y) and predict(X). Such an object is copied for each fold, and its
+            parameters `random_state` are set to the training seed. X [N, P] float32 are the z-scored features of all
+            modalities side by side (0 where one is absent), Y [N, C] the reported distributions. Its predictions
+            [M, C] are finite, with a number above 0; they are clipped at 1e-6 and divided by their sum.
         data: recordings, as `from_arrays`, `from_dataframe` and `load_dataset` return them.
         protocol: "loso", "subject_kfold", "fixed_48_12_13", "calibrated", "trial_kfold", "stimulus_kfold",
-            "subject_x_stimulus", "sequential", "few_shot", or "window80", which leaks and is labelled LEAKY. In
+            "subject_x_stimulus", "sequential", "few_shot" or "window80". The last one leaks and is labelled LEAKY. In
             "sequential" and "few_shot" every method gets a personal memory, which is learned on training subjects.
-        folds: number of folds of the k-fold protocols.
-        only: numbers of the folds that are run, counted from 0; () = all.
-        calibration: labelled trials of a test subject that are trained on ("calibrated"), or its first ones, which
+        folds: number of folds of the k-fold protocols, 2 or more.
+        only: numbers of the folds to run, counted from 0; () = all.
+        calibration: labelled trials of a test subject that are trained on ("calibrated"), or its first trials, which
             are written into the memory ("few_shot").
         calibration_pool: trials of each subject that are never tested ("calibrated", "few_shot").
-        validation: share of the groups of a training part used for validation, 0 to 1; needed by a model that
-            selects its epoch by validation. Baselines train on these rows too.
+        validation: share of the groups of a training part that is used for validation, in [0, 1). A model that
+            selects its epoch by validation needs it. Baselines train on these rows too.
         seed: seed of the folds.
-        manifest: a manifest file whose folds are used instead.
-        seeds: number of training seeds, 0 to `seeds` - 1; measures are averaged over them.
-        tries: hyper-parameter settings that a baseline may compare in each fold, on inner grouped splits.
-        workers: number of processes; 0 = one per core. 1 = MPCL trains in this process, with all its threads.
+        manifest: path of a manifest file whose folds are used instead.
+        seeds: number of training seeds, 1 or more: 0 to `seeds` - 1. Measures are averaged over them.
+        tries: number of hyper-parameter settings that a baseline may compare in each fold, on inner grouped splits.
+        workers: number of processes; 0 = one per core, 1 = MPCL trains in this process with all its threads.
         cache: folder that keeps finished jobs; the same call then computes only what is missing. None = a temporary
             folder, which is kept if the evaluation is interrupted or a job fails.
-        verbose: print data, split and progress. Warnings and failed jobs are always printed.
+        verbose: True prints data, split and progress. Warnings and failed jobs are always printed.
 
-    Raises ConfigError for an argument or an estimator that cannot be used, DataError for data that cannot, and
-    TrainingError naming the jobs that failed, when all others are finished.
+    Raises ConfigError for an argument or an estimator that cannot be used, and DataError for data that cannot be
+    used. Where jobs fail, the other jobs are finished first; then TrainingError names the failed ones.
     """
     recordings = _checked(data)
     require_devices()

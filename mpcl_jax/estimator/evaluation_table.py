@@ -34,10 +34,11 @@ from mpcl_jax.types import Recordings
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class EvaluationTable:
-    """The result of `evaluate`: methods on the same test rows. A table of the same columns has the name of the file.
+    """The result of `evaluate`: the measures of all methods on the same test rows.
 
-    `shares`: method -> predicted distributions [N, C], one array per seed, in the order of the test rows.
-    `memories`: method -> for each seed the personal memory of each fold; {} where no trials are written.
+    `print(table)` shows it as text, a notebook as HTML. `shares`: method -> predicted distributions, one array [N, C]
+    per training seed, in the order of the test rows. `memories`: method -> for each seed the personal memory of each
+    fold; {} where no trials are written.
     """
 
     recordings: Recordings
@@ -48,7 +49,7 @@ class EvaluationTable:
 
     @property
     def leaky(self) -> bool:
-        """Whether windows of tested trials were trained on: then nothing here holds for new data."""
+        """True if windows of tested trials were trained on; the measures then do not hold for new data."""
         return self.table.leaky
 
     @functools.cached_property
@@ -60,12 +61,13 @@ class EvaluationTable:
         return f"{self.recordings.name}, {self.split.protocol}"
 
     def to_frame(self) -> pd.DataFrame:
-        """A row per method: the columns of table.csv, then `p_holm` and `verdict` of the method, and, for protocols
-        that write trials, `kl_zero_shot` without them and `memory`, how often the folds chose each memory.
+        """One row per method: the columns of table.csv, then `p_holm` and `verdict`, and, for protocols that write
+        trials, `kl_zero_shot` without them and `memory`, how often the folds chose each memory.
 
-        Both compare it with `attrs["compared_with"]`, MPCL or, in a table without MPCL, the train mean: "better",
-        "worse" or "not significant", corrected for all methods except oracles; NaN and "" for that method and
-        oracles. `attrs` also hold "leaky", "split_sha256" and "caption" (what was averaged, and n).
+        `verdict` is "better", "worse" or "not significant" in comparison with the method `attrs["compared_with"]`:
+        MPCL or, in a table without MPCL, the train mean. `p_holm` is its p value after Holm's correction for all
+        methods except oracles. Both are empty (NaN, "") for that method and for oracles. `attrs` also holds "leaky",
+        "split_sha256" and "caption", which states what was averaged and n.
         """
         frame, found = table_text.table_frame(self.table), compare_with_focus(self.table)
         compared = [found.get(name) for name in frame["method"]]
@@ -79,15 +81,15 @@ class EvaluationTable:
         return frame
 
     def subjects(self) -> pd.DataFrame:
-        """A row per method and subject with the six measures: the columns of subjects.csv."""
+        """One row per method and subject with the six measures: the columns of subjects.csv."""
         return table_text.subject_frame(self.table).infer_objects()
 
     def statistics(self) -> pd.DataFrame:
-        """A row per method in the order of the mean rank: the columns of statistics.csv. Oracles are not ranked."""
+        """One row per method, sorted by mean rank: the columns of statistics.csv. Oracles are not ranked."""
         return self._ranking.methods.infer_objects()
 
     def pairs(self) -> pd.DataFrame:
-        """A row per pair of methods: difference, interval, corrected p and verdict; the columns of pairs.csv."""
+        """One row per pair of methods: difference, interval, corrected p, verdict; the columns of pairs.csv."""
         return self._ranking.pairs.infer_objects()
 
     @functools.cached_property
@@ -123,9 +125,10 @@ class EvaluationTable:
             raise ConfigError(f"protocol = {self.split.protocol!r}: {reason}")
 
     def predictions(self, method: str | None = None) -> pd.DataFrame:
-        """Method and seed, then the columns of predictions.csv: ids, reported and predicted share of each emotion.
+        """One row per test window, method and seed: ids, and reported and predicted share of each emotion.
 
-        One row per test window, method and seed. Raises ConfigError for a `method` that is not in the table.
+        The columns are "method", "seed" and those of predictions.csv. `method`: one method; default: all. Raises
+        ConfigError for a method that is not in the table.
         """
         if method is not None and method not in self.shares:
             raise ConfigError(f"method = {method!r}: the table has {', '.join(self.shares)}")
@@ -140,12 +143,18 @@ class EvaluationTable:
         return pd.concat(frames, ignore_index=True)
 
     def save_manifest(self, file: str | os.PathLike) -> None:
-        """Writes the split as a manifest; `evaluate(…, manifest=file)` and `mpcl train` use its folds."""
+        """Writes the folds to `file`; `evaluate(…, manifest=file)` and `mpcl train` use them.
+
+        Raises StorageError where the file cannot be written.
+        """
         with replacing(user_path(file)) as temporary:
             write_manifest(self.split, self.recordings, temporary)
 
     def report(self, file: str | os.PathLike) -> pathlib.Path:
-        """Writes a self-contained HTML page of table, statistics and figures; returns its path."""
+        """Writes one HTML page with table, statistics and figures to `file`, and returns its path.
+
+        The page loads nothing. Raises StorageError where the file cannot be written.
+        """
         path = user_path(file)
         write_text(path, methods_page(self._compared()))
         return path

@@ -1,17 +1,23 @@
-"""What a fitted `MPCLRegressor` holds and knows."""
+"""What a fitted `MPCLRegressor` holds, and how it reads X and Y."""
 
-from typing import Any
+import copy
+import re
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.tables.arrays import distributions
+from mpcl_jax.estimator import prediction
+from mpcl_jax.estimator.adaptation import Memories, written
+from mpcl_jax.estimator.inputs import Layout, signals_of
 from mpcl_jax.runs.predict import FinishedModel, finished_model
 from mpcl_jax.train.devices import keep_programs_of_callers, require_devices
-from mpcl_jax.train.fit import Fit
-from mpcl_jax.types import DataError, DataSpec
+from mpcl_jax.train.fit import Fit, Learned
+from mpcl_jax.types import DataError, DataSpec, Recordings
 
 
 class Fitted(BaseEstimator):
@@ -19,6 +25,8 @@ class Fitted(BaseEstimator):
 
     _fits: list[Fit]  # one per seed
     _spec: DataSpec
+    _layout: Layout
+    memory_: Learned
     _models: list[FinishedModel]  # the same fits, compiled; not part of a pickle
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -89,3 +97,36 @@ class Fitted(BaseEstimator):
             wanted = f"{(count, len(self.emotions_))}: one row per row of X, and {', '.join(self.emotions_)}"
             raise DataError("Y", f"has shape {labels.shape}; wanted {wanted}")
         return labels
+
+    def _table(self, X: Any, *, reset: bool) -> Any:
+        """X, checked by scikit-learn where it is one table that is read whole."""
+        sparse = hasattr(X, "toarray")  # also a Mapping in one of its forms; refused below
+        if not sparse and (
+            isinstance(X, Mapping) or getattr(X, "ndim", 2) == 3 or self.modalities is not None
+        ):
+            return X
+        try:
+            return validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan")
+        except (ValueError, TypeError) as error:
+            text = " ".join(str(error).split())
+            if isinstance(error, DataError) or text.startswith(("The feature names", "Feature names")):
+                raise  # the checks of scikit-learn want its lines
+            text = re.sub(r":? (array=)?\[[-\d\[ ].*\]", "", text)  # values of the array
+            raise DataError("X", text[:300]) from error
+
+    def _rows(self, X: Any, groups: Any) -> prediction.Rows:
+        check_is_fitted(self)
+        per_subject = self.config_.data.per_subject_standardise
+        if isinstance(X, Recordings):
+            return prediction.rows_of_recordings(X, self.modalities_, per_subject)
+        table = X if self._layout.form == "dict" else self._table(X, reset=False)
+        return prediction.rows_of(signals_of(table, self._layout), groups)
+
+    def _with_trials(self, memories: Memories | None, X: Any, Y: Any, trial: Any) -> Self:
+        standardised = self.config_.data.per_subject_standardise and not isinstance(X, Recordings)
+        rows = self._rows(X, "of these trials" if standardised else None)
+        labels = self._reports(Y, len(rows.known))
+        copied = copy.copy(self)
+        copied._models = self._models  # the same arrays and compiled programs
+        copied._memories = written(self.memory_, memories, self._open(), rows, labels, trial)
+        return copied

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mpcl_jax.data.tables.arrays import numbers, tokens
 from mpcl_jax.data.tables.frames import column_block
 from mpcl_jax.data.tables.raw_signals import features_of, rates_of
+from mpcl_jax.data.tables.read_arrays import numbers, tokens
 from mpcl_jax.types import DataError
 
 ONLY = "features"  # the modality of one array without a division into modalities

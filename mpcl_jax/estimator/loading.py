@@ -28,7 +28,10 @@ AGAIN = "copy the whole folder of the model again, or save the model again"
 
 
 def load(folder: str | Path) -> MPCLRegressor:
-    """The model that `MPCLRegressor.save` wrote to `folder`. Raises DataError naming the file that is damaged."""
+    """The fitted `MPCLRegressor` that its method `save` wrote to `folder`. Nothing in the folder is executed.
+
+    Raises DataError that names the file or folder that is missing, damaged or of another version.
+    """
     if not isinstance(folder, str | os.PathLike):
         raise DataError("folder", f"is {type(folder).__name__}; wanted the path of a saved model")
     folder = user_path(folder)

@@ -1,25 +1,25 @@
 """`MPCLRegressor`: the model as a scikit-learn estimator, for arrays, data frames and recordings."""
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from mpcl_jax import metrics
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import standardise_per_subject
 from mpcl_jax.data.tables.arguments import ESTIMATOR, refuse_arguments
-from mpcl_jax.data.tables.arrays import Labels, require_same_order
+from mpcl_jax.data.tables.arrays import Labels
+from mpcl_jax.data.tables.read_arrays import require_same_order
 from mpcl_jax.estimator import card, prediction
-from mpcl_jax.estimator.adaptation import Memories, adapted, seen_by, written
+from mpcl_jax.estimator.adaptation import adapted, seen_by
 from mpcl_jax.estimator.explanation import Explanation, explain
 from mpcl_jax.estimator.fitted import Fitted
 from mpcl_jax.estimator.fitting import recordings_of, require_alone, require_usable, validation_rows
-from mpcl_jax.estimator.inputs import OF_RECORDINGS, layout_of, signals_of
+from mpcl_jax.estimator.inputs import OF_RECORDINGS, layout_of
 from mpcl_jax.estimator.settings import config_of
 from mpcl_jax.types import DataError, Recordings, knows_trials, spec_of
 
@@ -29,42 +29,50 @@ Auto = Literal["auto"]
 class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
     """Predicts the distribution over C emotions of each window, from one or more modalities.
 
+    A scikit-learn estimator. All settings are keyword arguments; `fit` checks them::
+
+        model = mpcl.MPCLRegressor(seed=1).fit(X, Y, groups=subjects, trial=trials)
+        shares = model.predict(X)  # [N, C], rows sum to 1
+
     Args:
-        epochs: passes over the data; "auto": by the number of windows.
-        width: of tokens and prototypes, a multiple of 4; "auto": by the number of windows.
-        n_prototypes: prototypes per emotion and modality group.
-        dropout, input_dropout: in [0, 1), inside the model and on its features; "auto": by the number of windows.
-        learning_rate: peak of the schedule; "auto": by the number of windows.
-        weight_decay: of AdamW.
-        batch_size: windows per gradient step.
-        early_stopping: True: the number of epochs is chosen on inner folds, which keep groups whole, then all rows
-            are trained. "auto": True for up to 2000 windows. With `validation_fraction` the best epoch on those rows
-            is taken instead.
-        validation_fraction: share of the groups that is held out for the choice of the epoch, in [0, 1).
-        n_seeds: models of which the predictions are averaged; they share one compiled program.
-        seed: of the first model; the others count up from it.
-        modalities: modality -> its columns, where X is one table; default: all columns are one modality.
-        modality_groups: modality -> "physiological" or "behavioural"; default: by its name.
-        emotions: C names; default: the columns of Y.
-        valence: emotion -> name of its valence group, or C names; default: one group.
+        epochs: number of passes over the data, 1 or more. "auto" chooses by the number of windows.
+        width: width of tokens and prototypes, a multiple of 4. "auto" chooses by the number of windows.
+        n_prototypes: prototypes per emotion and modality group, 1 to 1024.
+        dropout: share of the values inside the model that are set to 0 in training, in [0, 1). "auto": as above.
+        input_dropout: the same for the features, before the encoders.
+        learning_rate: highest rate of the schedule, above 0. "auto" chooses by the number of windows.
+        weight_decay: weight decay of AdamW, in [0, 100].
+        batch_size: windows per gradient step, 1 or more.
+        early_stopping: True chooses the number of epochs on inner folds, which keep groups whole; then all rows are
+            trained. With `validation_fraction` it takes the best epoch on those rows instead. "auto" is True for up
+            to 2000 windows.
+        validation_fraction: share of the groups that is not trained on and chooses the epoch, in [0, 1).
+        n_seeds: number of models, 1 or more. Their predictions are averaged.
+        seed: seed of the first model, an integer in [0, 2**32 - 1]; the other models have the next ones.
+        modalities: modality -> its columns, for an X that is one table. Default: all columns are one modality.
+        modality_groups: modality -> "physiological" or "behavioural". Default: guessed from the name.
+        emotions: C names. Default: the columns of Y.
+        valence: valence group of each emotion: emotion -> name, or C names. Default: one group.
         label_kind, floor: what Y holds, see `mpcl_jax.data.tables.arrays.distributions`.
         rates: samples per second of raw signals, one number or modality -> number. Signals with 32 or more values
-            along the time axis are turned into features (`mpcl_jax.features`).
-        kinds: modality -> kind of such a signal (`mpcl_jax.features.KINDS`); default: by its name.
-        raw: keep the samples instead.
-        per_subject_standardise: standardise each subject by its own windows; `predict` then needs `groups`.
-        missing_rows: what `predict` does with a row without any value: "mean" predicts the mean label of the training
-            data, "error" raises DataError.
-        personal_memory: learn on training subjects how `adapt` uses reported trials (see `memory_`). Without early
-            stopping this trains four inner folds.
-        warm_start: `fit` continues with the parameters and the memory of the fit before.
-        settings: any other settings of a run by name, e.g. {"model.tokens": 2}; `mpcl train --help` lists them.
-        callbacks: functions that get (epoch, {name: mean of a loss term}) after every epoch.
-        verbose: show the progress.
+            along the time axis then become features (`mpcl_jax.features`).
+        kinds: modality -> kind of a raw signal (`mpcl_jax.features.KINDS`). Default: guessed from the name.
+        raw: True keeps the samples of raw signals and extracts no features.
+        per_subject_standardise: True standardises each subject by its own windows. `predict` then needs `groups`.
+        missing_rows: result of `predict` for a row without any value: "mean" is the mean label of the training data,
+            "error" raises DataError.
+        personal_memory: True learns in `fit` how `adapt` uses the reports of a new subject, see `memory_`. Without
+            early stopping this trains four inner folds.
+        warm_start: True continues `fit` with the parameters and prototypes of the last fit.
+        settings: other settings of a run, name -> value, e.g. {"model.tokens": 2}. `mpcl train --help` lists them.
+        callbacks: functions f(epoch, losses), called after every epoch; `losses` maps the name of a loss term to its
+            mean.
+        verbose: True shows the progress.
 
-    After `fit`: `emotions_`, `modalities_`, `prototypes_`, `cooccurrence_`, `mean_label_` [C], `n_epochs_`,
-    `history_`, `config_`, `memory_` (whether the personal memory is on, and what it is worth on training subjects);
-    `n_features_in_` and `feature_names_in_` where X was one table that is read whole.
+    After `fit` the estimator has the attributes `emotions_`, `modalities_`, `mean_label_` [C], `prototypes_`,
+    `cooccurrence_`, `n_epochs_`, `history_`, `config_` and `memory_` (whether the personal memory is on, the reason,
+    and its KL on training subjects). Where X is one table without `modalities`, it also has `n_features_in_` and
+    `feature_names_in_`.
     """
 
     @refuse_arguments(ESTIMATOR)
@@ -135,17 +143,19 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         return config_of(self.get_params(deep=False))
 
     def fit(self, X: Any, Y: Any = None, groups: Any = None, *, trial: Any = None) -> "MPCLRegressor":
-        """Trains on all rows.
+        """Trains on all rows and returns the estimator.
 
         Args:
-            X: `Recordings`; or a dict, modality -> [N, F] or [N, T, F]; or one table [N, F]; NaN where missing.
-            Y: [N, C] reports of C emotions; left out with `Recordings`.
-            groups: [N] ids of the subjects. Early stopping keeps them whole; without them it holds out single rows.
-            trial: [N] ids of the recordings that carry one report each. Rows are in the order of time. The personal
-                memory is learned from groups and trials; without them it is off.
+            X: a dict, modality -> [N, F] or [N, T, F]; or one table [N, F], an array or a DataFrame; or `Recordings`.
+                NaN where a value is missing. A modality is absent from a row in which all its values are NaN.
+            Y: [N, C] reports of C emotions, 2 or more; None with `Recordings`.
+            groups: [N] ids of the subjects. Early stopping keeps a subject on one side; without `groups` it holds out
+                single rows.
+            trial: [N] ids of the recordings that have one report each. Rows of a subject are in the order of time.
+                The personal memory is learned from `groups` and `trial`; without them it is off.
 
-        Raises DataError and ConfigError for input that cannot be used, TrainingError where training cannot go on with
-        finite numbers.
+        Raises DataError (data) or ConfigError (settings) in one line that names the argument, and the row where it is
+        one; TrainingError where the loss is not finite.
         """
         from mpcl_jax.train import in_memory
         from mpcl_jax.train.memory_fit import learn
@@ -191,11 +201,16 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         return self
 
     def predict(self, X: Any, groups: Any = None, *, trial: Any = None) -> np.ndarray:
-        """The distribution of each row, [N, C] float64, rows sum to 1; any subset of the modalities of a dict.
+        """The predicted distribution of each row, [N, C] float64; rows sum to 1, columns are `emotions_`.
 
-        `groups`: [N] ids of the subjects, for `per_subject_standardise` alone. `trial`: [N] ids (or one id), for an
-        adapted model alone: rows of one trial recall together, which is more accurate. Warns where typical rows of a
-        modality lie far outside the range of the training data. Raises DataError naming array, row and what to do.
+        Args:
+            X: what `fit` took. A dict may lack modalities; the columns of a DataFrame are found by name.
+            groups: [N] ids of the subjects, or one id; only for `per_subject_standardise`.
+            trial: [N] ids, or one id; only for an adapted model. Rows of one trial are corrected by the memory
+                together, which is more accurate.
+
+        Warns where a typical row of a modality lies far outside the range of the training data. Raises DataError that
+        names array, row and what to do.
         """
         rows = self._rows(X, groups)
         prediction.warn_out_of_range(rows, self._ranges)
@@ -210,9 +225,9 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         return shares
 
     def explain(self, X: Any, groups: Any = None, *, trial: Any = None) -> Explanation:
-        """Retrieved prototypes, co-occurrence and the weight of each modality behind the predictions for X.
+        """The prototypes, co-occurrences and modalities behind the predictions for X, as an `Explanation`.
 
-        For an adapted model also the weight of each written trial; arguments as in `predict`.
+        For an adapted model it also holds the weight of each written trial. Arguments and errors as in `predict`.
         """
         rows, mean = self._rows(X, groups), self.mean_label_
         trial = None if trial is None else np.broadcast_to(trial, len(rows.known))
@@ -220,23 +235,34 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         return explain(self._open(), rows, mean, self.missing_rows, *memory)
 
     def adapt(self, X: Any, Y: Any, trial: Any = None) -> "MPCLRegressor":
-        """A copy of this model with a memory of one subject's labelled rows, without a gradient step.
+        """A copy of this model with a memory of labelled rows of one subject; nothing is trained.
 
-        `trial` [N]: ids of the trials; default: each row is a trial of its own. `predict` of the copy is for other
-        rows of the same subject, after them in time. A model with `per_subject_standardise` standardises the rows of
-        each call by themselves and needs ten or more. Where the memory is off (`memory_`), the copy predicts as this
-        model does, and a warning gives the reason. See `mpcl_jax/model/personal_memory.py`.
+        Args:
+            X: rows of the subject, as in `predict`; each needs at least one value.
+            Y: [N, C] their reports, of the kind that `fit` took.
+            trial: [N] ids of their trials, or one id. Default: each row is a trial of its own.
+
+        `predict` of the copy is for other rows of the same subject, after them in time. A model with
+        `per_subject_standardise` standardises the rows of each call by themselves and needs ten or more. Where the
+        memory is off (`memory_`), the copy predicts as this model does, and a warning gives the reason. Raises
+        DataError as `predict` does. Example::
+
+            me = model.adapt(X_calibration, Y_calibration, trial=trials)
+            me = me.update(x_next, y_next, trial="film 4")
         """
         check_is_fitted(self)
         return self._with_trials(None, X, Y, trial)
 
     def update(self, X: Any, Y: Any, trial: Any = None) -> "MPCLRegressor":
-        """A copy of an adapted model that also knows these rows; arguments as in `adapt`."""
+        """A copy of an adapted model with more rows in its memory; arguments and errors as in `adapt`."""
         check_is_fitted(self)
         return self._with_trials(self._memories, X, Y, trial)
 
     def score(self, X: Any, Y: Any, sample_weight: Any = None) -> float:
-        """Minus the mean KL divergence of the reports Y from the predictions, in nats, at most 0."""
+        """Minus the mean KL divergence of the predictions from the reports Y [N, C], in nats; 0 is the best value.
+
+        `sample_weight`: [N] weights >= 0 of the rows. Raises DataError as `predict` does.
+        """
         predicted = self.predict(X)
         kl = metrics.kl(self._reports(Y, len(predicted)), predicted)
         return -float(np.average(kl, weights=sample_weight))
@@ -244,9 +270,12 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
     def save(self, folder: str | Path, table: Any = None) -> None:
         """Writes the model to a new `folder`, without pickle; `mpcl_jax.load` reads it.
 
-        The folder holds settings, checkpoint, normalisation, names and a model card (README.md) with the numbers of
-        `table`, an `EvaluationTable` of this model. `mpcl predict FOLDER DATA` and `mpcl inspect FOLDER` read it too.
-        Raises DataError where the folder exists and is not empty, StorageError where the disk does not take it.
+        Args:
+            folder: its path; the folder is made, or is empty.
+            table: an `EvaluationTable` of this model. The model card (README.md) then shows its numbers.
+
+        `mpcl predict FOLDER DATA` and `mpcl inspect FOLDER` read the folder too. Raises DataError where the folder
+        holds files, StorageError where it cannot be written.
         """
         from mpcl_jax.estimator import saving
 
@@ -261,34 +290,3 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         tags.input_tags.allow_nan = True
         tags.regressor_tags.poor_score = True
         return tags
-
-    def _table(self, X: Any, *, reset: bool) -> Any:
-        """X, checked by scikit-learn where it is one table that is read whole."""
-        sparse = hasattr(X, "toarray")  # also a Mapping in one of its forms; refused below
-        if not sparse and (
-            isinstance(X, Mapping) or getattr(X, "ndim", 2) == 3 or self.modalities is not None
-        ):
-            return X
-        try:
-            return validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan")
-        except (ValueError, TypeError) as error:
-            if not reset or isinstance(error, DataError):
-                raise
-            raise DataError("X", " ".join(str(error).split())[:300]) from error
-
-    def _rows(self, X: Any, groups: Any) -> prediction.Rows:
-        check_is_fitted(self)
-        per_subject = self.config_.data.per_subject_standardise
-        if isinstance(X, Recordings):
-            return prediction.rows_of_recordings(X, self.modalities_, per_subject)
-        table = X if self._layout.form == "dict" else self._table(X, reset=False)
-        return prediction.rows_of(signals_of(table, self._layout), groups)
-
-    def _with_trials(self, memories: Memories | None, X: Any, Y: Any, trial: Any) -> "MPCLRegressor":
-        standardised = self.config_.data.per_subject_standardise and not isinstance(X, Recordings)
-        rows = self._rows(X, "of these trials" if standardised else None)
-        labels = self._reports(Y, len(rows.known))
-        copied = copy.copy(self)
-        copied._models = self._models  # the same arrays and compiled programs
-        copied._memories = written(self.memory_, memories, self._open(), rows, labels, trial)
-        return copied

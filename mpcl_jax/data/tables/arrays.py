@@ -1,7 +1,7 @@
 """Recordings from arrays in memory, and label distributions from what subjects report."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,14 @@ from mpcl_jax.data.join import Part, joined, runs_of
 from mpcl_jax.data.tables.arguments import RECORDINGS, refuse_arguments
 from mpcl_jax.data.tables.modality_group import guess_group
 from mpcl_jax.data.tables.raw_signals import features_of, rates_of
+from mpcl_jax.data.tables.read_arrays import (
+    ids_of,
+    numbers,
+    refuse_rows,
+    require_same_order,
+    seconds_of,
+    tokens,
+)
 from mpcl_jax.types import GROUPS, DataError, Recordings, check_recordings
 
 Labels = Literal["auto", "distribution", "ratings", "counts", "multi_hot"]
@@ -38,29 +46,33 @@ def from_arrays(
     name: str = "arrays",
     window_seconds: float = math.nan,
 ) -> Recordings:
-    """A data set from arrays of N windows.
+    """Recordings from arrays of N windows::
+
+        data = mpcl.from_arrays({"eda": eda, "face": face}, ratings, subject=subjects, trial=trials, floor=1)
 
     Args:
-        signals: modality -> features [N, F] or [N, T, F], NaN where one is missing; a window of NaN alone is absent.
-        labels: [N, C], see `distributions`.
-        subject: [N] ids. Two windows with one id come from one subject.
-        trial: [N] ids of the uninterrupted recordings that carry one report each, unique within a subject. Without
+        signals: modality -> features [N, F] or [N, T, F], in any unit. NaN where a value is missing; a modality is
+            absent from a window in which all its values are NaN.
+        labels: [N, C] reports of C emotions, 2 or more, see `label_kind`.
+        subject: [N] ids of the subjects, or one id for all windows.
+        trial: [N] ids of the uninterrupted recordings that have one report each, unique within a subject. Without
             them, neighbouring windows of a subject with equal labels and stimulus count as one trial, and protocols
             that hold out trials are refused.
-        stimulus: [N] ids of clips or conditions, the same for all subjects.
-        start: [N] seconds since the trial began.
-        modality_groups: modality -> "physiological" or "behavioural"; a missing one is guessed from the name.
-        emotions: C names; default: the columns of a DataFrame, else "emotion 1", "emotion 2", ...
-        valence: emotion -> name of its valence group, or C such names; default: one group.
+        stimulus: [N] ids of clips or conditions, the same ids for all subjects.
+        start: [N] seconds from the beginning of the trial.
+        modality_groups: modality -> "physiological" or "behavioural". Default: guessed from the name.
+        emotions: C names. Default: the columns of a DataFrame, else "emotion 1", "emotion 2", ...
+        valence: valence group of each emotion: emotion -> name, or C names. Default: one group.
         label_kind, floor: what `labels` holds, see `distributions`.
         rates: samples per second of raw signals, one number or modality -> number. Signals with 32 or more values
             along the time axis then become features (`mpcl_jax.features`).
-        kinds: modality -> kind of such a signal (`mpcl_jax.features.KINDS`); default: guessed from the name.
-        raw: keep the samples instead.
-        name: for titles and logs.
-        window_seconds: length of a window.
+        kinds: modality -> kind of a raw signal (`mpcl_jax.features.KINDS`). Default: guessed from the name.
+        raw: True keeps the samples of raw signals and extracts no features.
+        name: name of the data set in titles.
+        window_seconds: length of a window in seconds.
 
-    Raises DataError naming the array, the first wrong row and what to do.
+    Warns of signals that look like raw samples and have no rate. Raises DataError in one line that names the array,
+    the first wrong row and what to do.
     """
     given = {"labels": labels, "subject": subject, "trial": trial, "stimulus": stimulus}
     require_same_order({f"signals[{m!r}]": x for m, x in _named(signals).items()} | given)
@@ -84,7 +96,7 @@ def from_arrays(
         labels=shares,
         trial=np.array([f"{s}/{t}" for s, t in zip(ids["subject"], own, strict=True)]),
         stimulus=held,
-        start=_seconds(start, count),
+        start=seconds_of(start, count),
         signals=arrays,
     )
     _require_something(part.signals)
@@ -106,17 +118,18 @@ def from_arrays(
 def distributions(
     labels: Any, label_kind: Labels = "auto", floor: float | None = None, name: str = "labels"
 ) -> np.ndarray:
-    """Reports as distributions over C >= 2 emotions, [N, C] float64, rows sum to 1.
+    """Reports as distributions over C >= 2 emotions, [N, C] float64; rows sum to 1.
 
-    `labels` [N, C] by `label_kind`:
+    `labels` [N, C] holds, by `label_kind`:
 
-    - "distribution": shares that sum to 1 (to 100, for percentages);
-    - "ratings" on any scale from `floor`, the rating of an emotion that is not felt: (rating − floor) / Σ;
-    - "counts", e.g. votes: count / Σ;
-    - "multi_hot", 0 and 1: equal shares of the emotions that are marked;
-    - "auto": ratings if `floor` is given, else x / Σ, which is all of the others.
+    - "distribution": shares that sum to 1, or percentages that sum to 100;
+    - "ratings" on any scale. `floor` is the rating of an emotion that is not felt: (rating − floor) / sum;
+    - "counts", for example votes: count / sum;
+    - "multi_hot", 0 and 1: equal shares of the marked emotions;
+    - "auto": "ratings" if `floor` is given, else value / sum, which is right for all other kinds.
 
-    Raises DataError naming the first row that is not finite, lies below the floor, or sums to 0.
+    `name` is what messages call `labels`. Raises DataError that names the first row that is not finite, lies below
+    the floor, or sums to 0.
     """
     if label_kind not in LABELS:
         raise DataError(
@@ -132,72 +145,23 @@ def distributions(
     if x.ndim != 2 or x.shape[1] < 2 or not len(x):
         wanted = "one row per window and one column for each of at least two emotions"
         raise DataError(name, f"has shape {x.shape}; wanted [windows, emotions], {wanted}")
-    _refuse_rows(name, ~np.isfinite(x).all(1), "is not finite; drop windows without a report")
+    refuse_rows(name, ~np.isfinite(x).all(1), "is not finite; drop windows without a report")
     above = x - (floor or 0.0)
     low = (
         "is below the floor"
         if floor is not None
         else "is negative; give floor, the lowest rating of the scale"
     )
-    _refuse_rows(name, (above < 0).any(1), low)
+    refuse_rows(name, (above < 0).any(1), low)
     if label_kind == "multi_hot":
-        _refuse_rows(name, ~np.isin(x, (0, 1)).all(1), "is not 0 or 1, but label_kind is 'multi_hot'")
+        refuse_rows(name, ~np.isin(x, (0, 1)).all(1), "is not 0 or 1, but label_kind is 'multi_hot'")
     if label_kind == "distribution":
         sums = x.sum(1)
         wrong = np.minimum(np.abs(sums - 1), np.abs(sums - 100) / 100) > 1e-3
-        _refuse_rows(name, wrong, "does not sum to 1 or 100, but label_kind is 'distribution'")
+        refuse_rows(name, wrong, "does not sum to 1 or 100, but label_kind is 'distribution'")
     nothing = "has no emotion above the floor; drop the window, or lower the floor"
-    _refuse_rows(name, above.sum(1) <= 0, nothing)
+    refuse_rows(name, above.sum(1) <= 0, nothing)
     return above / above.sum(1, keepdims=True)
-
-
-def tokens(name: str, x: Any, count: int | None = None) -> np.ndarray:
-    """Features of a modality as [N, T, F] float32, [N, F] as one token. Raises DataError naming the array `name`."""
-    x = numbers(name, x)
-    if x.ndim not in (2, 3) or 0 in x.shape[1:]:
-        raise DataError(
-            name, f"has shape {x.shape}; wanted [windows, features] or [windows, samples, features]"
-        )
-    if count is not None and len(x) != count:
-        raise DataError(name, f"has {len(x)} rows; wanted {count}, one per window")
-    with np.errstate(over="ignore"):  # what does not fit is refused as infinite
-        x = x.astype(np.float32)
-    return x[:, None] if x.ndim == 2 else x
-
-
-def numbers(name: str, x: Any) -> np.ndarray:
-    """`x` (array, DataFrame or list) as float64; missing values are NaN. Raises DataError naming the array `name`."""
-    if hasattr(x, "toarray"):
-        raise DataError(name, "is a sparse matrix; use .toarray()")
-    try:
-        array = np.asarray(x)
-        if array.dtype.kind in "mM":
-            raise DataError(name, f"holds {array.dtype}; wanted numbers, e.g. seconds")
-        if array.dtype.kind == "c":
-            raise DataError(name, "holds complex numbers; use the real part or the magnitude")
-        if isinstance(x, np.ma.MaskedArray):
-            x = np.ma.filled(x.astype(np.float64), math.nan)
-        elif hasattr(x, "iloc"):  # pandas, whose missing values are no float
-            x = x.to_numpy("float64", na_value=math.nan)
-        return np.asarray(x, np.float64)
-    except DataError:
-        raise
-    except (TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise DataError(
-            name, f"cannot be read as numbers ({reason}); wanted numbers, NaN where missing"
-        ) from error
-
-
-def require_same_order(given: Mapping[str, Any]) -> None:
-    """Raises DataError where two objects of pandas have the same index in another order: it is not used."""
-    indices = {name: x.index for name, x in given.items() if hasattr(getattr(x, "index", None), "equals")}
-    first = next(iter(indices), "")
-    for name, index in indices.items():
-        other = indices[first]
-        if len(index) == len(other) and not index.equals(other) and set(index) == set(other):
-            reason = f"has the index of {first} in another order, and rows are taken by position"
-            raise DataError(name, f"{reason}; sort both alike, or call reset_index(drop=True) on both")
 
 
 def emotion_names(labels: Any, count: int, emotions: Sequence[str] | None) -> tuple[str, ...]:
@@ -253,44 +217,7 @@ def _known_groups(groups: Mapping[str, str], signals: Mapping) -> dict[str, str]
     return dict(groups)
 
 
-def ids_of(key: str, values: Any, count: int) -> np.ndarray | None:
-    """[N] ids as text, or None. Raises DataError naming the argument `key` and the row without an id."""
-    if values is None:
-        return None
-    if isinstance(values, Mapping | Set | Iterator):
-        raise DataError(key, f"is {type(values).__name__}; wanted a list or array of {count} ids")
-    listed = isinstance(values, list | tuple)  # as objects: NumPy makes the id "nan" of a NaN among texts
-    array = np.asarray(values, object if listed and any(isinstance(x, str) for x in values) else None)
-    if array.ndim == 0:
-        array = np.full(count, array)
-    if array.shape != (count,):
-        raise DataError(key, f"has shape {array.shape}; wanted {count} ids, one per window")
-    if array.dtype.kind == "f" or array.dtype.kind == "O":
-        missing = np.array([x is None or not isinstance(x == x, bool) or x != x for x in array.tolist()])
-        _refuse_rows(key, missing, "is missing; give an id or drop the window")
-    if (
-        array.dtype.kind == "f" and (array == np.floor(array)).all()
-    ):  # a column of integers that pandas read as floats
-        array = array.astype(np.int64)
-    return array.astype(str)
-
-
-def _seconds(start: Any, count: int) -> np.ndarray:
-    if start is None:
-        return np.full(count, np.nan)
-    seconds = numbers("start", start)
-    if seconds.shape != (count,):
-        raise DataError("start", f"has shape {seconds.shape}; wanted {count} numbers of seconds")
-    return seconds
-
-
 def _require_something(signals: dict[str, np.ndarray]) -> None:
     for m, x in signals.items():
         if np.isnan(x).all():
             raise DataError(f"signals[{m!r}]", "holds no number at all; leave the modality out")
-
-
-def _refuse_rows(name: str, bad: np.ndarray, what: str) -> None:
-    if bad.any():
-        more = f" ({int(bad.sum())} rows in all)" if bad.sum() > 1 else ""
-        raise DataError(name, f"row {int(bad.argmax())} {what}{more}")

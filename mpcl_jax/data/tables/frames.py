@@ -27,13 +27,22 @@ def from_dataframe(
     name: str = "table",
     window_seconds: float = math.nan,
 ) -> Recordings:
-    """A data set from a table with one row per window.
+    """Recordings from a pandas DataFrame with one row per window::
 
-    `labels`: the C columns of the emotions · `modalities`: modality -> its columns · `subject`, `trial`, `stimulus`,
-    `start`: the columns of the ids and of the seconds since the trial began. A missing value is an empty cell. The
-    other arguments are those of `from_arrays`.
+        columns = {"eda": ["eda_mean", "eda_sd"], "face": ["smile", "frown"]}
+        data = mpcl.from_dataframe(df, labels=["joy", "fear"], modalities=columns, subject="sid", trial="clip")
 
-    Raises DataError naming the column, the row and what to do.
+    Args:
+        frame: the table. Its index is not used.
+        labels: the C columns with the reports of the emotions, 2 or more.
+        modalities: modality -> its columns of numbers. An empty cell is a missing value.
+        subject: the column of the ids of the subjects.
+        trial: the column of the ids of the trials, unique within a subject.
+        stimulus: the column of the ids of the clips or conditions.
+        start: the column of the seconds from the beginning of the trial.
+
+    The other arguments are those of `from_arrays`. Raises DataError in one line that names the column, the first
+    wrong row and what to do.
     """
     if not hasattr(frame, "iloc"):
         raise DataError("frame", f"is {type(frame).__name__}; wanted a pandas DataFrame, or use from_arrays")
