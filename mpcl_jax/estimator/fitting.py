@@ -7,8 +7,10 @@ import numpy as np
 
 from mpcl_jax.data.normalise import far_values
 from mpcl_jax.data.tables.arrays import from_arrays
-from mpcl_jax.estimator.inputs import Layout, signals_of
+from mpcl_jax.estimator.inputs import ONLY, Layout, signals_of
 from mpcl_jax.types import DataError, Recordings
+
+NAME = "arrays"  # of the recordings that `fit` makes
 
 
 def recordings_of(
@@ -38,10 +40,21 @@ def recordings_of(
             label_kind=parameters["label_kind"],
             floor=parameters["floor"],
             raw=True,  # `signals_of` has extracted features
+            name=NAME,
         )
-    except DataError as error:  # in the names of the arguments of `fit`
-        name = {"subject": "groups", "labels": "Y"}.get(error.file, error.file)
-        raise DataError(name, error.reason) from None
+    except DataError as error:
+        raise _of_fit(error) from None
+
+
+def _of_fit(error: DataError) -> DataError:
+    """The same with the names of the arguments of `fit`: X, Y, groups."""
+    place, reason = error.file, error.reason
+    if place == NAME:  # of the whole: its reason begins with the array
+        place, _, reason = reason.partition(": ")
+    names = {f"signals[{ONLY!r}]": "X", "signals[": "X[", "labels": "Y", "subject": "groups"}
+    for old, new in names.items():
+        place = place.replace(old, new) if place.startswith(old) else place
+    return DataError(place, reason)
 
 
 def require_alone(parameters: dict[str, Any], *others: Any) -> None:

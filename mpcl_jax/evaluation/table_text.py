@@ -183,4 +183,5 @@ def comparison_text(found: Comparison, over: str) -> str:
         return f"{text}; the test for skewed differences has p {p_text(found.p_skewed)}"
     if found.low > 0 or found.high < 0:
         text += "; the interval excludes 0 but is not corrected"
-    return f"{text}; detectable without correction: {decimal(found.detectable)}"
+    found_at = f"a difference of {decimal(found.detectable)} would be found with probability 0.8"
+    return f"{text}; without correction, {found_at}"

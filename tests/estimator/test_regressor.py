@@ -431,7 +431,11 @@ MISTAKES = {
     "modalities: divides one table": ({"modalities": COLUMNS}, {}),
     "rates: names 'eeg'": ({"rates": {"eeg": 3}}, {}),
     r"X\['face'\]: cannot be read as numbers": ({}, {"X": {"face": np.array([["a"]] * 24)}}),
-    "feature 0 is inf": ({}, {"X": {"face": np.full((24, 1), np.inf)}}),
+    "X, row 3: feature 0 is 1e": (
+        {},
+        {"X": np.where(np.arange(24)[:, None] == 3, 1e38, study()[0].to_numpy())},
+    ),
+    r"X\['face'\], row 0: feature 0 is inf": ({}, {"X": {"face": np.full((24, 1), np.inf)}}),
     "label_kind: is 'shares'; wanted 'auto'": ({"label_kind": "shares"}, {}),
     "labels: no such argument here; use label_kind": ({"labels": "ratings"}, {}),
     "groups: no such argument here; use modality_groups": ({"groups": {"eda": "physiological"}}, {}),

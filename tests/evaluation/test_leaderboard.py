@@ -179,8 +179,12 @@ def test_the_reason_why_a_difference_is_not_significant():
         "KL −0.1500 [−0.2000, −0.1000], n = 10 subjects, p = 0.010 after Holm's correction for 1 comparison"
     )
     assert words(0.01, 0.08).endswith("; the test for skewed differences has p = 0.080")
-    assert "; the interval excludes 0 but is not corrected; detectable" in words(0.06, 0.06)
-    assert words(0.06, 0.06, high=0.1).endswith("comparison; detectable without correction: 0.0500")
+    assert "; the interval excludes 0 but is not corrected; without correction, a difference" in words(
+        0.06, 0.06
+    )
+    assert words(0.06, 0.06, high=0.1).endswith(
+        "comparison; without correction, a difference of 0.0500 would be found with probability 0.8"
+    )
     # Of 14 and more units 9,999 sign flips are drawn: 300 comparisons can still have 300 / 10,000 = .03.
     assert "too few" not in words(0.01, 0.01, n=20, comparisons=300)
     # Six subjects and two comparisons: 2 · 2 / 2^6 = .0625, whatever is found.

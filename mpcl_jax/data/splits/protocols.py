@@ -78,7 +78,9 @@ def _require_supported(recordings: Recordings, protocol: str) -> None:
     possible = _possible(recordings)
     if recordings.protocols and kind not in recordings.protocols:
         if kind in BY_TRIAL and not set(BY_TRIAL) & set(recordings.protocols):
-            reason = "needs `trial` for every window, which some file does not give; "
+            reason = (
+                "needs `trial` for every window: a key of each .npz file, or an argument of from_arrays; "
+            )
         reason += f"{recordings.name} supports only {', '.join(map(repr, possible))}"
     elif kind in BY_SUBJECT and single:
         ways = " or ".join(repr(x) for x in possible if x in ("trial_kfold", "stimulus_kfold"))
