@@ -5,16 +5,19 @@ import json
 import os
 import pathlib
 import shutil
+from collections.abc import Sequence
 
 import numpy as np
 
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.evaluation.jobs.table_run import Fitted, Trained, fits_of
 from mpcl_jax.evaluation.jobs.work import FOLD, copy_fold
+from mpcl_jax.evaluation.leaderboard import METHOD
 from mpcl_jax.evaluation.run_files import write_predictions
 from mpcl_jax.system.storage import write_arrays, write_text, writing
 from mpcl_jax.train import run_folder
 from mpcl_jax.train.evaluate import load_predictions
+from mpcl_jax.train.fold_memory import FoldMemory, adapted_shares, memory_file, save_memory
 from mpcl_jax.train.run import with_sizes
 from mpcl_jax.train.selection import NAME as SELECTION
 from mpcl_jax.train.selection import read_record, record_test_access, write_choices
@@ -29,12 +32,13 @@ def collect_run(
     choices: dict[str, dict[str, dict]],
     folder: pathlib.Path,
     cache_dir: pathlib.Path,
+    memories: dict[str, Sequence[FoldMemory]] | None = None,
 ) -> str:
     """Makes `folder` the run of one seed of a finished row, with the predictions of `others` as its baselines.
 
-    `others`: method -> [N, C] of all test rows · `choices`: method -> fold -> selected settings. A folder of an
-    earlier table is replaced; its test evaluations still count. Returns a note about them, or "". Raises ConfigError
-    where `folder` is any other folder.
+    `others`: method -> [N, C] of all test rows · `choices`: method -> fold -> selected settings · `memories`: method
+    -> the memory of each fold, where trials are written. A folder of an earlier table is replaced; its test
+    evaluations still count. Returns a note about them, or "". Raises ConfigError where `folder` is any other folder.
     """
     if folder.exists() and not (folder / MARK).exists():
         raise ConfigError(f"{folder}: holds a run that was not made by a table; move it away")
@@ -50,6 +54,8 @@ def collect_run(
         end = begin + len(predictions[-1].rows)
         write_arrays(target / "baselines.npz", {name: x[begin:end] for name, x in others.items()})
         lines += _metrics_of(fit.folder / "metrics.jsonl", place)
+        for name, of_folds in (memories or {}).items():
+            save_memory(memory_file(target, name), of_folds[place])
         begin = end
     if (folder / SELECTION).exists():
         with writing(partial / SELECTION, 0):
@@ -57,7 +63,13 @@ def collect_run(
     for method, of_folds in choices.items():
         write_choices(partial, method, of_folds)
     write_text(partial / "metrics.jsonl", "".join(lines))
-    write_predictions(partial, row.table_data.recordings, predictions)
+    zero_shot = None
+    if memories:
+        folds = zip(memories[METHOD], predictions, strict=True)
+        zero_shot = np.concatenate(
+            [adapted_shares(memory, row.table_data.recordings, of_fold.rows, 0) for memory, of_fold in folds]
+        )
+    write_predictions(partial, row.table_data.recordings, predictions, zero_shot)
     write_text(partial / MARK, f"made from the finished jobs of a table in {cache_dir}\n")
     shutil.rmtree(folder, ignore_errors=True)
     with writing(folder, 0):

@@ -12,16 +12,19 @@ from ml_collections import ConfigDict
 from experiments.shared import table_command as command
 from experiments.shared.collect import choices_of, collect_run
 from experiments.shared.comparison_plots import differences
+from mpcl_jax.config.data import WRITTEN
 from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.config.schema import Config
+from mpcl_jax.data.splits.descriptions import kind_of
 from mpcl_jax.data.splits.manifest import Fold, sign_split, write_manifest
 from mpcl_jax.evaluation.comparison import make_run_table
 from mpcl_jax.evaluation.jobs.keys import TableData
-from mpcl_jax.evaluation.jobs.table_run import Fitted, Trained, complete, predictions_of
+from mpcl_jax.evaluation.jobs.table_run import Fitted, Trained, complete, memories_of, predictions_of
 from mpcl_jax.evaluation.leaderboard import METHOD, REFERENCE, Table
 from mpcl_jax.evaluation.number_text import shown_name
 from mpcl_jax.evaluation.statistics import NOT_SIGNIFICANT, Comparison
 from mpcl_jax.evaluation.table_text import comparison_text
+from mpcl_jax.evaluation.written_trials import Memories, curve_frame, memory_frame, shares_after
 from mpcl_jax.report.plots.style import Figure
 from mpcl_jax.system.storage import make_folder, replacing
 from mpcl_jax.train.interrupt import StopRequest
@@ -82,13 +85,16 @@ def compare(
     """Completes all rows, keeps each seed as a run folder and makes the table of MPCL, variants and baselines."""
     complete([mpcl, *variants, others], args.cache_dir, args.workers, stop)
     predicted = predictions_of_all((others, mpcl, *variants), args.cache_dir)
+    memories = memories_of_all((others, mpcl), args.cache_dir)
     for place, seed in enumerate(mpcl.seeds):
         beside = {name: x[min(place, len(x) - 1)] for name, x in predicted.items() if name != METHOD}
         choices = choices_of(mpcl, seed, args.cache_dir)
         if seed in others.seeds:
             choices |= choices_of(others, seed, args.cache_dir)
-        folder = args.runs / args.name / f"seed_{seed}"
-        if note := collect_run(mpcl, seed, beside, choices, folder, args.cache_dir):
+        folder, of_seed = args.runs / args.name / f"seed_{seed}", {}
+        for name, of_seeds in memories.items():
+            of_seed[name] = of_seeds[min(place, len(of_seeds) - 1)]
+        if note := collect_run(mpcl, seed, beside, choices, folder, args.cache_dir, of_seed):
             print(f"note   seed {seed}: {note}")
     return table_of(mpcl.table_data, predicted, others)
 
@@ -98,6 +104,23 @@ def predictions_of_all(
 ) -> dict[str, list[np.ndarray]]:
     """Predictions of finished rows: method -> [N, C] of all folds, one array a seed."""
     return {name: of for row in rows for name, of in predictions_of(row, cache_dir).items()}
+
+
+def memories_of_all(rows: Sequence[Trained | Fitted], cache_dir: pathlib.Path) -> Memories:
+    """Memories of finished rows: method -> for each seed that of each fold; {} where no trials are written."""
+    if kind_of(rows[0].table_data.split.protocol) not in WRITTEN:
+        return {}
+    return {name: of for row in rows for name, of in memories_of(row, cache_dir).items()}
+
+
+def memory_frames(table: Table, memories: Memories, table_data: TableData) -> dict[str, pd.DataFrame]:
+    """What written trials are worth, by the end of the file's name; {} where no trials are written."""
+    if not memories:
+        return {}
+    recordings, split = table_data.recordings, table_data.split
+    zero_shot = make_run_table(recordings, split, shares_after(memories, recordings, split, 0), 1)
+    curve = curve_frame(memories, recordings, split)
+    return {"_memory": memory_frame(table, zero_shot, memories), "_memory_curve": curve}
 
 
 def table_of(table_data: TableData, predicted: dict[str, list[np.ndarray]], others: Fitted) -> Table:

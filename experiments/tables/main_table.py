@@ -8,8 +8,8 @@
 MPCL uses --seeds seeds, the baselines the first --baseline-seeds of them; the table shows means over seeds and
 their spread. Every fold of every seed is a job; jobs run on all cores, and an interrupted table loses only the
 running jobs. Writes NAME.csv, NAME_subjects.csv, the statistics of all pairs and a picture of the ranks into
-experiments/results, and each seed as a run folder runs/table/NAME/seed_N, which `mpcl verify`
-checks.
+experiments/results, for the protocols sequential and few_shot also NAME_memory.csv and NAME_memory_curve.csv, and
+each seed as a run folder runs/table/NAME/seed_N, which `mpcl verify` checks.
 """
 
 from experiments.shared import compared
@@ -18,6 +18,7 @@ from mpcl_jax.evaluation.comparison import wanted
 from mpcl_jax.evaluation.jobs.keys import load_table_data
 from mpcl_jax.evaluation.jobs.table_run import Fitted
 from mpcl_jax.evaluation.ranking import groups_of, rank_methods
+from mpcl_jax.evaluation.written_trials import memory_markdown
 from mpcl_jax.report.plots.results import critical_difference
 from mpcl_jax.train.interrupt import StopRequest
 
@@ -33,6 +34,10 @@ def make(args: command.Options, stop: StopRequest) -> None:
         methods["method"].tolist(), methods["mean_rank"].tolist(), groups_of(methods)
     )
     command.write_table(args, table, table_data, "", {"_ranks": picture})
+    memories = compared.memories_of_all((others, mpcl), args.cache_dir)
+    if frames := compared.memory_frames(table, memories, table_data):
+        command.write_files(args, frames, {})
+        print(f"\n{memory_markdown(frames['_memory'])}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,10 @@ from python_process import QUICK, environment
 from table_fixture import config_file, made, quick_workers, results, words_of
 
 from experiments.tables import averaged
+from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.data.io.npz_reader import parse_npz
+from mpcl_jax.data.pipeline import load
+from mpcl_jax.evaluation.audit.verdict import audit
 from mpcl_jax.evaluation.jobs.workers import Job, run_jobs
 from mpcl_jax.evaluation.verification import check_shipped
 from mpcl_jax.train.interrupt import StopRequest
@@ -113,6 +116,22 @@ def test_averaging_shares_the_jobs_of_the_main_table_and_treats_all_methods_alik
         r"- the whole trial: MPCL against one window, one seed: (better|not significant) \(KL", printed
     )
     assert "- the whole trial: kNN against MPCL: " in printed
+
+
+def test_a_table_of_written_trials_shows_the_memory(tmp_path):
+    one = {"protocol__only": (0,), "protocol__folds": 2, "protocol__validation": 0.0}
+    config = config_file(tmp_path, protocol__kind="sequential", data__simulate__subjects=9, **one)
+    words = ("--seeds=1", "--baseline-seeds=1", "--workers=2", "--config.benchmark.baselines=train_mean")
+    with quick_workers():
+        printed = made("main_table", config, tmp_path, *words)
+    assert "Personal memory" in printed
+    rows = list(csv.DictReader((tmp_path / "results" / "main_table_memory.csv").open().readlines()[1:]))
+    assert [row["method"] for row in rows] == ["train_mean", "MPCL"]
+    run = tmp_path / "table" / "main_table" / "seed_0"
+    found = audit(run, load(from_command_line(str(config), []).data)).findings
+    (written,) = [finding for finding in found if finding.check == "written trials"]
+    assert written.colour == "green"
+    assert "zero_shot_" in (run / "predictions.csv").read_text().splitlines()[0]
 
 
 def test_a_users_mistake_is_one_line(tmp_path, capsys):
