@@ -41,14 +41,16 @@ def copies_of(recordings: Recordings) -> list[Copies]:
     subject. So a pair needs more equal rows than all subjects have within themselves, and at least `FEWEST_WINDOWS`.
     """
     pairs: dict[tuple[str, str], dict[str, list[int]]] = {}
+    moment = _moments(recordings)
     for m in recordings.signals:
         if m in recordings.of_stimulus:
             continue
-        of_pair, by_chance = {}, 0
+        of_pair, by_chance, windows = {}, 0, np.bincount(moment[recordings.present[m]])
         for rows in _equal_rows(recordings, m):
             first, *others = dict.fromkeys(recordings.subject[rows].tolist())
             by_chance += len(rows) - 1 - len(others)
-            if others and not _of_stimulus(recordings, m, rows):
+            same = recordings.stimulus[rows[0]] != "" and (moment[rows] == moment[rows[0]]).all()
+            if others and not (same and windows[moment[rows[0]]] == len(rows)):
                 for row in rows[recordings.subject[rows] != first].tolist():
                     of_pair.setdefault((first, str(recordings.subject[row])), []).append(row)
         for pair, rows in of_pair.items():
@@ -68,12 +70,14 @@ def _equal_rows(recordings: Recordings, m: str) -> Iterator[np.ndarray]:
             yield rows[own]
 
 
-def _of_stimulus(recordings: Recordings, m: str, rows: np.ndarray) -> bool:
-    """Whether the equal `rows` are all windows of one stimulus at one time."""
-    stimulus, at = recordings.stimulus[rows[0]], recordings.start
-    if stimulus == "":
-        return False
+def _moments(recordings: Recordings) -> np.ndarray:
+    """[N] code of the stimulus and the seconds, or the number of the window, since the trial began."""
+    at = recordings.start
     if np.isnan(at).any():
         at = pd.Series(recordings.trial).groupby(recordings.trial).cumcount().to_numpy()
-    met = (recordings.stimulus == stimulus) & (at == at[rows[0]]) & recordings.present[m]
-    return np.array_equal(np.flatnonzero(met), rows)
+    return (
+        pd.DataFrame({"stimulus": recordings.stimulus, "at": at})
+        .groupby(["stimulus", "at"])
+        .ngroup()
+        .to_numpy()
+    )
