@@ -21,7 +21,6 @@ from mpcl_jax.cli.command import Parser, command, importing_jax
 from mpcl_jax.cli.predict import load, require_fold
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.folder.load import load_partly_reported
-from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.system.output import warn
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.system.storage import write_text
@@ -62,15 +61,20 @@ def run(arguments: list[str]) -> None:
     folder = user_path(args.model)
     require_fold(folder, args.fold)
     with importing_jax():
-        from mpcl_jax.estimator.one_subject import open_adaptable
+        from mpcl_jax.estimator import adapted_subjects
 
-    model = open_adaptable(folder, args.fold)
+    model = adapted_subjects.open_adaptable(folder, args.fold)
     recordings, reported = fitting(model.models[0].spec, *load_reported(folder, user_path(args.data)))
     memory = user_path(args.memory, "--memory") if args.memory else None
     if reported.all() and not args.sequential and memory is None:
         fix = "give --sequential, or write NaN as the labels of the trials to predict"
         raise ConfigError(f"{args.data}: every trial has a report, so none is left to predict; {fix}")
-    predictions, recalled = adapt(model, recordings, reported, args.sequential, memory)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        options = reported, args.sequential, memory
+        predictions, recalled = adapted_subjects.adapt_subjects(model, recordings, *options)
+    for text in dict.fromkeys(str(x.message) for x in caught):
+        warn(text)
     if args.recalled:
         write_text(user_path(args.recalled, "--recalled"), csv_text(recalled))
     if args.output:
@@ -110,61 +114,3 @@ def fitting(spec: DataSpec, recordings: Recordings, reported: np.ndarray) -> tup
     kept = np.stack([recordings.present[m] for m in known]).any(axis=0)
     recordings = recordings._replace(labels=recordings.labels[:, order], emotions=spec.emotions)
     return take(with_modalities(recordings, known), kept), reported[kept]
-
-
-def adapt(
-    model, recordings: Recordings, reported: np.ndarray, sequential: bool, memory: pathlib.Path | None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The predictions of every subject, and the weights of written trials; continues and writes the file `memory`."""
-    from mpcl_jax.estimator.memory_file import checksum_of, save_memory
-    from mpcl_jax.estimator.one_subject import predict_subject
-
-    subjects = list(dict.fromkeys(recordings.subject.tolist()))
-    if memory and len(subjects) > 1:
-        count = f"the data are of {len(subjects)} subjects"
-        raise ConfigError(f"--memory {memory}: is of one subject, {count}; give them one by one")
-    if model.kernel is None:
-        warn(f"the personal memory is {model.reason}; the predictions are those of mpcl predict")
-    before = continued(model, memory, subjects[0]) if memory else None
-    tables, weights, ids = [], [], np.array(row_ids(recordings))
-    for subject in subjects:
-        own = np.flatnonzero(recordings.subject == subject)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
-            found = predict_subject(model, take(recordings, own), reported[own], before, sequential)
-        for text in dict.fromkeys(str(x.message) for x in caught):
-            warn(f"subject {subject}: {text}")
-        tables.append(_table(recordings, reported, ids, own[found.rows], found))
-        weights.append(_weights(ids[own[found.rows]], found.recalled))
-        if memory and found.memories and found.memories.trials:
-            save_memory(memory, found.memories, subject, checksum_of(model.models, model.kernel))
-    return pd.concat(tables), pd.concat(weights)
-
-
-def continued(model, memory: pathlib.Path, subject: str):
-    """The memory in the file, None where there is none yet. Raises DataError for that of another model or subject."""
-    from mpcl_jax.estimator.memory_file import checksum_of, read_memory
-
-    if model.kernel is None or not memory.exists():
-        return None
-    checksum = checksum_of(model.models, model.kernel)
-    found, owner = read_memory(memory, model.kernel, len(model.models), checksum)
-    if owner != subject:
-        raise DataError(memory, f"is of subject {owner!r}, the data are of {subject!r}; give a new name")
-    return found
-
-
-def _weights(ids: np.ndarray, recalled: list[dict[str, float]]) -> pd.DataFrame:
-    pairs = zip(ids, recalled, strict=True)
-    rows = [(name, trial, weight) for name, of_trial in pairs for trial, weight in of_trial.items()]
-    return pd.DataFrame(rows, columns=["id", "written_trial", "weight"])
-
-
-def _table(
-    recordings: Recordings, reported: np.ndarray, ids: np.ndarray, rows: np.ndarray, found
-) -> pd.DataFrame:
-    columns = {"id": ids[rows]}
-    columns |= {name: getattr(recordings, name)[rows] for name in ("subject", "trial", "stimulus")}
-    columns |= {"reported": reported[rows].astype(int), "written_trials": list(map(len, found.recalled))}
-    columns |= {f"predicted_{e}": x for e, x in zip(recordings.emotions, found.shares.T, strict=True)}
-    return pd.DataFrame(columns)

@@ -1,29 +1,16 @@
 """The trials of one subject, predicted with a personal memory of those that have a report."""
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.estimator import prediction
 from mpcl_jax.estimator.adaptation import Memories, Seen, adapted, seen_by, write
-from mpcl_jax.estimator.loading import load
 from mpcl_jax.model.recall_kernel import RecallKernel
-from mpcl_jax.runs.predict import FinishedModel, open_model
+from mpcl_jax.runs.predict import FinishedModel
 from mpcl_jax.types import DataError, Recordings
-
-
-class Adaptable(NamedTuple):
-    """Models whose predictions are averaged, and the kernel of their personal memory."""
-
-    models: Sequence[FinishedModel]
-    kernel: RecallKernel | None  # None: the memory is off
-    reason: str  # why it is on or off
-    ranges: prediction.Ranges | None = None  # of the training data; values far outside are a warning
 
 
 class Predicted(NamedTuple):
@@ -37,26 +24,9 @@ class Predicted(NamedTuple):
     memories: Memories | None  # after all reported trials were written; None where the memory is off
 
 
-def open_adaptable(folder: Path, fold: int = 0) -> Adaptable:
-    """A saved `MPCLRegressor`, or `fold` of a run that has learned a memory. Raises DataError where it has none."""
-    if (folder / "model.json").is_file():
-        saved = load(folder)
-        return Adaptable(saved._open(), saved.memory_.kernel, saved.memory_.reason, saved._ranges)
-    file = folder / "folds" / f"{fold:02d}" / "personal_memory_MPCL.npz"
-    if not file.is_file():
-        fix = "train with --config.protocol.kind=sequential, or give a model that MPCLRegressor.save wrote"
-        raise DataError(folder, f"this run has learned no personal memory; {fix} (docs/few_shot.md)")
-    try:
-        choice = json.loads(str(parse_npz(file)["choice"]))
-        kernel = choice["learned"].get(choice["memory"], {}).get("kernel")
-        kernel = RecallKernel(**kernel) if kernel else None
-        return Adaptable([open_model(folder, fold)], kernel, choice["reason"])
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise DataError(file, f"is damaged ({error!r}); train the run again") from error
-
-
 def predict_subject(
-    model: Adaptable,
+    models: Sequence[FinishedModel],
+    kernel: RecallKernel | None,
     recordings: Recordings,
     reported: np.ndarray,
     memories: Memories | None = None,
@@ -64,20 +34,18 @@ def predict_subject(
 ) -> Predicted:
     """The predictions of one subject's trials; every window needs a modality of the model.
 
-    `reported` [N] bool: windows whose labels are a report, in the order of the model's emotions. All reported trials
-    are written first, and the others predicted. `sequential`: in the order of the rows, each trial is predicted and
-    then, if it has a report, written. A trial that `memories` holds is neither written nor predicted again. A model
-    that standardises each subject uses all windows for it. Raises DataError for a trial of which only some
-    windows have a report.
+    `kernel`: None where the memory is off. `reported` [N] bool: windows whose labels are a report, in the order of
+    the model's emotions. All reported trials are written first, and the others predicted. `sequential`: in the order
+    of the rows, each trial is predicted and then, if it has a report, written. A trial that `memories` holds is
+    neither written nor predicted again. A model that standardises each subject uses all windows for it. Raises
+    DataError for a trial of which only some windows have a report.
     """
     _require_whole_trials(recordings, reported)
-    models, trial, labels = model.models, recordings.trial, recordings.labels
+    trial, labels = recordings.trial, recordings.labels
     rows = prediction.rows_of_recordings(recordings, models[0].spec.shapes, models[0].per_subject)
-    if model.ranges:
-        prediction.warn_out_of_range(rows, model.ranges)
     seen = seen_by(models, rows)
-    if memories is None and model.kernel is not None:
-        memories = Memories(model.kernel)
+    if memories is None and kernel is not None:
+        memories = Memories(kernel)
     new = ~np.isin(trial, memories.trials if memories else ())
     steps = [trial == name for name in dict.fromkeys(trial[new].tolist())]
     if not sequential:
