@@ -179,6 +179,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
             raise DataError(
                 "warm_start", f"continues a fit on {names}; give the same columns, or set it to False"
             )
+        ranges = prediction.ranges_of(recordings)  # in the units that `predict` gets
         if config.data.per_subject_standardise:
             recordings = standardise_per_subject(recordings)
         self._fits = in_memory.fit(
@@ -194,7 +195,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         self.memory_ = learn(self._fits[0].held_out)
         self._fits = [fit._replace(held_out=None) for fit in self._fits]
         self._layout, self._models, self._memories = layout, [], None
-        self._spec, self._ranges = spec_of(recordings), prediction.ranges_of(recordings)
+        self._spec, self._ranges = spec_of(recordings), ranges
         self._about = card.about(recordings)
         self.mean_label_ = recordings.labels.mean(0, dtype=np.float64)
         self._open()

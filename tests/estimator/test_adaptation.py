@@ -109,3 +109,11 @@ def test_a_model_that_standardises_each_subject_adapts_to_ten_rows_or_more(fitte
     few = {m: x[:4] for m, x in signals.items()}
     with pytest.raises(mpcl.DataError, match="has 4 rows; the model standardises .* needs 10; give more"):
         model.adapt(few, unseen.labels[:4])
+
+
+def test_values_of_standardised_subjects_are_compared_in_their_own_units(recwarn):
+    data = study(1.0)
+    data = data._replace(signals={m: x + 1000 for m, x in data.signals.items()})
+    options = SMALL | {"epochs": 1, "n_seeds": 2, "per_subject_standardise": True, "personal_memory": False}
+    mpcl.MPCLRegressor(**options, settings=SETTINGS).fit(data).predict(data)
+    assert not [x for x in recwarn if "outside it" in str(x.message)]
