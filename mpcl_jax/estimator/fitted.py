@@ -11,9 +11,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.tables.arrays import distributions
+from mpcl_jax.data.tables.read_arrays import ids_of, numbers
 from mpcl_jax.estimator import prediction
 from mpcl_jax.estimator.adaptation import Memories, written
-from mpcl_jax.estimator.inputs import Layout, signals_of
+from mpcl_jax.estimator.inputs import Layout, require_shapes, signals_of
 from mpcl_jax.runs.predict import FinishedModel, finished_model
 from mpcl_jax.train.devices import keep_programs_of_callers, require_devices
 from mpcl_jax.train.fit import Fit, Learned
@@ -27,6 +28,7 @@ class Fitted(BaseEstimator):
     _spec: DataSpec
     _layout: Layout
     memory_: Learned
+    _memories: Memories | None  # of an adapted model
     _models: list[FinishedModel]  # the same fits, compiled; not part of a pickle
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -105,6 +107,8 @@ class Fitted(BaseEstimator):
             isinstance(X, Mapping) or getattr(X, "ndim", 2) == 3 or self.modalities is not None
         ):
             return X
+        if isinstance(X, np.ma.MaskedArray):
+            X = numbers("X", X)  # scikit-learn reads what the mask hides
         try:
             return validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan")
         except (ValueError, TypeError) as error:
@@ -114,13 +118,32 @@ class Fitted(BaseEstimator):
             text = re.sub(r":? (array=)?\[[-\d\[ ].*\]", "", text)  # values of the array
             raise DataError("X", text[:300]) from error
 
+    def _weights(self, sample_weight: Any, count: int) -> np.ndarray | None:
+        """[N] weights of the rows of `score`, or None."""
+        if sample_weight is None:
+            return None
+        weights = numbers("sample_weight", sample_weight)
+        if weights.shape != (count,) or not (weights >= 0).all() or not weights.sum() > 0:
+            raise DataError("sample_weight", f"wanted {count} numbers >= 0, one per row, and one above 0")
+        return weights
+
     def _rows(self, X: Any, groups: Any) -> prediction.Rows:
         check_is_fitted(self)
         per_subject = self.config_.data.per_subject_standardise
         if isinstance(X, Recordings):
-            return prediction.rows_of_recordings(X, self.modalities_, per_subject)
-        table = X if self._layout.form == "dict" else self._table(X, reset=False)
-        return prediction.rows_of(signals_of(table, self._layout), groups)
+            rows = prediction.rows_of_recordings(X, self.modalities_, per_subject)
+        else:
+            if groups is not None and not per_subject:
+                reason = "is for models with per_subject_standardise; leave it out"
+                raise DataError("groups", reason)
+            table = X if self._layout.form == "dict" else self._table(X, reset=False)
+            rows = prediction.rows_of(signals_of(table, self._layout), groups)
+        require_shapes(rows.signals, self._spec.shapes)
+        return rows
+
+    def _trials(self, trial: Any, count: int) -> np.ndarray | None:
+        """[N] ids of the trials of rows to predict, or None; only an adapted model uses them."""
+        return None if self._memories is None else ids_of("trial", trial, count)
 
     def _with_trials(self, memories: Memories | None, X: Any, Y: Any, trial: Any) -> Self:
         standardised = self.config_.data.per_subject_standardise and not isinstance(X, Recordings)

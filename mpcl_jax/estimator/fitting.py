@@ -25,6 +25,8 @@ def recordings_of(
     if unknown := [m for m in own if m not in signals]:
         raise DataError("modality_groups", f"names {unknown[0]!r}; the modalities are {', '.join(signals)}")
     count = len(next(iter(signals.values())))
+    if hasattr(Y, "toarray"):
+        raise DataError("Y", "is a sparse matrix; use .toarray()")
     if len(np.atleast_1d(Y)) != count:
         raise DataError("Y", f"has {len(np.atleast_1d(Y))} rows, X has {count}; wanted one report per row")
     each = np.arange(count).astype(str)

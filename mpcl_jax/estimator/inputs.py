@@ -83,6 +83,19 @@ def signals_of(X: Any, layout: Layout) -> dict[str, np.ndarray]:
     return {m: features_of(f"X[{m!r}]", x, rates[m], kinds[m]) if m in rates else x for m, x in given.items()}
 
 
+def require_shapes(signals: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, int]]) -> None:
+    """Raises DataError where `signals` m -> [N, T, F] have a modality or a shape that `fit` did not get."""
+    for m, x in signals.items():
+        name = "X" if m == ONLY else f"X[{m!r}]"
+        if m not in shapes:
+            raise DataError(name, f"is an unknown modality; fit got {', '.join(shapes)}")
+        if x.shape[1:] != shapes[m]:
+            (t, f), (wanted_t, wanted_f) = x.shape[1:], shapes[m]
+            raise DataError(
+                name, f"has {t} × {f} values per row (time × features); fit got {wanted_t} × {wanted_f}"
+            )
+
+
 def _by_name(modality: str, x: Any, layout: Layout) -> Any:
     """The columns of the DataFrame `x` in the order of `fit`, if `fit` got names too."""
     names, held = layout.names.get(modality, ()), list(map(str, getattr(x, "columns", ())))
@@ -92,7 +105,8 @@ def _by_name(modality: str, x: Any, layout: Layout) -> Any:
         raise DataError(
             f"X[{modality!r}]", f"has {held.count(name)} columns {name!r}; fit got {', '.join(names)}"
         )
-    return x.iloc[:, [held.index(name) for name in names]]
+    order = [held.index(name) for name in names]
+    return x.iloc[:, order] if hasattr(x, "iloc") else np.asarray(x)[:, order]
 
 
 def _column_list(modality: str, columns: Any) -> tuple:
@@ -109,11 +123,12 @@ def _form(layout: Layout) -> str:
 
 
 def _columns(X: Any, modality: str, columns: tuple) -> Any:
-    if hasattr(X, "columns"):
+    if hasattr(X, "iloc"):
         return column_block(X, list(columns))
-    x = numbers("X", X)
+    x, names = numbers("X", X), list(getattr(X, "columns", ()))  # names: of Polars
     if x.ndim != 2:
         raise DataError("X", f"has shape {x.shape}; wanted [windows, columns]")
+    columns = tuple(names.index(c) if c in names else c for c in columns)
     for column in columns:
         whole = isinstance(column, int | np.integer) and not isinstance(column, bool)
         if not whole or not -x.shape[1] <= column < x.shape[1]:

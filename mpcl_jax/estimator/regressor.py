@@ -220,8 +220,9 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         known = prediction.require_known(rows, self.missing_rows)
         shares = np.tile(self.mean_label_, (len(known), 1))
         if known.any():
-            trial = None if trial is None else np.broadcast_to(trial, len(known))[known]
-            log_probs, _ = adapted(self._memories, seen_by(self._open(), rows.take(known)), trial)
+            trial = self._trials(trial, len(known))
+            own = None if trial is None else trial[known]
+            log_probs, _ = adapted(self._memories, seen_by(self._open(), rows.take(known)), own)
             shares[known] = prediction.mean_shares(log_probs)
         return shares
 
@@ -231,7 +232,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         For an adapted model it also holds the weight of each written trial. Arguments and errors as in `predict`.
         """
         rows, mean = self._rows(X, groups), self.mean_label_
-        trial = None if trial is None else np.broadcast_to(trial, len(rows.known))
+        trial = self._trials(trial, len(rows.known))
         memory = self._memories, self.memory_.reason, trial
         return explain(self._open(), rows, mean, self.missing_rows, *memory)
 
@@ -266,7 +267,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         """
         predicted = self.predict(X)
         kl = metrics.kl(self._reports(Y, len(predicted)), predicted)
-        return -float(np.average(kl, weights=sample_weight))
+        return -float(np.average(kl, weights=self._weights(sample_weight, len(kl))))
 
     def save(self, folder: str | Path, table: Any = None) -> None:
         """Writes the model to a new `folder`, without pickle; `mpcl_jax.load` reads it.

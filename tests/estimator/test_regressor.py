@@ -417,6 +417,7 @@ MISTAKES = {
     r"modalities\['eda'\]: is slice": ({"modalities": {"eda": slice(2)}}, {"X": np.ones((24, 2))}),
     "names column 0.5": ({"modalities": {"eda": [0.5]}}, {"X": np.ones((24, 2))}),
     "X: Expected 2D array": ({}, {"X": "study.csv"}),
+    "holds datetime64": ({}, {"X": {"eda": study()[0].assign(date=pd.Timestamp("2020"))}}),
     "holds timedelta": ({}, {"X": {"eda": np.ones((24, 2), "m8[s]")}}),
     "Y: row 1 is not finite": ({}, {"Y": pd.DataFrame({"a": pd.array([1, None] * 12), "b": 1})}),
     "floor: is '1'": ({"floor": "1"}, {}),
@@ -439,6 +440,7 @@ MISTAKES = {
     "label_kind: is 'shares'; wanted 'auto'": ({"label_kind": "shares"}, {}),
     "labels: no such argument here; use label_kind": ({"labels": "ratings"}, {}),
     "groups: no such argument here; use modality_groups": ({"groups": {"eda": "physiological"}}, {}),
+    "random_state: no such argument here; use seed": ({"random_state": 0}, {}),
     "modality_groups: is list": ({"modality_groups": ["eda"]}, {}),
 }
 
@@ -453,6 +455,25 @@ def test_a_mistake_is_one_line_that_names_it(message):
     assert "\n" not in str(caught.value) and isinstance(caught.value, ValueError)
 
 
+class OtherFrame:
+    """A table of another library than pandas, for example Polars."""
+
+    def __init__(self, frame):
+        self.columns, self._x = list(frame.columns), frame.to_numpy()
+
+    def __array__(self, dtype=None, copy=None):
+        return self._x if dtype is None else self._x.astype(dtype)
+
+
+def test_tables_of_other_libraries_are_read_by_name(fitted):
+    frame, labels, _ = study()
+    other = OtherFrame(frame[frame.columns[::-1]])
+    np.testing.assert_array_equal(fitted.predict(other), fitted.predict(frame))
+    by_dict = mpcl.MPCLRegressor(**SMALL).fit({m: frame[own] for m, own in COLUMNS.items()}, labels)
+    reversed_columns = {m: OtherFrame(frame[own[::-1]]) for m, own in COLUMNS.items()}
+    np.testing.assert_array_equal(by_dict.predict(reversed_columns), by_dict.predict(arrays(frame)))
+
+
 def test_a_mistake_in_a_prediction_is_named(fitted):
     frame, labels, _ = study()
     by_dict = mpcl.MPCLRegressor(**SMALL).fit({m: frame[own] for m, own in COLUMNS.items()}, labels)
@@ -464,8 +485,10 @@ def test_a_mistake_in_a_prediction_is_named(fitted):
     for wrong, message in (
         (frame, "X: is DataFrame; fit got a dict"),
         ({}, "X: is empty"),
-        ({"eeg": masked}, "unknown modality 'eeg'; the run has eda, face"),
+        ({"eeg": masked}, r"X\['eeg'\]: is an unknown modality; fit got eda, face"),
         ({"eda": np.full((1, 2), np.inf)}, "eda: window 0, feature 0 is inf"),
+        ({"eda": np.ones((1, 3))}, r"X\['eda'\]: has 1 × 3 values per row .*; fit got 1 × 2"),
+        ({"eda": np.ones(2)}, r"for one feature per window give X\['eda'\]\[:, None\]"),
         ({"face": frame[["smile", "brow"]]}, "has 0 columns 'frown'; fit got smile, frown, brow"),
     ):
         with pytest.raises(mpcl.DataError, match=message):
@@ -480,6 +503,22 @@ def test_a_mistake_in_a_prediction_is_named(fitted):
     ):
         with pytest.raises(mpcl.DataError, match=message):
             fitted.predict(wrong)
+    table = mpcl.MPCLRegressor(**SMALL).fit(frame.to_numpy(), labels)
+    hidden = np.ma.masked_less(frame.to_numpy(), 0)
+    np.testing.assert_array_equal(table.predict(hidden), table.predict(hidden.filled(np.nan)))
+    for wrong, message in (
+        (frame.to_numpy()[0], "X: Expected 2D array, got 1D array instead. Reshape your data"),
+        (frame.to_numpy()[:, :2], "X: X has 2 features, but MPCLRegressor is expecting 5"),
+    ):
+        with pytest.raises(mpcl.DataError, match=message):
+            table.predict(wrong)
+    for weights in (np.ones(3), -np.ones(24), np.zeros(24), ["a"] * 24):
+        with pytest.raises(mpcl.DataError, match="sample_weight: "):
+            table.score(frame.to_numpy(), labels, sample_weight=weights)
+    with pytest.raises(mpcl.DataError, match="groups: is for models with per_subject_standardise"):
+        fitted.predict(frame, groups=["a"] * 24)
+    with pytest.raises(mpcl.DataError, match="trial: has shape"):
+        with_memory(fitted).adapt(frame[:3], labels[:3]).predict(frame, trial=["a", "b"])
     with pytest.raises(NotFittedError):
         mpcl.MPCLRegressor().predict(frame)
     with pytest.raises(mpcl.DataError, match="belongs to the recordings"):

@@ -14,6 +14,7 @@ RECORDINGS = {
 }
 ESTIMATOR = {
     "groups": "use modality_groups for the groups of the modalities, and groups of fit for the ids of the subjects",
+    "random_state": "use seed",
     "labels": "use label_kind for what Y holds, and emotions for the names of its columns",
 }
 

@@ -45,7 +45,10 @@ def from_dataframe(
     wrong row and what to do.
     """
     if not hasattr(frame, "iloc"):
-        raise DataError("frame", f"is {type(frame).__name__}; wanted a pandas DataFrame, or use from_arrays")
+        raise DataError(
+            "frame",
+            f"is {type(frame).__name__}; wanted a pandas DataFrame (frame.to_pandas()), or use from_arrays",
+        )
     if not isinstance(modalities, Mapping) or not modalities:
         raise DataError("modalities", f"is {modalities!r}; wanted a dict, modality -> its columns")
     labels = [labels] if isinstance(labels, str) else list(labels)

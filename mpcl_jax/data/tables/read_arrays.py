@@ -31,8 +31,9 @@ def numbers(name: str, x: Any) -> np.ndarray:
         raise DataError(name, "is a sparse matrix; use .toarray()")
     try:
         array = np.asarray(x)
-        if array.dtype.kind in "mM":
-            raise DataError(name, f"holds {array.dtype}; wanted numbers, e.g. seconds")
+        columns = [*x.dtypes] if hasattr(x, "iloc") and array.ndim == 2 else [array.dtype]
+        if dates := [kind for kind in columns if getattr(kind, "kind", "O") in "mM"]:
+            raise DataError(name, f"holds {dates[0]}; wanted numbers, e.g. seconds")
         if array.dtype.kind == "c":
             raise DataError(name, "holds complex numbers; use the real part or the magnitude")
         if isinstance(x, np.ma.MaskedArray):
