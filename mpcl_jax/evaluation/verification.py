@@ -13,11 +13,14 @@ from typing import NamedTuple
 import numpy as np
 
 from mpcl_jax.config.data import WRITTEN
+from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.data.splits.descriptions import kind_of
-from mpcl_jax.evaluation import statistics_text
+from mpcl_jax.evaluation import statistics_text, table_text
 from mpcl_jax.evaluation.leaderboard import METHOD, Result, Table, make_table
 from mpcl_jax.evaluation.number_text import count_of
+from mpcl_jax.evaluation.written_trials import memory_frame
 from mpcl_jax.runs.read_run import AGAIN, Tested, read_csv, read_tested, read_text
+from mpcl_jax.train.fold_memory import load_memory, memory_file
 from mpcl_jax.types import DataError
 
 # Sums in another order, on another machine.
@@ -38,6 +41,8 @@ class Checked(NamedTuple):
 def check_run(folder: pathlib.Path) -> Checked:
     """Compares table.md, the CSV files and predictions.csv of a finished run with its saved predictions.
 
+    memory_curve.csv is not compared.
+
     Raises DataError naming a file that is missing, damaged or of an unfinished run.
     """
     folder = pathlib.Path(folder)
@@ -52,6 +57,9 @@ def check_run(folder: pathlib.Path) -> Checked:
     texts = ({f"line {n}": line for n, line in enumerate(x, 1)} for x in (stored[: len(lines)], lines))
     found += _differences("table.md", *texts) + _of_predictions(tested)
     compared += len(lines) + len(tested.id) + tested.predicted.size
+    if kind_of(tested.split["protocol"]) in WRITTEN:
+        of_memory = _of_memory(folder, tested)
+        found, compared = found + of_memory[0], compared + of_memory[1]
     return Checked(tuple(found), compared, len(tested.id))
 
 
@@ -116,6 +124,25 @@ def _recompute(file: pathlib.Path, tested: list[Tested]) -> Table:
         return make_table(results, *rows, split, leaky=leaky, unit_name=unit_name, equal_trials=equal)
     except ValueError as error:
         raise DataError(first.folder, f"its predictions make no table ({error}); {AGAIN}") from error
+
+
+def _of_memory(folder: pathlib.Path, tested: Tested) -> tuple[list[str], int]:
+    """Differences of memory.csv from the saved predictions without and with the memory, and the number of values."""
+    table = _recompute(folder / "table.csv", [tested])
+    folders = [folder / "folds" / f"{number:02d}" for number in np.unique(tested.fold)]
+    rows = [parse_npz(place / "predictions.npz")["rows"] for place in folders]
+    memories, results = {}, []
+    for name in [row.method for row in table.rows]:
+        of_folds = [load_memory(memory_file(place, name)) for place in folders]
+        places = [np.searchsorted(memory.rows, own) for memory, own in zip(of_folds, rows, strict=True)]
+        zero_shot = [memory.zero_shot[own] for memory, own in zip(of_folds, places, strict=True)]
+        results.append(Result(name, np.concatenate(zero_shot), table.split_sha256))
+        memories[name] = [of_folds]
+    ids = tested.reported, tested.subject, tested.trial
+    before = make_table(results, *ids, table.split_sha256, leaky=False, equal_trials=True)
+    text = table_text.csv_text(memory_frame(table, before, memories), command="", commit="")
+    now = _cells(csv.DictReader(text.splitlines(keepends=True)[1:]))
+    return _differences("memory.csv", _cells(read_csv(folder / "memory.csv")[0]), now), len(now)
 
 
 def _cells(rows) -> dict[str, str]:

@@ -93,6 +93,15 @@ def test_a_killed_run_goes_on(compared, monkeypatch):
     assert (run / "predictions.csv").read_text() == before
 
 
+def test_verify_computes_the_table_of_the_memory_again(compared, tmp_path):
+    run = shutil.copytree(compared[0], tmp_path / "changed")
+    text = (run / "memory.csv").read_text()
+    value = text.splitlines()[2].split(",")[1]  # KL of the train mean without written trials
+    (run / "memory.csv").write_text(text.replace(value, "0.5"))
+    (difference,) = check_run(run).differences
+    assert difference.startswith("memory.csv: train_mean, kl_zero_shot: stored 0.5, computed 0.")
+
+
 def test_the_audit_finds_a_report_in_its_own_prediction(compared, tmp_path):
     run, table, _ = compared
     assert audit(run, table.recordings).colour == "green"
