@@ -29,7 +29,6 @@ from mpcl_jax.data.normalise import apply_normalisation, fit_normalisation
 from mpcl_jax.data.splits.protocols import Fold, make_split
 from mpcl_jax.evaluation.comparison import task_of
 from mpcl_jax.evaluation.leaderboard import METHOD
-from mpcl_jax.evaluation.sequential import PROTOCOL
 from mpcl_jax.evaluation.statistics import decide, paired_comparison, subject_interval
 from mpcl_jax.model.outputs import variables
 from mpcl_jax.model.recall_kernel import RecallKernel, corrected, covariance, residual_of, views_of
@@ -40,6 +39,7 @@ from mpcl_jax.train import in_memory
 from mpcl_jax.train.memory_fit import VIEWS, HeldOut, learn, sequences_of
 from mpcl_jax.types import Recordings, spec_of, take
 
+PROTOCOL = "subject_kfold"
 LEARNING_RATES, STEPS = (1e-3, 3e-3, 1e-2, 3e-2), 20
 NONE, MEAN, RECALL, TUNED = "none", "mean residual", "recall", "fine-tuned"
 MEMORIES = {MEAN: (), RECALL: VIEWS}
