@@ -44,6 +44,7 @@ def load_dataset(kind: str, path: Any = "", **options: Any) -> Recordings:
         return load(resolve({"data": {"kind": kind, "path": str(path), **values}}).data)
     except ConfigError as mistake:
         text = str(mistake).replace(f"config.data.{own}.", "").replace("--config.data.path=", "path=")
+        text = text.partition(". If a config file registers it")[0]  # of the commands
         raise ConfigError(text.replace("config.data.", "")) from None
 
 

@@ -15,7 +15,7 @@ from mpcl_jax.data.tables.read_arrays import ids_of, numbers
 from mpcl_jax.estimator import prediction
 from mpcl_jax.estimator.adaptation import Memories, written
 from mpcl_jax.estimator.inputs import Layout, require_shapes, signals_of
-from mpcl_jax.runs.predict import FinishedModel, finished_model
+from mpcl_jax.runs.predict import LEAST_WINDOWS, FinishedModel, finished_model
 from mpcl_jax.train.devices import keep_programs_of_callers, require_devices
 from mpcl_jax.train.fit import Fit, Learned
 from mpcl_jax.types import DataError, DataSpec, Recordings
@@ -136,6 +136,11 @@ class Fitted(BaseEstimator):
             if groups is not None and not per_subject:
                 reason = "is for models with per_subject_standardise; leave it out"
                 raise DataError("groups", reason)
+            if groups is None and per_subject:
+                reason = f"is missing; give [N] ids of subjects with {LEAST_WINDOWS} or more windows each"
+                raise DataError(
+                    "groups", f"{reason}, because each subject is standardised by its own windows"
+                )
             table = X if self._layout.form == "dict" else self._table(X, reset=False)
             rows = prediction.rows_of(signals_of(table, self._layout), groups)
         require_shapes(rows.signals, self._spec.shapes)

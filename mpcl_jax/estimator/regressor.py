@@ -282,7 +282,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         from mpcl_jax.estimator import saving
 
         check_is_fitted(self)
-        saving.save(self, Path(folder), table)
+        saving.save(self, folder, table)
 
     def __sklearn_tags__(self):
         """Several outputs, NaN in X allowed, no promise on R²."""

@@ -10,6 +10,7 @@ data.json        emotions, modalities           folds/NN/     the checkpoint of 
 
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,13 @@ from mpcl_jax.train.state import Guard, Training, TrainState
 from mpcl_jax.types import DataError
 
 
-def save(model: Any, folder: Path, table: Any = None) -> None:
+def save(model: Any, folder: str | os.PathLike, table: Any = None) -> None:
     """Writes the fitted `model` to the new `folder`; `table`: an `EvaluationTable` for the card, or None.
 
     Raises DataError where the folder exists and is not empty, StorageError where the disk does not take it.
     """
+    if not isinstance(folder, str | os.PathLike):
+        raise DataError("folder", f"is {type(folder).__name__}; wanted the path of a new folder")
     folder = user_path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(folder, "exists already; give a new folder")

@@ -225,6 +225,8 @@ def test_a_saved_model_predicts_the_same_and_needs_no_pickle(fitted, tmp_path, c
     )
     card = (tmp_path / "model" / "README.md").read_text()
     assert "24 windows of 4 subjects" in card and "joy, calm, fear" in card
+    with pytest.raises(mpcl.DataError, match="folder: is int; wanted the path"):
+        fitted.save(3)
     with pytest.raises(mpcl.DataError, match="exists already"):
         fitted.save(tmp_path / "model")
     assert run(["inspect", str(tmp_path / "model")]) == 0 and "joy" in capsys.readouterr().out
@@ -421,6 +423,7 @@ MISTAKES = {
     "holds timedelta": ({}, {"X": {"eda": np.ones((24, 2), "m8[s]")}}),
     "Y: row 1 is not finite": ({}, {"Y": pd.DataFrame({"a": pd.array([1, None] * 12), "b": 1})}),
     "floor: is '1'": ({"floor": "1"}, {}),
+    "emotions: is 3": ({"emotions": 3}, {}),
     "emotions: is 'abc'": ({"emotions": "abc"}, {}),
     "settings = ": ({"settings": ["model.tokens"]}, {}),
     "callbacks: is 5": ({"callbacks": 5}, {}),
@@ -535,6 +538,11 @@ def test_a_mistake_in_a_prediction_is_named(fitted):
         ({"labels": "joy"}, r"labels: has shape \(24, 1\); wanted \[windows, emotions\]"),
         ({"subject": pd.Series(["a"] * 24)}, "a Series: was given in place of the name of a column"),
         ({"subject": ["sid"]}, "a list: was given in place"),
+        ({"labels": 3}, "labels: is 3; wanted a list of columns"),
+        ({"modalities": {"eda": 3}}, r"modalities\['eda'\]: is 3; wanted a list of columns"),
+        ({"name": None}, "name: is None; wanted text"),
+        ({"window_seconds": -1}, "window_seconds: is -1; wanted a number of seconds above 0"),
+        ({"valence": 3}, "valence: wanted 3 names"),
         ({"frame": np.ones((24, 2))}, "frame: is ndarray; wanted a pandas DataFrame"),
     ],
 )
@@ -551,5 +559,7 @@ def test_load_dataset_takes_the_options_of_the_kind():
     assert list(recordings.signals) == ["gsr"] and len(recordings.labels) == 6
     with pytest.raises(mpcl.ConfigError, match="subject.*did you mean.*subjects"):
         mpcl.load_dataset("simulated", subject=2)
+    with pytest.raises(mpcl.ConfigError, match="kind = 'wesat': no such data set; did you mean 'wesad'\\?$"):
+        mpcl.load_dataset("wesat")
     with pytest.raises(mpcl.DataError, match="is not a folder"):
         mpcl.load_dataset("wesad", "nowhere")

@@ -94,8 +94,8 @@ def names(kind: str, channels: int = 1) -> tuple[str, ...]:
     are described together. Raises DataError for an unknown kind or fewer than one channel.
     """
     accepted = _accepted("kind", kind)
-    if channels < 1:
-        raise DataError("channels", f"is {channels}; wanted at least 1")
+    if not isinstance(channels, int | np.integer) or channels < 1:
+        raise DataError("channels", f"is {channels!r}; wanted a whole number, at least 1")
     if channels == 1 or accepted.axes > 1:
         return accepted.kind.names
     return tuple(f"ch{channel}_{name}" for channel in range(channels) for name in accepted.kind.names)

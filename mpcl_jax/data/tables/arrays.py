@@ -1,7 +1,7 @@
 """Recordings from arrays in memory, and label distributions from what subjects report."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from mpcl_jax.data.tables.read_arrays import (
     refuse_rows,
     require_same_order,
     seconds_of,
+    seconds_of_window,
     tokens,
 )
 from mpcl_jax.types import GROUPS, DataError, Recordings, check_recordings
@@ -74,6 +75,8 @@ def from_arrays(
     Warns of signals that look like raw samples and have no rate. Raises DataError in one line that names the array,
     the first wrong row and what to do.
     """
+    if not isinstance(name, str):
+        raise DataError("name", f"is {name!r}; wanted text")
     given = {"labels": labels, "subject": subject, "trial": trial, "stimulus": stimulus}
     require_same_order({f"signals[{m!r}]": x for m, x in _named(signals).items()} | given)
     shares = distributions(labels, label_kind, floor)
@@ -106,13 +109,16 @@ def from_arrays(
         name=name,
         emotions=names,
         valence=valence_of(names, valence),
-        duration=float(window_seconds),
+        duration=seconds_of_window(window_seconds),
         protocols=() if ids["trial"] is not None else WITHOUT_TRIALS,
     )
-    some = np.any(
-        [~np.isnan(x).all((1, 2)) for x in part.signals.values()], axis=0
-    )  # `joined` drops the others
+    some = _with_any_value(part.signals)  # `joined` drops the others
     return check_recordings(recordings._replace(subject=ids["subject"][some]), name)
+
+
+def _with_any_value(signals: dict[str, np.ndarray]) -> np.ndarray:
+    """[N] bool: windows with at least one modality."""
+    return np.any([~np.isnan(x).all((1, 2)) for x in signals.values()], axis=0)
 
 
 def distributions(
@@ -169,7 +175,7 @@ def emotion_names(labels: Any, count: int, emotions: Sequence[str] | None) -> tu
     if emotions is None:
         columns = getattr(labels, "columns", [f"emotion {c + 1}" for c in range(count)])
         emotions = list(columns)
-    if isinstance(emotions, str):
+    if isinstance(emotions, str) or not isinstance(emotions, Iterable):
         raise DataError("emotions", f"is {emotions!r}; wanted a list of {count} names")
     names = tuple(map(str, emotions))
     if len(names) != count:
@@ -193,7 +199,7 @@ def valence_of(
         if missing := [name for name in emotions if name not in valence]:
             raise DataError("valence", f"has no entry for {missing[0]!r}")
         valence = [valence[name] for name in emotions]
-    if isinstance(valence, str) or len(valence) != len(emotions):
+    if isinstance(valence, str) or not isinstance(valence, Sized) or len(valence) != len(emotions):
         raise DataError("valence", f"wanted {len(emotions)} names of valence groups, one per emotion")
     return tuple(map(str, valence))
 

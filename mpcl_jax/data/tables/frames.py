@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mpcl_jax.data.tables.arguments import RECORDINGS, refuse_arguments
@@ -51,8 +51,8 @@ def from_dataframe(
         )
     if not isinstance(modalities, Mapping) or not modalities:
         raise DataError("modalities", f"is {modalities!r}; wanted a dict, modality -> its columns")
-    labels = [labels] if isinstance(labels, str) else list(labels)
-    columns = {m: [wanted] if isinstance(wanted, str) else list(wanted) for m, wanted in modalities.items()}
+    labels = _column_names("labels", labels)
+    columns = {m: _column_names(f"modalities[{m!r}]", wanted) for m, wanted in modalities.items()}
     ids = {"subject": subject, "trial": trial, "stimulus": stimulus, "start": start}
     for column in [*labels, *(x for wanted in columns.values() for x in wanted), *ids.values()]:
         if column is not None:
@@ -74,6 +74,14 @@ def from_dataframe(
         name=name,
         window_seconds=window_seconds,
     )
+
+
+def _column_names(argument: str, names: Any) -> list:
+    if isinstance(names, str):
+        return [names]
+    if not isinstance(names, Iterable):
+        raise DataError(argument, f"is {names!r}; wanted a list of columns")
+    return list(names)
 
 
 def column_block(frame: Any, columns: Sequence[str]) -> Any:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Set
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,13 @@ def seconds_of(start: Any, count: int) -> np.ndarray:
     if seconds.shape != (count,):
         raise DataError("start", f"has shape {seconds.shape}; wanted {count} numbers of seconds")
     return seconds
+
+
+def seconds_of_window(value: Any) -> float:
+    """`value` as a number of seconds above 0, or NaN. Raises DataError."""
+    if isinstance(value, bool) or not isinstance(value, Real) or value <= 0 or value == math.inf:
+        raise DataError("window_seconds", f"is {value!r}; wanted a number of seconds above 0")
+    return float(value)
 
 
 def refuse_rows(name: str, bad: np.ndarray, what: str) -> None:
