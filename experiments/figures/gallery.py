@@ -9,6 +9,7 @@ split, and three tables of experiments/results. The second command draws the fig
 
 import argparse
 import pathlib
+import sys
 import tempfile
 
 import matplotlib
@@ -18,6 +19,7 @@ from experiments.figures.split_grid import split_grid
 from experiments.shared.comparison_plots import Curve, curves, differences, sweeps
 from experiments.shared.render import read
 from experiments.tables.sensitivity import SWEEPS, in_use
+from mpcl_jax.cli.command import command
 from mpcl_jax.cli.train import train
 from mpcl_jax.config.data import ProtocolConfig, SimulateConfig
 from mpcl_jax.config.resolve import resolve
@@ -27,7 +29,6 @@ from mpcl_jax.evaluation.leaderboard import METHOD
 from mpcl_jax.report.pictures import figures_of
 from mpcl_jax.report.plots.style import Figure, styled
 from mpcl_jax.runs.read_run import RunFiles, read_run
-from mpcl_jax.system.output import any_output
 from mpcl_jax.system.storage import make_folder
 
 NO_DATE = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": None}
@@ -78,13 +79,6 @@ def sensitivity_figure() -> Figure:
     return sweeps(panels, up=KL)
 
 
-def simulated_run(folder: pathlib.Path) -> pathlib.Path:
-    """Trains on simulated recordings and compares with the baselines; a minute on two cores."""
-    if code := train(["--config", "dataset", "--workdir", str(folder)]):
-        raise SystemExit(code)
-    return folder
-
-
 def figures(run: RunFiles) -> dict[str, Figure]:
     """Every figure of the gallery by its name; those of the report from `run`."""
     return figures_of(run) | {
@@ -105,20 +99,23 @@ def write(found: dict[str, Figure], out: pathlib.Path, kind: str) -> None:
         print(file)
 
 
-@any_output()
-def main():
+def main(arguments: list[str]) -> int:
+    """The command; returns its exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=pathlib.Path, help="a finished run; without it, one is trained")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the pictures")
     parser.add_argument("--format", choices=list(NO_DATE), default="svg")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     if args.run:
-        found = figures_of(read_run(args.run))
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            found = figures(read_run(simulated_run(pathlib.Path(folder) / "dataset")))
-    write(found, args.out, args.format)
+        write(figures_of(read_run(args.run)), args.out, args.format)
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        workdir = pathlib.Path(folder) / "dataset"
+        if code := train(["--config", "dataset", "--workdir", str(workdir)]):
+            return code
+        write(figures(read_run(workdir)), args.out, args.format)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command(main)())
