@@ -29,8 +29,7 @@ predict   samples: all rows of the data set in one call of the run's own program
 
 XLA's analysis counts the body of a loop once, so the analysis of the compiled epoch is the cost of one step (and of
 one shuffle, which has hardly any FLOP). It counts elementwise operations too, including those that fusion repeats:
-about 1.2 times the FLOP of the matrix products (derived in tests/experiments/test_throughput.py). On several devices
-it is the part of one device, as is the ceiling.
+about 1.2 times the FLOP of the matrix products. On several devices it is the part of one device, as is the ceiling.
 """
 
 import argparse

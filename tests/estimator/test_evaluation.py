@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 from browser_fixture import opened_without_complaint
-from run_fixture import tiny_config
+from run_fixture import SMALL_MODEL, tiny_config
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
@@ -35,7 +35,7 @@ from mpcl_jax.types import DataError, spec_of
 
 pytestmark = pytest.mark.usefixtures("quick_programs")
 BASELINES = ("train_mean", "ridge", "extra_trees")
-CONFIG = tiny_config(protocol__only=(0,), log__report=False, benchmark__baselines=BASELINES)
+CONFIG = tiny_config(protocol__only=(0,), log__report=False, benchmark__baselines=BASELINES, **SMALL_MODEL)
 ARGUMENTS = {"folds": 3, "only": (0,), "validation": 0.2}  # of CONFIG.protocol
 
 
