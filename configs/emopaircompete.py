@@ -1,7 +1,9 @@
 """EmoPairCompete (Das et al. 2024): BVP, EDA and temperature of a wristband; subjects held out in five folds.
 
-python -m experiments.datasets.emopaircompete emopaircompete.npz EMOPAIRCOMPETE
-mpcl train --config emopaircompete --config.data.path=EMOPAIRCOMPETE
+    python -m experiments.datasets.emopaircompete emopaircompete.npz EMOPAIRCOMPETE
+    mpcl train --config emopaircompete --config.data.path=EMOPAIRCOMPETE
+
+Expected KL of 17 shared subjects (one seed): MPCL 0.0544, ridge 0.0547, train mean 0.0539.
 """
 
 from mpcl_jax.config import preset

@@ -17,9 +17,8 @@ def get_config():
     # Model and training are those of WESAD, chosen on other data: no subject of this data set has chosen a setting.
     config = preset("wesad")
     config.data.kind = "folder"
-    config.data.per_subject_standardise = (
-        False  # a new subject needs no recording before the first prediction
-    )
+    # A new subject needs no recording before the first prediction.
+    config.data.per_subject_standardise = False
     config.protocol.kind = "subject_kfold"
     config.protocol.folds = 5
     return config

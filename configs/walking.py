@@ -1,7 +1,9 @@
 """Walking (Quiroz, Geangu, Yong 2018): motion and heart rate of a smart watch; subjects held out in five folds.
 
-python -m experiments.datasets.walking walking.npz WALKING
-mpcl train --config walking --config.data.path=WALKING
+    python -m experiments.datasets.walking walking.npz WALKING
+    mpcl train --config walking --config.data.path=WALKING
+
+Expected KL of the 29 shared subjects (one seed): MPCL 0.0510, ridge 0.0511, train mean 0.0510.
 """
 
 from mpcl_jax.config import preset

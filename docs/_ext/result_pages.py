@@ -7,6 +7,8 @@ page, `NAME_subjects.csv` is named there, and so is the picture `NAME.png` or `N
 import pathlib
 import re
 
+import pandas as pd
+
 from experiments.shared.render import RESULTS, rendered
 from mpcl_jax.evaluation.table_text import markdown_of
 
@@ -90,6 +92,12 @@ def table(name: str) -> str:
     return f":::{{div}} wide\n\n{markdown_of(cells)}\n\n:::\n\n{caption}"
 
 
+def subjects_of(path: pathlib.Path) -> str:
+    """The sentence on the subjects of a table; `path`: the file with the values of each subject."""
+    subjects = sorted(pd.read_csv(path, skiprows=1, dtype=str)["subject"].unique(), key=lambda x: (len(x), x))
+    return f"Subjects: {', '.join(subjects)}. Values of each subject: `experiments/results/{path.name}`."
+
+
 def page_of(name: str) -> str:
     """The whole page of a table."""
     path = RESULTS / f"{name}.csv"
@@ -106,7 +114,7 @@ def page_of(name: str) -> str:
         if title:
             parts.append(f"::::{{dropdown}} {title}\n{table(name + tail)}\n::::")
         else:
-            parts.append(f"Values of each subject: `experiments/results/{name}{tail}.csv`.")
+            parts.append(subjects_of(RESULTS / f"{name}{tail}.csv"))
     parts.append(f"Made by ({where}):\n\n```text\n{command}\n```\n\nFile: `experiments/results/{name}.csv`")
     return "\n\n".join(part for part in parts if part) + "\n"
 
