@@ -35,6 +35,10 @@ def config_of(parameters: dict[str, Any]) -> Config:
     if not isinstance(own, Mapping) or any(not isinstance(place, str) for place in own):
         raise ConfigError(f"settings = {own!r}: must be a dict, name of a setting -> value")
     for place, value in own.items():
+        if (group := place.removeprefix("config.").partition(".")[0]) in ("data", "protocol", "benchmark"):
+            raise ConfigError(
+                f"settings: {place!r} has no effect here; settings of {group} belong to mpcl train"
+            )
         _put(values, place.removeprefix("config."), _plain(value))
     if parameters["validation_fraction"]:
         _put(values, "protocol.validation", float(parameters["validation_fraction"]))

@@ -425,6 +425,7 @@ MISTAKES = {
     "floor: is '1'": ({"floor": "1"}, {}),
     "emotions: is 3": ({"emotions": 3}, {}),
     "emotions: is 'abc'": ({"emotions": "abc"}, {}),
+    "settings: 'data.kind' has no effect here": ({"settings": {"data.kind": "wesad"}}, {}),
     "settings = ": ({"settings": ["model.tokens"]}, {}),
     "callbacks: is 5": ({"callbacks": 5}, {}),
     "emotions: holds 2 names; wanted 3": ({"emotions": ["a", "b"]}, {}),
