@@ -30,6 +30,13 @@ def test_a_certain_condition_gives_its_mean_report(candidate):
     assert np.allclose(shares.sum(1), 1) and setting.endswith("condition: stimulus")
 
 
+def test_the_search_keeps_each_row_with_its_stimulus():
+    # The stimulus separates the reports; read from other rows, it would say nothing about the features.
+    task = task_of()
+    shares, setting = condition.predict(task, 0, 6)
+    assert np.abs(shares[:2] - REPORTS).max() < 0.1 and setting.endswith("condition: stimulus")
+
+
 def test_the_prediction_mixes_the_mean_reports_by_the_probabilities():
     task = task_of()
     means = np.stack([task.train.labels[i::2].mean(0) for i in (0, 1)])
