@@ -1,6 +1,5 @@
 """Predictions for the trials of several subjects, each with a personal memory of the subject's reported trials."""
 
-import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.estimator import prediction
 from mpcl_jax.estimator.adaptation import Memories
@@ -19,6 +17,7 @@ from mpcl_jax.estimator.memory_file import checksum_of, read_memory, save_memory
 from mpcl_jax.estimator.one_subject import predict_subject
 from mpcl_jax.model.recall_kernel import RecallKernel
 from mpcl_jax.runs.predict import FinishedModel, open_model
+from mpcl_jax.train.fold_memory import load_memory, memory_file
 from mpcl_jax.types import DataError, Recordings, take
 
 
@@ -36,17 +35,12 @@ def open_adaptable(folder: Path, fold: int = 0) -> Adaptable:
     if (folder / "model.json").is_file():
         saved = load(folder)
         return Adaptable(saved._open(), saved.memory_.kernel, saved.memory_.reason, saved._ranges)
-    file = folder / "folds" / f"{fold:02d}" / "personal_memory_MPCL.npz"
+    file = memory_file(folder / "folds" / f"{fold:02d}", "MPCL")
     if not file.is_file():
         fix = "train with --config.protocol.kind=sequential, or give a model that MPCLRegressor.save wrote"
         raise DataError(folder, f"this run has learned no personal memory; {fix} (docs/few_shot.md)")
-    try:
-        choice = json.loads(str(parse_npz(file)["choice"]))
-        kernel = choice["learned"].get(choice["memory"], {}).get("kernel")
-        kernel = RecallKernel(**kernel) if kernel else None
-        return Adaptable([open_model(folder, fold)], kernel, choice["reason"])
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise DataError(file, f"is damaged ({error!r}); train the run again") from error
+    memory = load_memory(file)
+    return Adaptable([open_model(folder, fold)], memory.kernel, memory.reason)
 
 
 def adapt_subjects(
