@@ -13,25 +13,29 @@ from mpcl_jax.types import groups_in
 
 
 class Explanation(NamedTuple):
-    """N rows; C emotions, G modality groups, K prototypes of one emotion, M modalities. Means over the seeds."""
+    """What `explain` returns for N rows: the prototypes, emotions and modalities behind the predictions.
+
+    C emotions, G modality groups, K prototypes of one emotion, M modalities. Numbers are means over the seeds; they
+    are 0 for a row without any value.
+    """
 
     predicted: np.ndarray  # [N, C] as `predict` returns it
-    known: np.ndarray  # [N] bool; False: no value in any modality, the prediction is the mean label
-    prototypes: (
+    known: (
         np.ndarray
-    )  # [N, G, C, K] weight of each prototype in what emotions retrieved; sums to 1, or 0
-    cooccurrence: (
-        np.ndarray
-    )  # [N, C, C] what each emotion (row) retrieved from the others; rows sum to 1, or 0
-    # [N, M] KL of the prediction without the modality from that with it, in nats; 0 where it is absent, NaN where it
-    # is the only one.
+    )  # [N] bool; False: the row has no value in any modality, the prediction is the mean label
+    # [N, G, C, K] weight of each prototype in what the emotions retrieved; sums to 1 over G, C and K.
+    prototypes: np.ndarray
+    # [N, C, C] weight of each emotion (column) in what an emotion (row) retrieved; rows sum to 1.
+    cooccurrence: np.ndarray
+    # [N, M] importance of each modality: KL divergence of the prediction without it from the prediction with it, in
+    # nats; 0 where it is absent, NaN where it is the only one.
     modality: np.ndarray
     emotions: tuple[str, ...]  # C names
     modalities: tuple[str, ...]  # M names
     modality_groups: tuple[str, ...]  # G names
     written: tuple[str, ...]  # n ids of the trials in the personal memory
     written_weight: np.ndarray  # [N, n] weight of the residual of each of them in the correction of log p
-    memory: str  # whether the personal memory is on, and what it is worth on training subjects
+    memory: str  # a sentence: whether the personal memory is on, and the reason
 
 
 def explain(

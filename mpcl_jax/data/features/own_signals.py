@@ -110,7 +110,10 @@ def extract(
     kinds: Mapping[str, str] | None = None,
     start: float = 0.0,
 ) -> Features:
-    """Features of windows of `window` seconds that begin every `step` seconds (default: `window`).
+    """Features of windows of `window` seconds that begin every `step` seconds (default: `window`)::
+
+        found = mpcl.features.extract({"eda": eda, "bvp": bvp}, {"eda": 4, "bvp": 64}, window=60, step=30)
+        found.values["eda"]  # [windows, features]
 
     `signals`: modality -> [n] or [n, channels], one uninterrupted recording whose modalities begin at the same time,
     at `start` seconds. `rates`: modality -> samples per second, or one number for all. `kinds`: modality -> one of
