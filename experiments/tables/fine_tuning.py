@@ -40,7 +40,7 @@ from mpcl_jax.train.memory_fit import VIEWS, HeldOut, learn, sequences_of
 from mpcl_jax.types import Recordings, spec_of, take
 
 PROTOCOL = "subject_kfold"
-LEARNING_RATES, STEPS = (1e-3, 3e-3, 1e-2, 3e-2), 20
+LEARNING_RATES, STEPS = (3e-4, 1e-3, 3e-3, 1e-2), 20
 NONE, MEAN, RECALL, TUNED = "none", "mean residual", "recall", "fine-tuned"
 MEMORIES = {MEAN: (), RECALL: VIEWS}
 # The settings of configs/wesad.py, so that a fold takes seconds.
