@@ -1,7 +1,6 @@
 """`mpcl adapt`: trials of a subject are predicted with a memory of reported trials, as `MPCLRegressor.adapt` does."""
 
 import dataclasses
-import json
 import shutil
 
 import numpy as np
@@ -14,6 +13,8 @@ from mpcl_jax.cli import adapt as command
 from mpcl_jax.cli import predict as predict_command
 from mpcl_jax.data.normalise import standardise_per_subject
 from mpcl_jax.data.tables.write_folder import write_folder
+from mpcl_jax.train.fit import Learned
+from mpcl_jax.train.fold_memory import FoldMemory, memory_file, save_memory
 from mpcl_jax.types import take
 
 SMALL = {"epochs": 1, "width": 8, "n_prototypes": 2, "batch_size": 32, "early_stopping": False, "n_seeds": 2}
@@ -166,8 +167,10 @@ def test_a_run_with_a_learned_memory_is_adapted_and_one_without_is_one_line(run,
     assert command.run([str(folder), str(data), "--sequential"]) == 2
     error = capsys.readouterr().err
     assert "this run has learned no personal memory; train with --config.protocol.kind=sequential" in error
-    choice = {"memory": "all views", "reason": "on", "learned": {"all views": {"kernel": KERNEL._asdict()}}}
-    np.savez(folder / "folds" / "00" / "personal_memory_MPCL.npz", choice=np.array(json.dumps(choice)))
+    none = np.zeros((0, 3))
+    learned = {"all views": Learned(KERNEL, "on")}
+    memory = FoldMemory(np.zeros(0, int), none, none, {}, learned, "all views", ())
+    save_memory(memory_file(folder / "folds" / "00", "MPCL"), memory)
     assert command.run([str(folder), str(data), "--sequential", "-o", str(tmp_path / "out.csv")]) == 0
     table = pd.read_csv(tmp_path / "out.csv")
     assert list(dict.fromkeys(table["written_trials"])) == list(range(table["trial"].nunique()))
