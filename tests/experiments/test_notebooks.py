@@ -8,12 +8,9 @@ import matplotlib
 import numpy as np
 import pytest
 from python_process import ROOT
-from run_fixture import quickly
 
 import mpcl_jax
 from experiments.shared.notebooks import TUTORIALS, code_of, notebook, printed_by, write_notebooks
-from mpcl_jax.runs import programs
-from mpcl_jax.train import folds
 
 NUMBER = re.compile(r"-?\d+\.\d*")
 
@@ -23,12 +20,11 @@ def words_and_numbers(text: str) -> tuple[list[str], list[float]]:
     return NUMBER.sub("", text).split(), [float(x) for x in NUMBER.findall(text)]
 
 
+@pytest.mark.usefixtures("quick_programs")
 @pytest.mark.parametrize("name", TUTORIALS)
 def test_a_notebook_runs_and_prints_what_its_page_shows(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(mpcl_jax, "evaluate", functools.partial(mpcl_jax.evaluate, workers=1))
-    for module in (folds, programs):  # programs that compile fast
-        monkeypatch.setattr(module, "compiled", quickly)
     made = notebook((ROOT / "docs" / f"{name}.md").read_text())
     cells = [cell for cell in made["cells"] if cell["cell_type"] == "code"]
     with matplotlib.rc_context({"backend": "agg"}):
