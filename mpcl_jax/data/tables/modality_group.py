@@ -11,7 +11,7 @@ BODILY = ("eda", "bvp", "ecg", "resp", "temp", "emg", "eeg")
 MUSCLES = re.compile(r"\b(zygomatic|corrugator|orbicularis|frontalis|masseter|trapezius)")
 # The beginnings of words that mark behaviour, and whole words.
 BEHAVIOUR = re.compile(
-    r"\b(face|facial|video|gaze|eye|pupil|pose|head|body|gesture|motion|mov|acc|imu|gyr|gait|walk|step|speech|voice|audio"
+    r"\b(face|facial|smil|frown|brow|mouth|video|gaze|eye|pupil|pose|head|body|gesture|motion|mov|acc|imu|gyr|gait|walk|step|speech|voice|audio"
     r"|text|action|behav|key|mouse|touch|openface|openpose)|\b(au|hands?)\b"
 )
 
