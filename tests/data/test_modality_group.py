@@ -9,8 +9,8 @@ PHYSIOLOGICAL = (
     "video_ppg eeg heart_rate features x1 ECG"
 )
 BEHAVIOURAL = (
-    "face smile brow faceVideo facial_video AU01 au openface gaze eye_gaze head_pose body_pose motion ACC wrist_acc gyro gait "
-    "speech_rate voice audio_mfcc left_hand mouse keyboard touch_screen text"
+    "face smile brow faceVideo facial_video AU01 au openface gaze eye_gaze head_pose body_pose motion ACC wrist_acc "
+    "gyro gait speech_rate voice audio_mfcc left_hand mouse keyboard touch_screen text"
 )
 
 

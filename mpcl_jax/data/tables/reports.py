@@ -13,8 +13,8 @@ from mpcl_jax.data.wesad.questionnaire import POSITIVE
 from mpcl_jax.types import DataError
 
 POSITIVE_WORDS = {word.lower() for word in POSITIVE} | {
-    "amused", "amusement", "awe", "calm", "content", "contentment", "delight", "happiness", "happy", "hope", "interest", "joy",
-    "joyful", "love", "pleased", "pleasure", "pride", "relaxed", "relief", "tender", "tenderness",
+    "amused", "amusement", "awe", "calm", "content", "contentment", "delight", "happiness", "happy", "hope",
+    "interest", "joy", "joyful", "love", "pleased", "pleasure", "pride", "relaxed", "relief", "tender", "tenderness",
 }  # fmt: skip
 NEUTRAL_WORDS = {"neutral", "surprise", "surprised"}
 UNIX = 1e8  # a larger number of seconds counts from 1970 and not from the beginning of a recording
