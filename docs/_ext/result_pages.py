@@ -14,13 +14,25 @@ from mpcl_jax.evaluation.table_text import markdown_of
 
 PAGES = pathlib.Path(__file__).resolve().parents[1] / "results" / "tables"
 COMPANIONS = {
+    "_memory": "Without and with written trials",
+    "_memory_curve": "By the number of written trials",
     "_statistics": "Further measures",
     "_pairs": "Paired comparisons",
     "_differences": "Paired differences",
     "_subjects": "",
 }
 # Tables that the corrections of version 0.2 do not change, or that were made after them.
-VALID = ("throughput", "growth", "scaling", "null_calibration")
+VALID = (
+    "throughput",
+    "growth",
+    "scaling",
+    "null_calibration",
+    "smoke",
+    "walking",
+    "emopaircompete",
+    "music",
+    "wesad_loso",
+)
 OUTDATED = """:::{admonition} Results of version 0.1
 :class: warning
 
@@ -46,6 +58,10 @@ KINDS = {
     "throughput": "Speed",
 }
 SETS = {
+    "sequential": "each trial after the earlier ones",
+    "emopaircompete": "EmoPairCompete",
+    "music": "Music",
+    "walking": "Walking",
     "dmer_label_groups": "DMER sample, unseen label groups",
     "dmer_window80": "DMER sample, random windows (LEAKY)",
     "window80": "DMER sample, random windows (LEAKY)",
@@ -87,7 +103,11 @@ def recorded_command(path: pathlib.Path) -> tuple[str, str]:
 
 def table(name: str) -> str:
     """The Markdown of a CSV in a box that scrolls, and its caption."""
-    options = {"measures": "all"} if not re.search("_(pairs|statistics|differences)$", name) else {}
+    options = (
+        {"measures": "all"}
+        if not re.search("_(pairs|statistics|differences|memory|memory_curve)$", name)
+        else {}
+    )
     cells, caption = rendered(name, options)
     return f":::{{div}} wide\n\n{markdown_of(cells)}\n\n:::\n\n{caption}"
 

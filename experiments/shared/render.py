@@ -24,7 +24,7 @@ import pandas as pd
 
 from experiments.shared import text_cells
 from mpcl_jax.config.schema import BASELINES, ORACLES
-from mpcl_jax.evaluation import statistics_text, table_text
+from mpcl_jax.evaluation import statistics_text, table_text, written_trials
 from mpcl_jax.evaluation.leaderboard import CONSTANTS, METHOD, OF_IDS, REFERENCE
 from mpcl_jax.evaluation.number_text import count_of, decimal, interval, shown_name
 from mpcl_jax.evaluation.ranking import focus_of
@@ -77,6 +77,8 @@ def cells_of(name: str, frame: pd.DataFrame, all_measures: bool = False) -> tupl
         return difference_cells(
             frame
         ), f"KL of the method minus KL of the other; over {frame['units'].iloc[0]}."
+    if "kl_zero_shot" in columns and "memory" in columns:
+        return written_trials.cells_of(frame), written_trials.memory_caption(frame)
     if columns[1:3] == ["method", "kl"]:
         return series_cells(frame)
     cells = frame.map(_plain)

@@ -35,6 +35,12 @@ def test_a_series_has_a_line_per_case_and_latex_a_column_per_method(capsys):
     assert r"9 subjects & 0.0611 [0.0526, 0.0773] & 0.0610 [0.0523, 0.0766] \\" in text
 
 
+def test_a_table_of_written_trials_shows_every_method_without_and_with_them():
+    cells, caption = render.rendered("walking_sequential_memory", {})
+    assert cells.iloc[-1].tolist()[:4] == ["MPCL", "0.0513", "0.0452", "−0.0060"]
+    assert "with memory minus zero-shot, over 29 subjects" in caption
+
+
 def test_the_overview_has_a_row_per_data_set():
     cells, caption = render.rendered("overview", {"wesad_loso+wesad_predecessors": "WESAD", "smoke": "tiny"})
     row = dict(zip(cells.columns, cells.iloc[0], strict=True))
