@@ -118,6 +118,7 @@ def test_averaging_shares_the_jobs_of_the_main_table_and_treats_all_methods_alik
     assert "- the whole trial: kNN against MPCL: " in printed
 
 
+@pytest.mark.long  # quickly: tests/estimator/test_written_trials.py and test_sequential_table.py
 def test_a_table_of_written_trials_shows_the_memory(tmp_path):
     one = {"protocol__only": (0,), "protocol__folds": 2, "protocol__validation": 0.0}
     config = config_file(tmp_path, protocol__kind="sequential", data__simulate__subjects=9, **one)
