@@ -11,6 +11,7 @@ written_trials (how many trials of the subject were in the memory before the pre
 each emotion.
 """
 
+import argparse
 import pathlib
 import warnings
 
@@ -63,24 +64,41 @@ def run(arguments: list[str]) -> None:
     with importing_jax():
         from mpcl_jax.estimator import adapted_subjects
 
+    memory, output, recalled = paths_of(args)
     model = adapted_subjects.open_adaptable(folder, args.fold)
     recordings, reported = fitting(model.models[0].spec, *load_reported(folder, user_path(args.data)))
-    memory = user_path(args.memory, "--memory") if args.memory else None
     if reported.all() and not args.sequential and memory is None:
         fix = "give --sequential, or write NaN as the labels of the trials to predict"
         raise ConfigError(f"{args.data}: every trial has a report, so none is left to predict; {fix}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         options = reported, args.sequential, memory
-        predictions, recalled = adapted_subjects.adapt_subjects(model, recordings, *options)
+        predictions, weights, save_memory = adapted_subjects.adapt_subjects(model, recordings, *options)
     for text in dict.fromkeys(str(x.message) for x in caught):
         warn(text)
-    if args.recalled:
-        write_text(user_path(args.recalled, "--recalled"), csv_text(recalled))
-    if args.output:
-        write_text(user_path(args.output, "--output"), csv_text(predictions))
+    if recalled:
+        write_text(recalled, csv_text(weights))
+    if output:
+        write_text(output, csv_text(predictions))
     else:
-        print(csv_text(predictions), end="")
+        print(csv_text(predictions), end="", flush=True)
+    save_memory()  # last: trials that it holds are not predicted again
+
+
+def paths_of(args: argparse.Namespace) -> list[pathlib.Path | None]:
+    """The files of --memory, --output and --recalled, None where one is not given.
+
+    Raises DataError for a file whose folder does not exist, and for a folder in the place of a file.
+    """
+    paths = []
+    for option in ("--memory", "--output", "--recalled"):
+        given = getattr(args, option.removeprefix("--"))
+        paths.append(user_path(given, option) if given else None)
+        if given and not paths[-1].absolute().parent.is_dir():
+            raise DataError(f"{option} {given}", "its folder does not exist; make it first")
+        if given and paths[-1].is_dir():
+            raise DataError(f"{option} {given}", "is a folder; give the name of a file")
+    return paths
 
 
 def csv_text(frame: pd.DataFrame) -> str:

@@ -1,7 +1,7 @@
 """Predictions for the trials of several subjects, each with a personal memory of the subject's reported trials."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,11 +45,12 @@ def open_adaptable(folder: Path, fold: int = 0) -> Adaptable:
 
 def adapt_subjects(
     model: Adaptable, recordings: Recordings, reported: np.ndarray, sequential: bool, memory: Path | None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, Callable[[], None]]:
     """The predictions, one row a window, and the weights of the written trials; see `one_subject.predict_subject`.
 
-    `memory`: a file with the memory of one subject, which is continued where it exists, and written. Warns where the
-    memory is off, and of values far outside the training range. Raises ConfigError for a file and several subjects.
+    `memory`: a file with the memory of one subject, which is continued where it exists. The third value writes it;
+    call it when the predictions are saved, since a written trial is not predicted again. Warns where the memory is
+    off, and of values far outside the training range. Raises ConfigError for a file and several subjects.
     """
     subjects = list(dict.fromkeys(recordings.subject.tolist()))
     if memory and len(subjects) > 1:
@@ -62,7 +63,7 @@ def adapt_subjects(
         rows = prediction.rows_of_recordings(recordings, model.models[0].spec.shapes, per_subject=False)
         prediction.warn_out_of_range(rows, model.ranges)
     before = _continued(model, memory, subjects[0]) if memory else None
-    tables, weights, ids = [], [], np.array(row_ids(recordings))
+    tables, weights, ids, after = [], [], np.array(row_ids(recordings)), None
     for subject in subjects:
         own = np.flatnonzero(recordings.subject == subject)
         of_subject = take(recordings, own), reported[own]
@@ -71,9 +72,13 @@ def adapt_subjects(
         written = list(map(len, found.recalled))
         tables.append(_table(recordings, reported, ids, rows, written, found.shares))
         weights.append(_weights(ids[rows], found.recalled))
-        if memory and found.memories and found.memories.trials:
-            save_memory(memory, found.memories, subject, checksum_of(model.models, model.kernel))
-    return pd.concat(tables), pd.concat(weights)
+        after = found.memories
+
+    def save() -> None:
+        if memory and after and after.trials:
+            save_memory(memory, after, subjects[0], checksum_of(model.models, model.kernel))
+
+    return pd.concat(tables), pd.concat(weights), save
 
 
 def _continued(model: Adaptable, memory: Path, subject: str) -> Memories | None:

@@ -110,6 +110,19 @@ def test_a_memory_is_continued_and_writes_no_trial_twice(model, data, tmp_path):
     np.testing.assert_allclose(shares, whole, atol=1e-6)
 
 
+def test_no_trial_is_in_the_memory_before_its_prediction_is_saved(model, data, tmp_path, monkeypatch, capsys):
+    memory = tmp_path / "anna_memory.npz"
+    words = [str(model), str(data), "--sequential", "--memory", str(memory)]
+    assert command.run([*words, "-o", str(tmp_path / "nowhere" / "out.csv")]) == 2
+    assert "nowhere/out.csv: its folder does not exist" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "csv_text", lambda frame: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            command.run(words)
+    assert not memory.exists()
+    assert command.run(words) == 0 and memory.exists()
+
+
 def test_a_mistake_is_one_line(model, fitted, data, tmp_path, capsys):
     def refused(*words):
         assert command.run([*map(str, words)]) == 2
