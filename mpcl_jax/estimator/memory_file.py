@@ -24,7 +24,11 @@ def save_memory(file: Path, memories: Memories, subject: str, model: str) -> Non
 
 def read_memory(file: Path, kernel: RecallKernel, seeds: int, model: str) -> tuple[Memories, str]:
     """What `save_memory` wrote, and the subject. Raises DataError for another file, and for that of another model."""
-    arrays = read_npz(file)
+    try:
+        arrays = read_npz(file)
+    except DataError as error:  # its advice is for files of data
+        reason = f"{error.reason.partition(';')[0]}; delete it and write the reports again"
+        raise DataError(file, reason) from error
     if not {"subject", "model"} <= arrays.keys():
         raise DataError(
             file, "is no personal memory; give a file that `mpcl adapt --memory` wrote, or a new name"

@@ -22,6 +22,7 @@ from mpcl_jax.train.fit import Learned
 from mpcl_jax.train.memory_fit import WANTED, HeldOut, enough_trials, learn
 from mpcl_jax.types import DataError, Recordings
 
+SUM = 1e-3  # distance of a sum of shares from 1 that is rounding
 NONE, MEAN, ALL = "none", "mean residual", "all views"
 OF_A_VIEW = {FEATURES: "features", LOG_PROBS: "own log p", QUERY: "query"}
 
@@ -144,8 +145,11 @@ def save_memory(file: pathlib.Path, memory: FoldMemory) -> None:
 
 
 def load_memory(file: pathlib.Path) -> FoldMemory:
-    """Reads what `save_memory` wrote. Raises DataError naming the file where it is damaged."""
-    saved = parse_npz(file)
+    """Reads what `save_memory` wrote. Raises DataError naming the file where it is missing or damaged."""
+    try:
+        saved = parse_npz(file)
+    except DataError as error:  # its advice is for files of data
+        raise DataError(file, f"{error.reason.partition(';')[0]}; {remedy_of(file)}") from error
     try:
         choice = json.loads(str(saved["choice"]))
         learned = {
@@ -154,12 +158,30 @@ def load_memory(file: pathlib.Path) -> FoldMemory:
         }
         arrays = (saved[name] for name in ("rows", "zero_shot", "log_probs"))
         views = {name.removeprefix("views/"): x for name, x in saved.items() if name.startswith("views/")}
-        return FoldMemory(*arrays, views, learned, choice["memory"], tuple(saved["subjects"].tolist()))
+        memory = FoldMemory(*arrays, views, learned, choice["memory"], tuple(saved["subjects"].tolist()))
+        _check_arrays(memory)
     except (KeyError, TypeError, ValueError) as error:
-        reason = (
-            f"holds no personal memory ({error!r}); delete the folder of the fold and start the run again"
-        )
+        reason = f"holds no personal memory ({error!r}); {remedy_of(file)}"
         raise DataError(file, reason) from error
+    return memory
+
+
+def remedy_of(file: pathlib.Path) -> str:
+    """What to do where the memory of a fold is missing or damaged."""
+    return f"delete the folder {'/'.join(file.parts[-3:-1])} and start the run again"
+
+
+def _check_arrays(memory: FoldMemory) -> None:
+    """Raises ValueError for a wrong shape, a value that is not finite, and shares that do not sum to 1."""
+    arrays = {"zero_shot": memory.zero_shot, "log_probs": memory.log_probs}
+    for name, x in (arrays | {f"views/{view}": x for view, x in memory.views.items()}).items():
+        if x.ndim != 2 or len(x) != len(memory.rows):
+            raise ValueError(f"{name} has shape {x.shape}, rows has {len(memory.rows)}")
+        if not np.isfinite(x).all():
+            raise ValueError(f"{name} holds values that are not finite")
+    away = np.abs(memory.zero_shot.sum(axis=1) - 1)
+    if memory.zero_shot.shape != memory.log_probs.shape or (memory.zero_shot < 0).any() or (away > SUM).any():
+        raise ValueError("zero_shot holds rows that are no shares summing to 1")
 
 
 def _lowest(learned: dict[str, Learned], names: Iterable[str]) -> str:

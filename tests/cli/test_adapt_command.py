@@ -140,6 +140,8 @@ def test_a_mistake_is_one_line(model, fitted, data, tmp_path, capsys):
     assert "is of subject 'ben', the data are of 'anna'" in refused(model, data, "--memory", memory)
     np.savez(memory, a=np.ones(2))
     assert "is no personal memory" in refused(model, data, "--memory", memory)
+    memory.write_bytes(b"damaged")
+    assert "delete it and write the reports again" in refused(model, data, "--memory", memory)
     write_folder(study(2, ["ben"]), tmp_path / "two")
     held = dict(np.load(data / "anna.npz"))
     np.savez(tmp_path / "two" / "anna.npz", **held)

@@ -20,6 +20,7 @@ from mpcl_jax.train.fold_memory import (
     save_memory,
 )
 from mpcl_jax.train.memory_fit import HeldOut, kl_of_subjects, predict_in_sequence, sequences_of
+from mpcl_jax.types import DataError
 
 STYLED = styled_subjects()
 
@@ -131,3 +132,29 @@ def test_the_file_keeps_everything(of_fold, tmp_path):
     np.testing.assert_array_equal(
         adapted_shares(again, STYLED, fold.test, 2), adapted_shares(memory, STYLED, fold.test, 2)
     )
+
+
+@pytest.mark.parametrize(
+    "name, change, says",
+    [
+        ("zero_shot", lambda x: x + 0.01, "no shares summing to 1"),
+        ("log_probs", lambda x: x * np.nan, "log_probs holds values that are not finite"),
+        ("rows", lambda x: x[1:], "zero_shot has shape"),
+        ("zero_shot", lambda x: x.astype(str), "holds no personal memory"),
+        ("zero_shot", None, "is not a readable .npz file"),
+        (None, None, "does not exist"),
+    ],
+)
+def test_a_missing_or_damaged_file_is_named_with_the_remedy(of_fold, tmp_path, name, change, says):
+    file = tmp_path / "folds" / "00" / "personal_memory_ridge.npz"
+    file.parent.mkdir(parents=True)
+    if change:
+        save_memory(file, of_fold[1])
+        saved = dict(np.load(file))
+        np.savez(file, **saved | {name: change(saved[name])})
+    elif name:
+        file.write_bytes(b"damaged")
+    with pytest.raises(DataError) as caught:
+        load_memory(file)
+    assert str(file) in str(caught.value) and says in str(caught.value)
+    assert str(caught.value).endswith("delete the folder folds/00 and start the run again")
