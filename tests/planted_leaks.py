@@ -26,10 +26,15 @@ class Habits(NamedTuple):
 def write_run(
     folder: pathlib.Path, recordings: Recordings, config: Config, split: Split, habits: Habits
 ) -> None:
-    """The files of a run that the audit reads."""
+    """The files of a run that the audit reads; those of which it reads the names alone are empty."""
     run_folder.register_run(folder, config, recordings, split)
     log = []
+    for name in ("predictions.csv", "table.csv"):
+        (folder / name).touch()
     for k, fold in enumerate(split.folds):
+        (folder / "folds" / f"{k:02d}").mkdir(parents=True)
+        for name in ("predictions.npz", "baselines.npz"):
+            (folder / "folds" / f"{k:02d}" / name).touch()
         for epoch in range(1, config.train.epochs + 1):
             line = {"fold": k, "epoch": epoch, "distribution": 0.12 / epoch} | habits.more_logged(k)
             if len(fold.validation):

@@ -1,13 +1,14 @@
-"""Searches for leaks between training and test data of a finished run, and writes RUN/audit.json.
+"""Searches for leaks between training and test data of a run, and writes RUN/audit.json.
 
     mpcl audit runs/dataset
     mpcl audit runs/wesad --data /elsewhere/WESAD      where the recordings were moved
     mpcl audit runs/mine --config configs/mine.py      where this file registers the data set
 
 Green: no leak was found. Amber: a limitation, or a check that was not possible. Red: a leak.
+A run that is not finished is amber or red.
 
-Exit status 0: green or amber. 1: red. 2: the folder is not a finished run, or its recordings cannot be read.
-74: audit.json cannot be written.
+Exit status 0: green or amber. 1: red. 2: the folder is not a run, or its recordings cannot be read. 74: audit.json
+cannot be written.
 """
 
 import dataclasses
@@ -24,7 +25,7 @@ from mpcl_jax.system.storage import write_text
 def run(arguments: list[str]) -> int:
     """Prints every finding; the exit status says whether one of them is a leak."""
     parser = Parser("audit", __doc__)
-    parser.add_argument("run", help="folder of a finished run")
+    parser.add_argument("run", help="folder of a run")
     parser.add_argument(
         "--data", default="", help="folder of the recordings; default: config.data.path of the run"
     )

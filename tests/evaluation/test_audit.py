@@ -109,6 +109,17 @@ def test_a_modality_of_the_stimulus_is_amber_where_stimuli_are_shared(tmp_path):
     assert found.colour == "red" and not any('"of"' in x.says for x in found.findings)
 
 
+def test_a_run_that_is_not_finished_is_amber_and_names_what_is_missing(tmp_path):
+    def killed(folder):
+        (folder / "predictions.csv").unlink()
+        shutil.rmtree(folder / "folds" / "01")
+
+    found = audited(tmp_path / "run", after=killed)
+    assert found.colour == "amber"
+    missing = "predictions.csv, folds/01/predictions.npz, folds/01/baselines.npz missing"
+    assert to_line(found).startswith(f"audit  amber: run: it is not finished: {missing}; start the command")
+
+
 def test_features_standardised_by_subject_are_amber(tmp_path):
     config = honest_config(data__per_subject_standardise=True)
     found = audited(tmp_path / "run", config=config, world=pipeline.load(config.data))

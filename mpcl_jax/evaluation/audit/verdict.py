@@ -14,6 +14,7 @@ from mpcl_jax.runs.read_run import COLOURS, read_json
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.types import DataError, Recordings
 
+SHOWN = 4  # missing files that a finding names
 LEAKY = "LEAKY: windows of the test trials are trained on, so this is no result for new data"
 
 
@@ -25,7 +26,7 @@ class Audit(NamedTuple):
 
 
 def audit(folder: pathlib.Path, recordings: Recordings) -> Audit:
-    """Audits a finished run and its `recordings`.
+    """Audits a run and its `recordings`; one that is not finished is amber at least.
 
     A manifest that breaks its protocol, was edited or is of other recordings is red, and ends the audit. Raises
     DataError naming the file that is missing or damaged.
@@ -38,6 +39,7 @@ def audit(folder: pathlib.Path, recordings: Recordings) -> Audit:
         return Audit(RED, (red("manifest", error.reason),))
     evidence = read_evidence(file.parent, recordings, split)
     checks = (
+        check_finished,
         check_manifest,
         rows.check_raw_samples,
         rows.check_copies,
@@ -50,6 +52,19 @@ def audit(folder: pathlib.Path, recordings: Recordings) -> Audit:
     )
     findings = tuple(finding for check in checks for finding in check(evidence))
     return Audit(min((x.colour for x in findings), key=COLOURS.index), findings)
+
+
+def check_finished(evidence: Evidence) -> list[Finding]:
+    """Every fold was tested and the results were written. Empty for a finished run."""
+    folds = range(len(evidence.split.folds))
+    of_folds = [f"folds/{k:02d}/{name}.npz" for k in folds for name in ("predictions", "baselines")]
+    files = ["predictions.csv", "table.csv", *of_folds]
+    missing = [name for name in files if not (evidence.folder / name).exists()]
+    if not missing:
+        return []
+    more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+    shown = f"{', '.join(missing[:SHOWN])}{more}"
+    return [amber("run", f"it is not finished: {shown} missing; start the command of the run again")]
 
 
 def check_manifest(evidence: Evidence) -> list[Finding]:
