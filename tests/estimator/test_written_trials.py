@@ -126,6 +126,13 @@ def test_both_pages_show_the_worth_of_written_trials_and_the_memory(compared, tm
     zero_shot = f"{table.memory().set_index('method').loc['MPCL', 'kl_zero_shot']:.4f}"
     for text in (page, of_table):
         assert "what the personal memory is worth" in text and "figure-written" in text and zero_shot in text
+    for term in (
+        "<dfn>all views</dfn>",
+        "<dfn>none</dfn>",
+        "KL of the train mean, which has its personal memory too",
+    ):
+        assert page.count(term) == of_table.count(term) == 1
+    assert page.count("<dfn>train mean</dfn>") == of_table.count("<dfn>train mean</dfn>") == 1
     assert "The memory of MPCL in each fold" in page and "on: KL on training subjects" in page
     assert "after its first 2 trials were written into the memory" in page
 
