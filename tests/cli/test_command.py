@@ -55,6 +55,8 @@ def test_a_dry_run_describes_the_run_and_writes_nothing(tmp_path, monkeypatch, c
     words = capsys.readouterr().out
     parts = ("data   simulated: 72 windows", "split  subject_kfold", "12 epochs of 3 steps", "nothing was")
     assert all(part in words for part in (*parts, "parameters, width 8", "MB without activations"))
+    assert run(["train", "--config", "smoke", "--dry-run", "--config.benchmark.baselines=('rigde',)"]) == 2
+    assert "'rigde'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
