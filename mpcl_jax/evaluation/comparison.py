@@ -24,6 +24,7 @@ from mpcl_jax.train.fold_memory import (
     choice_of,
     learn_memory,
     tested_rows,
+    too_few,
 )
 from mpcl_jax.train.memory_fit import HeldOut
 from mpcl_jax.types import DataError, Recordings, knows_trials, take
@@ -92,7 +93,7 @@ def _with_memories(
         ]
         held_out = _held_out(recordings, [(part, own.shares) for part, own in training]) if training else None
         of_tested, shares = _held_out(recordings, [(outer, tested[1].shares)]), tested[1].shares
-        memory = learn_memory(held_out, of_tested, rows, shares)
+        memory = learn_memory(held_out, of_tested, rows, shares, too_few(recordings, fold))
         found.predicted[name] = adapted_shares(memory, recordings, fold.test, n_of(protocol))
         found.choices[name] = {"setting": tested[1].setting} if tested[1].setting else {}
         found.choices[name] |= choice_of(memory)

@@ -19,7 +19,7 @@ from mpcl_jax.model.personal_memory import adapt, write_trials
 from mpcl_jax.model.recall_kernel import FEATURES, LOG_PROBS, QUERY, RecallKernel
 from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train.fit import Learned
-from mpcl_jax.train.memory_fit import WANTED, HeldOut, enough_trials, learn
+from mpcl_jax.train.memory_fit import FEWEST_SUBJECTS, WANTED, HeldOut, count_several, learn
 from mpcl_jax.types import DataError, Recordings
 
 SUM = 1e-3  # distance of a sum of shares from 1 that is rounding
@@ -63,18 +63,37 @@ def tested_rows(recordings: Recordings, fold: Fold) -> np.ndarray:
 
 def can_be_learned(recordings: Recordings, fold: Fold) -> bool:
     """Whether enough training subjects have several trials."""
-    return enough_trials(recordings.subject[fold.train], recordings.trial[fold.train])
+    return _of_several_trials(recordings, fold.train) >= FEWEST_SUBJECTS
 
 
-def learn_memory(training: HeldOut | None, tested: HeldOut, rows: np.ndarray, zero_shot) -> FoldMemory:
+def too_few(recordings: Recordings, fold: Fold) -> str:
+    """The reason why no memory can be learned, and what to do, where `can_be_learned` is False."""
+    left, validation = (_of_several_trials(recordings, rows) for rows in (fold.train, fold.validation))
+    if left + validation < FEWEST_SUBJECTS or not validation:
+        return f"off: {left} training subjects have several trials; {WANTED}"
+    return (
+        f"off: {left} training subjects with several trials are left ({validation} more are validation), "
+        f"{FEWEST_SUBJECTS} are needed; use more folds, or --config.protocol.validation=0 with "
+        "--config.train.select=last"
+    )
+
+
+def _of_several_trials(recordings: Recordings, rows: np.ndarray) -> int:
+    return count_several(recordings.subject[rows], recordings.trial[rows])
+
+
+def learn_memory(
+    training: HeldOut | None, tested: HeldOut, rows: np.ndarray, zero_shot: np.ndarray, reason: str
+) -> FoldMemory:
     """Learns every memory on the `training` subjects and chooses the one with the lowest KL on them.
 
-    `training`: their predictions by models of inner folds; None where there are too few of them. `tested` [Q]: the
-    predictions of the tested subjects, whose labels play no part here. `zero_shot` [Q, C]: the same as shares.
+    `training`: their predictions by models of inner folds; None where there are too few of them, for the `reason` of
+    `too_few`. `tested` [Q]: the predictions of the tested subjects, whose labels play no part here. `zero_shot`
+    [Q, C]: the same as shares.
     """
     names = memories_of(tested.views)
     if training is None:
-        learned = {name: Learned(None, f"off: {WANTED}") for name in names}
+        learned = {name: Learned(None, reason) for name in names}
     else:
         learned = {name: learn(training, views) for name, views in names.items()}
     on = [name for name, found in learned.items() if found.kernel is not None]

@@ -15,7 +15,7 @@ from mpcl_jax.model.outputs import MPCLOutput
 from mpcl_jax.model.recall_kernel import views_of
 from mpcl_jax.train.devices import make_mesh
 from mpcl_jax.train.evaluate import Trained, predict
-from mpcl_jax.train.fold_memory import FoldMemory, can_be_learned, learn_memory, tested_rows
+from mpcl_jax.train.fold_memory import FoldMemory, can_be_learned, learn_memory, tested_rows, too_few
 from mpcl_jax.train.folds import device_rows, fold_arrays, on_devices, stack
 from mpcl_jax.train.memory_fit import HeldOut
 from mpcl_jax.train.run import (
@@ -130,7 +130,8 @@ def fold_memory(
     rows = tested_rows(recordings, member.fold)
     ids = (x[rows] for x in (recordings.labels, recordings.subject, recordings.trial))
     tested = HeldOut(_views(run, member, rows, output), output.log_probs, *ids)
-    return learn_memory(training, tested, rows, from_log_probs(output.log_probs))
+    reason = too_few(recordings, member.fold)
+    return learn_memory(training, tested, rows, from_log_probs(output.log_probs), reason)
 
 
 def _views(run: Run, member: Member, rows: np.ndarray, output: MPCLOutput) -> dict[str, np.ndarray]:

@@ -113,10 +113,10 @@ def kl_of_subjects(log_probs: np.ndarray, sequences: Sequences) -> np.ndarray:
     return (kl * sequences.weight).sum((1, 2)) / sequences.real.sum(1)
 
 
-def enough_trials(subject: np.ndarray, trial: np.ndarray) -> bool:
-    """Whether `FEWEST_SUBJECTS` subjects have two or more trials; ids [N] of windows."""
+def count_several(subject: np.ndarray, trial: np.ndarray) -> int:
+    """The number of subjects that have two or more trials; ids [N] of windows."""
     of_subject = (np.unique(trial[subject == name]) for name in np.unique(subject))
-    return sum(len(trials) > 1 for trials in of_subject) >= FEWEST_SUBJECTS
+    return sum(len(trials) > 1 for trials in of_subject)
 
 
 def learn(held_out: HeldOut | None, views: Sequence[str] = VIEWS) -> Learned:

@@ -18,6 +18,7 @@ from mpcl_jax.train.fold_memory import (
     memories_of,
     predict_after,
     save_memory,
+    too_few,
 )
 from mpcl_jax.train.memory_fit import HeldOut, kl_of_subjects, predict_in_sequence, sequences_of
 from mpcl_jax.types import DataError
@@ -121,6 +122,20 @@ def test_subjects_without_a_style_of_their_own_are_not_changed():
     memory = found.memories["train_mean"]
     assert memory.chosen == NONE and memory.reason.startswith("off: it does not help")
     assert found.predicted["train_mean"].tobytes() == adapted_shares(memory, plain, fold.test, 0).tobytes()
+
+
+def test_a_memory_that_is_off_because_of_validation_says_what_to_do(of_fold):
+    fold, memory = of_fold
+    names = np.unique(STYLED.subject[fold.train])
+    kept = np.isin(STYLED.subject[fold.train], names[:3])
+    fold = fold._replace(train=fold.train[kept], validation=fold.train[~kept])
+    reason = too_few(STYLED, fold)
+    assert "3 training subjects with several trials are left (5 more are validation), 4 are needed" in reason
+    assert reason.endswith("--config.protocol.validation=0 with --config.train.select=last")
+    off = learn_memory(None, held_out(memory), memory.rows, memory.zero_shot, reason)
+    assert off.chosen == NONE and off.reason == reason
+    without = too_few(STYLED, fold._replace(validation=fold.validation[:0]))
+    assert without.startswith("off: 3 training subjects have several trials; wanted 4")
 
 
 def test_the_file_keeps_everything(of_fold, tmp_path):
