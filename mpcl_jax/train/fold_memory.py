@@ -200,7 +200,7 @@ def _check_arrays(memory: FoldMemory) -> None:
             raise ValueError(f"{name} holds values that are not finite")
     away = np.abs(memory.zero_shot.sum(axis=1) - 1)
     if memory.zero_shot.shape != memory.log_probs.shape or (memory.zero_shot < 0).any() or (away > SUM).any():
-        raise ValueError("zero_shot holds rows that are no shares summing to 1")
+        raise ValueError("rows of zero_shot are not shares that sum to 1")
 
 
 def _lowest(learned: dict[str, Learned], names: Iterable[str]) -> str:

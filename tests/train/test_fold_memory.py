@@ -152,7 +152,7 @@ def test_the_file_keeps_everything(of_fold, tmp_path):
 @pytest.mark.parametrize(
     "name, change, says",
     [
-        ("zero_shot", lambda x: x + 0.01, "no shares summing to 1"),
+        ("zero_shot", lambda x: x + 0.01, "not shares that sum to 1"),
         ("log_probs", lambda x: x * np.nan, "log_probs holds values that are not finite"),
         ("rows", lambda x: x[1:], "zero_shot has shape"),
         ("zero_shot", lambda x: x.astype(str), "holds no personal memory"),
