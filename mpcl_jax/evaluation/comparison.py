@@ -1,6 +1,7 @@
 """The baselines of a run, fold by fold, on the same rows, features and manifest as MPCL."""
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,32 +88,44 @@ def _with_memories(
         for held in inner_rows(recordings, protocol, fold.train):
             inner.append(fold._replace(train=np.setdiff1d(fold.train, held), test=held))
     folds = [(part, task_of(recordings, protocol, part)) for part in (outer, *inner)]
+    signals = [_normalised(recordings, part) for part, _ in folds]  # the same for every method
     for name in names:
         tested, *training = [
-            (part, baselines.predict(name, task, seed=seed, tries=settings.tries)) for part, task in folds
+            baselines.predict(name, task, seed=seed, tries=settings.tries) for _, task in folds
         ]
-        held_out = _held_out(recordings, [(part, own.shares) for part, own in training]) if training else None
-        of_tested, shares = _held_out(recordings, [(outer, tested[1].shares)]), tested[1].shares
+        shares = tested.shares
+        held_out = (
+            _held_out(recordings, inner, signals[1:], [own.shares for own in training]) if inner else None
+        )
+        of_tested = _held_out(recordings, [outer], signals[:1], [shares])
         memory = learn_memory(held_out, of_tested, rows, shares, too_few(recordings, fold))
         found.predicted[name] = adapted_shares(memory, recordings, fold.test, n_of(protocol))
-        found.choices[name] = {"setting": tested[1].setting} if tested[1].setting else {}
+        found.choices[name] = {"setting": tested.setting} if tested.setting else {}
         found.choices[name] |= choice_of(memory)
         found.memories[name] = memory
     return found
 
 
-def _held_out(recordings: Recordings, predicted: list[tuple[Fold, np.ndarray]]) -> HeldOut:
+def _normalised(recordings: Recordings, fold: Fold) -> dict[str, np.ndarray]:
+    """The signals of the test rows of `fold`, normalised by its training rows."""
+    part, norm = take(recordings, fold.test), fit_normalisation(take(recordings, fold.train))
+    return apply_normalisation(part.signals, part.present, norm)
+
+
+def _held_out(
+    recordings: Recordings,
+    folds: Sequence[Fold],
+    signals: Sequence[dict[str, np.ndarray]],
+    predicted: Sequence[np.ndarray],
+) -> HeldOut:
     """The predictions [P, C] for the test rows of each fold, with their views, in the order of the recordings."""
-    views = []
-    for fold, shares in predicted:
-        part, norm = take(recordings, fold.test), fit_normalisation(take(recordings, fold.train))
-        views.append(views_of(apply_normalisation(part.signals, part.present, norm), np.log(shares)))
-    rows = np.concatenate([fold.test for fold, _ in predicted])
+    log_probs = list(map(np.log, predicted))
+    views = list(map(views_of, signals, log_probs))
+    rows = np.concatenate([fold.test for fold in folds])
     order = np.argsort(rows, kind="stable")
     joined = {v: np.concatenate([of_fold[v] for of_fold in views])[order] for v in views[0]}
-    log_probs = np.log(np.concatenate([shares for _, shares in predicted]))[order]
     ids = (x[rows[order]] for x in (recordings.labels, recordings.subject, recordings.trial))
-    return HeldOut(joined, log_probs, *ids)
+    return HeldOut(joined, np.concatenate(log_probs)[order], *ids)
 
 
 def task_of(recordings: Recordings, protocol: str, fold: Fold) -> Task:
