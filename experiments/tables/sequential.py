@@ -11,7 +11,7 @@ training subjects is off in that fold. The KL is a mean over the windows of a tr
 Differences are to the same method without a memory, and to MPCL with the memory that each fold chose; p values are
 corrected by Holm over the rows of each column. Prints a table and writes a CSV file.
 
-In EmoPairCompete D1_2_ID_3 and D1_2_ID_6 hold the same windows: delete D1_2_ID_6.npz before.
+In EmoPairCompete D1_2_ID_3 and D1_2_ID_6 share windows; `experiments.datasets.emopaircompete` leaves D1_2_ID_6 out.
 """
 
 import argparse
@@ -74,9 +74,9 @@ def _differences(found: Found, pairs: dict) -> dict[tuple[str, str], str]:
     }
 
 
-@any_output()
-def main(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+def parser_of(document: str) -> argparse.ArgumentParser:
+    """The options of a table that `mpcl.evaluate` makes of a folder; `document`: the docstring of the script."""
+    parser = argparse.ArgumentParser(description=document.splitlines()[0], allow_abbrev=False)
     parser.add_argument("folder", type=path, help="recordings in the folder format")
     parser.add_argument("--methods", nargs="+", default=METHODS, help=f"{METHOD} and names of baselines")
     parser.add_argument("--folds", type=positive, default=5, help="folds of subjects")
@@ -84,19 +84,21 @@ def main(words: list[str]) -> None:
     parser.add_argument("--tries", type=positive, default=6, help="settings that a baseline compares")
     parser.add_argument("--workers", type=int, default=0, help="processes; 0 = one per core")
     parser.add_argument("--cache", type=path, help="folder that keeps finished jobs")
-    parser.add_argument("--out", type=path, help="the .csv to write")
-    args = parser.parse_args(words)
+    parser.add_argument("--out", type=path, help="the .csv to write; a picture, if any, is beside it")
+    return parser
+
+
+def evaluated(args: argparse.Namespace, protocol: str, **settings) -> EvaluationTable:
+    """The table of a script with the options of `parser_of`."""
+    settings |= {name: getattr(args, name) for name in ("folds", "seeds", "tries", "workers", "cache")}
+    return mpcl.evaluate(args.methods, mpcl.load_dataset("folder", args.folder), protocol, **settings)
+
+
+@any_output()
+def main(words: list[str]) -> None:
+    args = parser_of(__doc__).parse_args(words)
     with ending():
-        table = mpcl.evaluate(
-            args.methods,
-            mpcl.load_dataset("folder", args.folder),
-            "sequential",
-            folds=args.folds,
-            seeds=args.seeds,
-            tries=args.tries,
-            workers=args.workers,
-            cache=args.cache,
-        )
+        table = evaluated(args, "sequential")
         write_rows(report(*measure(table)), args.out, shown_command(__spec__.name, words))
 
 

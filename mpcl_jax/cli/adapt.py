@@ -34,14 +34,7 @@ def run(arguments: list[str]) -> None:
     parser = Parser("adapt", __doc__)
     parser.add_argument("model", help="folder of a saved model, or of a finished run with a personal memory")
     parser.add_argument("data", help="folder of the recordings of one or more subjects")
-    parser.add_argument("-o", "--output", metavar="FILE", help="a CSV file; default: stdout")
-    parser.add_argument(
-        "--fold",
-        type=int,
-        default=0,
-        metavar="N",
-        help="fold of a run, counted from 0; default: 0, the first",
-    )
+    parser.add_output_and_fold("fold of a run")
     parser.add_argument(
         "--sequential",
         action="store_true",

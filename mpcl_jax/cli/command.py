@@ -29,6 +29,12 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
+    def add_output_and_fold(self, fold: str) -> None:
+        """The options --output and --fold of commands that predict; `fold`: what its number selects."""
+        self.add_argument("-o", "--output", metavar="FILE", help="a CSV file; default: stdout")
+        text = f"{fold}, counted from 0; default: 0, the first"
+        self.add_argument("--fold", type=int, default=0, metavar="N", help=text)
+
     def add_config(self) -> None:
         """The option --config of commands that load the data set of a finished run: see `register_datasets_of`."""
         text = "the Python file that registers the data set of the run; it is executed"

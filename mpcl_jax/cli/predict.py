@@ -32,14 +32,7 @@ def run(arguments: list[str]) -> None:
     parser = Parser("predict", __doc__)
     parser.add_argument("run", help="folder of a finished run")
     parser.add_argument("data", help="folder of the recordings")
-    parser.add_argument("-o", "--output", metavar="FILE", help="a CSV file; default: stdout")
-    parser.add_argument(
-        "--fold",
-        type=int,
-        default=0,
-        metavar="N",
-        help="fold whose model predicts, counted from 0; default: 0, the first",
-    )
+    parser.add_output_and_fold("fold whose model predicts")
     parser.add_config()
     args = parser.parse_args(arguments)
     register_datasets_of(args.config)

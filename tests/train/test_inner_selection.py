@@ -46,31 +46,22 @@ def test_the_choice_depends_on_the_training_part_alone(run):
     assert choose_stop(changed._replace(rows=rows), member) == stop
 
 
-def test_a_request_to_stop_ends_the_choice(run, monkeypatch):
-    stopping, key, calls = run._replace(stop=StopRequest()), inner_selection.folded_key, []
+@pytest.mark.parametrize(
+    "module, work",
+    [(inner_selection, choose_stop), (held_out, lambda run, member: held_out.train_inner(run, member, 3))],
+    ids=["choice", "inner models"],
+)
+def test_a_request_to_stop_ends_inner_trainings(run, module, work, monkeypatch):
+    stopping, key, calls = run._replace(stop=StopRequest()), module.folded_key, []
 
     def second_is_the_last(*arguments):
         calls.append(arguments)
         stopping.stop.requested = len(calls) == 2
         return key(*arguments)
 
-    monkeypatch.setattr(inner_selection, "folded_key", second_is_the_last)
+    monkeypatch.setattr(module, "folded_key", second_is_the_last)
     with pytest.raises(Stopped):
-        choose_stop(stopping, member_of(run, 0))
-    assert len(calls) == 2
-
-
-def test_a_request_to_stop_ends_the_training_of_inner_models(run, monkeypatch):
-    stopping, key, calls = run._replace(stop=StopRequest()), held_out.folded_key, []
-
-    def second_is_the_last(*arguments):
-        calls.append(arguments)
-        stopping.stop.requested = len(calls) == 2
-        return key(*arguments)
-
-    monkeypatch.setattr(held_out, "folded_key", second_is_the_last)
-    with pytest.raises(Stopped):
-        held_out.train_inner(stopping, member_of(run, 0), 3)
+        work(stopping, member_of(run, 0))
     assert len(calls) == 2
 
 
