@@ -221,7 +221,7 @@ def _cache_folder(cache: str | os.PathLike | None) -> Iterator[pathlib.Path]:
 def _stored(recordings: Recordings, folder: pathlib.Path) -> Iterator[DataConfig]:
     """The recordings as a file in `folder`, which all workers see, as long as the block runs."""
     with tempfile.TemporaryDirectory(prefix=".data-", dir=folder) as own:
-        yield store(recordings, pathlib.Path(own, "recordings.npz").absolute())
+        yield store(recordings, pathlib.Path(own, "recordings.joblib").absolute())
 
 
 @contextlib.contextmanager

@@ -234,8 +234,8 @@ def test_recordings_are_the_same_in_every_process(data, tmp_path):
     odd = data._replace(of_stimulus=("video",), published_test=np.arange(60) < 5, start=np.full(60, np.nan))
     odd = odd._replace(protocols=("loso",), duration=float("nan"), subject=odd.subject.astype(object))
     with datasets.temporarily():
-        read = load_stored(store(odd, tmp_path / "recordings.npz"))
-        again = load(store(data, tmp_path / "again.npz"))
+        read = load_stored(store(odd, tmp_path / "recordings.joblib"))
+        again = load(store(data, tmp_path / "again.joblib"))
     assert content_hash(read) == content_hash(odd) and spec_of(read) == spec_of(odd)
     assert read.of_stimulus == ("video",) and read.protocols == ("loso",) and read.published_test.sum() == 5
     assert np.isnan(read.start).all() and np.isnan(read.duration) and list(read.signals) == list(odd.signals)
