@@ -23,11 +23,11 @@ LEAST_GOOD = 0.5  # share of samples that must be there for a window to count as
 
 
 class Described(NamedTuple):
-    """One window of one signal."""
+    """One window of one signal, or N of them with one more axis in front."""
 
     values: np.ndarray  # [F] float64, NaN where a feature cannot be computed
-    quality: float  # in [0, 1]
-    present: bool  # False: the sensor measured nothing in this window
+    quality: float | np.ndarray  # in [0, 1]
+    present: bool | np.ndarray  # False: the sensor measured nothing in this window
 
 
 def constant(x: np.ndarray) -> bool:
@@ -46,21 +46,13 @@ class Kind(NamedTuple):
     off: Callable[[np.ndarray], bool] = constant  # whether the sensor measured nothing
 
 
-class Windows(NamedTuple):
-    """The windows of one signal of one subject."""
-
-    values: np.ndarray  # [N, F] float64, NaN where a feature could not be computed
-    quality: np.ndarray  # [N] in [0, 1]
-    present: np.ndarray  # [N] bool
-
-
 def describe(
     kind: Kind, x: np.ndarray, rate: float, starts: np.ndarray, seconds: float, unit: float = 1.0
-) -> Windows:
+) -> Described:
     """Features of the windows of `unit` * x [n, ...] that begin at `starts` (samples) and last `seconds`."""
     size = round(seconds * rate)
     rows = [describe_window(kind, x[a : a + size] * unit, rate) for a in starts]
-    return Windows(
+    return Described(
         np.array([r.values for r in rows]).reshape(len(rows), len(kind.names)),
         np.array([r.quality for r in rows], np.float64),
         np.array([r.present for r in rows], bool),
@@ -72,15 +64,11 @@ def describe_window(kind: Kind, x: np.ndarray, rate: float) -> Described:
     x, good = repair(kind.clean(x))
     if good < LEAST_GOOD or kind.off(x):
         return Described(np.full(len(kind.names), np.nan), 0.0, False)
-    values, quality = kind.measure(x, rate)
-    return described(kind.names, values, good * quality)
-
-
-def described(names: tuple[str, ...], values: dict[str, float], quality: float) -> Described:
-    """A window with these values, in the order of `names`; a value that could not be computed costs quality."""
-    array = np.array([values.get(name, np.nan) for name in names], np.float64)
-    share = np.isfinite(array).mean()
-    return Described(np.where(np.isfinite(array), array, np.nan), float(np.clip(quality * share, 0, 1)), True)
+    measured, quality = kind.measure(x, rate)
+    values = np.array([measured.get(name, np.nan) for name in kind.names], np.float64)
+    known = np.isfinite(values)
+    quality = good * quality * known.mean()  # a value that could not be computed costs quality
+    return Described(np.where(known, values, np.nan), float(np.clip(quality, 0, 1)), True)
 
 
 def repair(x: np.ndarray) -> tuple[np.ndarray, float]:
