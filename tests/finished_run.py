@@ -50,9 +50,8 @@ def write_run(
     (fold / "checkpoints" / "3").mkdir(parents=True)
     uniform = np.full_like(reported, 1 / emotions)
     mean = np.tile(reported.mean(0), (count, 1))
-    results = [
-        Result(n, x, "abc") for n, x in (("uniform", uniform), ("train_mean", mean), ("MPCL", predicted))
-    ]
+    methods = {"uniform": uniform, "train_mean": mean, "MPCL": predicted}
+    results = [Result(name, [x]) for name, x in methods.items()]
     table = make_table(results, reported, subject, subject, "abc", leaky=leaky)
     made = {"command": f"python -m mpcl_jax.main {mark}", "commit": "1234567"}
     title = f"made up{mark}, {'window80' if leaky else 'loso'}"

@@ -187,7 +187,7 @@ def make_run_table(recordings: Recordings, split: Split, predicted: dict[str, li
     """
     known = baselines.names()
     results = [
-        Result(name, seeds, split.sha256, baselines.tried(name, tries) if name in known else None)
+        Result(name, seeds, baselines.tried(name, tries) if name in known else None)
         for name, seeds in predicted.items()
     ]
     rows = np.concatenate([fold.test for fold in split.folds])

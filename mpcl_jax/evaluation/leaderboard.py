@@ -26,8 +26,7 @@ class Result(NamedTuple):
     """What one method predicted for all test rows of all folds, in the order of the manifest."""
 
     method: str  # a name of BASELINES, "MPCL", or a variant's
-    predicted: np.ndarray | list[np.ndarray]  # [N, C], rows sum to 1; one such array per seed
-    split_sha256: str  # of the manifest that it was trained and tested on
+    predicted: list[np.ndarray]  # of each seed [N, C], rows sum to 1
     tried: int | None = None  # settings compared in each fold; None: not known, or not chosen in the fold
 
 
@@ -84,11 +83,12 @@ def make_table(
 
     `labels` [N, C], `subject` and `unit` [N] belong to the test rows in the order of the manifest. With fewer
     than 6 subjects intervals and tests are over `unit`, called `unit_name` in the caption. Raises ValueError,
-    naming the method, for another manifest, another number of rows, a method named twice, predictions that are no
-    distributions or have an infinite KL, and where "train_mean", which the skill needs, is missing.
+    naming the method, for another number of rows and for predictions that are no distributions or have an infinite
+    KL, and where "train_mean", which the skill needs, is missing.
     """
     results = sorted(results, key=_place)
-    _check_results(results, len(labels), split_sha256)
+    if REFERENCE not in (names := [result.method for result in results]):
+        raise ValueError(f"{REFERENCE!r} is missing from {names}: the skill needs it")
     units = _units(np.asarray(subject), np.asarray(unit), unit_name, equal_trials)
     rows = [_row(result, labels, np.asarray(subject), units) for result in results]
     reference = next(row for row in rows if row.method == REFERENCE).mean["kl"]
@@ -115,27 +115,6 @@ def _place(result: Result) -> int:
     return order.index(result.method if result.method in order else other)
 
 
-def _check_results(results: list[Result], rows: int, split_sha256: str) -> None:
-    names = [result.method for result in results]
-    for result in results:
-        if names.count(result.method) > 1:
-            raise ValueError(f"{result.method}: named twice; pass its seeds as one list of predictions")
-        if result.split_sha256 != split_sha256:
-            made = f"made on the split {result.split_sha256[:12]}, this table is of {split_sha256[:12]}"
-            raise ValueError(f"{result.method}: {made}; rows of different splits cannot be compared")
-        for predicted in _per_seed(result):
-            if len(predicted) != rows:
-                raise ValueError(f"{result.method}: {len(predicted)} predictions for {rows} test rows")
-    if REFERENCE not in names:
-        raise ValueError(f"{REFERENCE!r} is missing from {names}: the skill needs it")
-
-
-def _per_seed(result: Result) -> list[np.ndarray]:
-    if isinstance(result.predicted, list):
-        return result.predicted
-    return [result.predicted]
-
-
 def _units(subject: np.ndarray, unit: np.ndarray, unit_name: str, equal_trials: bool) -> _Units:
     subjects, place, windows = np.unique(subject, return_inverse=True, return_counts=True)
     weight = 1 / (len(subjects) * windows[place])
@@ -155,7 +134,7 @@ def _units(subject: np.ndarray, unit: np.ndarray, unit_name: str, equal_trials: 
 
 def _row(result: Result, labels, subject, units: _Units) -> Row:
     try:
-        seeds = [metrics.scores(labels, predicted) for predicted in _per_seed(result)]
+        seeds = [metrics.scores(labels, predicted) for predicted in result.predicted]
     except ValueError as error:
         raise ValueError(f"{result.method}: {error}") from error
     values = {name: np.mean([each[name] for each in seeds], axis=0) for name in seeds[0]}
@@ -167,7 +146,7 @@ def _row(result: Result, labels, subject, units: _Units) -> Row:
     per_unit = per_seed.mean(0)
     low, high = subject_interval(per_unit, weight=units.total)
     kl_of_seeds = [float((units.weight * each["kl"]).sum()) for each in seeds]
-    further = [agreement.means(labels, predicted, units.weight) for predicted in _per_seed(result)]
+    further = [agreement.means(labels, predicted, units.weight) for predicted in result.predicted]
     return Row(
         method=result.method,
         mean={name: float(np.mean(list(means.values()))) for name, means in by_measure.items()},

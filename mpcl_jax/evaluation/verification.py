@@ -112,7 +112,7 @@ def _recompute(file: pathlib.Path, tested: list[Tested]) -> Table:
                 raise DataError(file, reason)
             predicted = [run.predicted if name == METHOD else run.baselines[name] for run in runs]
             tried = int(row["tried"]) if row.get("tried") else None
-            results.append(Result(name, predicted, split, tried))
+            results.append(Result(name, predicted, tried))
     except DataError:
         raise
     except (KeyError, ValueError, TypeError) as error:
@@ -136,7 +136,7 @@ def _of_memory(folder: pathlib.Path, tested: Tested) -> tuple[list[str], int]:
         of_folds = [load_memory(memory_file(place, name)) for place in folders]
         places = [np.searchsorted(memory.rows, own) for memory, own in zip(of_folds, rows, strict=True)]
         zero_shot = [memory.zero_shot[own] for memory, own in zip(of_folds, places, strict=True)]
-        results.append(Result(name, np.concatenate(zero_shot), table.split_sha256))
+        results.append(Result(name, [np.concatenate(zero_shot)]))
         memories[name] = [of_folds]
     ids = tested.reported, tested.subject, tested.trial
     before = make_table(results, *ids, table.split_sha256, leaky=False, equal_trials=True)

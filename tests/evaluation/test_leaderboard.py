@@ -36,7 +36,7 @@ LABELS = rows(*[0.5] * 9)
 
 
 def results(**predicted):
-    return [Result(name, value, SPLIT) for name, value in predicted.items()]
+    return [Result(name, value if isinstance(value, list) else [value]) for name, value in predicted.items()]
 
 
 def table(made, leaky=False, labels=LABELS, subject=SUBJECT, unit=TRIAL, **options):
@@ -192,7 +192,7 @@ def test_the_reason_why_a_difference_is_not_significant():
 
 
 def test_an_oracle_is_no_baseline_and_stands_apart():
-    made = table([*ladder(), Result("stimulus_mean", rows(*[0.49] * 9), SPLIT)])
+    made = table(ladder() + results(stimulus_mean=rows(*[0.49] * 9)))
     assert made.rows[-1].method == "stimulus_mean"
     assert cells_of(table_frame(made))["method"].iloc[-1] == "stimulus mean (oracle)"
     assert "stimulus mean: an oracle; it knows the true stimulus of each window" in to_markdown(made)
@@ -235,15 +235,11 @@ def test_csv_can_be_read_back_with_all_digits():
 
 def test_what_cannot_be_compared_is_refused_by_name():
     good = ladder()
-    with pytest.raises(ValueError, match="knn: made on the split ffff.*cannot be compared"):
-        table([*good, Result("knn", LABELS, "f" * 64)])
-    with pytest.raises(ValueError, match="knn: 8 predictions for 9 test rows"):
-        table([*good, Result("knn", [LABELS, LABELS[:8]], SPLIT)])
-    with pytest.raises(ValueError, match="ridge: named twice"):
-        table([*good, Result("ridge", LABELS, SPLIT)])
+    with pytest.raises(ValueError, match=r"knn: labels \(9, 2\) and predicted \(8, 2\)"):
+        table(good + results(knn=[LABELS, LABELS[:8]]))
     with pytest.raises(ValueError, match="'train_mean' is missing"):
         table(results(ridge=LABELS))
     with pytest.raises(ValueError, match="knn: predicted, row 0: does not sum to 1"):
-        table([*good, Result("knn", np.ones((9, 2)), SPLIT)])
+        table(good + results(knn=np.ones((9, 2))))
     with pytest.raises(ValueError, match="knn, row 4: predicts 0 for a reported emotion"):
-        table([*good, Result("knn", rows(0.5, 0.5, 0.5, 0.5, 0, 0.5, 0.5, 0.5, 0.5), SPLIT)])
+        table(good + results(knn=rows(0.5, 0.5, 0.5, 0.5, 0, 0.5, 0.5, 0.5, 0.5)))

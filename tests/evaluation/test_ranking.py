@@ -25,7 +25,7 @@ def table_of(kl_like: dict[str, np.ndarray], subjects=None, leaky=False):
         return np.stack([first, 1 - first], 1)
 
     results = [
-        Result(name, [predicted(x) for x in far] if isinstance(far, list) else predicted(far), SPLIT)
+        Result(name, [predicted(x) for x in (far if isinstance(far, list) else [far])])
         for name, far in kl_like.items()
     ]
     trial = np.array([f"t{i}" for i in range(count)])

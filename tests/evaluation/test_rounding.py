@@ -34,8 +34,7 @@ def files_of(study, noise: float, seed: int = 0) -> dict[str, str]:
     recordings, split, predicted = study
     rng = np.random.default_rng(seed)
     results = [
-        Result(name, x * (1 + noise * rng.standard_normal(x.shape)), split.sha256)
-        for name, x in predicted.items()
+        Result(name, [x * (1 + noise * rng.standard_normal(x.shape))]) for name, x in predicted.items()
     ]
     rows = np.concatenate([fold.test for fold in split.folds])
     table = make_table(

@@ -107,7 +107,7 @@ def test_a_shipped_table_of_two_seeds(tmp_path):
         predictions.append(predicted)
     subject = np.repeat([f"P{i}" for i in range(6)], 4)
     mean = np.load(runs / "seed_0" / "folds" / "00" / "baselines.npz")["train_mean"]
-    both = [Result("train_mean", [mean], "abc"), Result("MPCL", predictions, "abc")]
+    both = [Result("train_mean", [mean]), Result("MPCL", predictions)]
     table = make_table(both, reported, subject, subject, "abc", leaky=False)
     files = statistics_text.files_of(table, [], title="", command="x", commit="y")
     (results / "t.csv").write_text(files["table.csv"])
