@@ -1,9 +1,6 @@
 """Folders of runs for the audit, written by the program's own writers but without training, and planted leaks."""
 
-import json
 import pathlib
-from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 from run_fixture import tiny_config
@@ -16,34 +13,17 @@ from mpcl_jax.train.selection import record_test_access, write_choices
 from mpcl_jax.types import Recordings
 
 
-class Habits(NamedTuple):
-    """How a program chooses; the defaults are correct. Functions of the number of a fold."""
-
-    chosen: Callable = lambda k: 2  # the epoch; the validation KL is lowest at the second
-    more_logged: Callable = lambda k: {}
-
-
-def write_run(
-    folder: pathlib.Path, recordings: Recordings, config: Config, split: Split, habits: Habits
-) -> None:
+def write_run(folder: pathlib.Path, recordings: Recordings, config: Config, split: Split) -> None:
     """The files of a run that the audit reads; those of which it reads the names alone are empty."""
     run_folder.register_run(folder, config, recordings, split)
-    log = []
     for name in ("predictions.csv", "table.csv"):
         (folder / name).touch()
     for k, fold in enumerate(split.folds):
         (folder / "folds" / f"{k:02d}").mkdir(parents=True)
         for name in ("predictions.npz", "baselines.npz"):
             (folder / "folds" / f"{k:02d}" / name).touch()
-        for epoch in range(1, config.train.epochs + 1):
-            line = {"fold": k, "epoch": epoch, "distribution": 0.12 / epoch} | habits.more_logged(k)
-            if len(fold.validation):
-                line["validation_kl"] = [0.5, 0.25, 0.375][epoch - 1]
-            log.append(line)
-        epoch = habits.chosen(k) if len(fold.validation) else config.train.epochs
-        write_choices(folder, "MPCL", {fold.name: {"epoch": epoch}})
+        write_choices(folder, "MPCL", {fold.name: {"epoch": 2}})
     record_test_access(folder)
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
 
 
 def honest_config(**changes) -> Config:

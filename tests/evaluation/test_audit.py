@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from planted_leaks import Habits, honest_config, moved, signed, split_of, write_run
+from planted_leaks import honest_config, moved, signed, split_of, write_run
 
 from mpcl_jax.cli import audit as command
 from mpcl_jax.data import pipeline
@@ -19,12 +19,9 @@ CALIBRATED = honest_config(protocol__kind="calibrated")
 BY_BOTH = honest_config(protocol__kind="subject_x_stimulus")
 
 
-HONEST = Habits()
-
-
-def audited(folder, *, config=CONFIG, world=WORLD, split=None, habits=HONEST, after=None):
-    """The audit of a run that is written with these habits and then changed by `after`."""
-    write_run(folder, world, config, split or split_of(world, config), habits)
+def audited(folder, *, config=CONFIG, world=WORLD, split=None, after=None):
+    """The audit of a run that is written and then changed by `after`."""
+    write_run(folder, world, config, split or split_of(world, config))
     if after:
         after(folder)
     return audit(folder, world)
@@ -250,39 +247,12 @@ def test_window80_is_red_and_says_why(tmp_path):
     assert to_line(found).startswith("audit  RED: protocol: LEAKY: windows of the test trials are trained on")
 
 
-# ---- planted leaks: selection ----
-
-
 def test_constant_and_missing_features_give_no_alarm(tmp_path):
     def change(signals):
         signals["gsr"][:, 0, 3], signals["gsr"][::5, 0, 4] = 7.0, np.nan
 
     found = audited(tmp_path / "run", world=with_signals(change)[1])
     assert found.colour == "green", to_text(found)
-
-
-@pytest.mark.parametrize(
-    "habits, says",
-    [
-        (
-            Habits(chosen=lambda k: 3 if k else 2),
-            "fold 2 of 2: epoch 3 was chosen, validation KL is lowest at epoch 2",
-        ),
-        (Habits(more_logged=lambda k: {"test_kl": 0.1}), "its training log has test measures: test_kl"),
-    ],
-)
-def test_a_selection_on_the_test_is_found(tmp_path, habits, says):
-    found = audited(tmp_path / "run", habits=habits)
-    reds = [x for x in found.findings if x.colour == "red"]
-    assert {x.check for x in reds} == {"selection"} and says in reds[0].says, to_text(found)
-
-
-def test_an_epoch_that_the_settings_do_not_name_is_found(tmp_path):
-    config = honest_config(train__select="last", protocol__validation=0.0)
-    assert audited(tmp_path / "run", config=config).colour == "green"
-    change = edited("selection.json", lambda x: x.replace('"epoch": 3', '"epoch": 2', 1))
-    found = audited(tmp_path / "changed", config=config, after=change)
-    assert "fold 1 of 2: epoch 2 was chosen, the settings name epoch 3" in to_line(found)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +270,7 @@ def test_a_changed_split_is_found(tmp_path, name, change, says):
 
 def test_choices_after_a_test_evaluation_are_found(tmp_path):
     run = tmp_path / "run"
-    write_run(run, WORLD, CONFIG, SPLIT, HONEST)
+    write_run(run, WORLD, CONFIG, SPLIT)
     file = run / "selection.json"
     written = json.loads(file.read_text())
 
@@ -325,13 +295,13 @@ def test_choices_after_a_test_evaluation_are_found(tmp_path):
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory):
     folder = tmp_path_factory.mktemp("audit") / "run"
-    write_run(folder, WORLD, CONFIG, SPLIT, HONEST)
+    write_run(folder, WORLD, CONFIG, SPLIT)
     return folder
 
 
 def test_the_command_of_a_clean_and_of_a_leaky_run(clean, tmp_path, capsys):
     assert command.run([str(clean)]) == 0
-    assert capsys.readouterr().out.endswith("audit  green: 8 checks, no leak found\n")
+    assert capsys.readouterr().out.endswith("audit  green: 7 checks, no leak found\n")
     assert json.loads((clean / "audit.json").read_text())["colour"] == "green"
     run = shutil.copytree(clean, tmp_path / "run")
     edited("manifest.json", lambda x: x.replace('"fold 2 of 2"', '"fold two"'))(run)
@@ -353,7 +323,6 @@ def test_changed_recordings_are_amber(clean):
             lambda f: (f / "config.json").write_text('{"sed": 1}'),
             "config.json: was written by another version",
         ),
-        (lambda f: (f / "metrics.jsonl").write_text("{]}\n"), "metrics.jsonl: is damaged"),
         (lambda f: (f / "selection.json").write_text('{"a": 1}'), "selection.json: is no record of choices"),
     ],
 )

@@ -82,7 +82,7 @@ def test_the_run_leaves_its_files(whole):
     assert "python -m mpcl_jax.main --config configs/smoke.py" in (workdir / "table.md").read_text()
     written = (workdir / "table.md").read_text()
     assert set(table_in(printed).splitlines()) <= set(written.splitlines())
-    assert "audit  green: 8 checks, no leak found" in printed
+    assert "audit  green: 7 checks, no leak found" in printed
     assert verification.check_run(workdir).differences == ()
     for name in ("config.json", "data.json", "manifest.json"):
         json.loads((workdir / name).read_text())

@@ -9,7 +9,7 @@ from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.splits.descriptions import in_order
 from mpcl_jax.data.splits.manifest import Split, row_ids
-from mpcl_jax.runs.read_run import COLOURS, read_json, read_lines
+from mpcl_jax.runs.read_run import COLOURS, read_json
 from mpcl_jax.train.selection import read_record
 from mpcl_jax.types import DataError, Recordings
 
@@ -50,7 +50,6 @@ class Evidence(NamedTuple):
     split: Split  # manifest.json
     recordings: Recordings
     ids: np.ndarray  # [N] str, of every row of the recordings
-    logs: tuple[list[dict[str, Any]], ...]  # lines of metrics.jsonl, of each fold
     choices: dict[str, dict[str, dict[str, Any]]]  # selection.json: fold -> method -> entry; {} without it
 
 
@@ -65,7 +64,5 @@ def read_settings(folder: pathlib.Path) -> Config:
 
 def read_evidence(folder: pathlib.Path, recordings: Recordings, split: Split) -> Evidence:
     """The files of a finished run, with its `recordings` and `split`. Raises DataError naming a damaged file."""
-    data, log = read_json(folder / "data.json"), read_lines(folder / "metrics.jsonl")
-    logs = tuple([x for x in log if x.get("fold") == number] for number in range(len(split.folds)))
-    ids, choices = np.array(row_ids(recordings)), read_record(folder)
-    return Evidence(folder, read_settings(folder), data, split, recordings, ids, logs, choices)
+    data, ids = read_json(folder / "data.json"), np.array(row_ids(recordings))
+    return Evidence(folder, read_settings(folder), data, split, recordings, ids, read_record(folder))

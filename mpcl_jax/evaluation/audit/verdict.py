@@ -7,7 +7,7 @@ from typing import NamedTuple
 from mpcl_jax.data.pipeline import content_hash
 from mpcl_jax.data.splits.descriptions import kind_of
 from mpcl_jax.data.splits.manifest import read_manifest
-from mpcl_jax.evaluation.audit import rows, selection, written
+from mpcl_jax.evaluation.audit import rows, written
 from mpcl_jax.evaluation.audit.evidence import RED, Evidence, Finding, amber, green, read_evidence, red
 from mpcl_jax.evaluation.number_text import count_of
 from mpcl_jax.runs.read_run import COLOURS, read_json
@@ -46,8 +46,7 @@ def audit(folder: pathlib.Path, recordings: Recordings) -> Audit:
         rows.check_neighbours,
         rows.check_labels_inside,
         rows.check_standardisation,
-        selection.check_selection,
-        selection.check_evaluations,
+        check_evaluations,
         written.check_written_trials,
     )
     findings = tuple(finding for check in checks for finding in check(evidence))
@@ -81,6 +80,24 @@ def check_manifest(evidence: Evidence) -> list[Finding]:
         found.append(amber("manifest", "the recordings have changed since the run"))
     keeps = f"{split.protocol}: {split.sentence}"
     return found or [green("manifest", f"unchanged, {count_of(len(split.folds), 'folds')}, {keeps}")]
+
+
+def check_evaluations(evidence: Evidence) -> list[Finding]:
+    """Every choice was saved before the test measures were computed, and the test rows were evaluated once."""
+    check = "test evaluations"
+    if not evidence.choices:
+        return [amber(check, "no selection.json: the order of choices and test evaluations is unknown")]
+    found, repeated = [], []
+    for fold in evidence.split.folds:
+        methods = evidence.choices.get(fold.name, {})
+        late = [name for name, x in methods.items() if x["looked"] and x["looked"] < x["chosen"]]
+        if late:
+            found.append(red(check, f"{fold.name}: {', '.join(late)} chosen after a test evaluation"))
+        repeated += [f"{fold.name}: {name}" for name, x in methods.items() if x["earlier"]]
+    if repeated:
+        says = f"{len(repeated)} choices were changed after a test evaluation and evaluated again"
+        found.append(amber(check, says, repeated))
+    return found or [green(check, "every choice was saved before the test evaluation; one evaluation")]
 
 
 def to_json(found: Audit) -> str:
