@@ -66,9 +66,7 @@ def collect_run(
     zero_shot = None
     if memories:
         folds = zip(memories[METHOD], predictions, strict=True)
-        zero_shot = np.concatenate(
-            [adapted_shares(memory, row.table_data.recordings, of_fold.rows, 0) for memory, of_fold in folds]
-        )
+        zero_shot = np.concatenate([adapted_shares(memory, of_fold.rows, 0) for memory, of_fold in folds])
     write_predictions(partial, row.table_data.recordings, predictions, zero_shot)
     write_text(partial / MARK, f"made from the finished jobs of a table in {cache_dir}\n")
     shutil.rmtree(folder, ignore_errors=True)

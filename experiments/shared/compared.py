@@ -118,8 +118,9 @@ def memory_frames(table: Table, memories: Memories, table_data: TableData) -> di
     if not memories:
         return {}
     recordings, split = table_data.recordings, table_data.split
-    zero_shot = make_run_table(recordings, split, shares_after(memories, recordings, split, 0), 1)
-    curve = curve_frame(memories, recordings, split)
+    tested = [fold.test for fold in split.folds]
+    zero_shot = make_run_table(recordings, split, shares_after(memories, tested, 0), 1)
+    curve = curve_frame(memories, tested, split.protocol)
     return {"_memory": memory_frame(table, zero_shot, memories), "_memory_curve": curve}
 
 

@@ -35,14 +35,15 @@ Found = dict[tuple[str, str], np.ndarray]  # (method, memory) -> KL of each subj
 
 def measure(table: EvaluationTable) -> tuple[Found, dict[tuple[str, str], int]]:
     """The KL of each method with each memory, and in how many folds of all seeds the memory is on."""
-    found, used = {}, {}
-    rows = np.concatenate([fold.test for fold in table.split.folds])
+    found, used, tested = {}, {}, [fold.test for fold in table.split.folds]
+    rows, data = np.concatenate(tested), table.recordings
     for method, seeds in table.memories.items():
         folds = [memory for of_seed in seeds for memory in of_seed]
         for name in (NONE, *folds[0].learned, CHOSEN):
             memory = None if name == CHOSEN else name
-            shares = shares_after({method: seeds}, table.recordings, table.split, None, memory)[method]
-            found[method, name] = kl_of_subjects(table.recordings, rows, shares)
+            shares = shares_after({method: seeds}, tested, None, memory)[method]
+            own = data.labels[rows], data.subject[rows], data.trial[rows]
+            found[method, name] = kl_of_subjects(*own, shares)
             kernels = (
                 fold.kernel if name == CHOSEN else fold.learned[name].kernel if name != NONE else None
                 for fold in folds

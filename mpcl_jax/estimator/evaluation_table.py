@@ -94,7 +94,7 @@ class EvaluationTable:
 
     @functools.cached_property
     def _zero_shot(self) -> dict[str, list[np.ndarray]]:
-        return shares_after(self.memories, self.recordings, self.split, 0)
+        return shares_after(self.memories, [fold.test for fold in self.split.folds], 0)
 
     @functools.cached_property
     def _memory_frame(self) -> pd.DataFrame:
@@ -117,7 +117,8 @@ class EvaluationTable:
         "sequential": by the position of the tested trial. Raises ConfigError for a protocol that writes no trials.
         """
         self._require_written()
-        return curve_frame(self.memories, self.recordings, self.split).infer_objects()
+        tested = [fold.test for fold in self.split.folds]
+        return curve_frame(self.memories, tested, self.split.protocol).infer_objects()
 
     def _require_written(self) -> None:
         if not self.memories:

@@ -99,7 +99,7 @@ def _with_memories(
         )
         of_tested = _held_out(recordings, [outer], signals[:1], [shares])
         memory = learn_memory(held_out, of_tested, rows, shares, too_few(recordings, fold))
-        found.predicted[name] = adapted_shares(memory, recordings, fold.test, n_of(protocol))
+        found.predicted[name] = adapted_shares(memory, fold.test, n_of(protocol))
         found.choices[name] = {"setting": tested.setting} if tested.setting else {}
         found.choices[name] |= choice_of(memory)
         found.memories[name] = memory

@@ -143,9 +143,10 @@ def _memory_of(run: Run, table: Table, names: tuple[str, ...]) -> Memory:
     """What written trials are worth to each method, from the files of the folds."""
     folders = [fold_folder(run.workdir, number) for number in range(len(run.split.folds))]
     memories = {name: [[load_memory(memory_file(folder, name)) for folder in folders]] for name in names}
-    before = shares_after(memories, run.recordings, run.split, 0)
+    tested = [fold.test for fold in run.split.folds]
+    before = shares_after(memories, tested, 0)
     zero_shot = comparison.make_run_table(run.recordings, run.split, before, run.config.benchmark.tries)
-    curve = curve_frame(memories, run.recordings, run.split)
+    curve = curve_frame(memories, tested, run.split.protocol)
     return Memory(memory_frame(table, zero_shot, memories), curve, before[METHOD][0])
 
 

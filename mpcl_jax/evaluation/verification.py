@@ -14,20 +14,23 @@ import numpy as np
 
 from mpcl_jax.config.data import WRITTEN
 from mpcl_jax.data.io.npz_reader import parse_npz
-from mpcl_jax.data.splits.descriptions import kind_of
+from mpcl_jax.data.splits.descriptions import kind_of, n_of
 from mpcl_jax.evaluation import statistics_text, table_text
 from mpcl_jax.evaluation.leaderboard import METHOD, Result, Table, make_table
 from mpcl_jax.evaluation.number_text import count_of
-from mpcl_jax.evaluation.written_trials import memory_frame
+from mpcl_jax.evaluation.written_trials import curve_frame, memory_frame, of_test_rows, shares_after
 from mpcl_jax.runs.read_run import AGAIN, Tested, read_csv, read_tested, read_text
 from mpcl_jax.train.fold_memory import load_memory, memory_file
 from mpcl_jax.types import DataError
 
 # Sums in another order, on another machine.
 RELATIVE, ABSOLUTE = 1e-9, 1e-12
+# Predictions that are computed again from a memory, on another machine.
+RECOMPUTED = 1e-5
 # Files that another researcher needs to recompute and repeat the results.
 PACK = ("config.json", "data.json", "manifest.json", "made_with.json", "environment.json", "metrics.jsonl")
-KEYS = ("method", "subject", "a", "b")
+KEYS = ("method", "subject", "a", "b", "written_trials")
+MEMORY = ("memory", "memory_curve")  # files of protocols that write trials
 
 
 class Checked(NamedTuple):
@@ -40,8 +43,6 @@ class Checked(NamedTuple):
 
 def check_run(folder: pathlib.Path) -> Checked:
     """Compares table.md, the CSV files and predictions.csv of a finished run with its saved predictions.
-
-    memory_curve.csv is not compared.
 
     Raises DataError naming a file that is missing, damaged or of an unfinished run.
     """
@@ -58,13 +59,15 @@ def check_run(folder: pathlib.Path) -> Checked:
     found += _differences("table.md", *texts) + _of_predictions(tested)
     compared += len(lines) + len(tested.id) + tested.predicted.size
     if kind_of(tested.split["protocol"]) in WRITTEN:
-        of_memory = _of_memory(folder, tested)
+        of_memory = _of_memories(folder / "table.csv", {x: folder / f"{x}.csv" for x in MEMORY}, [tested])
         found, compared = found + of_memory[0], compared + of_memory[1]
     return Checked(tuple(found), compared, len(tested.id))
 
 
 def check_shipped(table: pathlib.Path, runs: pathlib.Path) -> Checked:
     """Compares NAME.csv, NAME_subjects.csv, NAME_statistics.csv and NAME_pairs.csv with `runs`/seed_*, one a seed.
+
+    Where trials are written, also NAME_memory.csv and NAME_memory_curve.csv.
 
     Raises DataError where a file or a run is missing, and where the runs are of different splits.
     """
@@ -78,6 +81,10 @@ def check_shipped(table: pathlib.Path, runs: pathlib.Path) -> Checked:
     files = {"table.csv": table}
     files |= {f"{x}.csv": table.with_stem(f"{table.stem}_{x}") for x in ("subjects", "statistics", "pairs")}
     _, found, compared = _compare_tables(files, tested, "")
+    if kind_of(tested[0].split["protocol"]) in WRITTEN:
+        of_memory = {x: table.with_stem(f"{table.stem}_{x}") for x in MEMORY}
+        of_memory = _of_memories(table, of_memory, tested)
+        found, compared = found + of_memory[0], compared + of_memory[1]
     return Checked(tuple(found), compared, sum(len(one.id) for one in tested))
 
 
@@ -126,23 +133,68 @@ def _recompute(file: pathlib.Path, tested: list[Tested]) -> Table:
         raise DataError(first.folder, f"its predictions make no table ({error}); {AGAIN}") from error
 
 
-def _of_memory(folder: pathlib.Path, tested: Tested) -> tuple[list[str], int]:
-    """Differences of memory.csv from the saved predictions without and with the memory, and the number of values."""
-    table = _recompute(folder / "table.csv", [tested])
-    folders = [folder / "folds" / f"{number:02d}" for number in np.unique(tested.fold)]
-    rows = [parse_npz(place / "predictions.npz")["rows"] for place in folders]
-    memories, results = {}, []
-    for name in [row.method for row in table.rows]:
-        of_folds = [load_memory(memory_file(place, name)) for place in folders]
-        places = [np.searchsorted(memory.rows, own) for memory, own in zip(of_folds, rows, strict=True)]
-        zero_shot = [memory.zero_shot[own] for memory, own in zip(of_folds, places, strict=True)]
-        results.append(Result(name, [np.concatenate(zero_shot)]))
-        memories[name] = [of_folds]
-    ids = tested.reported, tested.subject, tested.trial
+def _of_memories(
+    file: pathlib.Path, files: dict[str, pathlib.Path], tested: list[Tested]
+) -> tuple[list[str], int]:
+    """Differences of the memories from the saved predictions and from `files`, and the number of values.
+
+    `file`: the table · `files`: MEMORY -> its file · `tested`: the run of each seed. Predictions after written trials
+    are computed again from the stored kernels, views and reports.
+    """
+    table, protocol = _recompute(file, tested), tested[0].split["protocol"]
+    numbers = [f"{number:02d}" for number in np.unique(tested[0].fold)]
+    rows = [parse_npz(tested[0].folder / "folds" / x / "predictions.npz")["rows"] for x in numbers]
+    memories = {
+        row.method: [
+            [load_memory(memory_file(run.folder / "folds" / x, row.method)) for x in numbers]
+            for run in tested[: row.seeds]
+        ]
+        for row in table.rows
+    }
+    zero_shot, after = (shares_after(memories, rows, n) for n in (0, n_of(protocol)))
+    found = []
+    for method, seeds in memories.items():
+        for run, *own in zip(tested, seeds, zero_shot[method], after[method], strict=False):
+            found += _of_memory(run, method, of_test_rows(own[0], rows), *own[1:])
+    results = [Result(name, shares) for name, shares in zero_shot.items()]
+    ids = tested[0].reported, tested[0].subject, tested[0].trial
     before = make_table(results, *ids, table.split_sha256, leaky=False, equal_trials=True)
-    text = table_text.csv_text(memory_frame(table, before, memories), command="", commit="")
-    now = _cells(csv.DictReader(text.splitlines(keepends=True)[1:]))
-    return _differences("memory.csv", _cells(read_csv(folder / "memory.csv")[0]), now), len(now)
+    frames = memory_frame(table, before, memories), curve_frame(memories, rows, protocol)
+    compared = 0
+    for frame, (name, stored) in zip(frames, files.items(), strict=True):
+        text = table_text.csv_text(frame, command="", commit="")
+        now = _cells(csv.DictReader(text.splitlines(keepends=True)[1:]))
+        tolerance = RELATIVE if name == "memory" else RECOMPUTED
+        found += _differences(stored.name, _cells(read_csv(stored)[0]), now, tolerance)
+        compared += len(now)
+    return found, compared
+
+
+def _of_memory(run: Tested, method: str, ids, zero_shot: np.ndarray, after: np.ndarray) -> list[str]:
+    """Where the memories of `method` hold other reports than predictions.csv, or give other predictions.
+
+    `ids`: as `of_test_rows` returns them · `zero_shot`, `after` [P, C]: computed from the memories.
+    """
+    labels, subject, trial, _ = ids
+    other = (labels != run.reported).any(axis=1) | (subject != run.subject) | (trial != run.trial)
+    ours = method == METHOD
+    saved = run.predicted if ours else run.baselines[method]
+    checks = {
+        "report, subject or trial": other,
+        "prediction with the memory": _apart(saved, after),
+        "prediction without it": _apart(run.zero_shot if ours else zero_shot, zero_shot),
+    }
+    return [
+        f"{memory_file(run.folder, method).name}: {what} differs from the saved predictions in "
+        f"{count_of(int(wrong.sum()), 'windows')}, first {run.id[wrong.argmax()]}"
+        for what, wrong in checks.items()
+        if wrong.any()
+    ]
+
+
+def _apart(saved: np.ndarray, computed: np.ndarray) -> np.ndarray:
+    """[P] bool: rows whose shares differ by more than another machine rounds."""
+    return np.abs(saved - computed).max(axis=1) > RECOMPUTED
 
 
 def _cells(rows) -> dict[str, str]:
@@ -155,19 +207,23 @@ def _cells(rows) -> dict[str, str]:
     }
 
 
-def _differences(file: str, stored: dict[str, str], computed: dict[str, str]) -> list[str]:
+def _differences(
+    file: str, stored: dict[str, str], computed: dict[str, str], relative: float = RELATIVE
+) -> list[str]:
     """A line for each name whose stored and computed values differ."""
     pairs = {name: (stored.get(name, "nothing"), computed.get(name, "nothing")) for name in stored | computed}
     return [
-        f"{file}: {x}: stored {was}, computed {now}" for x, (was, now) in pairs.items() if not _same(was, now)
+        f"{file}: {x}: stored {was}, computed {now}"
+        for x, (was, now) in pairs.items()
+        if not _same(was, now, relative)
     ]
 
 
-def _same(stored: str, computed: str) -> bool:
+def _same(stored: str, computed: str, relative: float) -> bool:
     if stored == computed:
         return True
     try:
-        return math.isclose(float(stored), float(computed), rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+        return math.isclose(float(stored), float(computed), rel_tol=relative, abs_tol=ABSOLUTE)
     except ValueError:
         return False
 

@@ -9,13 +9,12 @@ import pandas as pd
 from mpcl_jax import metrics
 from mpcl_jax.config.schema import ORACLES
 from mpcl_jax.data.splits.descriptions import kind_of
-from mpcl_jax.data.splits.manifest import Split, trial_positions
+from mpcl_jax.data.splits.manifest import trial_positions
 from mpcl_jax.evaluation.leaderboard import Table
 from mpcl_jax.evaluation.number_text import decimal, interval, p_text, shown_name
 from mpcl_jax.evaluation.statistics import decide, paired_comparison, subject_interval
 from mpcl_jax.evaluation.table_text import markdown_of
 from mpcl_jax.train.fold_memory import FoldMemory, adapted_shares
-from mpcl_jax.types import Recordings
 
 # Method -> for each seed the memory of each fold of a split.
 Memories = Mapping[str, Sequence[Sequence[FoldMemory]]]
@@ -23,19 +22,17 @@ TITLE = "Personal memory: the same method without and with written trials"
 
 
 def shares_after(
-    memories: Memories, recordings: Recordings, split: Split, n: int | None, name: str | None = None
+    memories: Memories, tested: Sequence[np.ndarray], n: int | None, name: str | None = None
 ) -> dict[str, list[np.ndarray]]:
     """Method -> for each seed the predicted shares [N, C] of all test rows after `n` trials (None: all earlier ones).
 
-    `name`: a memory of `fold_memory.memories_of`; None = the chosen one of each fold.
+    `tested`: the test rows of each fold · `name`: a memory of `fold_memory.memories_of`; None = the chosen one of
+    each fold.
     """
     return {
         method: [
             np.concatenate(
-                [
-                    adapted_shares(memory, recordings, fold.test, n, name)
-                    for memory, fold in zip(of_folds, split.folds, strict=True)
-                ]
+                [adapted_shares(memory, rows, n, name) for memory, rows in zip(of_folds, tested, strict=True)]
             )
             for of_folds in seeds
         ]
@@ -70,29 +67,28 @@ def memory_frame(table: Table, zero_shot: Table, memories: Memories) -> pd.DataF
     return pd.DataFrame(lines, dtype=object)
 
 
-def curve_frame(memories: Memories, recordings: Recordings, split: Split) -> pd.DataFrame:
-    """KL of each method by the number n of written trials: a row per method and n.
+def curve_frame(memories: Memories, tested: Sequence[np.ndarray], protocol: str) -> pd.DataFrame:
+    """KL of each method by the number n of written trials: a row per method and n; `tested`: test rows of each fold.
 
     `few_shot`: the same test rows for every n from 0 to the number of reserved trials. `sequential`: the trial n + 1
     of each subject that has one, and `kl_zero_shot` of the same trials. Means are over windows of a trial, trials,
     then subjects; intervals are over subjects.
     """
-    rows = np.concatenate([fold.test for fold in split.folds])
-    position = trial_positions(recordings.subject, recordings.trial)[rows]
-    zero_shot = shares_after(memories, recordings, split, 0)
-    if kind_of(split.protocol) == "few_shot":
-        of_n = {n: shares_after(memories, recordings, split, n) for n in range(position.min() + 1)}
-        parts = {n: np.ones(len(rows), bool) for n in of_n}
+    labels, subject, trial, position = of_test_rows(next(iter(memories.values()))[0], tested)
+    zero_shot = shares_after(memories, tested, 0)
+    if kind_of(protocol) == "few_shot":
+        of_n = {n: shares_after(memories, tested, n) for n in range(position.min() + 1)}
+        parts = {n: np.ones(len(position), bool) for n in of_n}
     else:
-        after = shares_after(memories, recordings, split, None)
+        after = shares_after(memories, tested, None)
         of_n = dict.fromkeys(np.unique(position).tolist(), after)
         parts = {n: position == n for n in of_n}
     lines = []
     for method in memories:
         for n, shares in of_n.items():
-            own = rows[parts[n]]
+            own = parts[n]
             kl, before = (
-                kl_of_subjects(recordings, own, [x[parts[n]] for x in found[method]])
+                kl_of_subjects(labels[own], subject[own], trial[own], [x[own] for x in found[method]])
                 for found in (shares, zero_shot)
             )
             low, high = subject_interval(kl)
@@ -103,10 +99,22 @@ def curve_frame(memories: Memories, recordings: Recordings, split: Split) -> pd.
     return pd.DataFrame(lines, dtype=object)
 
 
-def kl_of_subjects(recordings: Recordings, rows: np.ndarray, seeds: Sequence[np.ndarray]) -> np.ndarray:
-    """KL [S] of each subject, mean over seeds, windows of a trial, then trials."""
-    kl = np.mean([metrics.kl(recordings.labels[rows], shares) for shares in seeds], axis=0)
-    frame = pd.DataFrame({"subject": recordings.subject[rows], "trial": recordings.trial[rows], "kl": kl})
+def of_test_rows(of_folds: Sequence[FoldMemory], tested: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Labels [N, C], subject, trial and the position of the trial in its subject, [N], of all test rows."""
+    found = []
+    for memory, rows in zip(of_folds, tested, strict=True):
+        x, place = memory.tested, np.searchsorted(memory.rows, rows)
+        own = (x.labels, x.subject, x.trial, trial_positions(x.subject, x.trial))
+        found.append([values[place] for values in own])
+    return [np.concatenate(values) for values in zip(*found, strict=True)]
+
+
+def kl_of_subjects(
+    labels: np.ndarray, subject: np.ndarray, trial: np.ndarray, seeds: Sequence[np.ndarray]
+) -> np.ndarray:
+    """KL [S] of each subject, mean over seeds, windows of a trial, then trials; `seeds`: shares [N, C] of each."""
+    kl = np.mean([metrics.kl(labels, shares) for shares in seeds], axis=0)
+    frame = pd.DataFrame({"subject": subject, "trial": trial, "kl": kl})
     of_trials = frame.groupby(["subject", "trial"], sort=True)["kl"].mean()
     return of_trials.groupby("subject").mean().to_numpy()
 

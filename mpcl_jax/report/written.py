@@ -18,7 +18,8 @@ def section_of(written: WrittenTrials | None) -> dict[str, Any] | None:
     """Rows of text, the caption, and the memory of MPCL in each fold; None without written trials."""
     if written is None:
         return None
-    frame = pd.DataFrame(written.table).astype(dict.fromkeys(NUMBERS, float))
+    frame = pd.DataFrame(written.table)
+    frame = frame.astype({name: float for name in NUMBERS if name in frame})
     return {
         "rows": cells_of(frame).to_dict("records"),
         "caption": memory_caption(frame),

@@ -2,7 +2,8 @@
 
 The method is MPCL or a baseline. Models of inner folds predict the training subjects. On these predictions alone the
 memories of `memories_of` are learned, and the best one is chosen. The file of a fold and method holds the zero-shot
-predictions, the views and every kernel, so that all predictions can be computed again for any written trials.
+predictions, the views, the reports and every kernel, so that all predictions can be computed again for any written
+trials.
 """
 
 import json
@@ -32,8 +33,7 @@ class FoldMemory(NamedTuple):
 
     rows: np.ndarray  # [Q] int, rows of the recordings
     zero_shot: np.ndarray  # [Q, C] predicted shares without any written trial
-    log_probs: np.ndarray  # [Q, C] of the same
-    views: dict[str, np.ndarray]  # view -> [Q, F]
+    tested: HeldOut  # [Q] the same windows: views, log-probabilities, reports, subjects and trials
     learned: dict[str, Learned]  # memory -> what was learned on training subjects
     chosen: str  # the memory of this fold, or NONE
     subjects: tuple[str, ...]  # training subjects on whose reports all of this was learned
@@ -88,8 +88,8 @@ def learn_memory(
     """Learns every memory on the `training` subjects and chooses the one with the lowest KL on them.
 
     `training`: their predictions by models of inner folds; None where there are too few of them, for the `reason` of
-    `too_few`. `tested` [Q]: the predictions of the tested subjects, whose labels play no part here. `zero_shot`
-    [Q, C]: the same as shares.
+    `too_few`. `tested` [Q]: the predictions of the tested subjects; their labels are stored and play no other part.
+    `zero_shot` [Q, C]: the same as shares.
     """
     names = memories_of(tested.views)
     if training is None:
@@ -99,11 +99,11 @@ def learn_memory(
     on = [name for name, found in learned.items() if found.kernel is not None]
     chosen = _lowest(learned, on) if on else NONE
     subjects = () if training is None else tuple(np.unique(training.subject).tolist())
-    return FoldMemory(rows, zero_shot, tested.log_probs, tested.views, learned, chosen, subjects)
+    return FoldMemory(rows, zero_shot, tested, learned, chosen, subjects)
 
 
 def adapted_shares(
-    memory: FoldMemory, recordings: Recordings, rows: np.ndarray, n: int | None, name: str | None = None
+    memory: FoldMemory, rows: np.ndarray, n: int | None, name: str | None = None
 ) -> np.ndarray:
     """Predicted shares [P, C] of `rows` [P] after the first `n` trials of each subject (None: all earlier ones).
 
@@ -114,9 +114,8 @@ def adapted_shares(
     kernel = None if name == NONE else memory.learned[name].kernel
     if kernel is None or n == 0:
         return memory.zero_shot[place]
-    own = (x[memory.rows] for x in (recordings.labels, recordings.subject, recordings.trial))
-    after = predict_after(kernel, HeldOut(memory.views, memory.log_probs, *own), n)
-    moved = (after != memory.log_probs).any(axis=1, keepdims=True)
+    after = predict_after(kernel, memory.tested, n)
+    moved = (after != memory.tested.log_probs).any(axis=1, keepdims=True)
     shares = from_log_probs(after).astype(memory.zero_shot.dtype)
     return np.where(moved, shares, memory.zero_shot)[place]
 
@@ -157,8 +156,9 @@ def memory_file(folder: pathlib.Path, method: str) -> pathlib.Path:
 
 def save_memory(file: pathlib.Path, memory: FoldMemory) -> None:
     """Writes the memory. Raises StorageError where the disk does not take it."""
-    arrays = {name: getattr(memory, name) for name in ("rows", "zero_shot", "log_probs")}
-    arrays |= {f"views/{view}": x for view, x in memory.views.items()}
+    tested = memory.tested._asdict()
+    arrays = {"rows": memory.rows, "zero_shot": memory.zero_shot}
+    arrays |= {f"views/{view}": x for view, x in tested.pop("views").items()} | tested
     text = json.dumps(choice_of(memory), default=lambda x: x.tolist())
     write_arrays(file, arrays | {"choice": np.array(text), "subjects": np.array(memory.subjects, str)})
 
@@ -175,9 +175,10 @@ def load_memory(file: pathlib.Path) -> FoldMemory:
             name: Learned(**found | {"kernel": found["kernel"] and RecallKernel(**found["kernel"])})
             for name, found in choice["learned"].items()
         }
-        arrays = (saved[name] for name in ("rows", "zero_shot", "log_probs"))
         views = {name.removeprefix("views/"): x for name, x in saved.items() if name.startswith("views/")}
-        memory = FoldMemory(*arrays, views, learned, choice["memory"], tuple(saved["subjects"].tolist()))
+        tested = HeldOut(views, *(saved[name] for name in HeldOut._fields[1:]))
+        subjects = tuple(saved["subjects"].tolist())
+        memory = FoldMemory(saved["rows"], saved["zero_shot"], tested, learned, choice["memory"], subjects)
         _check_arrays(memory)
     except (KeyError, TypeError, ValueError) as error:
         reason = f"holds no personal memory ({error!r}); {remedy_of(file)}"
@@ -192,15 +193,21 @@ def remedy_of(file: pathlib.Path) -> str:
 
 def _check_arrays(memory: FoldMemory) -> None:
     """Raises ValueError for a wrong shape, a value that is not finite, and shares that do not sum to 1."""
-    arrays = {"zero_shot": memory.zero_shot, "log_probs": memory.log_probs}
-    for name, x in (arrays | {f"views/{view}": x for view, x in memory.views.items()}).items():
+    tested = memory.tested
+    shares = {"zero_shot": memory.zero_shot, "labels": tested.labels}
+    arrays = shares | {"log_probs": tested.log_probs} | {f"views/{v}": x for v, x in tested.views.items()}
+    for name, x in arrays.items():
         if x.ndim != 2 or len(x) != len(memory.rows):
             raise ValueError(f"{name} has shape {x.shape}, rows has {len(memory.rows)}")
         if not np.isfinite(x).all():
             raise ValueError(f"{name} holds values that are not finite")
-    away = np.abs(memory.zero_shot.sum(axis=1) - 1)
-    if memory.zero_shot.shape != memory.log_probs.shape or (memory.zero_shot < 0).any() or (away > SUM).any():
-        raise ValueError("rows of zero_shot are not shares that sum to 1")
+    for name in ("subject", "trial"):
+        if getattr(tested, name).shape != memory.rows.shape:
+            raise ValueError(f"{name} does not name a {name} of each row")
+    for name, x in shares.items():
+        away = np.abs(x.sum(axis=1) - 1)
+        if x.shape != tested.log_probs.shape or (x < 0).any() or (away > SUM).any():
+            raise ValueError(f"rows of {name} are not shares that sum to 1")
 
 
 def _lowest(learned: dict[str, Learned], names: Iterable[str]) -> str:

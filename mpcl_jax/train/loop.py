@@ -96,7 +96,7 @@ def _learn_memories(
         if processes.is_first():
             write_choices(run.workdir, WITH_MEMORY, {fold.name: choice_of(memory)})
             save_memory(memory_file(fold_folder(run.workdir, member.number), METHOD), memory)
-        found.append(adapted_shares(memory, run.recordings, fold.test, n))
+        found.append(adapted_shares(memory, fold.test, n))
     return found
 
 

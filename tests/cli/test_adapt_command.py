@@ -15,6 +15,7 @@ from mpcl_jax.data.normalise import standardise_per_subject
 from mpcl_jax.data.tables.write_folder import write_folder
 from mpcl_jax.train.fit import Learned
 from mpcl_jax.train.fold_memory import FoldMemory, memory_file, save_memory
+from mpcl_jax.train.memory_fit import HeldOut
 from mpcl_jax.types import take
 
 SMALL = {"epochs": 1, "width": 8, "n_prototypes": 2, "batch_size": 32, "early_stopping": False, "n_seeds": 2}
@@ -184,7 +185,9 @@ def test_a_run_with_a_learned_memory_is_adapted_and_one_without_is_one_line(run,
     assert "this run has learned no personal memory; train with --config.protocol.kind=sequential" in error
     none = np.zeros((0, 3))
     learned = {"all views": Learned(KERNEL, "on")}
-    memory = FoldMemory(np.zeros(0, int), none, none, {}, learned, "all views", ())
+    ids = np.zeros(0, str)
+    tested = HeldOut({}, none, none, ids, ids)
+    memory = FoldMemory(np.zeros(0, int), none, tested, learned, "all views", ())
     save_memory(memory_file(folder / "folds" / "00", "MPCL"), memory)
     assert command.run([str(folder), str(data), "--sequential", "-o", str(tmp_path / "out.csv")]) == 0
     table = pd.read_csv(tmp_path / "out.csv")

@@ -98,8 +98,24 @@ def test_verify_computes_the_table_of_the_memory_again(compared, tmp_path):
     text = (run / "memory.csv").read_text()
     value = text.splitlines()[2].split(",")[1]  # KL of the train mean without written trials
     (run / "memory.csv").write_text(text.replace(value, "0.5"))
-    (difference,) = check_run(run).differences
-    assert difference.startswith("memory.csv: train_mean, kl_zero_shot: stored 0.5, computed 0.")
+    curve = (run / "memory_curve.csv").read_text()
+    (run / "memory_curve.csv").write_text(curve.replace("MPCL,1,", "MPCL,1,9"))
+    of_table, of_curve = check_run(run).differences
+    assert of_table.startswith("memory.csv: train_mean, kl_zero_shot: stored 0.5, computed 0.")
+    assert of_curve.startswith("memory_curve.csv: MPCL, 1, kl_zero_shot: stored 90.")
+
+
+def test_verify_finds_reports_and_views_of_a_memory_that_were_changed(compared, tmp_path):
+    run = shutil.copytree(compared[0], tmp_path / "changed")
+    file = memory_file(run / "folds" / "00", "ridge")
+    memory = load_memory(file)
+    labels = memory.tested.labels[:, ::-1]
+    save_memory(file, memory._replace(tested=memory.tested._replace(labels=labels)))
+    found = "\n".join(check_run(run).differences)
+    name = "personal_memory_ridge.npz"
+    assert f"{name}: report, subject or trial differs from the saved predictions in" in found
+    assert f"{name}: prediction with the memory differs from the saved predictions in" in found
+    assert "memory_curve.csv: ridge, 1, kl:" in found
 
 
 def test_the_audit_finds_a_report_in_its_own_prediction(compared, tmp_path):

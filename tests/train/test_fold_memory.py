@@ -36,7 +36,7 @@ def of_fold():
 
 def held_out(memory, labels=STYLED.labels):
     ids = (x[memory.rows] for x in (labels, STYLED.subject, STYLED.trial))
-    return HeldOut(memory.views, memory.log_probs, *ids)
+    return HeldOut(memory.tested.views, memory.tested.log_probs, *ids)
 
 
 def test_the_memory_is_learned_on_training_subjects_and_helps(of_fold):
@@ -44,7 +44,7 @@ def test_the_memory_is_learned_on_training_subjects_and_helps(of_fold):
     assert (
         set(memory.learned)
         == {"mean residual", "features", "own log p", ALL}
-        == set(memories_of(memory.views))
+        == set(memories_of(memory.tested.views))
     )
     assert set(memory.subjects) == set(STYLED.subject[fold.train])
     assert memory.chosen != NONE and memory.reason.startswith("on: ")
@@ -52,7 +52,7 @@ def test_the_memory_is_learned_on_training_subjects_and_helps(of_fold):
     assert memory.learned[memory.chosen] == best
     sequences = sequences_of(held_out(memory), ())
     before = kl_of_subjects(sequences.log_probs, sequences).mean()
-    after = adapted_shares(memory, STYLED, memory.rows, None)
+    after = adapted_shares(memory, memory.rows, None)
     y = STYLED.labels[memory.rows].astype(float)
     assert (y * np.log(y / after)).sum(1).mean() < 0.6 * before
 
@@ -106,12 +106,12 @@ def test_no_report_of_its_own_or_a_later_trial_takes_part(of_fold, n):
 def test_without_written_trials_nothing_changes_by_a_bit(of_fold):
     fold, memory = of_fold
     for shares in (
-        adapted_shares(memory, STYLED, fold.test, 0),
-        adapted_shares(memory, STYLED, fold.test, None, NONE),
+        adapted_shares(memory, fold.test, 0),
+        adapted_shares(memory, fold.test, None, NONE),
     ):
         assert shares.tobytes() == memory.zero_shot.tobytes()
     first = np.flatnonzero(STYLED.trial[memory.rows] == STYLED.trial[memory.rows[0]])
-    after = adapted_shares(memory, STYLED, memory.rows, None)
+    after = adapted_shares(memory, memory.rows, None)
     assert after[first].tobytes() == memory.zero_shot[first].tobytes()
 
 
@@ -121,7 +121,7 @@ def test_subjects_without_a_style_of_their_own_are_not_changed():
     found = predict_fold(plain, "few_shot(1)", fold, ("train_mean",), BenchmarkConfig(tries=1), 0)
     memory = found.memories["train_mean"]
     assert memory.chosen == NONE and memory.reason.startswith("off: it does not help")
-    assert found.predicted["train_mean"].tobytes() == adapted_shares(memory, plain, fold.test, 0).tobytes()
+    assert found.predicted["train_mean"].tobytes() == adapted_shares(memory, fold.test, 0).tobytes()
 
 
 def test_a_memory_that_is_off_because_of_validation_says_what_to_do(of_fold):
@@ -144,9 +144,7 @@ def test_the_file_keeps_everything(of_fold, tmp_path):
     again = load_memory(tmp_path / "memory.npz")
     assert again.learned == memory.learned and again.chosen == memory.chosen
     assert again.subjects == memory.subjects
-    np.testing.assert_array_equal(
-        adapted_shares(again, STYLED, fold.test, 2), adapted_shares(memory, STYLED, fold.test, 2)
-    )
+    np.testing.assert_array_equal(adapted_shares(again, fold.test, 2), adapted_shares(memory, fold.test, 2))
 
 
 @pytest.mark.parametrize(

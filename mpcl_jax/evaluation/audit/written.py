@@ -11,6 +11,7 @@ from mpcl_jax.data.splits.manifest import Fold, trial_positions
 from mpcl_jax.evaluation.audit.evidence import Evidence, Finding, amber, green, red
 from mpcl_jax.evaluation.leaderboard import METHOD
 from mpcl_jax.train.fold_memory import FoldMemory, adapted_shares, load_memory, memory_file
+from mpcl_jax.train.memory_fit import HeldOut
 from mpcl_jax.train.selection import WITH_MEMORY
 
 CHECK = "written trials"
@@ -65,7 +66,9 @@ def _of_method(
         labels = recordings.labels.copy()
         later = memory.rows[position[memory.rows] >= cut]
         labels[later] = np.roll(labels[later], 1, axis=1)
-        again = adapted_shares(memory, recordings._replace(labels=labels), fold.test, n)
+        ids = (x[memory.rows] for x in (labels, recordings.subject, recordings.trial))
+        changed = HeldOut(memory.tested.views, memory.tested.log_probs, *ids)
+        again = adapted_shares(memory._replace(tested=changed), fold.test, n)
         checked = tested <= cut if n is None else np.ones(len(tested), bool)
         wrong |= checked & (np.abs(again - stored).max(axis=1) > TOLERANCE)
     if wrong.any():
