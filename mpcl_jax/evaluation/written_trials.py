@@ -12,7 +12,7 @@ from mpcl_jax.data.splits.descriptions import kind_of
 from mpcl_jax.data.splits.manifest import trial_positions
 from mpcl_jax.evaluation.leaderboard import Table
 from mpcl_jax.evaluation.number_text import decimal, interval, p_text, shown_name
-from mpcl_jax.evaluation.statistics import decide, paired_comparison, subject_interval
+from mpcl_jax.evaluation.statistics import LEVEL, decide, paired_comparison, subject_interval
 from mpcl_jax.evaluation.table_text import markdown_of
 from mpcl_jax.train.fold_memory import FoldMemory, adapted_shares
 
@@ -60,7 +60,8 @@ def memory_frame(table: Table, zero_shot: Table, memories: Memories) -> pd.DataF
         lines.append(
             {"method": row.method, "kl_zero_shot": before[row.method].mean["kl"], "kl": row.mean["kl"]}
             | {"difference": found.difference, "low": found.low, "high": found.high}
-            | {"p_holm": found.corrected, "verdict": found.verdict if row.method in fair else ""}
+            | {"p": found.p_value, "p_skewed": found.p_skewed, "p_holm": found.corrected}
+            | {"verdict": found.verdict if row.method in fair else ""}
             | {"memory": ", ".join(f"{name} {count}" for name, count in chosen.most_common())}
             | {"units": table.over, "split_sha256": table.split_sha256}
         )
@@ -132,16 +133,27 @@ def cells_of(frame: pd.DataFrame) -> pd.DataFrame:
         "KL with memory": frame["kl"].map(decimal),
         "difference": [decimal(x, sign=True) for x in frame["difference"]],
         "95 % interval": list(map(interval, frame["low"], frame["high"])),
-        "p Holm": [p_text(x).removeprefix("= ") for x in frame["p_holm"]],
-        "verdict": frame["verdict"],
-        "memory, number of folds": frame["memory"],
+        "p Holm": list(map(_p, frame["p_holm"])),
     }
+    if "p_skewed" in frame:  # tables that were made before this column lack it
+        cells |= {"p skewed": list(map(_p, frame["p_skewed"]))}
+    cells |= {"verdict": frame["verdict"], "memory, number of folds": frame["memory"]}
     return pd.DataFrame(cells)
+
+
+def _p(value: float) -> str:
+    return p_text(value).removeprefix("= ")
 
 
 def memory_caption(frame: pd.DataFrame) -> str:
     """What the columns of `cells_of` are."""
-    return (
+    text = (
         f"Difference: with memory minus zero-shot, over {frame['units'].iloc[0]}. Each fold chose its memory on "
         "training subjects. p is corrected for all methods of this table, oracles excluded."
+    )
+    if "p_skewed" not in frame:
+        return text
+    return (
+        f"{text} p skewed: the test for skewed differences, not corrected. A verdict needs both p below {LEVEL} and "
+        "an interval on one side of 0."
     )

@@ -11,7 +11,7 @@ from mpcl_jax.report.plots.results import WrittenCurve, written_trials
 from mpcl_jax.report.plots.style import Figure
 from mpcl_jax.runs.read_run import WrittenTrials
 
-NUMBERS = ("kl_zero_shot", "kl", "difference", "low", "high", "p_holm")
+NUMBERS = ("kl_zero_shot", "kl", "difference", "low", "high", "p", "p_skewed", "p_holm")
 
 
 def section_of(written: WrittenTrials | None) -> dict[str, Any] | None:

@@ -75,6 +75,8 @@ def test_a_table_shows_what_written_trials_are_worth(compared):
     assert found["kl"].tolist() == table.to_frame()["kl"].tolist()
     assert table.to_frame()["kl_zero_shot"].tolist() == found["kl_zero_shot"].tolist()
     assert "within trial, then over trials of a subject" in table.to_frame().attrs["caption"]
+    assert (found[["p", "p_skewed"]] < 0.05).all(axis=None)
+    assert "| p skewed |" in (run / "table.md").read_text()
     assert "Personal memory" in repr(table) and "Personal memory" in (run / "table.md").read_text()
     curve = table.curve()
     of_model = curve[curve["method"] == "MPCL"]
