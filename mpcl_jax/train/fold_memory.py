@@ -20,7 +20,7 @@ from mpcl_jax.model.personal_memory import adapt, write_trials
 from mpcl_jax.model.recall_kernel import FEATURES, LOG_PROBS, QUERY, RecallKernel
 from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train.fit import Learned
-from mpcl_jax.train.memory_fit import FEWEST_SUBJECTS, WANTED, HeldOut, count_several, learn
+from mpcl_jax.train.memory_fit import FEWEST_SUBJECTS, WANTED, HeldOut, count_several, learned_and_kl
 from mpcl_jax.types import DataError, Recordings
 
 SUM = 1e-3  # distance of a sum of shares from 1 that is rounding
@@ -85,7 +85,7 @@ def _of_several_trials(recordings: Recordings, rows: np.ndarray) -> int:
 def learn_memory(
     training: HeldOut | None, tested: HeldOut, rows: np.ndarray, zero_shot: np.ndarray, reason: str
 ) -> FoldMemory:
-    """Learns every memory on the `training` subjects and chooses the one with the lowest KL on them.
+    """Learns every memory on the `training` subjects and chooses the `simplest` good one.
 
     `training`: their predictions by models of inner folds; None where there are too few of them, for the `reason` of
     `too_few`. `tested` [Q]: the predictions of the tested subjects; their labels are stored and play no other part.
@@ -93,13 +93,26 @@ def learn_memory(
     """
     names = memories_of(tested.views)
     if training is None:
-        learned = {name: Learned(None, reason) for name in names}
+        found = dict.fromkeys(names, (Learned(None, reason), np.zeros(0)))
     else:
-        learned = {name: learn(training, views) for name, views in names.items()}
-    on = [name for name, found in learned.items() if found.kernel is not None]
-    chosen = _lowest(learned, on) if on else NONE
+        found = {name: learned_and_kl(training, views) for name, views in names.items()}
+    learned = {name: of_memory for name, (of_memory, _) in found.items()}
+    on = {name: kl for name, (of_memory, kl) in found.items() if of_memory.kernel is not None}
+    chosen = simplest(on, names) if on else NONE
     subjects = () if training is None else tuple(np.unique(training.subject).tolist())
     return FoldMemory(rows, zero_shot, tested, learned, chosen, subjects)
+
+
+def simplest(kl: dict[str, np.ndarray], views: dict[str, tuple[str, ...]]) -> str:
+    """The memory with the fewest views whose KL is within one standard error of the lowest one.
+
+    `kl`: memory -> [S] of each training subject. The standard error is that of the difference, over subjects. Of
+    several memories with as many views it is the one with the lowest KL.
+    """
+    lowest = min(kl.values(), key=np.mean)
+    more = {name: of_subjects - lowest for name, of_subjects in kl.items()}
+    near = [name for name, x in more.items() if x.mean() <= x.std(ddof=1) / np.sqrt(len(x))]
+    return min(near, key=lambda name: (len(views[name]), kl[name].mean()))
 
 
 def adapted_shares(

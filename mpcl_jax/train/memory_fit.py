@@ -123,10 +123,19 @@ def learn(held_out: HeldOut | None, views: Sequence[str] = VIEWS) -> Learned:
     """The kernel over `views` (none: the mean residual), or None with the reason why the memory is off."""
     if held_out is None:
         return Learned(None, f"off: it is learned from groups and trials; {WANTED}")
+    return learned_and_kl(held_out, views)[0]
+
+
+def learned_and_kl(held_out: HeldOut, views: Sequence[str]) -> tuple[Learned, np.ndarray]:
+    """As `learn`; also the KL [S] with the memory of each training subject that has several trials.
+
+    The numbers of the kernel that predicts a subject are chosen on other subjects. [0] with too few subjects.
+    """
     held_out = _of_several_trials(held_out)
     subjects = len(np.unique(held_out.subject))
     if subjects < FEWEST_SUBJECTS:
-        return Learned(None, f"off: {subjects} training subjects have several trials; {WANTED}")
+        reason = f"off: {subjects} training subjects have several trials; {WANTED}"
+        return Learned(None, reason), np.zeros(0)
     views = [v for v in views if v == TIME or v in held_out.views]
     sequences = sequences_of(held_out, views, MOST_WINDOWS)
     scale = {v: _typical(sequences.squared[v], sequences.real) for v in views}
@@ -140,8 +149,8 @@ def learn(held_out: HeldOut | None, views: Sequence[str] = VIEWS) -> Learned:
     means = float(zero_shot.mean()), float(kl.mean())
     numbers = "KL on training subjects {:.4f} without, {:.4f} with it".format(*means)
     if gain.mean() <= gain.std(ddof=1) / np.sqrt(subjects):
-        return Learned(None, f"off: it does not help ({numbers})", *means, subjects)
-    return Learned(_minimised(sequences, scale), f"on: {numbers}", *means, subjects)
+        return Learned(None, f"off: it does not help ({numbers})", *means, subjects), kl
+    return Learned(_minimised(sequences, scale), f"on: {numbers}", *means, subjects), kl
 
 
 def _minimised(sequences: Sequences, scale: dict[str, float]) -> RecallKernel:
