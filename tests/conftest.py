@@ -85,6 +85,8 @@ def _process_as_before():
     for name, value in before.items():
         if jax.config.values[name] != value:
             jax.config.update(name, value)
+    if "mpcl_jax.train.run" in sys.modules:  # programs may come from what the file has replaced
+        sys.modules["mpcl_jax.train.run"].shared_program.cache_clear()
     if "joblib.externals.loky" in sys.modules:
         sys.modules["joblib.externals.loky"].get_reusable_executor().shutdown()
 

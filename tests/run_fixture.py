@@ -13,7 +13,7 @@ from tiny_model import quick_options
 from mpcl_jax.config.resolve import default, resolve
 from mpcl_jax.config.schema import Config
 from mpcl_jax.runs import programs
-from mpcl_jax.train import checkpoint, folds, in_memory
+from mpcl_jax.train import checkpoint, folds
 from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.state import Training
 
@@ -105,7 +105,7 @@ def quickly_prepared(config: Config, workdir: pathlib.Path) -> Run:
 
 @contextlib.contextmanager
 def programs_compiled_fast_and_once():
-    """Inside, trainings and predictions of equal settings and shapes share one program, which compiles fast."""
+    """Inside, predictions of equal settings and shapes share one program, as trainings do, and all compile fast."""
     kept = {}
 
     def once(make):
@@ -122,7 +122,6 @@ def programs_compiled_fast_and_once():
     with pytest.MonkeyPatch.context() as patch:
         for module in (folds, programs):
             patch.setattr(module, "compiled", quickly)
-        patch.setattr(in_memory, "program_of", once(in_memory.program_of))
         patch.setattr(programs, "_program", once(programs._program))
         yield
 

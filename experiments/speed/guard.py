@@ -24,6 +24,7 @@ from experiments.shared.table_command import ending
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.system.output import any_output
 from mpcl_jax.train import step
+from mpcl_jax.train.run import shared_program
 from mpcl_jax.train.start import start_jax
 
 
@@ -75,7 +76,10 @@ def main(words: list[str]) -> None:
         config = from_command_line(arguments.config, overrides)
         start_jax()
         with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
-            readies = [make_ready(config, pathlib.Path(folder)) for folder in (one, two)]
+            readies = []
+            for folder in (one, two):
+                shared_program.cache_clear()
+                readies.append(make_ready(config, pathlib.Path(folder)))
             times = measure(*readies, arguments.pairs)
     steps = readies[0].run.program.steps_per_epoch
     low, median, high = np.percentile(100 * (times[:, 0] / times[:, 1] - 1), [25, 50, 75])

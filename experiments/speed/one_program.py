@@ -27,7 +27,7 @@ from mpcl_jax.data import pipeline
 from mpcl_jax.evaluation.jobs.keys import load_table_data
 from mpcl_jax.system.output import any_output
 from mpcl_jax.train.loop import train_folds
-from mpcl_jax.train.run import Run, prepare, with_other_folds
+from mpcl_jax.train.run import Run, prepare, shared_program, with_other_folds
 from mpcl_jax.train.start import start_jax
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
@@ -51,6 +51,7 @@ def together(config: Config, args: list[tuple[int, int]], folder: pathlib.Path) 
 def anew(config: Config, args: list[tuple[int, int]], folder: pathlib.Path) -> None:
     """Trains every (seed, fold) of `args` with a program of its own."""
     for seed, number in args:
+        shared_program.cache_clear()
         train_folds(prepare(of_fold(config, seed, number), folder / f"anew_{seed}_{number}"))
 
 

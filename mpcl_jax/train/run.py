@@ -1,6 +1,7 @@
 """What a run is: recordings, split, compiled program and folder, checked before anything is compiled."""
 
 import dataclasses
+import functools
 import pathlib
 import re
 import zlib
@@ -38,6 +39,8 @@ DROPOUT = (0.1, 0.4)
 EPOCHS = (20, 200)
 INPUT_DROPOUT, WIDTH, LEARNING_RATE, SELECT = (0.0, 0.4), (64, 32), (2e-3, 1e-3), ("last", "inner")
 SEEN = 60_000  # windows of a whole training, over all epochs
+
+PROGRAMS = 4  # kept in a process, the last ones; about 100 MB each
 
 
 class Run(NamedTuple):
@@ -121,12 +124,28 @@ def prepare(
 
 
 def program_of(config: Config, spec: DataSpec, longest: int, mesh: Mesh) -> Program:
-    """The functions of a run around its training step; `longest` is the largest number of training rows of a fold."""
-    model = build(config.model, spec, config.train.precision)
+    """The functions of a run around its training step; `longest` is the largest number of training rows of a fold.
+
+    Equal settings of model, losses and training, equal shapes and equal devices share one program, so that a
+    cross-validation compiles once. Nothing else enters a program, neither the seed nor the rows.
+    """
     steps = -(-longest // config.train.batch_size)  # of an epoch
-    optimizer = make_optimizer(config.train, steps * config.train.epochs)
-    train_step = make_train_step(model, optimizer, config)
-    return make_program(config, model, spec, optimizer, train_step, steps, mesh)
+    settings = Config(model=config.model, loss=config.loss, train=config.train)
+    groups, shapes = tuple(spec.groups.items()), tuple(spec.shapes.items())
+    return shared_program(settings, spec.emotions, spec.valence, groups, shapes, steps, mesh)
+
+
+@functools.lru_cache(maxsize=PROGRAMS)
+def shared_program(settings: Config, emotions, valence, groups, shapes, steps: int, mesh: Mesh) -> Program:
+    """The same from hashable arguments: `groups` and `shapes` are the items of those of a `DataSpec`.
+
+    `shared_program.cache_clear()` makes the next program a new one.
+    """
+    spec = DataSpec(emotions, valence, dict(groups), dict(shapes))
+    model = build(settings.model, spec, settings.train.precision)
+    optimizer = make_optimizer(settings.train, steps * settings.train.epochs)
+    train_step = make_train_step(model, optimizer, settings)
+    return make_program(settings, model, spec, optimizer, train_step, steps, mesh)
 
 
 def with_other_folds(run: Run, config: Config, workdir: pathlib.Path) -> Run:

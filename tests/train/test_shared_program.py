@@ -1,0 +1,49 @@
+"""Trainings of equal settings and shapes share one compiled program; other settings have their own."""
+
+import jax
+import numpy as np
+import pytest
+from run_fixture import SMALL_MODEL
+
+from mpcl_jax import MPCLRegressor
+from mpcl_jax.train import run
+
+pytestmark = pytest.mark.usefixtures("quick_programs")
+COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+@pytest.fixture
+def fit():
+    """`fit(rows, **settings)` trains on `rows` of 24 and returns the number of programs compiled, and the model."""
+    seen, draw = [], np.random.default_rng(0)
+    x, y = draw.normal(size=(24, 5)), draw.dirichlet(np.ones(3), 24)
+
+    def count(event, *_, **__):
+        seen.append(event)
+
+    def fitted(rows, **settings):
+        seen.clear()
+        own = {"train.epochs": 1, "train.batch_size": 8, "train.select": "last", "model.width": 8}
+        model = MPCLRegressor(settings=own | SMALL_MODEL | settings).fit(x[rows], y[rows])
+        return seen.count(COMPILED), model.predict(x)
+
+    jax.monitoring.register_event_duration_secs_listener(count)
+    yield fitted
+    jax.monitoring.unregister_event_duration_listener(count)
+
+
+def test_a_fold_of_equal_size_compiles_nothing_and_has_the_numbers_of_a_program_of_its_own(fit):
+    first, other = np.arange(16), np.arange(8, 24)
+    assert fit(first)[0] > 0
+    compiled, predicted = fit(other)
+    assert compiled == 0
+    run.shared_program.cache_clear()
+    compiled, anew = fit(other)
+    assert compiled > 0
+    np.testing.assert_array_equal(predicted, anew)
+
+
+def test_what_changes_a_program_has_its_own(fit):
+    rows = np.arange(16)
+    results = [fit(rows, **own)[1] for own in ({}, {"train.learning_rate": 0.1}, {"loss.prototype": 5.0})]
+    assert all(np.abs(results[0] - other).max() > 1e-6 for other in results[1:])
