@@ -1,0 +1,1 @@
+"""Live samples of sensors to distributions: windows, wearer's memory and sources of `mpcl.stream`."""
