@@ -29,7 +29,7 @@ from mpcl_jax.train.evaluate import Predictions, Trained, load_predictions, pred
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.loop import train_folds
 from mpcl_jax.train.progress import LINES_PER_FOLD, FoldProgress
-from mpcl_jax.train.run import Run, prepare
+from mpcl_jax.train.run import Run, prepare, shared_program
 from mpcl_jax.train.state import chosen_model
 from mpcl_jax.types import DataError, take
 
@@ -141,13 +141,14 @@ def test_a_run_that_is_stopped_between_checkpoints_loses_no_epoch(finished, tmp_
     assert bits(last_training(run)) == bits(last_training(whole))
 
 
-def test_all_folds_share_one_compilation(finished):
-    run, predictions, _ = finished
+def test_all_folds_share_one_compilation(tmp_path):
+    shared_program.cache_clear()
+    run = quickly_prepared(tiny_config(train__epochs=1), tmp_path)
+    predictions = train_folds(run)
     assert {len(f.train) for f in run.split.folds} == {24, 36}
     assert {len(p.rows) for p in predictions} == {12, 24}
-    assert run.program.create._cache_size() == 1
-    assert run.program.epoch._cache_size() == 1  # restored states included, by the tests above
-    assert run.program.predict._cache_size() == 1
+    of_run = run.program.create, run.program.epoch, run.program.predict
+    assert [function._cache_size() for function in of_run] == [1, 1, 1]
 
 
 def test_a_fold_run_alone_equals_the_fold_of_the_whole_protocol(finished, trained):
