@@ -66,18 +66,11 @@ def write_predictions(
     predictions: list[Predictions],
     zero_shot: np.ndarray | None = None,
 ) -> None:
-    """Writes predictions.csv and environment.json."""
-    write_text(folder / "predictions.csv", predictions_csv(recordings, predictions, zero_shot))
-    write_text(folder / "environment.json", json.dumps(environment(), indent=1) + "\n")
-
-
-def predictions_csv(
-    recordings: Recordings, predictions: list[Predictions], zero_shot: np.ndarray | None = None
-) -> str:
-    """The text of predictions.csv; `predictions` of each fold."""
+    """Writes predictions.csv and environment.json; `predictions` of each fold."""
     predicted = np.concatenate([fold.predicted for fold in predictions])
     frame = predictions_frame(recordings, [fold.rows for fold in predictions], predicted, zero_shot)
-    return frame.to_csv(index=False, na_rep="nan", lineterminator="\n")
+    write_text(folder / "predictions.csv", frame.to_csv(index=False, na_rep="nan", lineterminator="\n"))
+    write_text(folder / "environment.json", json.dumps(environment(), indent=1) + "\n")
 
 
 def predictions_frame(

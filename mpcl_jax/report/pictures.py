@@ -1,11 +1,13 @@
 """The figures of a run and the arrays that they show. Their titles and captions are in run.html."""
 
 import numpy as np
+import pandas as pd
 
 from mpcl_jax.config.resolve import resolve
 from mpcl_jax.config.schema import ORACLES
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.evaluation.number_text import decimal, shown_name
+from mpcl_jax.evaluation.ranking import groups_of
 from mpcl_jax.labels import cooccurrence_of, evidence_of
 from mpcl_jax.report.explanation import window_kl
 from mpcl_jax.report.plots import memory as memory_plots
@@ -91,9 +93,8 @@ def _ranks(run: RunFiles) -> Figure | None:
     if len(run.ranking) < 3:
         return None
     names = [row["method"] for row in run.ranking]
-    letters = dict.fromkeys(letter for row in run.ranking for letter in row["groups"])
-    groups = [[row["method"] for row in run.ranking if letter in row["groups"]] for letter in letters]
-    return results.critical_difference(names, [float(row["mean_rank"]) for row in run.ranking], groups)
+    ranks, groups = [float(row["mean_rank"]) for row in run.ranking], groups_of(pd.DataFrame(run.ranking))
+    return results.critical_difference(names, ranks, groups)
 
 
 def _errors(run: RunFiles) -> dict[str, Figure]:

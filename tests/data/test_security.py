@@ -23,8 +23,7 @@ from mpcl_jax.data.folder import load as folder
 from mpcl_jax.data.io.safe_read import Limits, run_guarded
 from mpcl_jax.data.splits import manifest
 from mpcl_jax.data.splits.protocols import make_split
-from mpcl_jax.evaluation.run_files import predictions_csv
-from mpcl_jax.train.evaluate import Predictions
+from mpcl_jax.evaluation.run_files import predictions_frame
 from mpcl_jax.train.run_folder import register_run
 from mpcl_jax.types import DataError
 
@@ -161,8 +160,7 @@ def test_no_name_in_the_data_becomes_a_path(tmp_path):
     work = tmp_path / "work"
     register_run(work, Config(), recordings, split)
     rows = np.arange(len(recordings.labels))
-    empty = np.zeros((len(rows), 1))
-    csv = predictions_csv(recordings, [Predictions(rows, recordings.labels, empty, empty, empty)])
+    csv = predictions_frame(recordings, [rows], recordings.labels).to_csv(index=False)
     assert len(csv.splitlines()) == len(rows) + 1
     written = set(tmp_path.rglob("*")) - before
     assert work / "manifest.json" in written

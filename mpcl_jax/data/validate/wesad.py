@@ -10,11 +10,10 @@ from mpcl_jax.data.io.safe_read import read_text, run_guarded
 from mpcl_jax.data.issues import SAME_SUBJECT, Examined, Issue, Summary, attempt, digest_of, duplicate_issues
 from mpcl_jax.data.validate.signals import channel_issues
 from mpcl_jax.data.wesad import recording
-from mpcl_jax.data.wesad.load import find_subjects
+from mpcl_jax.data.wesad.load import OFFICIAL, find_subjects
 from mpcl_jax.data.wesad.questionnaire import LABEL_SETS, examine_questionnaire
 from mpcl_jax.data.wesad.recording import AGAIN, GRID, Sensor, sensors_of
 
-RELEASE = tuple(f"S{n}" for n in range(2, 18) if n != 12)  # the subjects of the published data set
 STILL = 120.0  # seconds; the longest in the real recordings are 25 (TEMP), 4 (EDA), 0.1 (BVP)
 # (place, signal) -> the median that a worn sensor has, in the unit of the file; of axes, of their length.
 USUAL = {
@@ -55,7 +54,7 @@ def examine(root: str, settings: WesadConfig) -> Examined:
     issues += duplicate_issues(recordings, "signals", SAME_SUBJECT)
     issues += duplicate_issues(reports, "answers", "find the questionnaire of this subject")
     names = [folder.name for folder in folders]
-    absent = [name for name in RELEASE if name not in names and not settings.subjects]
+    absent = [name for name in OFFICIAL if name not in names and not settings.subjects]
     missing = [f"subjects of the release: {', '.join(absent)}"] if absent else []
     missing += [] if chest else ["chest signals"]
     sensors = sensors_of("both" if chest else "wrist") if recordings else []
