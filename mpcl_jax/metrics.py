@@ -13,7 +13,7 @@ distribution learning", IEEE TKDE 2016.
 """
 
 import numpy as np
-from scipy.special import rel_entr
+import scipy  # its parts are loaded on first use
 
 HIGHER_IS_BETTER = ("cosine", "intersection")
 
@@ -73,7 +73,7 @@ def kl(labels, predicted) -> np.ndarray:
     y_c = 0 contributes 0. p_c = 0 where y_c > 0 makes the row infinite, as the definition says.
     """
     y, p = _distributions(labels, predicted)
-    return rel_entr(y, p).sum(1)
+    return scipy.special.rel_entr(y, p).sum(1)
 
 
 def cosine(labels, predicted) -> np.ndarray:

@@ -25,7 +25,7 @@ def test_files_and_functions_stay_short():
         (path, function.name)
         for path, tree in TREES.items()
         for function in functions_of(tree)
-        if length_of(function) >= 60 and function.name != "__init__"  # scikit-learn wants a line a parameter
+        if length_of(function) >= 60
     ]
     assert not long_files + long_functions
 

@@ -1,13 +1,10 @@
 """What a fitted `MPCLRegressor` holds, and how it reads X and Y."""
 
-import copy
 import re
 from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.tables.arrays import distributions
@@ -15,13 +12,14 @@ from mpcl_jax.data.tables.read_arrays import ids_of, numbers
 from mpcl_jax.estimator import prediction
 from mpcl_jax.estimator.adaptation import Memories, written
 from mpcl_jax.estimator.inputs import Layout, require_shapes, signals_of
+from mpcl_jax.estimator.parameters import Parameters
 from mpcl_jax.runs.predict import LEAST_WINDOWS, FinishedModel, finished_model
 from mpcl_jax.train.devices import keep_programs_of_callers, require_devices
 from mpcl_jax.train.fit import Fit, Learned
 from mpcl_jax.types import DataError, DataSpec, Recordings
 
 
-class Fitted(BaseEstimator):
+class Fitted(Parameters):
     """The attributes of `MPCLRegressor` that end with "_"; NotFittedError before `fit`."""
 
     _fits: list[Fit]  # one per seed
@@ -75,8 +73,14 @@ class Fitted(BaseEstimator):
         return self._fitted("_fits")[0].prototypes.cooccurrence
 
     def _fitted(self, name: str) -> Any:
-        check_is_fitted(self)
+        self._require_fitted()
         return getattr(self, name)
+
+    def _require_fitted(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            from sklearn.utils.validation import check_is_fitted
+
+            check_is_fitted(self)
 
     def _open(self) -> list[FinishedModel]:
         """The models, ready to predict."""
@@ -109,6 +113,10 @@ class Fitted(BaseEstimator):
             return X
         if isinstance(X, np.ma.MaskedArray):
             X = numbers("X", X)  # scikit-learn reads what the mask hides
+        if not reset and self._as_in_fit(X):
+            return np.asarray(X)
+        from sklearn.utils.validation import validate_data
+
         try:
             return validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan")
         except (ValueError, TypeError) as error:
@@ -117,6 +125,14 @@ class Fitted(BaseEstimator):
                 raise  # the checks of scikit-learn want its lines
             text = re.sub(r":? (array=)?\[[-\d\[ ].*\]", "", text)  # values of the array
             raise DataError("X", text[:300]) from error
+
+    def _as_in_fit(self, X: Any) -> bool:
+        """Whether X is finite numbers in the columns of `fit`; then the checks of scikit-learn would find nothing."""
+        x = X.to_numpy() if hasattr(X, "iloc") else X
+        if type(x) is not np.ndarray or x.dtype.kind not in "fiu" or x.shape != (len(x), self.n_features_in_):
+            return False
+        named = list(getattr(X, "columns", ())) == list(vars(self).get("feature_names_in_", ()))
+        return named and len(x) > 0 and not np.isinf(x).any()
 
     def _weights(self, sample_weight: Any, count: int) -> np.ndarray | None:
         """[N] weights of the rows of `score`, or None."""
@@ -128,7 +144,7 @@ class Fitted(BaseEstimator):
         return weights
 
     def _rows(self, X: Any, groups: Any) -> prediction.Rows:
-        check_is_fitted(self)
+        self._require_fitted()
         per_subject = self.config_.data.per_subject_standardise
         if isinstance(X, Recordings):
             rows = prediction.rows_of_recordings(X, self.modalities_, per_subject)
@@ -154,7 +170,7 @@ class Fitted(BaseEstimator):
         standardised = self.config_.data.per_subject_standardise and not isinstance(X, Recordings)
         rows = self._rows(X, "of these trials" if standardised else None)
         labels = self._reports(Y, len(rows.known))
-        copied = copy.copy(self)
-        copied._models = self._models  # the same arrays and compiled programs
+        copied = type(self).__new__(type(self))
+        vars(copied).update(vars(self))  # the same arrays and compiled programs
         copied._memories = written(self.memory_, memories, self._open(), rows, labels, trial)
         return copied

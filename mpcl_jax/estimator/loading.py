@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from mpcl_jax.data.normalise import Normalisation
 from mpcl_jax.estimator.inputs import Layout
 from mpcl_jax.estimator.memory_file import memories_of
 from mpcl_jax.estimator.prediction import Ranges
-from mpcl_jax.estimator.regressor import MPCLRegressor
+from mpcl_jax.estimator.saved_model import SavedModel
 from mpcl_jax.model.outputs import Prototypes
 from mpcl_jax.model.recall_kernel import RecallKernel
 from mpcl_jax.system.paths import user_path
@@ -24,10 +25,13 @@ from mpcl_jax.train.arrays import checkpoints_in, first_whole, read_tree
 from mpcl_jax.train.fit import Fit, Learned
 from mpcl_jax.types import DataError, DataSpec
 
+if TYPE_CHECKING:
+    from mpcl_jax.estimator.regressor import MPCLRegressor
+
 AGAIN = "copy the whole folder of the model again, or save the model again"
 
 
-def load(folder: str | Path) -> MPCLRegressor:
+def load(folder: str | Path) -> "MPCLRegressor":
     """The fitted `MPCLRegressor` that its method `save` wrote to `folder`. Nothing in the folder is executed.
 
     Raises DataError that names the file or folder that is missing, damaged or of another version.
@@ -39,7 +43,7 @@ def load(folder: str | Path) -> MPCLRegressor:
         raise DataError(folder, "holds no model.json; wanted a folder that MPCLRegressor.save wrote")
     with _part(folder / "model.json"):
         document = _document(folder / "model.json")
-        model = MPCLRegressor(**document["parameters"])
+        model = SavedModel(**document["parameters"])
         model._layout, model.memory_ = _layout(document["layout"]), _learned(document["memory"])
         model._about, model._models, of_fits = document["about"], [], document["fits"]
         for name, value in document["sklearn"].items():

@@ -1,32 +1,25 @@
 """`MPCLRegressor`: the model as a scikit-learn estimator, for arrays, data frames and recordings."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from sklearn.base import MultiOutputMixin, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 
 from mpcl_jax import metrics
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import standardise_per_subject
-from mpcl_jax.data.tables.arguments import ESTIMATOR, refuse_arguments
-from mpcl_jax.data.tables.arrays import Labels
 from mpcl_jax.data.tables.read_arrays import require_same_order
 from mpcl_jax.estimator import card, prediction
-from mpcl_jax.estimator.adaptation import adapted, seen_by
-from mpcl_jax.estimator.explanation import Explanation, explain
-from mpcl_jax.estimator.fitted import Fitted
 from mpcl_jax.estimator.fitting import recordings_of, require_alone, require_usable, validation_rows
 from mpcl_jax.estimator.inputs import OF_RECORDINGS, layout_of
+from mpcl_jax.estimator.predictor import Predictor
 from mpcl_jax.estimator.settings import config_of
 from mpcl_jax.types import DataError, Recordings, knows_trials, spec_of
 
-Auto = Literal["auto"]
 
-
-class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
+class MPCLRegressor(MultiOutputMixin, RegressorMixin, Predictor, BaseEstimator):
     """Predicts the distribution over C emotions of each window, from one or more modalities.
 
     A scikit-learn estimator. All settings are keyword arguments; `fit` checks them::
@@ -74,69 +67,6 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
     and its KL on training subjects). Where X is one table without `modalities`, it also has `n_features_in_` and
     `feature_names_in_`.
     """
-
-    @refuse_arguments(ESTIMATOR)
-    def __init__(
-        self,
-        *,
-        epochs: int | Auto = "auto",
-        width: int | Auto = "auto",
-        n_prototypes: int = 4,
-        dropout: float | Auto = "auto",
-        input_dropout: float | Auto = "auto",
-        learning_rate: float | Auto = "auto",
-        weight_decay: float = 0.1,
-        batch_size: int = 128,
-        early_stopping: bool | Auto = "auto",
-        validation_fraction: float = 0.0,
-        n_seeds: int = 1,
-        seed: int = 0,
-        modalities: Mapping[str, Sequence] | None = None,
-        modality_groups: Mapping[str, str] | None = None,
-        emotions: Sequence[str] | None = None,
-        valence: Mapping[str, str] | Sequence[str] | None = None,
-        label_kind: Labels = "auto",
-        floor: float | None = None,
-        rates: Any = None,
-        kinds: Mapping[str, str] | None = None,
-        raw: bool = False,
-        per_subject_standardise: bool = False,
-        missing_rows: Literal["mean", "error"] = "mean",
-        personal_memory: bool = True,
-        warm_start: bool = False,
-        settings: Mapping[str, Any] | None = None,
-        callbacks: Sequence[Callable] | None = None,
-        verbose: bool = False,
-    ):
-        """Keeps the parameters; `fit` checks them."""
-        self.epochs = epochs
-        self.width = width
-        self.n_prototypes = n_prototypes
-        self.dropout = dropout
-        self.input_dropout = input_dropout
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.batch_size = batch_size
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_seeds = n_seeds
-        self.seed = seed
-        self.modalities = modalities
-        self.modality_groups = modality_groups
-        self.emotions = emotions
-        self.valence = valence
-        self.label_kind = label_kind
-        self.floor = floor
-        self.rates = rates
-        self.kinds = kinds
-        self.raw = raw
-        self.per_subject_standardise = per_subject_standardise
-        self.missing_rows = missing_rows
-        self.personal_memory = personal_memory
-        self.warm_start = warm_start
-        self.settings = settings
-        self.callbacks = callbacks
-        self.verbose = verbose
 
     def to_config(self) -> Config:
         """The same model and training as settings of a run. Raises ConfigError, one line per mistake."""
@@ -201,65 +131,6 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         self._open()
         return self
 
-    def predict(self, X: Any, groups: Any = None, *, trial: Any = None) -> np.ndarray:
-        """The predicted distribution of each row, [N, C] float64; rows sum to 1, columns are `emotions_`.
-
-        Args:
-            X: what `fit` took. A dict may lack modalities; the columns of a DataFrame are found by name.
-            groups: [N] ids of the subjects, or one id; only for `per_subject_standardise`.
-            trial: [N] ids, or one id; only for an adapted model. Rows of one trial are corrected by the memory
-                together, which is more accurate.
-
-        Warns where a typical row of a modality lies far outside the range of the training data. Raises DataError that
-        names array, row and what to do.
-        """
-        rows = self._rows(X, groups)
-        prediction.warn_out_of_range(rows, self._ranges)
-        if self._memories is None:
-            return prediction.shares_of(self._open(), rows, self.mean_label_, self.missing_rows)
-        known = prediction.require_known(rows, self.missing_rows)
-        shares = np.tile(self.mean_label_, (len(known), 1))
-        if known.any():
-            trial = self._trials(trial, len(known))
-            own = None if trial is None else trial[known]
-            log_probs, _ = adapted(self._memories, seen_by(self._open(), rows.take(known)), own)
-            shares[known] = prediction.mean_shares(log_probs)
-        return shares
-
-    def explain(self, X: Any, groups: Any = None, *, trial: Any = None) -> Explanation:
-        """The prototypes, co-occurrences and modalities behind the predictions for X, as an `Explanation`.
-
-        For an adapted model it also holds the weight of each written trial. Arguments and errors as in `predict`.
-        """
-        rows, mean = self._rows(X, groups), self.mean_label_
-        trial = self._trials(trial, len(rows.known))
-        memory = self._memories, self.memory_.reason, trial
-        return explain(self._open(), rows, mean, self.missing_rows, *memory)
-
-    def adapt(self, X: Any, Y: Any, trial: Any = None) -> "MPCLRegressor":
-        """A copy of this model with a memory of labelled rows of one subject; nothing is trained.
-
-        Args:
-            X: rows of the subject, as in `predict`; each needs at least one value.
-            Y: [N, C] their reports, of the kind that `fit` took.
-            trial: [N] ids of their trials, or one id. Default: each row is a trial of its own.
-
-        `predict` of the copy is for other rows of the same subject, after them in time. A model with
-        `per_subject_standardise` standardises the rows of each call by themselves and needs ten or more. Where the
-        memory is off (`memory_`), the copy predicts as this model does, and a warning gives the reason. Raises
-        DataError as `predict` does. Example::
-
-            me = model.adapt(X_calibration, Y_calibration, trial=trials)
-            me = me.update(x_next, y_next, trial="film 4")
-        """
-        check_is_fitted(self)
-        return self._with_trials(None, X, Y, trial)
-
-    def update(self, X: Any, Y: Any, trial: Any = None) -> "MPCLRegressor":
-        """A copy of an adapted model with more rows in its memory; arguments and errors as in `adapt`."""
-        check_is_fitted(self)
-        return self._with_trials(self._memories, X, Y, trial)
-
     def score(self, X: Any, Y: Any, sample_weight: Any = None) -> float:
         """Minus the mean KL divergence of the predictions from the reports Y [N, C], in nats; 0 is the best value.
 
@@ -281,7 +152,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Fitted):
         """
         from mpcl_jax.estimator import saving
 
-        check_is_fitted(self)
+        self._require_fitted()
         saving.save(self, folder, table)
 
     def __sklearn_tags__(self):

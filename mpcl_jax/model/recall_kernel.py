@@ -8,7 +8,7 @@ residual shrunk by `n / (n + 1/level)`. With n = 0 there is none.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import log_softmax
+import scipy  # its parts are loaded on first use
 
 FEATURES, LOG_PROBS, QUERY, TIME = "features", "log_probs", "query", "time"
 FARTHEST_FEATURE = (
@@ -76,7 +76,7 @@ def recall_weights(kernel: RecallKernel, written: dict, views: dict, n: int) -> 
 
 def corrected(log_probs, correction) -> np.ndarray:
     """`log_softmax(log p + correction)` [..., C]; where the correction is 0, `log_probs` itself."""
-    moved = log_softmax(np.asarray(log_probs, np.float64) + correction, axis=-1)
+    moved = scipy.special.log_softmax(np.asarray(log_probs, np.float64) + correction, axis=-1)
     return np.where(np.any(correction, axis=-1, keepdims=True), moved, log_probs)
 
 

@@ -285,19 +285,31 @@ def test_the_commands_name_a_damaged_saved_model(fitted, tmp_path, capsys):
     assert "model/data.json: is no JSON" in data
 
 
-def test_a_second_process_predicts_the_same_without_the_libraries_of_training(fitted, tmp_path, monkeypatch):
-    frame, _, _ = study()
+def test_a_second_process_predicts_the_same_without_scikit_learn_and_training(fitted, tmp_path, monkeypatch):
+    frame, labels, _ = study()
     fitted.save(tmp_path / "model")
+    mpcl.MPCLRegressor(**SMALL).fit(frame.to_numpy(), labels).save(tmp_path / "of_array")
     monkeypatch.setattr(programs, "compiled", devices.compiled)  # as in that process
     monkeypatch.setattr(programs, "_program", programs._program.__wrapped__)
     predicted = mpcl.load(tmp_path / "model").predict(frame)  # keeps the program
-    np.savez(tmp_path / "both.npz", x=frame.to_numpy(), y=predicted)
+    of_array = mpcl.load(tmp_path / "of_array").predict(frame.to_numpy())
+    np.savez(tmp_path / "both.npz", x=frame.to_numpy(), y=predicted, z=of_array)
     code = f"""
 import sys, numpy, pandas, mpcl_jax
 both = numpy.load("both.npz")
-predicted = mpcl_jax.load("model").predict(pandas.DataFrame(both["x"], columns={list(frame)}))
+model, of_array = mpcl_jax.load("model"), mpcl_jax.load("of_array")
+predicted = model.predict(pandas.DataFrame(both["x"], columns={list(frame)}))
 numpy.testing.assert_array_equal(predicted, both["y"])
-assert not {{"chex", "flax", "optax", "orbax"}} & set(sys.modules)
+numpy.testing.assert_array_equal(of_array.predict(both["x"]), both["z"])
+assert not {{"chex", "flax", "optax", "orbax", "scipy.special", "sklearn"}} & set(sys.modules)
+# The first use of what scikit-learn adds makes a regressor of it.
+import pickle
+from sklearn.base import BaseEstimator, clone, is_regressor
+numpy.testing.assert_array_equal(pickle.loads(pickle.dumps(of_array)).predict(both["x"]), both["z"])
+assert isinstance(model, mpcl_jax.MPCLRegressor)
+for use in (clone, is_regressor, repr, lambda one: one.get_params()):
+    loaded = mpcl_jax.load("of_array")
+    assert use(loaded) and isinstance(loaded, BaseEstimator)
 """
     python("-c", code, cwd=tmp_path)
 
