@@ -30,4 +30,7 @@ def get_config():
     config.train.weight_decay = 0.1
     config.train.learning_rate = 1e-3
     config.train.epochs = 20
+    # Reports of one condition differ by subject far more than by what the signals show. Chosen on inner folds of
+    # music, walking and EmoPairCompete (docs/method.md).
+    config.train.stimulus_averaging = 1.0
     return config

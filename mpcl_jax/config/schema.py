@@ -13,7 +13,7 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 from pydantic.dataclasses import dataclass
 
 from mpcl_jax.config.data import DataConfig, ProtocolConfig
-from mpcl_jax.config.fields import STRICT, Name, Positive, Seed, Share
+from mpcl_jax.config.fields import STRICT, Fraction, Name, Positive, Seed, Share
 from mpcl_jax.config.model import LossConfig, ModelConfig
 
 # In the order of the rows of a table.
@@ -47,6 +47,9 @@ class TrainConfig:
     """Largest global norm of a gradient."""
     mixup: StrictFloat = Field(0.0, ge=0, le=100)
     """Mixup: pairs of samples are mixed with a share drawn from Beta(mixup, mixup); 0 = no mixup."""
+    stimulus_averaging: Fraction = 0.0
+    """Share of the mean report of the stimulus in the target of a training window, over the training subjects that
+    had it; the rest is the report of the window. 0 = the report alone. No effect where no stimulus is shared."""
     modality_dropout: Share = 0.1
     """Probability that a present modality is removed from a training sample; at least one modality stays."""
     group_dropout: Share = 0.1

@@ -16,6 +16,7 @@ from mpcl_jax.model.mpcl import MPCL
 from mpcl_jax.model.outputs import Prototypes, variables
 from mpcl_jax.model.recall import read_recall
 from mpcl_jax.train.state import Best, Guard, Training, TrainState
+from mpcl_jax.train.targets import averaged
 from mpcl_jax.types import Batch
 
 EVALUATION_BLOCK = 64  # rows per block of a prediction; lists of rows are padded to a multiple of it
@@ -32,6 +33,7 @@ class Rows(NamedTuple):
     signals: dict[str, Any]  # m -> [N, T_m, F_m] float32, NaN where a feature is missing
     present: dict[str, Any]  # m -> [N] bool
     labels: Any  # [N, C] float32
+    stimulus: Any  # [N] int32, from `targets.stimulus_numbers`
 
 
 class FoldArrays(NamedTuple):
@@ -44,6 +46,7 @@ class FoldArrays(NamedTuple):
     mean: dict[str, Any]  # m -> [T_m, F_m], of the training part
     std: dict[str, Any]  # m -> [T_m, F_m], of the training part; infinite where a feature is constant
     median: dict[str, Any]  # m -> [T_m, F_m], of the training part; replaces NaN
+    mean_reports: Any  # [S + 1, C] of each stimulus, of the training part; empty without `stimulus_averaging`
 
 
 class SlotReport(NamedTuple):
@@ -90,6 +93,9 @@ def parts_of_an_epoch(settings: TrainConfig, model: MPCL, train_step, steps: int
         def one(state, step):
             of_batch, number = step
             batch = gather(rows, fold, of_batch, jnp.ones(size))
+            if share := settings.stimulus_averaging:
+                means = fold.mean_reports[rows.stimulus[of_batch]]
+                batch = batch._replace(labels=averaged(batch.labels, means, share))
             # The barrier separates the step from the gathering of its rows, so that it has the same bits in every
             # program.
             batch = jax.lax.optimization_barrier(jax.lax.with_sharding_constraint(batch, by_sample))

@@ -30,6 +30,7 @@ from mpcl_jax.train.epoch import (
     whole_epoch,
 )
 from mpcl_jax.train.state import Training, create_training
+from mpcl_jax.train.targets import NO_MEANS, stimulus_numbers
 from mpcl_jax.types import Recordings
 
 
@@ -60,7 +61,8 @@ class Program(NamedTuple):
 
 def host_rows(recordings: Recordings) -> Rows:
     """All windows of a data set, on the host."""
-    return Rows(dict(recordings.signals), dict(recordings.present), recordings.labels.astype(np.float32))
+    labels, stimulus = recordings.labels.astype(np.float32), stimulus_numbers(recordings)[0]
+    return Rows(dict(recordings.signals), dict(recordings.present), labels, stimulus)
 
 
 def device_rows(recordings: Recordings, sharding) -> Rows:
@@ -87,8 +89,13 @@ def longest_of(folds: Sequence[Fold]) -> Longest:
     return Longest(*(max(len(getattr(fold, part)) for fold in folds) for part in Longest._fields))
 
 
-def fold_arrays(fold: Fold, norm: Normalisation, longest: Longest) -> FoldArrays:
-    """Host arrays of one fold, padded to common lengths so that all folds share one executable."""
+def fold_arrays(
+    fold: Fold, norm: Normalisation, longest: Longest, means: np.ndarray = NO_MEANS
+) -> FoldArrays:
+    """Host arrays of one fold, padded to common lengths so that all folds share one executable.
+
+    `means`: the mean reports of `targets.mean_reports`.
+    """
 
     def padded(rows, length):
         out = np.zeros(length, np.int32)
@@ -101,6 +108,7 @@ def fold_arrays(fold: Fold, norm: Normalisation, longest: Longest) -> FoldArrays
         padded(fold.validation, padded_length(longest.validation)),
         np.int32(len(fold.validation)),
         *({m: x.astype(np.float32) for m, x in statistic.items()} for statistic in norm),
+        means,
     )
 
 

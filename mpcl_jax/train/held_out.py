@@ -16,11 +16,12 @@ from mpcl_jax.model.recall_kernel import views_of
 from mpcl_jax.train.devices import make_mesh
 from mpcl_jax.train.evaluate import Trained, predict
 from mpcl_jax.train.fold_memory import FoldMemory, can_be_learned, learn_memory, tested_rows, too_few
-from mpcl_jax.train.folds import device_rows, fold_arrays, on_devices, stack
+from mpcl_jax.train.folds import device_rows, on_devices, stack
 from mpcl_jax.train.memory_fit import HeldOut
 from mpcl_jax.train.run import (
     Member,
     Run,
+    arrays_of,
     as_member,
     begin_training,
     folded_key,
@@ -77,7 +78,7 @@ def train_inner(run: Run, member: Member, epochs: int) -> list[InnerModel]:
 def _train_one(run: Run, member: Member, rows: np.ndarray, epochs: int) -> InnerModel:
     fold = member.fold._replace(train=np.setdiff1d(member.fold.train, rows))
     inner = as_member(run, member.number, fold)
-    arrays = on_devices(fold_arrays(fold, inner.norm, run.longest), run.program.by_fold)
+    arrays = on_devices(arrays_of(run, inner), run.program.by_fold)
     training = begin_training(run, member.key, stack(run.program, [inner.label_mean]), arrays)
     for epoch in range(1, epochs + 1):
         if run.stop.requested:
@@ -91,7 +92,7 @@ def predict_held_out(run: Run, models: Sequence[InnerModel]) -> HeldOut | None:
     """The predictions of each of the `models` for the rows that it held out, in the order of the recordings."""
     parts, recordings = [], run.recordings
     for model in models:
-        arrays = stack(run.program, [fold_arrays(model.member.fold, model.member.norm, run.longest)])
+        arrays = stack(run.program, [arrays_of(run, model.member)])
         parameters = on_devices((model.params, model.prototypes), run.program.by_fold)
         trained = Trained(run.program, *parameters, run.rows, arrays, len(model.rows))
         ((output, _),) = predict(trained, [model.rows])

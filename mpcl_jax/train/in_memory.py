@@ -12,14 +12,14 @@ from mpcl_jax.config.schema import Config
 from mpcl_jax.data.splits.protocols import Fold, Split
 from mpcl_jax.train.devices import keep_programs_of_callers, make_mesh, require_devices
 from mpcl_jax.train.fit import Fit
-from mpcl_jax.train.folds import device_rows, fold_arrays, longest_of, stack
+from mpcl_jax.train.folds import device_rows, longest_of, stack
 from mpcl_jax.train.held_out import can_be_held_out, nearest, predict_held_out, train_inner
 from mpcl_jax.train.inner_selection import choose_stop
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.jax_settings import fixed_jax_settings
 from mpcl_jax.train.loop import train_group
 from mpcl_jax.train.progress import FoldProgress
-from mpcl_jax.train.run import Run, as_member, longest_inner, program_of, with_sizes
+from mpcl_jax.train.run import Run, arrays_of, as_member, longest_inner, program_of, with_sizes
 from mpcl_jax.train.state import Training, TrainState, chosen_model
 from mpcl_jax.train.writer import Skip, report_of_each, skipped_steps
 from mpcl_jax.types import DataError, Recordings, spec_of
@@ -133,7 +133,7 @@ def _fit_seed(
             raise DataError("warm_start", f"{reason}; set it to False, or use a clone of the model")
         state = start.state._replace(params=begun.params, prototypes=begun.prototypes)
         start = jax.device_put(start._replace(state=state), run.program.by_fold)
-    arrays = stack(run.program, [fold_arrays(member.fold, member.norm, run.longest)])
+    arrays = stack(run.program, [arrays_of(run, member)])
     with History(run, member, start, callbacks, verbose) as history:
         training = train_group(run, [member], arrays, history)
     params, prototypes = jax.device_get(chosen_model(training))

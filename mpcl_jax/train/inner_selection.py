@@ -13,9 +13,9 @@ import numpy as np
 from mpcl_jax import metrics
 from mpcl_jax.data.splits.inner import inner_rows
 from mpcl_jax.system.errors import TrainingError
-from mpcl_jax.train.folds import fold_arrays, on_devices, stack
+from mpcl_jax.train.folds import on_devices, stack
 from mpcl_jax.train.held_out import InnerModel, inner_model, stored_epochs
-from mpcl_jax.train.run import Member, Run, Stop, as_member, begin_training, folded_key
+from mpcl_jax.train.run import Member, Run, Stop, arrays_of, as_member, begin_training, folded_key
 
 
 def choose_stop(run: Run, member: Member, kept: list[list[InnerModel]] | None = None) -> Stop:
@@ -53,7 +53,7 @@ def _curve(run: Run, member: Member, rows: np.ndarray, kept: list[list[InnerMode
     of_mean = metrics.kl(
         labels, np.tile(metrics.as_distributions(inner_member.label_mean[None]), (len(rows), 1))
     )
-    arrays = on_devices(fold_arrays(inner, inner_member.norm, run.longest), program.by_fold)
+    arrays = on_devices(arrays_of(run, inner_member), program.by_fold)
     training = begin_training(run, member.key, stack(program, [inner_member.label_mean]), arrays)
     curve, models = [np.float32(of_mean.mean())], []
     stored = stored_epochs(run.config.train.epochs)

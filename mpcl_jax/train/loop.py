@@ -23,11 +23,11 @@ from mpcl_jax.train.fold_memory import (
     save_memory,
     tested_rows,
 )
-from mpcl_jax.train.folds import FoldArrays, fold_arrays, stack, stack_keys, unstack
+from mpcl_jax.train.folds import FoldArrays, stack, stack_keys, unstack
 from mpcl_jax.train.held_out import alone, fold_memory
 from mpcl_jax.train.inner_selection import choose_stop
 from mpcl_jax.train.make_inspection import inspect_group
-from mpcl_jax.train.run import Member, Run, begin_training, folded_key, member_of
+from mpcl_jax.train.run import Member, Run, arrays_of, begin_training, folded_key, member_of
 from mpcl_jax.train.run_folder import fold_folder
 from mpcl_jax.train.selection import WITH_MEMORY, write_choices
 from mpcl_jax.train.state import Training, chosen_model
@@ -58,7 +58,7 @@ def _run_group(run: Run, members: Sequence[Member], single: Run | None) -> list[
     if run.config.train.select == "inner":
         members = [member._replace(stop=choose_stop(run, member, kept)) for member in members]
         print(f"{members[0].fold.name}  {members[0].stop.sentence}", flush=True)
-    arrays = stack(run.program, [fold_arrays(m.fold, m.norm, run.longest) for m in members])
+    arrays = stack(run.program, [arrays_of(run, m) for m in members])
     with RunWriter(run, members) as writer:
         training = train_group(run, members, arrays, writer)
     trained = Trained(run.program, *chosen_model(training), run.rows, arrays, run.longest.test)

@@ -25,10 +25,20 @@ from mpcl_jax.model.mpcl import build
 from mpcl_jax.train import processes, run_folder
 from mpcl_jax.train.devices import compiled_meanwhile, make_mesh
 from mpcl_jax.train.epoch import FoldArrays
-from mpcl_jax.train.folds import Longest, Program, Rows, device_rows, host_rows, longest_of, make_program
+from mpcl_jax.train.folds import (
+    Longest,
+    Program,
+    Rows,
+    device_rows,
+    fold_arrays,
+    host_rows,
+    longest_of,
+    make_program,
+)
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.state import Training, make_optimizer
 from mpcl_jax.train.step import make_train_step
+from mpcl_jax.train.targets import NO_MEANS, mean_reports
 from mpcl_jax.types import DataSpec, Recordings, spec_of, take
 
 # What "auto" means, by the number of training windows: for many, for few. Dropout falls with the square root of the
@@ -84,6 +94,7 @@ class Member(NamedTuple):
     key: Any  # everything random in the fold is drawn from it
     norm: Normalisation
     label_mean: np.ndarray  # [C], of the training part
+    mean_reports: np.ndarray  # [S + 1, C] of each stimulus, of the training part
     stop: Stop | None = None  # before the last epoch, if config.train.select = "inner"
 
 
@@ -232,4 +243,11 @@ def as_member(run: Run, number: int, fold: Fold) -> Member:
     own_number = int(ours[1]) if ours else zlib.crc32(fold.name.encode())
     key = folded_key(jax.random.key(run.config.seed, impl=run.config.train.generator), np.uint32(own_number))
     training_part = take(run.recordings, fold.train)
-    return Member(number, fold, key, fit_normalisation(training_part), training_part.labels.mean(axis=0))
+    norm, label_mean = fit_normalisation(training_part), training_part.labels.mean(axis=0)
+    means = mean_reports(run.recordings, fold.train) if run.config.train.stimulus_averaging else NO_MEANS
+    return Member(number, fold, key, norm, label_mean, means)
+
+
+def arrays_of(run: Run, member: Member) -> FoldArrays:
+    """Host arrays of the fold of `member`."""
+    return fold_arrays(member.fold, member.norm, run.longest, member.mean_reports)

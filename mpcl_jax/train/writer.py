@@ -22,9 +22,9 @@ from mpcl_jax.system.output import warn
 from mpcl_jax.system.storage import write_text, writing
 from mpcl_jax.train import checkpoint, processes
 from mpcl_jax.train.epoch import SlotReport
-from mpcl_jax.train.folds import fold_arrays, unstack
+from mpcl_jax.train.folds import unstack
 from mpcl_jax.train.progress import FoldProgress
-from mpcl_jax.train.run import Member, Run
+from mpcl_jax.train.run import Member, Run, arrays_of
 from mpcl_jax.train.run_folder import fold_folder
 from mpcl_jax.train.selection import write_choices
 from mpcl_jax.train.state import Guard, Training
@@ -151,7 +151,7 @@ def skipped_steps(run: Run, members: Sequence[Member], epoch: int, guard: Guard)
     ids, skips = row_ids(run.recordings), []
     for member, of_fold in zip(members, unstack(run.program, guard, len(members)), strict=True):
         in_a_row = np.asarray(of_fold.skipped)
-        arrays = fold_arrays(member.fold, member.norm, run.longest)
+        arrays = arrays_of(run, member)
         rows = np.asarray(run.program.batches(arrays, jax.random.fold_in(member.key, epoch)))
         skips.append(
             [

@@ -48,7 +48,7 @@ def epoch():
     # Feature 0 of row i is i, in the unit of the recordings.
     signals = {m: np.tile(np.arange(ROWS)[:, None, None], (1, *s)) for m, s in SPEC.shapes.items()}
     labels = np.full((ROWS, len(SPEC.emotions)), 0.25, np.float32)
-    rows = folds.Rows(signals, {m: np.ones(ROWS, bool) for m in signals}, labels)
+    rows = folds.Rows(signals, {m: np.ones(ROWS, bool) for m in signals}, labels, np.zeros(ROWS, np.int32))
 
     def seen(key):
         empty = {"row": jnp.zeros((3, 4)), "draw": jnp.zeros(3), "weight": jnp.zeros((3, 4))}
@@ -87,7 +87,7 @@ def test_the_device_normalises_as_the_host_does():
     empty = dict.fromkeys(Recordings._fields)
     norm = fit_normalisation(Recordings(**empty | part | {"groups": {"a": "physiological"}}))
     fold = folds.fold_arrays(Fold("", "", TRAIN, np.array([], int), np.array([0])), norm, LONGEST)
-    rows = folds.Rows({"a": jnp.asarray(x)}, {"a": here}, jnp.zeros((ROWS, 2)))
+    rows = folds.Rows({"a": jnp.asarray(x)}, {"a": here}, jnp.zeros((ROWS, 2)), jnp.zeros(ROWS, jnp.int32))
     batch = epoch_module.gather(rows, fold, np.arange(ROWS), jnp.ones(ROWS))
     expected = apply_normalisation({"a": x}, {"a": here}, norm)["a"]
     np.testing.assert_allclose(batch.signals["a"], expected, atol=1e-5)
