@@ -7,8 +7,6 @@ import pytest
 import scipy
 from hypothesis import given
 from hypothesis import strategies as st
-from python_process import SHARED
-from scipy.io import loadmat
 
 from mpcl_jax import metrics
 
@@ -61,18 +59,6 @@ def test_measures_agree_with_scipy_also_at_zeros(pair):
     y, p = pair
     got = [x[0] for x in metrics.scores(y[None], p[None]).values()]
     np.testing.assert_allclose(got, of_scipy(y, p), rtol=0, atol=1e-12)
-
-
-DMER_SAMPLE = SHARED / "data" / "dmer_feature_sample.mat"
-
-
-@pytest.mark.skipif(not DMER_SAMPLE.exists(), reason="the DMER sample is not beside the repository")
-def test_published_values_of_the_dmer_sample():
-    # The train mean on the published 696/179 windows, as tabled for this sample by earlier code.
-    file = loadmat(DMER_SAMPLE)
-    constant = np.broadcast_to(file["train_label"].mean(0), file["test_label"].shape)
-    got = [x.mean() for x in metrics.scores(file["test_label"], constant).values()]
-    np.testing.assert_allclose(got, [0.1003, 0.4490, 1.0235, 0.0622, 0.9282, 0.8742], atol=6e-5)
 
 
 def test_float32_input_is_computed_in_float64():
@@ -134,13 +120,6 @@ def test_skill_refuses_where_it_has_no_meaning(model, constant):
 
 
 # The floor of a prediction, the same for every method.
-
-
-def test_as_distributions_clips_and_renormalises():
-    # −1 becomes 1e-6, so 3 and 1 share 4 + 1e-6; a row of nothing but negatives becomes uniform.
-    made = metrics.as_distributions(np.array([[3.0, 1.0, -1.0], [-1.0, -5.0, -0.1]]))
-    assert np.allclose(made[0], np.array([3, 1, 1e-6]) / (4 + 1e-6), rtol=1e-12)
-    assert np.allclose(made[1], 1 / 3, rtol=1e-12)
 
 
 def test_an_underflowing_softmax_has_a_finite_kl():

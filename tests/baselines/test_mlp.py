@@ -67,23 +67,6 @@ def test_the_search_begins_with_the_documented_setting():
     assert eight[4:] != drawn(seed=1, tries=8)[4:]
 
 
-def test_before_training_it_predicts_the_mean_label_and_scores_its_cross_entropy():
-    train = planted()
-    problem = network.make_problem(train._replace(x=np.zeros_like(train.x)))
-    fold = InnerFold(np.arange(50, 200), np.arange(50))
-    params, curve = trained(problem, fold, SMALL, 0, 0)
-    # gelu(0) = 0, so only the output bias is left: log of the mean label of the whole training part.
-    mean = train.labels.mean(0)
-    log_probs = np.asarray(mlp._log_probs(params, problem.x))
-    assert np.allclose(np.exp(log_probs), mean[None], atol=1e-6)
-    assert not np.asarray(curve).any()
-    plan = network.make_plan(fold, len(problem.x), np.random.default_rng(0))
-    expected = -(train.labels[:50] @ np.log(mean)).mean()
-    assert np.isclose(
-        network._cross_entropy(mlp.NETWORK, params, problem.x, problem.labels, plan), expected, rtol=1e-5
-    )
-
-
 def test_it_learns_what_is_not_linear(one_candidate):
     train, test = planted(rows=250), planted(rows=100, seed=1)
     predicted = fitted(train, test.x, seed=0, tries=1)

@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import subprocess
 import sys
 import types
 
@@ -135,27 +134,6 @@ def test_files_that_are_not_configs_are_refused(name, words):
         read_config_file(str(ROOT / name))
 
 
-def start(*arguments: str, shell=(), **environment: str) -> subprocess.CompletedProcess:
-    """The command in a process of its own."""
-    return subprocess.run(
-        [*shell, sys.executable, "-m", "mpcl_jax.main", *arguments],
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-@pytest.fixture
-def without_jax(tmp_path) -> str:
-    """PYTHONPATH in which importing JAX ends the program."""
-    (tmp_path / "jax").mkdir()
-    (tmp_path / "jax" / "__init__.py").write_text("raise SystemExit('JAX was imported')\n")
-    return os.pathsep.join([str(tmp_path), str(ROOT)])
-
-
 MISTAKES = [
     (["--config", DATASET, "--config.train.learning_rat=1"], "did you mean config.train.learning_rate?"),
     (["--config", DATASET, "--config.train.learning_rate", "-1.0"], "learning_rate = -1.0: must"),
@@ -181,29 +159,26 @@ for arguments in json.loads(sys.argv[1]):
 """
 
 
-def test_a_mistake_is_one_line_and_exit_code_2_before_jax(without_jax):
-    arguments = json.dumps([arguments for arguments, _ in MISTAKES])
-    answers = python("-c", START_EACH, arguments, PYTHONPATH=without_jax).stdout.splitlines()
-    for (_, words), (code, out, err) in zip(MISTAKES, map(json.loads, answers), strict=True):
+def test_a_mistake_is_one_line_and_exit_code_2_before_jax_which_a_valid_command_line_imports(tmp_path):
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax" / "__init__.py").write_text("raise SystemExit('JAX was imported')\n")
+    starts = [["--help"], *(arguments for arguments, _ in MISTAKES)]
+    starts.append(["--config", DATASET, "--workdir", str(tmp_path / "run")])
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    answers = python("-c", START_EACH, json.dumps(starts), PYTHONPATH=path).stdout.splitlines()
+    helped, *refused, valid = map(json.loads, answers)
+    assert helped[0] == 0 and "--workdir" in helped[1] and "--config.train.epochs" in helped[1]
+    for (_, words), (code, out, err) in zip(MISTAKES, refused, strict=True):
         assert (code, out) == (2, ""), err
         assert err.startswith("error: ") and err.count("\n") == 1 and words in err, err
     assert not (ROOT / "gs:").exists()
+    assert valid[0] == "JAX was imported"
 
 
-def test_a_closed_stdout_does_not_change_the_error():
-    ended = start(shell=["sh", "-c", 'exec "$@" >&-', "sh"])
-    words = "error: --config is missing: give a file or a preset, e.g. --config smoke\n"
-    assert (ended.returncode, ended.stderr) == (2, words)
-
-
-def test_help_needs_no_jax_and_a_valid_command_line_imports_it(tmp_path, without_jax):
-    ended = start("--help", PYTHONPATH=without_jax)
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert "--workdir" in ended.stdout and "--config.train.epochs" in ended.stdout
-    ended = start("--config", DATASET, "--workdir", str(tmp_path / "run"), PYTHONPATH=without_jax)
-    assert "JAX was imported" in ended.stderr
-    ended = start("--config", DATASET, "--workdir", str(tmp_path / "run"), JAX_ENABLE_X64="maybe")
-    assert ended.returncode == 2 and ended.stderr.count("\n") == 1, ended.stderr
+def test_a_variable_of_jax_that_cannot_be_read_is_one_line(tmp_path):
+    words = ["-m", "mpcl_jax.main", "--config", DATASET, "--workdir", tmp_path / "run"]
+    ended = python(*words, code=2, JAX_ENABLE_X64="maybe")
+    assert ended.stderr.count("\n") == 1, ended.stderr
     assert "'JAX_ENABLE_X64'" in ended.stderr and "correct or unset it" in ended.stderr
 
 

@@ -166,14 +166,6 @@ def test_a_hostile_pickle_is_one_issue_and_runs_nothing(changed, tmp_path, monke
     assert "'os.system'" in line and not canary.exists()
 
 
-def test_a_run_refuses_one_subject_under_two_names(changed):
-    root = changed("folder")
-    assert len(set(run_on(root).subject)) == 3
-    shutil.copy(root / "ben.npz", root / "dora.npz")
-    with pytest.raises(DataError, match="ben and dora have the same signals; remove one.*mpcl check"):
-        run_on(root)
-
-
 def test_what_is_missing_and_what_is_constant_is_a_note_and_no_issue(changed):
     def change(arrays, _):
         arrays["face"][0, 2] = np.nan

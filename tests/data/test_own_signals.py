@@ -123,17 +123,6 @@ def test_windows_of_a_fractional_rate_stay_at_their_seconds():
     np.testing.assert_allclose(feature(found, "gaze", "level_median"), found.start + 5, atol=1 / 25.6)
 
 
-def test_lost_samples_lower_the_quality_and_most_lost_is_absent():
-    x = np.tile(2 + 0.1 * np.sin(np.arange(240) / 9), 4)
-    x[240:300] = np.nan  # a quarter of the second window
-    x[480:601] = np.inf  # more than half of the third
-    x[720:] = 1.0  # constant: the electrodes do not touch
-    found = features.extract({"eda": x}, 4, 60)
-    assert found.quality["eda"].tolist() == [1, 0.75, 0, 0]
-    assert found.present["eda"].tolist() == [True, True, False, False]
-    assert np.isfinite(found.values["eda"][:2]).all() and np.isnan(found.values["eda"][2:]).all()
-
-
 def test_a_channel_without_signal_leaves_the_others():
     x = np.stack([np.sin(np.arange(2000) / 3), np.full(2000, np.nan)], 1)
     found = features.extract({"eeg": x}, 200, 10)

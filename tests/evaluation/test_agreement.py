@@ -55,12 +55,3 @@ def test_cooccurrence_error():
     assert agreement.cooccurrence_error(together, flat) == pytest.approx(expected)
     # The pair of the first two is off by about 2, twice.
     assert agreement.cooccurrence_error(together, against) > 2
-
-
-def test_a_common_floor_is_no_cooccurrence():
-    # Two items that are never reported share one value in every row, which would correlate at 1.
-    draw = np.random.default_rng(0)
-    rated = np.stack([*draw.integers(1, 6, size=(2, 300)), np.ones(300), np.ones(300)], 1)
-    shares = rated / rated.sum(1, keepdims=True)
-    assert np.corrcoef(shares[:, 2], shares[:, 3])[0, 1] > 0.99
-    assert agreement._correlation(agreement.evidence_of(shares))[2, 3] == 0

@@ -8,7 +8,6 @@ from python_process import ROOT
 
 import mpcl_jax as mpcl
 from experiments.datasets import emopaircompete
-from mpcl_jax.config.config_file import preset
 from mpcl_jax.data.validate import folder as validator
 
 SHARED = ROOT.parent / "shared" / "data"
@@ -111,10 +110,3 @@ def test_a_file_without_the_arrays_and_a_folder_in_use_are_one_line(tmp_path, ca
     with pytest.raises(SystemExit):
         emopaircompete.main([str(tmp_path / "odd.npz"), str(tmp_path)])
     assert "exists and is not empty" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("name", ["music", "walking", "emopaircompete"])
-def test_presets_hold_out_subjects_of_a_folder(name):
-    config = preset(name)
-    assert (config.data.kind, config.protocol.kind, config.protocol.folds) == ("folder", "subject_kfold", 5)
-    assert config.data.per_subject_standardise is False

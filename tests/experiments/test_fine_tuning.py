@@ -79,11 +79,6 @@ def test_every_adaptation_is_measured_on_the_same_later_trials(held_out):
     )
 
 
-def test_subjects_with_too_few_trials_are_left_out(held_out):
-    held_out, _ = held_out
-    assert len(fine_tuning.subjects_of(held_out, 2)) == 8 and fine_tuning.subjects_of(held_out, 3) == []
-
-
 def test_differences_are_to_recall_after_as_many_trials():
     kl = np.linspace(0.05, 0.06, 8)
     found = {("mlp", "none", 0): kl + 0.02, ("mlp", "recall", 1): kl, ("mlp", "fine-tuned", 1): kl + 0.01}

@@ -5,7 +5,7 @@ import re
 from finished_run import write_run
 from python_process import ROOT
 
-from experiments.figures.gallery import figures, split_figure, write
+from experiments.figures.gallery import figures
 from mpcl_jax.runs.read_run import read_run
 
 PICTURES = ROOT / "docs" / "pictures" / "gallery"
@@ -21,11 +21,3 @@ def test_the_page_shows_every_picture_that_the_script_draws(tmp_path):
     assert all(len(alt) > 40 for alt, _ in images)
     assert {path.stem for path in PICTURES.iterdir()} == set(drawn)
     assert sum(path.stat().st_size for path in PICTURES.iterdir()) < 2**20
-
-
-def test_a_picture_is_the_same_file_every_time(tmp_path):
-    files = [tmp_path / folder / "split.svg" for folder in ("first", "second")]
-    for file in files:
-        write({"split": split_figure()}, file.parent, "svg")
-    first, second = (file.read_text() for file in files)
-    assert first == second and "<dc:date>" not in first

@@ -9,7 +9,7 @@ from scipy.special import log_softmax
 from table_fixture import config_file
 
 from experiments.tables import personal_memory
-from experiments.tables.personal_memory import PersonalMemory, adapt, write_trials
+from experiments.tables.personal_memory import adapt, write_trials
 from mpcl_jax.config.resolve import resolve
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.evaluation.comparison import task_of
@@ -57,15 +57,6 @@ def test_a_sharp_retrieval_adds_the_residual_of_the_nearest_trial_and_beta_0_the
     np.testing.assert_allclose(near, log_softmax(args + 0.75 * memory.residual, axis=1), atol=1e-9)
     flat = adapt(args, query, memory, beta=0.0)
     np.testing.assert_allclose(flat, log_softmax(args + 0.75 * memory.residual.mean(0), axis=1))
-
-
-def test_the_correction_shrinks_with_kappa():
-    query, log_probs, _ = windows(2)
-    memory = PersonalMemory(np.eye(1, 8), np.array([[1.0, 0.0, -1.0]]))
-    much = adapt(log_probs, query, memory, beta=0.0, kappa=1e-9)
-    little = adapt(log_probs, query, memory, beta=0.0, kappa=1e9)
-    np.testing.assert_allclose(much, log_softmax(log_probs + [[1.0, 0.0, -1.0]], axis=1), atol=1e-6)
-    np.testing.assert_allclose(little, log_probs, atol=1e-6)
 
 
 def test_rows_are_compared_with_recall_at_as_many_trials():

@@ -50,11 +50,6 @@ def test_a_number_stays_and_auto_is_refused_elsewhere():
         from_command_line(PRESET, ["--config.data.path=x", "--config.train.weight_decay=auto"])
 
 
-def test_the_preset_tests_all_folds_and_chooses_on_validation_subjects():
-    config = from_command_line(PRESET, ["--config.data.path=x"])
-    assert config.protocol.only == () and config.train.select == "best" and config.protocol.validation > 0
-
-
 def test_a_run_writes_the_numbers_and_says_which_folds_it_tests(tmp_path):
     config = tiny_config()
     model = dataclasses.replace(config.model, dropout=AUTO)
