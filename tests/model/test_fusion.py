@@ -1,7 +1,5 @@
 """Fusion: what is absent leaves zeros, what is switched off leaves no parameters."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,42 +35,6 @@ def tokens_of(groups=tuple(SHAPE), seed=0):
 
 def fusion(dropout=0.0, **settings):
     return MultiScaleFusion(changed(SETTINGS, **settings), width=8, dropout=dropout)
-
-
-@functools.cache
-def parameters():
-    return parameters_of(fusion(), *tokens_of(), train=False)
-
-
-@functools.cache
-def fuse():
-    """(output, gradient of a sum over the output with regard to parameters and tokens)."""
-
-    def outcome(params, tokens, present):
-        output = fusion().apply({"params": params}, tokens, present, train=False)
-        return jnp.sum(output.query[..., 0]) + jnp.sum(output.wide**2) + jnp.sum(output.feature**2), output
-
-    run = quick_jit(jax.value_and_grad(outcome, argnums=(0, 1), has_aux=True))
-
-    def call(params, tokens, present):
-        (_, output), gradient = run(params, tokens, present)
-        return output, gradient
-
-    return call
-
-
-def test_an_absent_group_leaves_zeros_and_passes_no_gradient():
-    output, gradient = fuse()(parameters(), *tokens_of())
-    assert not np.asarray(output.wide)[1, 1].any()
-    assert not np.asarray(output.feature)[1, 1].any()
-    assert np.asarray(output.wide)[1, 0].any()
-    assert not np.asarray(gradient[1]["behavioural"])[1].any()
-    assert not np.asarray(gradient[1]["physiological"])[2, 2:].any()
-    assert np.asarray(gradient[1]["physiological"])[2, :2].any()
-    tokens, present = tokens_of()  # and with nothing present at all
-    output, gradient = fuse()(parameters(), tokens, {g: np.zeros_like(x) for g, x in present.items()})
-    assert not any(np.asarray(x).any() for x in (output.wide, output.feature, output.present))
-    assert all_finite((output, gradient))
 
 
 def changes(**settings):
