@@ -37,7 +37,6 @@ def open_memory(path, *, fold: int | None = None, step: int | None = None) -> Me
     """
     checkpoint = find_checkpoint(user_path(path), fold=fold, step=step)
     arrays = read_arrays(checkpoint / "prototypes", ("bank", "mass", "usage", "cooccurrence"))
-    _check_shapes(checkpoint, arrays)
     emotions, valence, modality_groups = names_of(checkpoint, arrays["bank"])
     near = _near_windows(checkpoint, *arrays["usage"].shape)
     return Memory(checkpoint, emotions, valence, **arrays, **near, modality_groups=modality_groups)
@@ -68,17 +67,6 @@ def find_checkpoint(
     for newer in damaged:
         warn(f"{newer.file} {newer.reason}; an earlier checkpoint is read")
     return whole
-
-
-def _check_shapes(checkpoint: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
-    bank = arrays["bank"]
-    if bank.ndim == 4 and 1 <= len(bank) <= len(GROUPS):
-        g, c, k, _ = bank.shape
-        wanted = {"mass": (g, c, k), "usage": (c, k), "cooccurrence": (c, c)}
-        if all(arrays[name].shape == shape for name, shape in wanted.items()):
-            return
-    shapes = ", ".join(f"{name} {x.shape}" for name, x in arrays.items())
-    raise DataError(checkpoint, f"its arrays do not fit together ({shapes}); choose another checkpoint")
 
 
 def names_of(checkpoint: pathlib.Path, bank: np.ndarray) -> tuple[tuple[str, ...], ...]:
