@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mpcl_jax.estimator.evaluation import evaluate
     from mpcl_jax.estimator.loading import load
     from mpcl_jax.estimator.regressor import MPCLRegressor
+    from mpcl_jax.stream.session import stream
     from mpcl_jax.types import DataError, Recordings
 
 __version__ = "0.2.0"
@@ -51,6 +52,7 @@ _PLACES = {
     "load_dataset": "data.pipeline",
     "register_baseline": "baselines.registry",
     "register_dataset": "data.registry",
+    "stream": "stream.session",
 }
 __all__ = [*_PLACES, "__version__"]
 

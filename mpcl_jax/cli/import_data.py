@@ -81,9 +81,9 @@ def options_of(args: argparse.Namespace) -> Options:
         labels=_words(args.labels),
         floor=args.floor,
         positive=_words(args.positive),
-        modalities={m: _words(text) for m, text in _pairs("--modality", args.modality)},
-        groups=dict(_pairs("--group", args.group)),
-        kinds=dict(_pairs("--kind", args.kind)),
+        modalities={m: _words(text) for m, text in name_value_pairs("--modality", args.modality)},
+        groups=dict(name_value_pairs("--group", args.group)),
+        kinds=dict(name_value_pairs("--kind", args.kind)),
         columns={role: name for role in WORDS if (name := getattr(args, role))},
         rate=args.rate,
         window=args.window,
@@ -106,7 +106,8 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def _pairs(option: str, given: list[str] | None) -> Iterable[tuple[str, str]]:
+def name_value_pairs(option: str, given: list[str] | None) -> Iterable[tuple[str, str]]:
+    """NAME and VALUE of each time that the `option` is given. Raises ConfigError for what is not NAME=VALUE."""
     for text in given or ():
         name, equals, value = text.partition("=")
         if not (name.strip() and equals and value.strip()):

@@ -43,9 +43,17 @@ def recordings_of(
             floor=parameters["floor"],
             raw=True,  # `signals_of` has extracted features
             name=NAME,
+            window_seconds=_window_seconds(X, layout),
         )
     except DataError as error:
         raise _of_fit(error) from None
+
+
+def _window_seconds(X: Any, layout: Layout) -> float:
+    """Length of the raw windows in X; NaN where X holds features."""
+    for m, rate in layout.rates.items():
+        return np.shape(X[m] if layout.form == "dict" else X)[1] / rate
+    return np.nan
 
 
 def _of_fit(error: DataError) -> DataError:

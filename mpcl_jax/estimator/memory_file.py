@@ -24,6 +24,15 @@ def save_memory(file: Path, memories: Memories, subject: str, model: str) -> Non
 
 def read_memory(file: Path, kernel: RecallKernel, seeds: int, model: str) -> tuple[Memories, str]:
     """What `save_memory` wrote, and the subject. Raises DataError for another file, and for that of another model."""
+    arrays = read_arrays(file, model)
+    try:
+        return memories_of(kernel, arrays, seeds), str(arrays["subject"])
+    except KeyError as error:
+        raise DataError(file, f"lacks {error}; it is damaged, give a new name") from error
+
+
+def read_arrays(file: Path, model: str) -> dict[str, np.ndarray]:
+    """The arrays of a file that belongs to `model`, as `read_memory` checks it."""
     try:
         arrays = read_npz(file)
     except DataError as error:  # its advice is for files of data
@@ -35,10 +44,7 @@ def read_memory(file: Path, kernel: RecallKernel, seeds: int, model: str) -> tup
         )
     if str(arrays["model"]) != model:
         raise DataError(file, "was written by another model; give the model that wrote it, or a new name")
-    try:
-        return memories_of(kernel, arrays, seeds), str(arrays["subject"])
-    except KeyError as error:
-        raise DataError(file, f"lacks {error}; it is damaged, give a new name") from error
+    return arrays
 
 
 def checksum_of(models: Sequence[FinishedModel], kernel: RecallKernel) -> str:
