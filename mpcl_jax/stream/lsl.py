@@ -7,7 +7,7 @@ import contextlib
 import json
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -28,20 +28,22 @@ def inlet_source(
     reports: str | None = None,
     emotions: Sequence[str] = (),
     timeout: float = 10.0,
+    warn: Callable[[str], object] = warnings.warn,
 ) -> Iterator[Samples | Report]:
     """Samples of LSL streams, with their time stamps on the clock of this machine.
 
     `streams`: sensor -> name of its LSL stream, or names that are both · `channels`: sensor -> channels that the
     model expects · `reports`: name of a stream of self-reports, either text as `label_of` reads it or one channel
-    for each of `emotions` · `timeout`: seconds to wait for each stream.
+    for each of `emotions` · `timeout`: seconds to wait for each stream · `warn`: gets one line when a
+    stream is lost and for each report that cannot be used.
 
-    A stream that ends is reported once and is read again as soon as it is back; until then its sensor is absent. The
+    A stream that ends is read again as soon as it is back; until then its sensor is absent. The
     source itself never ends. Raises DataError in one line where a stream is not found, has another number of
     channels, or holds text instead of samples, and ConfigError without pylsl.
     """
     lsl = _pylsl()
     named = dict(streams) if isinstance(streams, Mapping) else {name: name for name in streams}
-    inlets = {sensor: _Inlet(lsl, name, timeout) for sensor, name in named.items()}
+    inlets = {sensor: _Inlet(lsl, name, timeout, warn) for sensor, name in named.items()}
     for sensor, inlet in inlets.items():
         expected = (channels or {}).get(sensor, inlet.channels)
         if inlet.text:
@@ -49,7 +51,7 @@ def inlet_source(
         if inlet.channels != expected:
             reason = f"has {inlet.channels} channels; sensor {sensor!r} of the model has {expected}"
             raise DataError(f"LSL stream {inlet.name!r}", reason)
-    marker = _Inlet(lsl, reports, timeout) if reports else None
+    marker = _Inlet(lsl, reports, timeout, warn) if reports else None
     if marker and marker.channels != (1 if marker.text else len(emotions)):
         reason = f"has {marker.channels} channels; a report is one text or {len(emotions)} numbers"
         raise DataError(f"LSL stream {marker.name!r}", reason)
@@ -71,9 +73,7 @@ def _events(inlets: dict[str, "_Inlet"], marker: "_Inlet | None", emotions) -> I
             try:
                 yield Report(t, label_of(value[0] if marker.text else json.dumps(value), emotions))
             except ValueError as error:
-                warnings.warn(
-                    f"LSL stream {marker.name!r}: {error}; it is left out", UserWarning, stacklevel=2
-                )
+                marker.warn(f"LSL stream {marker.name!r}: {error}; it is left out")
         if arrived:
             latest = time.monotonic()
         elif time.monotonic() - latest > IDLE:
@@ -87,8 +87,8 @@ def _events(inlets: dict[str, "_Inlet"], marker: "_Inlet | None", emotions) -> I
 class _Inlet:
     """One LSL stream, found by its name, again after it was lost."""
 
-    def __init__(self, lsl, name: str, timeout: float):
-        self.lsl, self.name, self._search = lsl, name, None
+    def __init__(self, lsl, name: str, timeout: float, warn: Callable[[str], object]):
+        self.lsl, self.name, self.warn, self._search = lsl, name, warn, None
         found = lsl.resolve_byprop("name", name, timeout=timeout)
         if len(found) != 1:
             visible = ", ".join(sorted({repr(x.name()) for x in lsl.resolve_streams(1.0)})) or "none"
@@ -116,9 +116,7 @@ class _Inlet:
             try:
                 return self._stream.pull_chunk(timeout=0.0, max_samples=LARGEST_CHUNK)
             except self.lsl.util.LostError:
-                warnings.warn(
-                    f"LSL stream {self.name!r} is lost; its sensor is absent", UserWarning, stacklevel=3
-                )
+                self.warn(f"LSL stream {self.name!r} is lost; it is absent until it is back")
                 self._search = self.lsl.ContinuousResolver("name", self.name)
         return [], []
 

@@ -184,12 +184,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._serve({"/report": self._report})
 
     def _serve(self, routes) -> None:
-        path = urllib.parse.urlsplit(self.path)
+        path, _, query = self.path.partition("?")
         try:
-            self._check(path.query)
-            if path.path not in routes:
+            self._check(query)
+            if path not in routes:
                 raise _Refused(404, "there is no such page")
-            routes[path.path]()
+            routes[path]()
         except _Refused as refused:
             self._answer(refused.status, TEXT, f"{refused}\n".encode())
 
