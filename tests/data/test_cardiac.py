@@ -51,7 +51,7 @@ def test_one_wrong_beat_does_not_change_variability(change):
 
 def pulse(times, seconds=60, **changes):
     row = describe_window(cardiac.PULSE, pulse_wave(times, seconds, **changes), 64)
-    return row, dict(zip(cardiac.PULSE_NAMES, row.values, strict=True))
+    return row, dict(zip(cardiac.PULSE.names, row.values, strict=True))
 
 
 def test_pulse_of_72_per_minute():

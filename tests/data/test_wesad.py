@@ -78,12 +78,12 @@ def test_names_groups_and_shapes(loaded):
 
 def test_features_belong_to_their_condition(loaded):
     """The heart rate planted in each condition comes out of the windows of that condition."""
-    rate = 60_000 / loaded.signals["bvp"][:, 0, cardiac.PULSE_NAMES.index("interval_median")]
+    rate = 60_000 / loaded.signals["bvp"][:, 0, cardiac.PULSE.names.index("interval_median")]
     planted = [HEART[trial.split("/")[1]] for trial in loaded.trial]
     np.testing.assert_allclose(rate, planted, atol=1.5)
     assert loaded.present["bvp"].all() and loaded.quality["bvp"].min() > 0.5
     # Planted: noise of 3/64 g on each of three axes.
-    spread = loaded.signals["acc"][:, 0, features.MOTION_NAMES.index("x_sd")]
+    spread = loaded.signals["acc"][:, 0, features.MOTION.names.index("x_sd")]
     np.testing.assert_allclose(spread, 3 / 64, rtol=0.1)
 
 

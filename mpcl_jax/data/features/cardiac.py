@@ -117,12 +117,6 @@ def _features(heart: Rhythm) -> dict[str, float]:
     return statistics("interval", heart.intervals, heart.at) | {"log_rmssd": np.log1p(heart.rmssd)}
 
 
-# Intervals between beats in milliseconds (their sd is the SDNN), and log(1 + ms).
-ECG_NAMES = (*names_of("interval"), "log_rmssd")
-# Heights of the pulses: log(1 + unit of the sensor).
-PULSE_NAMES = (*ECG_NAMES, *names_of("log_height"))
-
-
 def pulse(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
     """Blood volume pulse x [n] at >= 20 Hz. Quality: share of the window in intervals of a heart."""
     x, rate = slower(x, rate, FASTEST)
@@ -139,5 +133,7 @@ def electrocardiogram(x: np.ndarray, rate: float) -> tuple[dict[str, float], flo
     return _features(heart), heart.coverage
 
 
-PULSE = Kind(PULSE_NAMES, pulse)
-ECG = Kind(ECG_NAMES, electrocardiogram)
+# Intervals between beats in milliseconds (their sd is the SDNN), and log(1 + ms).
+ECG = Kind((*names_of("interval"), "log_rmssd"), electrocardiogram)
+# Also heights of the pulses: log(1 + unit of the sensor).
+PULSE = Kind((*ECG.names, *names_of("log_height")), pulse)

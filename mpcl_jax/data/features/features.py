@@ -15,13 +15,6 @@ MOTION_FLOOR = 1e-3  # g, or g/s, added before the logarithm: well below the ste
 MUSCLE_FLOOR = 1e-4  # mV, added before the logarithm
 BREATH_SECONDS = 1.25  # shortest breath
 
-CONDUCTANCE_NAMES = (
-    *names_of("log_level"),  # log(1 + microsiemens)
-    *names_of("log_change"),  # log(1 + microsiemens/min), size of the change
-    "response_rate",  # skin conductance responses per minute
-    "log_response_sum",  # log(1 + microsiemens/min), all responses together
-)
-
 
 def conductance(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
     """Skin conductance x [n] in microsiemens. Samples that are not positive are lost."""
@@ -47,7 +40,16 @@ def responses(x: np.ndarray) -> np.ndarray:
     return found["prominences"]
 
 
-TEMPERATURE_NAMES = names_of("level")  # degrees Celsius
+CONDUCTANCE = Kind(
+    (
+        *names_of("log_level"),  # log(1 + microsiemens)
+        *names_of("log_change"),  # log(1 + microsiemens/min), size of the change
+        "response_rate",  # skin conductance responses per minute
+        "log_response_sum",  # log(1 + microsiemens/min), all responses together
+    ),
+    conductance,
+    clean=_positive,  # constant: the electrodes do not touch
+)
 
 
 def temperature(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
@@ -61,10 +63,8 @@ def _on_skin(x: np.ndarray) -> np.ndarray:
     return np.where((x > low) & (x < high), x, np.nan)
 
 
-MOTION_NAMES = (
-    *names_of(*"xyz", "length"),  # g
-    *names_of("log_jerk"),  # log(g/s), size of the change
-)
+# Degrees Celsius.
+TEMPERATURE = Kind(names_of("level"), temperature, clean=_on_skin, off=lambda x: False)
 
 
 def motion(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
@@ -79,11 +79,8 @@ def _without_gravity(x: np.ndarray) -> bool:
     return bool(np.median(np.linalg.norm(x, axis=1)) < 0.1)
 
 
-BREATHING_NAMES = (
-    *names_of("breath"),  # seconds from peak to peak
-    *names_of("log_depth"),  # log(1 + unit of the belt), from trough to peak
-    *names_of("inhale_share"),  # share of a breath spent inhaling
-)
+# g; of the size of the change log(g/s).
+MOTION = Kind(names_of(*"xyz", "length", "log_jerk"), motion, off=_without_gravity)
 
 
 def breathing(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
@@ -109,10 +106,8 @@ def breathing(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
     return values, min(1.0, covered)
 
 
-MUSCLE_NAMES = (
-    *names_of("log_tone"),  # log(mV), envelope
-    *names_of("crossings"),  # zero crossings per second, second by second: the pitch of the activity
-)
+# Seconds from peak to peak; log(1 + unit of the belt) from trough to peak; share of a breath spent inhaling.
+BREATHING = Kind(names_of("breath", "log_depth", "inhale_share"), breathing)
 
 
 def muscle(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
@@ -125,6 +120,9 @@ def muscle(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
     return series(rate / tenth, log_tone=envelope) | series(rate / second, crossings=crossings), 1.0
 
 
+# log(mV) of the envelope; zero crossings per second, second by second: the pitch of the activity.
+MUSCLE = Kind(names_of("log_tone", "crossings"), muscle)
+
 BANDS = {
     "delta": (1, 4),
     "theta": (4, 8),
@@ -132,7 +130,6 @@ BANDS = {
     "beta": (14, 31),
     "gamma": (31, 49),
 }  # Hz, as DMER
-EEG_NAMES = tuple(f"entropy_{band}" for band in BANDS)  # differential entropy in nats, of microvolts
 
 
 def electroencephalogram(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
@@ -149,7 +146,7 @@ def electroencephalogram(x: np.ndarray, rate: float) -> tuple[dict[str, float], 
     return values, 1.0
 
 
-GENERIC_NAMES = names_of("level")  # the unit of the signal
+EEG = Kind(tuple(f"entropy_{band}" for band in BANDS), electroencephalogram)  # nats, of microvolts
 
 
 def generic(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
@@ -157,10 +154,4 @@ def generic(x: np.ndarray, rate: float) -> tuple[dict[str, float], float]:
     return series(rate, level=x), 1.0
 
 
-CONDUCTANCE = Kind(CONDUCTANCE_NAMES, conductance, clean=_positive)  # constant: the electrodes do not touch
-TEMPERATURE = Kind(TEMPERATURE_NAMES, temperature, clean=_on_skin, off=lambda x: False)
-MOTION = Kind(MOTION_NAMES, motion, off=_without_gravity)
-BREATHING = Kind(BREATHING_NAMES, breathing)
-MUSCLE = Kind(MUSCLE_NAMES, muscle)
-EEG = Kind(EEG_NAMES, electroencephalogram)
-GENERIC = Kind(GENERIC_NAMES, generic, off=lambda x: False)
+GENERIC = Kind(names_of("level"), generic, off=lambda x: False)  # the unit of the signal
