@@ -90,14 +90,8 @@ def intersection(labels, predicted) -> np.ndarray:
 
 def scores(labels, predicted) -> dict[str, np.ndarray]:
     """All six measures, name -> [N], in the order in which tables print them."""
-    return {
-        "chebyshev": chebyshev(labels, predicted),
-        "clark": clark(labels, predicted),
-        "canberra": canberra(labels, predicted),
-        "kl": kl(labels, predicted),
-        "cosine": cosine(labels, predicted),
-        "intersection": intersection(labels, predicted),
-    }
+    measures = (chebyshev, clark, canberra, kl, cosine, intersection)
+    return {measure.__name__: measure(labels, predicted) for measure in measures}
 
 
 def subject_means(values, subject, weight=None) -> dict[str, float]:

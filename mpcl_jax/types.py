@@ -119,11 +119,7 @@ def with_modalities(recordings: Recordings, names: Iterable[str]) -> Recordings:
 
 def is_text(text: str) -> bool:
     """Whether `text` can be written as UTF-8: names of files that are none hold lone surrogates."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    return as_text(text) == text
 
 
 def as_text(text: str) -> str:

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mpcl_jax import metrics
 from mpcl_jax.config.schema import ORACLES
 from mpcl_jax.evaluation.number_text import decimal, shown_name
 from mpcl_jax.evaluation.table_text import HEADS, cells_of
-from mpcl_jax.report.explanation import explain, recalled_weights, window_kl
+from mpcl_jax.report.explanation import explain, recalled_weights
 from mpcl_jax.report.slots import describe_slots, never_reported
 from mpcl_jax.runs.read_run import COLOURS, RunFiles
 from mpcl_jax.system.paths import shell_command
@@ -62,7 +63,7 @@ def audit(run: RunFiles) -> list[dict[str, Any]]:
 
 def highest_kl(run: RunFiles) -> list[dict[str, Any]]:
     """The windows with the highest KL, each with the emotion of the largest difference."""
-    kl = window_kl(run.reported, run.predicted)
+    kl = metrics.kl(run.reported, run.predicted)
     found = []
     for row in np.argsort(-kl, kind="stable")[:HIGHEST]:
         gap = run.predicted[row] - run.reported[row]
@@ -79,7 +80,7 @@ def interactive(run: RunFiles) -> str:
     """
     c = len(run.emotions)
     fits = max(4, MOST_BYTES // (2 * c * c + 14 * c + 500))
-    kl = window_kl(run.reported, run.predicted)
+    kl = metrics.kl(run.reported, run.predicted)
     chosen = np.argsort(-kl, kind="stable")
     if len(chosen) > fits:
         rest = chosen[fits // 2 :]

@@ -75,7 +75,7 @@ def row_of(run: RunFiles, sample: str) -> int:
 def explain(run: RunFiles, row: int) -> Explanation:
     """The test window in `row` of the run's arrays."""
     reported, predicted = run.reported[row], run.predicted[row]
-    kl = float(window_kl(reported[None], predicted[None])[0])
+    kl = float(metrics.kl(reported[None], predicted[None])[0])
     shares = tuple(map(Share, run.emotions, reported.tolist(), predicted.tolist()))
     of_model = run.zero_shot[row]  # what the model predicts without written trials
     recalled, pairs = recalled_weights(run, row), of_model[:, None] * run.cooccurrence_map[row]
@@ -99,11 +99,6 @@ def explain(run: RunFiles, row: int) -> Explanation:
     )
 
 
-def window_kl(reported, predicted) -> np.ndarray:
-    """KL of each window, [P]."""
-    return metrics.kl(np.asarray(reported, np.float64), np.asarray(predicted, np.float64))
-
-
 def recalled_weights(run: RunFiles, row: int) -> np.ndarray:
     """Weight of every prototype [G, C, K] in the retrieval of all emotions, sums to 1; or 0 without a memory."""
     if run.inspection is not None:
@@ -121,10 +116,10 @@ def _heaviest(weights: np.ndarray) -> list[tuple[tuple[int, ...], float]]:
 def _contributions(run: RunFiles, row: int, names, without) -> tuple[Contribution, ...]:
     """Of each part that the window has, from the predictions [parts, C] `without` it."""
     found, of_model, reported = [], run.zero_shot[row], run.reported[row][None]
-    kl = float(window_kl(reported, of_model[None])[0])
+    kl = float(metrics.kl(reported, of_model[None])[0])
     for name, shares in zip(names, without, strict=False):
         if not np.isnan(shares).any():
-            gain = float(window_kl(reported, shares[None])[0]) - kl
+            gain = float(metrics.kl(reported, shares[None])[0]) - kl
             change = of_model - shares
             most = int(np.abs(change).argmax())
             found.append(Contribution(name, gain, run.emotions[most], float(change[most])))

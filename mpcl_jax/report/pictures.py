@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 
+from mpcl_jax import metrics
 from mpcl_jax.config.resolve import resolve
 from mpcl_jax.config.schema import ORACLES
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.evaluation.number_text import decimal, shown_name
 from mpcl_jax.evaluation.ranking import groups_of
 from mpcl_jax.labels import cooccurrence_of, evidence_of
-from mpcl_jax.report.explanation import window_kl
 from mpcl_jax.report.plots import memory as memory_plots
 from mpcl_jax.report.plots import results
 from mpcl_jax.report.plots.style import Figure
@@ -64,7 +64,7 @@ def methods_of(run: RunFiles) -> list[results.Method]:
 
 def best_median_worst(run: RunFiles) -> dict[str, int]:
     """Rows of the windows with the lowest, the median and the highest KL."""
-    order = np.argsort(window_kl(run.reported, run.predicted), kind="stable")
+    order = np.argsort(metrics.kl(run.reported, run.predicted), kind="stable")
     return {"best": int(order[0]), "median": int(order[len(order) // 2]), "worst": int(order[-1])}
 
 
@@ -99,7 +99,7 @@ def _ranks(run: RunFiles) -> Figure | None:
 
 def _errors(run: RunFiles) -> dict[str, Figure]:
     names, drawn = _names(run), drawn_emotions(run)
-    kl = window_kl(run.reported, run.predicted)
+    kl = metrics.kl(run.reported, run.predicted)
     samples = {
         f"{what}\nKL {decimal(kl[row])}": (run.reported[row][drawn], run.predicted[row][drawn])
         for what, row in best_median_worst(run).items()
@@ -119,7 +119,7 @@ def _missing(run: RunFiles) -> Figure | None:
     if seen is None or len(seen.modality) < 2:
         return None
     alone = mean is None or run.written is not None  # the baseline would have its memory, the model not
-    level = None if alone else float(np.mean(window_kl(run.reported, mean)))
+    level = None if alone else float(np.mean(metrics.kl(run.reported, mean)))
     kl = np.nanmean(seen.subset_kl, 0)
     return results.missing_modality_curve(seen.subset, kl, seen.modality, train_mean=level)
 
