@@ -57,6 +57,7 @@ def recordings_of(held: Mapping[str, np.ndarray]) -> Recordings:
         stimulus=[f"phase{held['phase'][i]}" for i in row],
         start=np.concatenate([x.start for x in found]),
         modality_groups=dict.fromkeys(map(str.lower, RATES), "physiological"),
+        label_kind="counts",  # the floor of 1 stays in the labels
         emotions=[str(name).capitalize() for name in held["emotions"]],
         valence=valence_of(held),
         name="EmoPairCompete",

@@ -54,6 +54,7 @@ def recordings_of(held: Mapping[str, np.ndarray], audio: bool = True) -> Recordi
         trial=[f"{trial:02d}" for trial in held["trial"].tolist()],
         stimulus=held["stimulus"],
         modality_groups={m: GROUPS[m] for m in names},
+        label_kind="counts",  # the floor of 1 stays in the labels
         emotions=[str(name).capitalize() for name in held["emotions"]],
         valence=valence_of(held),
         name="music and audio" if audio else "music",

@@ -51,6 +51,7 @@ def recordings_of(held: Mapping[str, np.ndarray]) -> Recordings:
         stimulus=held["stimulus"],
         start=held["start"],
         modality_groups=GROUPS,
+        label_kind="counts",  # the floor of 1 stays in the labels
         emotions=[str(name).capitalize() for name in held["emotions"]],
         valence=valence_of(held),
         name="walking",

@@ -10,6 +10,7 @@ from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.data.copies import copies_of
 from mpcl_jax.data.issues import digest_of
 from mpcl_jax.data.normalise import far_values, notes_on, standardise_per_subject
+from mpcl_jax.data.one_report import require_one_report
 from mpcl_jax.data.registry import find_dataset
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.system.paths import shell_command
@@ -55,6 +56,7 @@ def checked(recordings: Recordings, settings: DataConfig) -> Recordings:
         what = f"returned {type(recordings).__name__}; wanted Recordings"
         raise DataError(source, f"data set {settings.kind!r} {what}")
     recordings = check_recordings(_keep_modalities(recordings, settings.modalities), source)
+    require_one_report(source, recordings.labels, recordings.trial, recordings.subject)
     if settings.kind != "simulated":
         refuse_duplicates(recordings, settings)
         shared = (f"{pair.sentence}: {ONE_RECORDING}" for pair in copies_of(recordings))

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mpcl_jax.data.one_report import require_one_report
 from mpcl_jax.data.tables.read_arrays import ids_of
 from mpcl_jax.estimator import prediction
 from mpcl_jax.model import personal_memory
@@ -67,7 +68,7 @@ def written(
     """`memories` and the trials of N more rows with `labels` [N, C]; None and a warning where the memory is off.
 
     `trial`: [N] ids, one id, or None: each row is a trial of its own. Rows of a trial that is written
-    already are added to it. Raises DataError for a row without any value, and
+    already are added to it. Raises DataError for a row without any value, for two reports in one trial, and
     for too few rows of a model that standardises each subject.
     """
     if models[0].per_subject and len(labels) < LEAST_WINDOWS:
@@ -81,6 +82,7 @@ def written(
     ids = ids_of("trial", trial, len(labels))
     if ids is None:
         ids = np.arange(len(before), len(before) + len(labels)).astype(str)
+    require_one_report("Y", labels, ids, None)
     if learned.kernel is None:
         warnings.warn(f"the personal memory is {learned.reason}", UserWarning, stacklevel=4)
         return None

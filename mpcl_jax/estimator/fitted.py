@@ -11,7 +11,7 @@ from mpcl_jax.data.tables.arrays import distributions
 from mpcl_jax.data.tables.read_arrays import ids_of, numbers
 from mpcl_jax.estimator import prediction
 from mpcl_jax.estimator.adaptation import Memories, written
-from mpcl_jax.estimator.inputs import Layout, require_shapes, signals_of
+from mpcl_jax.estimator.inputs import Layout, require_form, require_shapes, signals_of
 from mpcl_jax.estimator.parameters import Parameters
 from mpcl_jax.runs.predict import LEAST_WINDOWS, FinishedModel, finished_model
 from mpcl_jax.train.devices import keep_programs_of_callers, require_devices
@@ -157,6 +157,7 @@ class Fitted(Parameters):
                 raise DataError(
                     "groups", f"{reason}, because each subject is standardised by its own windows"
                 )
+            require_form(X, self._layout, self._spec.shapes)
             table = X if self._layout.form == "dict" else self._table(X, reset=False)
             rows = prediction.rows_of(signals_of(table, self._layout), groups)
         require_shapes(rows.signals, self._spec.shapes)

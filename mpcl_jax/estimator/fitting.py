@@ -46,7 +46,7 @@ def recordings_of(
             window_seconds=_window_seconds(X, layout),
         )
     except DataError as error:
-        raise _of_fit(error) from None
+        raise _of_fit(error, groups is not None) from None
 
 
 def _window_seconds(X: Any, layout: Layout) -> float:
@@ -56,7 +56,7 @@ def _window_seconds(X: Any, layout: Layout) -> float:
     return np.nan
 
 
-def _of_fit(error: DataError) -> DataError:
+def _of_fit(error: DataError, grouped: bool) -> DataError:
     """The same with the names of the arguments of `fit`: X, Y, groups."""
     place, reason = error.file, error.reason
     if place == NAME:  # of the whole: its reason begins with the array
@@ -64,6 +64,8 @@ def _of_fit(error: DataError) -> DataError:
     names = {f"signals[{ONLY!r}]": "X", "signals[": "X[", "labels": "Y", "subject": "groups"}
     for old, new in names.items():
         place = place.replace(old, new) if place.startswith(old) else place
+    if not grouped:
+        reason = reason.replace("subject 'all', trial 'all/", "without groups, trial '")
     return DataError(place, reason)
 
 

@@ -64,8 +64,6 @@ def signals_of(X: Any, layout: Layout) -> dict[str, np.ndarray]:
     Modalities may be left out of a dict, not columns of a table. Raises DataError naming array, column and row.
     """
     form = layout.form
-    if isinstance(X, Mapping) != (form == "dict"):
-        raise DataError("X", f"is {type(X).__name__}; fit got {_form(layout)}")
     if form == "dict" and not X:
         raise DataError("X", "is empty; wanted a dict, modality -> array")
     if form == "columns":
@@ -81,6 +79,24 @@ def signals_of(X: Any, layout: Layout) -> dict[str, np.ndarray]:
         )
     rates, kinds = layout.rates, layout.kinds
     return {m: features_of(f"X[{m!r}]", x, rates[m], kinds[m]) if m in rates else x for m, x in given.items()}
+
+
+def require_form(X: Any, layout: Layout, shapes: Mapping[str, tuple[int, int]]) -> None:
+    """Raises DataError, with what to give instead, where X is a dict and `fit` got a table, or the other way round.
+
+    `shapes`: modality -> (T, F) of the model.
+    """
+    if isinstance(X, Mapping) == (layout.form == "dict"):
+        return
+    if layout.form == "dict":
+        got = "a dict" if layout.names else "recordings"
+        each = ", ".join(f"{m!r}: {_shown(m, shape, layout)}" for m, shape in shapes.items())
+        wanted = f"{got}; give a dict, modality -> its columns in the order of fit: {{{each}}}"
+    else:
+        columns = [str(c) for own in (layout.columns or layout.names).values() for c in own]
+        which = f" with the columns {', '.join(columns)}" if columns else ""
+        wanted = f"one table or array; give one{which}"
+    raise DataError("X", f"is {type(X).__name__}; fit got {wanted}")
 
 
 def require_shapes(signals: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, int]]) -> None:
@@ -118,8 +134,11 @@ def _column_list(modality: str, columns: Any) -> tuple:
         raise DataError(f"modalities[{modality!r}]", f"is {columns!r}; wanted a list of columns") from None
 
 
-def _form(layout: Layout) -> str:
-    return "a dict, modality -> array" if layout.form == "dict" else "one table or array"
+def _shown(modality: str, shape: tuple[int, int], layout: Layout) -> str:
+    """What a dict holds for the modality, e.g. "[N, 2]"."""
+    if modality in layout.rates:
+        return "[N, samples, channels]"
+    return f"[N, {shape[1]}]" if shape[0] == 1 else f"[N, {shape[0]}, {shape[1]}]"
 
 
 def _columns(X: Any, modality: str, columns: tuple) -> Any:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from mpcl_jax.data.one_report import require_one_report
 from mpcl_jax.estimator import prediction
 from mpcl_jax.estimator.adaptation import Memories, Seen, adapted, seen_by, write
 from mpcl_jax.model.recall_kernel import RecallKernel
@@ -38,7 +39,7 @@ def predict_subject(
     the model's emotions. All reported trials are written first, and the others predicted. `sequential`: in the order
     of the rows, each trial is predicted and then, if it has a report, written. A trial that `memories` holds is
     neither written nor predicted again. A model that standardises each subject uses all windows for it. Raises
-    DataError for a trial of which only some windows have a report.
+    DataError for a trial of which only some windows have a report, or which has two reports.
     """
     _require_whole_trials(recordings, reported)
     trial, labels = recordings.trial, recordings.labels
@@ -91,3 +92,4 @@ def _require_whole_trials(recordings: Recordings, reported: np.ndarray) -> None:
         if own.any() and not own.all():
             reason = f"trial {name!r} has a report for {own.sum()} of {len(own)} windows; give it to all or to none"
             raise DataError(recordings.name, reason)
+    require_one_report(recordings.name, recordings.labels, recordings.trial, recordings.subject)

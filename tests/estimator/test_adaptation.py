@@ -91,8 +91,10 @@ def test_missing_modalities_zeros_and_single_windows(fitted, unseen, tmp_path):
     loaded = mpcl.load(tmp_path / "model")
     np.testing.assert_array_equal(loaded.predict(unseen), adapted.predict(unseen))
     assert loaded.memory_ == adapted.memory_
-    more = loaded.update(eda, zeros, trial="late")
+    more = loaded.update(eda, np.tile(zeros[:1], (12, 1)), trial="late")
     assert more.explain(unseen).written[-1] == "late" and len(more.explain(unseen).written) == 13
+    with pytest.raises(mpcl.DataError, match="Y: trial 'late': rows 0 and 1 have different reports"):
+        loaded.update(eda, zeros, trial="late")
 
 
 def test_a_model_that_standardises_each_subject_adapts_to_ten_rows_or_more(fitted, unseen):

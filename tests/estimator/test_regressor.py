@@ -131,6 +131,55 @@ def test_labels_become_distributions(kind, floor, labels, wanted):
     np.testing.assert_allclose(found, wanted, atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("labels", "note"),
+    [
+        ([[0.2, 0.8], [0.5, 0.5]], "read as distributions"),
+        ([[20, 80], [50, 50]], "read as distributions"),
+        ([[1, 1], [0, 1]], "read as multi_hot"),
+        ([[0, 7], [1, 2]], "read as counts"),
+        ([[0.3, 7], [1, 2]], "read as counts"),
+        ([[1, 7], [1, 2]], "read as counts"),
+    ],
+)
+def test_a_note_says_how_labels_were_read(labels, note, recwarn):
+    given = {"signals": {"eda": np.eye(2)}, "labels": labels, "subject": ["a", "b"]}
+    (found,) = mpcl.from_arrays(**given).notes
+    assert note in found
+    ambiguous = [str(x.message) for x in recwarn if "If they are ratings, give floor=1" in str(x.message)]
+    assert len(ambiguous) == (labels == [[1, 7], [1, 2]]) and all(x.filename == __file__ for x in recwarn)
+    assert not mpcl.from_arrays(**given, label_kind="counts").notes
+    assert not mpcl.from_arrays(**given, floor=0).notes
+
+
+def test_two_reports_in_one_trial_are_refused(fitted):
+    frame, labels, subject = study()
+    trial = np.arange(24) // 2 % 3
+    words = "rows 0 and 1 have different reports, but a trial has one report; correct the row, or give each report"
+    of_first = rf"subject 'S0', trial 'S0/0': {words}"
+    table = frame.assign(**labels, sid=subject, clip=trial)
+    recordings = mpcl.from_arrays(arrays(frame), labels, subject=subject, trial=np.arange(24))
+    recordings = recordings._replace(
+        trial=np.array([f"{s}/{t}" for s, t in zip(subject, trial, strict=True)])
+    )
+    model = mpcl.MPCLRegressor(**SMALL)
+    columns = {"labels": EMOTIONS, "modalities": COLUMNS, "subject": "sid", "trial": "clip"}
+    for call, message in (
+        (
+            lambda: mpcl.from_arrays(arrays(frame), labels, subject=subject, trial=trial),
+            f"labels: {of_first}",
+        ),
+        (lambda: mpcl.from_dataframe(table, **columns), f"labels: {of_first}"),
+        (lambda: model.fit(arrays(frame), labels, groups=subject, trial=trial), f"Y: {of_first}"),
+        (lambda: model.fit(arrays(frame), labels, trial=trial), f"Y: without groups, trial '0': {words}"),
+        (lambda: mpcl.evaluate("ridge", recordings, "subject_kfold", folds=2), f"arrays: {of_first}"),
+        (lambda: fitted.adapt(frame, labels, trial=trial), f"Y: trial '0': {words}"),
+    ):
+        with pytest.raises(mpcl.DataError, match=message) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
 def test_missing_values_modalities_and_rows(fitted):
     frame, _, _ = study()
     missing = {m: x.copy() for m, x in arrays(frame.iloc[:4]).items()}
@@ -163,6 +212,23 @@ def test_values_far_outside_the_training_range_are_named(fitted):
     ):
         with pytest.warns(UserWarning, match=r"eda: a typical row lies .* feature 0 is .*Check the units"):
             fitted.predict(wrong)
+
+
+def test_reversed_columns_without_names_are_noticed_by_their_ranges():
+    frame, labels, _ = study()
+    frame = frame.assign(eda_level=5 + frame["eda_level"], eda_rate=frame["eda_rate"] / 100)
+    eda, names = frame[COLUMNS["eda"]], COLUMNS["eda"][::-1]
+    by_dict = mpcl.MPCLRegressor(**SMALL).fit({"eda": eda.to_numpy()}, labels)
+    by_array = mpcl.MPCLRegressor(**SMALL).fit(eda.to_numpy(), labels)
+    with pytest.warns(UserWarning, match="eda: a typical row lies .* widths .* the order of the columns"):
+        by_dict.predict({"eda": eda[names].to_numpy()})
+    with pytest.warns(
+        UserWarning, match="features: a typical row lies .* widths .* the order of the columns"
+    ):
+        by_array.predict(eda[names].to_numpy())
+    by_name = mpcl.MPCLRegressor(**SMALL).fit(eda, labels)
+    with pytest.raises(ValueError, match="must be in the same order as they were in fit"):
+        by_name.predict(eda[names])
 
 
 def test_several_seeds_are_averaged_and_a_warm_start_goes_on():
@@ -337,8 +403,8 @@ def test_reports_are_found_by_the_names_of_emotions(fitted):
     frame, labels, _ = study()
     other = labels[["fear", "joy", "calm"]]
     assert fitted.score(frame, other) == fitted.score(frame, labels)
-    wanted = fitted.adapt(frame, labels, trial="a").predict(frame)
-    np.testing.assert_array_equal(fitted.adapt(frame, other, trial="a").predict(frame), wanted)
+    wanted = fitted.adapt(frame, labels).predict(frame)
+    np.testing.assert_array_equal(fitted.adapt(frame, other).predict(frame), wanted)
     for function in (fitted.score, fitted.adapt):
         for y in (labels[:3], labels.to_numpy()[:, :2]):
             with pytest.raises(
@@ -499,7 +565,10 @@ def test_a_mistake_in_a_prediction_is_named(fitted):
     found = by_dict.predict({"eda": masked})
     np.testing.assert_array_equal(found, by_dict.predict({"eda": masked.filled(np.nan)}))
     for wrong, message in (
-        (frame, "X: is DataFrame; fit got a dict"),
+        (
+            frame,
+            r"X: is DataFrame; fit got a dict; .* in the order of fit: {'eda': \[N, 2\], 'face': \[N, 3\]}",
+        ),
         ({}, "X: is empty"),
         ({"eeg": masked}, r"X\['eeg'\]: is an unknown modality; fit got eda, face"),
         ({"eda": np.full((1, 2), np.inf)}, "eda: window 0, feature 0 is inf"),
@@ -509,12 +578,20 @@ def test_a_mistake_in_a_prediction_is_named(fitted):
     ):
         with pytest.raises(mpcl.DataError, match=message):
             by_dict.predict(wrong)
+    of_recordings = mpcl.MPCLRegressor(**SMALL).fit(mpcl.from_arrays(arrays(frame), labels, subject="a"))
+    with pytest.raises(
+        mpcl.DataError, match="X: is DataFrame; fit got recordings; give a dict, modality -> its"
+    ):
+        of_recordings.predict(frame)
     for wrong, message in (
         (
             frame.drop(columns="smile").rename(columns={"frown": "smiles"}),
             "column 'smile': is not in the table; did you",
         ),
-        (arrays(frame), "X: is dict; fit got one table"),
+        (
+            arrays(frame),
+            "X: is dict; fit got one table or array; give one with the columns eda_level, eda_rate",
+        ),
         (frame.assign(smile="x"), "column 'smile': holds .*'x'"),
     ):
         with pytest.raises(mpcl.DataError, match=message):

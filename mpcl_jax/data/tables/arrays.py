@@ -1,6 +1,7 @@
 """Recordings from arrays in memory, and label distributions from what subjects report."""
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ import numpy as np
 from mpcl_jax.data.folder.files import spelling
 from mpcl_jax.data.folder.load import WITHOUT_TRIALS
 from mpcl_jax.data.join import Part, joined, runs_of
+from mpcl_jax.data.one_report import require_one_report
 from mpcl_jax.data.tables.arguments import RECORDINGS, refuse_arguments
 from mpcl_jax.data.tables.modality_group import guess_group
 from mpcl_jax.data.tables.raw_signals import features_of, rates_of
@@ -56,7 +58,8 @@ def from_arrays(
             absent from a window in which all its values are NaN.
         labels: [N, C] reports of C emotions, 2 or more, see `label_kind`.
         subject: [N] ids of the subjects, or one id for all windows.
-        trial: [N] ids of the uninterrupted recordings that have one report each, unique within a subject. Without
+        trial: [N] ids of the uninterrupted recordings that have one report each, unique within a subject. Where the
+            report changes within a recording, give each report its own id. Without
             them, neighbouring windows of a subject with equal labels and stimulus count as one trial, and protocols
             that hold out trials are refused.
         stimulus: [N] ids of clips or conditions, the same ids for all subjects.
@@ -80,6 +83,7 @@ def from_arrays(
     given = {"labels": labels, "subject": subject, "trial": trial, "stimulus": stimulus}
     require_same_order({f"signals[{m!r}]": x for m, x in _named(signals).items()} | given)
     shares = distributions(labels, label_kind, floor)
+    notes = _notes_on(labels, label_kind, floor)
     count = len(shares)
     ids = {
         key: ids_of(key, values, count)
@@ -103,6 +107,7 @@ def from_arrays(
         signals=arrays,
     )
     _require_something(part.signals)
+    require_one_report("labels", shares, part.trial, ids["subject"])
     recordings = joined(
         [part],
         {m: guess_group(m) for m in part.signals} | _known_groups(modality_groups or {}, part.signals),
@@ -111,9 +116,34 @@ def from_arrays(
         valence=valence_of(names, valence),
         duration=seconds_of_window(window_seconds),
         protocols=() if ids["trial"] is not None else WITHOUT_TRIALS,
+        notes=notes,
     )
     some = _with_any_value(part.signals)  # `joined` drops the others
     return check_recordings(recordings._replace(subject=ids["subject"][some]), name)
+
+
+def _notes_on(labels: Any, label_kind: Labels, floor: float | None) -> tuple[str, ...]:
+    """How labels of a kind that is not given were read; a warning where they may be ratings."""
+    if label_kind != "auto" or floor is not None:
+        return ()
+    x = numbers("labels", labels)
+    if _are_shares(x).all():
+        return ("labels read as distributions, because each row sums to 1 or 100",)
+    if np.isin(x, (0, 1)).all():
+        return ("labels read as multi_hot, because all are 0 or 1: equal shares of the marked emotions",)
+    note = "labels read as counts: share = value / sum"
+    if (x == np.floor(x)).all() and x.min() > 0:  # with a rating of 0, floor=0 would change nothing
+        remedy = (
+            f"floor={x.min():g}, the rating of an emotion that is not felt; else give label_kind='counts'"
+        )
+        warnings.warn(f"{note}. If they are ratings, give {remedy}", UserWarning, stacklevel=4)  # from_arrays
+    return (note,)
+
+
+def _are_shares(x: np.ndarray) -> np.ndarray:
+    """[N] bool: rows that sum to 1 or 100."""
+    sums = x.sum(1)
+    return np.minimum(np.abs(sums - 1), np.abs(sums - 100) / 100) <= 1e-3
 
 
 def _with_any_value(signals: dict[str, np.ndarray]) -> np.ndarray:
@@ -132,7 +162,8 @@ def distributions(
     - "ratings" on any scale. `floor` is the rating of an emotion that is not felt: (rating − floor) / sum;
     - "counts", for example votes: count / sum;
     - "multi_hot", 0 and 1: equal shares of the marked emotions;
-    - "auto": "ratings" if `floor` is given, else value / sum, which is right for all other kinds.
+    - "auto": "ratings" if `floor` is given, else value / sum, which is right for all other kinds. A note of the
+      recordings says how the labels were read, and a warning asks whether whole numbers from 1 are ratings.
 
     `name` is what messages call `labels`. Raises DataError that names the first row that is not finite, lies below
     the floor, or sums to 0.
@@ -162,9 +193,7 @@ def distributions(
     if label_kind == "multi_hot":
         refuse_rows(name, ~np.isin(x, (0, 1)).all(1), "is not 0 or 1, but label_kind is 'multi_hot'")
     if label_kind == "distribution":
-        sums = x.sum(1)
-        wrong = np.minimum(np.abs(sums - 1), np.abs(sums - 100) / 100) > 1e-3
-        refuse_rows(name, wrong, "does not sum to 1 or 100, but label_kind is 'distribution'")
+        refuse_rows(name, ~_are_shares(x), "does not sum to 1 or 100, but label_kind is 'distribution'")
     nothing = "has no emotion above the floor; drop the window, or lower the floor"
     refuse_rows(name, above.sum(1) <= 0, nothing)
     return above / above.sum(1, keepdims=True)
