@@ -11,6 +11,7 @@ from mpcl_jax.cli import audit
 from mpcl_jax.cli import predict as command
 from mpcl_jax.data import registry
 from mpcl_jax.data.splits.manifest import row_ids
+from mpcl_jax.data.tables.write_folder import write_folder
 from mpcl_jax.runs.predict import open_model, predict
 
 
@@ -22,18 +23,16 @@ def run(trained):
 @pytest.fixture
 def data(run, tmp_path):
     """The recordings of the run as a folder, with one modality that the run does not know."""
-    held, folder = run.recordings, tmp_path / "data"
-    folder.mkdir()
-    groups = {**held.groups, "other": "behavioural"}
-    meta = {"emotions": [{"name": e, "valence": v} for e, v in zip(held.emotions, held.valence, strict=True)]}
-    meta |= {"modalities": {m: {"group": group} for m, group in groups.items()}}
-    (folder / "meta.json").write_text(json.dumps(meta))
-    for name in np.unique(held.subject):
-        rows = held.subject == name
-        arrays = {m: x[rows] for m, x in held.signals.items()} | {"other": held.start[rows, None] + [0, 1]}
-        ids = {"trial": held.trial[rows], "stimulus": held.stimulus[rows], "start": held.start[rows]}
-        np.savez(folder / f"{name}.npz", labels=held.labels[rows], **arrays, **ids)
-    return folder
+    held, n = run.recordings, len(run.recordings.labels)
+    other = {
+        "groups": "behavioural",
+        "signals": np.random.default_rng(0).normal(size=(n, 1, 2)).astype(np.float32),
+        "present": np.ones(n, bool),
+        "quality": np.ones(n, np.float32),
+    }
+    known = {field: getattr(held, field) | {"other": value} for field, value in other.items()}
+    write_folder(held._replace(**known), tmp_path / "data")
+    return tmp_path / "data"
 
 
 def test_predictions_of_a_folder_are_those_of_the_model(run, data, tmp_path, capsys):
@@ -43,7 +42,7 @@ def test_predictions_of_a_folder_are_those_of_the_model(run, data, tmp_path, cap
     names = [f"predicted_{name}" for name in run.recordings.emotions]
     assert list(table) == ["id", "subject", "trial", "stimulus", *names]
     expected = predict(open_model(run.workdir), run.recordings.signals, run.recordings.present)
-    order = np.argsort(row_ids(run.recordings)), np.argsort([x.partition("/")[2] for x in table["id"]])
+    order = np.argsort(row_ids(run.recordings)), np.argsort(table["id"])
     np.testing.assert_allclose(table[names].to_numpy()[order[1]], expected[order[0]], atol=1e-6)
     for subject in data.glob("*.npz"):  # labels are not needed
         np.savez(subject, **{name: x for name, x in np.load(subject).items() if name != "labels"})

@@ -19,12 +19,10 @@ from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.data.splits.manifest import read_manifest, row_ids, write_manifest
 from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.evaluation import comparison, experiment
-from mpcl_jax.runs.memory import open_memory
 from mpcl_jax.system.errors import Stopped
 from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train import checkpoint, folds, loop, run_folder
 from mpcl_jax.train import epoch as epoch_module
-from mpcl_jax.train.arrays import read_tree
 from mpcl_jax.train.evaluate import Predictions, Trained, load_predictions, predict, predictions_of
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.train.loop import train_folds
@@ -288,16 +286,6 @@ def test_the_best_epoch_by_validation_is_kept_parameters_and_prototypes(finished
     assert set(best_epochs) - {epochs}, "no fold in which the best epoch is not the last: nothing was tested"
 
 
-def test_every_test_row_is_predicted_once(finished):
-    run, predictions, _ = finished
-    for fold, predicted in zip(run.split.folds, predictions, strict=True):
-        assert np.array_equal(predicted.rows, fold.test)
-        assert all(len(x) == len(fold.test) and np.isfinite(x).all() for x in predicted)
-        np.testing.assert_allclose(predicted.predicted.sum(1), 1, atol=1e-5)
-    all_rows = np.concatenate([p.rows for p in predictions])
-    assert np.array_equal(np.sort(all_rows), np.arange(len(run.recordings.labels)))
-
-
 # ---- files ----
 
 
@@ -319,24 +307,9 @@ def test_documents_of_a_run_can_be_read_again(finished):
     assert not list(run.workdir.rglob("*partial*"))
 
 
-def test_the_memory_and_the_normalisation_are_read_without_the_model(finished):
-    run, _, seen = finished
-    for folder, expected in (
-        (run.workdir, seen[2]),
-        (run.workdir / "folds" / "01", seen[5]),
-        (run.workdir / "folds" / "01" / "checkpoints" / "2", seen[4]),
-    ):
-        assert bits(open_memory(folder).bank) == bits(expected[1].best.prototypes.bank)
-    with pytest.raises(FileNotFoundError, match="no checkpoint"):
-        open_memory(run.workdir / "nowhere")
-    kept = read_tree(run.workdir / "folds" / "00" / "checkpoints" / "3" / "normalisation")
-    expected = fit_normalisation(take(run.recordings, run.split.folds[0].train))
-    for m in expected.mean:
-        np.testing.assert_allclose(kept["mean"][m], expected.mean[m], rtol=1e-6, atol=1e-7)
-        np.testing.assert_allclose(kept["std"][m], expected.std[m], rtol=1e-6)
-
-
-def test_results_are_written_and_every_prediction_sums_to_one(finished, tmp_path, monkeypatch, capsys):
+def test_every_test_row_is_predicted_and_written_once_and_sums_to_one(
+    finished, tmp_path, monkeypatch, capsys
+):
     run, predictions, _ = finished
     workdir = tmp_path / "copy"
     shutil.copytree(run.workdir, workdir)
@@ -349,7 +322,11 @@ def test_results_are_written_and_every_prediction_sums_to_one(finished, tmp_path
     assert printed.count("finished before") == 3
     with (workdir / "predictions.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
+    for fold, predicted in zip(run.split.folds, predictions, strict=True):
+        assert np.array_equal(predicted.rows, fold.test)
+        assert all(len(x) == len(fold.test) and np.isfinite(x).all() for x in predicted)
     all_rows = np.concatenate([p.rows for p in predictions])
+    assert np.array_equal(np.sort(all_rows), np.arange(len(run.recordings.labels)))
     assert [line["id"] for line in lines] == [row_ids(run.recordings)[row] for row in all_rows]
     assert [int(line["fold"]) for line in lines] == [k for k, p in enumerate(predictions) for _ in p.rows]
     for kind, values in (
