@@ -145,14 +145,6 @@ def test_a_feature_that_is_not_finite_is_missing_and_a_window_of_them_absent(tmp
     np.testing.assert_array_equal(r.quality["video"], r.present["video"])
 
 
-def test_subjects_of_different_video_features_are_refused(tmp_path):
-    for name, width in (("1", 768), ("2", 32)):
-        write_feature_files(tmp_path / name, videos=(0,), video_width=width)
-        label(tmp_path / name, ratings(0))
-    text = refusal(dmer.load, str(tmp_path), SETTINGS)
-    assert "video: has (1, 32) tokens and features, in " in text and "it has (1, 768)" in text
-
-
 @pytest.mark.parametrize("row", [np.zeros(10), np.r_[-1.0, np.ones(9)], np.r_[np.nan, np.ones(9)]])
 def test_impossible_ratings_name_file_and_video(tmp_path, row):
     write_feature_files(tmp_path / "4")
