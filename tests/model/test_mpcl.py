@@ -93,20 +93,18 @@ def test_the_query_of_an_absent_group_is_recalled_through_the_other(sample, abse
     np.testing.assert_allclose(calm.query[sample, absent], wanted, atol=1e-4)
 
 
-def test_without_recall_an_absent_group_has_similarity_zero():
-    """Its query is zero, and so are its similarities: equally far from the prototypes of every emotion."""
-    model, values = tiny(changed(MODEL, memory={"recall": False}))
+def test_without_recall_an_absent_group_has_similarity_zero_and_without_weights_slots_are_alike():
+    """Its query is zero, and so are its similarities: equally far from the prototypes of every emotion.
+
+    Without mixture weights, here off too, all slots count alike.
+    """
+    model, values = tiny(changed(MODEL, memory={"recall": False, "mixture_weights": False}))
     values = with_norm_bias(values)
     output = quick_jit(lambda v, b: model.apply(v, b, train=False))(values, partly())
     for sample, absent in [(2, 1), (3, 0)]:
         assert not np.asarray(output.query)[sample, absent].any()
         assert not np.asarray(output.similarity)[sample, absent].any()
         assert np.asarray(output.query)[sample, 1 - absent].any()
-
-
-def test_without_mixture_weights_all_slots_count_alike():
-    model, values = tiny(changed(MODEL, memory={"mixture_weights": False}))
-    output = quick_jit(lambda v, b: model.apply(v, b, train=False))(values, partly())
     np.testing.assert_allclose(output.logits, output.similarity + np.log(0.5), rtol=1e-5)
 
 
