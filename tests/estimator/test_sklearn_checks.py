@@ -9,7 +9,6 @@ from mpcl_jax.estimator.regressor import MPCLRegressor
 
 pytestmark = pytest.mark.usefixtures("quick_programs")
 QUICK = (
-    "check_dict_unchanged",
     "check_estimator_sparse_array",
     "check_fit1d",
     "check_get_params_invariance",
