@@ -31,6 +31,7 @@ class Window:
 class TrialMemory:
     """A report describes the windows that begin after the report before it and end before it: they are one trial.
 
+    Where there is none, it describes the newest window.
     Windows of a trial recall together, as in the protocol; each with those of the same trial so far.
     """
 
@@ -52,7 +53,7 @@ class TrialMemory:
         window = Window(begin, end, rows, models)
         recalled = []
         if self.names:
-            seen = _seen_together([*self._trial(end), window] if self._is_new(window) else [window])
+            seen = _seen_together([*self._of_trial(end), window] if self._is_new(window) else [window])
             log_probs, weight = adapted(self.memories, seen, np.zeros(len(seen[0].output.log_probs), int))
             shares = prediction.mean_shares(log_probs)[-1]
             recalled = sorted(zip(self.names, weight[-1].tolist(), strict=True), key=lambda x: -abs(x[1]))
@@ -67,7 +68,7 @@ class TrialMemory:
         """Writes a report of shares [C] that sum to 1; returns why it was not written, or ""."""
         if self.memories is None:
             return f"the personal memory is {self.reason}; reports are not written"
-        trial = self._trial(report.time)
+        trial = self._of_trial(report.time) or self._recent(report.time)[-1:]
         if not trial:
             return f"no window ended in the {self.longest:g} s before a report; the report is not written"
         name = f"report {len(self.names) + 1}"
@@ -80,10 +81,12 @@ class TrialMemory:
         """Whether it begins after the last report."""
         return window.begin >= self._last - ROUNDING
 
-    def _trial(self, at: float) -> list[Window]:
-        """The windows that a report at `at` seconds describes; the newest one where none is new."""
-        held = [w for w in self._windows if at - self.longest < w.end <= at + ROUNDING]
-        return [w for w in held if self._is_new(w)] or held[-1:]
+    def _of_trial(self, at: float) -> list[Window]:
+        """The windows between the last report and `at` seconds."""
+        return [w for w in self._recent(at) if self._is_new(w)]
+
+    def _recent(self, at: float) -> list[Window]:
+        return [w for w in self._windows if at - self.longest < w.end <= at + ROUNDING]
 
 
 def _several(rows: list[prediction.Rows]) -> prediction.Rows:

@@ -116,9 +116,9 @@ def with_reports(source: Iterable[Samples | Report], reports: Iterable[Report]) 
 
 
 def text_lines(lines: TextIO | Iterable[str], emotions: int) -> Iterator[Samples | Report]:
-    """Lines `time,sensor,value…` and `time,report,share…` as they come; empty lines are left out.
+    """Lines `time,sensor,value…` and `time,report,rating…` as they come; empty lines are left out.
 
-    `emotions`: the number of shares. Raises DataError naming the line.
+    `emotions`: the number of ratings. Raises DataError naming the line.
     """
     for number, line in enumerate(lines, 1):
         cells = [cell.strip() for cell in line.split(",")]
@@ -129,10 +129,10 @@ def text_lines(lines: TextIO | Iterable[str], emotions: int) -> Iterator[Samples
             at, values = float(cells[0]), [float(cell or "nan") for cell in cells[2:]]
         except ValueError:
             raise DataError(
-                place, f"{line.strip()[:60]!r}: wanted time,sensor,value or time,report,share,…"
+                place, f"{line.strip()[:60]!r}: wanted time,sensor,value or time,report,rating,…"
             ) from None
         if len(cells) < 3 or (cells[1] == "report" and len(values) != emotions):
-            wanted = f"{emotions} shares" if cells[1:2] == ["report"] else "time,sensor,value"
+            wanted = f"{emotions} ratings" if cells[1:2] == ["report"] else "time,sensor,value"
             raise DataError(place, f"{line.strip()[:60]!r}: wanted {wanted}")
         if cells[1] == "report":
             yield Report(at, np.array(values))
