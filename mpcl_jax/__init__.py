@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mpcl_jax.estimator.evaluation import evaluate
     from mpcl_jax.estimator.loading import load
     from mpcl_jax.estimator.regressor import MPCLRegressor
+    from mpcl_jax.export.write import export
     from mpcl_jax.stream.session import stream
     from mpcl_jax.types import DataError, Recordings
 
@@ -45,6 +46,7 @@ _PLACES = {
     "NotFittedError": "sklearn.exceptions",
     "Recordings": "types",
     "evaluate": "estimator.evaluation",
+    "export": "export.write",
     "features": "data",
     "from_arrays": "data.tables.arrays",
     "from_dataframe": "data.tables.frames",

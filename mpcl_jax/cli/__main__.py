@@ -16,6 +16,7 @@ COMMANDS = {
     "predict": "predict the emotions of new recordings with a finished run",
     "adapt": "predict the trials of a subject with a memory of the subject's reported trials",
     "stream": "predict from live or replayed samples, one distribution per hop",
+    "export": "write a finished model as one file that runs without this package",
     "import": "convert tables, Empatica E4, EDF/BDF and BIDS recordings to the folder format",
     "check": "list the issues of a data set",
     "audit": "search for leaks between training and test data of a run",
