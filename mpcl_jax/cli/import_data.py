@@ -11,6 +11,7 @@ written where something is wrong.
 
 import argparse
 from collections.abc import Iterable
+from typing import Any
 
 from mpcl_jax.cli.command import Parser, command
 from mpcl_jax.config.resolve import ConfigError
@@ -52,27 +53,32 @@ def parser() -> Parser:
     made.add_argument(
         "--positive", default="", metavar="A,B", help="emotions of positive valence; default: by name"
     )
-    made.add_argument(
-        "--modality", action="append", metavar="NAME=A,B", help="columns of a modality; may be repeated"
-    )
     made.add_argument("--group", action="append", metavar="NAME=GROUP", help="physiological or behavioural")
-    made.add_argument(
-        "--kind", action="append", metavar="NAME=KIND", help="kind of signal: eda, bvp, ecg, generic, …"
-    )
-    made.add_argument(
-        "--rate", type=float, metavar="HZ", help="samples per second of a table with one row a sample"
-    )
-    made.add_argument(
-        "--window", type=float, metavar="S", help="seconds of a window; default: 60 for signals"
-    )
-    made.add_argument(
-        "--step", type=float, metavar="S", help="seconds between windows; default: half a window"
-    )
+    add_signals(made)
     made.add_argument("--timezone", default="UTC", help="of dates in the questionnaire; default: UTC")
     for role in WORDS:
         about = f"column of the {role.replace('_', ' ')}; default: by name"
         made.add_argument(f"--{role.replace('_', '-')}", metavar="COLUMN", help=about)
     return made
+
+
+def add_signals(parser: Parser) -> None:
+    """The options that state what the columns or channels of a source hold."""
+    parser.add_argument(
+        "--modality", action="append", metavar="NAME=A,B", help="columns of a modality; may be repeated"
+    )
+    parser.add_argument(
+        "--kind", action="append", metavar="NAME=KIND", help="kind of signal: eda, bvp, ecg, generic, …"
+    )
+    parser.add_argument(
+        "--rate", type=float, metavar="HZ", help="samples per second of a table with one row a sample"
+    )
+    parser.add_argument(
+        "--window", type=float, metavar="S", help="seconds of a window; default: 60 for signals"
+    )
+    parser.add_argument(
+        "--step", type=float, metavar="S", help="seconds between windows; default: half a window"
+    )
 
 
 def options_of(args: argparse.Namespace) -> Options:
@@ -81,16 +87,23 @@ def options_of(args: argparse.Namespace) -> Options:
         labels=_words(args.labels),
         floor=args.floor,
         positive=_words(args.positive),
-        modalities={m: _words(text) for m, text in name_value_pairs("--modality", args.modality)},
         groups=dict(name_value_pairs("--group", args.group)),
-        kinds=dict(name_value_pairs("--kind", args.kind)),
         columns={role: name for role in WORDS if (name := getattr(args, role))},
-        rate=args.rate,
-        window=args.window,
-        step=args.step,
         questionnaire=user_path(args.questionnaire, "--questionnaire") if args.questionnaire else None,
         timezone=args.timezone,
+        **signals_of(args),
     )
+
+
+def signals_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of `add_signals` as fields of `Options`. Raises ConfigError for what is not NAME=VALUE."""
+    return {
+        "modalities": {m: _words(text) for m, text in name_value_pairs("--modality", args.modality)},
+        "kinds": dict(name_value_pairs("--kind", args.kind)),
+        "rate": args.rate,
+        "window": args.window,
+        "step": args.step,
+    }
 
 
 def counts(imported: Imported) -> str:

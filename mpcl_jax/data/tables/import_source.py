@@ -38,17 +38,23 @@ def import_source(source: Path, options: Options) -> Imported:
     """
     if not source.exists():
         raise DataError(source, "does not exist; give a table, or the folder of the recordings")
-    _check(options)
-    if source.is_file() and source.name.lower().endswith(SUFFIXES + SPREADSHEETS):
+    check_options(options)
+    if is_table(source):
         return _of_table(source, options)
-    sessions, notes = _sessions_at(source, options)
+    sessions, notes = sessions_at(source, options)
     if options.questionnaire is None:
         raise DataError(source, "holds no ratings; name the table with the reports: --questionnaire FILE")
     reports = _questionnaire(options)
     return _of_sessions(source, sessions, reports, options, notes)
 
 
-def _check(options: Options) -> None:
+def is_table(source: Path) -> bool:
+    """Whether `source` is a file that is read as a table; spreadsheets are refused there."""
+    return source.is_file() and source.name.lower().endswith(SUFFIXES + SPREADSHEETS)
+
+
+def check_options(options: Options) -> None:
+    """Raises DataError for a length or rate that is not above 0, and for an unknown group."""
     for name, value in (("rate", options.rate), ("window", options.window), ("step", options.step)):
         if value is not None and not 0 < value < np.inf:
             raise DataError(f"--{name} {value:g}", "is not above 0; give a number above 0")
@@ -77,7 +83,8 @@ def _of_table(source: Path, options: Options) -> Imported:
     return _imported(source, windows, reports, options, notes, options.window or np.nan)
 
 
-def _sessions_at(source: Path, options: Options) -> tuple[list[Session], list[str]]:
+def sessions_at(source: Path, options: Options) -> tuple[list[Session], list[str]]:
+    """The E4, EDF or BIDS sessions of a file or folder, and what was assumed. DataError where there are none."""
     below = [source] if source.is_file() else sorted(source.rglob("*"))
     physio = [file for file in below if file.name.endswith("_physio.tsv.gz")]
     edf = [file for file in below if file.suffix.lower() in EDF]

@@ -55,7 +55,7 @@ def own_columns(table: Table, options: Options) -> tuple[dict[str, str], list[st
 def _first_rows(table: Table, roles: dict[str, str]) -> np.ndarray:
     """The first row [N] of the trial of each row."""
     first = {}
-    return np.array([first.setdefault(key, i) for i, key in enumerate(_keys(table, roles))])
+    return np.array([first.setdefault(key, i) for i, key in enumerate(keys_of(table, roles))])
 
 
 def _of_trial(x: np.ndarray, index: np.ndarray) -> bool:
@@ -82,7 +82,7 @@ def reports_in(table: Table, roles: dict[str, str], options: Options) -> Reports
     return read_reports(of_trials, options._replace(columns=ids))
 
 
-def _keys(table: Table, roles: dict[str, str]) -> list[tuple[str, str, str]]:
+def keys_of(table: Table, roles: dict[str, str]) -> list[tuple[str, str, str]]:
     """Subject, session and trial of every row; "" without a column, and the name of the file for the subject."""
     columns = []
     for role, absent in (("subject", table.source.name.partition(".")[0]), ("session", ""), ("trial", "")):
@@ -99,7 +99,7 @@ def feature_windows(table: Table, reports: Reports, options: Options) -> Windows
     chosen, notes = modality_columns(free, table, options)
     if not any(report.session for report in reports.of_trials):
         roles.pop("session", None)
-    keys = _keys(table, roles)
+    keys = keys_of(table, roles)
     start, _ = seconds_of(table, roles.get("start") or roles.get("time", ""))
     values = {m: numbers(table, names)[:, None] for m, names in chosen.items()}
     known = {(r.subject or keys[0][0], r.session, r.trial): r for r in reports.of_trials}
@@ -140,7 +140,7 @@ def sample_sessions(table: Table, options: Options) -> tuple[list[Session], list
     values = {m: numbers(table, names) for m, names in chosen.items()}
     time, unix = seconds_of(table, roles.get("time", ""))
     rows_of = {}
-    for i, key in enumerate(_keys(table, roles)):
+    for i, key in enumerate(keys_of(table, roles)):
         rows_of.setdefault(key, []).append(i)
     sessions, rates = [], []
     for (subject, name, trial), rows in rows_of.items():
