@@ -2,7 +2,7 @@
 
 import ast
 
-from python_process import ROOT
+from python_process import ROOT, python
 
 PACKAGE = ROOT / "mpcl_jax"
 TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
@@ -35,3 +35,8 @@ def test_arrays_are_read_without_pickle():
         for node in ast.walk(tree):
             if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
                 assert node.value.value is False, f"{path}, line {node.value.lineno}"
+
+
+def test_a_training_starts_without_what_only_results_need():
+    late = {"matplotlib", "scipy.optimize", "scipy.stats", "sklearn"}
+    python("-c", f"import mpcl_jax.evaluation.experiment, sys; assert not {late} & set(sys.modules)")

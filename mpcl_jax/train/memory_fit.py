@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
+import scipy  # loads scipy.optimize on first use, which is after the training
 
 from mpcl_jax.model.recall_kernel import (
     FEATURES,
@@ -163,7 +163,9 @@ def _minimised(sequences: Sequences, scale: dict[str, float]) -> RecallKernel:
         return kl + PENALTY * ((logs - start) ** 2).sum()
 
     bounds = list(zip(low, high, strict=True))
-    found = minimize(objective, start, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS})
+    found = scipy.optimize.minimize(
+        objective, start, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS}
+    )
     return _kernel(found.x, scale)
 
 
