@@ -8,6 +8,7 @@ and the residual between report and prediction. A new window recalls the mean re
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from mpcl_jax.model.recall_kernel import TIME, RecallKernel, corrected, recall_weights, residual_of
 
@@ -51,9 +52,7 @@ def adapt(
     memory: PersonalMemory, kernel: RecallKernel, views: dict[str, np.ndarray], log_probs
 ) -> tuple[np.ndarray, np.ndarray]:
     """Corrected log-probabilities [N, C] of N windows, and the weight of each written trial in them, [N, n]."""
-    trials = memory.trials
-    member = memory.trial == np.array(trials)[:, None]
-    member = member / member.sum(axis=1, keepdims=True)  # [n, W], rows sum to 1
+    trials, member = memory.trials, _members(memory)
     written = {v: member @ x for v, x in memory.views.items()}
     if TIME in kernel.gain:  # the present comes after the last written trial
         written[TIME] = np.arange(len(trials), dtype=np.float64)[:, None]
@@ -61,3 +60,11 @@ def adapt(
     weight = recall_weights(kernel, written, views, len(trials))
     weight = np.broadcast_to(weight, (len(log_probs), len(trials)))
     return corrected(log_probs, weight @ (member @ memory.residual)), weight
+
+
+def _members(memory: PersonalMemory) -> csr_array:
+    """[n, W] the share of each window in its trial; rows sum to 1."""
+    places = {trial: place for place, trial in enumerate(memory.trials)}
+    place = np.array([places[trial] for trial in memory.trial.tolist()])
+    share = 1 / np.bincount(place)[place]
+    return csr_array((share, (place, np.arange(len(place)))))

@@ -11,6 +11,7 @@ import numpy as np
 import scipy  # its parts are loaded on first use
 
 FEATURES, LOG_PROBS, QUERY, TIME = "features", "log_probs", "query", "time"
+MOST_RECALLED = 256  # trials; the time of a recall grows with their cube
 FARTHEST_FEATURE = (
     5.0  # standard deviations at which a feature is clipped, so that one value cannot hide all others
 )
@@ -68,10 +69,24 @@ def recall_weights(kernel: RecallKernel, written: dict, views: dict, n: int) -> 
     """The weight of each of `n` written trials in the correction of each of N windows, `k (K + I)⁻¹`.
 
     `written` and `views`: view -> [n, F] and [N, F], those of the kernel. Returns [N, n], or [1, n] without any view.
+    With more than MOST_RECALLED trials, those with the largest k take part (of equal ones the latest); the weight of
+    the others is 0.
     """
-    among = covariance(kernel, distances(written, written)) + np.eye(n)
     towards = np.atleast_2d(covariance(kernel, distances(views, written)))
-    return np.linalg.solve(among, np.broadcast_to(towards, (len(towards), n)).T).T
+    towards = np.broadcast_to(towards, (len(towards), n))
+    if n <= MOST_RECALLED:
+        among = covariance(kernel, distances(written, written)) + np.eye(n)
+        return np.linalg.solve(among, towards.T).T
+    weight = np.zeros(towards.shape)
+    for row, k in enumerate(towards):
+        if row and (k == towards[row - 1]).all():  # the next window of the same trial
+            weight[row] = weight[row - 1]
+            continue
+        near = np.sort(np.argsort(k, kind="stable")[-MOST_RECALLED:])
+        of_near = {view: x[near] for view, x in written.items()}
+        among = covariance(kernel, distances(of_near, of_near)) + np.eye(MOST_RECALLED)
+        weight[row, near] = np.linalg.solve(among, k[near])
+    return weight
 
 
 def corrected(log_probs, correction) -> np.ndarray:

@@ -20,7 +20,14 @@ from mpcl_jax.model.personal_memory import adapt, write_trials
 from mpcl_jax.model.recall_kernel import FEATURES, LOG_PROBS, QUERY, RecallKernel
 from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train.fit import Learned
-from mpcl_jax.train.memory_fit import FEWEST_SUBJECTS, WANTED, HeldOut, count_several, learned_and_kl
+from mpcl_jax.train.memory_fit import (
+    FEWEST_SUBJECTS,
+    WANTED,
+    HeldOut,
+    count_several,
+    learned_and_kl,
+    trials_of,
+)
 from mpcl_jax.types import DataError, Recordings
 
 SUM = 1e-3  # distance of a sum of shares from 1 that is rounding
@@ -139,10 +146,9 @@ def predict_after(kernel: RecallKernel, tested: HeldOut, n: int | None) -> np.nd
     With n = None these are all earlier trials. No report of its own or a later trial takes part.
     """
     found = np.array(tested.log_probs, np.float64)
-    for subject in dict.fromkeys(tested.subject.tolist()):
-        memory, own = None, np.flatnonzero(tested.subject == subject)
-        for position, trial in enumerate(dict.fromkeys(tested.trial[own].tolist())):
-            rows = own[tested.trial[own] == trial]
+    for trials in trials_of(tested.subject, tested.trial):
+        memory = None
+        for position, rows in enumerate(trials):
             views, log_probs = {v: x[rows] for v, x in tested.views.items()}, tested.log_probs[rows]
             if memory is not None:
                 means = {v: np.broadcast_to(x.mean(axis=0), x.shape) for v, x in views.items()}

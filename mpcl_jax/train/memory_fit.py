@@ -72,7 +72,7 @@ def sequences_of(held_out: HeldOut, views: Sequence[str], most: int | None = Non
 
     The place of a trial in a view is the mean over all of its windows.
     """
-    each = [_rows_by_trial(held_out, name) for name in dict.fromkeys(held_out.subject.tolist())]
+    each = trials_of(held_out.subject, held_out.trial)
     means = {
         v: [np.stack([held_out.views[v][r].mean(0) for r in rows]) for rows in each]
         for v in views
@@ -115,8 +115,12 @@ def kl_of_subjects(log_probs: np.ndarray, sequences: Sequences) -> np.ndarray:
 
 def count_several(subject: np.ndarray, trial: np.ndarray) -> int:
     """The number of subjects that have two or more trials; ids [N] of windows."""
-    of_subject = (np.unique(trial[subject == name]) for name in np.unique(subject))
-    return sum(len(trials) > 1 for trials in of_subject)
+    return sum(len(trials) > 1 for trials in trials_of(subject, trial))
+
+
+def trials_of(subject: np.ndarray, trial: np.ndarray) -> list[list[np.ndarray]]:
+    """The rows of each trial of each subject, in the order in which they begin; ids [N] of windows."""
+    return [[own[rows] for rows in _rows_of_each(trial[own])] for own in _rows_of_each(subject)]
 
 
 def learn(held_out: HeldOut | None, views: Sequence[str] = VIEWS) -> Learned:
@@ -187,15 +191,18 @@ def _typical(squared: np.ndarray, real: np.ndarray) -> float:
     return typical if typical > EQUAL else 1.0
 
 
-def _rows_by_trial(held_out: HeldOut, subject: str) -> list[np.ndarray]:
-    """The rows of each trial of `subject`, in the order in which the trials begin."""
-    own = np.flatnonzero(held_out.subject == subject)
-    return [own[held_out.trial[own] == trial] for trial in dict.fromkeys(held_out.trial[own].tolist())]
+def _rows_of_each(ids: np.ndarray) -> list[np.ndarray]:
+    """The rows of each id, in the order in which the ids begin."""
+    _, code = np.unique(ids, return_inverse=True)
+    order = np.argsort(code, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(code[order])) + 1)
+    return sorted(parts, key=lambda rows: rows[0]) if len(ids) else []
 
 
 def _of_several_trials(held_out: HeldOut) -> HeldOut:
     """Only subjects with two or more trials."""
-    names, codes = np.unique(held_out.subject, return_inverse=True)
-    several = np.array([len(np.unique(held_out.trial[codes == k])) > 1 for k in range(len(names))])[codes]
+    several = np.zeros(len(held_out.subject), bool)
+    for trials in trials_of(held_out.subject, held_out.trial):
+        several[np.concatenate(trials)] = len(trials) > 1
     views = {v: x[several] for v, x in held_out.views.items()}
     return HeldOut(views, *(x[several] for x in held_out[1:]))

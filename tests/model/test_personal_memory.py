@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
+from mpcl_jax.model import recall_kernel
 from mpcl_jax.model.personal_memory import adapt, write_trials
 from mpcl_jax.model.recall_kernel import FEATURES, TIME, RecallKernel, residual_of, views_of
 
@@ -65,6 +66,25 @@ def test_trials_are_units_whose_order_matters_only_with_a_view_of_time():
         back = {v: x[::-1] for v, x in views.items()}
         turned = write_trials(None, kernel, trial[::-1], back, log_probs[::-1], labels[::-1])
         assert np.allclose(adapt(turned, kernel, views, log_probs)[0], found, atol=1e-12) == same
+
+
+def test_of_many_trials_the_most_similar_ones_are_recalled(monkeypatch):
+    """Trials beyond the limit that are far away take no part; near ones give what they give alone."""
+    monkeypatch.setattr(recall_kernel, "MOST_RECALLED", 4)
+    views, log_probs, labels = windows(9)
+    views[FEATURES][:5] += 100.0
+    kernel = RecallKernel(0.3, {FEATURES: 1.0}, {FEATURES: 1.0}, 0.1)
+    many = write_trials(None, kernel, list("abcdefghi"), views, log_probs, labels)
+    near = {v: x[5:] for v, x in views.items()}
+    few = write_trials(None, kernel, list("fghi"), near, log_probs[5:], labels[5:])
+    found, weight = adapt(many, kernel, near, log_probs[5:])
+    expected, of_few = adapt(few, kernel, near, log_probs[5:])
+    np.testing.assert_allclose(found, expected)
+    np.testing.assert_allclose(weight, np.hstack([np.zeros((4, 5)), of_few]))
+    kernel = RecallKernel(0.3, {}, {}, 0.1)
+    many = write_trials(None, kernel, list("abcdefghi"), views, log_probs, labels)
+    _, weight = adapt(many, kernel, {}, log_probs)
+    assert (weight[:, :5] == 0).all() and (weight[:, 5:] > 0).all()  # of equal ones the latest
 
 
 @pytest.mark.parametrize("blend", [0.01, 0.1, 1.0])
