@@ -1,17 +1,20 @@
 """Few-shot adaptation by memory and by fine-tuning: the first n trials of a held-out subject are written.
 
-    python -m experiments.tables.fine_tuning walking --written 1 2 --out experiments/results/fine_tuning_walking.csv
+    python -m experiments.tables.fine_tuning WALKING --written 1 2 --out experiments/results/fine_tuning_walking.csv
+    python -m experiments.tables.fine_tuning WESAD --config wesad --written 1 2 3
 
-Reads a folder in the folder format, whose rows are in the order of time. Subjects are held out in five folds. The
-trials after the largest n are predicted for every n: without adaptation, with the mean residual, with recall by all
-views, and after a few steps of Adam on the n written trials. Kernel, number of steps and learning rate are chosen on
-training subjects, from models of three inner folds that held them out. MPCL has fixed settings, the MLP those that
-the search of the outer fold finds. The KL is a mean over windows, trials, then subjects. Differences are to the same
-method with recall; p values are corrected by Holm over the table.
+Reads a folder in the folder format, or the data set of --config; rows are in the order of time. Subjects are held out
+in five folds. The trials after the largest n are predicted for every n: without adaptation, with the mean residual,
+with recall by all views, and after a few steps of Adam on the n written trials. Kernel, number of steps and learning
+rate are chosen on training subjects, from models of three inner folds that held them out. MPCL has the settings FIXED
+or those of --config, the MLP those that the search of the outer fold finds. The KL is a mean over windows, trials,
+then subjects. Differences are to the same method with recall; p values are corrected by Holm over the table.
 """
 
 import argparse
+import dataclasses
 import functools
+import pathlib
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -23,9 +26,11 @@ from experiments.shared.fine_tune import fine_tune
 from experiments.shared.table_command import ending, path, positive, shown_command, write_rows
 from mpcl_jax.baselines import mlp, network
 from mpcl_jax.baselines.selection import InnerFold, inner_folds
+from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.data import ProtocolConfig
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import apply_normalisation, fit_normalisation
+from mpcl_jax.data.pipeline import load
 from mpcl_jax.data.splits.protocols import Fold, make_split
 from mpcl_jax.evaluation.comparison import task_of
 from mpcl_jax.evaluation.leaderboard import METHOD
@@ -36,7 +41,7 @@ from mpcl_jax.runs.forward import forward_passes
 from mpcl_jax.runs.predict import finished_model, normalised, recall
 from mpcl_jax.system.output import any_output
 from mpcl_jax.train import in_memory
-from mpcl_jax.train.memory_fit import VIEWS, HeldOut, learn, sequences_of
+from mpcl_jax.train.memory_fit import VIEWS, HeldOut, learn, sequences_of, trials_of
 from mpcl_jax.types import Recordings, spec_of, take
 
 PROTOCOL = "subject_kfold"
@@ -109,13 +114,7 @@ def _log_probs_of(config: Config, spec):
 
 def subjects_of(held_out: HeldOut, most: int) -> list[list[np.ndarray]]:
     """The rows of each trial of every subject that has more than `most` trials, in the order of the recordings."""
-    found = []
-    for name in dict.fromkeys(held_out.subject.tolist()):
-        own = np.flatnonzero(held_out.subject == name)
-        trials = [own[held_out.trial[own] == t] for t in dict.fromkeys(held_out.trial[own].tolist())]
-        if len(trials) > most:
-            found.append(trials)
-    return found
+    return [trials for trials in trials_of(held_out.subject, held_out.trial) if len(trials) > most]
 
 
 def kl_of_later(held_out: HeldOut, trials: list[np.ndarray], log_probs: np.ndarray, most: int) -> np.ndarray:
@@ -214,22 +213,45 @@ def report(found: dict[tuple[str, str, int], np.ndarray]) -> list[dict[str, str]
     return rows
 
 
+def data_and_settings(
+    folder: pathlib.Path, preset: str | None, epochs: int | None
+) -> tuple[Recordings, Config]:
+    """The recordings in `folder` and the settings of MPCL; `preset`: a preset or config file that describes both.
+
+    Raises ConfigError and DataError.
+    """
+    if preset is None:
+        recordings = mpcl.load_dataset("folder", folder)
+        config = mpcl.MPCLRegressor(**FIXED, early_stopping=False).to_config()
+    else:
+        config = from_command_line(preset, [f"--config.data.path={folder}"])
+        recordings = load(config.data)
+        # The recordings are standardised already.
+        data = dataclasses.replace(config.data, per_subject_standardise=False)
+        config = dataclasses.replace(config, data=data)
+    if epochs is not None:
+        config = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=epochs))
+    return recordings, config
+
+
 @any_output()
 def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument("folder", type=path, help="recordings in the folder format")
+    parser.add_argument(
+        "folder", type=path, help="recordings in the folder format, or of the data set of --config"
+    )
+    parser.add_argument("--config", help="preset or file with the data set and the settings of MPCL")
     parser.add_argument(
         "--written", nargs="+", type=positive, default=[1, 2, 4], help="numbers of written trials"
     )
     parser.add_argument("--methods", nargs="+", choices=("mlp", METHOD), default=("mlp", METHOD))
     parser.add_argument("--folds", type=positive, default=5, help="folds of subjects")
     parser.add_argument("--tries", type=positive, default=6, help="settings that the MLP compares")
-    parser.add_argument("--epochs", type=positive, default=FIXED["epochs"], help="epochs of MPCL")
+    parser.add_argument("--epochs", type=positive, help="epochs of MPCL")
     parser.add_argument("--out", type=path, help="the .csv to write")
     args = parser.parse_args(words)
     with ending():
-        recordings = mpcl.load_dataset("folder", args.folder)
-        config = mpcl.MPCLRegressor(**FIXED | {"epochs": args.epochs}, early_stopping=False).to_config()
+        recordings, config = data_and_settings(args.folder, args.config, args.epochs)
         make = {
             "mlp": functools.partial(mlp_bases, seed=0, tries=args.tries),
             METHOD: functools.partial(mpcl_bases, seed=0, config=config),

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from styled_subjects import write_styled
 
 from experiments.shared.fine_tune import fine_tune
 from experiments.tables import fine_tuning
@@ -77,6 +78,15 @@ def test_every_adaptation_is_measured_on_the_same_later_trials(held_out):
         fine_tuning.tuned_kl(base_of(held_out, x), 2, 2, 6),
         atol=1e-6,
     )
+
+
+def test_data_and_settings_are_those_of_a_preset_or_of_the_folder_alone(tmp_path):
+    folder = write_styled(tmp_path / "data", subjects=4)
+    recordings, config = fine_tuning.data_and_settings(folder, "walking", 3)
+    assert (config.train.select, config.train.epochs, config.model.input_dropout) == ("inner", 3, 0.4)
+    assert len(np.unique(recordings.subject)) == 4
+    _, config = fine_tuning.data_and_settings(folder, None, None)
+    assert (config.train.select, config.train.epochs, config.model.width) == ("last", 20, 32)
 
 
 def test_differences_are_to_recall_after_as_many_trials():
