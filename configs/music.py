@@ -3,7 +3,7 @@
     python -m experiments.datasets.music music.npz MUSIC
     mpcl train --config music --config.data.path=MUSIC
 
-Expected KL of the 69 shared subjects (one seed): MPCL 0.0683, ridge 0.0696, train mean 0.1135.
+Expected KL of the 69 shared subjects (one seed): MPCL 0.0675, ridge 0.0696, train mean 0.1135.
 
 Audio describes the clip, so report results with and without it:
 --config.data.modalities="('skin','zygomaticus','corrugator')". Test subjects hear the clips of training subjects;

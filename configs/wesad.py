@@ -4,7 +4,7 @@
 
 The folder is the official one (S2/S2.pkl, S2/S2_quest.csv, …) with fifteen subjects. The numbers here are those of
 ten of them, S2 to S10 and S14: two minutes on two cores, and two more for the baselines. Expected KL (one seed): MPCL
-0.0624, train mean 0.0674, ExtraTrees 0.0621, ridge 0.0629.
+0.0608, train mean 0.0674, ExtraTrees 0.0621, ridge 0.0629.
 
 The features follow a fixed rule without labels (mpcl_jax/data/features/windows.py). Earlier versions used 22 features
 chosen by the KL of ridge on these ten subjects, test subjects included: MPCL 0.0608, ExtraTrees 0.0607, ridge 0.0611
