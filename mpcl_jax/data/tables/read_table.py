@@ -59,10 +59,7 @@ def read_table(path: Path, ids: Iterable[str] = ()) -> Table:
     Columns `ids`, and those that `WORDS` takes for ids, are text. Raises DataError naming the file and what to do.
     """
     held = run_guarded(parse_table, str(path), list(ids))
-    columns = {}
-    for name in held["order"]:
-        x = held["columns"][name]
-        columns[name] = np.array(x[0], object)[x[1]] if isinstance(x, list) else x
+    columns = {n: np.array(x, object) if isinstance(x, list) else x for n, x in held["columns"].items()}
     return Table(path, columns, held["row"], tuple(held["notes"]))
 
 
@@ -78,14 +75,12 @@ def parse_table(path: str, ids: list[str]) -> dict[str, Any]:
     for name in frame:
         column = frame[name]
         if pd.api.types.is_numeric_dtype(column) and not _is_id(name, ids):
-            columns[name] = column.to_numpy(np.float64, na_value=np.nan)
+            columns[str(name)] = column.to_numpy(np.float64, na_value=np.nan)
             continue
         if pd.api.types.is_float_dtype(column):  # whole numbers, of which some are missing
             column = column.astype("Int64") if (column.dropna() % 1 == 0).all() else column
-        codes, values = pd.factorize(column.astype("string").str.strip().fillna(""))
-        columns[name] = [[str(value) for value in values], codes]
-    row = np.asarray(frame.index, np.int64) + 2
-    return {"order": [str(name) for name in frame], "columns": columns, "row": row, "notes": notes}
+        columns[str(name)] = column.astype("string").str.strip().fillna("").tolist()
+    return {"columns": columns, "row": np.asarray(frame.index, np.int64) + 2, "notes": notes}
 
 
 def _parquet(path: str) -> tuple[pd.DataFrame, list[str]]:
