@@ -1,7 +1,7 @@
 """Few-shot adaptation by memory and by fine-tuning: the first n trials of a held-out subject are written.
 
-    python -m experiments.tables.fine_tuning WALKING --written 1 2 --out experiments/results/fine_tuning_walking.csv
-    python -m experiments.tables.fine_tuning WESAD --config wesad --written 1 2 3
+    python -m experiments.tables.fine_tuning --data WALKING --written 1 2 --out fine_tuning_walking.csv
+    python -m experiments.tables.fine_tuning --data WESAD --config wesad --written 1 2 3
 
 Reads a folder in the folder format, or the data set of --config; rows are in the order of time. Subjects are held out
 in five folds. The trials after the largest n are predicted for every n: without adaptation, with the mean residual,
@@ -238,7 +238,10 @@ def data_and_settings(
 def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument(
-        "folder", type=path, help="recordings in the folder format, or of the data set of --config"
+        "--data",
+        type=path,
+        required=True,
+        help="recordings in the folder format, or of the data set of --config",
     )
     parser.add_argument("--config", help="preset or file with the data set and the settings of MPCL")
     parser.add_argument(
@@ -251,7 +254,7 @@ def main(words: list[str]) -> None:
     parser.add_argument("--out", type=path, help="the .csv to write")
     args = parser.parse_args(words)
     with ending():
-        recordings, config = data_and_settings(args.folder, args.config, args.epochs)
+        recordings, config = data_and_settings(args.data, args.config, args.epochs)
         make = {
             "mlp": functools.partial(mlp_bases, seed=0, tries=args.tries),
             METHOD: functools.partial(mpcl_bases, seed=0, config=config),

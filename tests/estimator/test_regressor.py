@@ -64,7 +64,9 @@ def test_the_import_is_quick_and_loads_no_jax():
     shown = python("-c", code).stdout
     assert "MPCLRegressor" in shown and "evaluate" in shown
     folders = {path.name for path in pathlib.Path(mpcl.__file__).parent.iterdir()}
-    for name in folders & set(mpcl.__all__):  # a folder of this name replaces the function once it is imported
+    for name in folders & set(
+        mpcl.__all__
+    ):  # a folder of this name replaces the function once it is imported
         assert callable(importlib.import_module(f"mpcl_jax.{name}"))
     assert all(getattr(mpcl, name) is not None for name in mpcl.__all__)
     with pytest.raises(AttributeError, match="public names: ConfigError"):
