@@ -13,8 +13,8 @@ import tomllib
 import unittest
 
 import pytest
-from python_process import QUICK, ROOT, python
-from run_fixture import SMALL_FLAGS, SMALL_MODEL
+from python_process import ROOT
+from run_fixture import SMALL_MODEL, tiny_config
 from sybil import Sybil
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
@@ -27,6 +27,8 @@ from mpcl_jax.config.schema import Config
 from mpcl_jax.data import registry as datasets
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.estimator.regressor import MPCLRegressor
+from mpcl_jax.evaluation.experiment import run_experiment
+from mpcl_jax.train.interrupt import StopRequest
 
 README = ROOT / "README.md"
 PAGES = [*ROOT.glob("*.md"), *(p for p in sorted((ROOT / "docs").glob("*.md")) if p.name != "settings.md")]
@@ -57,12 +59,11 @@ def parsing(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
+def workplace(tmp_path_factory, quick_programs):
     """A folder with `runs/dataset`, a run of one fold, as the documents assume it."""
     folder = tmp_path_factory.mktemp("docs")
-    words = ["-m", "mpcl_jax.main", "--config", ROOT / "configs" / "smoke.py", "--workdir=runs/dataset"]
-    words += ["--config.benchmark.baselines=train_mean", "--config.protocol.only=0"]
-    python(*words, *SMALL_FLAGS, "--config.log.report=False", cwd=folder, **QUICK)
+    config = tiny_config(protocol__only=(0,), log__report=False, **SMALL_MODEL)
+    run_experiment(config, folder / "runs" / "dataset", "a command", StopRequest())
     return folder
 
 
@@ -146,7 +147,10 @@ def test_every_code_block_works(page, workplace, monkeypatch):
     monkeypatch.setattr(baselines, "_registered", dict(baselines._registered))
     # Small models that train in this process.
     monkeypatch.setattr(mpcl_jax, "evaluate", functools.partial(mpcl_jax.evaluate, workers=1))
-    for name, value in (("width", 8), ("epochs", 2), ("settings", {"model.tokens": 1, **SMALL_MODEL})):
+    small = {"width": 8, "epochs": 2, "settings": {"model.tokens": 1, **SMALL_MODEL}}
+    if ".adapt(" not in page.read_text(encoding="utf-8"):  # learning it changes nothing else
+        small["personal_memory"] = False
+    for name, value in small.items():
         monkeypatch.setitem(inspect.unwrap(MPCLRegressor.__init__).__kwdefaults__, name, value)
     sybil = Sybil([PythonCodeBlockParser(), CodeBlockParser("bash", check_bash), SkipParser()])
     document = sybil.parse(page)
