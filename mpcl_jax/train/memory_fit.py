@@ -2,8 +2,8 @@
 
 Every trial of a subject is predicted after the earlier ones were written. The kernel has the lowest KL of these
 predictions, mean over trials, then subjects. It is used only if it helps training subjects that its numbers were not
-chosen on (`GROUPS` groups of whole subjects) by more than SURE standard errors over subjects; otherwise the memory
-is off and predictions stay as they are.
+chosen on (`GROUPS` groups of whole subjects) by more than LEAST_GAIN standard errors over subjects; otherwise the
+memory is off and predictions stay as they are.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from mpcl_jax.train.fit import Learned
 
 VIEWS = (FEATURES, LOG_PROBS, QUERY)
 FEWEST_SUBJECTS, GROUPS = 4, 4
-SURE = 2.0  # standard errors over subjects by which the memory has to help
+LEAST_GAIN = 2.0  # standard errors over subjects by which the memory has to help
 WANTED = f"wanted {FEWEST_SUBJECTS} training subjects with two or more trials each"
 MOST_WINDOWS = 8  # of a trial that are predicted while the kernel is learned
 STEPS = 40  # of L-BFGS
@@ -153,7 +153,7 @@ def learned_and_kl(held_out: HeldOut, views: Sequence[str]) -> tuple[Learned, np
     gain = zero_shot - kl
     means = float(zero_shot.mean()), float(kl.mean())
     numbers = "KL on training subjects {:.4f} without, {:.4f} with it".format(*means)
-    if gain.mean() <= SURE * gain.std(ddof=1) / np.sqrt(subjects):
+    if gain.mean() <= LEAST_GAIN * gain.std(ddof=1) / np.sqrt(subjects):
         return Learned(None, f"off: it does not help ({numbers})", *means, subjects), kl
     return Learned(_minimised(sequences, scale), f"on: {numbers}", *means, subjects), kl
 
