@@ -74,6 +74,10 @@ def adapt_subjects(
         weights.append(_weights(ids[rows], found.recalled))
         after = found.memories
 
+    if before and reported.any() and after.trials == before.trials:
+        text = f"no new trial was written to {memory}: it holds all reported trials of the data"
+        warnings.warn(text, UserWarning, stacklevel=2)
+
     def save() -> None:
         if memory and after and after.trials:
             save_memory(memory, after, subjects[0], checksum_of(model.models, model.kernel))

@@ -94,7 +94,7 @@ def test_sequential_uses_earlier_reports_alone(model, fitted, data, tmp_path):
     assert list(table["reported"]) == [1] * 8 + [0] * 4
 
 
-def test_a_memory_is_continued_and_writes_no_trial_twice(model, data, tmp_path):
+def test_a_memory_is_continued_and_writes_no_trial_twice(model, data, tmp_path, capsys):
     whole = predicted(model, data, tmp_path)[1]
     memory, file = tmp_path / "anna_memory.npz", data / "anna.npz"
     held = dict(np.load(file))
@@ -105,6 +105,11 @@ def test_a_memory_is_continued_and_writes_no_trial_twice(model, data, tmp_path):
     table, shares = predicted(model, data, tmp_path, "--memory", memory)
     assert set(table["written_trials"]) == {REPORTED}
     np.testing.assert_allclose(shares, whole, atol=1e-6)
+    assert "no new trial" not in capsys.readouterr().err
+    np.savez(file, **{key: x[:8] if x.ndim else x for key, x in held.items()})  # the written trials alone
+    table, _ = predicted(model, data, tmp_path, "--memory", memory)
+    expected = f"warning: no new trial was written to {memory}: it holds all reported trials of the data\n"
+    assert table.empty and capsys.readouterr().err == expected
     np.savez(file, **{key: x for key, x in held.items() if key != "labels"})  # the memory alone
     table, shares = predicted(model, data, tmp_path, "--memory", memory)
     assert list(table["trial"]) == ["anna/t4"] * 2 + ["anna/t5"] * 2  # no trial after its own report
