@@ -33,7 +33,7 @@ from mpcl_jax.train.interrupt import StopRequest
 README = ROOT / "README.md"
 PAGES = [*ROOT.glob("*.md"), *(p for p in sorted((ROOT / "docs").glob("*.md")) if p.name != "settings.md")]
 # Programs of others, whose options are not ours to check, and words of the shell.
-OUTSIDE = {"cd", "gcloud", "lint-imports", "pip", "pip-audit", "ruff", "sphinx-build", "uv", "wait"}
+OUTSIDE = {"cat", "cd", "gcloud", "lint-imports", "pip", "pip-audit", "ruff", "sphinx-build", "uv", "wait"}
 GROUPS = "data|protocol|model|loss|train|benchmark|distributed|log"
 # `--config.train.epochs`, `config.train.epochs`, `train.epochs=3`; not `data.json`.
 SETTING = re.compile(rf"(?:--config\.|`(?:config\.)?)((?:{GROUPS})\.(?!json|py\b)[a-z_.]*[a-z_])\b")
