@@ -61,7 +61,7 @@ def adapt_subjects(
         warnings.warn(text, UserWarning, stacklevel=2)
     if model.ranges:
         rows = prediction.rows_of_recordings(recordings, model.models[0].spec.shapes, per_subject=False)
-        prediction.warn_out_of_range(rows, model.ranges)
+        prediction.warn_out_of_range(rows, model.ranges, {})
     before = _continued(model, memory, subjects[0]) if memory else None
     tables, weights, ids, after = [], [], np.array(row_ids(recordings)), None
     for subject in subjects:

@@ -7,11 +7,11 @@ from typing import Any, Self
 import numpy as np
 
 from mpcl_jax.config.schema import Config
-from mpcl_jax.data.tables.arrays import distributions
+from mpcl_jax.data.tables.arrays import distributions, may_be_ratings
 from mpcl_jax.data.tables.read_arrays import ids_of, numbers
 from mpcl_jax.estimator import prediction
 from mpcl_jax.estimator.adaptation import Memories, written
-from mpcl_jax.estimator.inputs import Layout, require_form, require_shapes, signals_of
+from mpcl_jax.estimator.inputs import OF_RECORDINGS, Layout, require_form, require_shapes, signals_of
 from mpcl_jax.estimator.parameters import Parameters
 from mpcl_jax.runs.predict import LEAST_WINDOWS, FinishedModel, finished_model
 from mpcl_jax.train.devices import keep_programs_of_callers, require_devices
@@ -99,6 +99,13 @@ class Fitted(Parameters):
         if hasattr(Y, "iloc") and sorted(names) == sorted(self.emotions_):
             Y = Y.iloc[:, [names.index(name) for name in self.emotions_]]
         labels = distributions(Y, self.label_kind, self.floor, "Y")
+        unknown = self._layout == OF_RECORDINGS and self.label_kind == "auto" and self.floor is None
+        if unknown and may_be_ratings(numbers("Y", Y)):
+            reason = (
+                "holds whole numbers from 1, and fit got recordings, which hold shares but not their floor"
+            )
+            how = "set_params(floor=1) for ratings from 1, set_params(label_kind='counts') for counts"
+            raise DataError("Y", f"{reason}; give shares, or call {how}")
         if labels.shape != (count, len(self.emotions_)):
             wanted = f"{(count, len(self.emotions_))}: one row per row of X, and {', '.join(self.emotions_)}"
             raise DataError("Y", f"has shape {labels.shape}; wanted {wanted}")

@@ -29,6 +29,9 @@ def recordings_of(
         raise DataError("Y", "is a sparse matrix; use .toarray()")
     if len(np.atleast_1d(Y)) != count:
         raise DataError("Y", f"has {len(np.atleast_1d(Y))} rows, X has {count}; wanted one report per row")
+    for name, ids in (("groups", groups), ("trial", trial)):
+        if isinstance(ids, str):
+            raise DataError(name, f"is {ids!r}; wanted [N] ids, one per row, e.g. the column table[{ids!r}]")
     each = np.arange(count).astype(str)
     try:
         return from_arrays(

@@ -40,7 +40,8 @@ def load(folder: str | Path) -> "MPCLRegressor":
         raise DataError("folder", f"is {type(folder).__name__}; wanted the path of a saved model")
     folder = user_path(folder)
     if not (folder / "model.json").is_file():
-        raise DataError(folder, "holds no model.json; wanted a folder that MPCLRegressor.save wrote")
+        what = "holds no model.json" if folder.exists() else "does not exist"
+        raise DataError(folder, f"{what}; wanted a folder that MPCLRegressor.save wrote")
     with _part(folder / "model.json"):
         document = _document(folder / "model.json")
         model = SavedModel(**document["parameters"])

@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -71,8 +71,11 @@ def rows_of(signals: dict[str, np.ndarray], groups) -> Rows:
     return Rows(signals, present, groups)
 
 
-def warn_out_of_range(rows: Rows, ranges: Ranges) -> None:
-    """Warns of each modality of which a typical row lies more than `FAR` widths of the training range outside it."""
+def warn_out_of_range(rows: Rows, ranges: Ranges, names: Mapping[str, Sequence[str]]) -> None:
+    """Warns of each modality of which a typical row lies more than `FAR` widths of the training range outside it.
+
+    `names`: modality -> names of its features, where they are known.
+    """
     for m, x in rows.signals.items():
         low, high = ranges.low.get(m), ranges.high.get(m)
         here = rows.present[m] & ~np.isnan(x).all((1, 2))
@@ -86,9 +89,11 @@ def warn_out_of_range(rows: Rows, ranges: Ranges) -> None:
         if typical > FAR:
             place = np.unravel_index(np.median(beyond, axis=0).argmax(), low.shape)
             row = int(np.flatnonzero(here)[0])
+            known = names.get(m, ())
+            name = known[place[1]] if low.shape == (1, len(known)) else feature_name(low.shape, *place)
             warnings.warn(
                 f"{m}: a typical row lies {typical:.3g} widths of the training range outside it; "
-                f"{feature_name(low.shape, *place)} is {x[row][place]:.3g} in row {row}, in training it was "
+                f"{name} is {x[row][place]:.3g} in row {row}, in training it was "
                 f"{low[place]:.3g} to {high[place]:.3g}. Check the units and the order of the columns",
                 UserWarning,
                 stacklevel=3,

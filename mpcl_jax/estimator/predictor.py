@@ -26,7 +26,7 @@ class Predictor(Fitted):
         names array, row and what to do.
         """
         rows = self._rows(X, groups)
-        prediction.warn_out_of_range(rows, self._ranges)
+        prediction.warn_out_of_range(rows, self._ranges, self._layout.names)
         if self._memories is None:
             return prediction.shares_of(self._open(), rows, self.mean_label_, self.missing_rows)
         known = prediction.require_known(rows, self.missing_rows)
@@ -53,7 +53,8 @@ class Predictor(Fitted):
 
         Args:
             X: rows of the subject, as in `predict`; each needs at least one value.
-            Y: [N, C] their reports, of the kind that `fit` took.
+            Y: [N, C] their reports, of the kind that `fit` took. After `fit` on recordings: shares, or ratings once
+                `set_params(floor=...)` has set their floor.
             trial: [N] ids of their trials, or one id. Default: each row is a trial of its own.
 
         `predict` of the copy is for other rows of the same subject, after them in time. A model with

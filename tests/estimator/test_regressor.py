@@ -212,7 +212,7 @@ def test_values_far_outside_the_training_range_are_named(fitted):
         frame.assign(eda_level=1000 * frame["eda_level"]),
         frame.assign(eda_level=frame["eda_level"] + 99),
     ):
-        with pytest.warns(UserWarning, match=r"eda: a typical row lies .* feature 0 is .*Check the units"):
+        with pytest.warns(UserWarning, match=r"eda: a typical row lies .* eda_level is .*Check the units"):
             fitted.predict(wrong)
 
 
@@ -222,7 +222,9 @@ def test_reversed_columns_without_names_are_noticed_by_their_ranges():
     eda, names = frame[COLUMNS["eda"]], COLUMNS["eda"][::-1]
     by_dict = mpcl.MPCLRegressor(**SMALL).fit({"eda": eda.to_numpy()}, labels)
     by_array = mpcl.MPCLRegressor(**SMALL).fit(eda.to_numpy(), labels)
-    with pytest.warns(UserWarning, match="eda: a typical row lies .* widths .* the order of the columns"):
+    with pytest.warns(
+        UserWarning, match="eda: a typical row lies .* feature 1 is .* the order of the columns"
+    ):
         by_dict.predict({"eda": eda[names].to_numpy()})
     with pytest.warns(
         UserWarning, match="features: a typical row lies .* widths .* the order of the columns"
@@ -305,7 +307,8 @@ def test_a_saved_model_predicts_the_same_and_needs_no_pickle(fitted, tmp_path, c
     shown = pd.read_csv(io.StringIO(capsys.readouterr().out)).filter(like="predicted_")
     np.testing.assert_allclose(shown, adapted.predict(frame), atol=1e-6)
     for wrong, message in (
-        (tmp_path / "none", "holds no model.json; wanted a folder"),
+        (tmp_path / "none", "does not exist; wanted a folder"),
+        (tmp_path, "holds no model.json; wanted a folder"),
         (None, "folder: is NoneType"),
     ):
         with pytest.raises(mpcl.DataError, match=message):
@@ -529,6 +532,7 @@ MISTAKES = {
     "labels: no such argument here; use label_kind": ({"labels": "ratings"}, {}),
     "groups: no such argument here; use modality_groups": ({"groups": {"eda": "physiological"}}, {}),
     "random_state: no such argument here; use seed": ({"random_state": 0}, {}),
+    r"groups: is 'sid'; wanted \[N\] ids, .* table\['sid'\]": ({}, {"groups": "sid"}),
     "modality_groups: is list": ({"modality_groups": ["eda"]}, {}),
 }
 
@@ -589,6 +593,10 @@ def test_a_mistake_in_a_prediction_is_named(fitted):
         mpcl.DataError, match="X: is DataFrame; fit got recordings; give a dict, modality -> its"
     ):
         of_recordings.predict(frame)
+    ratings = np.random.default_rng(0).integers(1, 8, size=(24, 3))
+    with pytest.raises(mpcl.DataError, match=r"Y: holds whole numbers from 1, .* set_params\(floor=1\)"):
+        of_recordings.score(arrays(frame), ratings)
+    assert of_recordings.set_params(floor=0.5).score(arrays(frame), ratings) < 0
     for wrong, message in (
         (
             frame.drop(columns="smile").rename(columns={"frown": "smiles"}),
@@ -640,6 +648,7 @@ def test_a_mistake_in_a_prediction_is_named(fitted):
         ({"window_seconds": -1}, "window_seconds: is -1; wanted a number of seconds above 0"),
         ({"valence": 3}, "valence: wanted 3 names"),
         ({"frame": np.ones((24, 2))}, "frame: is ndarray; wanted a pandas DataFrame"),
+        ({"frame": "study.csv"}, r"frame: is str; wanted a pandas DataFrame \(pandas.read_csv\(file\)\)"),
     ],
 )
 def test_a_mistake_in_a_table_is_one_line(wrong, message):

@@ -132,12 +132,17 @@ def _notes_on(labels: Any, label_kind: Labels, floor: float | None) -> tuple[str
     if np.isin(x, (0, 1)).all():
         return ("labels read as multi_hot, because all are 0 or 1: equal shares of the marked emotions",)
     note = "labels read as counts: share = value / sum"
-    if (x == np.floor(x)).all() and x.min() > 0:  # with a rating of 0, floor=0 would change nothing
+    if may_be_ratings(x):
         remedy = (
             f"floor={x.min():g}, the rating of an emotion that is not felt; else give label_kind='counts'"
         )
         warnings.warn(f"{note}. If they are ratings, give {remedy}", UserWarning, stacklevel=4)  # from_arrays
     return (note,)
+
+
+def may_be_ratings(x: np.ndarray) -> bool:
+    """Whether labels [N, C] are whole numbers from 1; with a rating of 0, a floor of 0 would change nothing."""
+    return bool((x == np.floor(x)).all() and x.min() > 0 and not _are_shares(x).all())
 
 
 def _are_shares(x: np.ndarray) -> np.ndarray:

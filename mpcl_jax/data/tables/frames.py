@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -45,10 +46,10 @@ def from_dataframe(
     wrong row and what to do.
     """
     if not hasattr(frame, "iloc"):
-        raise DataError(
-            "frame",
-            f"is {type(frame).__name__}; wanted a pandas DataFrame (frame.to_pandas()), or use from_arrays",
-        )
+        path = isinstance(frame, str | os.PathLike)
+        how = "pandas.read_csv(file)" if path else "frame.to_pandas()"
+        reason = f"is {type(frame).__name__}; wanted a pandas DataFrame ({how}), or use from_arrays"
+        raise DataError("frame", reason)
     if not isinstance(modalities, Mapping) or not modalities:
         raise DataError("modalities", f"is {modalities!r}; wanted a dict, modality -> its columns")
     labels = _column_names("labels", labels)

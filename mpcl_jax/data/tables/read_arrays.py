@@ -14,7 +14,8 @@ def tokens(name: str, x: Any, count: int | None = None) -> np.ndarray:
     """Features of a modality as [N, T, F] float32, [N, F] as one token. Raises DataError naming the array `name`."""
     x = numbers(name, x)
     if x.ndim == 1:
-        raise DataError(name, f"has shape {x.shape}; for one feature per window give {name}[:, None]")
+        one = f"for one feature per window give {name}[:, None], for a single window {name}[None]"
+        raise DataError(name, f"has shape {x.shape}; {one}")
     if x.ndim not in (2, 3) or 0 in x.shape[1:]:
         raise DataError(
             name, f"has shape {x.shape}; wanted [windows, features] or [windows, samples, features]"
