@@ -22,6 +22,7 @@ from mpcl_jax.data.splits.descriptions import counted
 from mpcl_jax.data.splits.inner import inner_rows
 from mpcl_jax.data.splits.protocols import Fold, Split, make_split
 from mpcl_jax.model.mpcl import build
+from mpcl_jax.system.collector import paused_collection
 from mpcl_jax.train import processes, run_folder
 from mpcl_jax.train.devices import compiled_meanwhile, make_mesh
 from mpcl_jax.train.epoch import FoldArrays
@@ -226,6 +227,7 @@ def folded_key(key, number):
     return jax.random.fold_in(key, number)
 
 
+@paused_collection()
 def begin_training(run: Run, keys, label_means, arrays: FoldArrays) -> Training:
     """A fresh training, from arguments of `Program.create` and `Program.epoch`; the epoch is compiled meanwhile."""
     program = run.program
