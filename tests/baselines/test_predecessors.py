@@ -66,12 +66,10 @@ def test_a_seed_repeats_another_differs_and_rows_do_not_touch_each_other(fitted,
     programs = network._train_program._cache_size()
     alone = network.fit_predict(net, [QUICK], train, test.x[:3], seed=0).shares
     assert np.allclose(alone, predicted[method][:3], atol=1e-6)
-    again = network.fit_predict(net, [QUICK], train, test.x, seed=0).shares
-    assert (again == predicted[method]).all()
     other = network.fit_predict(
         net, [QUICK._replace(dropout=0.3, decay=0.1, epochs=3)], train, test.x, seed=1
     ).shares
-    assert np.abs(other - again).max() > 1e-3
+    assert np.abs(other - predicted[method]).max() > 1e-3
     assert network._train_program._cache_size() == programs, "one program for all folds, seeds and candidates"
 
 
@@ -145,15 +143,3 @@ def test_the_transport_of_the_paper_matches_tokens_with_the_smallest_cosine_cost
 def test_both_transports_are_networks_of_their_own():
     both = {helo.network_of(BLOCKS, 3), helo.network_of(BLOCKS, 3, helo_sinkhorn.transport)}
     assert len(both) == 2 and len({network.log_probs for network in both}) == 2
-
-
-def test_helo_aligns_its_emotions_with_those_of_the_labels(fitted):
-    train, _, _ = fitted
-    net, problem = helo.network_of(BLOCKS, 3), network.make_problem(train)
-    everything = network.InnerFold(np.arange(len(train.x)), np.arange(0))
-    apart, cosines = [], quick_jit(helo.cosines)
-    for epochs in (0, QUICK.epochs):
-        params, _ = network.train_network(net, problem, everything, QUICK, epochs, 0)
-        wanted = cosines(np.float32(train.labels.T))
-        apart.append(np.abs(cosines(params["emotions"]) - wanted).max())
-    assert apart[1] < 0.5 * apart[0]

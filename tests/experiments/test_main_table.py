@@ -1,7 +1,6 @@
 """The main table as a command: jobs on two workers, killed, resumed, and the same to the last bit."""
 
 import csv
-import json
 import re
 import signal
 import subprocess
@@ -89,12 +88,7 @@ def test_results_name_command_commit_and_machine_and_no_path(killed_and_resumed)
     assert {row["method"]: row["seeds"] for row in rows} == {"train_mean": "2", "knn": "2", "MPCL": "2"}
     names = {file.name.removeprefix("main_table") for file in (folder / "results").iterdir()}
     assert names == {".csv", "_subjects.csv", "_statistics.csv", "_pairs.csv", "_ranks.png"}
-
-
-def test_a_job_keeps_its_key_and_no_checkpoints(killed_and_resumed):
-    folder, _, _, _ = killed_and_resumed
-    keys = [json.loads(file.read_text()) for file in (folder / "jobs").glob("*/job.json")]
-    assert {key["method"] for key in keys} == {"MPCL", "train_mean", "knn"}
+    keys = list((folder / "jobs").glob("*/job.json"))
     assert len(keys) == 18 and not list((folder / "jobs").glob("*/folds/00/checkpoints"))
 
 
