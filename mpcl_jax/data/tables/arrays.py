@@ -85,10 +85,7 @@ def from_arrays(
     shares = distributions(labels, label_kind, floor)
     notes = _notes_on(labels, label_kind, floor)
     count = len(shares)
-    ids = {
-        key: ids_of(key, values, count)
-        for key, values in (("subject", subject), ("trial", trial), ("stimulus", stimulus))
-    }
+    ids = {key: ids_of(key, given[key], count) for key in ("subject", "trial", "stimulus")}
     if ids["subject"] is None:
         raise DataError("subject", "is missing; give one id per window, or one id for all")
     names = emotion_names(labels, shares.shape[1], emotions)
@@ -167,8 +164,8 @@ def distributions(
     - "ratings" on any scale. `floor` is the rating of an emotion that is not felt: (rating − floor) / sum;
     - "counts", for example votes: count / sum;
     - "multi_hot", 0 and 1: equal shares of the marked emotions;
-    - "auto": "ratings" if `floor` is given, else value / sum, which is right for all other kinds. A note of the
-      recordings says how the labels were read, and a warning asks whether whole numbers from 1 are ratings.
+    - "auto": "ratings" if `floor` is given, else value / sum, which is right for all other kinds. Recordings then
+      have a note on how the labels were read, and whole numbers from 1, which may be ratings, cause a warning.
 
     `name` is what messages call `labels`. Raises DataError that names the first row that is not finite, lies below
     the floor, or sums to 0.
