@@ -74,6 +74,13 @@ def test_it_learns_what_is_not_linear(one_candidate):
     assert metrics.kl(test.labels, predicted).mean() < 0.5 * constant  # ridge: 1.00
 
 
+def test_a_seed_repeats_and_another_differs(one_candidate):
+    train, test = planted(), planted(rows=20, seed=1)
+    first, again, other = (fitted(train, test.x, seed=s, tries=1) for s in (0, 0, 1))
+    assert (first == again).all()
+    assert np.abs(first - other).max() > 1e-4
+
+
 def test_padding_and_held_out_rows_do_not_touch_the_parameters():
     train = planted()
     problem, fold = network.make_problem(train), InnerFold(np.arange(150), np.arange(150, 200))
