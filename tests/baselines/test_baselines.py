@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from mpcl_jax import metrics
-from mpcl_jax.baselines import boosting, registry
+from mpcl_jax.baselines import boosting, extra_trees, registry
 from mpcl_jax.baselines.means import train_mean
-from mpcl_jax.baselines.selection import Block, Part, RowInfo, Task
+from mpcl_jax.baselines.selection import Block, Part, RowInfo, Task, fit_predict
 from mpcl_jax.config.schema import BASELINES
 
 NETWORKS = ("mlp", "emotion_dict", "helo", "helo_sinkhorn")
@@ -101,6 +101,13 @@ def test_ridge_is_the_closed_form():
     assert np.allclose(predicted[0], [0.7, 0.3])
     # At 100 the line gives 2.5 and −1.5; −1.5 becomes 1e-6, and 2.5 + 1e-6 is divided out.
     assert np.allclose(predicted[1], [2.5 / 2.500001, 1e-6 / 2.500001], rtol=1e-9)
+
+
+def test_extra_trees_depend_on_the_seed_alone():
+    train, test = planted(rows=80), planted(rows=20, seed=1)
+    first, again, other = (fit_predict(extra_trees.make(seed, trees=20), train, test.x) for seed in (0, 0, 1))
+    assert (first == again).all()
+    assert (first != other).any()
 
 
 def test_the_budget_limits_the_search_and_is_counted():

@@ -143,3 +143,15 @@ def test_the_transport_of_the_paper_matches_tokens_with_the_smallest_cosine_cost
 def test_both_transports_are_networks_of_their_own():
     both = {helo.network_of(BLOCKS, 3), helo.network_of(BLOCKS, 3, helo_sinkhorn.transport)}
     assert len(both) == 2 and len({network.log_probs for network in both}) == 2
+
+
+def test_helo_aligns_its_emotions_with_those_of_the_labels(fitted):
+    train, _, _ = fitted
+    net, problem = helo.network_of(BLOCKS, 3), network.make_problem(train)
+    everything = network.InnerFold(np.arange(len(train.x)), np.arange(0))
+    apart, cosines = [], quick_jit(helo.cosines)
+    for epochs in (0, QUICK.epochs):
+        params, _ = network.train_network(net, problem, everything, QUICK, epochs, 0)
+        wanted = cosines(np.float32(train.labels.T))
+        apart.append(np.abs(cosines(params["emotions"]) - wanted).max())
+    assert apart[1] < 0.5 * apart[0]

@@ -13,6 +13,7 @@ from mpcl_jax.data.dmer.files import EMOTIONS
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.labels import cooccurrence_of, evidence_of
+from mpcl_jax.types import GROUPS
 
 SMALL = SimulateConfig(subjects=6, clips=5, windows=2)
 WORLD, TRUTH = simulate(SimulateConfig())
@@ -65,6 +66,26 @@ def test_same_valence_occurs_together_and_the_planted_pairs_most():
     assert (TRUTH.correlation[same] > 0).all()
     reported, apart = cooccurrence_of(evidence_of(WORLD.labels.astype(np.float64))), ~np.eye(10, dtype=bool)
     assert np.corrcoef(reported[apart], TRUTH.cooccurrence[apart])[0, 1] > 0.97
+
+
+def test_an_emotion_uses_the_same_slot_in_both_groups():
+    np.testing.assert_allclose(TRUTH.evidence, evidence_of(WORLD.labels.astype(np.float64)), atol=1e-6)
+    for group in GROUPS:
+        bank = TRUTH.prototypes[group]
+        np.testing.assert_allclose(np.linalg.norm(bank, axis=-1), 1)
+        for row in (0, 700, 1727):
+            parts = [TRUTH.evidence[row, c] * bank[c, TRUTH.slot[row, c]] for c in range(10)]
+            np.testing.assert_allclose(TRUTH.state[group][row], np.sum(parts, 0), atol=1e-12)
+    assert set(TRUTH.slot.ravel()) == {0, 1}
+    assert np.abs(TRUTH.prototypes["physiological"] - TRUTH.prototypes["behavioural"]).max() > 0.1
+
+
+def test_without_noise_and_effects_of_subjects_the_signals_are_the_mixed_state():
+    recordings, truth = simulate(dataclasses.replace(SMALL, noise=0.0, subject_effect=0.0))
+    for m, x in recordings.signals.items():
+        mixed = truth.state[recordings.groups[m]] @ truth.mixing[m]
+        np.testing.assert_allclose(x.reshape(60, -1), mixed, atol=1e-5)
+        assert mixed.std() == pytest.approx(1)
 
 
 def test_missing_modalities_are_zero_and_one_always_stays():

@@ -49,3 +49,13 @@ def test_the_command_reads_seeds_of_a_run_and_writes_a_row_per_method(tmp_path, 
     assert "uniform" in rows and "train_mean" not in rows
     assert 1.5 < float(rows["MPCL"].split(",")[1]) < 2.5
     assert "confidence by similarity" in capsys.readouterr().out
+
+
+def test_similarity_to_the_nearest_prototypes(tmp_path):
+    """Σ_g log Σ_k exp(s_gck), the largest over c, from the saved similarities."""
+    write_run(tmp_path / "run")
+    run = calibration.read_tested(tmp_path / "run")
+    with np.load(tmp_path / "run" / "folds" / "00" / "predictions.npz") as saved:
+        first = saved["similarity"][0]
+    by_hand = max(sum(np.log(np.exp(first[g, c]).sum()) for g in range(2)) for c in range(first.shape[1]))
+    np.testing.assert_allclose(calibration.similarity_of(run)[0], by_hand)
