@@ -134,9 +134,10 @@ class Fitted(Parameters):
             raise DataError("X", text[:300]) from error
 
     def _as_in_fit(self, X: Any) -> bool:
-        """Whether X is finite numbers in the columns of `fit`; then the checks of scikit-learn would find nothing."""
+        """Whether X is numbers, none infinite, in the columns of `fit`: scikit-learn would find nothing to refuse."""
         x = X.to_numpy() if hasattr(X, "iloc") else X
-        if type(x) is not np.ndarray or x.dtype.kind not in "fiu" or x.shape != (len(x), self.n_features_in_):
+        width = vars(self).get("n_features_in_")  # absent where fit got [N, T, F]
+        if type(x) is not np.ndarray or x.dtype.kind not in "fiu" or x.shape[1:] != (width,):
             return False
         named = list(getattr(X, "columns", ())) == list(vars(self).get("feature_names_in_", ()))
         return named and len(x) > 0 and not np.isinf(x).any()

@@ -616,6 +616,7 @@ def test_a_mistake_in_a_prediction_is_named(fitted):
     for wrong, message in (
         (frame.to_numpy()[0], "X: Expected 2D array, got 1D array instead. Reshape your data"),
         (frame.to_numpy()[:, :2], "X: X has 2 features, but MPCLRegressor is expecting 5"),
+        (np.array(1.0), "X: Expected 2D array, got scalar array instead"),
     ):
         with pytest.raises(mpcl.DataError, match=message):
             table.predict(wrong)
