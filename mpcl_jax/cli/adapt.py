@@ -57,7 +57,7 @@ def run(arguments: list[str]) -> None:
     with importing_jax():
         from mpcl_jax.estimator import adapted_subjects
 
-    memory, output, recalled = paths_of(args)
+    memory, output, recalled = paths_of(args, "--memory", "--output", "--recalled")
     model = adapted_subjects.open_adaptable(folder, args.fold)
     recordings, reported = fitting(model.models[0].spec, *load_reported(folder, user_path(args.data)))
     if reported.all() and not args.sequential and memory is None:
@@ -78,13 +78,13 @@ def run(arguments: list[str]) -> None:
     save_memory()  # last: trials that it holds are not predicted again
 
 
-def paths_of(args: argparse.Namespace) -> list[pathlib.Path | None]:
-    """The files of --memory, --output and --recalled, None where one is not given.
+def paths_of(args: argparse.Namespace, *options: str) -> list[pathlib.Path | None]:
+    """The files of the `options`, None where one is not given.
 
     Raises DataError for a file whose folder does not exist, and for a folder in the place of a file.
     """
     paths = []
-    for option in ("--memory", "--output", "--recalled"):
+    for option in options:
         given = getattr(args, option.removeprefix("--"))
         paths.append(user_path(given, option) if given else None)
         if given and not paths[-1].absolute().parent.is_dir():

@@ -13,11 +13,13 @@ import argparse
 import contextlib
 import csv
 import json
+import pathlib
 import queue
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from mpcl_jax.cli.adapt import paths_of
 from mpcl_jax.cli.command import Parser, command, importing_jax
 from mpcl_jax.cli.import_data import name_value_pairs
 from mpcl_jax.cli.predict import require_fold
@@ -39,8 +41,7 @@ def run(arguments: list[str]) -> None:
     args = parser().parse_args(arguments)
     if args.lsl == (args.source is not None):
         raise ConfigError("SOURCE: give one of an E4 session, a table, - for stdin, and --lsl")
-    for option in ("--memory", "--output"):
-        _require_place(option, getattr(args, option.removeprefix("--")))
+    memory, output = paths_of(args, "--memory", "--output")
     rates = {m: _hertz(m, text) for m, text in name_value_pairs("--rate", args.rate)}
     recorded = _recording(args) if not args.lsl and args.source != STDIN else None
     folder = user_path(args.model)
@@ -63,13 +64,13 @@ def run(arguments: list[str]) -> None:
         hop=args.hop,
         rates=rates,
         kinds=dict(name_value_pairs("--kind", args.kind)),
-        memory=args.memory,
+        memory=memory,
         normalise=args.normalise,
         lateness=args.lateness,
         report_seconds=args.report_seconds,
     )
     with contextlib.ExitStack() as stack:
-        outputs = [stack.enter_context(_output(args.output, session))]
+        outputs = [stack.enter_context(_output(output, session))]
         waiting: queue.Queue = queue.Queue()  # of reports from the page
         if args.page:
             from mpcl_jax.stream.page.server import PageServer
@@ -125,13 +126,12 @@ def _recording(args: argparse.Namespace) -> sources.Recording:
 
 
 @contextlib.contextmanager
-def _output(file: str | None, session: Any) -> Iterator[Publish]:
+def _output(file: pathlib.Path | None, session: Any) -> Iterator[Publish]:
     """A function that writes one row of a CSV file, or of JSON on stdout."""
     if file is None:
         yield lambda t, p: print(json.dumps({"time": t, **_plain(p)}), flush=True)
         return
-    path = user_path(file, "--output")
-    with writing(path, 0), path.open("w", encoding="utf-8", newline="") as opened:
+    with writing(file, 0), file.open("w", encoding="utf-8", newline="") as opened:
         rows = csv.writer(opened, lineterminator="\n")
         shares = [f"predicted_{name}" for name in session.emotions]
         rows.writerow(["time", *shares, *session.sensors, "normalised_from", "recalled", "notes"])
@@ -152,17 +152,6 @@ def _plain(p: StreamPrediction) -> dict[str, Any]:
     rest = p._asdict()
     del rest["emotions"]
     return rest | {"distribution": distribution}
-
-
-def _require_place(option: str, given: str | None) -> None:
-    """Raises DataError where a file cannot be written at once: a stream may last for hours."""
-    if given is None:
-        return
-    path = user_path(given, option)
-    if not path.absolute().parent.is_dir():
-        raise DataError(f"{option} {given}", "its folder does not exist; make it first")
-    if path.is_dir():
-        raise DataError(f"{option} {given}", "is a folder; give the name of a file")
 
 
 def _hertz(sensor: str, text: str) -> float:

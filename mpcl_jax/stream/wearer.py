@@ -88,6 +88,10 @@ class Wearer(NamedTuple):
 def read_wearer(file: Path | None, model: StreamModel) -> Wearer:
     """The wearer in `file`, or a new one. Raises DataError for the file of another model, and a damaged one."""
     new = Memories(model.kernel) if model.kernel else None
+    if file is not None and file.suffix != ".npz":
+        raise DataError(file, "is no name of a memory; give one that ends with .npz")
+    if file is not None and not file.absolute().parent.is_dir():
+        raise DataError(file, "its folder does not exist; make it first")
     if file is None or not file.exists():
         return Wearer(file.stem if file else "wearer", model.memories or new)
     arrays = read_arrays(file, model.checksum)

@@ -147,6 +147,8 @@ def test_a_model_of_standardised_subjects_predicts_as_offline_with_the_windows_s
         ({"window": 0}, "window: is 0; wanted a number of seconds"),
         ({"hop": "5"}, "hop: is '5'"),
         ({"normalise": "none"}, "normalise: is 'none'; wanted 'auto', 'training' or 'wearer'"),
+        ({"memory": "anna"}, "anna: is no name of a memory; give one that ends with .npz"),
+        ({"memory": "no/anna.npz"}, "no/anna.npz: its folder does not exist"),
         ({"source": [1]}, "source: gave int; wanted Samples or Report"),
         (
             {"source": [Samples("acc", np.zeros(2), np.zeros(2))]},
