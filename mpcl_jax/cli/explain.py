@@ -24,6 +24,9 @@ def to_text(found: Explanation, fold: str) -> str:
         bars = ["#" * round(20 * x / most) for x in (share.reported, share.predicted)]
         numbers = f"{100 * share.reported:6.1f} %  {100 * share.predicted:6.1f} %"
         lines.append(f"{share.emotion:{longest}s}  {numbers}   {bars[0]:20s} {bars[1]}".rstrip())
+    if found.written is not None:
+        lines += ["", "written trials of the subject (weight of their residual in the correction of log p):"]
+        lines += [f"  {decimal(x, 3):>6s}  {trial}" for trial, x in found.written.items()] or ["  none"]
     lines += ["", "retrieved prototypes (share of the retrieval):"]
     lines += [f"  {100 * x.weight:5.1f} %  {x.emotion} {x.slot}, {x.group}" for x in found.recalled] or [
         "  none"

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.data.splits.descriptions import n_of
 from mpcl_jax.data.splits.manifest import Split, row_ids, write_manifest
 from mpcl_jax.evaluation import statistics_text, table_text
 from mpcl_jax.evaluation.comparison import make_run_table
@@ -200,7 +201,8 @@ class EvaluationTable:
         if not self.memories:
             return None
         tables = (tuple(frame.to_dict("records")) for frame in (self._memory_frame, self.curve()))
-        return WrittenTrials(*tables, {})
+        memories = self.memories[METHOD][0] if METHOD in self.memories else ()
+        return WrittenTrials(*tables, {}, tuple(memories), n_of(self.split.protocol))
 
     def __repr__(self) -> str:
         """The text that a command prints, then the notes on the data."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from mpcl_jax.evaluation.leaderboard import Table
 from mpcl_jax.evaluation.number_text import decimal, interval, p_text, shown_name
 from mpcl_jax.evaluation.statistics import LEVEL, decide, paired_comparison, subject_interval
 from mpcl_jax.evaluation.table_text import markdown_of
-from mpcl_jax.train.fold_memory import FoldMemory, adapted_shares
+from mpcl_jax.train.fold_memory import FoldMemory, adapted_shares, recalled_trials
+from mpcl_jax.train.memory_fit import trials_of
 
 # Method -> for each seed the memory of each fold of a split.
 Memories = Mapping[str, Sequence[Sequence[FoldMemory]]]
@@ -118,6 +120,33 @@ def kl_of_subjects(
     frame = pd.DataFrame({"subject": subject, "trial": trial, "kl": kl})
     of_trials = frame.groupby(["subject", "trial"], sort=True)["kl"].mean()
     return of_trials.groupby("subject").mean().to_numpy()
+
+
+class Recalled(NamedTuple):
+    """The last trial of a tested subject, and what its prediction recalled."""
+
+    subject: str
+    trial: str
+    kl_zero_shot: float
+    kl: float  # with the written trials
+    weight: dict[str, float]  # written trial -> weight of its residual in the correction of log p
+
+
+def recalled_examples(memories: Sequence[FoldMemory], n: int | None) -> list[Recalled]:
+    """The last trials of three subjects: those with the largest, the median and the smallest gain by the memory.
+
+    `memories`: of one method in each fold · `n` as in `fold_memory.adapted_shares`.
+    """
+    found = []
+    for memory in memories:
+        tested, after = memory.tested, adapted_shares(memory, memory.rows, n)
+        kl = [metrics.kl(tested.labels, shares) for shares in (memory.zero_shot, after)]
+        for *_, last in trials_of(tested.subject, tested.trial):
+            ids = str(tested.subject[last[0]]), str(tested.trial[last[0]])
+            found.append((memory, ids, *(float(of_rows[last].mean()) for of_rows in kl)))
+    found.sort(key=lambda x: x[3] - x[2])
+    chosen = [found[place] for place in sorted({0, len(found) // 2, len(found) - 1}) if found]
+    return [Recalled(*ids, *kl, recalled_trials(memory, *ids, n)) for memory, ids, *kl in chosen]
 
 
 def memory_markdown(frame: pd.DataFrame) -> str:

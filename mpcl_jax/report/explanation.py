@@ -7,6 +7,7 @@ import numpy as np
 
 from mpcl_jax import metrics
 from mpcl_jax.runs.read_run import RunFiles
+from mpcl_jax.train.fold_memory import recalled_trials
 
 MOST = 8  # number of listed prototypes and pairs
 NEAR = 5  # similar ids that are named if an id does not exist
@@ -58,6 +59,9 @@ class Explanation(NamedTuple):
     pairs: tuple[RetrievedPair, ...]  # heaviest first, pairs of different emotions
     modalities: tuple[Contribution, ...]  # () in runs of older versions
     scales: tuple[Contribution, ...]
+    # Written trial -> weight of its residual in the correction of log p, heaviest first; {} without a memory or a
+    # written trial; None for protocols that write no trials.
+    written: dict[str, float] | None
 
 
 def row_of(run: RunFiles, sample: str) -> int:
@@ -96,7 +100,16 @@ def explain(run: RunFiles, row: int) -> Explanation:
         pairs=tuple(RetrievedPair(names[a], names[b], w) for (a, b), w in _heaviest(pairs)),
         modalities=modalities,
         scales=scales,
+        written=_written(run, row),
     )
+
+
+def _written(run: RunFiles, row: int) -> dict[str, float] | None:
+    if run.written is None:
+        return None
+    memory = run.written.memories[np.unique(run.fold).tolist().index(run.fold[row])]
+    weight = recalled_trials(memory, str(run.subject[row]), str(run.trial[row]), run.written.n)
+    return dict(sorted(weight.items(), key=lambda pair: -abs(pair[1])))
 
 
 def recalled_weights(run: RunFiles, row: int) -> np.ndarray:

@@ -5,17 +5,18 @@ from typing import Any
 
 import pandas as pd
 
-from mpcl_jax.evaluation.number_text import shown_name
-from mpcl_jax.evaluation.written_trials import cells_of, memory_caption
+from mpcl_jax.evaluation.number_text import decimal, shown_name
+from mpcl_jax.evaluation.written_trials import Recalled, cells_of, memory_caption, recalled_examples
 from mpcl_jax.report.plots.results import WrittenCurve, written_trials
 from mpcl_jax.report.plots.style import Figure
 from mpcl_jax.runs.read_run import WrittenTrials
 
 NUMBERS = ("kl_zero_shot", "kl", "difference", "low", "high", "p", "p_skewed", "p_holm")
+MOST = 6  # recalled trials that are listed
 
 
 def section_of(written: WrittenTrials | None) -> dict[str, Any] | None:
-    """Rows of text, the caption, and the memory of MPCL in each fold; None without written trials."""
+    """Rows of text, caption, the memory of MPCL in each fold, recalled trials; None without written trials."""
     if written is None:
         return None
     frame = pd.DataFrame(written.table)
@@ -24,6 +25,7 @@ def section_of(written: WrittenTrials | None) -> dict[str, Any] | None:
         "rows": cells_of(frame).to_dict("records"),
         "caption": memory_caption(frame),
         "learned": [_learned(fold, choice) for fold, choice in written.learned.items()],
+        "recalled": [_recalled(found) for found in recalled_examples(written.memories, written.n)],
     }
 
 
@@ -36,6 +38,16 @@ def _learned(fold: str, choice: Mapping[str, Any]) -> dict[str, str]:
         row |= {"level": f"{kernel['level']:.2g}", "blend": f"{kernel['blend']:.2g}"}
         row["gains"] = ", ".join(gains) or "none"
     return row | {"reason": choice["reason"]}
+
+
+def _recalled(found: Recalled) -> dict[str, str]:
+    """The last trial of one subject as text, with the heaviest of the recalled trials."""
+    heaviest = sorted(found.weight.items(), key=lambda pair: -abs(pair[1]))[:MOST]
+    recalled = ", ".join(f"{trial} ({decimal(weight, 2)})" for trial, weight in heaviest)
+    if left := len(found.weight) - len(heaviest):
+        recalled += f", {left} more"
+    row = {"subject": found.subject, "trial": found.trial, "recalled": recalled or "none"}
+    return row | {"kl_zero_shot": decimal(found.kl_zero_shot), "kl": decimal(found.kl)}
 
 
 def curve_figure(curve: Sequence[Mapping[str, Any]]) -> Figure | None:

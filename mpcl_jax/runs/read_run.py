@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mpcl_jax.data.io.npz_reader import parse_npz
+from mpcl_jax.data.splits.descriptions import n_of
 from mpcl_jax.metrics import floored
 from mpcl_jax.runs.memory import Memory, open_memory
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.fold_inspection import Inspection, load_inspection
+from mpcl_jax.train.fold_memory import FoldMemory, load_memory, memory_file
 from mpcl_jax.train.selection import WITH_MEMORY, read_record
 from mpcl_jax.types import DataError, groups_in
 
@@ -59,6 +61,8 @@ class WrittenTrials(NamedTuple):
     table: tuple[dict[str, Any], ...]  # a row per method, the columns of memory.csv
     curve: tuple[dict[str, Any], ...]  # a row per method and number of written trials, of memory_curve.csv
     learned: dict[str, dict[str, Any]]  # fold -> the memory of MPCL, from selection.json
+    memories: tuple[FoldMemory, ...] = ()  # of MPCL in each fold, of the first seed
+    n: int | None = None  # trials that are written before the test; None: all earlier ones
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,17 +130,18 @@ def read_run(folder) -> RunFiles:
         metrics=tuple(read_lines(folder / "metrics.jsonl")),
         history=_history(folds[0] / "memory.jsonl"),
         audit=read_json(folder / "audit.json", colour=str, findings=list) if audited else {},
-        written=_written(folder),
+        written=_written(folder, tested.split["protocol"], folds),
     )
 
 
-def _written(folder: pathlib.Path) -> WrittenTrials | None:
+def _written(folder: pathlib.Path, protocol: str, folds: list[pathlib.Path]) -> WrittenTrials | None:
     if not (folder / "memory.csv").exists():
         return None
     tables = (tuple(read_csv(folder / name)[0]) for name in ("memory.csv", "memory_curve.csv"))
     choices = read_record(folder).items()
     learned = {fold: x[WITH_MEMORY]["choice"] for fold, x in choices if WITH_MEMORY in x}
-    return WrittenTrials(*tables, learned)
+    memories = tuple(load_memory(memory_file(of_fold, "MPCL")) for of_fold in folds)
+    return WrittenTrials(*tables, learned, memories, n_of(protocol))
 
 
 def read_tested(folder) -> Tested:

@@ -159,6 +159,28 @@ def predict_after(kernel: RecallKernel, tested: HeldOut, n: int | None) -> np.nd
     return found
 
 
+def recalled_trials(memory: FoldMemory, subject: str, trial: str, n: int | None) -> dict[str, float]:
+    """Written trial -> weight of its residual in the correction of a tested `trial` of `subject`.
+
+    `n` as in `adapted_shares`. In the order of the trials; {} where the memory is off or no trial was written.
+    """
+    tested, kernel = memory.tested, memory.kernel
+    own = np.flatnonzero(tested.subject == subject)
+    trials = list(dict.fromkeys(tested.trial[own].tolist()))
+    names = trials[: trials.index(trial) if n is None else n]
+    if kernel is None or not names:
+        return {}
+    rows = own[np.isin(tested.trial[own], names)]
+    views = {view: x[rows] for view, x in tested.views.items()}
+    written = write_trials(
+        None, kernel, tested.trial[rows], views, tested.log_probs[rows], tested.labels[rows]
+    )
+    present = own[tested.trial[own] == trial]
+    means = {view: x[present].mean(axis=0, keepdims=True) for view, x in tested.views.items()}
+    _, weight = adapt(written, kernel, means, tested.log_probs[present[:1]])
+    return dict(zip(written.trials, weight[0].tolist(), strict=True))
+
+
 def choice_of(memory: FoldMemory) -> dict:
     """What was chosen and learned, for `selection.json` and the file of the fold."""
     learned = {

@@ -5,15 +5,22 @@ import shutil
 
 import numpy as np
 import pytest
+from finished_run import HOSTILE
+from markupsafe import escape
 from run_fixture import SMALL, quickly, tiny_config
 from sklearn.linear_model import Ridge
 from styled_subjects import write_styled
 
 import mpcl_jax as mpcl
+from mpcl_jax.cli import explain as explain_command
 from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.data.splits.manifest import trial_positions
 from mpcl_jax.evaluation.audit.verdict import audit
 from mpcl_jax.evaluation.experiment import run_experiment
+from mpcl_jax.evaluation.number_text import decimal
 from mpcl_jax.evaluation.verification import check_run
+from mpcl_jax.model.recall_kernel import corrected, residual_of
+from mpcl_jax.report.explanation import explain
 from mpcl_jax.report.page import run_page
 from mpcl_jax.runs.read_run import read_run
 from mpcl_jax.train import folds
@@ -140,7 +147,10 @@ def test_the_audit_finds_a_report_in_its_own_prediction(compared, tmp_path):
 
 def test_both_pages_show_the_worth_of_written_trials_and_the_memory(compared, tmp_path):
     run, table, _ = compared
-    page, of_table = run_page(read_run(run)), table.report(tmp_path / "page.html").read_text()
+    files = read_run(run)
+    memories = tuple(map(with_hostile_trials, files.written.memories))
+    page = run_page(dataclasses.replace(files, written=files.written._replace(memories=memories)))
+    of_table = table.report(tmp_path / "page.html").read_text()
     zero_shot = f"{table.memory().set_index('method').loc['MPCL', 'kl_zero_shot']:.4f}"
     for text in (page, of_table):
         assert "what the personal memory is worth" in text and "figure-written" in text and zero_shot in text
@@ -151,8 +161,42 @@ def test_both_pages_show_the_worth_of_written_trials_and_the_memory(compared, tm
     ):
         assert page.count(term) == of_table.count(term) == 1
     assert page.count("<dfn>train mean</dfn>") == of_table.count("<dfn>train mean</dfn>") == 1
+    for text in (page, of_table):
+        assert "MPCL. The last trials of the subjects with the largest, the median and the smallest" in text
+    assert HOSTILE not in page and f"<td>{escape(HOSTILE)}" in page
     assert "The memory of MPCL in each fold" in page and "on: KL on training subjects" in page
     assert "after its first 2 trials were written into the memory" in page
+
+
+def with_hostile_trials(memory):
+    """The same memory with other names of the trials that are only written."""
+    trial = memory.tested.trial
+    written = trial_positions(memory.tested.subject, trial) < 2
+    names = np.where(written, np.char.add(HOSTILE, trial), trial)
+    return memory._replace(tested=memory.tested._replace(trial=names))
+
+
+def test_explain_lists_the_written_trials_of_the_subject(compared, capsys):
+    run, _, _ = compared
+    files = read_run(run)
+    assert explain_command.run([str(run), "--sample", str(files.id[0])]) == 0
+    text = capsys.readouterr().out
+    assert "written trials of the subject (weight of their residual in the correction of log p):" in text
+    weight = explain(files, 0).written
+    memory = load_memory(memory_file(run / "folds" / "00", "MPCL"))
+    of_subject = memory.tested.subject == files.subject[0]
+    assert set(weight) == set(
+        dict.fromkeys(memory.tested.trial[of_subject].tolist()[:4])
+    )  # two windows a trial
+    assert all(f"{decimal(x, 3)}  {trial}\n" in text for trial, x in weight.items())
+    # The weights give the correction: p after the written trials follows from their residuals.
+    rows = [np.flatnonzero(memory.tested.trial == trial) for trial in weight]
+    of_tested = memory.tested.log_probs, memory.tested.labels
+    residual = residual_of(*of_tested, memory.kernel.blend)
+    moved = sum(x * residual[own].mean(axis=0) for x, own in zip(weight.values(), rows, strict=True))
+    place = np.searchsorted(memory.rows, np.load(run / "folds" / "00" / "predictions.npz")["rows"][0])
+    after = np.exp(corrected(memory.tested.log_probs[place], moved))
+    np.testing.assert_allclose(after, files.predicted[0], atol=1e-5)
 
 
 def test_models_without_written_trials_have_no_memory(compared):
