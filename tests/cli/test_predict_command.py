@@ -13,6 +13,7 @@ from mpcl_jax.data import registry
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.data.tables.write_folder import write_folder
 from mpcl_jax.runs.predict import open_model, predict
+from mpcl_jax.types import take
 
 
 @pytest.fixture
@@ -53,13 +54,48 @@ def test_predictions_of_a_folder_are_those_of_the_model(run, data, tmp_path, cap
 def test_what_cannot_be_predicted_is_one_line(run, data, tmp_path, capsys):
     for words, reason in (
         ([tmp_path / "nothing", data], "manifest.json"),
-        ([run.workdir, tmp_path / "nothing"], "is not a folder"),
+        ([run.workdir, tmp_path / "nothing"], "nothing: does not exist"),
         ([run.workdir, data, "--fold", "7"], "--fold 7: "),
     ):
         assert command.run([*map(str, words)]) == 2
         error = capsys.readouterr().err
         assert ("has only fold 0 (fold 1 of 3)" in error) == ("--fold" in words)
         assert reason in error and error.startswith("error: ") and error.count("\n") == 1
+
+
+def test_tables_and_arrays_are_predicted_one_file_each_and_not_again(run, tmp_path, capsys):
+    held, out = take(run.recordings, np.arange(6)), tmp_path / "out"
+    flat = {m: np.where(held.present[m][:, None], x[:, 0], np.nan) for m, x in held.signals.items()}
+    columns = {f"{m}_{i}": x[:, i] for m, x in flat.items() for i in range(x.shape[1])}
+    pd.DataFrame(columns).to_csv(tmp_path / "a.csv", index=False)
+    np.savez(tmp_path / "b.npz", **flat)
+    (tmp_path / "c.csv").write_text("nothing\n")
+    words = [
+        str(run.workdir),
+        *(str(tmp_path / name) for name in ("a.csv", "c.csv", "b.npz")),
+        "-o",
+        str(out),
+    ]
+    assert command.run(words) == 2  # of c.csv; the others are written
+    error = capsys.readouterr().err
+    assert "error: " in error and "c.csv: holds no rows" in error and "b.csv written" in error
+    assert sorted(file.name for file in out.iterdir()) == ["a.csv", "b.csv"]
+    expected = predict(open_model(run.workdir), held.signals, held.present)
+    for name in ("a", "b"):
+        table = pd.read_csv(out / f"{name}.csv")
+        np.testing.assert_allclose(table.filter(like="predicted_").to_numpy(), expected, atol=1e-6)
+    (out / "a.csv").write_text("kept")
+    (out / "b.csv").unlink()
+    assert command.run([x for x in words if "c.csv" not in x]) == 0
+    assert "a.csv exists, skipped" in capsys.readouterr().err
+    assert (out / "a.csv").read_text() == "kept" and (out / "b.csv").exists()
+
+
+def test_several_inputs_need_a_folder_and_names_of_their_own(run, data, tmp_path, capsys):
+    for options, reason in (([], "--output: several inputs"), (["-o", str(tmp_path)], "has the name of")):
+        same = tmp_path / "other" / data.name
+        assert command.run([str(run.workdir), str(data), str(same), *options]) == 2
+        assert reason in capsys.readouterr().err
 
 
 CONFIG = """
