@@ -84,13 +84,16 @@ def run(arguments: list[str]) -> None:
             from mpcl_jax.stream import lsl
 
             source = lsl.inlet_source(
-                session.sensors, session.channels, reports=args.lsl_reports, emotions=emotions
+                session.sensors, session.channels, reports=args.lsl_reports, emotions=emotions, warn=warn
             )
-            outlet = lsl.Outlet(emotions, session.hop)
-            stack.callback(outlet.close)
-            outputs.append(outlet.publish)
         else:
             source = recorded or sources.text_lines(sys.stdin, len(emotions))
+        if args.lsl_outlet:
+            from mpcl_jax.stream import lsl
+
+            outlet = lsl.Outlet(emotions, session.hop, args.lsl_outlet)
+            stack.callback(outlet.close)
+            outputs.append(outlet.publish)
         _follow(session, sources.with_reports(source, reports), waiting, outputs)
 
 
@@ -194,4 +197,9 @@ def parser() -> Parser:
     made.add_argument("--port", type=int, default=0, metavar="N", help="of the page; default: a free one")
     made.add_argument("--lsl", action="store_true", help="read LSL streams with the names of the sensors")
     made.add_argument("--lsl-reports", metavar="NAME", help="the LSL stream of self-reports")
+    made.add_argument(
+        "--lsl-outlet",
+        metavar="NAME",
+        help="publish predictions as an LSL stream; visible in the local network",
+    )
     return made
