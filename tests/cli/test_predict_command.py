@@ -65,10 +65,11 @@ def test_what_cannot_be_predicted_is_one_line(run, data, tmp_path, capsys):
 
 def test_tables_and_arrays_are_predicted_one_file_each_and_not_again(run, tmp_path, capsys):
     held, out = take(run.recordings, np.arange(6)), tmp_path / "out"
-    flat = {m: np.where(held.present[m][:, None], x[:, 0], np.nan) for m, x in held.signals.items()}
+    arrays = {m: np.where(held.present[m][:, None, None], x, np.nan) for m, x in held.signals.items()}
+    flat = {m: x.reshape(6, -1) for m, x in arrays.items()}  # tokens side by side
     columns = {f"{m}_{i}": x[:, i] for m, x in flat.items() for i in range(x.shape[1])}
     pd.DataFrame(columns).to_csv(tmp_path / "a.csv", index=False)
-    np.savez(tmp_path / "b.npz", **flat)
+    np.savez(tmp_path / "b.npz", **arrays)
     (tmp_path / "c.csv").write_text("nothing\n")
     words = [
         str(run.workdir),

@@ -24,9 +24,9 @@ from mpcl_jax.types import DataError, DataSpec, check_recordings
 def read_unreported(source: Path, spec: DataSpec, options: Options) -> Imported:
     """The windows of `source`: a table, a `.npz` file of one subject, or E4, EDF or BIDS recordings.
 
-    A row of a table is a window, or a sample where `options` or its times state so. A recording is cut into windows
-    from its beginning to its end. Labels are equal shares; only modalities of `spec` are kept. Raises DataError, one
-    sentence that names file, row and column and what to do.
+    A row of a table is a window, or a sample where `options` or its times state so; features of several tokens stand
+    side by side. A recording is cut into windows from its beginning to its end. Labels are equal shares; only
+    modalities of `spec` are kept. Raises DataError, one sentence that names file, row and column and what to do.
     """
     check_options(options)
     if not source.exists():
@@ -55,10 +55,12 @@ def read_unreported(source: Path, spec: DataSpec, options: Options) -> Imported:
     )
     for m, x in recordings.signals.items():
         (t, f), (wanted_t, wanted_f) = x.shape[1:], spec.shapes[m]
-        if (t, f) != (wanted_t, wanted_f):
+        if t * f != wanted_t * wanted_f or t not in (1, wanted_t):
             held = f" ({', '.join(names[m])})" if m in names else ""
             reason = f"{m} has {t} × {f} values per window{held}; the model has {wanted_t} × {wanted_f}"
             raise DataError(source, f"{reason}; name its columns with --modality {m}=A,B")
+    signals = {m: x.reshape(len(x), *spec.shapes[m]) for m, x in recordings.signals.items()}
+    recordings = recordings._replace(signals=signals)
     return Imported(check_recordings(recordings, source), tuple(notes), names)
 
 
