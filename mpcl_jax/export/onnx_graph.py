@@ -15,6 +15,7 @@ from jax import export
 from jax.extend.core import Literal
 from onnx import TensorProto, helper, numpy_helper
 
+from mpcl_jax.train.devices import compiled
 from mpcl_jax.types import DataError
 
 OPSET, IR = 18, 10  # of ONNX 1.14 (2023) and later
@@ -47,7 +48,7 @@ def onnx_model(
         graph.nodes.append(helper.make_node("Identity", [graph.name_of(found)], [output[0]]))
         return graph.constants
 
-    held = jax.jit(constants)()  # makes the nodes, and computes all constants in one program
+    held = compiled(constants, once=True)()  # makes the nodes, and computes all constants in one program
     made = helper.make_graph(
         graph.nodes,
         "mpcl",

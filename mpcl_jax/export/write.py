@@ -16,6 +16,7 @@ from mpcl_jax.export.program import Exportable, inputs_of, program_of
 from mpcl_jax.export.source import exportable
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.system.storage import replacing
+from mpcl_jax.train.devices import compiled
 from mpcl_jax.train.jax_settings import fixed_jax_settings
 from mpcl_jax.types import DataError
 
@@ -106,8 +107,8 @@ def _stablehlo(source: Exportable) -> tuple[Run, Pack]:
             file.writestr("program.bin", program)
         return content.getvalue()
 
-    loaded = jax_export.deserialize(bytearray(program))
-    return lambda signals: np.asarray(loaded.call(signals)), pack
+    loaded = compiled(jax_export.deserialize(bytearray(program)).call, once=True)
+    return lambda signals: np.asarray(loaded(signals)), pack
 
 
 def _onnx(source: Exportable) -> tuple[Run, Pack]:
