@@ -36,7 +36,9 @@ PAGES = [*ROOT.glob("*.md"), *(p for p in sorted((ROOT / "docs").glob("*.md")) i
 OUTSIDE = {"cat", "cd", "gcloud", "lint-imports", "pip", "pip-audit", "ruff", "sphinx-build", "uv", "wait"}
 GROUPS = "data|protocol|model|loss|train|benchmark|distributed|log"
 # `--config.train.epochs`, `config.train.epochs`, `train.epochs=3`; not `data.json`.
-SETTING = re.compile(rf"(?:--config\.|`(?:config\.)?)((?:{GROUPS})\.(?!json|py\b)[a-z_.]*[a-z_])\b")
+SETTING = re.compile(
+    rf"(?:--config\.|`(?:config\.)?)((?:{GROUPS})\.(?!json|onnx|py\b|stablehlo)[a-z_.]*[a-z_])\b"
+)
 
 
 class Parsed(BaseException):

@@ -31,6 +31,8 @@ VALID = (
     "walking",
     "emopaircompete",
     "music",
+    "ablation_music",
+    "inner_averaging",
     "wesad_loso",
 )
 OUTDATED = """:::{admonition} Results of version 0.1
@@ -45,6 +47,7 @@ KINDS = {
     "calibration": "Calibration of predictions",
     "curve": "Learning curve",
     "growth": "Growth of cost",
+    "inner_averaging": "Averaging over a stimulus, inner folds",
     "labels": "Few labelled trials",
     "missing": "Missing modalities",
     "null_calibration": "Null calibration of the evaluation",

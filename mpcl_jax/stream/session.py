@@ -166,7 +166,7 @@ class StreamSession:
         if len(self._first) == LEAST_WINDOWS:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                prediction.warn_out_of_range(stacked(self._first), self._model.ranges)
+                prediction.warn_out_of_range(stacked(self._first), self._model.ranges, {})
             for warning in caught:
                 self._say(str(warning.message))
             self._first = None

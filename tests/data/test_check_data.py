@@ -80,7 +80,7 @@ def run_on(root, kind="folder"):
 
 
 # Numbers that are odd but can be meant: a run accepts them.
-ACCEPTED = """swapped labels; stimulus of another trial; unsorted time; flat channel; clipped channel; face off
+ACCEPTED = """stimulus of another trial; unsorted time; flat channel; clipped channel; face off
 emotion never reported; NaN run; sensor off; Fahrenheit; acceleration in g; clipped wrist; chest signal lost
 answers of another subject; channel stuck; electrode off; features not finite"""
 COPY = "have the same signals"
@@ -88,6 +88,7 @@ IN_OTHER_WORDS = {
     "one subject twice": COPY,
     "subject copied": COPY,
     "clip without report": "video 8: no emotion",
+    "swapped labels": "have different reports",
 }
 
 

@@ -348,11 +348,13 @@ def test_the_commands_name_a_damaged_saved_model(fitted, tmp_path, capsys):
 
     fitted.save(tmp_path / "model")
     (tmp_path / "model" / "config.json").write_text("{")
-    (tmp_path / "model" / "data.json").write_text("{")
     assert run(["predict", str(tmp_path / "model"), str(tmp_path)]) == 2
+    (tmp_path / "model" / "data.json").write_text("{")
     assert run(["inspect", str(tmp_path / "model")]) == 2
     config, data = capsys.readouterr().err.splitlines()
-    assert "model/config.json: is no JSON" in config and "; save the model again" in config
+    assert (
+        "model/config.json: is no whole part of a saved model" in config and "save the model again" in config
+    )
     assert "model/data.json: is no JSON" in data
 
 
