@@ -225,7 +225,7 @@ def stream(
 
     Args:
         model: a fitted `MPCLRegressor`, or the folder of a saved model or finished run.
-        source: `Samples` and `Report`s in the order of arrival, any iterable.
+        source: any iterable of `Samples` and `Report` objects, in the order of arrival.
         window: seconds of a window; default: that of the training data, where the model knows it.
         hop: seconds from window to window; default: half a window.
         rates: sensor -> Hz, by the names of the model's modalities; the others are absent. Default: `source.rates`,
