@@ -77,7 +77,8 @@ def rows_of_window(
         if sensors[m].quality:
             x = np.column_stack([x, np.where(found.present[m], found.quality[m], np.nan)]).astype(np.float32)
         signals[m] = x[:, None]
-    return Rows(signals, found.present, None), [str(x.message) for x in caught]
+    texts = [str(x.message).replace("absent everywhere", "absent here") for x in caught]
+    return Rows(signals, found.present, None), texts
 
 
 def stacked(rows: Sequence[Rows]) -> Rows:

@@ -71,6 +71,7 @@ class StreamSession:
         self._notes: list[str] = []
         self._first: list[prediction.Rows] | None = []  # windows whose range is checked once
         self._end = -math.inf  # of the last window
+        self._origin: float | None = None  # beginning of the first window
         self._closed = False
 
     @property
@@ -125,14 +126,16 @@ class StreamSession:
 
     def _predict(self, cut: Cut) -> StreamPrediction | None:
         """The prediction of a window; None, with a note, where it holds nothing to predict from."""
+        self._origin = cut.begin if self._origin is None else self._origin
+        at = f"the window that ends {cut.end - self._origin:.0f} s after the beginning"
         for m in self.sensors:
-            self._say_once(m in cut.vanished, m, f"{m}: no samples since {cut.end:.0f} s or earlier; absent")
+            self._say_once(m in cut.vanished, m, f"{m}: no samples in {at}; absent")
         rows, texts = rows_of_window(self._sensors, cut.samples, self.window)
         for text in texts:
             self._say(text)
         present = [m for m, here in rows.present.items() if here[0]]
         nothing = not present
-        self._say_once(nothing, "nothing", f"no sensor has a usable window at {cut.end:.0f} s; not predicted")
+        self._say_once(nothing, "nothing", f"no sensor is usable in {at}; not predicted")
         if nothing:
             return None
         self._check_range(rows)
@@ -168,7 +171,7 @@ class StreamSession:
                 warnings.simplefilter("always")
                 prediction.warn_out_of_range(stacked(self._first), self._model.ranges, {})
             for warning in caught:
-                self._say(str(warning.message))
+                self._say(str(warning.message).replace("in row", "in window", 1))
             self._first = None
 
     def _checked(self, report: Report) -> Report:

@@ -55,7 +55,7 @@ def test_a_sensor_that_vanishes_is_absent_which_is_said_once_and_comes_back(mode
     assert {states[t] for t in (35.0, 60.0, 80.0)} == {"absent"}
     assert all(p.sensors["eda"] == "present" for _, p in found)
     notes = [note for _, p in found for note in p.notes]
-    assert len(notes) == 1 and notes[0].startswith("bvp: no samples since")
+    assert len(notes) == 1 and notes[0].startswith("bvp: no samples in the window that ends ")
 
 
 def test_an_absent_sensor_gives_the_prediction_without_its_modality(model):
