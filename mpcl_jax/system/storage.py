@@ -66,5 +66,8 @@ def write_text(file: pathlib.Path, text: str) -> None:
 
 def write_arrays(file: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
     """Writes `.npz` completely or not at all. Raises StorageError where that fails."""
-    with replacing(file, sum(x.nbytes for x in arrays.values())) as temporary:
-        np.savez_compressed(temporary, **arrays)
+    with (
+        replacing(file, sum(x.nbytes for x in arrays.values())) as temporary,
+        temporary.open("wb") as opened,  # NumPy adds .npz to a name without it
+    ):
+        np.savez_compressed(opened, **arrays)

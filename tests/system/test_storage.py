@@ -135,3 +135,10 @@ def test_a_link_stays_a_link_and_what_is_no_file_is_refused(tmp_path):
         "pipe",
         "target",
     ]
+
+
+def test_arrays_are_written_under_any_name(tmp_path):
+    write_arrays(tmp_path / "anna", {"predicted": SOME})
+    assert os.listdir(tmp_path) == ["anna"]
+    with np.load(tmp_path / "anna") as held:
+        np.testing.assert_array_equal(held["predicted"], SOME)
