@@ -115,6 +115,8 @@ def _follow(session: Any, source: Iterable, waiting: queue.Queue, outputs: list[
     except KeyboardInterrupt:
         print("stopped by Ctrl-C", file=sys.stderr)
     finally:
+        while not waiting.empty():
+            publish(session.push(waiting.get_nowait()))
         publish(session.close())
         for note in session.take_notes():
             warn(note)

@@ -21,6 +21,7 @@ from mpcl_jax.model.recall_kernel import (
     FARTHEST_FEATURE,
     FEATURES,
     LOG_PROBS,
+    MOST_RECALLED,
     QUERY,
     TIME,
     RecallKernel,
@@ -28,7 +29,7 @@ from mpcl_jax.model.recall_kernel import (
     distances,
 )
 from mpcl_jax.runs.predict import LEAST_WINDOWS, FinishedModel
-from mpcl_jax.types import FARTHEST, LARGEST_VALUE, Batch, DataSpec
+from mpcl_jax.types import FARTHEST, LARGEST_VALUE, Batch, DataError, DataSpec
 
 
 class Exportable(NamedTuple):
@@ -139,6 +140,11 @@ def _adapted(
         QUERY: query.astype(jnp.float64).reshape(query.shape[0], -1),
     }
     trials = memory.trials
+    if len(trials) > MOST_RECALLED:
+        reason = f"holds {len(trials)} trials; a file holds at most {MOST_RECALLED}"
+        raise DataError(
+            "personal memory", f"{reason}, since `predict` chooses among more of them anew for each row"
+        )
     member = memory.trial == np.array(trials)[:, None]
     member = member / member.sum(axis=1, keepdims=True)
     written = {view: member @ x for view, x in memory.views.items()}

@@ -55,7 +55,10 @@ class StreamSession:
         self.emotions = self._model.models[0].spec.emotions
         shapes = self._model.models[0].spec.shapes
         self._sensors = sensors_of(
-            shapes, rates or self._model.rates, {**self._model.kinds, **(kinds or {})}, self.window
+            shapes,
+            {**self._model.rates, **(rates or {})},
+            {**self._model.kinds, **(kinds or {})},
+            self.window,
         )
         self.sensors = tuple(self._sensors)
         self.channels = {m: sensor.channels for m, sensor in self._sensors.items()}

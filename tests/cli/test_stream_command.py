@@ -2,7 +2,9 @@
 
 import io
 import json
+import queue
 import sys
+import types
 
 import numpy as np
 import pandas as pd
@@ -117,3 +119,13 @@ def test_misuse_is_one_line(model, words, text, message, monkeypatch, capsys, tm
     assert command.run([model, *words]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and message.replace("line 1: '0,eda'", "line 1: '0,eda'") in lines[0]
+
+
+def test_a_report_that_waits_when_the_source_ends_is_written():
+    pushed, waiting = [], queue.Queue()
+    waiting.put("report")
+    session = types.SimpleNamespace(
+        push=lambda event: pushed.append(event) or [], close=list, take_notes=tuple
+    )
+    command._follow(session, [], waiting, [])
+    assert pushed == ["report"]

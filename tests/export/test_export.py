@@ -16,6 +16,7 @@ from tiny_model import quick_options
 import mpcl_jax as mpcl
 from mpcl_jax.cli import export as command
 from mpcl_jax.export import write
+from mpcl_jax.model.recall_kernel import MOST_RECALLED
 from mpcl_jax.runs.predict import open_model, predict
 
 pytestmark = pytest.mark.usefixtures("quick_programs")
@@ -187,3 +188,11 @@ def test_the_command_writes_the_file_with_the_memory_of_a_subject(fitted, tmp_pa
     words = [tmp_path / "saved", file, "--memory", tmp_path / "nothing.npz"]
     assert command.run([*map(str, words)]) == 2
     assert "nothing.npz: does not exist" in capsys.readouterr().err
+
+
+def test_a_memory_that_predict_does_not_use_as_a_whole_is_refused(fitted, tmp_path):
+    count = MOST_RECALLED + 1
+    model = with_memory(fitted).adapt(windows(count), reports(count))
+    with pytest.raises(mpcl.DataError, match=f"holds {count} trials; a file holds at most {MOST_RECALLED}"):
+        mpcl.export(model, tmp_path / "model.stablehlo")
+    assert not list(tmp_path.iterdir())
