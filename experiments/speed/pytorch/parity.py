@@ -32,7 +32,7 @@ FIXED = {
     "model.fusion": {"within_group": True, "across_groups": True},
     "model.cooccurrence": {"enabled": True, "prior": True},
     "model.head": {"hierarchy": "valence", "direct": True},
-    "train": {"precision": "float32", "stream_rows": 0, "folds_at_once": 1},
+    "train": {"precision": "float32", "stream_rows": 0, "folds_at_once": 1, "stimulus_averaging": 0.0},
 }
 
 
@@ -73,7 +73,8 @@ def without_chance(config: Config) -> Config:
 def torch_rows(rows: epoch.Rows, fold: epoch.FoldArrays, device: str) -> Rows:
     """The same windows and statistics as tensors."""
     return jax.tree.map(
-        lambda x: torch.tensor(np.asarray(x), device=device), Rows(*rows, fold.mean, fold.std, fold.median)
+        lambda x: torch.tensor(np.asarray(x), device=device),
+        Rows(*rows[:3], fold.mean, fold.std, fold.median),
     )
 
 
