@@ -23,6 +23,7 @@ COMPANIONS = {
 }
 # Tables that the corrections of version 0.2 do not change, or that were made after them.
 VALID = (
+    "against_pytorch",
     "throughput",
     "growth",
     "scaling",
@@ -42,6 +43,7 @@ This table was made before several corrections and will be made again. {doc}`Kno
 :::"""
 # Beginnings of names, in the order in which they are looked for, and what follows them.
 KINDS = {
+    "against_pytorch": "Speed against PyTorch",
     "ablation": "Ablation",
     "averaged": "Averaged predictions",
     "calibration": "Calibration of predictions",

@@ -10,6 +10,7 @@ from tiny_model import CONFIG, ONE_SIDED, SPEC, changed, quick_jit, tiny, tiny_b
 from experiments.speed import against_pytorch
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.train.epoch import FoldArrays, Rows
+from mpcl_jax.train.targets import NO_MEANS
 
 INSTALLED = importlib.util.find_spec("torch") is not None
 needs_torch = pytest.mark.skipif(not INSTALLED, reason="PyTorch is not installed (extra peers)")
@@ -31,8 +32,8 @@ def test_the_twin_has_the_same_loss_gradient_steps_and_memory(monkeypatch):
         {m: draw.random(x.shape[1:], np.float32) + 0.5 for m, x in signals.items()} for _ in range(3)
     ]
     none = np.zeros(0, np.int32)
-    fold = FoldArrays(np.arange(24), 24, none, 0, *statistics)
-    rows = jax.tree.map(jax.numpy.asarray, Rows(signals, there, batch.labels))
+    fold = FoldArrays(np.arange(24), 24, none, 0, *statistics, mean_reports=NO_MEANS)
+    rows = jax.tree.map(jax.numpy.asarray, Rows(signals, there, batch.labels, np.zeros(24, np.int32)))
     batches = draw.permuted(np.tile(np.arange(24), (5, 1)), axis=1)[:, :16]
     found = parity.compare(CONFIG, SPEC, state, rows, fold, batches, "cpu")._asdict()
     assert {name: x for name, x in found.items() if not x <= against_pytorch.MOST[name]} == {}
