@@ -13,6 +13,7 @@ from mpcl_jax.model.outputs import MPCLOutput
 from mpcl_jax.runs.predict import FinishedModel
 from mpcl_jax.stream.events import Report
 from mpcl_jax.stream.sensors import stacked
+from mpcl_jax.types import DataError
 
 ROUNDING = 1e-6  # seconds
 
@@ -56,6 +57,8 @@ class TrialMemory:
             seen = _seen_together([*self._of_trial(end), window] if self._is_new(window) else [window])
             log_probs, weight = adapted(self.memories, seen, np.zeros(len(seen[0].output.log_probs), int))
             shares = prediction.mean_shares(log_probs)[-1]
+            if not np.isfinite(shares).all():  # `shares_of` refuses such values by itself
+                raise DataError("window", "holds values that are too large for the model; check its units")
             recalled = sorted(zip(self.names, weight[-1].tolist(), strict=True), key=lambda x: -abs(x[1]))
         else:
             mean = np.zeros(len(models[0].spec.emotions))  # of rows without a value
