@@ -27,9 +27,14 @@ SPEC = DataSpec(
 ONE_SIDED = SPEC._replace(
     groups={"eda": "physiological", "bvp": "physiological"}, shapes={"eda": (1, 3), "bvp": (2, 2)}
 )
-MODEL = ModelConfig(width=8, tokens=2, fusion=FusionConfig(heads=2), memory=MemoryConfig(slots=2))
+# With the two parts that are off by default.
+MODEL = ModelConfig(
+    width=8, tokens=2, fusion=FusionConfig(heads=2), memory=MemoryConfig(slots=2, recall=True)
+)
 # Tests take a few steps: weights that rise over two hundred would hide what the losses do.
-CONFIG = Config(model=MODEL, loss=LossConfig(aux_warmup_steps=0), train=TrainConfig(warmup=0.0))
+CONFIG = Config(
+    model=MODEL, loss=LossConfig(relation_distillation=0.1, aux_warmup_steps=0), train=TrainConfig(warmup=0.0)
+)
 
 
 def changed(settings, **parts):

@@ -5,7 +5,7 @@
     python -m experiments.tables.missing_modality missing_dmer --config configs/dmer_groups.py --data SAMPLE.mat
 
 Each model is trained once with all modalities (3 seeds) and tested on the same windows from each subset. MPCL
-recalls the query of an absent group from its prototypes. "MPCL without recall" uses only the present group, "MPCL
+uses only the present group. "MPCL with recall" estimates the query of an absent group from its prototypes, "MPCL
 without memory" has no banks. Baselines get the training mean in place of missing features. All three use modality
 dropout: that of the config, or 0.1 where the config has none. Every fold. Writes NAME.csv, NAME_differences.csv and
 NAME.png into experiments/results.
@@ -24,8 +24,8 @@ from mpcl_jax.evaluation.leaderboard import METHOD
 from mpcl_jax.train.interrupt import StopRequest
 from mpcl_jax.types import GROUPS, Recordings
 
-WITHOUT = {
-    "MPCL without recall": {"model.memory.recall": False},
+VARIANTS = {
+    "MPCL with recall": {"model.memory.recall": True},
     "MPCL without memory": compared.NO_MEMORY,
 }
 
@@ -39,7 +39,7 @@ def make(args: command.Options, stop: StopRequest) -> None:
         )
     table_data = load_table_data(args.config)
     mpcl = compared.start(args, table_data)._replace(work=SUBSETS)
-    rows = [mpcl, *compared.variants_of(args, mpcl, WITHOUT)]
+    rows = [mpcl, *compared.variants_of(args, mpcl, VARIANTS)]
     others = Fitted(
         wanted(args.config.benchmark), args.config, table_data, range(args.baseline_seeds), SUBSETS
     )
@@ -51,7 +51,7 @@ def make(args: command.Options, stop: StopRequest) -> None:
         of_subset = {name: [x[q] for x in of_seeds] for name, of_seeds in predictions.items()}
         table = compared.table_of(table_data, of_subset, others)
         cases.append(series.Case(name_of(kept, table_data.recordings), table))
-    found = [x for case in cases if case.name.endswith(")") for x in series.differences_of(case, WITHOUT)]
+    found = [x for case in cases if case.name.endswith(")") for x in series.differences_of(case, VARIANTS)]
     title = f"{table_data.recordings.name}, {table_data.split.protocol}: subsets of the modalities"
     series.write(args, cases, "left", title, found, picture(cases, subset))
 
@@ -73,7 +73,7 @@ def picture(cases: list[series.Case], subset: np.ndarray):
     for name, rows in series.methods_of(cases).items():
         kl = np.array([row.mean["kl"] for row in rows])
         of_size = [kl[left == count] for count in counts]
-        if name in (METHOD, *WITHOUT, "train_mean", "ridge", "extra_trees", "mlp"):
+        if name in (METHOD, *VARIANTS, "train_mean", "ridge", "extra_trees", "mlp"):
             ends = ([x.min() for x in of_size], [x.max() for x in of_size])
             lines.append(Curve(name, counts.tolist(), [x.mean() for x in of_size], *ends))
     return curves(lines, across="modalities left (bars: best to worst subset)", up="KL, mean over subsets")

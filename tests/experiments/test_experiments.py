@@ -58,9 +58,9 @@ BASELINES = ["train_mean", "knn"]
     [
         ("main_table", (), ["MPCL", *BASELINES]),
         ("averaged", (), ["MPCL", *BASELINES]),
-        ("ablation", ("--rows=no recall, no memory",), ["MPCL", "no recall", "no memory", "train_mean"]),
+        ("ablation", ("--rows=with recall, no memory",), ["MPCL", "with recall", "no memory", "train_mean"]),
         ("sensitivity", ("--rows=loss.prototype = 1",), ["MPCL", "loss.prototype = 1", "train_mean"]),
-        ("missing_modality", (), ["MPCL", *missing_modality.WITHOUT, *BASELINES]),
+        ("missing_modality", (), ["MPCL", *missing_modality.VARIANTS, *BASELINES]),
         ("learning_curve", (), ["MPCL", "MPCL without memory", *BASELINES] * 3),
     ],
 )
@@ -177,11 +177,11 @@ def folder(tmp_path_factory):
 @pytest.mark.long
 def test_ablation_and_sensitivity_share_the_full_model(folder):
     config = config_file(folder)
-    printed = made("ablation", config, folder, *ONE_FOLD, "--rows=no recall")
+    printed = made("ablation", config, folder, *ONE_FOLD, "--rows=with recall")
     rows = results(folder, "ablation", "_pairs")
-    assert [row["method"] for row in rows] == ["train_mean", "MPCL", "no recall"]
+    assert [row["method"] for row in rows] == ["train_mean", "MPCL", "with recall"]
     verdict = "(better|worse|not significant)"
-    assert re.search(rf"- no recall against MPCL: {verdict} \(KL [+−]?0\.\d", printed)
+    assert re.search(rf"- with recall against MPCL: {verdict} \(KL [+−]?0\.\d", printed)
     printed = made("sensitivity", config, folder, *ONE_FOLD, "--rows=loss.prototype = 1")
     rows = results(folder, "sensitivity")
     assert [row["method"] for row in rows] == ["train_mean", "MPCL", "loss.prototype = 1"]
@@ -228,9 +228,9 @@ def test_missing_modality_tries_every_subset(folder):
     names = set(left[0].removesuffix(" (all)").split(" + "))
     assert len(left) == 2 ** len(names) - 1
     assert any("(physiological)" in name for name in left) and any("(behavioural)" in name for name in left)
-    assert {row["method"] for row in rows} == {"train_mean", "ridge", "MPCL", *missing_modality.WITHOUT}
+    assert {row["method"] for row in rows} == {"train_mean", "ridge", "MPCL", *missing_modality.VARIANTS}
     # The train mean does not use signals; the others do.
     values = [{row["kl"] for row in rows if row["method"] == x} for x in ("train_mean", "ridge", "MPCL")]
     assert len(values[0]) == 1 and len(values[1]) > 1 and len(values[2]) > 1
-    for name in missing_modality.WITHOUT:
+    for name in missing_modality.VARIANTS:
         assert f"(behavioural): {name} against MPCL: " in printed

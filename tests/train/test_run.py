@@ -297,7 +297,7 @@ def test_documents_of_a_run_can_be_read_again(finished):
     assert read_manifest(run.workdir / "manifest.json", run.recordings).sha256 == run.split.sha256
     entries = metrics_of(run.workdir)
     assert [(x["fold"], x["epoch"]) for x in entries] == [(k, e) for k in range(3) for e in (1, 2, 3)]
-    terms = {"loss", "distribution", "relation_distillation", "prototype", "cooccurrence"}
+    terms = {"loss", "distribution", "prototype", "cooccurrence"}
     terms |= {"gradient_norm", "skipped"}
     assert all(set(x) == {"fold", "epoch", "validation_kl"} | terms for x in entries)
     assert all(np.isfinite(list(x.values())).all() for x in entries)
