@@ -24,7 +24,7 @@ from mpcl_jax.model.personal_memory import adapt, write_trials
 from mpcl_jax.model.recall_kernel import FEATURES, LOG_PROBS, QUERY, RecallKernel, views_of
 from mpcl_jax.train.fit import Learned
 from mpcl_jax.train.fold_memory import ALL, FoldMemory, adapted_shares, load_memory, save_memory
-from mpcl_jax.train.memory_fit import HeldOut
+from mpcl_jax.train.sequences import HeldOut
 
 VIEWS, EMOTIONS, TRIALS = (FEATURES, LOG_PROBS, QUERY), 12, 3
 KERNEL = RecallKernel(0.1, dict.fromkeys(VIEWS, 0.5), dict.fromkeys(VIEWS, 5.0), 0.3)

@@ -41,7 +41,8 @@ from mpcl_jax.runs.forward import forward_passes
 from mpcl_jax.runs.predict import finished_model, normalised, recall
 from mpcl_jax.system.output import any_output
 from mpcl_jax.train import in_memory
-from mpcl_jax.train.memory_fit import VIEWS, HeldOut, learn, sequences_of, trials_of
+from mpcl_jax.train.memory_fit import VIEWS, learn
+from mpcl_jax.train.sequences import HeldOut, sequences_of, trials_of
 from mpcl_jax.types import Recordings, spec_of, take
 
 PROTOCOL = "subject_kfold"

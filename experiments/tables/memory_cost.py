@@ -20,7 +20,8 @@ from experiments.shared.table_command import ending, path, positive, shown_comma
 from mpcl_jax.model.recall_kernel import views_of
 from mpcl_jax.system.output import any_output
 from mpcl_jax.train.fold_memory import learn_memory
-from mpcl_jax.train.memory_fit import HeldOut, predict_in_sequence, sequences_of
+from mpcl_jax.train.memory_fit import predict_in_sequence
+from mpcl_jax.train.sequences import HeldOut, sequences_of
 
 TRAINING, TESTED, TRIALS, EMOTIONS, FEATURES = 16, 200, 8, 5, 3
 NOISE, SMALLEST = 0.5, 0.1  # sd of a trial's noise; smaller shares are reported as 0 in "zeros"

@@ -18,8 +18,8 @@ from mpcl_jax.estimator.inputs import Layout
 from mpcl_jax.estimator.memory_file import memories_of
 from mpcl_jax.estimator.prediction import Ranges
 from mpcl_jax.estimator.saved_model import SavedModel
+from mpcl_jax.model.other_subjects import kernel_of
 from mpcl_jax.model.outputs import Prototypes
-from mpcl_jax.model.recall_kernel import RecallKernel
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.arrays import checkpoints_in, first_whole, read_tree
 from mpcl_jax.train.fit import Fit, Learned
@@ -45,7 +45,7 @@ def load(folder: str | Path) -> "MPCLRegressor":
     with _part(folder / "model.json"):
         document = _document(folder / "model.json")
         model = SavedModel(**document["parameters"])
-        model._layout, model.memory_ = _layout(document["layout"]), _learned(document["memory"])
+        model._layout = _layout(document["layout"])
         model._about, model._models, of_fits = document["about"], [], document["fits"]
         for name, value in document["sklearn"].items():
             setattr(model, name, np.array(value, object) if name.startswith("feature") else value)
@@ -57,6 +57,7 @@ def load(folder: str | Path) -> "MPCLRegressor":
         arrays = parse_npz(folder / "model.npz")
         ends = ({m: arrays[f"{end}/{m}"] for m in shapes} for end in Ranges._fields)
         model._ranges, model.mean_label_ = Ranges(*ends), arrays["mean_label"]
+        model.memory_ = _learned(document["memory"], arrays)
         written = document["written"]
         model._memories = memories_of(model.memory_.kernel, arrays, len(of_fits)) if written else None
     with _part(folder / "config.json"):
@@ -95,8 +96,8 @@ def _layout(held: dict) -> Layout:
     return Layout(**held | {"columns": columns, "names": names})
 
 
-def _learned(held: dict) -> Learned:
-    return Learned(**held | {"kernel": held["kernel"] and RecallKernel(**held["kernel"])})
+def _learned(held: dict, arrays: dict) -> Learned:
+    return Learned(**held | {"kernel": held["kernel"] and kernel_of(held["kernel"], arrays)})
 
 
 def _fit(folder: Path, config, held: dict) -> Fit:

@@ -49,8 +49,9 @@ def read_arrays(file: Path, model: str) -> dict[str, np.ndarray]:
 
 def checksum_of(models: Sequence[FinishedModel], kernel: RecallKernel) -> str:
     """A short sha256 of everything that a memory depends on: parameters of the models and of the kernel."""
-    digest = hashlib.sha256(repr(kernel).encode())
-    for x in jax.tree.leaves([(model.variables, model.normalisation) for model in models]):
+    digest = hashlib.sha256(repr(kernel._replace(others=None)).encode())
+    held = [(model.variables, model.normalisation) for model in models]
+    for x in jax.tree.leaves([held, kernel.others]):
         digest.update(np.ascontiguousarray(x).tobytes())
     return digest.hexdigest()[:16]
 

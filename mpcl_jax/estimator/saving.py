@@ -20,6 +20,7 @@ import numpy as np
 from mpcl_jax import __version__
 from mpcl_jax.estimator import card
 from mpcl_jax.estimator.memory_file import arrays_of
+from mpcl_jax.model.other_subjects import arrays_of_others, numbers_of
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.system.storage import make_folder, write_arrays, write_text, writing
 from mpcl_jax.train import checkpoint
@@ -61,13 +62,14 @@ def _write(model: Any, folder: Path, table: Any) -> None:
             if hasattr(model, name)
         },
         "fits": [{"epoch": f.epoch, "choice": f.choice, "history": f.history} for f in fits],
-        "memory": model.memory_._asdict() | {"kernel": kernel and kernel._asdict()},
+        "memory": model.memory_._asdict() | {"kernel": kernel and numbers_of(kernel)},
         "written": memories is not None,
         "about": model._about,
     }
     arrays = {"mean_label": model.mean_label_}
     arrays |= {f"{end}/{m}": x for end, tree in model._ranges._asdict().items() for m, x in tree.items()}
     arrays |= arrays_of(memories) if memories else {}
+    arrays |= arrays_of_others(kernel.others) if kernel and kernel.others else {}
     data = model._spec._asdict() | {"name": model._about["name"], "notes": model._about["notes"]}
     documents = {"model": document, "data": data, "config": dataclasses.asdict(fits[0].config)}
     for name, content in documents.items():

@@ -27,7 +27,7 @@ from mpcl_jax.train.fold_memory import (
     tested_rows,
     too_few,
 )
-from mpcl_jax.train.memory_fit import HeldOut
+from mpcl_jax.train.sequences import HeldOut
 from mpcl_jax.types import DataError, Recordings, knows_trials, take
 
 

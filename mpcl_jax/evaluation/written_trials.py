@@ -16,7 +16,7 @@ from mpcl_jax.evaluation.number_text import decimal, interval, p_text, shown_nam
 from mpcl_jax.evaluation.statistics import LEVEL, decide, paired_comparison, subject_interval
 from mpcl_jax.evaluation.table_text import markdown_of
 from mpcl_jax.train.fold_memory import FoldMemory, adapted_shares, recalled_trials
-from mpcl_jax.train.memory_fit import trials_of
+from mpcl_jax.train.sequences import trials_of
 
 # Method -> for each seed the memory of each fold of a split.
 Memories = Mapping[str, Sequence[Sequence[FoldMemory]]]

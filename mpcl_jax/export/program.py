@@ -16,6 +16,7 @@ from mpcl_jax.data.normalise import CONSTANT, SMALLEST_SPREAD, Normalisation
 from mpcl_jax.estimator.adaptation import Memories
 from mpcl_jax.metrics import SMALLEST_SHARE, SUM_TOLERANCE
 from mpcl_jax.model.mpcl import build
+from mpcl_jax.model.other_subjects import resemblance, weighted
 from mpcl_jax.model.personal_memory import PersonalMemory
 from mpcl_jax.model.recall_kernel import (
     FARTHEST_FEATURE,
@@ -150,13 +151,24 @@ def _adapted(
     written = {view: member @ x for view, x in memory.views.items()}
     written[TIME] = np.arange(len(trials), dtype=np.float64)[:, None]
     among = covariance(kernel, distances(written, written))
-    solved = np.linalg.solve(among + np.eye(len(trials)), member @ memory.residual)  # [n, C]
+    residual = member @ memory.residual
+    correction = 0.0
+    if kernel.others is not None:
+        of_others = weighted(kernel.others, resemblance(kernel, written, residual))
+        residual = residual - covariance(kernel, distances(written, kernel.others.views)) @ of_others
+        correction = _towards(kernel, views, kernel.others.views, len(query)) @ of_others
+    solved = np.linalg.solve(among + np.eye(len(trials)), residual)  # [n, C]
+    correction += _towards(kernel, views, written, len(query)) @ solved
+    return jax.nn.log_softmax(log_probs + correction, axis=-1)
+
+
+def _towards(kernel: RecallKernel, views: dict, places: dict[str, np.ndarray], rows: int) -> jax.Array:
+    """See `model.recall_kernel.covariance`; of `rows` windows with P trials, [rows, P]."""
     towards = kernel.level
     for view, gain in kernel.gain.items():
-        squared = _squared(views[view], written[view], view == TIME)
+        squared = _squared(views[view], places[view], view == TIME)
         towards += gain * jnp.exp(-squared / (2 * kernel.width[view] ** 2))
-    correction = jnp.broadcast_to(towards, (query.shape[0], len(trials))) @ solved
-    return jax.nn.log_softmax(log_probs + correction, axis=-1)
+    return jnp.broadcast_to(towards, (rows, len(next(iter(places.values())))))
 
 
 def _squared(a: jax.Array, b: np.ndarray, is_time: bool) -> jax.Array:

@@ -10,7 +10,16 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_array
 
-from mpcl_jax.model.recall_kernel import TIME, RecallKernel, corrected, recall_weights, residual_of
+from mpcl_jax.model.other_subjects import resemblance, weighted
+from mpcl_jax.model.recall_kernel import (
+    TIME,
+    RecallKernel,
+    corrected,
+    covariance,
+    distances,
+    recall_weights,
+    residual_of,
+)
 
 
 class PersonalMemory(NamedTuple):
@@ -51,7 +60,10 @@ def write_trials(
 def adapt(
     memory: PersonalMemory, kernel: RecallKernel, views: dict[str, np.ndarray], log_probs
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Corrected log-probabilities [N, C] of N windows, and the weight of each written trial in them, [N, n]."""
+    """Corrected log-probabilities [N, C] of N windows, and the weight of each written trial in them, [N, n].
+
+    With `kernel.others`, the weights are those of what the responses of training subjects leave of the residuals.
+    """
     trials, member = memory.trials, _members(memory)
     written = {v: member @ x for v, x in memory.views.items()}
     if TIME in kernel.gain:  # the present comes after the last written trial
@@ -59,7 +71,14 @@ def adapt(
         views = views | {TIME: np.full((len(log_probs), 1), float(len(trials)))}
     weight = recall_weights(kernel, written, views, len(trials))
     weight = np.broadcast_to(weight, (len(log_probs), len(trials)))
-    return corrected(log_probs, weight @ (member @ memory.residual)), weight
+    residual = member @ memory.residual
+    if kernel.others is None:
+        return corrected(log_probs, weight @ residual), weight
+    others = kernel.others
+    of_others = weighted(others, resemblance(kernel, written, residual))
+    residual = residual - covariance(kernel, distances(written, others.views)) @ of_others
+    shift = covariance(kernel, distances(views, others.views)) @ of_others
+    return corrected(log_probs, shift + weight @ residual), weight
 
 
 def _members(memory: PersonalMemory) -> csr_array:

@@ -2,7 +2,8 @@
 
 The covariance of two trials is `level + Σ_v gain_v · exp(−d_v² / 2)`, the same for all emotions; d_v is their
 distance in the view v divided by `width_v`. Each residual has unit noise. With gains of 0 the correction is the mean
-residual shrunk by `n / (n + 1/level)`. With n = 0 there is none.
+residual shrunk by `n / (n + 1/level)`. With n = 0 there is none. `other_subjects.py` adds what training subjects
+have in common with the subject.
 """
 
 from typing import NamedTuple
@@ -17,6 +18,14 @@ FARTHEST_FEATURE = (
 )
 
 
+class OtherSubjects(NamedTuple):
+    """The residuals of S training subjects at P trials, as functions of the views: see `other_subjects.py`."""
+
+    subject: np.ndarray  # [P] int, 0 to S - 1 in ascending order
+    views: dict[str, np.ndarray]  # view -> [P, F], the views of the kernel
+    coefficient: np.ndarray  # [P, C]
+
+
 class RecallKernel(NamedTuple):
     """What is learned on training subjects (`train/memory_fit.py`)."""
 
@@ -24,6 +33,7 @@ class RecallKernel(NamedTuple):
     gain: dict[str, float]  # view -> >= 0, variance of what similar trials have in common
     width: dict[str, float]  # view -> > 0, distance at which trials count as similar
     blend: float  # in (0, 1], see `residual_of`
+    others: OtherSubjects | None = None  # None: only the subject's own trials are recalled
 
 
 def views_of(signals: dict[str, np.ndarray], log_probs, query=None) -> dict[str, np.ndarray]:

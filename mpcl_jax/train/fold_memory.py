@@ -16,18 +16,13 @@ import numpy as np
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.data.splits.manifest import Fold
 from mpcl_jax.metrics import from_log_probs
+from mpcl_jax.model.other_subjects import arrays_of_others, kernel_of, numbers_of
 from mpcl_jax.model.personal_memory import adapt, write_trials
 from mpcl_jax.model.recall_kernel import FEATURES, LOG_PROBS, QUERY, RecallKernel
 from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train.fit import Learned
-from mpcl_jax.train.memory_fit import (
-    FEWEST_SUBJECTS,
-    WANTED,
-    HeldOut,
-    count_several,
-    learned_and_kl,
-    trials_of,
-)
+from mpcl_jax.train.memory_fit import FEWEST_SUBJECTS, OTHERS, WANTED, WITH_OTHERS, learned_and_kl
+from mpcl_jax.train.sequences import HeldOut, count_several, trials_of
 from mpcl_jax.types import DataError, Recordings
 
 SUM = 1e-3  # distance of a sum of shares from 1 that is rounding
@@ -58,9 +53,13 @@ class FoldMemory(NamedTuple):
 
 
 def memories_of(views: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Name -> views of each memory that is compared, for a method that has `views`."""
+    """Name -> views of each memory that is compared, for a method that has `views`.
+
+    Only MPCL has queries, and with them the memory that compares subjects (docs/few_shot.md, What opponents have).
+    """
     own = tuple(view for view in OF_A_VIEW if view in views)
-    return {MEAN: (), **{OF_A_VIEW[view]: (view,) for view in own}, ALL: own}
+    names = {MEAN: (), **{OF_A_VIEW[view]: (view,) for view in own}, ALL: own}
+    return names | {OTHERS: WITH_OTHERS} if QUERY in own else names
 
 
 def tested_rows(recordings: Recordings, fold: Fold) -> np.ndarray:
@@ -184,7 +183,7 @@ def recalled_trials(memory: FoldMemory, subject: str, trial: str, n: int | None)
 def choice_of(memory: FoldMemory) -> dict:
     """What was chosen and learned, for `selection.json` and the file of the fold."""
     learned = {
-        name: found._asdict() | {"kernel": found.kernel and found.kernel._asdict()}
+        name: found._asdict() | {"kernel": found.kernel and numbers_of(found.kernel)}
         for name, found in memory.learned.items()
     }
     return {"memory": memory.chosen, "reason": memory.reason, "learned": learned}
@@ -200,6 +199,9 @@ def save_memory(file: pathlib.Path, memory: FoldMemory) -> None:
     tested = memory.tested._asdict()
     arrays = {"rows": memory.rows, "zero_shot": memory.zero_shot}
     arrays |= {f"views/{view}": x for view, x in tested.pop("views").items()} | tested
+    for name, found in memory.learned.items():
+        if found.kernel and found.kernel.others:
+            arrays |= {f"{name}/{x}": values for x, values in arrays_of_others(found.kernel.others).items()}
     text = json.dumps(choice_of(memory), default=lambda x: x.tolist())
     write_arrays(file, arrays | {"choice": np.array(text), "subjects": np.array(memory.subjects, str)})
 
@@ -213,7 +215,9 @@ def load_memory(file: pathlib.Path) -> FoldMemory:
     try:
         choice = json.loads(str(saved["choice"]))
         learned = {
-            name: Learned(**found | {"kernel": found["kernel"] and RecallKernel(**found["kernel"])})
+            name: Learned(
+                **found | {"kernel": found["kernel"] and kernel_of(found["kernel"], saved, f"{name}/")}
+            )
             for name, found in choice["learned"].items()
         }
         views = {name.removeprefix("views/"): x for name, x in saved.items() if name.startswith("views/")}

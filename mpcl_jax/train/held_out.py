@@ -17,7 +17,6 @@ from mpcl_jax.train.devices import make_mesh
 from mpcl_jax.train.evaluate import Trained, predict
 from mpcl_jax.train.fold_memory import FoldMemory, can_be_learned, learn_memory, tested_rows, too_few
 from mpcl_jax.train.folds import device_rows, on_devices, stack
-from mpcl_jax.train.memory_fit import HeldOut
 from mpcl_jax.train.run import (
     Member,
     Run,
@@ -27,6 +26,7 @@ from mpcl_jax.train.run import (
     folded_key,
     program_of,
 )
+from mpcl_jax.train.sequences import HeldOut
 from mpcl_jax.train.state import Training
 from mpcl_jax.types import spec_of
 

@@ -7,7 +7,6 @@ memory is off and predictions stay as they are.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import scipy  # loads scipy.optimize on first use, which is after the training
@@ -20,12 +19,14 @@ from mpcl_jax.model.recall_kernel import (
     RecallKernel,
     corrected,
     covariance,
-    distances,
-    residual_of,
 )
 from mpcl_jax.train.fit import Learned
+from mpcl_jax.train.other_subjects_fit import kl_with_others, with_other_subjects
+from mpcl_jax.train.sequences import HeldOut, Sequences, kl_of_subjects, of_several_trials, sequences_of
 
 VIEWS = (FEATURES, LOG_PROBS, QUERY)
+OTHERS = "other subjects"
+WITH_OTHERS = (FEATURES, LOG_PROBS, OTHERS)  # the queries of two models cannot be compared
 FEWEST_SUBJECTS, GROUPS = 4, 4
 LEAST_GAIN = 2.0  # standard errors over subjects by which the memory has to help
 WANTED = f"wanted {FEWEST_SUBJECTS} training subjects with two or more trials each"
@@ -39,66 +40,9 @@ PENALTY = (
 )
 
 
-class HeldOut(NamedTuple):
-    """N windows in the order of the recordings, each predicted by a model that did not see its subject."""
-
-    views: dict[str, np.ndarray]  # view -> [N, F]
-    log_probs: np.ndarray  # [N, C]
-    labels: np.ndarray  # [N, C], rows sum to 1
-    subject: np.ndarray  # [N] str
-    trial: np.ndarray  # [N] str
-
-
-class Sequences(NamedTuple):
-    """The trials of S subjects in their order, padded to n trials and w windows of each."""
-
-    log_probs: np.ndarray  # [S, n, w, C]
-    labels: np.ndarray  # [S, n, w, C]
-    weight: np.ndarray  # [S, n, w] of each window in its trial; sums to 1, or to 0 for padding
-    squared: dict[str, np.ndarray]  # view -> [S, n, n] squared distances between trials
-
-    @property
-    def real(self) -> np.ndarray:
-        """[S, n] bool, trials that are no padding."""
-        return self.weight.any(-1)
-
-    def take(self, subjects: np.ndarray) -> "Sequences":
-        """Only some of the subjects."""
-        squared = {v: x[subjects] for v, x in self.squared.items()}
-        return Sequences(*(x[subjects] for x in self[:3]), squared)
-
-
-def sequences_of(held_out: HeldOut, views: Sequence[str], most: int | None = None) -> Sequences:
-    """The `held_out` windows by subject and trial; of each trial `most` windows, spread evenly.
-
-    The place of a trial in a view is the mean over all of its windows.
-    """
-    each = trials_of(held_out.subject, held_out.trial)
-    means = {
-        v: [np.stack([held_out.views[v][r].mean(0) for r in rows]) for rows in each]
-        for v in views
-        if v != TIME
-    }
-    if TIME in views:
-        means[TIME] = [np.arange(len(rows), dtype=np.float64)[:, None] for rows in each]
-    if most is not None:
-        each = [[r[np.unique(np.linspace(0, len(r) - 1, most).astype(int))] for r in rows] for rows in each]
-    n, w = max(map(len, each)), max(len(r) for rows in each for r in rows)
-    index, weight = np.zeros((len(each), n, w), int), np.zeros((len(each), n, w))
-    places = {v: np.zeros((len(each), n, x[0].shape[1])) for v, x in means.items()}
-    for s, rows in enumerate(each):
-        for t, own in enumerate(rows):
-            index[s, t, : len(own)], weight[s, t, : len(own)] = own, 1 / len(own)
-        for v, x in means.items():
-            places[v][s, : len(rows)] = x[s]
-    log_probs, labels = (np.asarray(x, np.float64)[index] for x in (held_out.log_probs, held_out.labels))
-    return Sequences(log_probs, labels, weight, distances(places, places))
-
-
 def predict_in_sequence(kernel: RecallKernel, sequences: Sequences) -> np.ndarray:
     """Log-probabilities [S, n, w, C] of every window after the earlier trials of its subject were written."""
-    residual = residual_of(sequences.log_probs, sequences.labels, kernel.blend)
-    residual = (residual * sequences.weight[..., None]).sum(axis=2)
+    residual = sequences.residual(kernel.blend)
     both = sequences.real[:, :, None] & sequences.real[:, None, :]
     total = np.where(both, covariance(kernel, sequences.squared), 0.0) + np.eye(both.shape[1])
     # The first t rows of a Cholesky factor are the factor of the first t trials, so one factor serves all of them.
@@ -107,55 +51,61 @@ def predict_in_sequence(kernel: RecallKernel, sequences: Sequences) -> np.ndarra
     return corrected(sequences.log_probs, recalled[:, :, None])
 
 
-def kl_of_subjects(log_probs: np.ndarray, sequences: Sequences) -> np.ndarray:
-    """KL of each subject [S], mean over windows, then trials, of predictions [S, n, w, C]."""
-    y = sequences.labels
-    kl = (y * (np.log(np.where(y > 0, y, 1.0)) - log_probs)).sum(-1)
-    return (kl * sequences.weight).sum((1, 2)) / sequences.real.sum(1)
-
-
-def count_several(subject: np.ndarray, trial: np.ndarray) -> int:
-    """The number of subjects that have two or more trials; ids [N] of windows."""
-    return sum(len(trials) > 1 for trials in trials_of(subject, trial))
-
-
-def trials_of(subject: np.ndarray, trial: np.ndarray) -> list[list[np.ndarray]]:
-    """The rows of each trial of each subject, in the order in which they begin; ids [N] of windows."""
-    return [[own[rows] for rows in _rows_of_each(trial[own])] for own in _rows_of_each(subject)]
-
-
 def learn(held_out: HeldOut | None, views: Sequence[str] = VIEWS) -> Learned:
-    """The kernel over `views` (none: the mean residual), or None with the reason why the memory is off."""
+    """The kernel over `views` (none: the mean residual), or None with the reason why the memory is off.
+
+    With all views it takes what it can from other subjects, where that helps.
+    """
     if held_out is None:
         return Learned(None, f"off: it is learned from groups and trials; {WANTED}")
-    return learned_and_kl(held_out, views)[0]
+    own = learned_and_kl(held_out, views)[0]
+    if views != VIEWS:
+        return own
+    with_others = learned_and_kl(held_out, WITH_OTHERS)[0]
+    return own if with_others.kernel is None or (own.kernel and own.kl <= with_others.kl) else with_others
 
 
 def learned_and_kl(held_out: HeldOut, views: Sequence[str]) -> tuple[Learned, np.ndarray]:
     """As `learn`; also the KL [S] with the memory of each training subject that has several trials.
 
-    The numbers of the kernel that predicts a subject are chosen on other subjects. [0] with too few subjects.
+    The numbers of the kernel that predicts a subject are chosen on other subjects. With OTHERS among the views it
+    holds the responses of training subjects; it is off where these do not help. [0] with too few subjects.
     """
-    held_out = _of_several_trials(held_out)
+    held_out = of_several_trials(held_out)
     subjects = len(np.unique(held_out.subject))
     if subjects < FEWEST_SUBJECTS:
         reason = f"off: {subjects} training subjects have several trials; {WANTED}"
         return Learned(None, reason), np.zeros(0)
+    of_others = OTHERS in views
     views = [v for v in views if v == TIME or v in held_out.views]
     sequences = sequences_of(held_out, views, MOST_WINDOWS)
     scale = {v: _typical(sequences.squared[v], sequences.real) for v in views}
     zero_shot = kl_of_subjects(sequences.log_probs, sequences)
-    kl, group = np.empty(subjects), np.arange(subjects) % GROUPS
+    kl, group = np.empty((2, subjects)), np.arange(subjects) % GROUPS
     for k in range(GROUPS):
-        kernel = _minimised(sequences.take(group != k), scale)
-        rest = sequences.take(group == k)
-        kl[group == k] = kl_of_subjects(predict_in_sequence(kernel, rest), rest)
-    gain = zero_shot - kl
-    means = float(zero_shot.mean()), float(kl.mean())
+        others, rest = sequences.take(group != k), sequences.take(group == k)
+        kernel = _minimised(others, scale)
+        kl[:, group == k] = kl_of_subjects(predict_in_sequence(kernel, rest), rest)
+        if of_others:
+            kl[1, group == k] = kl_with_others(with_other_subjects(kernel, others), rest)
+    own, found = kl
+    means = float(zero_shot.mean()), float(found.mean())
     numbers = "KL on training subjects {:.4f} without, {:.4f} with it".format(*means)
-    if gain.mean() <= LEAST_GAIN * gain.std(ddof=1) / np.sqrt(subjects):
-        return Learned(None, f"off: it does not help ({numbers})", *means, subjects), kl
-    return Learned(_minimised(sequences, scale), f"on: {numbers}", *means, subjects), kl
+    if of_others and not _is_lower(found, own):
+        numbers = (
+            f"KL on training subjects {own.mean():.4f} without other subjects, {found.mean():.4f} with them"
+        )
+    if not _is_lower(found, zero_shot) or (of_others and not _is_lower(found, own)):
+        return Learned(None, f"off: it does not help ({numbers})", *means, subjects), found
+    kernel = _minimised(sequences, scale)
+    kernel = with_other_subjects(kernel, sequences) if of_others else kernel
+    return Learned(kernel, f"on: {numbers}", *means, subjects), found
+
+
+def _is_lower(kl: np.ndarray, reference: np.ndarray) -> bool:
+    """Whether the KL [S] of subjects is lower by more than LEAST_GAIN standard errors."""
+    gain = reference - kl
+    return gain.mean() > LEAST_GAIN * gain.std(ddof=1) / np.sqrt(len(gain))
 
 
 def _minimised(sequences: Sequences, scale: dict[str, float]) -> RecallKernel:
@@ -190,20 +140,3 @@ def _typical(squared: np.ndarray, real: np.ndarray) -> float:
     pairs = real[:, :, None] & real[:, None, :] & ~np.eye(real.shape[1], dtype=bool)
     typical = float(np.sqrt(squared[pairs].mean()))
     return typical if typical > EQUAL else 1.0
-
-
-def _rows_of_each(ids: np.ndarray) -> list[np.ndarray]:
-    """The rows of each id, in the order in which the ids begin."""
-    _, code = np.unique(ids, return_inverse=True)
-    order = np.argsort(code, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(code[order])) + 1)
-    return sorted(parts, key=lambda rows: rows[0]) if len(ids) else []
-
-
-def _of_several_trials(held_out: HeldOut) -> HeldOut:
-    """Only subjects with two or more trials."""
-    several = np.zeros(len(held_out.subject), bool)
-    for trials in trials_of(held_out.subject, held_out.trial):
-        several[np.concatenate(trials)] = len(trials) > 1
-    views = {v: x[several] for v, x in held_out.views.items()}
-    return HeldOut(views, *(x[several] for x in held_out[1:]))

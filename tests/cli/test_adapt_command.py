@@ -15,7 +15,7 @@ from mpcl_jax.data.normalise import standardise_per_subject
 from mpcl_jax.data.tables.write_folder import write_folder
 from mpcl_jax.train.fit import Learned
 from mpcl_jax.train.fold_memory import FoldMemory, memory_file, save_memory
-from mpcl_jax.train.memory_fit import HeldOut
+from mpcl_jax.train.sequences import HeldOut
 from mpcl_jax.types import take
 
 SMALL = {"epochs": 1, "width": 8, "n_prototypes": 2, "batch_size": 32, "early_stopping": False, "n_seeds": 2}

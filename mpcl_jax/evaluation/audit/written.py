@@ -11,8 +11,8 @@ from mpcl_jax.data.splits.manifest import Fold, trial_positions
 from mpcl_jax.evaluation.audit.evidence import Evidence, Finding, amber, green, red
 from mpcl_jax.evaluation.leaderboard import METHOD
 from mpcl_jax.train.fold_memory import FoldMemory, adapted_shares, load_memory, memory_file
-from mpcl_jax.train.memory_fit import HeldOut
 from mpcl_jax.train.selection import WITH_MEMORY
+from mpcl_jax.train.sequences import HeldOut
 
 CHECK = "written trials"
 CUTS = 4  # positions at which the reports of a trial and of all later ones are changed

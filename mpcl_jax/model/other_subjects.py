@@ -1,0 +1,81 @@
+"""Co-occurrence of residuals in training subjects, as a part of the personal memory.
+
+A subject who rates one clip sadder than predicted may rate another one calmer. Training subjects show which residuals
+go together, over trials and emotions at once. The residuals of training subject s are a function of the views,
+
+    R_s(x) = Σ_p k(x, x_p) a_p,   a = √(g/S) (K_s + I)⁻¹ r_s   over the trials p of s,
+
+and the residual of a new subject is `Σ_s β_s (R_s(x) − mean R(x)) + h(x) + noise`: weights β ~ N(0, I), h the
+Gaussian process of `recall_kernel.py`. Both are estimated from the written trials at once, in closed form. This is a
+Gaussian process whose covariance has, beside k, the covariance of the functions R_s between trials and emotions.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mpcl_jax.model.recall_kernel import (
+    MOST_RECALLED,
+    OtherSubjects,
+    RecallKernel,
+    covariance,
+    distances,
+)
+
+
+def responses(kernel: RecallKernel, others: OtherSubjects, views: dict[str, np.ndarray]) -> np.ndarray:
+    """The functions R_s of the S training subjects at N places, [N, S, C]; `views`: view -> [N, F]."""
+    towards = covariance(kernel, distances(views, others.views))
+    ends = np.flatnonzero(np.diff(others.subject)) + 1
+    parts = zip(np.split(towards, ends, axis=1), np.split(others.coefficient, ends), strict=True)
+    return np.stack([k @ a for k, a in parts], axis=1)
+
+
+def resemblance(kernel: RecallKernel, written: dict[str, np.ndarray], residual: np.ndarray) -> np.ndarray:
+    """β less its mean [S] of a subject with n `written` trials, view -> [n, F], and their residuals [n, C].
+
+    The last MOST_RECALLED trials take part.
+    """
+    written = {view: x[-MOST_RECALLED:] for view, x in written.items()}
+    residual = residual[-MOST_RECALLED:]
+    found = centred(responses(kernel, kernel.others, written))
+    among = covariance(kernel, distances(written, written)) + np.eye(len(residual))
+    solved = np.linalg.solve(among, found.reshape(len(found), -1)).reshape(found.shape)
+    precision = np.eye(found.shape[1]) + np.einsum("nsc,nuc->su", found, solved)
+    beta = np.linalg.solve(precision, np.einsum("nsc,nc->s", solved, residual))
+    return beta - beta.mean()
+
+
+def weighted(others: OtherSubjects, beta: np.ndarray) -> np.ndarray:
+    """Coefficients [P, C] of `Σ_s β_s (R_s − mean R)`; `beta` as from `resemblance`."""
+    return others.coefficient * beta[others.subject, None]
+
+
+def centred(found: np.ndarray) -> np.ndarray:
+    """Responses [N, S, C] less their mean over subjects."""
+    return found - found.mean(axis=1, keepdims=True)
+
+
+def numbers_of(kernel: RecallKernel) -> dict:
+    """The kernel for JSON, without the arrays of `arrays_of_others`."""
+    return kernel._asdict() | {"others": kernel.others is not None}
+
+
+def arrays_of_others(others: OtherSubjects) -> dict[str, np.ndarray]:
+    """The arrays of `others` by names that `kernel_of` reads."""
+    arrays = {f"others/views/{view}": x for view, x in others.views.items()}
+    return arrays | {"others/subject": others.subject, "others/coefficient": others.coefficient}
+
+
+def kernel_of(numbers: dict, arrays: Mapping[str, np.ndarray], before: str = "") -> RecallKernel:
+    """What `numbers_of` and `arrays_of_others` hold; `before`: the beginning of the names of the arrays.
+
+    Raises KeyError for a missing array, TypeError for other numbers.
+    """
+    others = None
+    if numbers.get("others"):
+        views = {view: arrays[f"{before}others/views/{view}"] for view in numbers["gain"]}
+        others = OtherSubjects(
+            arrays[f"{before}others/subject"], views, arrays[f"{before}others/coefficient"]
+        )
+    return RecallKernel(**numbers | {"others": others})
