@@ -36,13 +36,14 @@ from mpcl_jax.evaluation.comparison import task_of
 from mpcl_jax.evaluation.leaderboard import METHOD
 from mpcl_jax.evaluation.statistics import decide, paired_comparison, subject_interval
 from mpcl_jax.model.outputs import variables
-from mpcl_jax.model.recall_kernel import RecallKernel, corrected, covariance, residual_of, views_of
+from mpcl_jax.model.recall_kernel import RecallKernel, views_of
 from mpcl_jax.runs.forward import forward_passes
 from mpcl_jax.runs.predict import finished_model, normalised, recall
 from mpcl_jax.system.output import any_output
 from mpcl_jax.train import in_memory
+from mpcl_jax.train.fold_memory import predict_after
 from mpcl_jax.train.memory_fit import VIEWS, learn
-from mpcl_jax.train.sequences import HeldOut, sequences_of, trials_of
+from mpcl_jax.train.sequences import HeldOut, trials_of
 from mpcl_jax.types import Recordings, spec_of, take
 
 PROTOCOL = "subject_kfold"
@@ -154,15 +155,8 @@ def memory_kl(held_out: HeldOut, kernel: RecallKernel | None, n: int, most: int)
     found = []
     for trials in subjects_of(held_out, most):
         rows = np.concatenate(trials)
-        log_probs = held_out.log_probs[rows].astype(np.float64)
-        if kernel is not None:
-            own = HeldOut({v: x[rows] for v, x in held_out.views.items()}, *(x[rows] for x in held_out[1:]))
-            sequence = sequences_of(own, kernel.gain)
-            residual = residual_of(sequence.log_probs, sequence.labels, kernel.blend)
-            residual = (residual * sequence.weight[..., None]).sum(2)[0, :n]
-            total = np.broadcast_to(covariance(kernel, sequence.squared), (1, len(trials), len(trials)))[0]
-            moved = total[:, :n] @ np.linalg.solve(total[:n, :n] + np.eye(n), residual)
-            log_probs = corrected(log_probs, np.repeat(moved, [len(t) for t in trials], axis=0))
+        own = HeldOut({v: x[rows] for v, x in held_out.views.items()}, *(x[rows] for x in held_out[1:]))
+        log_probs = own.log_probs.astype(np.float64) if kernel is None else predict_after(kernel, own, n)
         found.append(kl_of_later(held_out, trials, log_probs, most))
     return np.stack(found)
 

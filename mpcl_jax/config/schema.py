@@ -81,6 +81,9 @@ class BenchmarkConfig:
     """Baselines on the same manifest; ("all",) = every registered one. The train mean always runs."""
     tries: StrictInt = Field(6, ge=1, le=1000)
     """Hyper-parameter settings that each baseline may try per fold, on inner grouped splits of its training part."""
+    # The opponents of the published tables recall the subject's own trials only; docs/few_shot.md has both.
+    other_subjects: StrictBool = False
+    """Baselines, too, may use the personal memory that learns from other subjects; off: only MPCL."""
 
 
 @dataclass(frozen=True, config=STRICT)

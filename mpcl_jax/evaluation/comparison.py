@@ -98,7 +98,8 @@ def _with_memories(
             _held_out(recordings, inner, signals[1:], [own.shares for own in training]) if inner else None
         )
         of_tested = _held_out(recordings, [outer], signals[:1], [shares])
-        memory = learn_memory(held_out, of_tested, rows, shares, too_few(recordings, fold))
+        reason = too_few(recordings, fold)
+        memory = learn_memory(held_out, of_tested, rows, shares, reason, settings.other_subjects)
         found.predicted[name] = adapted_shares(memory, fold.test, n_of(protocol))
         found.choices[name] = {"setting": tested.setting} if tested.setting else {}
         found.choices[name] |= choice_of(memory)

@@ -156,13 +156,13 @@ def _adapted(
     if kernel.others is not None:
         of_others = weighted(kernel.others, resemblance(kernel, written, residual))
         residual = residual - covariance(kernel, distances(written, kernel.others.views)) @ of_others
-        correction = _towards(kernel, views, kernel.others.views, len(query)) @ of_others
+        correction = _towards(kernel, views, kernel.others.views, query.shape[0]) @ of_others
     solved = np.linalg.solve(among + np.eye(len(trials)), residual)  # [n, C]
-    correction += _towards(kernel, views, written, len(query)) @ solved
+    correction += _towards(kernel, views, written, query.shape[0]) @ solved
     return jax.nn.log_softmax(log_probs + correction, axis=-1)
 
 
-def _towards(kernel: RecallKernel, views: dict, places: dict[str, np.ndarray], rows: int) -> jax.Array:
+def _towards(kernel: RecallKernel, views: dict, places: dict[str, np.ndarray], rows) -> jax.Array:
     """See `model.recall_kernel.covariance`; of `rows` windows with P trials, [rows, P]."""
     towards = kernel.level
     for view, gain in kernel.gain.items():

@@ -52,14 +52,14 @@ class FoldMemory(NamedTuple):
         return self.learned[best].reason
 
 
-def memories_of(views: Iterable[str]) -> dict[str, tuple[str, ...]]:
+def memories_of(views: Iterable[str], others: bool) -> dict[str, tuple[str, ...]]:
     """Name -> views of each memory that is compared, for a method that has `views`.
 
-    Only MPCL has queries, and with them the memory that compares subjects (docs/few_shot.md, What opponents have).
+    `others`: also the memory that learns from other subjects.
     """
     own = tuple(view for view in OF_A_VIEW if view in views)
     names = {MEAN: (), **{OF_A_VIEW[view]: (view,) for view in own}, ALL: own}
-    return names | {OTHERS: WITH_OTHERS} if QUERY in own else names
+    return names | {OTHERS: WITH_OTHERS} if others else names
 
 
 def tested_rows(recordings: Recordings, fold: Fold) -> np.ndarray:
@@ -89,15 +89,20 @@ def _of_several_trials(recordings: Recordings, rows: np.ndarray) -> int:
 
 
 def learn_memory(
-    training: HeldOut | None, tested: HeldOut, rows: np.ndarray, zero_shot: np.ndarray, reason: str
+    training: HeldOut | None,
+    tested: HeldOut,
+    rows: np.ndarray,
+    zero_shot: np.ndarray,
+    reason: str,
+    others: bool,
 ) -> FoldMemory:
     """Learns every memory on the `training` subjects and chooses the `simplest` good one.
 
     `training`: their predictions by models of inner folds; None where there are too few of them, for the `reason` of
     `too_few`. `tested` [Q]: the predictions of the tested subjects; their labels are stored and play no other part.
-    `zero_shot` [Q, C]: the same as shares.
+    `zero_shot` [Q, C]: the same as shares. `others`: as in `memories_of`.
     """
-    names = memories_of(tested.views)
+    names = memories_of(tested.views, others)
     if training is None:
         found = dict.fromkeys(names, (Learned(None, reason), np.zeros(0)))
     else:

@@ -132,7 +132,7 @@ def fold_memory(
     ids = (x[rows] for x in (recordings.labels, recordings.subject, recordings.trial))
     tested = HeldOut(_views(run, member, rows, output), output.log_probs, *ids)
     reason = too_few(recordings, member.fold)
-    return learn_memory(training, tested, rows, from_log_probs(output.log_probs), reason)
+    return learn_memory(training, tested, rows, from_log_probs(output.log_probs), reason, others=True)
 
 
 def _views(run: Run, member: Member, rows: np.ndarray, output: MPCLOutput) -> dict[str, np.ndarray]:

@@ -9,14 +9,14 @@ import zipfile
 import jax.export
 import numpy as np
 import pytest
-from adaptation_fixture import with_memory
+from adaptation_fixture import KERNEL, with_memory
 from run_fixture import SMALL_MODEL
 from tiny_model import quick_options
 
 import mpcl_jax as mpcl
 from mpcl_jax.cli import export as command
 from mpcl_jax.export import write
-from mpcl_jax.model.recall_kernel import MOST_RECALLED
+from mpcl_jax.model.recall_kernel import FEATURES, LOG_PROBS, MOST_RECALLED, QUERY, TIME, OtherSubjects
 from mpcl_jax.runs.predict import open_model, predict
 
 pytestmark = pytest.mark.usefixtures("quick_programs")
@@ -33,6 +33,14 @@ def windows(count: int, seed: int = 0) -> dict[str, np.ndarray]:
     X["face"][::3, 0] = np.nan
     X["eda"][1::4] = np.nan
     return X
+
+
+def with_other_subjects():
+    """A kernel that holds the responses of three training subjects at five trials."""
+    rng = np.random.default_rng(5)
+    sizes = {FEATURES: 11, LOG_PROBS: 3, QUERY: 16, TIME: 1}
+    views = {view: rng.normal(size=(5, size)) for view, size in sizes.items()}
+    return KERNEL._replace(others=OtherSubjects(np.array([0, 0, 1, 1, 2]), views, rng.normal(size=(5, 3))))
 
 
 def reports(count: int) -> np.ndarray:
@@ -75,7 +83,8 @@ FORMATS = pytest.mark.parametrize("name", ["model.stablehlo", "model.onnx"])
 @pytest.mark.parametrize("adapted", [False, True])
 def test_predicts_what_the_model_predicts(fitted, tmp_path, name, adapted):
     labels = reports(3)[[0, 0, 1, 1, 2]]
-    model = with_memory(fitted).adapt(windows(5), labels, trial=list("aabbc")) if adapted else fitted
+    able = with_memory(fitted, with_other_subjects())
+    model = able.adapt(windows(5), labels, trial=list("aabbc")) if adapted else fitted
     about, run = exported(model, tmp_path / name, **({"subject": "anna"} if adapted else {}))
     assert about["largest_difference"] < 1e-6
     assert about.get("personal_memory") == ({"subject": "anna", "trials": 3} if adapted else None)
@@ -174,7 +183,7 @@ def test_a_file_that_differs_from_the_model_is_not_written(fitted, tmp_path, mon
 def test_the_command_writes_the_file_with_the_memory_of_a_subject(fitted, tmp_path, capsys):
     from mpcl_jax.estimator.memory_file import checksum_of, save_memory
 
-    model = with_memory(fitted)
+    model = with_memory(fitted, with_other_subjects())
     model.save(tmp_path / "saved")
     adapted = model.adapt(windows(4), reports(4))
     checksum = checksum_of(model._open(), model.memory_.kernel)

@@ -9,6 +9,7 @@ from mpcl_jax.config.schema import BenchmarkConfig
 from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.evaluation import comparison
 from mpcl_jax.evaluation.comparison import predict_fold
+from mpcl_jax.model.recall_kernel import OtherSubjects, RecallKernel
 from mpcl_jax.train.fold_memory import (
     ALL,
     NONE,
@@ -21,7 +22,7 @@ from mpcl_jax.train.fold_memory import (
     simplest,
     too_few,
 )
-from mpcl_jax.train.memory_fit import predict_in_sequence
+from mpcl_jax.train.memory_fit import OTHERS, WITH_OTHERS, predict_in_sequence
 from mpcl_jax.train.sequences import HeldOut, kl_of_subjects, sequences_of
 from mpcl_jax.types import DataError
 
@@ -46,7 +47,7 @@ def test_the_memory_is_learned_on_training_subjects_and_helps(of_fold):
     assert (
         set(memory.learned)
         == {"mean residual", "features", "own log p", ALL}
-        == set(memories_of(memory.tested.views))
+        == set(memories_of(memory.tested.views, False))
     )
     assert set(memory.subjects) == set(STYLED.subject[fold.train])
     assert memory.chosen != NONE and memory.reason.startswith("on: ")
@@ -71,7 +72,7 @@ def test_the_simplest_memory_within_one_standard_error_is_chosen(of_mean, of_all
     kl = {"mean residual": of_mean, "features": [0.90, 0.89, 1.90, 2.89]}
     kl |= {"own log p": [0.88, 0.88, 1.88, 2.90], ALL: of_all}
     kl = {name: np.array(x) for name, x in kl.items()}
-    assert simplest(kl, memories_of(("features", "log_probs"))) == chosen
+    assert simplest(kl, memories_of(("features", "log_probs"), False)) == chosen
 
 
 def test_no_subject_is_predicted_by_a_model_that_saw_it(of_fold, monkeypatch):
@@ -149,7 +150,7 @@ def test_a_memory_that_is_off_because_of_validation_says_what_to_do(of_fold):
     reason = too_few(STYLED, fold)
     assert "3 training subjects with several trials are left (5 more are validation), 4 are needed" in reason
     assert reason.endswith("--config.protocol.validation=0 with --config.train.select=last")
-    off = learn_memory(None, held_out(memory), memory.rows, memory.zero_shot, reason)
+    off = learn_memory(None, held_out(memory), memory.rows, memory.zero_shot, reason, True)
     assert off.chosen == NONE and off.reason == reason
     without = too_few(STYLED, fold._replace(validation=fold.validation[:0]))
     assert without.startswith("off: 3 training subjects have several trials; wanted 4")
@@ -188,3 +189,19 @@ def test_a_missing_or_damaged_file_is_named_with_the_remedy(of_fold, tmp_path, n
         load_memory(file)
     assert str(file) in str(caught.value) and says in str(caught.value)
     assert str(caught.value).endswith("delete the folder folds/00 and start the run again")
+
+
+def test_the_memory_of_other_subjects_is_read_back_bit_for_bit(of_fold, tmp_path):
+    _, memory = of_fold
+    rng, tested = np.random.default_rng(0), memory.tested
+    views = {v: tested.views[v][:4] for v in WITH_OTHERS if v in tested.views}
+    others = OtherSubjects(np.array([0, 0, 1, 1]), views, rng.normal(size=(4, tested.labels.shape[1])))
+    kernel = RecallKernel(0.3, dict.fromkeys(views, 0.5), dict.fromkeys(views, 1.0), 0.2, others)
+    learned = memory.learned | {OTHERS: memory.learned[ALL]._replace(kernel=kernel)}
+    changed = memory._replace(learned=learned, chosen=OTHERS)
+    save_memory(tmp_path / "memory.npz", changed)
+    again = load_memory(tmp_path / "memory.npz")
+    wanted = adapted_shares(changed, memory.rows, None)
+    np.testing.assert_array_equal(adapted_shares(again, memory.rows, None), wanted)
+    without = changed._replace(learned=learned | {OTHERS: memory.learned[ALL]})
+    assert np.abs(adapted_shares(without, memory.rows, None) - wanted).max() > 1e-3

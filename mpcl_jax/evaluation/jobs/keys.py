@@ -78,7 +78,11 @@ def baseline_key(name: str, config: Config, table_data: TableData, number: int) 
     baseline = registry.get(name)
     return _key(name, config.seed, table_data, number) | {
         "code": code_hash(PACKAGE / BASELINES, source_file(baseline.origin)),
-        "settings": {"tries": config.benchmark.tries, "grid": baseline.grid},
+        "settings": {
+            "tries": config.benchmark.tries,
+            "grid": baseline.grid,
+            "other_subjects": config.benchmark.other_subjects,
+        },
     }
 
 
