@@ -19,8 +19,8 @@ from scipy.special import log_softmax
 from experiments.shared.table_command import ending, path, positive, shown_command, write_rows
 from mpcl_jax.model.recall_kernel import views_of
 from mpcl_jax.system.output import any_output
-from mpcl_jax.train.fold_memory import learn_memory, predict_after
-from mpcl_jax.train.sequences import HeldOut
+from mpcl_jax.train.fold_memory import learn_memory
+from mpcl_jax.train.sequences import HeldOut, predict_in_sequence, sequences_of
 
 TRAINING, TESTED, TRIALS, EMOTIONS, FEATURES = 16, 200, 8, 5, 3
 NOISE, SMALLEST = 0.5, 0.1  # sd of a trial's noise; smaller shares are reported as 0 in "zeros"
@@ -48,9 +48,8 @@ def drawn(rng: np.random.Generator, subjects: int, style: float, zeros: bool) ->
 
 
 def kl_by_trial(log_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """KL [TRIALS], mean over S subjects, of predictions and reports [S · TRIALS, C]."""
-    kl = (labels * (np.log(np.where(labels > 0, labels, 1.0)) - log_probs)).sum(-1)
-    return kl.reshape(-1, TRIALS).mean(axis=0)
+    """KL [TRIALS], mean over subjects, of predictions and reports [S, TRIALS, 1, C]."""
+    return (labels * (np.log(np.where(labels > 0, labels, 1.0)) - log_probs)).sum(-1).mean((0, 2))
 
 
 def measure(style: float, zeros: bool, draws: int) -> tuple[np.ndarray, np.ndarray, int]:
@@ -61,9 +60,10 @@ def measure(style: float, zeros: bool, draws: int) -> tuple[np.ndarray, np.ndarr
         training, tested = (drawn(rng, count, style, zeros) for count in (TRAINING, TESTED))
         rows, shares = np.arange(len(tested.labels)), np.exp(tested.log_probs)
         kernel = learn_memory(training, tested, rows, shares, "", others=True).kernel
-        moved = predict_after(kernel, tested, None) if kernel else tested.log_probs
-        before.append(kl_by_trial(tested.log_probs, tested.labels))
-        after.append(kl_by_trial(moved, tested.labels))
+        sequences = sequences_of(tested, kernel.gain if kernel else ())
+        moved = predict_in_sequence(kernel, sequences) if kernel else sequences.log_probs
+        before.append(kl_by_trial(sequences.log_probs, sequences.labels))
+        after.append(kl_by_trial(moved, sequences.labels))
         on += kernel is not None
     return np.mean(before, axis=0), np.mean(after, axis=0), on
 

@@ -17,12 +17,17 @@ from mpcl_jax.model.recall_kernel import (
     QUERY,
     TIME,
     RecallKernel,
-    corrected,
-    covariance,
 )
 from mpcl_jax.train.fit import Learned
-from mpcl_jax.train.other_subjects_fit import kl_with_others, with_other_subjects
-from mpcl_jax.train.sequences import HeldOut, Sequences, kl_of_subjects, of_several_trials, sequences_of
+from mpcl_jax.train.other_subjects_fit import with_other_subjects
+from mpcl_jax.train.sequences import (
+    HeldOut,
+    Sequences,
+    kl_of_subjects,
+    of_several_trials,
+    predict_in_sequence,
+    sequences_of,
+)
 
 VIEWS = (FEATURES, LOG_PROBS, QUERY)
 OTHERS = "other subjects"
@@ -38,17 +43,6 @@ EQUAL = 1e-6  # a typical distance that is rounding
 PENALTY = (
     1e-5  # nats for one unit of a logarithm; keeps numbers that the data do not determine at their start
 )
-
-
-def predict_in_sequence(kernel: RecallKernel, sequences: Sequences) -> np.ndarray:
-    """Log-probabilities [S, n, w, C] of every window after the earlier trials of its subject were written."""
-    residual = sequences.residual(kernel.blend)
-    both = sequences.real[:, :, None] & sequences.real[:, None, :]
-    total = np.where(both, covariance(kernel, sequences.squared), 0.0) + np.eye(both.shape[1])
-    # The first t rows of a Cholesky factor are the factor of the first t trials, so one factor serves all of them.
-    factor = np.linalg.cholesky(total)
-    recalled = np.tril(factor, -1) @ np.linalg.solve(factor, residual)
-    return corrected(sequences.log_probs, recalled[:, :, None])
 
 
 def learn(held_out: HeldOut | None, views: Sequence[str] = VIEWS) -> Learned:
@@ -87,7 +81,8 @@ def learned_and_kl(held_out: HeldOut, views: Sequence[str]) -> tuple[Learned, np
         kernel = _minimised(others, scale)
         kl[:, group == k] = kl_of_subjects(predict_in_sequence(kernel, rest), rest)
         if of_others:
-            kl[1, group == k] = kl_with_others(with_other_subjects(kernel, others), rest)
+            kernel = with_other_subjects(kernel, others)
+            kl[1, group == k] = kl_of_subjects(predict_in_sequence(kernel, rest), rest)
     own, found = kl
     means = float(zero_shot.mean()), float(found.mean())
     numbers = "KL on training subjects {:.4f} without, {:.4f} with it".format(*means)

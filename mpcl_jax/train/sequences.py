@@ -4,8 +4,17 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # its parts are loaded on first use
 
-from mpcl_jax.model.recall_kernel import TIME, distances, residual_of
+from mpcl_jax.model.other_subjects import centred, responses
+from mpcl_jax.model.recall_kernel import (
+    TIME,
+    RecallKernel,
+    corrected,
+    covariance,
+    distances,
+    residual_of,
+)
 
 
 class HeldOut(NamedTuple):
@@ -67,6 +76,49 @@ def sequences_of(held_out: HeldOut, views: Sequence[str], most: int | None = Non
             places[v][s, : len(rows)] = x[s]
     log_probs, labels = (np.asarray(x, np.float64)[index] for x in (held_out.log_probs, held_out.labels))
     return Sequences(log_probs, labels, weight, distances(places, places), places)
+
+
+def predict_in_sequence(
+    kernel: RecallKernel, sequences: Sequences, without: np.ndarray | None = None
+) -> np.ndarray:
+    """Log-probabilities [S, n, w, C] of every window after the earlier trials of its subject were written.
+
+    `without`: [S] the number of each subject among `kernel.others`; its own responses take no part.
+    """
+    residual, real = sequences.residual(kernel.blend), sequences.real
+    both = real[:, :, None] & real[:, None, :]
+    among = np.where(both, covariance(kernel, sequences.squared), 0.0)
+    if kernel.others is None:
+        # The first t rows of a Cholesky factor are the factor of the first t trials: one factor serves all of them.
+        factor = np.linalg.cholesky(among + np.eye(both.shape[1]))
+        recalled = np.tril(factor, -1) @ np.linalg.solve(factor, residual)
+        return corrected(sequences.log_probs, recalled[:, :, None])
+    recalled = np.zeros(residual.shape)
+    for s, own in enumerate(real):
+        places = {view: x[s, own] for view, x in sequences.places.items()}
+        found = responses(kernel, kernel.others, places)
+        found = centred(found if without is None else np.delete(found, without[s], axis=1))
+        recalled[s, own] = predict_in_order(among[s][np.ix_(own, own)], found, residual[s, own])
+    return corrected(sequences.log_probs, recalled[:, :, None])
+
+
+def predict_in_order(among: np.ndarray, found: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    """The residuals [n, C] of a subject's trials, each predicted from the earlier ones; 0 for the first.
+
+    `among` [n, n]: the covariance of the trials · `found` [n, S, C]: centred responses of other subjects.
+    """
+    n, subjects, emotions = found.shape
+    factor = np.linalg.cholesky(among + np.eye(n))
+    below = np.tril(factor, -1)
+    own = scipy.linalg.solve_triangular(factor, residual, lower=True)
+    others = scipy.linalg.solve_triangular(factor, found.reshape(n, -1), lower=True).reshape(found.shape)
+    # Sums over the earlier trials: those before trial t are found at t - 1.
+    precision = np.eye(subjects) + np.cumsum(np.einsum("nsc,nuc->nsu", others, others), axis=0)[:-1]
+    toward = np.cumsum(np.einsum("nsc,nc->ns", others, own), axis=0)[:-1]
+    beta = np.zeros((n, subjects))
+    beta[1:] = np.linalg.solve(precision, toward[..., None])[..., 0]
+    left = found - (below @ others.reshape(n, -1)).reshape(n, subjects, emotions)
+    return below @ own + np.einsum("nsc,ns->nc", left, beta)
 
 
 def kl_of_subjects(log_probs: np.ndarray, sequences: Sequences) -> np.ndarray:

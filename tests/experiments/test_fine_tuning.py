@@ -9,8 +9,7 @@ from styled_subjects import write_styled
 from experiments.shared.fine_tune import fine_tune
 from experiments.tables import fine_tuning
 from mpcl_jax.model.recall_kernel import RecallKernel, views_of
-from mpcl_jax.train.memory_fit import predict_in_sequence
-from mpcl_jax.train.sequences import HeldOut, kl_of_subjects, sequences_of
+from mpcl_jax.train.sequences import HeldOut, kl_of_subjects, predict_in_sequence, sequences_of
 
 
 def log_probs(params, x):

@@ -22,8 +22,8 @@ from mpcl_jax.train.fold_memory import (
     simplest,
     too_few,
 )
-from mpcl_jax.train.memory_fit import OTHERS, WITH_OTHERS, predict_in_sequence
-from mpcl_jax.train.sequences import HeldOut, kl_of_subjects, sequences_of
+from mpcl_jax.train.memory_fit import OTHERS, WITH_OTHERS
+from mpcl_jax.train.sequences import HeldOut, kl_of_subjects, predict_in_sequence, sequences_of
 from mpcl_jax.types import DataError
 
 STYLED = styled_subjects()

@@ -7,8 +7,8 @@ from scipy.special import log_softmax
 from mpcl_jax.model.personal_memory import adapt, write_trials
 from mpcl_jax.model.recall_kernel import FEATURES, LOG_PROBS, QUERY, TIME, RecallKernel
 from mpcl_jax.train import memory_fit
-from mpcl_jax.train.memory_fit import learn, predict_in_sequence
-from mpcl_jax.train.sequences import HeldOut, kl_of_subjects, sequences_of
+from mpcl_jax.train.memory_fit import learn
+from mpcl_jax.train.sequences import HeldOut, kl_of_subjects, predict_in_sequence, sequences_of
 
 VIEWS = (FEATURES, LOG_PROBS)
 

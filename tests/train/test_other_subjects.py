@@ -7,9 +7,15 @@ from scipy.special import log_softmax
 from mpcl_jax.model.other_subjects import arrays_of_others, kernel_of, numbers_of, resemblance, responses
 from mpcl_jax.model.personal_memory import adapt, write_trials
 from mpcl_jax.model.recall_kernel import FEATURES, LOG_PROBS, RecallKernel
-from mpcl_jax.train.memory_fit import WITH_OTHERS, learn, learned_and_kl, predict_in_sequence
-from mpcl_jax.train.other_subjects_fit import kl_with_others, predict_in_order, with_other_subjects
-from mpcl_jax.train.sequences import HeldOut, kl_of_subjects, sequences_of
+from mpcl_jax.train.memory_fit import WITH_OTHERS, learn, learned_and_kl
+from mpcl_jax.train.other_subjects_fit import with_other_subjects
+from mpcl_jax.train.sequences import (
+    HeldOut,
+    kl_of_subjects,
+    predict_in_order,
+    predict_in_sequence,
+    sequences_of,
+)
 
 VIEWS = (FEATURES, LOG_PROBS)
 KERNEL = RecallKernel(0.2, dict.fromkeys(VIEWS, 0.5), dict.fromkeys(VIEWS, 1.5), 0.2)
@@ -31,6 +37,10 @@ def planted(strength, subjects=20, trials=10, emotions=4, seed=0):
     return HeldOut(
         {FEATURES: place, LOG_PROBS: scores}, log_probs, labels, subject, np.arange(count).astype(str)
     )
+
+
+def kl_with_others(kernel, sequences, without=None):
+    return kl_of_subjects(predict_in_sequence(kernel, sequences, without), sequences)
 
 
 def test_in_order_is_the_gaussian_process_with_both_covariances():
