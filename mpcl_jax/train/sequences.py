@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import scipy  # its parts are loaded on first use
 
 from mpcl_jax.model.other_subjects import centred, responses
 from mpcl_jax.model.recall_kernel import (
@@ -110,8 +109,8 @@ def predict_in_order(among: np.ndarray, found: np.ndarray, residual: np.ndarray)
     n, subjects, emotions = found.shape
     factor = np.linalg.cholesky(among + np.eye(n))
     below = np.tril(factor, -1)
-    own = scipy.linalg.solve_triangular(factor, residual, lower=True)
-    others = scipy.linalg.solve_triangular(factor, found.reshape(n, -1), lower=True).reshape(found.shape)
+    solved = np.linalg.solve(factor, np.concatenate([residual, found.reshape(n, -1)], axis=1))
+    own, others = solved[:, :emotions], solved[:, emotions:].reshape(found.shape)
     # Sums over the earlier trials: those before trial t are found at t - 1.
     precision = np.eye(subjects) + np.cumsum(np.einsum("nsc,nuc->nsu", others, others), axis=0)[:-1]
     toward = np.cumsum(np.einsum("nsc,nc->ns", others, own), axis=0)[:-1]
