@@ -11,26 +11,34 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 
-from mpcl_jax.model.layers import Dense
+from mpcl_jax.model.layers import Dense, joined_dense, rows_by_columns, rows_by_rows
+
+# Similarity of a pattern that a state may not recall; finite, because the gradient multiplies it by 0.
+FORBIDDEN = -1e30
 
 
-def associate(similarity, stored_present=None):
-    """Association of states with stored patterns: `softmax` over the last axis of `similarity` [..., N].
+def association_by_scale(similarity, beta, gate, may_recall):
+    """`g_s · softmax(β_s · similarity)` over the last axis of each scale s, a list of [..., T, N].
 
-    `stored_present` [..., N] bool, broadcastable: absent patterns get exactly 0, whatever their
-    similarity. Where all patterns are absent, the association is 0 everywhere.
+    `similarity` [..., T, N] · `beta` S numbers > 0 · `gate` S arrays [..., T] · `may_recall` [..., T, N] bool,
+    broadcastable: other patterns get exactly 0, whatever their similarity. A state that may recall nothing gets
+    0 everywhere. The largest similarity is subtracted once for all scales, which changes no softmax.
     """
-    if stored_present is None:
-        return jax.nn.softmax(similarity, axis=-1)
-    masked = jnp.where(stored_present, similarity, jnp.finfo(similarity.dtype).min)
-    return jnp.where(stored_present, jax.nn.softmax(masked, axis=-1), 0.0)
+    largest = jnp.where(may_recall, similarity, FORBIDDEN).max(axis=-1, keepdims=True)
+    below = jnp.where(may_recall, similarity - jax.lax.stop_gradient(largest), FORBIDDEN)
+    found = []
+    for beta_s, gate_s in zip(beta, gate, strict=True):
+        strength = jnp.exp(beta_s * below)
+        total = strength.sum(axis=-1)
+        found.append((gate_s / jnp.where(total > 0, total, 1.0))[..., None] * strength)
+    return found
 
 
 class MultiScaleRetrieval(nn.Module):
-    """Retrieval by several heads, each a gated mixture of scales (stage 1).
+    """Retrieval among tokens by several heads, each a gated mixture of scales (stage 1).
 
     `A = Σ_s g_s · softmax(β_s · Q Kᵀ)`, `output = A V W_o`: one projection set serves all scales, only the
-    inverse temperature differs. The gate g is computed from the state, so each token chooses its own scale.
+    inverse temperature differs. The gate g is computed from the token, so each token chooses its own scale.
     """
 
     heads: int
@@ -38,30 +46,28 @@ class MultiScaleRetrieval(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, state, stored, may_recall):
-        """`state` [B, T, D] · `stored` [B, N, D] · `may_recall` [B, T, N] bool. Returns [B, T, D]."""
-        width, count = state.shape[-1], len(self.scales)
-        per_head = width // self.heads
-        start = jnp.log(jnp.asarray(self.scales) / per_head**0.5)
+    def __call__(self, tokens, may_recall):
+        """`tokens` [B, T, D], states and stored patterns · `may_recall` [B, T, T] bool. Returns [B, T, D]."""
+        width, count = tokens.shape[-1], len(self.scales)
+        start = jnp.log(jnp.asarray(self.scales) / (width // self.heads) ** 0.5)
         log_beta = self.param("log_beta", lambda key: start)
 
-        query = Dense(width, dtype=self.dtype, name="query")(state)
-        key_value = Dense(2 * width, dtype=self.dtype, name="key_value")(stored)
-        query = rearrange(query, "b t (h d) -> b h t d", h=self.heads)
-        key, value = rearrange(key_value, "b n (two h d) -> two b h n d", two=2, h=self.heads)
-
-        similarity = jnp.einsum("bhtd,bhnd->bhtn", query, key).astype(jnp.float32)
-        scaled = jnp.exp(log_beta)[None, None, :, None, None] * similarity[:, :, None]  # [B, H, S, T, N]
-        per_scale = associate(scaled, may_recall[:, None, None])
-        gate = jnp.ones((1, 1, 1, 1))
+        sizes = {"query": width, "key_value": 2 * width}
         if count > 1:
-            gate = Dense(self.heads * count, dtype=self.dtype, name="gate")(state)
-            gate = jax.nn.softmax(rearrange(gate, "b t (h s) -> b h s t", h=self.heads), axis=2)
-            gate = gate.astype(jnp.float32)
-            association = jnp.einsum("bhst,bhstn->bhtn", gate, per_scale)
+            sizes["gate"] = self.heads * count
+        query, key_value, *gate = joined_dense(tokens, sizes, self.dtype)
+        key, value = jnp.split(key_value, 2, axis=-1)
+        query, key, value = (rearrange(x, "b t (h d) -> b h t d", h=self.heads) for x in (query, key, value))
+        if count > 1:
+            gate = jax.nn.softmax(rearrange(gate[0], "b t (h s) -> s b h t", h=self.heads), axis=0)
         else:
-            association = per_scale[:, :, 0]
+            gate = jnp.ones((1, 1, 1, 1))
+
+        similarity = rows_by_rows(query, key).astype(jnp.float32)  # [B, H, T, T]
+        shares = association_by_scale(
+            similarity, jnp.exp(log_beta), gate.astype(jnp.float32), may_recall[:, None]
+        )
         if self.is_mutable_collection("intermediates"):  # only on request (`recall.py`)
-            self.sow("intermediates", "association", (gate[..., None] * per_scale).mean(1))  # [B, S, T, N]
-        recalled = jnp.einsum("bhtn,bhnd->bhtd", association.astype(self.dtype), value)
+            self.sow("intermediates", "association", jnp.stack(shares, axis=1).mean(2))  # [B, S, T, T]
+        recalled = rows_by_columns(sum(shares).astype(self.dtype), value)
         return Dense(width, dtype=self.dtype, name="output")(rearrange(recalled, "b h t d -> b t (h d)"))

@@ -6,7 +6,6 @@ import jax.numpy as jnp
 from einops import rearrange
 
 from mpcl_jax.config.model import CooccurrenceConfig
-from mpcl_jax.model.associative_memory import associate
 from mpcl_jax.model.fusion import unit
 from mpcl_jax.model.layers import Dense
 from mpcl_jax.model.prototypes import emotion_logits
@@ -44,7 +43,7 @@ class CooccurrenceRetrieval(nn.Module):
             conditional = cooccurrence / jnp.maximum(cooccurrence.sum(axis=1, keepdims=True), 1e-12)
             prior = strength * jnp.log(conditional + RARE)  # [C, C']
             scores += jnp.tile(jnp.repeat(prior, slots, axis=1), (1, groups))[None]
-        association = associate(scores)
+        association = jax.nn.softmax(scores, axis=-1)
         per_emotion = rearrange(association, "b c (g e k) -> b c g e k", g=groups, k=slots)
         self.sow("intermediates", "association", per_emotion)  # kept only on request (`recall.py`)
         retrieved = per_emotion.sum(axis=(2, 4))  # [B, C, C]

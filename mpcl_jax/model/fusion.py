@@ -42,7 +42,7 @@ class RetrievalBlock(nn.Module):
         stored = nn.LayerNorm(dtype=self.dtype, name="norm")(state)
         recalled = MultiScaleRetrieval(
             self.settings.heads, self.settings.scales, dtype=self.dtype, name="retrieval"
-        )(stored, stored, may_recall)
+        )(stored, may_recall)
         state = state + Dropout(self.dropout)(recalled, train=train)
         hidden = nn.LayerNorm(dtype=self.dtype, name="mlp_norm")(state)
         hidden = Dense(int(self.settings.mlp_ratio * width), dtype=self.dtype, name="mlp_in")(hidden)

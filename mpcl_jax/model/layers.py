@@ -1,7 +1,6 @@
-"""The two layers that are faster here than Flax's own, with the same results: `Dense` and `Dropout`.
+"""Layers and products that are faster on a CPU than those of Flax and JAX, with the same results.
 
-Measured on a CPU with the default settings, batch 128 (docs/speed.md): with this `Dense` a training step takes 34.8
-instead of 42.7 ms of processor time; all masks of this `Dropout` in a step take 0.5 instead of 5.6 ms.
+docs/speed.md says what each of them gains.
 """
 
 import math
@@ -10,6 +9,8 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+from flax.linen.dtypes import promote_dtype
 
 
 def product_of_matrices(x, kernel, dimension_numbers, **options):
@@ -24,6 +25,71 @@ def product_of_matrices(x, kernel, dimension_numbers, **options):
 
 
 Dense = partial(nn.Dense, dot_general=product_of_matrices)
+
+
+class Weights(nn.Module):
+    """The parameters of a `Dense`, alone."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, width: int):
+        """Returns kernel [width, features] and bias [features]."""
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (width, self.features))
+        return kernel, self.param("bias", nn.initializers.zeros, (self.features,))
+
+
+def joined_dense(x, sizes: dict[str, int], dtype) -> list:
+    """`Dense(size, name=name)(x)` of each of `sizes`, by one product; inside `nn.compact` alone.
+
+    `x` [..., I]. Returns a list of [..., size].
+    """
+    weights = [Weights(size, name=name)(x.shape[-1]) for name, size in sizes.items()]
+    kernel, bias = (jnp.concatenate(parts, axis=-1) for parts in zip(*weights, strict=True))
+    x, kernel, bias = promote_dtype(x, kernel, bias, dtype=dtype)
+    joined = product_of_matrices(x, kernel, None) + bias.reshape(*[1] * (x.ndim - 1), -1)
+    return jnp.split(joined, np.cumsum(list(sizes.values()))[:-1], axis=-1)
+
+
+@jax.custom_vjp
+def rows_by_rows(a, b):
+    """`a bᵀ` of many small matrices: `a` [..., T, D] · `b` [..., N, D]. Returns [..., T, N].
+
+    The gradient is the usual one. It transposes a matrix before the product, because XLA's fast products on CPUs
+    do not contract the rows of both.
+    """
+    return jnp.einsum("...td,...nd->...tn", a, b)
+
+
+@jax.custom_vjp
+def rows_by_columns(a, b):
+    """`a b` of many small matrices: `a` [..., T, N] · `b` [..., N, D]. Returns [..., T, D]; see `rows_by_rows`."""
+    return jnp.einsum("...tn,...nd->...td", a, b)
+
+
+def _transposed(x):
+    # The barrier keeps XLA from merging the transposition with the product.
+    return jax.lax.optimization_barrier(jnp.swapaxes(x, -1, -2))
+
+
+def _both(product):
+    return lambda a, b: (product(a, b), (a, b))
+
+
+def _gradient_of_rows(arrays, of_product):
+    a, b = arrays
+    of_b = jnp.einsum("...nt,...td->...nd", _transposed(of_product), a)
+    return jnp.einsum("...tn,...nd->...td", of_product, b), of_b
+
+
+def _gradient_of_columns(arrays, of_product):
+    a, b = arrays
+    of_b = jnp.einsum("...nt,...td->...nd", _transposed(a), of_product)
+    return jnp.einsum("...td,...nd->...tn", of_product, b), of_b
+
+
+rows_by_rows.defvjp(_both(rows_by_rows), _gradient_of_rows)
+rows_by_columns.defvjp(_both(rows_by_columns), _gradient_of_columns)
 
 
 class Dropout(nn.Module):

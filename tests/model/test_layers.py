@@ -1,12 +1,21 @@
 """The two layers of our own: the results of Flax's, and masks that are independent of one another."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mpcl_jax.model.layers import Dense, Dropout, hashed_positions
+from mpcl_jax.model.layers import (
+    Dense,
+    Dropout,
+    hashed_positions,
+    joined_dense,
+    rows_by_columns,
+    rows_by_rows,
+)
 
 X = jnp.asarray(np.random.default_rng(0).normal(size=(6, 5, 3)), jnp.float32)
 
@@ -22,6 +31,36 @@ def test_equals_the_layer_of_flax(x):
     ours, theirs = value_and_gradients(Dense(4), x), value_and_gradients(nn.Dense(4), x)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_layers_of_one_product_equal_single_layers():
+    class Both(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return joined_dense(x, {"a": 4, "b": 2}, jnp.float32)
+
+    class Single(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return [nn.Dense(4, name="a")(x), nn.Dense(2, name="b")(x)]
+
+    ours, theirs = Both().init(jax.random.key(0), X), Single().init(jax.random.key(0), X)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    ours, theirs = Both().apply(ours, X), Single().apply(ours, X)
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(rows_by_rows, lambda a, b: a @ jnp.swapaxes(b, -1, -2)), (rows_by_columns, jnp.matmul)],
+)
+def test_small_products_have_the_usual_gradient(ours, theirs):
+    draw = np.random.default_rng(2)
+    a, b = (jnp.asarray(draw.normal(size=(2, 3, 4, 4)), jnp.float32) for _ in range(2))
+    found, wanted = (
+        jax.value_and_grad(lambda a, b, f=f: jnp.sum(jnp.tanh(f(a, b))), (0, 1))(a, b) for f in (ours, theirs)
+    )
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), found, wanted)
 
 
 def test_both_keep_half_precision():
