@@ -16,8 +16,13 @@ INSTALLED = importlib.util.find_spec("torch") is not None
 needs_torch = pytest.mark.skipif(not INSTALLED, reason="PyTorch is not installed (extra peers)")
 
 
+WITHOUT_RECALL = {"model": {"memory": {"recall": False}}, "loss": {"relation_distillation": 0.0}}
+WITH_RECALL = {"model": {"memory": {"recall": True}}, "loss": {"relation_distillation": 0.1}}
+
+
 @needs_torch
-def test_the_twin_has_the_same_loss_gradient_steps_and_memory(monkeypatch):
+@pytest.mark.parametrize("changes", [WITHOUT_RECALL, WITH_RECALL], ids=["without recall", "with recall"])
+def test_the_twin_has_the_same_loss_gradient_steps_and_memory(changes, monkeypatch):
     from experiments.speed.pytorch import parity
 
     monkeypatch.setattr(parity, "compiled", quick_jit)
@@ -35,7 +40,8 @@ def test_the_twin_has_the_same_loss_gradient_steps_and_memory(monkeypatch):
     fold = FoldArrays(np.arange(24), 24, none, 0, *statistics, mean_reports=NO_MEANS)
     rows = jax.tree.map(jax.numpy.asarray, Rows(signals, there, batch.labels, np.zeros(24, np.int32)))
     batches = draw.permuted(np.tile(np.arange(24), (5, 1)), axis=1)[:, :16]
-    found = parity.compare(CONFIG, SPEC, state, rows, fold, batches, "cpu")._asdict()
+    config = changed(CONFIG, **changes)
+    found = parity.compare(config, SPEC, state, rows, fold, batches, "cpu")._asdict()
     assert {name: x for name, x in found.items() if not x <= against_pytorch.MOST[name]} == {}
 
 

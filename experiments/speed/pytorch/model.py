@@ -242,6 +242,7 @@ class MPCL(nn.Module):
     def __init__(self, settings: ModelConfig, spec: DataSpec):
         super().__init__()
         self.groups, self.temperature = dict(spec.groups), settings.memory.temperature
+        self.recall = settings.memory.recall
         self.encode = nn.ModuleDict(
             {m: ModalityEncoder(int(np.prod(shape)), settings) for m, shape in spec.shapes.items()}
         )
@@ -256,7 +257,10 @@ class MPCL(nn.Module):
         wide, feature, query, there = self.fusion(*self._tokens(signals, present))
         held = memory.mass + EMPTY
         log_weight = (held / held.sum(-1, keepdim=True)).log()
-        query = self._recall_absent(query, there, memory.bank, log_weight)
+        if self.recall:
+            query = self._recall_absent(query, there, memory.bank, log_weight)
+        else:
+            query = query.masked_fill(~there[..., None], 0.0)
         logits = similarities(query, memory.bank, self.temperature) + log_weight
         tokens, retrieved = self.cooccurrence(self.reading(feature, logits), logits, memory, log_weight)
         return Output(self.head(tokens, wide), query, there, logits, retrieved)

@@ -28,7 +28,7 @@ TOTAL = 100  # steps of the schedule of the learning rate
 # What the twin has no other form of.
 FIXED = {
     "model.memory": {"enabled": True, "update": "momentum", "evidence": "above_floor", "paired": True}
-    | {"start": "evidence", "mixture_weights": True, "recall": True},
+    | {"start": "evidence", "mixture_weights": True},
     "model.fusion": {"within_group": True, "across_groups": True},
     "model.cooccurrence": {"enabled": True, "prior": True},
     "model.head": {"hierarchy": "valence", "direct": True},

@@ -101,14 +101,17 @@ def kl_divergence(labels: Tensor, log_probs: Tensor) -> Tensor:
     return (torch.xlogy(labels, labels) - labels * log_probs).sum(-1)
 
 
+def relation_distillation(logits: Tensor, present: Tensor) -> Tensor:
+    """`½ [KL(sg r_p ‖ r_b) + KL(sg r_b ‖ r_p)]`, the mean over samples; 0 for those without a group."""
+    log_r = logits.flatten(2).log_softmax(-1)
+    teacher = log_r.detach()
+    divergence = (teacher.exp() * (teacher - log_r.flip(1))).sum(-1)
+    return torch.where(present.all(1), 0.5 * divergence.sum(1), 0.0).mean()
+
+
 def loss_of(output: Output, labels: Tensor, weights: LossConfig, share: float | Tensor) -> Tensor:
     """`KL(y ‖ p) + ρ (λ_prd L_prd + λ_proto L_proto + λ_co L_co)`; `share` is ρ. As `mpcl_jax/model/losses.py`."""
     evidence, present = evidence_of(labels), output.present
-    log_r = output.logits.flatten(2).log_softmax(-1)
-    teacher = log_r.detach()
-    divergence = (teacher.exp() * (teacher - log_r.flip(1))).sum(-1)
-    distillation = torch.where(present.all(1), 0.5 * divergence.sum(1), 0.0).mean()
-
     log_near = output.logits.logsumexp(-1).log_softmax(-1)
     of_group = -torch.einsum("bc,bgc->bg", evidence, log_near)
     prototype = of_group.masked_fill(~present, 0.0).sum(1).mean()
@@ -116,8 +119,9 @@ def loss_of(output: Output, labels: Tensor, weights: LossConfig, share: float | 
     log_map = output.cooccurrence_map.clamp(min=1e-12).log()
     cooccurrence = (evidence * kl_divergence(evidence[:, None], log_map)).sum(-1).mean()
 
-    auxiliary = weights.relation_distillation * distillation + weights.prototype * prototype
-    auxiliary = auxiliary + weights.cooccurrence * cooccurrence
+    auxiliary = weights.prototype * prototype + weights.cooccurrence * cooccurrence
+    if weights.relation_distillation:
+        auxiliary = auxiliary + weights.relation_distillation * relation_distillation(output.logits, present)
     return kl_divergence(labels, output.log_probs).mean() + share * auxiliary
 
 
