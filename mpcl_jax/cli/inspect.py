@@ -1,19 +1,16 @@
-"""Shows the memory of a run or checkpoint: prototypes, usage, neighbours, co-occurrence; or compares two of them.
+"""Shows the memory of a run or checkpoint: prototypes, usage, neighbours, co-occurrence.
 
     mpcl inspect runs/dataset
-    mpcl inspect runs/dataset --against runs/other
-    mpcl inspect runs/dataset --against runs/dataset/folds/00/checkpoints/20
+    mpcl inspect runs/dataset/folds/00/checkpoints/20
 
 Reads the prototypes of a checkpoint as NumPy arrays. JAX and the model are not used.
 """
 
-import numpy as np
 import pandas as pd
 
 from mpcl_jax.cli.command import Parser, command, to_json
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.evaluation.number_text import decimal
-from mpcl_jax.report.compare import Matching, match_slots
 from mpcl_jax.report.slots import Slot, bank_agreement, describe_slots, lift, never_reported
 from mpcl_jax.runs.memory import Memory, open_memory
 
@@ -77,29 +74,9 @@ def to_document(memory: Memory, slots: list[Slot]) -> dict:
     }
 
 
-def comparison_text(a: Memory, b: Memory, matching: Matching) -> str:
-    """The partner of each prototype of `a` in `b`, with its drift."""
-    kind = "cosine, mean of both banks" if matching.same_space else "similarity of their nearest prototypes"
-    usage = [x.usage / np.maximum(x.usage.sum(1, keepdims=True), 1e-12) for x in (a, b)]
-    rows = []
-    for (c, k), partner in np.ndenumerate(matching.partner):
-        row = {"emotion": a.emotions[c], "slot": k, "partner": "-"}
-        if partner >= 0:
-            row |= {"partner": partner, "drift": f"{matching.drift[c, k]:.3f}"}
-            row |= {"usage before": f"{usage[0][c, k]:.2f}", "usage after": f"{usage[1][c, partner]:.2f}"}
-        rows.append(row)
-    lines = [
-        f"{a.checkpoint}\n{b.checkpoint}",
-        f"drift = 1 - {kind}; mean {decimal(float(np.nanmean(matching.drift)), 3)}; "
-        f"correlation of the stored co-occurrence {decimal(matching.cooccurrence, 3)}\n",
-        pd.DataFrame(rows).fillna("").to_string(index=False),
-    ]
-    return "\n".join(lines)
-
-
 @command
 def run(arguments: list[str]) -> None:
-    """Prints the memory, or the comparison."""
+    """Prints the memory."""
     parser = Parser("inspect", __doc__)
     parser.add_argument("run", help="a run folder, the folder of a fold, or a checkpoint")
     parser.add_argument(
@@ -108,18 +85,11 @@ def run(arguments: list[str]) -> None:
     parser.add_argument(
         "--step", type=int, metavar="EPOCH", help="read the checkpoint of this epoch; default: the newest"
     )
-    parser.add_argument("--against", metavar="RUN", help="compare with this run, fold folder or checkpoint")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     args = parser.parse_args(arguments)
     try:
         memory = open_memory(args.run, fold=args.fold, step=args.step)
-        if not args.against:
-            slots = describe_slots(memory)
-            print(to_json(to_document(memory, slots)) if args.json else to_text(memory, slots))
-            return
-        other = open_memory(args.against, fold=args.fold)
-        found = match_slots(memory, other)
     except (FileNotFoundError, ValueError) as mistake:
         raise ConfigError(str(mistake)) from mistake
-    document = {"checkpoints": [str(memory.checkpoint), str(other.checkpoint)], "emotions": memory.emotions}
-    print(to_json(document | found._asdict()) if args.json else comparison_text(memory, other, found))
+    slots = describe_slots(memory)
+    print(to_json(to_document(memory, slots)) if args.json else to_text(memory, slots))

@@ -1,7 +1,6 @@
 """`mpcl inspect` of a memory with known prototypes, and of a checkpoint on disk, without JAX."""
 
 import json
-import pathlib
 import shutil
 
 import numpy as np
@@ -12,8 +11,7 @@ from python_process import python
 
 from mpcl_jax.cli import inspect
 from mpcl_jax.cli.command import to_json
-from mpcl_jax.cli.inspect import comparison_text, to_document, to_text
-from mpcl_jax.report.compare import match_slots
+from mpcl_jax.cli.inspect import to_document, to_text
 from mpcl_jax.report.slots import bank_agreement, describe_slots
 from mpcl_jax.runs.memory import find_checkpoint, names_of, open_memory
 from mpcl_jax.types import DataError
@@ -78,24 +76,6 @@ def test_agreement_of_banks_is_invariant_to_rotation():
     assert bank_agreement(np.array([one, two])[:, :, None]) == pytest.approx(-0.5)
 
 
-def test_two_steps_are_matched_by_cosine_and_two_runs_whatever_their_rotation():
-    a = random_memory(0, cooccurrence=np.arange(9.0).reshape(3, 3))
-    b = a._replace(checkpoint=a.checkpoint.with_name("2"), bank=a.bank[:, :, ::-1].copy())
-    found = match_slots(a, b)
-    assert (
-        found.same_space
-        and (found.partner == [1, 0]).all()
-        and found.drift == pytest.approx(np.zeros((3, 2)))
-    )
-    assert ["joy", "0", "1", "0.000"] in [x.split()[:4] for x in comparison_text(a, b, found).splitlines()]
-    turned = np.stack([a.bank[0] @ rotation(1), a.bank[1] @ rotation(2)])[:, :, ::-1]
-    b = a._replace(checkpoint=pathlib.Path("other/checkpoints/1"), bank=turned)
-    found = match_slots(a, b)
-    assert not found.same_space and (found.partner == [1, 0]).all()
-    assert found.drift == pytest.approx(np.zeros((3, 2)), abs=1e-9) and found.cooccurrence == pytest.approx(1)
-    assert match_slots(a, random_memory(5)).drift.mean() > 0.1
-
-
 def test_a_data_set_with_one_group_has_one_bank():
     memory = random_memory()
     memory = memory._replace(bank=memory.bank[:1], mass=memory.mass[:1], modality_groups=("physiological",))
@@ -107,8 +87,6 @@ def test_a_data_set_with_one_group_has_one_bank():
     assert "behavioural" not in text and "no other modality group" in text
     assert "other bank" not in text
     assert document["bank_agreement"] is None and document["slots"][0]["agreement"] is None
-    with pytest.raises(ValueError, match="different modality groups: physiological and physiological, beh"):
-        match_slots(memory, random_memory(1))
 
 
 @pytest.fixture(scope="module")
