@@ -20,10 +20,10 @@ import pandas as pd
 
 import mpcl_jax as mpcl
 from experiments.shared.table_command import ending, positive
+from mpcl_jax.estimator.opened_model import OpenedModel, opened_model
 from mpcl_jax.evaluation.table_text import markdown_of
 from mpcl_jax.model.recall_kernel import FEATURES, LOG_PROBS, RecallKernel
 from mpcl_jax.stream.events import Report, Samples
-from mpcl_jax.stream.model import StreamModel, model_of_stream
 from mpcl_jax.stream.session import StreamSession
 from mpcl_jax.stream.sources import replay
 
@@ -44,15 +44,15 @@ def recording(seed: int) -> dict[str, np.ndarray]:
     }
 
 
-def trained() -> StreamModel:
+def trained() -> OpenedModel:
     """A model of six emotions after one epoch."""
     values = mpcl.features.extract(recording(0), RATES, WINDOW, 5.0).values
     labels = np.random.default_rng(0).dirichlet(np.ones(6), len(values["eda"]))
     model = mpcl.MPCLRegressor(epochs=1, width=32, early_stopping=False, personal_memory=False)
-    return model_of_stream(model.fit(values, labels))
+    return opened_model(model.fit(values, labels))
 
 
-def latency(model: StreamModel, reports: int) -> tuple[np.ndarray, np.ndarray]:
+def latency(model: OpenedModel, reports: int) -> tuple[np.ndarray, np.ndarray]:
     """Milliseconds, as wall-clock and processor time, of every call that returned a prediction."""
     session = StreamSession(model, window=WINDOW, hop=1.0, rates=RATES)
     wall, cpu = [], []
@@ -81,7 +81,7 @@ def resident() -> float:
         return int(file.read().split()[1]) * resource.getpagesize() / 2**20
 
 
-def growth(model: StreamModel, hours: int) -> dict[str, str]:
+def growth(model: OpenedModel, hours: int) -> dict[str, str]:
     """Resident memory after the first and the last hour, and whether the predictions stayed the same."""
     session, found, after_first = StreamSession(model, window=WINDOW, hop=30.0, rates=RATES), [], 0.0
     for chunk in hours_of(hours):

@@ -32,6 +32,7 @@ from mpcl_jax.system.storage import writing
 from mpcl_jax.types import DataError
 
 STDIN = "-"
+PASSED = ("window", "hop", "normalise", "lateness", "report_seconds")  # options of `StreamSession`
 Publish = Callable[[float, StreamPrediction], Any]
 
 
@@ -47,9 +48,10 @@ def run(arguments: list[str]) -> None:
     folder = user_path(args.model)
     require_fold(folder, args.fold)
     with importing_jax():
-        from mpcl_jax.stream.session import StreamSession, model_of_stream
+        from mpcl_jax.estimator.opened_model import opened_model
+        from mpcl_jax.stream.session import StreamSession
 
-    model = model_of_stream(folder, args.fold)
+    model = opened_model(folder, args.fold)
     emotions, shapes = model.models[0].spec.emotions, model.models[0].spec.shapes
     if recorded:
         known = {m: rate for m, rate in recorded.rates.items() if m in shapes}
@@ -60,14 +62,10 @@ def run(arguments: list[str]) -> None:
     reports = sources.reports_of(user_path(args.reports, "--reports"), emotions) if args.reports else ()
     session = StreamSession(
         model,
-        window=args.window,
-        hop=args.hop,
         rates=rates,
         kinds=dict(name_value_pairs("--kind", args.kind)),
         memory=memory,
-        normalise=args.normalise,
-        lateness=args.lateness,
-        report_seconds=args.report_seconds,
+        **{name: getattr(args, name) for name in PASSED},
     )
     with contextlib.ExitStack() as stack:
         outputs = [stack.enter_context(_output(output, session))]

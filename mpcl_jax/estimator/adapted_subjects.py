@@ -1,9 +1,8 @@
 """Predictions for the trials of several subjects, each with a personal memory of the subject's reported trials."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,39 +11,24 @@ from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.estimator import prediction
 from mpcl_jax.estimator.adaptation import Memories
-from mpcl_jax.estimator.loading import load
-from mpcl_jax.estimator.memory_file import checksum_of, read_memory, save_memory
+from mpcl_jax.estimator.memory_file import read_memory, save_memory
 from mpcl_jax.estimator.one_subject import predict_subject
-from mpcl_jax.model.recall_kernel import RecallKernel
-from mpcl_jax.runs.predict import FinishedModel, open_model
-from mpcl_jax.train.fold_memory import load_memory, memory_file
+from mpcl_jax.estimator.opened_model import OpenedModel, opened_model
+from mpcl_jax.train.fold_memory import memory_file
 from mpcl_jax.types import DataError, Recordings, take
 
 
-class Adaptable(NamedTuple):
-    """Models whose predictions are averaged, and the kernel of their personal memory."""
-
-    models: Sequence[FinishedModel]
-    kernel: RecallKernel | None  # None: the memory is off
-    reason: str  # why it is on or off
-    ranges: prediction.Ranges | None = None  # of the training data; values far outside are a warning
-
-
-def open_adaptable(folder: Path, fold: int = 0) -> Adaptable:
+def open_adaptable(folder: Path, fold: int = 0) -> OpenedModel:
     """A saved `MPCLRegressor`, or `fold` of a run that has learned a memory. Raises DataError where it has none."""
-    if (folder / "model.json").is_file():
-        saved = load(folder)
-        return Adaptable(saved._open(), saved.memory_.kernel, saved.memory_.reason, saved._ranges)
-    file = memory_file(folder / "folds" / f"{fold:02d}", "MPCL")
-    if not file.is_file():
+    learned = memory_file(folder / "folds" / f"{fold:02d}", "MPCL").is_file()
+    if not learned and not (folder / "model.json").is_file():
         fix = "train with --config.protocol.kind=sequential, or give a model that MPCLRegressor.save wrote"
         raise DataError(folder, f"this run has learned no personal memory; {fix} (docs/few_shot.md)")
-    memory = load_memory(file)
-    return Adaptable([open_model(folder, fold)], memory.kernel, memory.reason)
+    return opened_model(folder, fold)
 
 
 def adapt_subjects(
-    model: Adaptable, recordings: Recordings, reported: np.ndarray, sequential: bool, memory: Path | None
+    model: OpenedModel, recordings: Recordings, reported: np.ndarray, sequential: bool, memory: Path | None
 ) -> tuple[pd.DataFrame, pd.DataFrame, Callable[[], None]]:
     """The predictions, one row a window, and the weights of the written trials; see `one_subject.predict_subject`.
 
@@ -80,17 +64,16 @@ def adapt_subjects(
 
     def save() -> None:
         if memory and after and after.trials:
-            save_memory(memory, after, subjects[0], checksum_of(model.models, model.kernel))
+            save_memory(memory, after, subjects[0], model.checksum)
 
     return pd.concat(tables), pd.concat(weights), save
 
 
-def _continued(model: Adaptable, memory: Path, subject: str) -> Memories | None:
+def _continued(model: OpenedModel, memory: Path, subject: str) -> Memories | None:
     """The memory in the file, None where there is none yet. Raises DataError for that of another model or subject."""
     if model.kernel is None or not memory.exists():
         return None
-    checksum = checksum_of(model.models, model.kernel)
-    found, owner = read_memory(memory, model.kernel, len(model.models), checksum)
+    found, owner = read_memory(memory, model.kernel, len(model.models), model.checksum)
     if owner != subject:
         raise DataError(memory, f"is of subject {owner!r}, the data are of {subject!r}; give a new name")
     return found

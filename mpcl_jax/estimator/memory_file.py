@@ -15,16 +15,35 @@ from mpcl_jax.runs.predict import FinishedModel
 from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.types import DataError
 
+MEMORY = "memory"  # beginning of the names of its arrays
 
-def save_memory(file: Path, memories: Memories, subject: str, model: str) -> None:
-    """Writes the memory of `subject`; `model`: `checksum_of` the model. Raises StorageError."""
-    arrays = {"subject": np.array(subject), "model": np.array(model)}
-    write_arrays(file, arrays | arrays_of(memories))
+
+def save_memory(
+    file: Path,
+    memories: Memories | None,
+    subject: str,
+    model: str,
+    beside: dict[str, np.ndarray] | None = None,
+) -> None:
+    """Writes the memory of `subject`; `model`: `checksum_of` the model. Raises StorageError.
+
+    `beside`: the other arrays of the file. None: those that it has, for example the statistics of a wearer.
+    """
+    if beside is None:
+        held = read_arrays(file, model) if file.exists() else {}
+        beside = {name: x for name, x in held.items() if not name.startswith(MEMORY)}
+    arrays = beside | {"subject": np.array(subject), "model": np.array(model)}
+    write_arrays(file, arrays | (arrays_of(memories) if memories else {}))
 
 
 def read_memory(file: Path, kernel: RecallKernel, seeds: int, model: str) -> tuple[Memories, str]:
-    """What `save_memory` wrote, and the subject. Raises DataError for another file, and for that of another model."""
+    """What `save_memory` wrote, and the subject. Raises DataError for another file, and for that of another model.
+
+    The file of a wearer without a report (`stream.wearer`) holds no memory yet.
+    """
     arrays = read_arrays(file, model)
+    if not any(name.startswith(MEMORY) for name in arrays):
+        return Memories(kernel), str(arrays["subject"])
     try:
         return memories_of(kernel, arrays, seeds), str(arrays["subject"])
     except KeyError as error:
@@ -62,7 +81,7 @@ def arrays_of(memories: Memories) -> dict[str, np.ndarray]:
     for number, memory in enumerate(memories.of_models):
         held = {"trial": memory.trial, "residual": memory.residual}
         held |= {f"views/{view}": x for view, x in memory.views.items()}
-        arrays |= {f"memory{number}/{name}": x for name, x in held.items()}
+        arrays |= {f"{MEMORY}{number}/{name}": x for name, x in held.items()}
     return arrays
 
 
@@ -74,4 +93,4 @@ def memories_of(kernel: RecallKernel, arrays: dict[str, np.ndarray], seeds: int)
         views = {view: arrays[f"{place}/views/{view}"] for view in kept}
         return PersonalMemory(arrays[f"{place}/trial"], views, arrays[f"{place}/residual"])
 
-    return Memories(kernel, tuple(of_model(f"memory{n}") for n in range(seeds)))
+    return Memories(kernel, tuple(of_model(f"{MEMORY}{n}") for n in range(seeds)))

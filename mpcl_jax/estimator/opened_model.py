@@ -1,4 +1,4 @@
-"""What a stream needs of a fitted model: a `MPCLRegressor`, its folder, or a finished run."""
+"""What streams and `mpcl adapt` need of a model: a `MPCLRegressor`, its folder, or a finished run."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from mpcl_jax.train.fold_memory import load_memory, memory_file
 from mpcl_jax.types import DataError
 
 
-class StreamModel(NamedTuple):
+class OpenedModel(NamedTuple):
     """Models whose predictions are averaged, and what is known of their training data."""
 
     models: Sequence[FinishedModel]
@@ -35,11 +35,11 @@ class StreamModel(NamedTuple):
 
     @property
     def checksum(self) -> str:
-        """What a file with the state of a wearer is compared with."""
+        """What a file with the memory of a subject is compared with."""
         return checksum_of(self.models, self.kernel)
 
 
-def model_of_stream(model: Any, fold: int = 0) -> StreamModel:
+def opened_model(model: Any, fold: int = 0) -> OpenedModel:
     """`model`: a fitted `MPCLRegressor`, a `FinishedModel`, or the folder of a saved model or of a finished run.
 
     `fold` is for runs. Raises DataError for anything else, and NotFittedError before `fit`.
@@ -50,12 +50,12 @@ def model_of_stream(model: Any, fold: int = 0) -> StreamModel:
             return _of_run(folder, fold)
         model = load(folder)
     if isinstance(model, FinishedModel):
-        return StreamModel([model], None, "off: the model has learned none")
+        return OpenedModel([model], None, "off: the model has learned none")
     if not isinstance(model, MPCLRegressor):
         raise DataError("model", f"is {type(model).__name__}; wanted a fitted MPCLRegressor or its folder")
     check_is_fitted(model)
     memory, layout = model.memory_, model._layout
-    return StreamModel(
+    return OpenedModel(
         model._open(),
         memory.kernel,
         memory.reason,
@@ -67,7 +67,7 @@ def model_of_stream(model: Any, fold: int = 0) -> StreamModel:
     )
 
 
-def _of_run(folder: Path, fold: int) -> StreamModel:
+def _of_run(folder: Path, fold: int) -> OpenedModel:
     file = memory_file(folder / "folds" / f"{fold:02d}", "MPCL")
     model, kernel, reason = open_model(folder, fold), None, "off: the run has learned none"
     if file.is_file():
@@ -75,4 +75,4 @@ def _of_run(folder: Path, fold: int) -> StreamModel:
         kernel, reason = learned.kernel, learned.reason
     data = resolve(read_json(folder / "config.json")).data
     window = float(data.wesad.window_seconds) if data.kind == "wesad" else None
-    return StreamModel([model], kernel, reason, window=window)
+    return OpenedModel([model], kernel, reason, window=window)

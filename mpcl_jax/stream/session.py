@@ -12,10 +12,10 @@ import numpy as np
 
 from mpcl_jax.data.tables.arrays import distributions
 from mpcl_jax.estimator import prediction
+from mpcl_jax.estimator.opened_model import OpenedModel, opened_model
 from mpcl_jax.runs.predict import LEAST_WINDOWS
 from mpcl_jax.stream.events import Report, Samples, StreamPrediction
 from mpcl_jax.stream.memory import TrialMemory
-from mpcl_jax.stream.model import StreamModel, model_of_stream
 from mpcl_jax.stream.sensors import rows_of_window, sensors_of, stacked
 from mpcl_jax.stream.wearer import read_wearer, save_wearer
 from mpcl_jax.stream.windows import Cut, WindowCutter
@@ -45,7 +45,7 @@ class StreamSession:
         report_seconds: float = 600.0,
     ):
         """Arguments and errors as in `stream`."""
-        self._model = model if isinstance(model, StreamModel) else model_of_stream(model)
+        self._model = model if isinstance(model, OpenedModel) else opened_model(model)
         window = self._model.window if window is None else window
         if window is None:
             raise DataError("window", "is not known to the model; give the seconds of a window")
@@ -275,7 +275,7 @@ def _seconds(name: str, value: Any, least: float = 0.0) -> float:
     return float(value)
 
 
-def _running(normalise: str, model: StreamModel) -> bool:
+def _running(normalise: str, model: OpenedModel) -> bool:
     if normalise not in ("auto", "training", "wearer"):
         raise DataError("normalise", f"is {normalise!r}; wanted 'auto', 'training' or 'wearer'")
     per_subject = model.models[0].per_subject

@@ -7,11 +7,10 @@ import numpy as np
 
 from mpcl_jax.data.normalise import CONSTANT, SMALLEST_SPREAD, Normalisation
 from mpcl_jax.estimator.adaptation import Memories
-from mpcl_jax.estimator.memory_file import arrays_of, memories_of, read_arrays
+from mpcl_jax.estimator.memory_file import memories_of, read_arrays, save_memory
+from mpcl_jax.estimator.opened_model import OpenedModel
 from mpcl_jax.estimator.prediction import Rows
 from mpcl_jax.runs.predict import LEAST_WINDOWS, FinishedModel
-from mpcl_jax.stream.model import StreamModel
-from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.types import DataError
 
 STATISTICS = ("count", "mean", "squares", "largest")
@@ -85,7 +84,7 @@ class Wearer(NamedTuple):
         return model._replace(normalisation=Normalisation(**fields), per_subject=False)
 
 
-def read_wearer(file: Path | None, model: StreamModel) -> Wearer:
+def read_wearer(file: Path | None, model: OpenedModel) -> Wearer:
     """The wearer in `file`, or a new one. Raises DataError for the file of another model, and a damaged one."""
     new = Memories(model.kernel) if model.kernel else None
     if file is not None and file.suffix != ".npz":
@@ -107,11 +106,9 @@ def read_wearer(file: Path | None, model: StreamModel) -> Wearer:
     return Wearer(str(arrays["subject"]), memories, statistics, int(windows), seconds)
 
 
-def save_wearer(file: Path, wearer: Wearer, model: StreamModel) -> None:
-    """Writes `.npz` without pickle; `mpcl adapt --memory` reads its memory too. Raises StorageError."""
-    arrays = {"subject": np.array(wearer.name), "model": np.array(model.checksum)}
-    arrays |= arrays_of(wearer.memories) if wearer.memories else {}
+def save_wearer(file: Path, wearer: Wearer, model: OpenedModel) -> None:
+    """Writes `.npz` without pickle. `mpcl adapt --memory` adds reports and keeps the rest. Raises StorageError."""
+    arrays = {"covered": np.array([wearer.windows, wearer.seconds])}
     for m, running in wearer.statistics.items():
         arrays |= {f"statistics/{m}/{name}": x for name, x in running._asdict().items()}
-    arrays["covered"] = np.array([wearer.windows, wearer.seconds])
-    write_arrays(file, arrays)
+    save_memory(file, wearer.memories, wearer.name, model.checksum, arrays)

@@ -9,7 +9,7 @@ from stream_fixture import RATES, WINDOW, recording, shares, untrained
 import mpcl_jax as mpcl
 from mpcl_jax.estimator.fitting import recordings_of
 from mpcl_jax.estimator.inputs import layout_of
-from mpcl_jax.stream.model import model_of_stream
+from mpcl_jax.estimator.opened_model import opened_model
 from mpcl_jax.stream.sources import replay
 
 pytestmark = pytest.mark.usefixtures("quick_programs")
@@ -30,7 +30,7 @@ def test_a_fit_on_raw_windows_records_their_length():
 def test_a_saved_model_knows_its_window_and_the_package_is_the_function(tmp_path):
     model = untrained(memory=False, seeds=1)
     model.save(tmp_path / "model")
-    assert model_of_stream(tmp_path / "model").window == WINDOW
+    assert opened_model(tmp_path / "model").window == WINDOW
     source = replay(recording(30), RATES)
     found = list(sys.modules["mpcl_jax.stream"](tmp_path / "model", source))
     np.testing.assert_array_equal(shares(found), shares(list(mpcl.stream(model, source))))

@@ -5,7 +5,9 @@ import pytest
 from stream_fixture import EMOTIONS, RATES, WINDOW, offline, recording, shares, untrained
 
 import mpcl_jax as mpcl
+from mpcl_jax.estimator.adapted_subjects import adapt_subjects
 from mpcl_jax.estimator.one_subject import predict_subject
+from mpcl_jax.estimator.opened_model import opened_model
 from mpcl_jax.stream.events import Report
 from mpcl_jax.stream.session import StreamSession
 from mpcl_jax.stream.sources import replay, with_reports
@@ -104,6 +106,23 @@ def test_the_state_of_a_wearer_goes_on_from_its_file(model, day, tmp_path):
     np.testing.assert_allclose(found[-1][1].distribution, wanted[found[-1][0]].distribution, atol=0.02)
     file.unlink()
     assert not list(mpcl.stream(model, replay(later, RATES), memory=file, **options))[0][1].recalled
+
+
+def test_adapt_adds_reports_to_the_file_of_a_wearer_and_keeps_its_statistics(model, day, tmp_path):
+    file = tmp_path / "anna.npz"
+    source = replay(recording(40), RATES)
+    list(mpcl.stream(model, source, rates=RATES, memory=file, normalise="wearer"))
+    values, _ = offline(recording(40, seed=3))
+    labels = np.tile(day[1][0].label, (5, 1))
+    data = mpcl.from_arrays(values, labels, subject="anna", trial="film", emotions=EMOTIONS)
+    with np.load(file) as held:
+        before = dict(held)
+    *_, save = adapt_subjects(opened_model(model), data, np.ones(5, bool), False, file)
+    save()
+    with np.load(file) as after:
+        assert set(after["memory0/trial"]) == {"anna/film"} and "statistics/eda/count" in before
+        for name, x in before.items():
+            np.testing.assert_array_equal(after[name], x)
 
 
 def test_an_adapted_model_and_a_memory_file_of_another_model(model, day, tmp_path):
