@@ -28,7 +28,25 @@ Predictions = list[tuple[float, StreamPrediction]]
 
 
 class StreamSession:
-    """The push form of `mpcl_jax.stream`: `push` takes what arrives and returns the predictions that became due."""
+    """The push form of `mpcl_jax.stream`: `push` takes what arrives and returns the predictions that became due.
+
+    Args:
+        model: a fitted `MPCLRegressor`, or the folder of a saved model or finished run.
+        window: seconds of a window; default: that of the training data, where the model knows it.
+        hop: seconds from window to window; default: half a window.
+        rates: sensor -> Hz, by the names of the model's modalities; the others are absent. Default:
+            those that the model was fitted with.
+        kinds: sensor -> kind of signal (`mpcl.features.KINDS`); default: guessed from the name.
+        memory: `.npz` file with the state of the wearer. It is read where it exists and written after each report and
+            at the end.
+        normalise: "training" uses the statistics of the training data, "wearer" those of the wearer's own windows so
+            far, from the tenth on. "auto" is "training", but "wearer" for a model that standardises each subject.
+        lateness: seconds that a sample may come after newer ones.
+        start: time at which the first window begins; default: the first sample.
+        report_seconds: a report describes at most so many seconds before it.
+
+    Raises DataError that names argument, sensor or file.
+    """
 
     def __init__(
         self,
@@ -38,13 +56,13 @@ class StreamSession:
         hop: float | None = None,
         rates: Mapping[str, float] | None = None,
         kinds: Mapping[str, str] | None = None,
-        memory: Any = None,
+        memory: str | os.PathLike | None = None,
         normalise: Normalise = "auto",
         lateness: float = 1.0,
         start: float | None = None,
         report_seconds: float = 600.0,
     ):
-        """Arguments and errors as in `stream`."""
+        """See the class."""
         self._model = model if isinstance(model, OpenedModel) else opened_model(model)
         window = self._model.window if window is None else window
         if window is None:
@@ -211,16 +229,7 @@ class StreamSession:
 def stream(
     model: Any,
     source: Iterable[Samples | Report],
-    *,
-    window: float | None = None,
-    hop: float | None = None,
-    rates: Mapping[str, float] | None = None,
-    kinds: Mapping[str, str] | None = None,
-    memory: str | os.PathLike | None = None,
-    normalise: Normalise = "auto",
-    lateness: float = 1.0,
-    start: float | None = None,
-    report_seconds: float = 600.0,
+    **options: Any,
 ) -> Iterator[tuple[float, StreamPrediction]]:
     """One distribution per hop, from the samples of sensors as they arrive: yields (t, prediction)::
 
@@ -231,36 +240,16 @@ def stream(
 
     Args:
         model: a fitted `MPCLRegressor`, or the folder of a saved model or finished run.
-        source: any iterable of `Samples` and `Report` objects, in the order of arrival.
-        window: seconds of a window; default: that of the training data, where the model knows it.
-        hop: seconds from window to window; default: half a window.
-        rates: sensor -> Hz, by the names of the model's modalities; the others are absent. Default: `source.rates`,
-            then those that the model was fitted with.
-        kinds: sensor -> kind of signal (`mpcl.features.KINDS`); default: guessed from the name.
-        memory: `.npz` file with the state of the wearer. It is read where it exists and written after each report and
-            at the end.
-        normalise: "training" uses the statistics of the training data, "wearer" those of the wearer's own windows so
-            far, from the tenth on. "auto" is "training", but "wearer" for a model that standardises each subject.
-        lateness: seconds that a sample may come after newer ones.
-        start: time at which the first window begins; default: the first sample.
-        report_seconds: a report describes at most so many seconds before it.
+        source: any iterable of `Samples` and `Report` objects, in the order of arrival. `source.rates` is the default
+            of `rates`.
+        options: those of `StreamSession`.
 
     t is the end of a window, in seconds on the clock of the samples. The features are those of
     `mpcl.features.extract`, the shares those of `predict` for 2 to 1023 windows, to the last digit of float32. A
     window without any usable sensor is not predicted. Raises DataError that names argument, sensor or file.
     """
-    session = StreamSession(
-        model,
-        window=window,
-        hop=hop,
-        rates=rates or getattr(source, "rates", None),
-        kinds=kinds,
-        memory=memory,
-        normalise=normalise,
-        lateness=lateness,
-        start=start,
-        report_seconds=report_seconds,
-    )
+    options["rates"] = options.get("rates") or getattr(source, "rates", None)
+    session = StreamSession(model, **options)
     try:
         for event in source:
             yield from session.push(event)
