@@ -12,7 +12,6 @@ entry-point group `mpcl_jax.baselines`. docs/baselines.md describes the built-in
 """
 
 import contextlib
-import difflib
 import functools
 import importlib
 import importlib.metadata
@@ -31,6 +30,7 @@ from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import BASELINES
 from mpcl_jax.metrics import as_distributions
 from mpcl_jax.system.output import warn
+from mpcl_jax.system.suggestion import suggestion
 
 GROUP = "mpcl_jax.baselines"  # of entry points, and the package of the built-in ones
 
@@ -98,10 +98,8 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> Baseline:
     """The baseline `name`. Raises ConfigError, with the nearest name, where it is not registered."""
     if name not in names():
-        near = difflib.get_close_matches(name, (*names(), "all"), n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        known = f"{hint}known: {', '.join(names())}, all"
-        raise ConfigError(f"config.benchmark.baselines = {name!r}: unknown baseline; {known}")
+        meant = suggestion(name, (*names(), "all"))
+        raise ConfigError(f"config.benchmark.baselines = {name!r}: unknown baseline; {meant}")
     return _registered[name]
 
 

@@ -11,21 +11,20 @@ written_trials (how many trials of the subject were in the memory before the pre
 each emotion.
 """
 
-import argparse
 import pathlib
 import warnings
 
 import numpy as np
 import pandas as pd
 
-from mpcl_jax.cli.command import Parser, command, importing_jax
-from mpcl_jax.cli.predict import load, require_fold
+from mpcl_jax.cli.command import Parser, command, importing_jax, paths_of
+from mpcl_jax.cli.predict import load, require_fold, with_known
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.folder.load import load_partly_reported
 from mpcl_jax.system.output import warn
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.system.storage import write_text
-from mpcl_jax.types import DataError, DataSpec, Recordings, take, with_modalities
+from mpcl_jax.types import DataError, DataSpec, Recordings
 
 
 @command
@@ -78,22 +77,6 @@ def run(arguments: list[str]) -> None:
     save_memory()  # last: trials that it holds are not predicted again
 
 
-def paths_of(args: argparse.Namespace, *options: str) -> list[pathlib.Path | None]:
-    """The files of the `options`, None where one is not given.
-
-    Raises DataError for a file whose folder does not exist, and for a folder in the place of a file.
-    """
-    paths = []
-    for option in options:
-        given = getattr(args, option.removeprefix("--"))
-        paths.append(user_path(given, option) if given else None)
-        if given and not paths[-1].absolute().parent.is_dir():
-            raise DataError(f"{option} {given}", "its folder does not exist; make it first")
-        if given and paths[-1].is_dir():
-            raise DataError(f"{option} {given}", "is a folder; give the name of a file")
-    return paths
-
-
 def csv_text(frame: pd.DataFrame) -> str:
     """CSV with all digits."""
     return frame.to_csv(index=False, lineterminator="\n")
@@ -115,13 +98,10 @@ def load_reported(folder: pathlib.Path, data: pathlib.Path) -> tuple[Recordings,
 
 def fitting(spec: DataSpec, recordings: Recordings, reported: np.ndarray) -> tuple[Recordings, np.ndarray]:
     """The windows with a modality of the model, labels in its order of emotions. Raises ConfigError."""
-    known = [m for m in recordings.signals if m in spec.shapes]
-    if not known:
-        raise ConfigError(f"{recordings.name}: has none of the modalities {', '.join(spec.shapes)}")
     if set(recordings.emotions) != set(spec.emotions):
         have, want = ", ".join(recordings.emotions), ", ".join(spec.emotions)
         raise ConfigError(f"{recordings.name}: has the emotions {have}; the model has {want}")
     order = [recordings.emotions.index(name) for name in spec.emotions]
-    kept = np.stack([recordings.present[m] for m in known]).any(axis=0)
     recordings = recordings._replace(labels=recordings.labels[:, order], emotions=spec.emotions)
-    return take(with_modalities(recordings, known), kept), reported[kept]
+    recordings, kept = with_known(spec, recordings)
+    return recordings, reported[kept]

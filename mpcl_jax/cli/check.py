@@ -29,6 +29,8 @@ def examine(path: str, kind: str) -> Examined:
     place = user_path(path)
     if not place.exists():
         raise DataError(place, "there is no such file or folder; give the folder of the data set")
+    if not kind and place.is_file() and place.suffix != ".mat":
+        raise DataError(place, "is no folder of a data set; mpcl import makes one of a table or a recording")
     if not kind:
         kind = "wesad" if any(place.glob("S*/S*.pkl")) else "dmer"
         kind = "folder" if (place / "meta.json").exists() else kind

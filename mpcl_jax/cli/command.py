@@ -6,6 +6,7 @@ import difflib
 import functools
 import json
 import math
+import pathlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from mpcl_jax.config.config_file import read_config_file
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.system.errors import AT_ONCE, DISK, NOT_FINITE, StorageError, TrainingError
 from mpcl_jax.system.output import any_output
+from mpcl_jax.system.paths import user_path
 from mpcl_jax.types import DataError
 
 
@@ -63,6 +65,22 @@ def register_datasets_of(file: str | None) -> None:
     """Executes the config `file`, if one is given, for the data sets that it registers. Raises ConfigError."""
     if file:
         read_config_file(file)
+
+
+def paths_of(args: argparse.Namespace, *options: str) -> list[pathlib.Path | None]:
+    """The files of the `options`, None where one is not given.
+
+    Raises DataError for a file whose folder does not exist, and for a folder in the place of a file.
+    """
+    paths = []
+    for option in options:
+        given = getattr(args, option.removeprefix("--"))
+        paths.append(user_path(given, option) if given else None)
+        if given and not paths[-1].absolute().parent.is_dir():
+            raise DataError(f"{option} {given}", "its folder does not exist; make it first")
+        if given and paths[-1].is_dir():
+            raise DataError(f"{option} {given}", "is a folder; give the name of a file")
+    return paths
 
 
 def command(body: Callable[[list[str]], int | None], prints_log: bool = False) -> Callable[..., int]:

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 import mpcl_jax
-from mpcl_jax.cli.command import Parser, command, importing_jax, register_datasets_of
+from mpcl_jax.cli.command import Parser, command, importing_jax, paths_of, register_datasets_of
 from mpcl_jax.cli.import_data import add_signals, signals_of
 from mpcl_jax.config.resolve import ConfigError, resolve
 from mpcl_jax.data import pipeline
@@ -56,12 +56,17 @@ def run(arguments: list[str]) -> int:
     add_signals(parser)
     args = parser.parse_args(arguments)
     register_datasets_of(args.config)
-    folder, output = user_path(args.run), user_path(args.output, "--output") if args.output else None
-    inputs = [user_path(text) for text in args.inputs]
+    folder, inputs = user_path(args.run), [user_path(text) for text in args.inputs]
     require_fold(folder, args.fold)
-    files = files_of(inputs, output) if len(inputs) > 1 else {}
+    if len(inputs) > 1:
+        output = user_path(args.output, "--output") if args.output else None
+        files = files_of(inputs, output)
+    else:
+        (output,), files = paths_of(args, "--output"), {}
     model = opened(folder, args.fold)
-    options = model.options._replace(**{name: x for name, x in signals_of(args).items() if x})
+    options = model.options._replace(
+        **{name: x for name, x in signals_of(args).items() if x not in (None, {})}
+    )
 
     def text_of(data: pathlib.Path) -> str:
         return predictions_csv(model, load(folder, data, model, options))
@@ -165,16 +170,24 @@ def opened(folder: pathlib.Path, fold: int) -> Opened:
     return Opened(model.spec, predicted)
 
 
+def with_known(spec: DataSpec, recordings: Recordings) -> tuple[Recordings, np.ndarray]:
+    """The windows that have a modality of the model, without other modalities, and which they are, [N] bool.
+
+    Raises ConfigError where the recordings have none of the modalities.
+    """
+    known = [m for m in recordings.signals if m in spec.shapes]
+    if not known:
+        raise ConfigError(f"{recordings.name}: has none of the modalities {', '.join(spec.shapes)}")
+    kept = np.stack([recordings.present[m] for m in known]).any(axis=0)
+    return take(with_modalities(recordings, known), kept), kept
+
+
 def predictions_csv(model: Opened, recordings: Recordings) -> str:
     """The predictions for every window that has a modality of the model.
 
     Raises ConfigError where the recordings do not fit the model.
     """
-    known = [m for m in recordings.signals if m in model.spec.shapes]
-    if not known:
-        raise ConfigError(f"{recordings.name}: has none of the modalities {', '.join(model.spec.shapes)}")
-    kept = np.stack([recordings.present[m] for m in known]).any(axis=0)
-    recordings = take(with_modalities(recordings, known), kept)
+    recordings, _ = with_known(model.spec, recordings)
     try:
         predicted = model.predict(recordings)
     except ValueError as mistake:

@@ -19,8 +19,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from mpcl_jax.cli.adapt import paths_of
-from mpcl_jax.cli.command import Parser, command, importing_jax
+from mpcl_jax.cli.command import Parser, command, importing_jax, paths_of
 from mpcl_jax.cli.import_data import name_value_pairs
 from mpcl_jax.cli.predict import require_fold
 from mpcl_jax.config.resolve import ConfigError

@@ -1,6 +1,7 @@
 """From settings to recordings: the data set, its modalities, checks, standardisation per subject, content hash."""
 
 import hashlib
+import os
 from typing import Any
 
 import numpy as np
@@ -33,12 +34,17 @@ def load_dataset(kind: str, path: Any = "", **options: Any) -> Recordings:
     `path`: its folder or file · `options`: settings of `config.data`, such as `modalities=("eda", "bvp")`, and
     those of the kind, e.g. `labels="dmer9"` for `config.data.wesad.labels`.
 
-    Raises ConfigError for an unknown option and DataError for files that cannot be used.
+    Raises ConfigError for an unknown name or option and DataError for files that cannot be used.
     """
+    _require_name(kind)
     own = {"simulated": "simulate"}.get(kind, kind)
     common, groups = set(DataConfig.__dataclass_fields__), DataConfig.__dataclass_fields__
     values = {name: value for name, value in options.items() if name in common}
     rest = {name: value for name, value in options.items() if name not in common}
+    if rest and kind == "folder":
+        raise ConfigError(
+            f"{next(iter(rest))}: no such option of a folder; its meta.json describes the recordings"
+        )
     if rest:
         values[own if own in groups else "options"] = rest
     try:
@@ -47,6 +53,20 @@ def load_dataset(kind: str, path: Any = "", **options: Any) -> Recordings:
         text = str(mistake).replace(f"config.data.{own}.", "").replace("--config.data.path=", "path=")
         text = text.partition(". If a config file registers it")[0]  # of the commands
         raise ConfigError(text.replace("config.data.", "")) from None
+
+
+def _require_name(kind: Any) -> None:
+    """Raises ConfigError for a path or a table in the place of the name of a data set."""
+    if isinstance(kind, str) and kind.isidentifier():
+        return
+    if not isinstance(kind, str | os.PathLike):
+        how = "a data frame belongs to from_dataframe, a dict of arrays to from_arrays"
+    elif os.path.isfile(kind) or os.path.splitext(kind)[1]:
+        how = f"give pandas.read_csv({str(kind)!r}) to from_dataframe, or convert the file with mpcl import"
+    else:
+        how = f"for a folder in the folder format call load_dataset('folder', path={str(kind)!r})"
+    shown = f"{str(kind)!r}" if isinstance(kind, str | os.PathLike) else f"a {type(kind).__name__}"
+    raise ConfigError(f"kind: {shown} is no name of a data set such as 'wesad' or 'folder'; {how}")
 
 
 def checked(recordings: Recordings, settings: DataConfig) -> Recordings:

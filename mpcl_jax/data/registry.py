@@ -18,9 +18,9 @@ from mpcl_jax.config.data import DataConfig
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.dmer import load as dmer
 from mpcl_jax.data.folder import load as folder
-from mpcl_jax.data.folder.meta import suggestion
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.data.wesad import load as wesad
+from mpcl_jax.system.suggestion import suggestion
 from mpcl_jax.types import Recordings
 
 ENTRY_POINTS = "mpcl_jax.datasets"

@@ -1,5 +1,6 @@
 """What a fitted `MPCLRegressor` holds, and how it reads X and Y."""
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any, Self
@@ -8,6 +9,7 @@ import numpy as np
 
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.tables.arrays import distributions, may_be_ratings
+from mpcl_jax.data.tables.frames import column_block
 from mpcl_jax.data.tables.read_arrays import ids_of, numbers
 from mpcl_jax.estimator import prediction
 from mpcl_jax.estimator.adaptation import Memories, written
@@ -118,6 +120,10 @@ class Fitted(Parameters):
             isinstance(X, Mapping) or getattr(X, "ndim", 2) == 3 or self.modalities is not None
         ):
             return X
+        if isinstance(X, str | os.PathLike):
+            raise DataError(
+                "X", f"is {X!r}, the name of a file; read it first, for example by pandas.read_csv"
+            )
         if isinstance(X, np.ma.MaskedArray):
             X = numbers("X", X)  # scikit-learn reads what the mask hides
         if not reset and self._as_in_fit(X):
@@ -130,6 +136,8 @@ class Fitted(Parameters):
             text = " ".join(str(error).split())
             if isinstance(error, DataError) or text.startswith(("The feature names", "Feature names")):
                 raise  # the checks of scikit-learn want its lines
+            if hasattr(X, "iloc"):
+                column_block(X, list(X.columns))  # names a column of text
             text = re.sub(r":? (array=)?\[[-\d\[ ].*\]", "", text)  # values of the array
             raise DataError("X", text[:300]) from error
 

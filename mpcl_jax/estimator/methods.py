@@ -1,6 +1,5 @@
 """The methods that `evaluate` compares: from names and objects to settings of MPCL and registered baselines."""
 
-import difflib
 import functools
 import re
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from mpcl_jax.config.schema import Config
 from mpcl_jax.estimator.regressor import MPCLRegressor
 from mpcl_jax.estimator.user_objects import content_digest, fresh_copy
 from mpcl_jax.evaluation.leaderboard import METHOD, REFERENCE
+from mpcl_jax.system.suggestion import suggestion
 
 WANTED = (
     f"wanted the name of a baseline, {METHOD!r}, an MPCLRegressor, or an object with fit(X, Y) and predict(X)"
@@ -62,9 +62,7 @@ def _baseline(name: str, entry: str) -> str:
     """The registered baseline that a text names."""
     known = (*registry.names(), METHOD)
     if entry not in known:
-        near = difflib.get_close_matches(entry, known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ConfigError(f"estimators: {entry!r} is no baseline; {hint}Known: {', '.join(known)}")
+        raise ConfigError(f"estimators: {entry!r} is no baseline; {suggestion(entry, known)}")
     if name != entry:
         raise ConfigError(f"estimators: {entry!r} cannot be renamed to {name!r}; a baseline keeps its name")
     return entry

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from mpcl_jax import metrics
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import standardise_per_subject
+from mpcl_jax.data.tables.arguments import FIT, refuse_arguments
 from mpcl_jax.data.tables.read_arrays import require_same_order
 from mpcl_jax.estimator import card, prediction
 from mpcl_jax.estimator.fitting import recordings_of, require_alone, require_usable, validation_rows
@@ -43,14 +44,8 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Predictor, BaseEstimator):
         n_seeds: number of models, 1 or more. Their predictions are averaged.
         seed: seed of the first model, an integer in [0, 2**32 - 1]; the other models have the next ones.
         modalities: modality -> its columns, for an X that is one table. Default: all columns are one modality.
-        modality_groups: modality -> "physiological" or "behavioural". Default: guessed from the name.
-        emotions: C names. Default: the columns of Y.
-        valence: valence group of each emotion: emotion -> name, or C names. Default: one group.
-        label_kind, floor: what Y holds, see `mpcl_jax.data.tables.arrays.distributions`.
-        rates: samples per second of raw signals, one number or modality -> number. Signals with 32 or more values
-            along the time axis then become features (`mpcl_jax.features`).
-        kinds: modality -> kind of a raw signal (`mpcl_jax.features.KINDS`). Default: guessed from the name.
-        raw: True keeps the samples of raw signals and extracts no features.
+        modality_groups, emotions, valence, label_kind, floor, rates, kinds, raw: as in `mpcl_jax.from_arrays`, for X
+            and Y in the place of `signals` and `labels`.
         per_subject_standardise: True standardises each subject by its own windows. `predict` then needs `groups`.
         missing_rows: result of `predict` for a row without any value: "mean" is the mean label of the training data,
             "error" raises DataError.
@@ -72,6 +67,7 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Predictor, BaseEstimator):
         """The same model and training as settings of a run. Raises ConfigError, one line per mistake."""
         return config_of(self.get_params(deep=False))
 
+    @refuse_arguments(FIT)
     def fit(self, X: Any, Y: Any = None, groups: Any = None, *, trial: Any = None) -> "MPCLRegressor":
         """Trains on all rows and returns the estimator.
 

@@ -208,6 +208,8 @@ def read_text(file: pathlib.Path) -> str:
             "is a saved model, not a run; mpcl predict and mpcl inspect read it, and mpcl_jax.load in Python"
         )
         raise DataError(file.parent, reason)
+    if not file.parent.is_dir():
+        raise DataError(file.parent, "is no folder; give the folder of a run or of a saved model")
     if not file.exists():
         raise DataError(file, "does not exist: no run, or not finished; start its command again")
     try:

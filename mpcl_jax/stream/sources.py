@@ -79,7 +79,7 @@ def open_source(
     if path.is_file() and path.name.lower().endswith(SUFFIXES):
         table = read_table(path)
         if rate is None and "time" not in roles_of(table, {}):
-            raise DataError(path, "has no column of times; give the samples per second: --rate HZ")
+            raise DataError(path, "has no column of times; give the samples per second: --table-rate HZ")
         sessions, _ = sample_sessions(table, Options(rate=rate))
     elif find_sessions(path):
         sessions, _ = read_sessions(path)
@@ -92,7 +92,8 @@ def open_source(
 def _only(sessions: list[Session], path: Path) -> Session:
     if len(sessions) > 1:
         names = ["/".join(filter(None, (s.subject, s.name))) for s in sessions]
-        raise DataError(path, f"holds {len(sessions)} sessions ({some(names)}); give the path of one")
+        how = "give one session; of a table, a file with the rows of one"
+        raise DataError(path, f"holds {len(sessions)} sessions ({some(names)}); {how}")
     return sessions[0]
 
 

@@ -53,7 +53,7 @@ def test_predictions_of_a_folder_are_those_of_the_model(run, data, tmp_path, cap
 
 def test_what_cannot_be_predicted_is_one_line(run, data, tmp_path, capsys):
     for words, reason in (
-        ([tmp_path / "nothing", data], "manifest.json"),
+        ([tmp_path / "nothing", data], "nothing: is no folder"),
         ([run.workdir, tmp_path / "nothing"], "nothing: does not exist"),
         ([run.workdir, data, "--fold", "7"], "--fold 7: "),
     ):

@@ -164,7 +164,7 @@ def test_hostile_zip_files_are_refused_or_read_without_unpacking(tmp_path, monke
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([{"subject": "s9", "trial": "a"}], ["subject 's1' has no row in q.csv", "it has s9"]),
+        ([{"subject": "s9", "trial": "a"}], ["subject 's1' has no row in q.csv", "known: s9"]),
         (
             [{"subject": "s1", "trial": "a", "start": 20, "end": 5}],
             ["q.csv", "s1/a", "begins at 20 s and ends at 5 s"],

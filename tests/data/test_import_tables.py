@@ -148,7 +148,7 @@ def test_an_emotion_without_any_rating_is_left_out(tmp_path):
         ({"eda_sd": ["#DIV/0!"] + [1.0] * 11}, {}, ["row 2, column 'eda_sd'", "'#DIV/0!' is not a number"]),
         ({"start": ["0"] * 11 + ["later"]}, {}, ["row 13, column 'start'", "'later' is not a number"]),
         ({}, {"modalities": {"eda": ("edda*",)}}, ["no column 'edda*'"]),
-        ({}, {"groups": {"face": "behavioural"}}, ["--group", "'face'", "it has eda, au"]),
+        ({}, {"groups": {"face": "behavioural"}}, ["--group", "'face'", "known: eda, au"]),
         ({}, {"groups": {"au": "physical"}}, ["--group", "physiological or behavioural"]),
         ({}, {"positive": ("joy",)}, ["--positive", "'joy'"]),
         ({}, {"window": -1.0}, ["--window", "above 0"]),

@@ -78,7 +78,7 @@ def test_unknown_names_are_refused_with_the_known_ones(toy):
         ConfigError, match="config.data.kind = 'wesda': no such data set; did you mean 'wesad'?"
     ):
         load(DataConfig(kind="wesda"))
-    with pytest.raises(ConfigError, match="allowed: simulated, dmer, wesad, folder, broken, toy_installed"):
+    with pytest.raises(ConfigError, match="known: simulated, dmer, wesad, folder, broken, toy_installed"):
         load(DataConfig(kind="zzz"))
     with pytest.raises(ConfigError, match="config.data.kind = 'broken': 'toy_emotions:lod' of an installed"):
         load(DataConfig(kind="broken"))

@@ -507,7 +507,7 @@ MISTAKES = {
     "groups: has the index of Y in another order": ({}, {"groups": pd.Series(study()[2])[::-1]}),
     r"modalities\['eda'\]: is slice": ({"modalities": {"eda": slice(2)}}, {"X": np.ones((24, 2))}),
     "names column 0.5": ({"modalities": {"eda": [0.5]}}, {"X": np.ones((24, 2))}),
-    "X: Expected 2D array": ({}, {"X": "study.csv"}),
+    "X: is 'study.csv', the name of a file; read it first": ({}, {"X": "study.csv"}),
     "holds datetime64": ({}, {"X": {"eda": study()[0].assign(date=pd.Timestamp("2020"))}}),
     "holds timedelta": ({}, {"X": {"eda": np.ones((24, 2), "m8[s]")}}),
     "Y: row 1 is not finite": ({}, {"Y": pd.DataFrame({"a": pd.array([1, None] * 12), "b": 1})}),
@@ -669,5 +669,24 @@ def test_load_dataset_takes_the_options_of_the_kind():
         mpcl.load_dataset("simulated", subject=2)
     with pytest.raises(mpcl.ConfigError, match="kind = 'wesat': no such data set; did you mean 'wesad'\\?$"):
         mpcl.load_dataset("wesat")
+    with pytest.raises(mpcl.ConfigError, match="sids: no such option of a folder"):
+        mpcl.load_dataset("folder", "nowhere", sids=("S2",))
     with pytest.raises(mpcl.DataError, match="is not a folder"):
         mpcl.load_dataset("wesad", "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (
+            "study.csv",
+            r"'study.csv' is no name of a data set.*give pandas.read_csv\('study.csv'\) to from_dataframe",
+        ),
+        (pathlib.Path("my/data"), r"load_dataset\('folder', path='my/data'\)"),
+        (pd.DataFrame(), "a DataFrame is no name of a data set.*belongs to from_dataframe"),
+        ("WESAD", "no such data set; did you mean 'wesad'"),
+    ],
+)
+def test_what_is_no_name_of_a_data_set_gets_the_call_that_is_meant(kind, message):
+    with pytest.raises(mpcl.ConfigError, match=message):
+        mpcl.load_dataset(kind)

@@ -318,7 +318,7 @@ def test_changed_recordings_are_amber(clean):
 @pytest.mark.parametrize(
     "damage, message",
     [
-        (lambda f: shutil.rmtree(f), "config.json: does not exist: no run, or not finished"),
+        (lambda f: shutil.rmtree(f), "is no folder; give the folder of a run"),
         (
             lambda f: (f / "config.json").write_text('{"sed": 1}'),
             "config.json: was written by another version",

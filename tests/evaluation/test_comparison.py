@@ -79,6 +79,6 @@ def test_which_baselines_run():
 
 
 def test_an_unknown_baseline_is_refused_with_the_nearest_name():
-    text = r"config.benchmark.baselines = 'rigde': unknown baseline; did you mean 'ridge'\? known: uniform, .*, all"
+    text = r"config.benchmark.baselines = 'rigde': unknown baseline; did you mean 'ridge'\?"
     with pytest.raises(ConfigError, match=text):
         comparison.wanted(BenchmarkConfig(baselines=("knn", "rigde")))

@@ -133,7 +133,7 @@ def test_the_command_says_what_differs(run, capsys):
 @pytest.mark.parametrize(
     "damage, message",
     [
-        (lambda f: shutil.rmtree(f), "data.json: does not exist: no run, or not finished"),
+        (lambda f: shutil.rmtree(f), "is no folder; give the folder of a run"),
         (lambda f: (f / "table.csv").write_text("# x\na,b\n1,2\n"), "table.csv: is no table of a run"),
         (lambda f: (f / "folds" / "00" / "baselines.npz").unlink(), "the fold is not finished"),
         (

@@ -290,7 +290,7 @@ def test_the_commands_work_with_jax_hidden(healthy, tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["nowhere"], "nowhere/data.json: does not exist: no run, or not finished; start its command again"),
+        (["nowhere"], "nowhere: is no folder; give the folder of a run or of a saved model"),
         (
             ["gs://bucket/run"],
             "gs://bucket/run: is a URL; give a path of this machine, e.g. where the bucket is mounted",

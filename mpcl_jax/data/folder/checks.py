@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mpcl_jax.data.folder.meta import PRESENT, ROW_KEYS, Meta, suggestion
+from mpcl_jax.data.folder.meta import PRESENT, ROW_KEYS, Meta
 from mpcl_jax.data.issues import Issue, label_issues, row_issue
+from mpcl_jax.system.suggestion import suggestion
 from mpcl_jax.types import beyond
 
 # Share of its largest value below which the spread of a feature is rounding of float64: the feature is constant.

@@ -48,8 +48,10 @@ def load_partly_reported(path: str) -> tuple[Recordings, np.ndarray]:
 
 def _load(path: str, labelled: bool) -> tuple[Recordings, np.ndarray]:
     folder = Path(path)
-    if not folder.is_dir():
-        raise DataError(path, "is not a folder; wanted one with meta.json and a .npz file per subject")
+    if not (folder / "meta.json").is_file():
+        place, what = (folder / "meta.json", "is missing") if folder.is_dir() else (path, "is not a folder")
+        how = "mpcl import makes one of tables and recordings"
+        raise DataError(place, f"{what}; wanted a folder with meta.json and a .npz file per subject; {how}")
     meta = read_meta(folder / "meta.json")
     files = list_files(folder)
     if not files.read:

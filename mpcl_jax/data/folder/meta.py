@@ -1,8 +1,6 @@
 """`meta.json` of a user's own data folder: emotions, modalities and the length of a window."""
 
-import difflib
 import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -11,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from mpcl_jax.data.folder.files import spelling
 from mpcl_jax.data.io.safe_read import read_json
 from mpcl_jax.data.issues import Issue, refuse
+from mpcl_jax.system.suggestion import suggestion
 from mpcl_jax.types import DataError
 
 # Keys of a subject's file that no modality may be named after.
@@ -126,10 +125,3 @@ def _issue(file: Path, error: Any) -> Issue:
     else:
         what = "should" + error["msg"].partition("should")[2].replace(" after validation", "")
     return Issue(str(file), ascii(place)[1:-1], f"{what}, got {error['input']!r:.60}", "correct it")
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """ "did you mean 'ecg'?", or all known words where none is near."""
-    known = list(known)
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(known)}"

@@ -87,7 +87,8 @@ def check_file(path: Any, max_bytes: int) -> None:
     try:
         state = os.stat(path)
     except (OSError, ValueError) as error:
-        raise DataError(path, f"cannot be opened ({error})") from error
+        reason = reason_of(error) if isinstance(error, OSError) else error
+        raise DataError(path, f"cannot be opened ({reason})") from error
     if stat.S_ISDIR(state.st_mode):
         return
     if not stat.S_ISREG(state.st_mode):
@@ -186,8 +187,9 @@ def read_text(path: Any, max_bytes: int = 16 * 2**20, encoding: str = "utf-8-sig
 
 def read_json(path: Any) -> Any:
     """The content of a JSON file of at most 16 MiB. Raises DataError with line and column otherwise."""
+    text = read_text(path)
     try:
-        return json.loads(read_text(path))
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(path, f"line {error.lineno}, column {error.colno}: {error.msg}") from error
     except (RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits

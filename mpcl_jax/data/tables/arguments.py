@@ -14,9 +14,13 @@ RECORDINGS = {
 }
 ESTIMATOR = {
     "groups": "use modality_groups for the groups of the modalities, and groups of fit for the ids of the subjects",
+    "n_epochs": "use epochs",
     "random_state": "use seed",
     "labels": "use label_kind for what Y holds, and emotions for the names of its columns",
 }
+
+
+FIT = {"subject": "use groups for the ids of the subjects"}
 
 
 def refuse_arguments(

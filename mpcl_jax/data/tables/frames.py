@@ -1,6 +1,5 @@
 """Recordings from a pandas DataFrame, one row a window."""
 
-import difflib
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,6 +7,7 @@ from typing import Any
 
 from mpcl_jax.data.tables.arguments import RECORDINGS, refuse_arguments
 from mpcl_jax.data.tables.arrays import Labels, from_arrays
+from mpcl_jax.system.suggestion import suggestion
 from mpcl_jax.types import DataError, Recordings
 
 
@@ -106,6 +106,4 @@ def require_column(frame: Any, column: Any) -> None:
         return
     if column in names:
         raise DataError(f"column {column!r}", "is there twice; rename one")
-    near = difflib.get_close_matches(str(column), map(str, names), n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(map(str, names[:10]))}"
-    raise DataError(f"column {column!r}", f"is not in the table; {hint}")
+    raise DataError(f"column {column!r}", f"is not in the table; {suggestion(str(column), names)}")

@@ -17,9 +17,10 @@ from mpcl_jax.data.tables.long_table import (
     sample_sessions,
 )
 from mpcl_jax.data.tables.modality_group import guess_group
-from mpcl_jax.data.tables.read_table import SPREADSHEETS, SUFFIXES, Table, near, read_table, require_column
+from mpcl_jax.data.tables.read_table import SPREADSHEETS, SUFFIXES, Table, read_table, require_column
 from mpcl_jax.data.tables.reports import Options, Reports, read_reports, some
 from mpcl_jax.data.tables.sessions import WINDOW, Session, Windows, windows_of
+from mpcl_jax.system.suggestion import suggestion
 from mpcl_jax.types import GROUPS, DataError, Recordings, check_recordings
 
 
@@ -129,7 +130,7 @@ def _imported(
     of_options = {"--modality": options.modalities, "--group": options.groups, "--kind": options.kinds}
     for option, given in of_options.items():
         if unknown := [m for m in given if m not in windows.names]:
-            reason = f"{option} names the modality {unknown[0]!r}; {near(unknown[0], windows.names)}"
+            reason = f"{option} names the modality {unknown[0]!r}; {suggestion(unknown[0], windows.names)}"
             raise DataError(source, reason)
     groups = {m: options.groups.get(m) or guess_group(m) for m in windows.names}
     recordings = joined(

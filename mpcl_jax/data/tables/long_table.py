@@ -5,10 +5,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from mpcl_jax.data.tables.read_table import IDS, Table, columns_like, is_measured, near, numbers, roles_of
+from mpcl_jax.data.tables.read_table import IDS, Table, columns_like, is_measured, numbers, roles_of
 from mpcl_jax.data.tables.reports import Options, Reports, label_columns, read_reports, seconds_of, some
 from mpcl_jax.data.tables.sessions import Mark, Session, Signal, Windows, part_of, require_reports
 from mpcl_jax.data.validate.signals import still_issue
+from mpcl_jax.system.suggestion import suggestion
 from mpcl_jax.types import DataError
 
 # Channels of EEG in the 10-20 system.
@@ -69,7 +70,7 @@ def reports_in(table: Table, roles: dict[str, str], options: Options) -> Reports
         reason = "name its rating columns with --labels happy,sad, or a file of ratings with --questionnaire"
         raise DataError(table.source, reason)
     if "trial" not in roles:
-        reason = f"names no trial; name its column with --trial; {near('trial', table.columns)}"
+        reason = f"names no trial; name its column with --trial; {suggestion('trial', table.columns)}"
         raise DataError(table.source, reason)
     names = label_columns(table, options)
     labels, index = numbers(table, names), _first_rows(table, roles)

@@ -1,6 +1,5 @@
 """Tables of other programs: CSV as spreadsheets and R save it, TSV and Parquet, read in the guarded child."""
 
-import difflib
 import fnmatch
 import gzip
 import re
@@ -14,6 +13,7 @@ import pandas as pd
 
 from mpcl_jax.data.io.refusals import refusing
 from mpcl_jax.data.io.safe_read import run_guarded
+from mpcl_jax.system.suggestion import suggestion
 from mpcl_jax.types import DataError
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".parquet", ".pq")
@@ -171,16 +171,7 @@ def require_column(table: Table, name: str) -> str:
     """`name`, if the table has such a column; else DataError with the nearest names."""
     if name in table.columns:
         return name
-    raise DataError(table.source, f"has no column {name!r}; {near(name, table.columns)}")
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """ "did you mean 'eda'?", or the known words where none is near."""
-    known = list(known)
-    found = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
-    if found:
-        return f"did you mean {' or '.join(map(repr, found))}?"
-    return f"it has {', '.join(known[:20])}{', …' if len(known) > 20 else ''}"
+    raise DataError(table.source, f"has no column {name!r}; {suggestion(name, table.columns)}")
 
 
 def columns_like(table: Table, patterns: Iterable[str]) -> list[str]:

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from mpcl_jax.data.io.refusals import refusing
-from mpcl_jax.data.tables.read_table import IDS, Table, columns_like, is_measured, near, numbers, roles_of
+from mpcl_jax.data.tables.read_table import IDS, Table, columns_like, is_measured, numbers, roles_of
 from mpcl_jax.data.wesad.questionnaire import POSITIVE
+from mpcl_jax.system.suggestion import suggestion
 from mpcl_jax.types import DataError
 
 POSITIVE_WORDS = {word.lower() for word in POSITIVE} | {
@@ -142,7 +143,7 @@ def _used(reports: Reports, options: Options) -> Reports:
         reason = f"only {names[0]!r} is rated above the floor; two emotions are needed"
         raise DataError(reports.source, reason)
     if unknown := [name for name in options.positive if name not in reports.emotions]:
-        reason = f"--positive: {unknown[0]!r} is no emotion; {near(unknown[0], names)}"
+        reason = f"--positive: {unknown[0]!r} is no emotion; {suggestion(unknown[0], names)}"
         raise DataError(reports.source, reason)
     valence = tuple(_valence(name, options.positive) for name in names)
     for word in dict.fromkeys(valence):

@@ -8,8 +8,8 @@ import numpy as np
 
 from mpcl_jax.data import features
 from mpcl_jax.data.join import Part
-from mpcl_jax.data.tables.read_table import near
 from mpcl_jax.data.tables.reports import Options, Report, Reports, some
+from mpcl_jax.system.suggestion import suggestion
 from mpcl_jax.types import DataError
 
 WINDOW = 60.0  # seconds, as for WESAD
@@ -120,7 +120,7 @@ def require_reports(subject: str, reports: Reports, source: str, subjects: int =
     if reports.subjects == {""}:
         raise DataError(reports.source, f"has no column subject, but there are {subjects} subjects; add it")
     if subject not in reports.subjects:
-        known = near(subject, sorted(reports.subjects))
+        known = suggestion(subject, sorted(reports.subjects))
         raise DataError(source, f"subject {subject!r} has no row in {reports.source.name}; {known}")
 
 
