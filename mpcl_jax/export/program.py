@@ -156,24 +156,8 @@ def _adapted(
     if kernel.others is not None:
         of_others = weighted(kernel.others, resemblance(kernel, written, residual))
         residual = residual - covariance(kernel, distances(written, kernel.others.views)) @ of_others
-        correction = _towards(kernel, views, kernel.others.views, query.shape[0]) @ of_others
+        correction = covariance(kernel, distances(views, kernel.others.views), jnp.exp) @ of_others
     solved = np.linalg.solve(among + np.eye(len(trials)), residual)  # [n, C]
-    correction += _towards(kernel, views, written, query.shape[0]) @ solved
+    towards = covariance(kernel, distances(views, {view: written[view] for view in kernel.gain}), jnp.exp)
+    correction += jnp.broadcast_to(towards, (query.shape[0], len(trials))) @ solved
     return jax.nn.log_softmax(log_probs + correction, axis=-1)
-
-
-def _towards(kernel: RecallKernel, views: dict, places: dict[str, np.ndarray], rows) -> jax.Array:
-    """See `model.recall_kernel.covariance`; of `rows` windows with P trials, [rows, P]."""
-    towards = kernel.level
-    for view, gain in kernel.gain.items():
-        squared = _squared(views[view], places[view], view == TIME)
-        towards += gain * jnp.exp(-squared / (2 * kernel.width[view] ** 2))
-    return jnp.broadcast_to(towards, (rows, len(next(iter(places.values())))))
-
-
-def _squared(a: jax.Array, b: np.ndarray, is_time: bool) -> jax.Array:
-    """See `model.recall_kernel.distances`."""
-    if is_time:
-        return jnp.abs(a - b.T)
-    length = (a**2).sum(-1)[:, None] + (b**2).sum(-1)
-    return jnp.maximum(length - 2 * a @ b.T, 0.0)

@@ -68,10 +68,13 @@ def distances(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> dict[str, n
     return {view: _squared(a[view], b[view], view == TIME) for view in b}
 
 
-def covariance(kernel: RecallKernel, squared: dict[str, np.ndarray]) -> np.ndarray | float:
-    """The covariance of the pairs whose `squared` distances are given, [..., N, n]; one number without any view."""
+def covariance(kernel: RecallKernel, squared: dict[str, np.ndarray], exp=np.exp) -> np.ndarray | float:
+    """The covariance of the pairs whose `squared` distances are given, [..., N, n]; one number without any view.
+
+    `exp`: that of the library of the arrays.
+    """
     return kernel.level + sum(
-        gain * np.exp(-squared[view] / (2 * kernel.width[view] ** 2)) for view, gain in kernel.gain.items()
+        gain * exp(-squared[view] / (2 * kernel.width[view] ** 2)) for view, gain in kernel.gain.items()
     )
 
 
@@ -107,9 +110,9 @@ def corrected(log_probs, correction) -> np.ndarray:
 
 def _squared(a: np.ndarray, b: np.ndarray, is_time: bool) -> np.ndarray:
     if is_time:
-        return np.abs(a - np.swapaxes(b, -1, -2))
+        return abs(a - b.swapaxes(-1, -2))
     length = (a**2).sum(-1)[..., :, None] + (b**2).sum(-1)[..., None, :]
-    return np.maximum(length - 2 * a @ np.swapaxes(b, -1, -2), 0.0)
+    return (length - 2 * a @ b.swapaxes(-1, -2)).clip(0.0)
 
 
 def _centred(x: np.ndarray) -> np.ndarray:

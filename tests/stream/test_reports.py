@@ -5,8 +5,7 @@ import pytest
 from stream_fixture import EMOTIONS, RATES, WINDOW, offline, recording, shares, untrained
 
 import mpcl_jax as mpcl
-from mpcl_jax.estimator.adapted_subjects import adapt_subjects
-from mpcl_jax.estimator.one_subject import predict_subject
+from mpcl_jax.estimator.adapted_subjects import adapt_subjects, predict_subject
 from mpcl_jax.estimator.opened_model import opened_model
 from mpcl_jax.stream.events import Report
 from mpcl_jax.stream.session import StreamSession
