@@ -72,23 +72,18 @@ def evaluate(
 
     Args:
         estimators: one entry, a list, or a dict name -> entry. An entry is the name of a registered baseline
-            ("ridge", "extra_trees", …); "MPCL" (`MPCLRegressor` with its defaults); an `MPCLRegressor`, of which the
-            settings of model and training are used, but not `seed`, `n_seeds`, `validation_fraction` and the fitted
-            state; or an object with fit(X, Y) and predict(X). Such an object is copied for each fold, and its
-            parameters `random_state` are set to the training seed. X [N, P] float32 are the z-scored features of all
-            modalities side by side (0 where one is absent), Y [N, C] the reported distributions. Its predictions
-            [M, C] are finite, with a number above 0; they are clipped at 1e-6 and divided by their sum.
+            ("ridge", "extra_trees", …), "MPCL" (`MPCLRegressor` with its defaults), an `MPCLRegressor` (its settings
+            of model and training), or an object with fit(X, Y) and predict(X), see docs/evaluate_api.md. X [N, P]
+            float32 are the z-scored features of all modalities, Y [N, C] the reported distributions.
         data: recordings, as `from_arrays`, `from_dataframe` and `load_dataset` return them.
-        protocol: "loso", "subject_kfold", "fixed_48_12_13", "calibrated", "trial_kfold", "stimulus_kfold",
-            "subject_x_stimulus", "sequential", "few_shot" or "window80". The last one leaks and is labelled LEAKY. In
-            "sequential" and "few_shot" every method gets a personal memory, which is learned on training subjects.
+        protocol: "loso", "subject_kfold", "trial_kfold", … as docs/protocols.md describes them.
         folds: number of folds of the k-fold protocols, 2 or more.
         only: numbers of the folds to run, counted from 0; () = all.
         calibration: labelled trials of a test subject that are trained on ("calibrated"), or its first trials, which
             are written into the memory ("few_shot").
         calibration_pool: trials of each subject that are never tested ("calibrated", "few_shot").
-        validation: share of the groups of a training part that is used for validation, in [0, 1). A model that
-            selects its epoch by validation needs it. Baselines train on these rows too.
+        validation: share of the groups of a training part that is used for validation, in [0, 1). Baselines train
+            on these rows too.
         seed: seed of the folds.
         manifest: path of a manifest file whose folds are used instead.
         seeds: number of training seeds, 1 or more: 0 to `seeds` - 1. Measures are averaged over them.

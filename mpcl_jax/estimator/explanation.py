@@ -20,9 +20,7 @@ class Explanation(NamedTuple):
     """
 
     predicted: np.ndarray  # [N, C] as `predict` returns it
-    known: (
-        np.ndarray
-    )  # [N] bool; False: the row has no value in any modality, the prediction is the mean label
+    known: np.ndarray  # [N] bool; False: no value in any modality, the prediction is the mean label
     # [N, G, C, K] weight of each prototype in what the emotions retrieved; sums to 1 over G, C and K.
     prototypes: np.ndarray
     # [N, C, C] weight of each emotion (column) in what an emotion (row) retrieved; rows sum to 1.

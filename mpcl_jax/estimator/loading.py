@@ -13,17 +13,15 @@ import numpy as np
 from mpcl_jax.config.resolve import resolve
 from mpcl_jax.data.io.npz_reader import parse_npz
 from mpcl_jax.data.io.refusals import LIBRARY_ERRORS, words_of
-from mpcl_jax.data.normalise import Normalisation
 from mpcl_jax.estimator.inputs import Layout
 from mpcl_jax.estimator.memory_file import memories_of
 from mpcl_jax.estimator.prediction import Ranges
 from mpcl_jax.estimator.saved_model import SavedModel
 from mpcl_jax.model.other_subjects import kernel_of
-from mpcl_jax.model.outputs import Prototypes
+from mpcl_jax.runs.predict import read_checkpoint, spec_in
 from mpcl_jax.system.paths import user_path
-from mpcl_jax.train.arrays import checkpoints_in, first_whole, read_tree
 from mpcl_jax.train.fit import Fit, Learned
-from mpcl_jax.types import DataError, DataSpec
+from mpcl_jax.types import DataError
 
 if TYPE_CHECKING:
     from mpcl_jax.estimator.regressor import MPCLRegressor
@@ -50,9 +48,8 @@ def load(folder: str | Path) -> "MPCLRegressor":
         for name, value in document["sklearn"].items():
             setattr(model, name, np.array(value, object) if name.startswith("feature") else value)
     with _part(folder / "data.json"):
-        data = _document(folder / "data.json")
-        shapes = {m: tuple(shape) for m, shape in data["shapes"].items()}
-        model._spec = DataSpec(tuple(data["emotions"]), tuple(data["valence"]), data["groups"], shapes)
+        model._spec = spec_in(_document(folder / "data.json"))
+        shapes = model._spec.shapes
     with _part(folder / "model.npz"):
         arrays = parse_npz(folder / "model.npz")
         ends = ({m: arrays[f"{end}/{m}"] for m in shapes} for end in Ranges._fields)
@@ -101,12 +98,5 @@ def _learned(held: dict, arrays: dict) -> Learned:
 
 
 def _fit(folder: Path, config, held: dict) -> Fit:
-    whole, _ = first_whole(checkpoints_in(folder))
-    if whole is None:
-        raise DataError(folder, "holds no whole checkpoint")
-    state = read_tree(whole / "state")["state"]
-    prototypes = Prototypes(**state["prototypes"]) if "prototypes" in state else None
-    norm = Normalisation(**read_tree(whole / "normalisation"))
-    return Fit(
-        config, norm, state["params"], prototypes, held["epoch"], held["choice"], tuple(held["history"])
-    )
+    read = read_checkpoint(folder)
+    return Fit(config, *read, held["epoch"], held["choice"], tuple(held["history"]))

@@ -27,6 +27,11 @@ def p_text(value: float) -> str:
     return "-" if math.isnan(value) else "< 0.001" if value < 0.001 else f"= {decimal(value, 3)}"
 
 
+def p_cell(value: float) -> str:
+    """The same in a table: "0.012", "< 0.001"."""
+    return p_text(value).removeprefix("= ")
+
+
 def count_of(n: int, plural: str) -> str:
     """ "3 trials", "1 trial"."""
     return f"{n} {plural if n != 1 else plural.removesuffix('s')}"

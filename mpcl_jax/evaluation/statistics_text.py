@@ -6,7 +6,7 @@ import pandas as pd
 
 from mpcl_jax.evaluation import table_text
 from mpcl_jax.evaluation.leaderboard import Table
-from mpcl_jax.evaluation.number_text import decimal, interval, p_text, shown_name
+from mpcl_jax.evaluation.number_text import decimal, interval, p_cell, p_text, shown_name
 from mpcl_jax.evaluation.ranking import focus_of, groups_of, rank_methods
 from mpcl_jax.evaluation.statistics import BETTER, FEWEST, LEVEL, NOT_SIGNIFICANT, WORSE, smallest_p
 
@@ -58,13 +58,17 @@ def pair_cells(methods: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
         "against": own["b"].map(shown_name),
         "difference": [decimal(x, sign=True) for x in own["difference"]],
         "95 % interval": list(map(interval, own["low"], own["high"])),
-        "p Holm": own["p_holm_focus"].map(_p),
+        "p Holm": own["p_holm_focus"].map(p_cell),
         "effect": [decimal(x, 2, sign=True) if math.isfinite(x) else "-" for x in own["effect"]],
         "superior": [decimal(x, 2) for x in own["superiority"]],
         "detectable": own["detectable"].map(decimal),
     }
     if "p_skewed" in own:
-        cells |= {"p": own["p"].map(_p), "p skewed": own["p_skewed"].map(_p), "verdict": own["verdict_of_a"]}
+        cells |= {
+            "p": own["p"].map(p_cell),
+            "p skewed": own["p_skewed"].map(p_cell),
+            "verdict": own["verdict_of_a"],
+        }
     return pd.DataFrame(cells)
 
 
@@ -76,7 +80,3 @@ def _from_focus(pairs: pd.DataFrame, focus: str) -> pd.DataFrame:
     turned["superiority"] = 1 - turned["superiority"]
     turned["verdict_of_a"] = turned["verdict_of_a"].replace({BETTER: WORSE, WORSE: BETTER})
     return pd.concat([pairs[pairs["a"] == focus], turned])
-
-
-def _p(value: float) -> str:
-    return p_text(value).removeprefix("= ")

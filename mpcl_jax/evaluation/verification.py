@@ -58,10 +58,7 @@ def check_run(folder: pathlib.Path) -> Checked:
     texts = ({f"line {n}": line for n, line in enumerate(x, 1)} for x in (stored[: len(lines)], lines))
     found += _differences("table.md", *texts) + _of_predictions(tested)
     compared += len(lines) + len(tested.id) + tested.predicted.size
-    if kind_of(tested.split["protocol"]) in WRITTEN:
-        of_memory = _of_memories(folder / "table.csv", {x: folder / f"{x}.csv" for x in MEMORY}, [tested])
-        found, compared = found + of_memory[0], compared + of_memory[1]
-    return Checked(tuple(found), compared, len(tested.id))
+    return _checked(found, compared, folder / "table.csv", {x: folder / f"{x}.csv" for x in MEMORY}, [tested])
 
 
 def check_shipped(table: pathlib.Path, runs: pathlib.Path) -> Checked:
@@ -81,10 +78,15 @@ def check_shipped(table: pathlib.Path, runs: pathlib.Path) -> Checked:
     files = {"table.csv": table}
     files |= {f"{x}.csv": table.with_stem(f"{table.stem}_{x}") for x in ("subjects", "statistics", "pairs")}
     _, found, compared = _compare_tables(files, tested, "")
+    of_memory = {x: table.with_stem(f"{table.stem}_{x}") for x in MEMORY}
+    return _checked(found, compared, table, of_memory, tested)
+
+
+def _checked(found: list[str], compared: int, table: pathlib.Path, of_memory: dict, tested: list[Tested]):
+    """The result, with what the files `of_memory` hold where trials are written."""
     if kind_of(tested[0].split["protocol"]) in WRITTEN:
-        of_memory = {x: table.with_stem(f"{table.stem}_{x}") for x in MEMORY}
-        of_memory = _of_memories(table, of_memory, tested)
-        found, compared = found + of_memory[0], compared + of_memory[1]
+        more, values = _of_memories(table, of_memory, tested)
+        found, compared = found + more, compared + values
     return Checked(tuple(found), compared, sum(len(one.id) for one in tested))
 
 

@@ -12,7 +12,7 @@ from mpcl_jax.config.schema import ORACLES
 from mpcl_jax.data.splits.descriptions import kind_of
 from mpcl_jax.data.splits.manifest import trial_positions
 from mpcl_jax.evaluation.leaderboard import Table
-from mpcl_jax.evaluation.number_text import decimal, interval, p_text, shown_name
+from mpcl_jax.evaluation.number_text import decimal, interval, p_cell, shown_name
 from mpcl_jax.evaluation.statistics import LEVEL, decide, paired_comparison, subject_interval
 from mpcl_jax.evaluation.table_text import markdown_of
 from mpcl_jax.train.fold_memory import FoldMemory, adapted_shares, recalled_trials
@@ -162,16 +162,12 @@ def cells_of(frame: pd.DataFrame) -> pd.DataFrame:
         "KL with memory": frame["kl"].map(decimal),
         "difference": [decimal(x, sign=True) for x in frame["difference"]],
         "95 % interval": list(map(interval, frame["low"], frame["high"])),
-        "p Holm": list(map(_p, frame["p_holm"])),
+        "p Holm": list(map(p_cell, frame["p_holm"])),
     }
     if "p_skewed" in frame:  # tables that were made before this column lack it
-        cells |= {"p skewed": list(map(_p, frame["p_skewed"]))}
+        cells |= {"p skewed": list(map(p_cell, frame["p_skewed"]))}
     cells |= {"verdict": frame["verdict"], "memory, number of folds": frame["memory"]}
     return pd.DataFrame(cells)
-
-
-def _p(value: float) -> str:
-    return p_text(value).removeprefix("= ")
 
 
 def memory_caption(frame: pd.DataFrame) -> str:

@@ -8,6 +8,7 @@ JAX settings of the calling program (x64, promotion, guards) neither change the 
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -62,18 +63,27 @@ def open_model(run, fold: int = 0) -> FinishedModel:
     config, data = resolve(read_json(run / "config.json")), read_json(run / "data.json")
     if config.log.keep_compiled:
         keep_programs_of_callers()
-    shapes = {m: tuple(shape) for m, shape in data["shapes"].items()}
-    spec = DataSpec(tuple(data["emotions"]), tuple(data["valence"]), dict(data["groups"]), shapes)
+    spec = spec_in(data)
     folder = run / "folds" / f"{fold:02d}" / "checkpoints"
+    model = finished_model(config, spec, *read_checkpoint(folder))
+    return model._replace(notes=tuple(data["notes"]))
+
+
+def read_checkpoint(folder: Path) -> tuple[Normalisation, Any, Prototypes | None]:
+    """Normalisation, parameters and prototypes of the newest whole checkpoint. Raises DataError without one."""
     checkpoint, _ = first_whole(checkpoints_in(folder))
     if checkpoint is None:
         raise DataError(folder, "holds no whole checkpoint; train this fold first")
-    normalisation = Normalisation(**read_tree(checkpoint / "normalisation"))
     training = read_tree(checkpoint / "state")
     chosen = training.get("best", training["state"])
     memory = Prototypes(**chosen["prototypes"]) if "prototypes" in chosen else None
-    model = finished_model(config, spec, normalisation, chosen["params"], memory)
-    return model._replace(notes=tuple(data["notes"]))
+    return Normalisation(**read_tree(checkpoint / "normalisation")), chosen["params"], memory
+
+
+def spec_in(data: dict) -> DataSpec:
+    """Emotions, modalities and their shapes in data.json of a run or of a saved model."""
+    shapes = {m: tuple(shape) for m, shape in data["shapes"].items()}
+    return DataSpec(tuple(data["emotions"]), tuple(data["valence"]), dict(data["groups"]), shapes)
 
 
 @fixed_jax_settings()

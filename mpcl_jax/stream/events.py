@@ -27,7 +27,6 @@ class StreamPrediction(NamedTuple):
     emotions: tuple[str, ...]  # C names
     sensors: dict[str, str]  # modality of the model -> "present" or "absent" in this window
     recalled: list[tuple[str, float]]  # (written trial, its weight in the correction), largest weight first
-    normalised_from: float = (
-        0.0  # seconds of the wearer's own data in the normalisation; 0: training statistics
-    )
+    # Seconds of the wearer's own data in the normalisation; 0: training statistics.
+    normalised_from: float = 0.0
     notes: tuple[str, ...] = ()  # sentences about the stream, each said once

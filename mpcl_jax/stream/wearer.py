@@ -46,9 +46,8 @@ class Wearer(NamedTuple):
 
     name: str
     memories: Memories | None  # None where the memory is off
-    statistics: dict[
-        str, Running
-    ] = {}  # modality -> its features; empty with the statistics of the training data
+    # Modality -> its features; empty with the statistics of the training data.
+    statistics: dict[str, Running] = {}
     windows: int = 0  # in the statistics
     seconds: float = 0.0  # that these windows cover
 

@@ -118,21 +118,7 @@ def extract(
     `signals`: modality -> [n] or [n, channels], one uninterrupted recording whose modalities begin at the same time,
     at `start` seconds. `rates`: modality -> samples per second, or one number for all. `kinds`: modality -> one of
     `KINDS`, where the guess from the name (`guess_kind`) is wrong. Entries of `rates` and `kinds` for other
-    modalities are ignored.
-
-    =======  =====================  ===========  ===============  ===============================================
-    kind     unit                   lowest rate  shortest window  features
-    =======  =====================  ===========  ===============  ===============================================
-    eda      microsiemens, above 0  1 Hz         5 s              level, size of its change, responses
-    bvp      any                    20 Hz        5 s              intervals between beats, RMSSD, heights of pulses
-    ecg      any                    100 Hz       5 s              intervals between beats, RMSSD
-    resp     any                    4 Hz         5 s              length of breaths, depth, share of inhaling
-    temp     °C, 15 to 45           0.1 Hz       1 s              level
-    emg      millivolts             200 Hz       3 s              envelope, zero crossings per second
-    acc      g or m/s²              10 Hz        1 s              axes x, y, z, length, size of its change
-    eeg      microvolts             100 Hz       1 s              differential entropy of five bands
-    generic  any                    0.001 Hz     4 samples        level
-    =======  =====================  ===========  ===============  ===============================================
+    modalities are ignored. docs/features.md has the unit, the lowest rate and the shortest window of each kind.
 
     All windows lie at the same seconds for all modalities; a modality that ends early is absent from later windows.
     A sample is lost if it is NaN, infinite, beyond ±1e30 or outside the range of its unit. A window that lost at most

@@ -37,9 +37,8 @@ class Fold(NamedTuple):
     train: np.ndarray  # int
     validation: np.ndarray  # int, may be empty
     test: np.ndarray  # int
-    written: np.ndarray = np.arange(
-        0
-    )  # int, "few_shot": rows of tested subjects that are written before the test
+    # int, "few_shot": rows of tested subjects that are written before the test
+    written: np.ndarray = np.arange(0)
 
 
 class Split(NamedTuple):

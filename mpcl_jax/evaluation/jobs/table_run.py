@@ -44,9 +44,8 @@ class Work(NamedTuple):
 
     train: Callable[[Fit, StopRequest], None]
     fit_baseline: Callable[[Fit, StopRequest], None]
-    result: (
-        str  # the file that each of them writes last; holds "predicted" [Q, N, C], Q predictions of each row
-    )
+    # The file that each of them writes last; it holds "predicted" [Q, N, C], Q predictions of each row.
+    result: str
     key: dict[str, str]  # what it adds to the key of a result
 
 

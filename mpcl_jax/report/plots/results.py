@@ -77,10 +77,7 @@ def error_per_emotion(
 ) -> Figure:
     """Dots with intervals for the model, open squares for the train mean."""
     order, rows = style.by_valence(valence), np.arange(len(emotions))
-    with style.styled():
-        figure = style.make_figure(WIDTH, 1.3 + 0.21 * len(emotions))
-        axis = figure.subplots()
-        axis.grid(axis="x")
+    with style.one_axis(1.3 + 0.21 * len(emotions), "x") as (figure, axis):
         if train_mean is not None:
             hollow = {"mfc": "none", "mec": style.ORANGE, "ms": 6, "label": "train mean"}
             axis.plot(100 * train_mean.mean[order], rows, "s", **hollow)
@@ -146,10 +143,7 @@ def critical_difference(names: Sequence[str], rank, groups: Sequence[Sequence[st
     `names` in the order of `rank` (1 = best) · `groups` of names, neighbours in that order.
     """
     names, rank = list(names), np.asarray(rank, float)
-    with style.styled():
-        figure = style.make_figure(WIDTH, 1.2 + 0.26 * len(names))
-        axis = figure.subplots()
-        axis.grid(axis="x")
+    with style.one_axis(1.2 + 0.26 * len(names), "x") as (figure, axis):
         rows = np.arange(len(names))
         axis.hlines(rows, 1, rank, color=FAINT, linewidth=1)
         colour = [BLUE if name == "MPCL" else GREY for name in names]
@@ -180,10 +174,7 @@ def missing_modality_curve(
     left = subset.sum(1)
     sizes = np.unique(left)[::-1]
     beside = {"textcoords": "offset points", "fontsize": 8.5}
-    with style.styled():
-        figure = style.make_figure(WIDTH, 3.3)
-        axis = figure.subplots()
-        axis.grid(axis="y")
+    with style.one_axis(3.3, "y") as (figure, axis):
         axis.plot(-left, kl, "o", color=GREY, ms=5, alpha=0.8)
         axis.plot(-sizes, [kl[left == size].mean() for size in sizes], "-", color=BLUE, linewidth=2.2)
         if train_mean is not None:
@@ -212,10 +203,7 @@ class WrittenCurve(NamedTuple):
 
 def written_trials(curves: dict[str, WrittenCurve]) -> Figure:
     """KL by the number of written trials: MPCL without and with its memory, and the other methods with theirs."""
-    with style.styled():
-        figure = style.make_figure(WIDTH, 3.3)
-        axis = figure.subplots()
-        axis.grid(axis="y")
+    with style.one_axis(3.3, "y") as (figure, axis):
         axis.xaxis.get_major_locator().set_params(integer=True)
         others = [curve for name, curve in curves.items() if name != "MPCL"]
         for number, curve in enumerate(others):

@@ -1,7 +1,8 @@
 """One style for all figures: colours for every kind of colour vision, literal names, colour bars with units."""
 
+import contextlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import matplotlib
 import numpy as np
@@ -62,6 +63,16 @@ def styled():
 def make_figure(width: float, height: float, *, square: bool = False) -> Figure:
     """An empty figure, sizes in inches; `square` for panels as high as wide, which need their names beside them."""
     return Figure(figsize=(width, height), layout="compressed" if square else "constrained")
+
+
+@contextlib.contextmanager
+def one_axis(height: float, grid: str) -> Iterator[tuple[Figure, Axes]]:
+    """A figure of the usual width with one axis and a `grid` ("x" or "y"), made in this style."""
+    with styled():
+        figure = make_figure(WIDTH, height)
+        axis = figure.subplots()
+        axis.grid(axis=grid)
+        yield figure, axis
 
 
 def shortened(name: str, most: int = 18) -> str:
