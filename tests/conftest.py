@@ -46,9 +46,8 @@ def pytest_configure(config):
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    hypothesis.settings.register_profile(
-        "tests", deadline=None, derandomize=True, max_examples=50, database=None
-    )
+    profile = {"deadline": None, "derandomize": True, "max_examples": 50, "database": None}
+    hypothesis.settings.register_profile("tests", **profile)
     hypothesis.settings.load_profile("tests")
 
 

@@ -64,9 +64,8 @@ def write_feature_files(folder, videos=VIDEOS, seconds=SECONDS, video_width=768)
     folder.mkdir(parents=True)
     ids, codes = seconds_of(videos, 0, seconds)
     savemat(folder / "eegfea.mat", {"feas": eeg_features(codes), "vids": ids.astype(float)})
-    savemat(
-        folder / "videoFea.mat", {"lbps_all": row_features(codes, video_width), "vids": ids.astype(float)}
-    )
+    video = {"lbps_all": row_features(codes, video_width), "vids": ids.astype(float)}
+    savemat(folder / "videoFea.mat", video)
     ids, codes = seconds_of(videos, 4, seconds)
     peripheral = {f"feas_{m}": peripheral_features(codes, m) for m in ("gsr", "ppg")}
     savemat(folder / "perifea.mat", peripheral | {"vids": ids.astype(float)})

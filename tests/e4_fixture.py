@@ -26,9 +26,7 @@ def streams(seconds: int, seed: int = 0) -> dict[str, np.ndarray]:
     }
 
 
-def e4_texts(
-    signals: dict[str, np.ndarray], tags: tuple[float, ...] = (), began: float = BEGAN
-) -> dict[str, str]:
+def e4_texts(signals: dict[str, np.ndarray], tags: tuple = (), began: float = BEGAN) -> dict[str, str]:
     """The files of a session, name -> content; `tags` in seconds since `began`."""
     texts = {}
     for key, x in signals.items():
@@ -78,9 +76,8 @@ def write_real(root: pathlib.Path, subjects: int = 18) -> tuple[pathlib.Path, pa
                 parts[key].append(held[key][first[key][i] :][: seconds * RATES[key]])
             name = {"subject": subject, "trial": f"round{held['round'][i]}_phase{held['phase'][i]}"}
             times = {"stimulus": f"phase{held['phase'][i]}", "start": at, "end": at + seconds}
-            rows.append(
-                name | times | dict(zip(held["emotions"].tolist(), held["labels"][i].tolist(), strict=True))
-            )
+            ratings = zip(held["emotions"].tolist(), held["labels"][i].tolist(), strict=True)
+            rows.append(name | times | dict(ratings))
             at += seconds
         signals = {key: np.concatenate(x) / (100 if key == "BVP" else 1) for key, x in parts.items()}
         write_session(root / "sessions" / subject, e4_texts(signals))

@@ -128,9 +128,7 @@ def _inspection(reported, predicted, emotions, rng, ids, subject, banks) -> Insp
         scale=np.array([1.0, 4.0]),
         present=np.ones((count, 2), bool),
         association=np.full((count, 2, 2, 2), 0.25),
-        recalled=rng.dirichlet(np.ones(banks * emotions * SLOTS), count).reshape(
-            count, banks, emotions, SLOTS
-        ),
+        recalled=rng.dirichlet(np.ones(banks * emotions * SLOTS), count).reshape(-1, banks, emotions, SLOTS),
         without_modality=without,
         without_scale=np.stack([predicted, predicted], axis=1),
         subset=np.array([[True, True], [True, False], [False, True]]),

@@ -76,10 +76,7 @@ def hostile_pickles(canary: pathlib.Path, port: int = 9) -> dict[str, bytes]:
         "build of a dict": b"}}" + text("__class__") + shell + b"sb",
         "build of an allowed name": b"cnumpy\nndarray\n}" + text("__reduce__") + shell + b"sb",
         "build of an allowed class": b"cnumpy\ndtype\n}" + text("__init__") + shell + b"sb",
-        "build of an allowed function": b"cnumpy.core.multiarray\nscalar\nN}"
-        + text("__code__")
-        + shell
-        + b"s\x86b",
+        "build of a function": b"cnumpy.core.multiarray\nscalar\nN}" + text("__code__") + shell + b"s\x86b",
         "call of data": shell + b"(" + shell + b"tR",
         "codecs of another kind": call("_codecs", "encode", text("x"), text("rot13")),
         "object type": object_type,

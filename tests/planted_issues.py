@@ -233,9 +233,7 @@ PLANTED = {
     "one subject twice": Planted("folder", "dora.npz", SAME, copied),
     "emotion never reported": Planted("folder", "meta.json", "emotions[2]: 'calm' is 0", no_calm),
     "emotion twice": meta("'joy' is there twice", lambda held: held["emotions"][1].update(name="joy")),
-    "unknown group": meta(
-        "ecg.group: should be", lambda held: held["modalities"]["ecg"].update(group="physio")
-    ),
+    "unknown group": meta("ecg.group: should be", lambda x: x["modalities"]["ecg"].update(group="physio")),
     "pickle lost": Planted("wesad", PICKLE, "is missing", lambda root: (root / PICKLE).unlink()),
     "questionnaire lost": Planted("wesad", QUEST, "is missing", lambda root: (root / QUEST).unlink()),
     "files of another subject": pickled("belongs to 'S4'", lambda data: data.update(subject="S4")),
@@ -257,18 +255,14 @@ PLANTED = {
     "answers of another subject": Planted("wesad", QUEST, "holds the same answers as", same_answers),
     "rating 9": second("dis_label, video 8: neither ratings", "dis_label.mat", dis_label=put((8, 3), 9.0)),
     "clip without report": second("dis_label, video 8", "dis_label.mat", dis_label=put(8, 0.0)),
-    "table missing": Planted(
-        "features", "2", "has no labels", lambda root: (root / "2/dis_label.mat").unlink()
-    ),
+    "table missing": Planted("features", "2", "has no labels", lambda x: (x / "2/dis_label.mat").unlink()),
     "clips mixed up": second("not together", "eegfea.mat", vids=lambda x: np.roll(x, 3)),
     "electrode off": second("feas, channel 4", "eegfea.mat", feas=put((ALL, ALL, 4), 1.0)),
     "features not finite": second("lbps_all, row 7", "videoFea.mat", lbps_all=put((7, 2), np.inf)),
     "subject copied": Planted("features", "3", SAME, lambda root: shutil.copytree(root / "1", root / "3")),
     "channel stuck": mat("signals", DATAS, "channel 5: is 2 throughout", eeg_datas=put((5, ALL), 2.0)),
     "no video ids": mat("signals", DATAS, "no row after the 1 signals", gsr_datas=lambda x: x * 1.5),
-    "shares that do not sum to 1": mat(
-        "split", SPLIT, "train_label, row 4: neither", train_label=put(4, 0.3)
-    ),
+    "shares with sum 3": mat("split", SPLIT, "train_label, row 4: neither", train_label=put(4, 0.3)),
     "split of other shape": mat(
         "split", SPLIT, "wanted [windows, 18, 4]", train_eeg=lambda x: np.dstack([x, x[..., 0]])
     ),

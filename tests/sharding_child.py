@@ -60,9 +60,8 @@ def epoch_with_bad_samples(run: Run) -> dict:
     present = {m: x | np.isin(np.arange(len(x)), bad) for m, x in run.recordings.present.items()}
     spoilt = run.recordings._replace(signals=signals, present=present)
     before = copies(training.state)
-    after, (report, _) = run.program.epoch(
-        training, folds.device_rows(spoilt, run.program.replicated), arrays, key
-    )
+    rows = folds.device_rows(spoilt, run.program.replicated)
+    after, (report, _) = run.program.epoch(training, rows, arrays, key)
     return {
         "skipped": float(report["skipped"]),
         "in a row": [np.asarray(x.data).tolist() for x in after.guard.skipped.addressable_shards],

@@ -95,9 +95,8 @@ def check_command(words: list[str]) -> None:
     if "--config" in words:
         config = words[words.index("--config") + 1]
         path = ["--config.data.path=" + words[words.index("--data") + 1]] if "--data" in words else []
-        from_command_line(
-            str(ROOT / config) if config.endswith(".py") else config, path + sorted(overrides(words))
-        )
+        config = str(ROOT / config) if config.endswith(".py") else config
+        from_command_line(config, path + sorted(overrides(words)))
     if words[0] == "mpcl":
         run = functools.partial(run_mpcl, words)
     else:
@@ -178,9 +177,7 @@ def test_links_files_modules_and_settings_exist(page):
     text = page.read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text) + re.findall(r'src="([^"]+)"', text):
         assert re.match(r"[a-z]+:", link) or (page.parent / link).exists(), link
-    for file in re.findall(
-        r"\b(?:tests|mpcl_jax|experiments|configs|docs)/[\w/]+\.(?:py|md|csv|txt)\b", text
-    ):
+    for file in re.findall(r"\b(?:tests|mpcl_jax|experiments|configs|docs)/[\w/]+\.(?:py|md|csv)\b", text):
         assert (ROOT / file).exists(), file
     for file, words in re.findall(r"(tests/[\w/]+\.py) -k \"?([\w ]+)", text):
         assert all(word in (ROOT / file).read_text() for word in words.split(" or ")), f"{file} -k {words}"

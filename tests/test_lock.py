@@ -39,12 +39,10 @@ def test_every_dependency_is_pinned_to_a_version_that_fits(python):
                 pin.marker is None or pin.marker.evaluate({"python_full_version": python})
             ):
                 (version,) = [spec.version for spec in pin.specifier]
-                assert need.specifier.contains(version), (
-                    f"{need}: {version}; docs/release.md says how to lock anew"
-                )
+                assert need.specifier.contains(version), f"{need}: {version}; see docs/release.md"
                 break
         else:
-            pytest.fail(f"{need} is not in requirements/ci.txt; docs/release.md says how to lock anew")
+            pytest.fail(f"{need} is not in requirements/ci.txt; see docs/release.md")
 
 
 def test_the_lock_holds_nothing_but_pins_with_hashes():

@@ -58,9 +58,8 @@ def recording(subject="S2", order=ORDER, seconds=20, chest=False, faster=0) -> d
     rng = np.random.default_rng(int(subject[1:]))
     beats = []
     for k, condition in enumerate(order):
-        beats += list(
-            np.arange(k * (seconds + 3) + 0.2, (k + 1) * (seconds + 3), 60 / (HEART[condition] + faster))
-        )
+        begin, end = k * (seconds + 3) + 0.2, (k + 1) * (seconds + 3)
+        beats += list(np.arange(begin, end, 60 / (HEART[condition] + faster)))
     quarter = np.arange(4 * total) / 4
     still = np.tile([0.0, 0.0, 64.0], (32 * total, 1))
     wrist = {

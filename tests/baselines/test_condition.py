@@ -48,12 +48,7 @@ def test_the_prediction_mixes_the_mean_reports_by_the_probabilities():
 
 @pytest.mark.parametrize(
     "stimulus",
-    [
-        [""] * 80,
-        ["one"] * 80,
-        [f"row {i}" for i in range(80)],
-        [f"of subject {i // 10}, {i % 2}" for i in range(80)],
-    ],
+    [[""] * 80, ["one"] * 80, [f"row {i}" for i in range(80)], [f"of {i // 10}, {i % 2}" for i in range(80)]],
     ids=["no names", "a single one", "one per row", "one subject each"],
 )
 def test_without_shared_stimuli_the_condition_is_a_cluster_of_the_labels(stimulus):

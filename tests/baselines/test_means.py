@@ -37,9 +37,8 @@ def test_subject_mean_is_that_of_the_same_subject_or_of_all(subject, share):
 @pytest.mark.parametrize(("stimulus", "share"), [("x", 0.55), ("y", 0.4), ("z", 0.5), ("", 0.5)])
 def test_stimulus_mean_is_that_of_the_same_stimulus_or_of_all(stimulus, share):
     # x: (.2 + .9) / 2 = .55. y was seen by A alone. "" is no stimulus, although a training row has it too.
-    assert np.allclose(
-        shares(means.predict_stimulus_mean, TRAIN, IDS, row("C", stimulus)), [[share, 1 - share]]
-    )
+    found = shares(means.predict_stimulus_mean, TRAIN, IDS, row("C", stimulus))
+    assert np.allclose(found, [[share, 1 - share]])
 
 
 def by_length(windows, labels, subjects=4):

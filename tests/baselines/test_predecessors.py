@@ -66,9 +66,8 @@ def test_a_seed_repeats_another_differs_and_rows_do_not_touch_each_other(fitted,
     programs = network._train_program._cache_size()
     alone = network.fit_predict(net, [QUICK], train, test.x[:3], seed=0).shares
     assert np.allclose(alone, predicted[method][:3], atol=1e-6)
-    other = network.fit_predict(
-        net, [QUICK._replace(dropout=0.3, decay=0.1, epochs=3)], train, test.x, seed=1
-    ).shares
+    changed = QUICK._replace(dropout=0.3, decay=0.1, epochs=3)
+    other = network.fit_predict(net, [changed], train, test.x, seed=1).shares
     assert np.abs(other - predicted[method]).max() > 1e-3
     assert network._train_program._cache_size() == programs, "one program for all folds, seeds and candidates"
 

@@ -67,6 +67,5 @@ def test_the_average_is_the_mean_of_its_members():
     members.append(condition.predict(task, 0, 1, condition.FOREST).shares)
     found = registry.predict("average", task, seed=0, tries=1)
     assert np.allclose(found.shares, np.mean(members, axis=0), atol=1e-12)
-    assert all(
-        word in found.setting for word in ("ridge alpha=", "extra_trees leaf_rows=", "condition ExtraTrees")
-    )
+    words = "ridge alpha=", "extra_trees leaf_rows=", "condition ExtraTrees"
+    assert all(word in found.setting for word in words)

@@ -86,9 +86,8 @@ def test_sequential_uses_earlier_reports_alone(model, fitted, data, tmp_path):
     whole, growing = study(1, ["anna"]), fitted
     for n in range(TRIALS):
         trial = take(whole, np.arange(2 * n, 2 * n + 2))
-        np.testing.assert_allclose(
-            shares[2 * n : 2 * n + 2], growing.predict(trial, trial=trial.trial), atol=1e-6
-        )
+        wanted = growing.predict(trial, trial=trial.trial)
+        np.testing.assert_allclose(shares[2 * n : 2 * n + 2], wanted, atol=1e-6)
         growing = growing.update(trial, trial.labels, trial=trial.trial) if n < REPORTED else growing
     assert list(table["written_trials"]) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 4, 4]
     assert list(table["reported"]) == [1] * 8 + [0] * 4

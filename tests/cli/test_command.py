@@ -67,11 +67,8 @@ def test_every_mistake_is_one_line(capsys):
     assert capsys.readouterr().err.startswith("error: unknown command 'zzz'; known are train, report")
     assert run(["predict", "run", "data", "--flod", "2", "--confg=x"]) == 2
     lines = capsys.readouterr().err.splitlines()
-    meant = [
-        "--flod: unknown option; did you mean --fold?",
-        "--confg: unknown option; did you mean --config?",
-    ]
-    assert lines == [f"error: {line}" for line in meant]
+    meant = {"flod": "fold", "confg": "config"}
+    assert lines == [f"error: --{x}: unknown option; did you mean --{meant[x]}?" for x in meant]
     assert run(["train", "--config", "smoke", "--config.train.epochs=0", "--config.seed=-1"]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and all(line.startswith("error: config.") for line in lines)

@@ -12,9 +12,8 @@ from mpcl_jax.data.folder import load as own_data
 @pytest.fixture
 def source(tmp_path):
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame(
-        {"subject": np.repeat(["sub-01", "sub-02"], 8), "trial": np.tile(np.repeat(range(4), 2), 2)}
-    )
+    ids = {"subject": np.repeat(["sub-01", "sub-02"], 8), "trial": np.tile(np.repeat(range(4), 2), 2)}
+    frame = pd.DataFrame(ids)
     frame = frame.assign(joy=frame["trial"] + 1, fear=4 - frame["trial"], eda_mean=rng.normal(size=16))
     frame.to_csv(tmp_path / "data.csv", index=False)
     return tmp_path / "data.csv"

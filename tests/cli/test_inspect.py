@@ -134,9 +134,7 @@ sys.exit(run(["inspect", *sys.argv[1:]]))
 """
 
 
-def test_the_command_prints_json_with_jax_hidden_and_a_folder_without_a_memory_is_one_line(
-    run, tmp_path, capsys
-):
+def test_the_command_prints_json_without_jax_and_refuses_a_run_without_memory(run, tmp_path, capsys):
     found = json.loads(python("-c", WITHOUT_JAX, run, "--json").stdout)
     assert len(found["slots"]) == 6 and found["slots"][0]["windows"] == []
     assert inspect.run([str(tmp_path)]) == 2

@@ -71,12 +71,7 @@ def test_tables_and_arrays_are_predicted_one_file_each_and_not_again(run, tmp_pa
     pd.DataFrame(columns).to_csv(tmp_path / "a.csv", index=False)
     np.savez(tmp_path / "b.npz", **arrays)
     (tmp_path / "c.csv").write_text("nothing\n")
-    words = [
-        str(run.workdir),
-        *(str(tmp_path / name) for name in ("a.csv", "c.csv", "b.npz")),
-        "-o",
-        str(out),
-    ]
+    words = [str(run.workdir), *(str(tmp_path / x) for x in ("a.csv", "c.csv", "b.npz")), "-o", str(out)]
     assert command.run(words) == 2  # of c.csv; the others are written
     error = capsys.readouterr().err
     assert "error: " in error and "c.csv: holds no rows" in error and "b.csv written" in error
@@ -111,9 +106,7 @@ def get_config():
 
 
 @pytest.mark.parametrize("name", ["predict", "audit"])
-def test_a_config_file_that_registers_the_data_set_of_the_run_can_be_given(
-    run, tmp_path, monkeypatch, capsys, name
-):
+def test_a_config_file_that_registers_a_data_set_can_be_given(run, tmp_path, monkeypatch, capsys, name):
     monkeypatch.setattr(registry, "_datasets", registry.registered())
     folder = shutil.copytree(run.workdir, tmp_path / "run")
     settings = json.loads((folder / "config.json").read_text())
@@ -125,6 +118,4 @@ def test_a_config_file_that_registers_the_data_set_of_the_run_can_be_given(
     error = capsys.readouterr().err
     assert "If a config file registers it, give this file with --config FILE" in error
     assert error.count("\n") == 1
-    assert run_command([*map(str, words), "--config", str(tmp_path / "mine.py")]) == 0, (
-        capsys.readouterr().err
-    )
+    assert run_command([*map(str, words), "--config", str(tmp_path / "mine.py")]) == 0

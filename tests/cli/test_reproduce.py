@@ -59,8 +59,7 @@ def test_a_method_too_few_or_too_many_fails():
 
 
 @pytest.mark.parametrize(
-    "line",
-    ["rm -rf x @ 1", "python -c x @ 1", "python -m x.y a @ 1", "python experiments/a.py a @ 1", "x", ""],
+    "line", ["rm x @ 1", "python -c x @ 1", "python -m x.y a @ 1", "python experiments/a.py a @ 1", ""]
 )
 def test_only_commands_of_experiments_are_run(line):
     with pytest.raises(DataError, match="names no `python -m experiments.tables"):

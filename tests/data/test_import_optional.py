@@ -60,11 +60,7 @@ def write_edf(path, signals, marks):
 def test_edf_and_bdf_files_keep_units_and_trials(tmp_path, suffix):
     pytest.importorskip("mne")
     t, rng = np.arange(SECONDS * RATE) / RATE, np.random.default_rng(0)
-    signals = {
-        "EDA": 5 + np.sin(t),
-        "EEG Fp1": 20 * rng.normal(size=len(t)),
-        "Resp": np.sin(2 * np.pi * 0.3 * t),
-    }
+    signals = {"EDA": 5 + np.sin(t), "EEG Fp1": 20 * rng.normal(size=len(t)), "Resp": np.sin(1.9 * t)}
     (tmp_path / "data").mkdir()
     for subject, factor in (("sub-01", 1.0), ("sub-02", 1.5)):
         own = {name: factor * x for name, x in signals.items()}

@@ -40,11 +40,8 @@ def test_real_e4_recordings_pass_the_check(tmp_path):
     write_folder(imported.recordings, tmp_path / "out", imported.assumed)
     assert validator.examine(str(tmp_path / "out")).issues == ()
     held = imported.recordings
-    assert (
-        len(set(held.subject)) == 2
-        and len(set(held.trial)) == 24
-        and set(held.signals) == {"eda", "bvp", "temp"}
-    )
+    assert len(set(held.subject)) == 2 and len(set(held.trial)) == 24
+    assert set(held.signals) == {"eda", "bvp", "temp"}
     assert 31 < np.nanmedian(held.signals["temp"][:, 0, 0]) < 37
 
 
@@ -93,9 +90,8 @@ def test_trials_are_found_by_tags_or_times(tmp_path, in_process, tags, columns, 
 
 def test_a_dropped_report_does_not_move_the_tags_of_the_others(tmp_path, in_process):
     write_session(tmp_path / "data" / "s1", e4_texts(streams(60), tags=(5, 20, 35, 50)))
-    rows = [
-        {"subject": "s1", "trial": t, "joy": joy, "fear": 1} for t, joy in (("a", 2), ("b", ""), ("c", 3))
-    ]
+    reports = {"a": 2, "b": "", "c": 3}
+    rows = [{"subject": "s1", "trial": t, "joy": joy, "fear": 1} for t, joy in reports.items()]
     options = QUICK._replace(questionnaire=write_csv(tmp_path / "q.csv", rows))
     imported = import_source(tmp_path / "data", options)
     first = extract({"temp": streams(60)["TEMP"][35 * 4 :]}, 4, 10.0).values["temp"][0]
@@ -136,9 +132,8 @@ def test_sessions_of_one_subject_are_told_apart(tmp_path, in_process):
 )
 def test_a_damaged_e4_file_is_named(tmp_path, in_process, name, text, words):
     write_session(tmp_path / "data" / "s1", e4_texts(streams(30)) | {name: text})
-    message = refusal(
-        tmp_path / "data", answers(tmp_path, [{"subject": "s1", "trial": "a", "start": 0, "end": 20}])
-    )
+    rows = [{"subject": "s1", "trial": "a", "start": 0, "end": 20}]
+    message = refusal(tmp_path / "data", answers(tmp_path, rows))
     assert all(word in message for word in words), message
 
 
@@ -171,14 +166,8 @@ def test_hostile_zip_files_are_refused_or_read_without_unpacking(tmp_path, monke
         ),
         ([{"subject": "s1", "trial": "a", "tag": 3}], ["q.csv", "from tag 3 to 4", "1 to 1"]),
         ([{"subject": "s1", "trial": x} for x in "abc"], ["has 1 tags for 3 rows"]),
-        (
-            [{"subject": "s1", "trial": "a", "start": 500, "end": 600}],
-            ["no trial has a window", "in no recording"],
-        ),
-        (
-            [{"subject": "s1", "trial": "a", "start": "noon", "end": "one"}],
-            ["row 2, column 'start'", "no time"],
-        ),
+        ([{"subject": "s1", "trial": "a", "start": 500, "end": 600}], ["no trial has a window"]),
+        ([{"subject": "s1", "trial": "a", "start": "noon", "end": 1}], ["row 2, column 'start'", "no time"]),
     ],
 )
 def test_a_report_that_fits_no_recording_is_named(tmp_path, in_process, rows, words):
@@ -215,17 +204,15 @@ def test_edf_files_are_read_by_mne_and_their_annotations_are_trials(tmp_path, in
     for subject in ("anna", "ben"):
         (tmp_path / "data").mkdir(exist_ok=True)
         (tmp_path / "data" / f"{subject}.edf").write_bytes(b"0")
-    options = answers(
-        tmp_path, [{"subject": s, "trial": t} for s in ("anna", "ben") for t in ("calm", "fear")]
-    )
+    rows = [{"subject": s, "trial": t} for s in ("anna", "ben") for t in ("calm", "fear")]
+    options = answers(tmp_path, rows)
     monkeypatch.setitem(sys.modules, "mne", None)
     assert "pip install 'mpcl-jax[mne]'" in refusal(tmp_path / "data", options)
     io = types.SimpleNamespace(read_raw_edf=lambda path, preload, verbose: _Raw())
     monkeypatch.setitem(sys.modules, "mne", types.SimpleNamespace(io=io))
     held = import_source(tmp_path / "data", options).recordings
-    assert held.trial.tolist() == [
-        f"{s}/{t}" for s in ("anna", "ben") for t in ("calm", "calm", "fear", "fear")
-    ]
+    trials = ["calm", "calm", "fear", "fear"]
+    assert held.trial.tolist() == [f"{s}/{t}" for s in ("anna", "ben") for t in trials]
     assert {m: x.shape[1:] for m, x in held.signals.items()} == {"eda": (1, 12), "eeg": (1, 10)}
     expected = extract({"eeg": _Raw().x[1:, :1280].T}, 128.0, 10.0).values["eeg"]  # in microvolts
     np.testing.assert_allclose(held.signals["eeg"][0], expected, rtol=1e-5)
@@ -252,9 +239,8 @@ def test_bids_recordings_are_read_with_their_json(tmp_path, in_process, events):
     options = answers(tmp_path, [{"subject": s, "trial": t} for s in ("sub-01", "sub-02") for t in names])
     options = options._replace(kinds={"cardiac": "bvp"})
     held = import_source(tmp_path / "bids", options).recordings
-    assert (
-        set(held.trial) == {f"{s}/{t}" for s in ("sub-01", "sub-02") for t in names} and len(held.labels) == 8
-    )
+    assert set(held.trial) == {f"{s}/{t}" for s in ("sub-01", "sub-02") for t in names}
+    assert len(held.labels) == 8
     assert {m: x.shape[2] for m, x in held.signals.items()} == {"eda": 12, "cardiac": 11}
     only_eda = import_source(tmp_path / "bids", options._replace(kinds={}, modalities={"skin": ("eda",)}))
     assert set(only_eda.recordings.signals) == {"skin"}

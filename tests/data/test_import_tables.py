@@ -52,10 +52,8 @@ def test_a_table_of_windows_becomes_a_folder_that_passes_the_check(tmp_path):
     write_folder(imported.recordings, tmp_path / "out", imported.assumed)
     assert validator.examine(str(tmp_path / "out")).issues == ()
     held = own_data.load(str(tmp_path / "out"))
-    assert set(held.subject) == {"007", "anna"} and held.groups == {
-        "eda": "physiological",
-        "au": "behavioural",
-    }
+    assert set(held.subject) == {"007", "anna"}
+    assert held.groups == {"eda": "physiological", "au": "behavioural"}
     frame = window_table().sort_values("sid", kind="stable")
     above = frame[list(LABELS)].to_numpy() - 1
     np.testing.assert_allclose(held.labels, above / above.sum(1, keepdims=True), atol=1e-6)
@@ -97,11 +95,8 @@ def test_options_name_columns_modalities_groups_and_valence(tmp_path):
     )
     held = import_source(saved(tmp_path, frame), options).recordings
     assert held.groups == {"skin": "behavioural", "left_hand": "behavioural"} and held.duration == 10
-    assert held.valence == ("negative", "positive", "negative") and held.signals["left_hand"].shape == (
-        12,
-        1,
-        1,
-    )
+    assert held.valence == ("negative", "positive", "negative")
+    assert held.signals["left_hand"].shape == (12, 1, 1)
 
 
 def test_a_questionnaire_is_joined_by_subject_and_trial(tmp_path):
@@ -227,20 +222,15 @@ def test_a_table_of_samples_becomes_windows_of_features(tmp_path, timed):
     imported = import_source(saved(tmp_path, frame), SAMPLES._replace(rate=None if timed else 16.0))
     held = imported.recordings
     assert held.signals["eda"].shape == (20, 1, 12) and held.duration == 10
-    assert held.start[:5].tolist() == [0, 5, 10, 15, 20] and set(held.trial) == {
-        "s1/a",
-        "s1/b",
-        "s2/a",
-        "s2/b",
-    }
+    assert held.start[:5].tolist() == [0, 5, 10, 15, 20]
+    assert set(held.trial) == {"s1/a", "s1/b", "s2/a", "s2/b"}
     assert "16 samples per second" in " ".join(imported.assumed) and held.groups["acc"] == "behavioural"
 
 
 def test_reports_are_joined_by_time_where_samples_name_no_trial(tmp_path):
     frame = sample_table(seconds=60, trials=("x",)).drop(columns=["trial", "happy", "sad"])
-    absolute = frame.assign(
-        time=pd.Timestamp("2024-05-31T12:00:00") + pd.to_timedelta(frame["time"], unit="s")
-    )
+    noon = pd.Timestamp("2024-05-31T12:00:00")
+    absolute = frame.assign(time=noon + pd.to_timedelta(frame["time"], unit="s"))
     answers = {
         "subject": ["s1", "s1", "s2"],
         "start": [5, 40, 0],

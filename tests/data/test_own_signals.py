@@ -164,10 +164,7 @@ LONG = RNG.random(6000)
         ({"signals": {}}, "^signals: is not a dict with at least one modality"),
         ({"rates": {"EDA": 4}}, r"^signals\['eda'\]: has no rate; add rates\['eda'\]"),
         ({"rates": 0}, r"has the rate 0; wanted 0\.001 to 100000 samples per second"),
-        (
-            {"rates": 0.5},
-            r"^signals\['eda'\]: 0\.5 Hz is too low for the kind 'eda', .* at least 1 Hz; use a",
-        ),
+        ({"rates": 0.5}, r"^signals\['eda'\]: 0\.5 Hz is too low for the kind 'eda', .* at least 1 Hz"),
         ({"signals": {"ecg": LONG}, "rates": 50}, r"signals\['ecg'\]: 50 Hz .* at least 100 Hz"),
         ({"kinds": {"eda": "GSR"}}, r"^signals\['eda'\]: has the unknown kind 'GSR'; known: generic, eda, "),
         ({"kinds": "eda"}, "^kinds: is 'eda'; wanted a dict"),
@@ -237,9 +234,8 @@ def test_any_numbers_give_features_or_a_message(data):
         return
     w = len(found.start)
     assert found.values["m"].shape == (w, len(features.names(kind, channels)))
-    assert (
-        found.quality["m"].shape == found.present["m"].shape == (w,) and not np.isinf(found.values["m"]).any()
-    )
+    assert found.quality["m"].shape == found.present["m"].shape == (w,)
+    assert not np.isinf(found.values["m"]).any()
     assert (found.quality["m"] >= 0).all() and (found.quality["m"] <= 1).all()
     assert (found.present["m"] == np.isfinite(found.values["m"]).any(1)).all()
     assert found.values["m"].dtype == found.quality["m"].dtype == np.float32

@@ -58,9 +58,8 @@ def test_a_split_holds_out_whole_groups_and_depends_on_ids_alone(kind, sizes, se
         assert np.array_equal(
             np.sort(np.concatenate([f.test for f in split.folds])), np.arange(len(recordings.trial))
         )
-        assert all(
-            len(f.train) + len(f.validation) + len(f.test) == len(recordings.trial) for f in split.folds
-        )
+        sizes = {len(f.train) + len(f.validation) + len(f.test) for f in split.folds}
+        assert sizes == {len(recordings.trial)}
     # The last fold alone is the same fold.
     last = len(split.folds) - 1
     alone = split_of(kind, recordings, **settings, only=(last,))
@@ -134,8 +133,7 @@ def test_window80_tests_the_published_rows_or_else_a_fifth_of_each_subject_at_ra
 
 
 @pytest.mark.parametrize(
-    ("kind", "ids"),
-    [("subject_kfold", FAKE.subject), ("trial_kfold", FAKE.trial), ("stimulus_kfold", FAKE.stimulus)],
+    ("kind", "ids"), [*zip(KFOLD, (FAKE.subject, FAKE.trial, FAKE.stimulus), strict=False)]
 )
 def test_validation_takes_whole_groups_of_the_same_kind(kind, ids):
     for fold in split_of(kind, folds=2, validation=0.4).folds:
@@ -172,9 +170,7 @@ def test_calibrated_trains_on_n_trials_of_the_subject_and_tests_the_same_rows_fo
     for fold, whole, of_most in zip(split.folds, loso.folds, most.folds, strict=True):
         known = calibration_trials(FAKE, fold.train, fold.test)
         assert len(known) == count and all(t in fold.sentence for t in known)
-        assert set(known) <= set(
-            calibration_trials(FAKE, of_most.train, of_most.test)
-        )  # n + 1 adds one trial
+        assert set(known) <= set(calibration_trials(FAKE, of_most.train, of_most.test))
         assert np.array_equal(fold.test, of_most.test) and set(fold.test) < set(whole.test)
         assert len(np.unique(FAKE.trial[fold.test])) == 7
         assert set(fold.train) >= set(whole.train) | set(whole.validation)
@@ -224,9 +220,8 @@ def test_the_fixed_parts_are_drawn_from_the_subjects_of_dmer_and_stay_when_some_
         (fold,) = split_of("fixed_48_12_13", recordings, seed=9, validation=0.5).folds
         parts = (fold.train, fold.validation, fold.test)
         assert [len(set(recordings.subject[rows])) for rows in parts] == counts
-        assert fold.sentence.startswith(
-            f"held out: {counts[2]} subjects ({'8, 11' if counts[0] == 48 else ''}"
-        )
+        first = "8, 11" if counts[0] == 48 else ""
+        assert fold.sentence.startswith(f"held out: {counts[2]} subjects ({first}")
 
 
 def test_row_ids_with_and_without_a_start():
@@ -258,12 +253,7 @@ def only(*kinds):
         (FEW_DMER, "fixed_48_12_13", {}, "DMER has no subject of its validation part"),
         (FAKE, "calibrated", {"calibration_pool": 10}, "subject S2 has 10 trials, so none is left"),
         (FAKE, "loso", {"only": (6,)}, r"only = \(6,\): .* from 0 .* to 5"),
-        (
-            FAKE,
-            "loso",
-            {"validation": 0.95},
-            "takes 5 of 5 groups .*validation=0 together with .*select=last",
-        ),
+        (FAKE, "loso", {"validation": 0.95}, "takes 5 of 5 groups .*validation=0 .*select=last"),
         (NAMELESS, "stimulus_kfold", {}, "needs stimulus ids; trial 'S3/c4' has none"),
     ],
 )
@@ -300,17 +290,9 @@ def uncalibrated(fold):
     [
         ("loso", train_on_a_tested_row, "subject ids lie both in train and in test: S2"),
         ("trial_kfold", train_on_a_tested_row, "1 trial ids .* train and in test"),
-        (
-            "stimulus_kfold",
-            lambda f: f._replace(validation=f.test[:1]),
-            "1 stimulus ids .* validation and in",
-        ),
+        ("stimulus_kfold", lambda f: f._replace(validation=f.test[:1]), "1 stimulus ids .* validation and"),
         ("window80", train_on_a_tested_row, "1 window ids .* train and in test"),
-        (
-            "calibrated",
-            uncalibrated,
-            r"calibrated\(1\) tests one subject .* this fold tests S2 and trains on 0",
-        ),
+        ("calibrated", uncalibrated, r"calibrated\(1\) tests one subject .* tests S2 and trains on 0"),
         ("loso", lambda f: f._replace(test=f.test[:0]), "the test part is empty"),
         ("loso", lambda f: f._replace(test=np.append(f.test, 240)), "names rows that fake does not have"),
     ],

@@ -74,9 +74,7 @@ def test_another_process_gets_what_was_registered(toy, tmp_path):
 
 
 def test_unknown_names_are_refused_with_the_known_ones(toy):
-    with pytest.raises(
-        ConfigError, match="config.data.kind = 'wesda': no such data set; did you mean 'wesad'?"
-    ):
+    with pytest.raises(ConfigError, match="'wesda': no such data set; did you mean 'wesad'?"):
         load(DataConfig(kind="wesda"))
     with pytest.raises(ConfigError, match="known: simulated, dmer, wesad, folder, broken, toy_installed"):
         load(DataConfig(kind="zzz"))

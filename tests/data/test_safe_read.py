@@ -69,19 +69,14 @@ SOON = Limits(seconds=1.0)
     [
         (guarded_functions.fail, (), SOON, "KeyError: 'chest' (guarded_functions.py, line"),
         (guarded_functions.sleep, (60,), SOON, "could not be read within 1 s"),
-        (
-            guarded_functions.allocate,
-            (2**30,),
-            SMALL,
-            "needs more than 536,870,912 bytes of memory to be read",
-        ),
+        (guarded_functions.allocate, (2**30,), SMALL, "needs more than 536,870,912 bytes of memory"),
         (guarded_functions.crash, (int(signal.SIGSEGV),), SMALL, "crashed (SIGSEGV)"),
         (guarded_functions.crash, (int(signal.SIGKILL),), SMALL, "ran out of memory"),
         (guarded_functions.vanish, (), SMALL, "no usable answer"),
         (guarded_functions.fill_the_disk, (2**29,), SMALL, "File too large"),
     ],
 )
-def test_every_end_of_the_child_is_one_line_that_names_the_file(
+def test_every_end_of_the_child_is_one_line_with_the_file(
     tmp_path, monkeypatch, function, args, limits, words
 ):
     temporary = tmp_path / "tmp"

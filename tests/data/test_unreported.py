@@ -21,9 +21,8 @@ def in_process(monkeypatch):
 
 def spec(**features):
     groups = {m: GROUPS[m] for m in features}
-    return DataSpec(
-        ("joy", "fear"), ("positive", "negative"), groups, {m: (1, f) for m, f in features.items()}
-    )
+    shapes = {m: (1, f) for m, f in features.items()}
+    return DataSpec(("joy", "fear"), ("positive", "negative"), groups, shapes)
 
 
 @pytest.mark.parametrize("place", ["anna.zip", "anna"])

@@ -69,9 +69,8 @@ def test_update_step_by_step_equals_adapt_at_once_and_leaves_the_model_alone(fit
     first, second = take(unseen, np.arange(3)), take(unseen, np.arange(3, 5))
     both = take(unseen, np.arange(5))
     whole = model.adapt(both, both.labels, trial=both.trial)
-    step = model.adapt(first, first.labels, trial=first.trial).update(
-        second, second.labels, trial=second.trial
-    )
+    step = model.adapt(first, first.labels, trial=first.trial)
+    step = step.update(second, second.labels, trial=second.trial)
     np.testing.assert_allclose(step.predict(unseen), whole.predict(unseen), atol=1e-6)
     assert np.abs(whole.predict(unseen) - before).max() > 1e-3
     np.testing.assert_array_equal(model.predict(unseen), before)

@@ -52,8 +52,7 @@ def _name(check):
 
 @checks()
 def test_scikit_learn(estimator, check, request):
-    if _name(check) not in QUICK and "long" not in (request.config.getoption("-m") or "").replace(
-        "not long", ""
-    ):
+    chosen = (request.config.getoption("-m") or "").replace("not long", "")
+    if _name(check) not in QUICK and "long" not in chosen:
         pytest.skip("a long check; run it with -m long")
     check(estimator)

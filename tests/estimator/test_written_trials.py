@@ -185,9 +185,7 @@ def test_explain_lists_the_written_trials_of_the_subject(compared, capsys):
     weight = explain(files, 0).written
     memory = load_memory(memory_file(run / "folds" / "00", "MPCL"))
     of_subject = memory.tested.subject == files.subject[0]
-    assert set(weight) == set(
-        dict.fromkeys(memory.tested.trial[of_subject].tolist()[:4])
-    )  # two windows a trial
+    assert set(weight) == set(memory.tested.trial[of_subject].tolist()[:4])  # two windows a trial
     assert all(f"{decimal(x, 3)}  {trial}\n" in text for trial, x in weight.items())
     # The weights give the correction: p after the written trials follows from their residuals.
     rows = [np.flatnonzero(memory.tested.trial == trial) for trial in weight]

@@ -49,9 +49,8 @@ def test_cooccurrence_error():
     # A constant has no correlation: what is left are the six of `together`, each of them ±1.
     flat = np.full((200, 3), 1 / 3)
     evidence = together - together.min(1, keepdims=True)
-    expected = np.linalg.norm(
-        np.corrcoef(evidence / evidence.sum(1, keepdims=True), rowvar=False) - np.eye(3)
-    )
+    shares = evidence / evidence.sum(1, keepdims=True)
+    expected = np.linalg.norm(np.corrcoef(shares, rowvar=False) - np.eye(3))
     assert agreement.cooccurrence_error(together, flat) == pytest.approx(expected)
     # The pair of the first two is off by about 2, twice.
     assert agreement.cooccurrence_error(together, against) > 2

@@ -240,9 +240,8 @@ def test_planted_rows_are_found_and_named(tmp_path, planted, check, says, an_id)
 
 
 def test_window80_is_red_and_says_why(tmp_path):
-    found = audited(
-        tmp_path / "run", config=honest_config(protocol__kind="window80", protocol__validation=0.1)
-    )
+    config = honest_config(protocol__kind="window80", protocol__validation=0.1)
+    found = audited(tmp_path / "run", config=config)
     assert found.colour == "red"
     assert to_line(found).startswith("audit  RED: protocol: LEAKY: windows of the test trials are trained on")
 
@@ -319,10 +318,7 @@ def test_changed_recordings_are_amber(clean):
     "damage, message",
     [
         (lambda f: shutil.rmtree(f), "is no folder; give the folder of a run"),
-        (
-            lambda f: (f / "config.json").write_text('{"sed": 1}'),
-            "config.json: was written by another version",
-        ),
+        (lambda f: (f / "config.json").write_text('{"sed": 1}'), "config.json: was written by another"),
         (lambda f: (f / "selection.json").write_text('{"a": 1}'), "selection.json: is no record of choices"),
     ],
 )

@@ -148,13 +148,7 @@ NEARER_MEAN = {"train_mean": rows(*[0.45] * 9), "ridge": rows(*[0.3] * 9), "MPCL
     "made, options, line, begin, end",
     [
         # 2 of 2^7 sign patterns, times 3 comparisons.
-        (
-            ladder(),
-            {},
-            0,
-            f"{MEAN}: better (KL −0.1",
-            ", n = 7 subjects, p = 0.047 after Holm's correction for 3 ",
-        ),
+        (ladder(), {}, 0, f"{MEAN}: better (KL −0.1", ", n = 7 subjects, p = 0.047 after Holm's correction "),
         (ladder(), {}, 1, "MPCL against the best baseline, ridge: better (KL −0.03", ""),
         (ladder(better=0.1), {}, 0, f"{MEAN}: worse (KL +", ""),
         (ladder(), FEW, 0, f"{MEAN}: better for the tested 2 subjects only (KL ", ""),
@@ -179,9 +173,7 @@ def test_the_reason_why_a_difference_is_not_significant():
         "KL −0.1500 [−0.2000, −0.1000], n = 10 subjects, p = 0.010 after Holm's correction for 1 comparison"
     )
     assert words(0.01, 0.08).endswith("; the test for skewed differences has p = 0.080")
-    assert "; the interval excludes 0 but is not corrected; without correction, a difference" in words(
-        0.06, 0.06
-    )
+    assert "; the interval excludes 0 but is not corrected; without correction" in words(0.06, 0.06)
     assert words(0.06, 0.06, high=0.1).endswith(
         "comparison; without correction, a difference of 0.0500 would be found with probability 0.8"
     )
@@ -216,9 +208,8 @@ def test_leaky_is_in_the_title_the_caption_and_every_verdict():
 
 def test_csv_can_be_read_back_with_all_digits():
     made = table(ladder(), leaky=True)
-    first, *rest = csv_text(
-        table_frame(made), command="python -m x\n--config y", commit="abc1234"
-    ).splitlines()
+    text = csv_text(table_frame(made), command="python -m x\n--config y", commit="abc1234")
+    first, *rest = text.splitlines()
     assert first == "# python -m x --config y @ abc1234"
     read = list(csv.DictReader(rest))
     assert [line["method"] for line in read] == ["uniform", "train_mean", "ridge", "MPCL"]

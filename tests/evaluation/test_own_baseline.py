@@ -57,9 +57,7 @@ def config(tmp_path, monkeypatch):
 
 
 def test_a_run_has_a_row_for_it_and_records_its_setting(config, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        experiment, "train_folds", lambda run: [label_mean(run, fold) for fold in run.split.folds]
-    )
+    monkeypatch.setattr(experiment, "train_folds", lambda run: [label_mean(run, x) for x in run.split.folds])
     monkeypatch.setattr(experiment, "audit_run", lambda run: None)
     experiment.run_experiment(config, tmp_path / "run", "a command", StopRequest())
     with (tmp_path / "run" / "table.csv").open() as file:

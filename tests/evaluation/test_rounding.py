@@ -33,9 +33,7 @@ def files_of(study, noise: float, seed: int = 0) -> dict[str, str]:
     """All files of the table, of predictions that are off by `noise` of themselves."""
     recordings, split, predicted = study
     rng = np.random.default_rng(seed)
-    results = [
-        Result(name, [x * (1 + noise * rng.standard_normal(x.shape))]) for name, x in predicted.items()
-    ]
+    results = [Result(name, [x * (1 + noise * rng.normal(size=x.shape))]) for name, x in predicted.items()]
     rows = np.concatenate([fold.test for fold in split.folds])
     table = make_table(
         results,

@@ -39,10 +39,8 @@ def test_all_other_jobs_are_done_and_failed_ones_are_named(ended):
     folder, failures = ended
     assert (folder / "one").exists() and (folder / "two").exists()
     assert (folder / "three").read_text() == "done"  # again, after its process died
-    assert failures == [
-        "dies: its process died (killed? out of memory?)",
-        "diverges: fold 1 of 2: not finite",
-    ]
+    died = "dies: its process died (killed? out of memory?)"
+    assert failures == [died, "diverges: fold 1 of 2: not finite"]
 
 
 def test_a_worker_has_one_thread_keeps_flags_and_leaves_ctrl_c_to_its_parent(ended):

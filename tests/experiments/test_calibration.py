@@ -14,9 +14,8 @@ def test_the_slope_is_one_for_a_calibrated_prediction(share, slope):
     """y − m = (.2, −.1, −.1), p − m = share · (y − m): slope = Σ share d² / Σ share² d² = 1 / share."""
     reported = MEAN + np.array([[0.2, -0.1, -0.1]])
     predicted = MEAN + share * np.array([[0.2, -0.1, -0.1]])
-    found = calibration.of_subject(
-        *(np.repeat(x, 4, axis=0) for x in (reported, predicted, MEAN)), np.ones(4)
-    )
+    windows = (np.repeat(x, 4, axis=0) for x in (reported, predicted, MEAN))
+    found = calibration.of_subject(*windows, np.ones(4))
     np.testing.assert_allclose(found[0], slope)
 
 

@@ -26,9 +26,8 @@ def few(name, tmp_path, subjects):
 
 
 def written(name, source, tmp_path, *options):
-    importlib.import_module(f"experiments.datasets.{name}").main(
-        [str(source), str(tmp_path / "new"), *options]
-    )
+    module = importlib.import_module(f"experiments.datasets.{name}")
+    module.main([str(source), str(tmp_path / "new"), *options])
     assert not validator.examine(str(tmp_path / "new")).issues
     return mpcl.load_dataset("folder", tmp_path / "new")
 

@@ -65,10 +65,8 @@ def test_the_memory_after_all_but_the_last_trial_is_that_of_the_sequential_proto
 def test_every_adaptation_is_measured_on_the_same_later_trials(held_out):
     held_out, x = held_out
     found = fine_tuning.measure([base_of(held_out, x)] * 2, [1, 2], length=9)
-    assert set(found) == {
-        ("none", 0),
-        *((a, n) for a in ("mean residual", "recall", "fine-tuned") for n in (1, 2)),
-    }
+    adaptations = "mean residual", "recall", "fine-tuned"
+    assert set(found) == {("none", 0), *((a, n) for a in adaptations for n in (1, 2))}
     assert {kl.shape for kl in found.values()} == {(8,)}
     for adaptation in ("mean residual", "fine-tuned"):
         assert found[adaptation, 2].mean() < found["none", 0].mean()

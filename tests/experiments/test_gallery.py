@@ -14,9 +14,8 @@ PICTURES = ROOT / "docs" / "pictures" / "gallery"
 def test_the_page_shows_every_picture_that_the_script_draws(tmp_path):
     write_run(tmp_path / "run")
     drawn = figures(read_run(tmp_path / "run"))
-    images = re.findall(
-        r"!\[(.+)\]\(pictures/gallery/(\w+)\.svg\)", (ROOT / "docs" / "gallery.md").read_text()
-    )
+    page = (ROOT / "docs" / "gallery.md").read_text()
+    images = re.findall(r"!\[(.+)\]\(pictures/gallery/(\w+)\.svg\)", page)
     assert [name for _, name in images] == list(drawn)
     assert all(len(alt) > 40 for alt, _ in images)
     assert {path.stem for path in PICTURES.iterdir()} == set(drawn)

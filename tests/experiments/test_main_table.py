@@ -92,9 +92,7 @@ def test_results_name_command_commit_and_machine_and_no_path(killed_and_resumed)
     assert len(keys) == 18 and not list((folder / "jobs").glob("*/folds/00/checkpoints"))
 
 
-def test_averaging_shares_the_jobs_of_the_main_table_and_treats_all_methods_alike(
-    killed_and_resumed, tmp_path
-):
+def test_averaging_shares_the_jobs_of_the_main_table(killed_and_resumed, tmp_path):
     folder, config, _, _ = killed_and_resumed
     printed = made("averaged", config, tmp_path, *WORDS, f"--cache={folder / 'jobs'}")
     assert re.search(r"^18 \w+, 18 ", printed, re.M)  # jobs, all finished before
@@ -106,9 +104,7 @@ def test_averaging_shares_the_jobs_of_the_main_table_and_treats_all_methods_alik
     assert kl[averaged.TRIAL, "knn"] <= kl[averaged.ONE, "knn"] + 1e-6
     assert kl[averaged.BOTH, "MPCL"] < kl[averaged.TRIAL, "MPCL"] < kl[averaged.ONE, "MPCL"]
     assert kl[averaged.SEEDS, "MPCL"] < kl[averaged.ONE, "MPCL"]
-    assert re.search(
-        r"- the whole trial: MPCL against one window, one seed: (better|not significant) \(KL", printed
-    )
+    assert re.search(r"- the whole trial: MPCL against one window, one seed: (better|not sig)", printed)
     assert "- the whole trial: kNN against MPCL: " in printed
 
 

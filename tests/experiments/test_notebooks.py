@@ -27,9 +27,7 @@ def words_and_numbers(text: str) -> tuple[list[str], list[float]]:
 def test_a_notebook_runs_and_prints_what_its_page_shows(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(mpcl_jax, "evaluate", functools.partial(mpcl_jax.evaluate, workers=1))
-    if (
-        name != "tutorial_adapt"
-    ):  # the only page that uses the personal memory; learning it changes no prediction
+    if name != "tutorial_adapt":  # the only page that uses the personal memory
         defaults = inspect.unwrap(MPCLRegressor.__init__).__kwdefaults__
         monkeypatch.setitem(defaults, "personal_memory", False)
     made = notebook((ROOT / "docs" / f"{name}.md").read_text())

@@ -73,10 +73,8 @@ def test_rows_are_compared_with_recall_at_as_many_trials():
     rows = {(row["method"], row["trials"]): row for row in personal_memory.report(found)}
     assert rows["mlp", 0]["minus_recalled"].startswith("+0.0200 [")
     assert rows["mlp", 1]["minus_recalled"].startswith("+0.0200 [")
-    assert (
-        rows["mlp", 1]["minus_zero_trials"].startswith("-0.0100 [")
-        and not rows["mlp", 0]["minus_zero_trials"]
-    )
+    assert rows["mlp", 1]["minus_zero_trials"].startswith("-0.0100 [")
+    assert not rows["mlp", 0]["minus_zero_trials"]
     assert rows[mean, 1]["minus_recalled"].startswith("+0.0000 [")
     assert rows[recalled, 1]["minus_recalled"] == ""
 
@@ -96,6 +94,5 @@ def test_features_are_what_the_baselines_of_the_fold_saw_of_each_tested_window(t
     assert found.shape == (len(rows), 1, seen.shape[1])
     np.testing.assert_array_equal(found[:, 0], seen[::-1])
     with pytest.raises(DataError, match="P99/clip01@0.000 was tested and is not in the recordings"):
-        personal_memory.features_of(
-            SimpleNamespace(id=np.array(["P99/clip01@0.000"]), folder=tmp_path), config
-        )
+        args.id = np.array(["P99/clip01@0.000"])
+        personal_memory.features_of(args, config)

@@ -81,9 +81,8 @@ def test_tables_of_readme_and_docs_are_those_of_the_csv_files():
 def test_marked_tables_are_written_and_compared(tmp_path, monkeypatch, capsys):
     (tmp_path / "docs").mkdir()
     readme = tmp_path / "README.md"
-    readme.write_text(
-        "a\n\n<!-- table: growth where=axis:width columns=size,flop -->\nold\n<!-- end -->\nb\n"
-    )
+    table = "<!-- table: growth where=axis:width columns=size,flop -->"
+    readme.write_text(f"a\n\n{table}\nold\n<!-- end -->\nb\n")
     monkeypatch.setattr(readme_tables, "ROOT", tmp_path)
     with pytest.raises(SystemExit, match="--write"):
         readme_tables.main([])

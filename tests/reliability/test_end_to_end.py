@@ -65,18 +65,14 @@ def test_the_run_prints_its_data_split_progress_and_table(whole):
 
 def test_the_run_leaves_its_files(whole):
     workdir, printed = whole
-    files = {
-        str(p.relative_to(workdir))
-        for p in workdir.rglob("*")
-        if p.is_file() and "checkpoints" not in p.parts
-    }
+    files = [p for p in workdir.rglob("*") if p.is_file() and "checkpoints" not in p.parts]
+    files = {str(p.relative_to(workdir)) for p in files}
     documents = {"config.json", "data.json", "made_with.json", "manifest.json", "metrics.jsonl", ".lock"}
     documents |= {"environment.json", "audit.json", "selection.json"}
     tables = {"table.md", "table.csv", "subjects.csv", "predictions.csv", "report.html"}
     tables |= {"statistics.csv", "pairs.csv"}
-    of_folds = {
-        f"folds/0{k}/{name}.npz" for k in range(3) for name in ("predictions", "baselines", "inspection")
-    }
+    arrays = "predictions", "baselines", "inspection"
+    of_folds = {f"folds/0{k}/{name}.npz" for k in range(3) for name in arrays}
     of_folds |= {f"folds/0{k}/memory.jsonl" for k in range(3)}
     assert files == documents | tables | of_folds
     assert "python -m mpcl_jax.main --config configs/smoke.py" in (workdir / "table.md").read_text()
@@ -133,9 +129,7 @@ def stopped_in_the_third_fold(workdir: pathlib.Path) -> None:
 
 
 def test_a_run_that_is_killed_and_then_stopped_ends_in_the_same_bits(whole, tmp_path):
-    workdir = next(
-        x for x in (tmp_path / "a", tmp_path / "b", tmp_path / "c") if killed_in_the_second_fold(x)
-    )
+    workdir = next(tmp_path / x for x in "abc" if killed_in_the_second_fold(tmp_path / x))
     stopped_in_the_third_fold(workdir)
 
     printed = started(workdir, *SHORT, PYTHONIOENCODING="ascii")  # a terminal that has no arrows

@@ -121,10 +121,8 @@ def test_two_processes_train_like_one(two):
     both = load_predictions(two.folder / "training" / "folds" / "00" / "predictions.npz")
     np.testing.assert_array_equal(two.predictions.rows, both.rows)
     np.testing.assert_allclose(two.predictions.predicted, both.predicted, atol=1e-5)
-    states = [
-        last_training(two.alone._replace(workdir=two.folder / name))[1].state
-        for name in ("alone", "training")
-    ]
+    runs = [two.alone._replace(workdir=two.folder / name) for name in ("alone", "training")]
+    states = [last_training(run)[1].state for run in runs]
     assert int(states[0].step) == int(states[1].step) == 10
     for field in states[0].prototypes._fields:
         memories = [getattr(state.prototypes, field) for state in states]

@@ -42,9 +42,8 @@ def started(workdir: pathlib.Path) -> subprocess.Popen:
         *(f"--config.train.checkpoint_every={EVERY}", "--config.benchmark.baselines=('train_mean',)"),
     ]
     printed = (workdir.parent / f"{workdir.name}.txt").open("w")
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment(**QUICK), stdout=printed, stderr=subprocess.STDOUT
-    )
+    where = {"cwd": ROOT, "env": environment(**QUICK), "stdout": printed}
+    return subprocess.Popen(command, stderr=subprocess.STDOUT, **where)
 
 
 def printed_by(workdir: pathlib.Path) -> str:
@@ -153,9 +152,7 @@ def expected(tmp_path_factory):
     [(signal.SIGKILL, 100, -signal.SIGKILL, EVERY), (signal.SIGTERM, 20, STOPPED, 0)],
     ids=["100_kills", "20_requests"],
 )
-def test_a_run_that_is_hit_again_and_again_ends_in_the_same_bits(
-    tmp_path, expected, number, hits, code, lost
-):
+def test_a_run_that_is_hit_often_ends_in_the_same_bits(tmp_path, expected, number, hits, code, lost):
     struck = survive(tmp_path, number, int(os.environ.get("HITS", hits)), expected, seed=int(number))
     moments = {m: sum(x.moment == m for x in struck) for m in ("anywhere", "saving", "evaluating")}
     most = max(x.lost for x in struck)

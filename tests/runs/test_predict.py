@@ -75,10 +75,8 @@ def test_few_or_far_windows_and_features_without_tokens_are_predicted(finished):
 def test_settings_of_the_calling_program_change_nothing(finished):
     run, predictions, model = finished
     signals, present = arrays(run, predictions.rows[:4])
-    expected, odd = (
-        predict(model, signals, present),
-        {"jax_enable_x64": True, "jax_transfer_guard": "disallow"},
-    )
+    expected = predict(model, signals, present)
+    odd = {"jax_enable_x64": True, "jax_transfer_guard": "disallow"}
     odd |= {"jax_numpy_dtype_promotion": "strict", "jax_numpy_rank_promotion": "raise"}
     before = {name: jax.config.values[name] for name in odd}
     try:
@@ -119,10 +117,7 @@ def test_few_sizes_are_compiled(finished, monkeypatch):
             r"gsr: window 1, feature 3 is -\d.*e2\d standard deviations from the training mean; at most 1e15 are",
         ),
         (lambda s: s | {"gsr": s["gsr"].astype(str)}, "gsr: <U.* of shape .*; wanted numbers"),
-        (
-            lambda s: s | {"gsr": [[1.0, 2.0], [3.0]]},
-            "^gsr: its lists have different lengths; wanted numbers",
-        ),
+        (lambda s: s | {"gsr": [[1.0, 2.0], [3.0]]}, "^gsr: its lists have different lengths; wanted"),
         (lambda s: s["eeg"], "^signals: ndarray; wanted a dict, modality -> array; the run has eeg, gsr"),
     ],
 )
@@ -192,9 +187,7 @@ def test_a_run_that_standardised_each_subject_is_given_the_subject(finished):
         predict(model, signals, present, subject)
 
 
-def test_opening_a_run_prints_nothing_and_keeps_compiled_programs(
-    finished, tmp_path, monkeypatch, caplog, capfd
-):
+def test_opening_a_run_is_silent_and_keeps_compiled_programs(finished, tmp_path, monkeypatch, caplog, capfd):
     run, _, _ = finished
     shutil.copytree(run.workdir, tmp_path / "run")
     config = json.loads((tmp_path / "run" / "config.json").read_text())

@@ -74,9 +74,8 @@ def numbered(size=1000, **present):
     share = number[:, None] / size
     there = {m: np.ones(size, bool) for m in SPEC.shapes} | present
     labels = np.concatenate([share, 1 - share, 0 * share, 0 * share], axis=1)
-    return tiny_batch(1)._replace(
-        signals=signals, present=there, labels=labels, weight=np.ones(size, np.float32)
-    )
+    weight = np.ones(size, np.float32)
+    return tiny_batch(1)._replace(signals=signals, present=there, labels=labels, weight=weight)
 
 
 def test_signals_and_labels_are_mixed_with_the_same_shares_of_the_same_partner():

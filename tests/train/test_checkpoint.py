@@ -152,9 +152,7 @@ def test_where_all_are_damaged_nothing_starts_over(folder):
     for step in (3, 4):
         next((folder / str(step)).rglob("manifest.ocdbt")).write_bytes(b"")
     before = files_in(folder)
-    with pytest.raises(
-        ConfigError, match="no whole checkpoint is left.*4/.*is damaged.*3/.*delete this folder"
-    ):
+    with pytest.raises(ConfigError, match="no whole checkpoint is left.*4/.*damaged.*3/.*delete this folder"):
         restored(folder)
     assert files_in(folder) == before
     with pytest.raises(DataError, match="no whole checkpoint is left"):
@@ -163,9 +161,7 @@ def test_where_all_are_damaged_nothing_starts_over(folder):
 
 @pytest.mark.parametrize("part", ["data", "split", "fold"])
 def test_the_checkpoint_of_another_training_is_refused(folder, part):
-    with pytest.raises(
-        ConfigError, match=rf"4: this checkpoint belongs to another training \({part} .* is not 'x'"
-    ):
+    with pytest.raises(ConfigError, match=rf"4: this checkpoint belongs to another .*\({part} .* is not 'x'"):
         restored(folder, ORIGIN | {part: "x"})
     assert steps_in(folder) == [4, 3]
 

@@ -78,9 +78,7 @@ def test_the_simplest_memory_within_one_standard_error_is_chosen(of_mean, of_all
 def test_no_subject_is_predicted_by_a_model_that_saw_it(of_fold, monkeypatch):
     """The train mean of an inner fold is the mean of the labels of the subjects that the fold does not hold out."""
     fold, seen = of_fold[0], []
-    monkeypatch.setattr(
-        comparison, "learn_memory", lambda *given: seen.append(given[0]) or learn_memory(*given)
-    )
+    monkeypatch.setattr(comparison, "learn_memory", lambda *x: seen.append(x[0]) or learn_memory(*x))
     predict_fold(STYLED, "sequential", fold, ("train_mean",), BenchmarkConfig(tries=1), 0)
     (training,) = seen
     np.testing.assert_array_equal(training.subject, STYLED.subject[fold.train])
@@ -123,10 +121,7 @@ def test_no_report_of_its_own_or_a_later_trial_takes_part(of_fold, n):
 
 def test_without_written_trials_nothing_changes_by_a_bit(of_fold):
     fold, memory = of_fold
-    for shares in (
-        adapted_shares(memory, fold.test, 0),
-        adapted_shares(memory, fold.test, None, NONE),
-    ):
+    for shares in (adapted_shares(memory, fold.test, 0), adapted_shares(memory, fold.test, None, NONE)):
         assert shares.tobytes() == memory.zero_shot.tobytes()
     first = np.flatnonzero(STYLED.trial[memory.rows] == STYLED.trial[memory.rows[0]])
     after = adapted_shares(memory, memory.rows, None)

@@ -25,9 +25,8 @@ def run(tmp_path_factory):
 def test_inner_folds_keep_groups_whole_and_cover_the_training_part(run):
     fold, subject = run.split.folds[0], run.recordings.subject
     held = inner_rows(run.recordings, run.split.protocol, fold.train)
-    assert sorted(np.concatenate(held)) == fold.train.tolist() and len(held) == len(
-        np.unique(subject[fold.train])
-    )
+    assert sorted(np.concatenate(held)) == fold.train.tolist()
+    assert len(held) == len(np.unique(subject[fold.train]))
     for rows in held:
         assert not set(subject[rows]) & set(subject[np.setdiff1d(fold.train, rows)])
 

@@ -37,9 +37,8 @@ def test_a_request_ends_the_program_at_once_outside_of_training_and_hides_no_err
 def child(code: str, *words: str) -> subprocess.Popen:
     """A process that runs `code`, after its first line."""
     command = [sys.executable, "-c", code, *words]
-    process = subprocess.Popen(
-        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    process = subprocess.Popen(command, env=environment(), text=True, **pipes)
     assert process.stdout.readline() == "ready\n"
     return process
 

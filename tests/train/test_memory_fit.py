@@ -25,9 +25,8 @@ def planted(style=0.0, similar=0.0, subjects=16, trials=8, windows=2, seed=0):
     each = np.repeat(np.arange(count), windows)
     log_probs = log_softmax(scores + 0.01 * rng.normal(size=(count, c)), 1)[each]
     views = {FEATURES: place[each] + 0.1 * rng.normal(size=(len(each), 3)), LOG_PROBS: log_probs}
-    return HeldOut(
-        views, log_probs, labels[each], np.array([f"S{i // trials}" for i in each]), each.astype(str)
-    )
+    subject = np.array([f"S{i // trials}" for i in each])
+    return HeldOut(views, log_probs, labels[each], subject, each.astype(str))
 
 
 def kl_of(kernel, held_out):

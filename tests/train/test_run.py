@@ -95,9 +95,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(finished, tmp_path, mon
 
     with monkeypatch.context() as patch, pytest.raises(PowerCut):
         save = checkpoint.save
-        patch.setattr(
-            checkpoint, "save", lambda m, e, *rest: save(m, e, *rest) if e <= last_saved else fails()
-        )
+        patch.setattr(checkpoint, "save", lambda m, e, *x: save(m, e, *x) if e <= last_saved else fails())
         patch.setattr(loop, "write_arrays", fails)
         train_folds(run)
     # The metrics are ahead of the checkpoint, and their last line was cut short.
@@ -307,9 +305,7 @@ def test_documents_of_a_run_can_be_read_again(finished):
     assert not list(run.workdir.rglob("*partial*"))
 
 
-def test_every_test_row_is_predicted_and_written_once_and_sums_to_one(
-    finished, tmp_path, monkeypatch, capsys
-):
+def test_every_test_row_is_predicted_and_written_once(finished, tmp_path, monkeypatch, capsys):
     run, predictions, _ = finished
     workdir = tmp_path / "copy"
     shutil.copytree(run.workdir, workdir)

@@ -43,15 +43,11 @@ def test_another_choice_after_a_look_is_counted_and_kept(tmp_path):
     write_choices(tmp_path, "MPCL", {f"fold {k} of 2": {"epoch": 3} for k in (1, 2)})
     record_test_access(tmp_path)
     write_choices(tmp_path, "MPCL", {f"fold {k} of 2": {"epoch": 4} for k in (1, 2)})
-    assert record_test_access(tmp_path).startswith(
-        "Test access 2: MPCL in fold 2 of 2 and 1 more was chosen again"
-    )
+    assert record_test_access(tmp_path).startswith("Test access 2: MPCL in fold 2 of 2 and 1 more was chosen")
     write_choices(tmp_path, "MPCL", {"fold 1 of 2": {"epoch": 5}})
     assert record_test_access(tmp_path).startswith("Test access 3: MPCL in fold 1 of 2")
     assert [x["choice"]["epoch"] for x in entry(tmp_path, method="MPCL")["earlier"]] == [3, 4]
-    assert record_test_access(tmp_path).startswith(
-        "Test access 3:"
-    )  # the same selection once more: nothing new
+    assert record_test_access(tmp_path).startswith("Test access 3:")  # the same selection: nothing new
 
 
 def test_a_choice_without_a_test_access_may_change_and_methods_may_join(tmp_path):
