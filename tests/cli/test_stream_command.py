@@ -54,9 +54,8 @@ def test_an_e4_session_gives_the_predictions_of_its_features(model, fitted, sess
     signals = {m: signal.x for m, signal in read_sessions(session)[0][0].signals.items()}
     values, ends = offline(signals)
     assert table["time"].tolist() == (BEGAN + ends).tolist()
-    np.testing.assert_array_equal(
-        table[COLUMNS].to_numpy(np.float32), fitted.predict(values).astype(np.float32)
-    )
+    wanted = fitted.predict(values).astype(np.float32)
+    np.testing.assert_array_equal(table[COLUMNS].to_numpy(np.float32), wanted)
     assert set(table[list(RATES)].to_numpy().ravel()) == {"present"}
 
 
@@ -64,9 +63,8 @@ def test_a_table_of_samples_with_reports_and_a_memory(model, tmp_path, capsys):
     signals = recording(60)
     eda = pd.DataFrame({"time": np.arange(240) / 4, "eda": signals["eda"], "temp": signals["temp"]})
     eda.to_csv(tmp_path / "samples.csv", index=False)
-    pd.DataFrame([[30.0, 1, 0, 2, 0]], columns=["time", *EMOTIONS]).to_csv(
-        tmp_path / "reports.csv", index=False
-    )
+    reports = pd.DataFrame([[30.0, 1, 0, 2, 0]], columns=["time", *EMOTIONS])
+    reports.to_csv(tmp_path / "reports.csv", index=False)
     words = ["--reports", tmp_path / "reports.csv", "--memory", tmp_path / "anna.npz"]
     table = csv_of(model, tmp_path / "samples.csv", *words, "-o", tmp_path / "out.csv")
     assert table["time"].tolist() == [20, 30, 40, 50, 60]
@@ -124,8 +122,11 @@ def test_misuse_is_one_line(model, words, text, message, monkeypatch, capsys, tm
 def test_a_report_that_waits_when_the_source_ends_is_written():
     pushed, waiting = [], queue.Queue()
     waiting.put("report")
-    session = types.SimpleNamespace(
-        push=lambda event: pushed.append(event) or [], close=list, take_notes=tuple
-    )
+
+    def push(event):
+        pushed.append(event)
+        return []
+
+    session = types.SimpleNamespace(push=push, close=list, take_notes=tuple)
     command._follow(session, [], waiting, [])
     assert pushed == ["report"]

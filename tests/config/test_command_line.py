@@ -75,12 +75,9 @@ def test_a_value_may_follow_and_the_last_of_two_wins():
 def test_mistakes_of_options_of_the_file_and_of_values_are_listed_together(tmp_path):
     (tmp_path / "mine.py").write_text("def get_config():\n    return {'seed': -1}\n")
     arguments = ["--confg", "x", "--config.train.epoch=3", "--config.model.width=0"]
-    for file, words in (
-        (tmp_path / "mine.py", "mine.py: config.seed = -1"),
-        (tmp_path / "gone.py", "no such file"),
-    ):
+    for file, words in (("mine.py", "mine.py: config.seed = -1"), ("gone.py", "no such file")):
         with pytest.raises(ConfigError) as caught:
-            from_command_line(str(file), arguments)
+            from_command_line(str(tmp_path / file), arguments)
         lines = str(caught.value).splitlines()
         parts = "--confg: unknown option", "config.train.epoch: unknown", words, "config.model.width = 0"
         assert len(lines) == 4 and all(part in line for part, line in zip(parts, lines, strict=True))

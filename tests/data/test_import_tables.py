@@ -248,9 +248,8 @@ def test_reports_are_joined_by_time_where_samples_name_no_trial(tmp_path):
     moved = import_source(saved(tmp_path, absolute), options._replace(timezone="Europe/Berlin")).recordings
     np.testing.assert_array_equal(moved.signals["eda"], held.signals["eda"])
     milliseconds = frame.assign(time=1000 * (1717156800 + frame["time"]))  # the same dates
-    moved = import_source(
-        saved(tmp_path, milliseconds), options._replace(timezone="Europe/Berlin")
-    ).recordings
+    berlin = options._replace(timezone="Europe/Berlin")
+    moved = import_source(saved(tmp_path, milliseconds), berlin).recordings
     np.testing.assert_array_equal(moved.signals["eda"], held.signals["eda"])
 
 

@@ -55,9 +55,8 @@ def test_a_split_holds_out_whole_groups_and_depends_on_ids_alone(kind, sizes, se
     split = split_of(kind, recordings, **settings)
     check_parts(recordings, split, kind, settings["validation"] > 0)
     if kind in ("loso", *KFOLD[:3]):
-        assert np.array_equal(
-            np.sort(np.concatenate([f.test for f in split.folds])), np.arange(len(recordings.trial))
-        )
+        tested = np.sort(np.concatenate([f.test for f in split.folds]))
+        assert np.array_equal(tested, np.arange(len(recordings.trial)))
         sizes = {len(f.train) + len(f.validation) + len(f.test) for f in split.folds}
         assert sizes == {len(recordings.trial)}
     # The last fold alone is the same fold.
@@ -132,9 +131,10 @@ def test_window80_tests_the_published_rows_or_else_a_fifth_of_each_subject_at_ra
     assert np.array_equal(fold.test, np.flatnonzero(published)) and "as published" in fold.sentence
 
 
-@pytest.mark.parametrize(
-    ("kind", "ids"), [*zip(KFOLD, (FAKE.subject, FAKE.trial, FAKE.stimulus), strict=False)]
-)
+KINDS = [*zip(KFOLD, (FAKE.subject, FAKE.trial, FAKE.stimulus), strict=False)]
+
+
+@pytest.mark.parametrize(("kind", "ids"), KINDS)
 def test_validation_takes_whole_groups_of_the_same_kind(kind, ids):
     for fold in split_of(kind, folds=2, validation=0.4).folds:
         inside = len(set(ids[fold.train]) | set(ids[fold.validation]))

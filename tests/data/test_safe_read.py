@@ -49,9 +49,7 @@ def test_a_forged_answer_runs_nothing(tmp_path):
     assert not (tmp_path / "canary").exists()
 
 
-@pytest.mark.parametrize(
-    "text", ["{", '{"__array__": 7}', '{"__array__": [0]}', "[" * 100_000, "9" * 5000, '"\udc80']
-)
+@pytest.mark.parametrize("text", ["{", '{"__array__": 7}', '{"__array__": [0]}', "[" * 10**5, "9" * 5000])
 def test_forged_messages_are_refused(tmp_path, text):
     path = tmp_path / "x.npz"
     np.savez(path, message=np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8), a0=np.ones(2))
@@ -76,9 +74,7 @@ SOON = Limits(seconds=1.0)
         (guarded_functions.fill_the_disk, (2**29,), SMALL, "File too large"),
     ],
 )
-def test_every_end_of_the_child_is_one_line_with_the_file(
-    tmp_path, monkeypatch, function, args, limits, words
-):
+def test_every_end_of_the_child_is_one_line(tmp_path, monkeypatch, function, args, limits, words):
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setattr(safe_read.tempfile, "tempdir", str(temporary))

@@ -273,11 +273,7 @@ IN_ANOTHER_ORDER = "\r\n".join(answers(("Base", "Fun", "Medi 1", "TSST", "Medi 2
         (lambda f: f.rename(f.parent / "other"), {}, "holds no folder S2, S3"),
         (lambda f: f.parent.rename(f.parent.parent / "other"), {}, "is not a folder"),
         (None, {"subjects": ("S2", "S12")}, "holds no folder S12; found S2"),
-        (
-            None,
-            {"devices": "both"},
-            r"'chest'\]: is missing or empty; set config.data.wesad.devices to 'wrist'",
-        ),
+        (None, {"devices": "both"}, r"'chest'\]: is missing or empty; set .*devices to 'wrist'"),
         (None, {"window_seconds": 30.0}, "condition 1 lasts 20 s, less than one window"),
     ],
 )

@@ -119,12 +119,8 @@ def test_few_subjects_give_intervals_over_trials_that_keep_the_means():
     trial = np.array(list("aaabbcdde"))
     predicted = rows(0.1, 0.2, 0.3, 0.4, 0.45, 0.3, 0.2, 0.25, 0.4)
     kl = metrics.kl(LABELS, predicted)
-    made = table(
-        results(train_mean=rows(*[0.25] * 9), mlp=predicted),
-        subject=few,
-        unit=trial,
-        unit_name="label groups",
-    )
+    both = results(train_mean=rows(*[0.25] * 9), mlp=predicted)
+    made = table(both, subject=few, unit=trial, unit_name="label groups")
     mlp = made.rows[1]
     assert made.over == "5 label groups of 2 subjects"
     assert mlp.per_unit[0] == pytest.approx(kl[:3].mean())

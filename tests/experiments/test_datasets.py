@@ -89,9 +89,8 @@ def test_the_real_copies_of_emopaircompete(tmp_path):
     ends = {m: np.cumsum(held[f"{m}_length"]) for m in emopaircompete.RATES}
     rows = np.isin(held["subject"], ("D1_2_ID_3", "D1_2_ID_6")) & (held["round"] >= 3)
     for m, end in ends.items():
-        held[m] = np.concatenate(
-            [held[m][b - n : b] for b, n in zip(end[rows], held[f"{m}_length"][rows], strict=True)]
-        )
+        ends_and_lengths = zip(end[rows], held[f"{m}_length"][rows], strict=True)
+        held[m] = np.concatenate([held[m][b - n : b] for b, n in ends_and_lengths])
     held |= {key: x[rows] for key, x in held.items() if len(x) == len(rows)}
     recordings = emopaircompete.recordings_of(held)
     assert set(recordings.subject) == {"D1_2_ID_3"} and "have 27 windows" in recordings.notes[0]
@@ -101,9 +100,8 @@ def test_a_file_without_the_arrays_and_a_folder_in_use_are_one_line(tmp_path, ca
     np.savez(tmp_path / "odd.npz", labels=np.ones((2, 2)))
     for name in ("music", "walking", "emopaircompete"):
         with pytest.raises(SystemExit):
-            importlib.import_module(f"experiments.datasets.{name}").main(
-                [str(tmp_path / "odd.npz"), str(tmp_path / "a")]
-            )
+            module = importlib.import_module(f"experiments.datasets.{name}")
+            module.main([str(tmp_path / "odd.npz"), str(tmp_path / "a")])
         error = capsys.readouterr().err
         assert "odd.npz: lacks '" in error and error.count("\n") == 1
     with pytest.raises(SystemExit):

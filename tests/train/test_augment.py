@@ -25,9 +25,8 @@ def hidden(settings, batch, groups=GROUPS, key=KEY):
 
 def many(**present):
     everything = {m: np.ones(SIZE, bool) for m in GROUPS} | present
-    return tiny_batch(1)._replace(
-        present=everything, signals={}, labels=None, weight=np.ones(SIZE, np.float32)
-    )
+    batch = tiny_batch(1)._replace(present=everything, signals={}, labels=None)
+    return batch._replace(weight=np.ones(SIZE, np.float32))
 
 
 def test_how_often_modalities_are_hidden():

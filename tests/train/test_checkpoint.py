@@ -196,10 +196,8 @@ def test_a_state_that_is_not_finite_is_never_saved(folder, where):
     else:
         part = jax.tree.map(lambda x: x.at[0].set(bad), training.state._asdict()[where])
         spoilt = training._replace(state=training.state._replace(**{where: part}))
-    with (
-        open_checkpoints(folder, ORIGIN) as saved,
-        pytest.raises(TrainingError, match="epoch 5 .*not finite"),
-    ):
+    refused = pytest.raises(TrainingError, match="epoch 5 .*not finite")
+    with open_checkpoints(folder, ORIGIN) as saved, refused:
         save(saved, 5, spoilt, NORM, {})
     assert steps_in(folder) == [4, 3]
 

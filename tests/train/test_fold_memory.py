@@ -44,11 +44,8 @@ def held_out(memory, labels=STYLED.labels):
 
 def test_the_memory_is_learned_on_training_subjects_and_helps(of_fold):
     fold, memory = of_fold
-    assert (
-        set(memory.learned)
-        == {"mean residual", "features", "own log p", ALL}
-        == set(memories_of(memory.tested.views, False))
-    )
+    every = {"mean residual", "features", "own log p", ALL}
+    assert set(memory.learned) == every == set(memories_of(memory.tested.views, False))
     assert set(memory.subjects) == set(STYLED.subject[fold.train])
     assert memory.chosen != NONE and memory.reason.startswith("on: ")
     lowest = min(found.kl for found in memory.learned.values())

@@ -63,9 +63,8 @@ def test_a_sequence_is_written_step_by_step_and_never_uses_later_reports():
         views, log_probs = {v: x[own] for v, x in held_out.views.items()}, held_out.log_probs[own]
         if memory is not None:
             together = {v: np.broadcast_to(x.mean(0), x.shape) for v, x in views.items()}
-            np.testing.assert_allclose(
-                adapt(memory, kernel, together, log_probs)[0], found[1, number], atol=1e-9
-            )
+            after = adapt(memory, kernel, together, log_probs)[0]
+            np.testing.assert_allclose(after, found[1, number], atol=1e-9)
         memory = write_trials(memory, kernel, held_out.trial[own], views, log_probs, held_out.labels[own])
     changed = held_out._replace(labels=held_out.labels.copy())
     changed.labels[rows[6:]] = [0.7, 0.1, 0.1, 0.1]  # reports from the fourth trial on
