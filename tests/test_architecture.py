@@ -2,10 +2,17 @@
 
 import ast
 
+import pytest
 from python_process import ROOT, python
 
 PACKAGE = ROOT / "mpcl_jax"
-TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
+
+
+@pytest.fixture(scope="module")
+def trees():
+    """File -> its syntax tree."""
+    files = PACKAGE.rglob("*.py")
+    return {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in files}
 
 
 def functions_of(tree: ast.AST):
@@ -19,19 +26,19 @@ def length_of(function) -> int:
     return function.end_lineno - function.lineno + 1 - documented * (first.end_lineno - first.lineno + 1)
 
 
-def test_files_and_functions_stay_short():
-    long_files = [path for path in TREES if len((PACKAGE / path).read_text().splitlines()) >= 300]
+def test_files_and_functions_stay_short(trees):
+    long_files = [path for path in trees if len((PACKAGE / path).read_text().splitlines()) >= 300]
     long_functions = [
         (path, function.name)
-        for path, tree in TREES.items()
+        for path, tree in trees.items()
         for function in functions_of(tree)
         if length_of(function) >= 60
     ]
     assert not long_files + long_functions
 
 
-def test_arrays_are_read_without_pickle():
-    for path, tree in TREES.items():
+def test_arrays_are_read_without_pickle(trees):
+    for path, tree in trees.items():
         for node in ast.walk(tree):
             if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
                 assert node.value.value is False, f"{path}, line {node.value.lineno}"
