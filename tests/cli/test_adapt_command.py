@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from adaptation_fixture import KERNEL, with_memory
+from run_fixture import SMALL_MODEL
 
 import mpcl_jax as mpcl
 from mpcl_jax.cli import adapt as command
@@ -19,7 +20,8 @@ from mpcl_jax.train.sequences import HeldOut
 from mpcl_jax.types import take
 
 SMALL = {"epochs": 1, "width": 8, "n_prototypes": 2, "batch_size": 32, "early_stopping": False, "n_seeds": 2}
-SETTINGS = {"model.tokens": 1, "model.fusion.heads": 2}
+SETTINGS = {"model.tokens": 1, **SMALL_MODEL}
+pytestmark = pytest.mark.usefixtures("quick_programs")
 TRIALS, WINDOWS, REPORTED = 6, 2, 4
 NAMES = ["joy", "calm", "fear"]
 
