@@ -35,6 +35,11 @@ VALID = (
     "ablation_music",
     "inner_averaging",
     "wesad_loso",
+    "wesad_sequential",
+    "wesad_dmer9",
+    "simulated",
+    "dmer_label_groups",
+    "dmer_window80",
 )
 OUTDATED = """:::{admonition} Results of version 0.1
 :class: warning
@@ -64,6 +69,7 @@ KINDS = {
 }
 SETS = {
     "sequential": "each trial after the earlier ones",
+    "other_subjects": "each trial after the earlier ones, all methods learn from other subjects",
     "emopaircompete": "EmoPairCompete",
     "music": "Music",
     "walking": "Walking",
@@ -75,7 +81,6 @@ SETS = {
     "wesad_dmer9": "WESAD, nine emotions",
     "wesad_loso": "WESAD, unseen subjects",
     "wesad": "WESAD",
-    "predecessors": "predecessors",
 }
 
 

@@ -2,10 +2,9 @@
 
     python -m experiments.shared.render wesad_loso
     python -m experiments.shared.render wesad_loso --format latex methods=train_mean,ridge,MPCL
-    python -m experiments.shared.render overview wesad_loso+wesad_predecessors="WESAD" simulated="simulated"
+    python -m experiments.shared.render overview wesad_loso="WESAD" simulated="simulated"
 
-The overview has a line per data set. Its options are FILE=title or FILE+PREDECESSORS=title; the second file holds the
-predecessors of the method.
+The overview has a line per data set, FILE=title.
 
 The columns of the file determine the form: a table of methods, a series of tables (a line per case, a column per
 method), the statistics of methods, the pairs of the first method, differences, or the columns as they are. Options:
@@ -125,15 +124,14 @@ def difference_cells(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def overview(titles: Mapping[str, str]) -> tuple[pd.DataFrame, str]:
-    """One row per data set, FILE or FILE+PREDECESSORS -> title: KL of MPCL and of the best of other methods."""
+    """One row per data set, FILE -> title: KL of MPCL and of the best of other methods."""
     rows, seeds = [], set()
-    for names, title in titles.items():
-        name, _, other = names.partition("+")
-        frame, former = (read(x).set_index("method") for x in (name, other or name))
+    for name, title in titles.items():
+        frame = read(name).set_index("method")
         mpcl = frame.loc[METHOD]
         classical = [method for method in frame.index if method in BASELINES and method not in NOT_CLASSICAL]
-        predecessors = [method for method in former.index if method in PREDECESSORS]
-        seeds |= {int(former["seeds"][method]) for method in predecessors}
+        predecessors = [method for method in frame.index if method in PREDECESSORS]
+        seeds |= {int(frame["seeds"][method]) for method in predecessors}
         leaky = f" ({table_text.LEAKY})" if mpcl["split"] == table_text.LEAKY else ""
         rows.append(
             {
@@ -141,7 +139,7 @@ def overview(titles: Mapping[str, str]) -> tuple[pd.DataFrame, str]:
                 "train mean": decimal(frame["kl"][REFERENCE]),
                 "best classical": _best(frame, classical),
                 "MLP": decimal(frame["kl"]["mlp"]) if "mlp" in frame.index else "-",
-                "best predecessor": _best(former, predecessors),
+                "best predecessor": _best(frame, predecessors),
                 "MPCL": decimal(mpcl["kl"]),
                 "95 % interval of MPCL": interval(mpcl["kl_low"], mpcl["kl_high"]),
                 "n": mpcl["interval_over"],

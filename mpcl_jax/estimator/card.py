@@ -77,7 +77,14 @@ def text(model: Any, table: Any = None) -> str:
         f"- all {known['windows']} windows; epochs of each seed: {epochs}",
         f"- width {config.model.width}, {config.model.memory.slots} prototypes per emotion and modality group, "
         f"dropout {config.model.dropout:g}; mean of {counted(len(fits), 'model', 'models')}; settings: config.json",
+        f"- personal memory {model.memory_.reason}",
     ]
+    kernel = model.memory_.kernel
+    if kernel and kernel.others:
+        held = counted(len(kernel.others.subject), "trial", "trials")
+        training.append(
+            f"- model.npz holds residuals and views of {held} of the training subjects, without names"
+        )
     lines = (
         "No evaluation was given to `save(folder, table)`: how well it predicts unseen subjects is not known."
     )

@@ -277,6 +277,7 @@ def test_a_saved_model_predicts_the_same_and_needs_no_pickle(fitted, tmp_path, c
     np.testing.assert_array_equal(found, adapted.predict(frame))
     card = (tmp_path / "model" / "README.md").read_text()
     assert "24 windows of 4 subjects" in card and "joy, calm, fear" in card
+    assert "- personal memory off" in card or "- personal memory on" in card
     with pytest.raises(mpcl.DataError, match="folder: is int; wanted the path"):
         fitted.save(3)
     with pytest.raises(mpcl.DataError, match="exists already"):

@@ -185,6 +185,7 @@ def test_the_command_writes_the_file_with_the_memory_of_a_subject(fitted, tmp_pa
 
     model = with_memory(fitted, with_other_subjects())
     model.save(tmp_path / "saved")
+    assert "holds residuals and views of 5 trials" in (tmp_path / "saved" / "README.md").read_text()
     adapted = model.adapt(windows(4), reports(4))
     checksum = checksum_of(model._open(), model.memory_.kernel)
     save_memory(tmp_path / "anna.npz", adapted._memories, "anna", checksum)
