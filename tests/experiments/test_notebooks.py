@@ -1,4 +1,4 @@
-"""The tutorials as notebooks: they run, and the pages show what they print today."""
+"""The tutorials as notebooks: they run; with `-m long`, the pages show what they print today."""
 
 import functools
 import inspect
@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 import pytest
 from python_process import ROOT
+from run_fixture import SMALL_MODEL
 
 import mpcl_jax
 from experiments.shared.notebooks import TUTORIALS, code_of, notebook, printed_by, write_notebooks
@@ -23,12 +24,16 @@ def words_and_numbers(text: str) -> tuple[list[str], list[float]]:
 
 
 @pytest.mark.usefixtures("quick_programs")
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", TUTORIALS)
-def test_a_notebook_runs_and_prints_what_its_page_shows(name, tmp_path, monkeypatch):
+def test_a_notebook_runs_and_prints_what_its_page_shows(name, whole, tmp_path, monkeypatch):
+    """Quickly with a small model, whose numbers are not those of the page."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(mpcl_jax, "evaluate", functools.partial(mpcl_jax.evaluate, workers=1))
+    defaults = inspect.unwrap(MPCLRegressor.__init__).__kwdefaults__
+    if not whole:
+        monkeypatch.setitem(defaults, "settings", {"model.tokens": 1, **SMALL_MODEL})
     if name != "tutorial_adapt":  # the only page that uses the personal memory
-        defaults = inspect.unwrap(MPCLRegressor.__init__).__kwdefaults__
         monkeypatch.setitem(defaults, "personal_memory", False)
     made = notebook((ROOT / "docs" / f"{name}.md").read_text())
     cells = [cell for cell in made["cells"] if cell["cell_type"] == "code"]
@@ -40,8 +45,10 @@ def test_a_notebook_runs_and_prints_what_its_page_shows(name, tmp_path, monkeypa
         for output in cell["outputs"]:
             shown, numbers = words_and_numbers("".join(output["text"]))
             words, found = words_and_numbers(text)
-            assert words == shown
-            np.testing.assert_allclose(found, numbers, rtol=0.1, atol=0.03, err_msg=text)
+            assert words
+            if whole:
+                assert words == shown
+                np.testing.assert_allclose(found, numbers, rtol=0.1, atol=0.03, err_msg=text)
 
 
 def test_notebooks_are_valid_and_contain_the_whole_page(tmp_path):
