@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_model import quick_jit
+from tiny_model import quick_jit, quick_options
 
 from mpcl_jax import metrics
 from mpcl_jax.baselines import emotion_dict, helo, helo_sinkhorn, network
@@ -22,10 +22,13 @@ BOTH = pytest.mark.parametrize("method", [emotion_dict, helo], ids=["emotion_dic
 
 @pytest.fixture(scope="module", autouse=True)
 def quick_to_compile():
-    before = jax.config.read("jax_disable_most_optimizations")
+    """conftest.py puts the setting back."""
     jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
+    training = network._train_program.__wrapped__
+    with pytest.MonkeyPatch.context() as patch:
+        quick = jax.jit(training, static_argnames="network", compiler_options=quick_options())
+        patch.setattr(network, "_train_program", quick)
+        yield
 
 
 def planted(rows=128, seed=0):
@@ -127,9 +130,8 @@ def test_transport_matches_tokens_that_lie_alike_among_their_own():
 def test_the_transport_of_the_paper_matches_tokens_with_the_smallest_cosine_cost():
     directions = np.eye(3)[None]
     order = np.array([2, 0, 1])
-    plan = np.asarray(
-        helo_sinkhorn.transport(jnp.asarray(directions), jnp.asarray(5 * directions[:, order]))
-    )[0]
+    one, other = jnp.asarray(directions), jnp.asarray(5 * directions[:, order])
+    plan = np.asarray(helo_sinkhorn.transport(one, other))[0]
     # Cost 0 for equal directions and 1 for others: exp(-10) of the mass of a row is elsewhere.
     assert np.allclose(plan, np.eye(3)[order].T / 3, atol=1e-4)
     # It differs from the plan of the released code, which does not see a rotation of one group.
