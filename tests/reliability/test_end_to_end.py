@@ -31,7 +31,7 @@ SHELL = QUICK | {
 
 def words_of(workdir: pathlib.Path, *options: str) -> list[str]:
     words = ["-m", "mpcl_jax.main", "--config", "configs/smoke.py", "--workdir", str(workdir)]
-    return [*words, *SMALL_FLAGS, *options]
+    return [*words, "--config.protocol.folds=2", *SMALL_FLAGS, *options]
 
 
 def started(workdir: pathlib.Path, *options: str, **variables: str) -> str:
@@ -54,9 +54,9 @@ def test_the_run_prints_its_data_split_progress_and_table(whole):
     _, printed = whole
     assert "data   simulated: 72 windows, 6 subjects, 10 emotions" in printed
     assert "split  subject_kfold: subjects held out" in printed
-    for number in (1, 2, 3):
-        assert f"fold {number} of 3  held out: 2 subjects" in printed
-        assert f"fold {number} of 3  epoch 12/12  loss " in printed
+    for number in (1, 2):
+        assert f"fold {number} of 2  held out: 3 subjects" in printed
+        assert f"fold {number} of 2  epoch 12/12  loss " in printed
     rows = [line.split("|")[1].strip() for line in table_in(printed).splitlines() if line.startswith("| ")]
     assert rows[0] == "method" and rows[-2:] == ["MPCL", "stimulus mean (oracle)"]
     baselines = [name for name in QUICK_BASELINES if name not in ORACLES]
@@ -72,8 +72,8 @@ def test_the_run_leaves_its_files(whole):
     tables = {"table.md", "table.csv", "subjects.csv", "predictions.csv", "report.html"}
     tables |= {"statistics.csv", "pairs.csv"}
     arrays = "predictions", "baselines", "inspection"
-    of_folds = {f"folds/0{k}/{name}.npz" for k in range(3) for name in arrays}
-    of_folds |= {f"folds/0{k}/memory.jsonl" for k in range(3)}
+    of_folds = {f"folds/0{k}/{name}.npz" for k in range(2) for name in arrays}
+    of_folds |= {f"folds/0{k}/memory.jsonl" for k in range(2)}
     assert files == documents | tables | of_folds
     assert "python -m mpcl_jax.main --config configs/smoke.py" in (workdir / "table.md").read_text()
     written = (workdir / "table.md").read_text()
@@ -82,7 +82,7 @@ def test_the_run_leaves_its_files(whole):
     assert verification.check_run(workdir).differences == ()
     for name in ("config.json", "data.json", "manifest.json"):
         json.loads((workdir / name).read_text())
-    assert len((workdir / "metrics.jsonl").read_text().splitlines()) == 3 * 12
+    assert len((workdir / "metrics.jsonl").read_text().splitlines()) == 2 * 12
     with (workdir / "predictions.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 72
 
@@ -109,37 +109,36 @@ def running(workdir: pathlib.Path, *, until: str):
         yield run
 
 
-def killed_in_the_second_fold(workdir: pathlib.Path) -> bool:
+def killed_in_the_first_fold(workdir: pathlib.Path) -> bool:
     """Starts a run and kills it after epoch 5 of 12; False if the run was faster."""
-    with running(workdir, until='{"fold": 1, "epoch": 5') as run:
+    with running(workdir, until='{"fold": 0, "epoch": 5') as run:
         run.send_signal(signal.SIGKILL)
-    return not (workdir / "folds" / "01" / "predictions.npz").exists()
+    return not (workdir / "folds" / "00" / "predictions.npz").exists()
 
 
-def stopped_in_the_third_fold(workdir: pathlib.Path) -> None:
+def stopped_in_the_second_fold(workdir: pathlib.Path) -> None:
     """Resumes after the kill, and stops after the epoch of the SIGTERM."""
-    with running(workdir, until='{"fold": 2, "epoch": 2') as run:
+    with running(workdir, until='{"fold": 1, "epoch": 2') as run:
         run.send_signal(signal.SIGTERM)
         printed = run.stderr.read()
     if run.returncode != 0:  # 0: the run was faster
         assert run.returncode == STOPPED
         assert "stopping after this epoch" in printed and "the same command continues" in printed
         last = json.loads((workdir / "metrics.jsonl").read_text().splitlines()[-1])
-        assert (workdir / "folds" / "02" / "checkpoints" / str(last["epoch"])).is_dir()
+        assert (workdir / "folds" / "01" / "checkpoints" / str(last["epoch"])).is_dir()
 
 
 def test_a_run_that_is_killed_and_then_stopped_ends_in_the_same_bits(whole, tmp_path):
-    workdir = next(tmp_path / x for x in "abc" if killed_in_the_second_fold(tmp_path / x))
-    stopped_in_the_third_fold(workdir)
+    workdir = next(tmp_path / x for x in "abc" if killed_in_the_first_fold(tmp_path / x))
+    stopped_in_the_second_fold(workdir)
 
     printed = started(workdir, *SHORT, PYTHONIOENCODING="ascii")  # a terminal that has no arrows
 
-    assert "fold 1 of 3  finished before" in printed
-    assert "fold 2 of 3  finished before" in printed
-    assert "fold 3 of 3" in printed
+    assert "fold 1 of 2  finished before" in printed
+    assert "fold 2 of 2" in printed
     assert "| MPCL " in table_in(printed)
-    for name in ("metrics.jsonl", "predictions.csv", *(f"folds/0{k}/predictions.npz" for k in range(3))):
+    for name in ("metrics.jsonl", "predictions.csv", *(f"folds/0{k}/predictions.npz" for k in range(2))):
         assert (workdir / name).read_bytes() == (whole[0] / name).read_bytes(), name
-    for number in range(3):
+    for number in range(2):
         memories = [open_memory(folder / "folds" / f"0{number}") for folder in (workdir, whole[0])]
         assert all(np.array_equal(a, b) for a, b in zip(*(memory[3:7] for memory in memories), strict=True))
