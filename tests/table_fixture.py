@@ -41,6 +41,7 @@ def quick_workers():
     with pytest.MonkeyPatch.context() as patch:
         for name, value in QUICK.items():
             patch.setenv(name, value)
+        get_reusable_executor().shutdown()
         yield
         get_reusable_executor().shutdown()
 

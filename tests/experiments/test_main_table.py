@@ -27,7 +27,7 @@ WORDS = ("--seeds=2", "--config.benchmark.baselines=train_mean,knn")
 def killed_and_resumed(tmp_path_factory):
     """Folder of a table that was killed when its first fold was finished, and what the second start printed."""
     folder = tmp_path_factory.mktemp("table")
-    config = config_file(folder)
+    config = config_file(folder, protocol__folds=2)
     words = (*WORDS, "--workers=2", "--baseline-seeds=2")
     first = subprocess.Popen(
         [sys.executable, *words_of("main_table", config, folder, *words)],
@@ -50,9 +50,9 @@ def test_what_was_finished_is_not_done_again(killed_and_resumed):
     _, _, first, second = killed_and_resumed
     finished = sum(line.startswith("[") for line in first.splitlines())
     assert finished >= 1
-    # Two seeds of MPCL and of two baselines, on three folds. Other jobs may end before the kill.
+    # Two seeds of MPCL and of two baselines, on two folds. Other jobs may end before the kill.
     found = int(second.partition(" jobs, ")[2].partition(" ")[0])
-    assert "18 jobs, " in second and finished <= found <= finished + 2
+    assert "12 jobs, " in second and finished <= found <= finished + 2
     done, again = (
         {line.partition("] ")[2].rpartition("  ")[0] for line in x.splitlines() if line.startswith("[")}
         for x in (first, second)
@@ -64,7 +64,7 @@ def test_every_fold_is_the_sequential_one_to_the_last_bit(killed_and_resumed, tm
     folder, config, _, _ = killed_and_resumed
     job = Job("all folds", worker_functions.train_all, (str(config), tmp_path / "run"))
     assert run_jobs([job], tmp_path, 1, StopRequest()) == []
-    for number in range(3):
+    for number in range(2):
         name = f"folds/{number:02d}/predictions.npz"
         files = tmp_path / "run" / name, folder / "table/main_table/seed_0" / name
         sequential, ours = ({key: x.tobytes() for key, x in parse_npz(file).items()} for file in files)
@@ -89,13 +89,13 @@ def test_results_name_command_commit_and_machine_and_no_path(killed_and_resumed)
     names = {file.name.removeprefix("main_table") for file in (folder / "results").iterdir()}
     assert names == {".csv", "_subjects.csv", "_statistics.csv", "_pairs.csv", "_ranks.png"}
     keys = list((folder / "jobs").glob("*/job.json"))
-    assert len(keys) == 18 and not list((folder / "jobs").glob("*/folds/00/checkpoints"))
+    assert len(keys) == 12 and not list((folder / "jobs").glob("*/folds/00/checkpoints"))
 
 
 def test_averaging_shares_the_jobs_of_the_main_table(killed_and_resumed, tmp_path):
     folder, config, _, _ = killed_and_resumed
     printed = made("averaged", config, tmp_path, *WORDS, f"--cache={folder / 'jobs'}")
-    assert re.search(r"^18 \w+, 18 ", printed, re.M)  # jobs, all finished before
+    assert re.search(r"^12 \w+, 12 ", printed, re.M)  # jobs, all finished before
     kl = {(row["averaged over"], row["method"]): float(row["kl"]) for row in results(tmp_path, "averaged")}
     cases = {averaged.ONE, averaged.SEEDS, averaged.SO_FAR, averaged.TRIAL, averaged.BOTH}
     assert {case for case, _ in kl} == cases
