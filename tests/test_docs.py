@@ -1,6 +1,7 @@
 """README and docs: every Python block runs, every command is parsed by its parser, and what they name exists."""
 
 import argparse
+import dataclasses
 import functools
 import importlib
 import importlib.util
@@ -8,13 +9,14 @@ import inspect
 import re
 import runpy
 import shlex
+import shutil
 import sys
 import tomllib
 import unittest
 
 import pytest
 from python_process import ROOT
-from run_fixture import SMALL_MODEL, tiny_config
+from run_fixture import SMALL_MODEL
 from sybil import Sybil
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
@@ -61,10 +63,11 @@ def parsing(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory, quick_programs):
+def workplace(trained, tmp_path_factory):
     """A folder with `runs/dataset`, a run of one fold, as the documents assume it."""
-    folder = tmp_path_factory.mktemp("docs")
-    config = tiny_config(protocol__only=(0,), log__report=False, **SMALL_MODEL)
+    folder, run = tmp_path_factory.mktemp("docs"), trained[0]
+    shutil.copytree(run.workdir, folder / "runs" / "dataset")
+    config = dataclasses.replace(run.config, log=dataclasses.replace(run.config.log, report=False))
     run_experiment(config, folder / "runs" / "dataset", "a command", StopRequest())
     return folder
 
