@@ -1,5 +1,6 @@
 """What the audit reads, the files of a run and its recordings, and the result of one check."""
 
+import functools
 import pathlib
 from typing import Any, NamedTuple
 
@@ -26,19 +27,11 @@ class Finding(NamedTuple):
     ids: tuple[str, ...] = ()  # windows, subjects, trials, …; at most SHOWN of them
 
 
-def green(check: str, says: str) -> Finding:
-    """No problem."""
-    return Finding(check, GREEN, says)
+def _finding(colour: str, check: str, says: str, ids=()) -> Finding:
+    return Finding(check, colour, says, tuple(in_order(ids)[:SHOWN]))
 
 
-def amber(check: str, says: str, ids=()) -> Finding:
-    """Something that readers of the results must know, or that was not checked."""
-    return Finding(check, AMBER, says, tuple(in_order(ids)[:SHOWN]))
-
-
-def red(check: str, says: str, ids=()) -> Finding:
-    """A leak."""
-    return Finding(check, RED, says, tuple(in_order(ids)[:SHOWN]))
+green, amber, red = (functools.partial(_finding, colour) for colour in (GREEN, AMBER, RED))
 
 
 class Evidence(NamedTuple):
