@@ -5,10 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
-from flax.linen.dtypes import promote_dtype
 
 from mpcl_jax.config.model import HeadConfig
-from mpcl_jax.model.layers import Dense, Dropout, Weights, product_of_matrices
+from mpcl_jax.model.layers import Dense, Dropout
 
 
 class Compression(nn.Module):
@@ -55,9 +54,11 @@ class DistributionHead(nn.Module):
     @nn.compact
     def __call__(self, tokens, wide, *, train: bool):
         """`tokens` [B, C, D] emotion tokens · `wide` [B, G, 2D] group features. Returns [B, C] float32."""
-        by_valence, whole = self._compress(tokens)
-        emotions = tokens.shape[1]
-        hidden = nn.gelu(self._mlp_in(tokens, by_valence, whole))
+        context, whole = self._compress(tokens)
+        emotions, width = tokens.shape[1:]
+        spread = jnp.broadcast_to(whole[:, None], tokens.shape)
+        joined = jnp.concatenate([tokens, *context, spread], axis=-1)
+        hidden = nn.gelu(Dense(width, dtype=self.dtype, name="mlp_in")(joined))
         hidden = Dropout(self.dropout)(hidden, train=train)
         zeros = nn.initializers.zeros
         logits = self.param("bias", zeros, (emotions,)).astype(self.dtype)[None]
@@ -72,31 +73,15 @@ class DistributionHead(nn.Module):
         zeros = nn.initializers.zeros
         return Dense(emotions, use_bias=False, kernel_init=zeros, dtype=self.dtype, name=name)
 
-    def _mlp_in(self, tokens, by_valence, whole):
-        """`[h_c ; its valence token ; global] W + bias`, [B, C, D].
-
-        Each of the three is multiplied by its rows of W before it is repeated for all emotions.
-        """
-        width = tokens.shape[-1]
-        sources = [tokens, *by_valence, whole[:, None]]
-        weights = Weights(width, name="mlp_in")(len(sources) * width)
-        *sources, kernel, bias = promote_dtype(*sources, *weights, dtype=self.dtype)
-        parts = [
-            product_of_matrices(*x, None) for x in zip(sources, jnp.split(kernel, len(sources)), strict=True)
-        ]
-        if by_valence:
-            parts[1] = parts[1][:, np.asarray(self.valence)]
-        return sum(parts) + bias[None, None]
-
     def _compress(self, tokens):
-        """The valence tokens ([B, V, D], in a list that is empty without a hierarchy), and the whole [B, D]."""
+        """The tokens between emotions and the whole ([B, C, D] each, maybe none), and the whole [B, D]."""
         if self.settings.hierarchy == "mean":
-            return [], tokens.mean(axis=1)
+            return (), tokens.mean(axis=1)
         globally = Compression(dtype=self.dtype, name="globally")
         if self.settings.hierarchy == "flat":
-            return [], globally(tokens)[:, 0]
+            return (), globally(tokens)[:, 0]
         by_valence = Compression(self.valence, dtype=self.dtype, name="by_valence")(tokens)
-        return [by_valence], globally(by_valence)[:, 0]
+        return (by_valence[:, np.asarray(self.valence)],), globally(by_valence)[:, 0]
 
 
 def start_at_mean(params: dict, label_mean) -> dict:
