@@ -16,7 +16,7 @@ from mpcl_jax.data.normalise import CONSTANT, SMALLEST_SPREAD, Normalisation
 from mpcl_jax.estimator.adaptation import Memories
 from mpcl_jax.metrics import SMALLEST_SHARE, SUM_TOLERANCE
 from mpcl_jax.model.mpcl import build
-from mpcl_jax.model.other_subjects import resemblance, weighted
+from mpcl_jax.model.other_subjects import shared_with_others
 from mpcl_jax.model.personal_memory import PersonalMemory
 from mpcl_jax.model.recall_kernel import (
     FARTHEST_FEATURE,
@@ -154,9 +154,8 @@ def _adapted(
     residual = member @ memory.residual
     correction = 0.0
     if kernel.others is not None:
-        of_others = weighted(kernel.others, resemblance(kernel, written, residual))
-        residual = residual - covariance(kernel, distances(written, kernel.others.views)) @ of_others
-        correction = covariance(kernel, distances(views, kernel.others.views), jnp.exp) @ of_others
+        shared, residual = shared_with_others(kernel, written, residual)
+        correction = covariance(kernel, distances(views, kernel.others.views), jnp.exp) @ shared
     solved = np.linalg.solve(among + np.eye(len(trials)), residual)  # [n, C]
     towards = covariance(kernel, distances(views, {view: written[view] for view in kernel.gain}), jnp.exp)
     correction += jnp.broadcast_to(towards, (query.shape[0], len(trials))) @ solved

@@ -23,37 +23,41 @@ from mpcl_jax.model.recall_kernel import (
 )
 
 
-def responses(kernel: RecallKernel, others: OtherSubjects, views: dict[str, np.ndarray]) -> np.ndarray:
+def responses(kernel: RecallKernel, views: dict[str, np.ndarray]) -> np.ndarray:
     """The functions R_s of the S training subjects at N places, [N, S, C]; `views`: view -> [N, F]."""
-    towards = covariance(kernel, distances(views, others.views))
-    ends = np.flatnonzero(np.diff(others.subject)) + 1
-    parts = zip(np.split(towards, ends, axis=1), np.split(others.coefficient, ends), strict=True)
-    return np.stack([k @ a for k, a in parts], axis=1)
+    return _of_each(covariance(kernel, distances(views, kernel.others.views)), kernel.others)
 
 
-def resemblance(kernel: RecallKernel, written: dict[str, np.ndarray], residual: np.ndarray) -> np.ndarray:
-    """β less its mean [S] of a subject with n `written` trials, view -> [n, F], and their residuals [n, C].
+def shared_with_others(
+    kernel: RecallKernel, written: dict[str, np.ndarray], residual: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the residuals [n, C] of n `written` trials, view -> [n, F], share with those of training subjects.
 
-    The last MOST_RECALLED trials take part.
+    Returns the coefficients [P, C] of `Σ_s β_s (R_s − mean R)` at the P trials of `kernel.others`, and the residuals
+    without it, [n, C]. The last MOST_RECALLED trials decide on β.
     """
-    written = {view: x[-MOST_RECALLED:] for view, x in written.items()}
-    residual = residual[-MOST_RECALLED:]
-    found = centred(responses(kernel, kernel.others, written))
-    among = covariance(kernel, distances(written, written)) + np.eye(len(residual))
+    others = kernel.others
+    towards = covariance(kernel, distances(written, others.views))
+    late = {view: x[-MOST_RECALLED:] for view, x in written.items()}
+    found = centred(_of_each(towards[-MOST_RECALLED:], others))
+    among = covariance(kernel, distances(late, late)) + np.eye(len(found))
     solved = np.linalg.solve(among, found.reshape(len(found), -1)).reshape(found.shape)
     precision = np.eye(found.shape[1]) + np.einsum("nsc,nuc->su", found, solved)
-    beta = np.linalg.solve(precision, np.einsum("nsc,nc->s", solved, residual))
-    return beta - beta.mean()
-
-
-def weighted(others: OtherSubjects, beta: np.ndarray) -> np.ndarray:
-    """Coefficients [P, C] of `Σ_s β_s (R_s − mean R)`; `beta` as from `resemblance`."""
-    return others.coefficient * beta[others.subject, None]
+    beta = np.linalg.solve(precision, np.einsum("nsc,nc->s", solved, residual[-MOST_RECALLED:]))
+    shared = others.coefficient * (beta - beta.mean())[others.subject, None]
+    return shared, residual - towards @ shared
 
 
 def centred(found: np.ndarray) -> np.ndarray:
     """Responses [N, S, C] less their mean over subjects."""
     return found - found.mean(axis=1, keepdims=True)
+
+
+def _of_each(towards: np.ndarray, others: OtherSubjects) -> np.ndarray:
+    """[N, S, C] of the covariances `towards` [N, P] the trials of the training subjects."""
+    ends = np.flatnonzero(np.diff(others.subject)) + 1
+    parts = zip(np.split(towards, ends, axis=1), np.split(others.coefficient, ends), strict=True)
+    return np.stack([k @ a for k, a in parts], axis=1)
 
 
 def numbers_of(kernel: RecallKernel) -> dict:

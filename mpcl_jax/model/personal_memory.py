@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_array
 
-from mpcl_jax.model.other_subjects import resemblance, weighted
+from mpcl_jax.model.other_subjects import shared_with_others
 from mpcl_jax.model.recall_kernel import (
     TIME,
     RecallKernel,
@@ -74,11 +74,9 @@ def adapt(
     residual = member @ memory.residual
     if kernel.others is None:
         return corrected(log_probs, weight @ residual), weight
-    others = kernel.others
-    of_others = weighted(others, resemblance(kernel, written, residual))
-    residual = residual - covariance(kernel, distances(written, others.views)) @ of_others
-    shift = covariance(kernel, distances(views, others.views)) @ of_others
-    return corrected(log_probs, shift + weight @ residual), weight
+    shared, left = shared_with_others(kernel, written, residual)
+    shift = covariance(kernel, distances(views, kernel.others.views)) @ shared
+    return corrected(log_probs, shift + weight @ left), weight
 
 
 def _members(memory: PersonalMemory) -> csr_array:

@@ -95,7 +95,7 @@ def predict_in_sequence(
     recalled = np.zeros(residual.shape)
     for s, own in enumerate(real):
         places = {view: x[s, own] for view, x in sequences.places.items()}
-        found = responses(kernel, kernel.others, places)
+        found = responses(kernel, places)
         found = centred(found if without is None else np.delete(found, without[s], axis=1))
         recalled[s, own] = predict_in_order(among[s][np.ix_(own, own)], found, residual[s, own])
     return corrected(sequences.log_probs, recalled[:, :, None])

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from mpcl_jax.model.other_subjects import arrays_of_others, kernel_of, numbers_of, resemblance, responses
+from mpcl_jax.model.other_subjects import (
+    arrays_of_others,
+    kernel_of,
+    numbers_of,
+    responses,
+    shared_with_others,
+)
 from mpcl_jax.model.personal_memory import adapt, write_trials
 from mpcl_jax.model.recall_kernel import FEATURES, LOG_PROBS, RecallKernel
 from mpcl_jax.train.memory_fit import WITH_OTHERS, learn, learned_and_kl
@@ -97,9 +103,7 @@ def test_kernel_survives_the_names_of_its_arrays():
     kernel = with_other_subjects(KERNEL, sequences_of(planted(1.0, subjects=5), VIEWS))
     again = kernel_of(numbers_of(kernel), arrays_of_others(kernel.others))
     views = planted(1.0, subjects=1, seed=3).views
-    np.testing.assert_array_equal(
-        responses(again, again.others, views), responses(kernel, kernel.others, views)
-    )
+    np.testing.assert_array_equal(responses(again, views), responses(kernel, views))
     with pytest.raises(KeyError):
         kernel_of(numbers_of(kernel), {})
 
@@ -112,5 +116,5 @@ def test_many_written_trials_use_the_latest(monkeypatch):
     changed = written._replace(residual=written.residual.copy())
     changed.residual[0] += 1.0
 
-    found = [resemblance(kernel, x.views, x.residual) for x in (written, changed)]
+    found = [shared_with_others(kernel, x.views, x.residual)[0] for x in (written, changed)]
     np.testing.assert_array_equal(*found)
