@@ -3,8 +3,9 @@
     python -m experiments.speed.recall
 
 One window recalls by three views (67 features, 12 emotions, a query of 64 numbers), as in the music data set, without
-the model that predicts it. Then all trials of many subjects, three each, are predicted in sequence, saved and loaded.
-Numbers are processor times of one thread, the smallest of the repeats.
+the model that predicts it; and by two views with what 55 training subjects with 32 trials each have in common. Then
+all trials of many subjects, three each, are predicted in sequence, saved and loaded. Numbers are processor times,
+the smallest of the repeats; OPENBLAS_NUM_THREADS=1 in the environment for those of one thread.
 """
 
 import argparse
@@ -21,13 +22,14 @@ from scipy.special import log_softmax
 from experiments.shared.table_command import ending, positive
 from mpcl_jax.evaluation.table_text import markdown_of
 from mpcl_jax.model.personal_memory import adapt, write_trials
-from mpcl_jax.model.recall_kernel import FEATURES, LOG_PROBS, QUERY, RecallKernel, views_of
+from mpcl_jax.model.recall_kernel import FEATURES, LOG_PROBS, QUERY, OtherSubjects, RecallKernel, views_of
 from mpcl_jax.train.fit import Learned
 from mpcl_jax.train.fold_memory import ALL, FoldMemory, adapted_shares, load_memory, save_memory
 from mpcl_jax.train.sequences import HeldOut
 
 VIEWS, EMOTIONS, TRIALS = (FEATURES, LOG_PROBS, QUERY), 12, 3
 KERNEL = RecallKernel(0.1, dict.fromkeys(VIEWS, 0.5), dict.fromkeys(VIEWS, 5.0), 0.3)
+OTHERS = 55, 32  # training subjects, trials of each
 
 
 def windows(count: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
@@ -48,12 +50,20 @@ def seconds(action: Callable[[], object], repeats: int) -> float:
     return min(found)
 
 
-def of_recall(trials: int, repeats: int) -> float:
+def with_others() -> RecallKernel:
+    """A kernel that holds the responses of random training subjects."""
+    views, _, labels = windows(OTHERS[0] * OTHERS[1])
+    own = {view: views[view] for view in (FEATURES, LOG_PROBS)}
+    others = OtherSubjects(np.repeat(np.arange(OTHERS[0]), OTHERS[1]), own, labels - labels.mean())
+    return RecallKernel(0.1, dict.fromkeys(own, 0.5), dict.fromkeys(own, 5.0), 0.3, others)
+
+
+def of_recall(kernel: RecallKernel, trials: int, repeats: int) -> float:
     """Seconds of the recall of one window with so many written `trials`."""
     views, log_probs, labels = windows(trials)
-    memory = write_trials(None, KERNEL, np.arange(trials).astype(str), views, log_probs, labels)
+    memory = write_trials(None, kernel, np.arange(trials).astype(str), views, log_probs, labels)
     one = {view: x[:1] + 0.1 for view, x in views.items()}
-    return seconds(lambda: adapt(memory, KERNEL, one, log_probs[:1]), repeats)
+    return seconds(lambda: adapt(memory, kernel, one, log_probs[:1]), repeats)
 
 
 def of_subjects(subjects: int, folder: pathlib.Path) -> dict[str, float]:
@@ -80,7 +90,14 @@ def main(words: list[str]) -> None:
     parser.add_argument("--repeats", type=positive, default=20)
     args = parser.parse_args(words)
     with ending(), tempfile.TemporaryDirectory() as folder:
-        rows = [{"written trials": n, "ms": f"{1e3 * of_recall(n, args.repeats):.2f}"} for n in args.trials]
+        kernels = {"ms": KERNEL, "ms with other subjects": with_others()}
+        rows = [
+            {
+                "written trials": n,
+                **{name: f"{1e3 * of_recall(k, n, args.repeats):.2f}" for name, k in kernels.items()},
+            }
+            for n in args.trials
+        ]
         print(markdown_of(pd.DataFrame(rows)), flush=True)
         for n in args.subjects:
             found = of_subjects(n, pathlib.Path(folder))

@@ -154,7 +154,8 @@ def _adapted(
     residual = member @ memory.residual
     correction = 0.0
     if kernel.others is not None:
-        shared, residual = shared_with_others(kernel, written, residual)
+        shared, _ = shared_with_others(kernel, written, residual)
+        residual = residual - covariance(kernel, distances(written, kernel.others.views)) @ shared
         correction = covariance(kernel, distances(views, kernel.others.views), jnp.exp) @ shared
     solved = np.linalg.solve(among + np.eye(len(trials)), residual)  # [n, C]
     towards = covariance(kernel, distances(views, {view: written[view] for view in kernel.gain}), jnp.exp)

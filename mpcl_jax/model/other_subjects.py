@@ -14,13 +14,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mpcl_jax.model.recall_kernel import (
-    MOST_RECALLED,
-    OtherSubjects,
-    RecallKernel,
-    covariance,
-    distances,
-)
+from mpcl_jax.model.recall_kernel import OtherSubjects, RecallKernel, covariance, distances
+
+MOST_DECIDING = 64  # trials, the latest, that decide on β; the time grows with their cube
 
 
 def responses(kernel: RecallKernel, views: dict[str, np.ndarray]) -> np.ndarray:
@@ -33,17 +29,17 @@ def shared_with_others(
 ) -> tuple[np.ndarray, np.ndarray]:
     """What the residuals [n, C] of n `written` trials, view -> [n, F], share with those of training subjects.
 
-    Returns the coefficients [P, C] of `Σ_s β_s (R_s − mean R)` at the P trials of `kernel.others`, and the residuals
-    without it, [n, C]. The last MOST_RECALLED trials decide on β.
+    The last MOST_DECIDING trials decide on β. Returns the coefficients [P, C] of `Σ_s β_s (R_s − mean R)` at the P
+    trials of `kernel.others`, and the residuals of those last trials without it.
     """
-    others = kernel.others
+    others, residual = kernel.others, residual[-MOST_DECIDING:]
+    written = {view: x[-MOST_DECIDING:] for view, x in written.items()}
     towards = covariance(kernel, distances(written, others.views))
-    late = {view: x[-MOST_RECALLED:] for view, x in written.items()}
-    found = centred(_of_each(towards[-MOST_RECALLED:], others))
-    among = covariance(kernel, distances(late, late)) + np.eye(len(found))
+    found = centred(_of_each(towards, others))
+    among = covariance(kernel, distances(written, written)) + np.eye(len(found))
     solved = np.linalg.solve(among, found.reshape(len(found), -1)).reshape(found.shape)
     precision = np.eye(found.shape[1]) + np.einsum("nsc,nuc->su", found, solved)
-    beta = np.linalg.solve(precision, np.einsum("nsc,nc->s", solved, residual[-MOST_RECALLED:]))
+    beta = np.linalg.solve(precision, np.einsum("nsc,nc->s", solved, residual))
     shared = others.coefficient * (beta - beta.mean())[others.subject, None]
     return shared, residual - towards @ shared
 

@@ -74,9 +74,17 @@ def adapt(
     residual = member @ memory.residual
     if kernel.others is None:
         return corrected(log_probs, weight @ residual), weight
+    places = kernel.others.views
     shared, left = shared_with_others(kernel, written, residual)
-    shift = covariance(kernel, distances(views, kernel.others.views)) @ shared
-    return corrected(log_probs, shift + weight @ left), weight
+    shift = covariance(kernel, distances(views, places)) @ shared
+    if len(left) == len(residual):
+        return corrected(log_probs, shift + weight @ left), weight
+    used = np.flatnonzero(weight.any(axis=0))
+    left = (
+        residual[used]
+        - covariance(kernel, distances({v: x[used] for v, x in written.items()}, places)) @ shared
+    )
+    return corrected(log_probs, shift + weight[:, used] @ left), weight
 
 
 def _members(memory: PersonalMemory) -> csr_array:

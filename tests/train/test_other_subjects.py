@@ -108,13 +108,21 @@ def test_kernel_survives_the_names_of_its_arrays():
         kernel_of(numbers_of(kernel), {})
 
 
-def test_many_written_trials_use_the_latest(monkeypatch):
-    monkeypatch.setattr("mpcl_jax.model.other_subjects.MOST_RECALLED", 4)
+def test_with_many_written_trials_the_latest_decide_what_is_shared(monkeypatch):
+    monkeypatch.setattr("mpcl_jax.model.other_subjects.MOST_DECIDING", 3)
+    monkeypatch.setattr("mpcl_jax.model.recall_kernel.MOST_RECALLED", 4)
     kernel = with_other_subjects(KERNEL, sequences_of(planted(1.0, subjects=5), VIEWS))
     tested = planted(1.0, subjects=1, seed=4)
     written = write_trials(None, kernel, tested.trial, tested.views, tested.log_probs, tested.labels)
     changed = written._replace(residual=written.residual.copy())
     changed.residual[0] += 1.0
-
     found = [shared_with_others(kernel, x.views, x.residual)[0] for x in (written, changed)]
     np.testing.assert_array_equal(*found)
+    # Every window is adapted by its own 4 most similar trials, whatever else is predicted with it.
+    together, weight = adapt(written, kernel, tested.views, tested.log_probs)
+    assert ((weight != 0).sum(1) == 4).all()
+    for row in range(3):
+        alone = adapt(
+            written, kernel, {v: x[[row]] for v, x in tested.views.items()}, tested.log_probs[[row]]
+        )
+        np.testing.assert_allclose(alone[0][0], together[row], atol=1e-12)
