@@ -15,25 +15,29 @@ from mpcl_jax.data.io.cache import user_folder
 # Files that take about ten seconds or more, the slowest first: two workers that begin with them end together.
 SLOW_FILES = (
     "test_processes.py",
-    "test_predecessors.py",
+    "test_regressor.py",
     "test_docs.py",
     "test_notebooks.py",
-    "test_main_table.py",
-    "test_end_to_end.py",
     "test_run.py",
-    "test_regressor.py",
-    "test_evaluation.py",
+    "test_written_trials.py",
+    "test_end_to_end.py",
+    "test_main_table.py",
     "test_step.py",
+    "test_export.py",
+    "test_predecessors.py",
+    "test_page.py",
     "test_sharding.py",
+    "test_evaluation.py",
     "test_report.py",
     "test_adaptation.py",
+    "test_replay.py",
     "test_folds.py",
+    "test_security.py",
+    "test_memory_cost.py",
+    "test_sealed.py",
     "test_precision.py",
     "test_workers.py",
-    "test_security.py",
-    "test_audit.py",
-    "test_predict.py",
-    "test_sealed.py",
+    "test_adapt_command.py",
 )
 
 
@@ -78,7 +82,10 @@ def _no_waiting_for_the_disk():
 
 @pytest.fixture(scope="module", autouse=True)
 def _process_as_before():
-    """A file leaves JAX as it found it and no worker with its environment: files run in any order and process."""
+    """A file leaves JAX as it found it, so that files run in any order and process.
+
+    Workers of tables stay: each takes seconds to start. Files that need some of their own end them.
+    """
     before = dict(jax.config.values)
     yield
     for name, value in before.items():
@@ -86,8 +93,6 @@ def _process_as_before():
             jax.config.update(name, value)
     if "mpcl_jax.train.run" in sys.modules:  # programs may come from what the file has replaced
         sys.modules["mpcl_jax.train.run"].shared_program.cache_clear()
-    if "joblib.externals.loky" in sys.modules:
-        sys.modules["joblib.externals.loky"].get_reusable_executor().shutdown()
 
 
 @pytest.fixture(scope="session")

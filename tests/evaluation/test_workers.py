@@ -9,6 +9,7 @@ import time
 
 import pytest
 import worker_functions as work
+from joblib.externals.loky import get_reusable_executor
 from python_process import ROOT, environment
 
 from mpcl_jax.evaluation.jobs.workers import Job, run_jobs
@@ -32,7 +33,9 @@ def ended(tmp_path_factory):
     folder = tmp_path_factory.mktemp("jobs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=false")
-        return folder, run_jobs(jobs_of_all_kinds(folder), folder, 2, StopRequest())
+        get_reusable_executor().shutdown()
+        yield folder, run_jobs(jobs_of_all_kinds(folder), folder, 2, StopRequest())
+    get_reusable_executor().shutdown()  # workers with these flags
 
 
 def test_all_other_jobs_are_done_and_failed_ones_are_named(ended):
