@@ -50,6 +50,13 @@ SMALL_MODEL = {name: value for name, value in SMALL.items() if name != "data.mod
 SMALL_FLAGS = tuple(f"--config.{name}={value}" for name, value in SMALL_MODEL.items())
 
 
+class WithConfig:
+    """What `evaluate` needs of `MPCLRegressor`, with any settings."""
+
+    def __init__(self, config):
+        self.to_config = lambda: config
+
+
 class PowerCut(Exception):
     """Ends a training at a place that a test chooses."""
 

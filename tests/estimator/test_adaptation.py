@@ -51,9 +51,9 @@ def test_fit_learns_to_remember_and_adaptation_lowers_kl(fitted, unseen):
 def test_subjects_without_a_style_of_their_own_switch_it_off():
     exchangeable = study(0.0)
     stopped = SMALL | {"early_stopping": True, "epochs": 3}
+    stopped["settings"] = SETTINGS
     model, without = (
-        mpcl.MPCLRegressor(**stopped, settings=SETTINGS, personal_memory=on).fit(exchangeable)
-        for on in (True, False)
+        mpcl.MPCLRegressor(**stopped, personal_memory=on).fit(exchangeable) for on in (True, False)
     )
     assert model.memory_.kernel is None and "does not help" in model.memory_.reason
     with pytest.warns(UserWarning, match="the personal memory is off: it does not help"):

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 from browser_fixture import opened_without_complaint
-from run_fixture import SMALL_MODEL, tiny_config
+from run_fixture import SMALL_MODEL, WithConfig, tiny_config
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
@@ -37,16 +37,6 @@ pytestmark = pytest.mark.usefixtures("quick_programs")
 BASELINES = ("train_mean", "ridge", "extra_trees")
 CONFIG = tiny_config(protocol__only=(0,), log__report=False, benchmark__baselines=BASELINES, **SMALL_MODEL)
 ARGUMENTS = {"folds": 3, "only": (0,), "validation": 0.2}  # of CONFIG.protocol
-
-
-class Model:
-    """What `evaluate` needs of `MPCLRegressor`, with any settings."""
-
-    def __init__(self, config):
-        self.config = config
-
-    def to_config(self):
-        return self.config
 
 
 class Uniform:
@@ -83,7 +73,7 @@ def compared(data, tmp_path_factory):
     """The folder of a run of the command, the cache, and the table of the same methods and an object."""
     folder = tmp_path_factory.mktemp("evaluation")
     run_experiment(CONFIG, folder / "run", "a command", StopRequest())
-    methods = [Model(CONFIG), *BASELINES, Ridge(30.0)]
+    methods = [WithConfig(CONFIG), *BASELINES, Ridge(30.0)]
     jax.config.update("jax_enable_x64", True)  # of a notebook: not used, and not changed
     try:
         table = evaluate(methods, data, **ARGUMENTS, workers=1, cache=folder / "cache")
@@ -95,7 +85,7 @@ def compared(data, tmp_path_factory):
 
 def test_every_digit_is_that_of_the_command(compared, data, capsys):
     run, cache, _ = compared
-    table = evaluate([Model(CONFIG), *BASELINES], data, **ARGUMENTS, workers=1, cache=cache)
+    table = evaluate([WithConfig(CONFIG), *BASELINES], data, **ARGUMENTS, workers=1, cache=cache)
     assert "4 jobs, 4 of them finished before" in capsys.readouterr().out
     columns = (run / "table.csv").read_text().splitlines()[1].split(",")
     found = {
@@ -206,7 +196,7 @@ def test_ctrl_c_leaves_a_cache_with_which_the_same_call_goes_on(data, tmp_path, 
         ({"protocol": "fixed_48_12_13"}, "^protocol = 'fixed_48_12_13': made for the 73 subjects of DMER"),
         ({"protocol": "calibrated", "calibration": 9}, "^calibration = 9: must be <= calibration_pool = 3"),
         (
-            {"estimators": Model(CONFIG), "validation": 0.0},
+            {"estimators": WithConfig(CONFIG), "validation": 0.0},
             "^MPCL: its epoch is selected on validation rows; set validation of evaluate",
         ),
     ],
@@ -273,7 +263,7 @@ def test_parameters_of_a_regressor_without_effect_are_named(capsys):
 
 def test_objects_get_names_and_seeds():
     with registry.temporarily():
-        models, others = methods_of([Model(1), "mpcl", Ridge(), Ridge(2.0), "ridge"])
+        models, others = methods_of([WithConfig(1), "mpcl", Ridge(), Ridge(2.0), "ridge"])
         grids = [registry.get(name).grid for name in ("Ridge", "Ridge_2")]
     assert list(models) == ["MPCL", "MPCL_2"] and models["MPCL"] == 1
     assert others == ("train_mean", "ridge", "Ridge", "Ridge_2")

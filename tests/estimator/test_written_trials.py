@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from finished_run import HOSTILE
 from markupsafe import escape
-from run_fixture import SMALL, quickly, tiny_config
+from run_fixture import SMALL_MODEL, WithConfig, quickly, tiny_config
 from sklearn.linear_model import Ridge
 from styled_subjects import write_styled
 
@@ -30,22 +30,12 @@ from mpcl_jax.train.interrupt import StopRequest
 FEW = {"calibration": 2, "calibration_pool": 2, "folds": 2}
 
 
-class Model:
-    """What `evaluate` needs of `MPCLRegressor`, with any settings."""
-
-    def __init__(self, config):
-        self.config = config
-
-    def to_config(self):
-        return self.config
-
-
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
     """The folder of a run of the command, and the table of the same methods and an object."""
     folder = tmp_path_factory.mktemp("written")
     path = write_styled(folder / "data", subjects=10)
-    small = {name.replace(".", "__"): x for name, x in SMALL.items() if name != "data.modalities"}
+    small = {name.replace(".", "__"): x for name, x in SMALL_MODEL.items()}
     settings = {f"protocol__{name}": x for name, x in FEW.items()} | small
     settings |= {"protocol__validation": 0.0, "train__select": "last", "log__report": False}
     settings |= {"data__kind": "folder", "data__path": str(path), "benchmark__baselines": ("ridge",)}
@@ -54,7 +44,7 @@ def compared(tmp_path_factory):
         patch.setattr(folds, "compiled", quickly)
         run_experiment(config, folder / "run", "a command", StopRequest())
         data = mpcl.load_dataset("folder", path)
-        methods = {"MPCL": Model(config), "ridge": "ridge", "lin": Ridge(10.0)}
+        methods = {"MPCL": WithConfig(config), "ridge": "ridge", "lin": Ridge(10.0)}
         cache = folder / "cache"
         table = mpcl.evaluate(methods, data, "few_shot", **FEW, workers=1, cache=cache, verbose=False)
     return folder / "run", table, config
@@ -154,11 +144,7 @@ def test_both_pages_show_the_worth_of_written_trials_and_the_memory(compared, tm
     zero_shot = f"{table.memory().set_index('method').loc['MPCL', 'kl_zero_shot']:.4f}"
     for text in (page, of_table):
         assert "what the personal memory is worth" in text and "figure-written" in text and zero_shot in text
-    for term in (
-        "<dfn>all views</dfn>",
-        "<dfn>none</dfn>",
-        "KL of the train mean, which has its personal memory too",
-    ):
+    for term in ("<dfn>all views</dfn>", "<dfn>none</dfn>", "KL of the train mean, which has its personal"):
         assert page.count(term) == of_table.count(term) == 1
     assert page.count("<dfn>train mean</dfn>") == of_table.count("<dfn>train mean</dfn>") == 1
     for text in (page, of_table):
