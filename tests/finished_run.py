@@ -101,10 +101,8 @@ def _write_documents(folder, names, ids, leaky, mark, banks):
     metrics = [{"fold": 0, "epoch": e, "loss": 2 / e, "distribution": 1 / e} for e in (1, 2, 3)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(m) + "\n" for m in metrics))
     drift = np.full((len(names), SLOTS), 0.1).tolist()
-    slots = [
-        {"fold": 0, "epoch": e, "drift": drift, "usage": np.full((len(names), SLOTS), 0.5).tolist()}
-        for e in (1, 2)
-    ]
+    usage = np.full((len(names), SLOTS), 0.5).tolist()
+    slots = [{"fold": 0, "epoch": e, "drift": drift, "usage": usage} for e in (1, 2)]
     (folder / "folds" / "00" / "memory.jsonl").write_text("".join(json.dumps(x) + "\n" for x in slots))
 
 

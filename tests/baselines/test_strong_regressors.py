@@ -17,9 +17,8 @@ def test_kernel_ridge_is_its_closed_form(space):
     sides = [[0, 1, 2, 3], [4, 5]]
     found = kernel_ridge._fit_predict(train, test.x, sides, Setting(4, 1.0, 0.1, space), 0)
     # All components of both sides are kept: distances are those of the features, each side scaled to norm 1.
-    scaled = [
-        train.x[:, side] / np.sqrt(train.x[:, side].astype(float).var(0, ddof=1).sum()) for side in sides
-    ]
+    parts = [train.x[:, side] for side in sides]
+    scaled = [x / np.sqrt(x.astype(float).var(0, ddof=1).sum()) for x in parts]
     other = [test.x[:, side] / np.sqrt(train.x[:, side].astype(float).var(0, ddof=1).sum()) for side in sides]
     fitted, wanted = np.concatenate(scaled, 1), np.concatenate(other, 1)
     gamma = 1 / (4 * fitted.var(0).sum())

@@ -139,9 +139,8 @@ def test_an_oracle_is_marked_and_is_never_the_best(healthy):
     with_oracle = dataclasses.replace(run, table=(*run.table, oracle), subjects=run.subjects)
     rows = {row["key"]: row for row in table_rows(with_oracle)}
     assert {key for key, row in rows.items() if ("0.0001", True) in row["cells"].values()} == set()
-    assert rows["MPCL"]["cells"]["KL ↓"][1] and [key for key, row in rows.items() if row["oracle"]] == [
-        "stimulus_mean"
-    ]
+    assert rows["MPCL"]["cells"]["KL ↓"][1]
+    assert [key for key, row in rows.items() if row["oracle"]] == ["stimulus_mean"]
     drawn = subject_dots({"": methods_of(with_oracle)})
     labels = [x.get_text() for x in drawn.axes[0].get_yticklabels()]
     assert labels == ["uniform", "train mean", "MPCL", "stimulus mean (oracle)"]
@@ -285,8 +284,8 @@ def test_the_commands_work_with_jax_hidden(healthy, tmp_path):
     [
         (["nowhere"], "nowhere: is no folder; give the folder of a run or of a saved model"),
         (
-            ["gs://bucket/run"],
-            "gs://bucket/run: is a URL; give a path of this machine, e.g. where the bucket is mounted",
+            ["gs://b/run"],
+            "gs://b/run: is a URL; give a path of this machine, e.g. where the bucket is mounted",
         ),
         (["healthy", "--output", "gone/x.html"], "--output gone/x.html: there is no folder gone; make it"),
     ],
