@@ -126,3 +126,10 @@ def test_with_many_written_trials_the_latest_decide_what_is_shared(monkeypatch):
             written, kernel, {v: x[[row]] for v, x in tested.views.items()}, tested.log_probs[[row]]
         )
         np.testing.assert_allclose(alone[0][0], together[row], atol=1e-12)
+
+
+def test_the_number_of_other_subjects_is_bounded(monkeypatch):
+    monkeypatch.setattr("mpcl_jax.train.other_subjects_fit.MOST_OTHERS", 4)
+    kernel = with_other_subjects(KERNEL, sequences_of(planted(1.0, subjects=9), VIEWS))
+    assert np.unique(kernel.others.subject).tolist() == [0, 1, 2, 3]
+    assert len(kernel.others.coefficient) == 4 * 10
