@@ -287,7 +287,10 @@ def test_the_commands_work_with_jax_hidden(healthy, tmp_path):
             ["gs://b/run"],
             "gs://b/run: is a URL; give a path of this machine, e.g. where the bucket is mounted",
         ),
-        (["healthy", "--output", "gone/x.html"], "--output gone/x.html: there is no folder gone; make it"),
+        (
+            ["healthy", "--output", "gone/x.html"],
+            "--output gone/x.html: there is no folder gone; make it first",
+        ),
     ],
 )
 def test_a_page_that_cannot_be_drawn_is_one_line(healthy, arguments, message, monkeypatch, capsys):

@@ -133,14 +133,27 @@ def test_the_rows_stay_on_the_host_and_arrive_part_by_part(streamed):
     assert moved == [24, 24, 24, 64]  # three times two batches, then a block of validation rows
 
 
-def test_streamed_stopped_and_resumed_the_bits_are_those_of_the_resident_run(resident, streamed):
-    (one, predictions), (other, of_streamed, _) = resident, streamed
-    assert last_training(one)[0] == last_training(other)[0] == 2
-    assert bits(last_training(one)) == bits(last_training(other))
-    for a, b in zip(predictions[0], of_streamed[0], strict=True):
+def test_streamed_stopped_and_resumed_the_bits_are_those_of_a_run_without_a_stop(streamed, tmp_path):
+    stopped, of_stopped, _ = streamed
+    whole = quickly_prepared(sharding_config(**STREAMED), tmp_path)
+    predictions = train_folds(whole)
+    assert last_training(whole)[0] == last_training(stopped)[0] == 2
+    assert bits(last_training(whole)) == bits(last_training(stopped))
+    for a, b in zip(predictions[0], of_stopped[0], strict=True):
         np.testing.assert_array_equal(a, b)
-    logs = [(run.workdir / "metrics.jsonl").read_text() for run in (one, other)]
+    logs = [(run.workdir / "metrics.jsonl").read_text() for run in (whole, stopped)]
     assert logs[0] == logs[1] and "validation_kl" in logs[0]
+
+
+def test_streamed_rows_train_as_resident_ones_but_for_rounding(resident, streamed):
+    """The batches are the same; the compiler fuses a shorter epoch differently."""
+    (one, predictions), (other, of_streamed, _) = resident, streamed
+    for a, b in zip(
+        *(jax.tree.leaves(last_training(run)[1].state.params) for run in (one, other)), strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    for a, b in zip(predictions[0], of_streamed[0], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_folds_side_by_side_cannot_be_streamed():
