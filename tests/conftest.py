@@ -82,10 +82,7 @@ def _no_waiting_for_the_disk():
 
 @pytest.fixture(scope="module", autouse=True)
 def _process_as_before():
-    """A file leaves JAX as it found it, so that files run in any order and process.
-
-    Workers of tables stay: each takes seconds to start. Files that need some of their own end them.
-    """
+    """A file leaves JAX as it found it and no worker with its environment: files run in any order and process."""
     before = dict(jax.config.values)
     yield
     for name, value in before.items():
@@ -93,6 +90,8 @@ def _process_as_before():
             jax.config.update(name, value)
     if "mpcl_jax.train.run" in sys.modules:  # programs may come from what the file has replaced
         sys.modules["mpcl_jax.train.run"].shared_program.cache_clear()
+    if "joblib.externals.loky" in sys.modules:
+        sys.modules["joblib.externals.loky"].get_reusable_executor().shutdown()
 
 
 @pytest.fixture(scope="session")
