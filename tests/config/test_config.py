@@ -108,9 +108,9 @@ def bad_values(key: str) -> dict[str, object]:
 
 
 def test_a_tilde_is_the_home_folder_and_a_url_is_refused(monkeypatch):
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/me")
     config = resolve({"data": {"kind": "folder", "path": "~/d", "cache": "c [1]"}})
-    assert (config.data.path, config.data.cache) == ("/home/me/d", "c [1]")
+    assert (config.data.path, config.data.cache) == ("/me/d", "c [1]")
     with pytest.raises(ConfigError, match="^config.data.path = 'gs://b': is a URL"):
         resolve({"data": {"kind": "folder", "path": "gs://b"}})
 
