@@ -3,12 +3,13 @@
 How many epochs a small study needs depends on the data. Each inner fold holds out whole groups of the training part
 (`inner_rows`) and is trained for all epochs by the program of the run. The training of the whole part then stops
 at the epoch with the lowest held-out KL. An untrained model predicts the mean label. Where the lowest KL is not
-below that of the mean label by one standard error over the inner folds, nothing is trained: the model predicts the
-mean label.
+below that of the mean label by one standard error over the inner folds, corrected for their small number by Student's
+t, nothing is trained: the model predicts the mean label.
 """
 
 import jax
 import numpy as np
+import scipy  # its parts are loaded on first use
 
 from mpcl_jax import metrics
 from mpcl_jax.data.splits.inner import inner_rows
@@ -16,6 +17,8 @@ from mpcl_jax.system.errors import TrainingError
 from mpcl_jax.train.folds import on_devices, stack
 from mpcl_jax.train.held_out import InnerModel, inner_model, stored_epochs
 from mpcl_jax.train.run import Member, Run, Stop, arrays_of, as_member, begin_training, folded_key
+
+ONE_ERROR = 0.8413  # share of a normal distribution below its mean plus one standard error
 
 
 def choose_stop(run: Run, member: Member, kept: list[list[InnerModel]] | None = None) -> Stop:
@@ -36,7 +39,8 @@ def choose_stop(run: Run, member: Member, kept: list[list[InnerModel]] | None = 
         raise TrainingError(f"{member.fold.name}: no epoch had a finite KL on the inner folds")
     best = int(np.nanargmin(np.where(np.isfinite(curve), curve, np.nan)))
     gain = curves[:, 0] - curves[:, best]  # over the mean label, of each inner fold
-    clear = gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))
+    least = scipy.special.stdtrit(len(gain) - 1, ONE_ERROR) / np.sqrt(len(gain))  # 0.60 for four folds
+    clear = gain.mean() > least * gain.std(ddof=1)
     epoch = best if clear else 0
     return Stop(epoch, float(curve[epoch]), float(curve[0]))
 
