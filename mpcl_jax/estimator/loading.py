@@ -18,10 +18,11 @@ from mpcl_jax.estimator.memory_file import memories_of
 from mpcl_jax.estimator.prediction import Ranges
 from mpcl_jax.estimator.saved_model import SavedModel
 from mpcl_jax.model.other_subjects import kernel_of
+from mpcl_jax.model.recall_kernel import FEATURES, LOG_PROBS
 from mpcl_jax.runs.predict import read_checkpoint, spec_in
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.train.fit import Fit, Learned
-from mpcl_jax.types import DataError
+from mpcl_jax.types import DataError, DataSpec
 
 if TYPE_CHECKING:
     from mpcl_jax.estimator.regressor import MPCLRegressor
@@ -54,7 +55,7 @@ def load(folder: str | Path) -> "MPCLRegressor":
         arrays = parse_npz(folder / "model.npz")
         ends = ({m: arrays[f"{end}/{m}"] for m in shapes} for end in Ranges._fields)
         model._ranges, model.mean_label_ = Ranges(*ends), arrays["mean_label"]
-        model.memory_ = _learned(document["memory"], arrays)
+        model.memory_ = _learned(document["memory"], arrays, model._spec)
         written = document["written"]
         model._memories = memories_of(model.memory_.kernel, arrays, len(of_fits)) if written else None
     with _part(folder / "config.json"):
@@ -93,8 +94,9 @@ def _layout(held: dict) -> Layout:
     return Layout(**held | {"columns": columns, "names": names})
 
 
-def _learned(held: dict, arrays: dict) -> Learned:
-    return Learned(**held | {"kernel": held["kernel"] and kernel_of(held["kernel"], arrays)})
+def _learned(held: dict, arrays: dict, spec: DataSpec) -> Learned:
+    widths = {FEATURES: sum(shape[-1] for shape in spec.shapes.values()), LOG_PROBS: len(spec.emotions)}
+    return Learned(**held | {"kernel": held["kernel"] and kernel_of(held["kernel"], arrays, widths)})
 
 
 def _fit(folder: Path, config, held: dict) -> Fit:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mpcl_jax.model.recall_kernel import OtherSubjects, RecallKernel, covariance, distances
+from mpcl_jax.model.recall_kernel import LOG_PROBS, OtherSubjects, RecallKernel, covariance, distances
 
 MOST_DECIDING = 64  # trials, the latest, that decide on β; the time grows with their cube
 
@@ -67,10 +67,13 @@ def arrays_of_others(others: OtherSubjects) -> dict[str, np.ndarray]:
     return arrays | {"others/subject": others.subject, "others/coefficient": others.coefficient}
 
 
-def kernel_of(numbers: dict, arrays: Mapping[str, np.ndarray], before: str = "") -> RecallKernel:
-    """What `numbers_of` and `arrays_of_others` hold; `before`: the beginning of the names of the arrays.
+def kernel_of(
+    numbers: dict, arrays: Mapping[str, np.ndarray], widths: Mapping[str, int], before: str = ""
+) -> RecallKernel:
+    """What `numbers_of` and `arrays_of_others` hold.
 
-    Raises KeyError for a missing array, TypeError for other numbers.
+    `widths`: view -> F, that of LOG_PROBS is the number of emotions · `before`: how the names of the arrays begin.
+    Raises KeyError for a missing array, TypeError for other numbers, ValueError for a damaged array.
     """
     others = None
     if numbers.get("others"):
@@ -78,4 +81,18 @@ def kernel_of(numbers: dict, arrays: Mapping[str, np.ndarray], before: str = "")
         others = OtherSubjects(
             arrays[f"{before}others/subject"], views, arrays[f"{before}others/coefficient"]
         )
+        _check(others, widths)
     return RecallKernel(**numbers | {"others": others})
+
+
+def _check(others: OtherSubjects, widths: Mapping[str, int]) -> None:
+    count = len(others.subject)
+    shapes = {view: (count, widths.get(view, x.shape[-1])) for view, x in others.views.items()}
+    arrays = {"coefficient": others.coefficient} | others.views
+    for name, shape in ({"coefficient": (count, widths[LOG_PROBS])} | shapes).items():
+        if arrays[name].shape != shape:
+            raise ValueError(f"others/{name} has shape {arrays[name].shape}, wanted {shape}")
+        if not np.isfinite(arrays[name]).all():
+            raise ValueError(f"others/{name} holds values that are not finite")
+    if not count or (np.diff(others.subject) < 0).any():
+        raise ValueError("others/subject is not in ascending order")

@@ -219,13 +219,12 @@ def load_memory(file: pathlib.Path) -> FoldMemory:
         raise DataError(file, f"{error.reason.partition(';')[0]}; {remedy_of(file)}") from error
     try:
         choice = json.loads(str(saved["choice"]))
-        learned = {
-            name: Learned(
-                **found | {"kernel": found["kernel"] and kernel_of(found["kernel"], saved, f"{name}/")}
-            )
-            for name, found in choice["learned"].items()
-        }
         views = {name.removeprefix("views/"): x for name, x in saved.items() if name.startswith("views/")}
+        widths = {view: x.shape[-1] for view, x in views.items()}
+        learned = {}
+        for name, found in choice["learned"].items():
+            kernel = found["kernel"] and kernel_of(found["kernel"], saved, widths, f"{name}/")
+            learned[name] = Learned(**found | {"kernel": kernel})
         tested = HeldOut(views, *(saved[name] for name in HeldOut._fields[1:]))
         subjects = tuple(saved["subjects"].tolist())
         memory = FoldMemory(saved["rows"], saved["zero_shot"], tested, learned, choice["memory"], subjects)

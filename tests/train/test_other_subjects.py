@@ -99,13 +99,35 @@ def test_a_subject_is_not_predicted_from_its_own_responses_while_numbers_are_cho
     assert (first != second).sum() == 5
 
 
+WIDTHS = {FEATURES: 2, LOG_PROBS: 4}
+
+
 def test_kernel_survives_the_names_of_its_arrays():
     kernel = with_other_subjects(KERNEL, sequences_of(planted(1.0, subjects=5), VIEWS))
-    again = kernel_of(numbers_of(kernel), arrays_of_others(kernel.others))
+    again = kernel_of(numbers_of(kernel), arrays_of_others(kernel.others), WIDTHS)
     views = planted(1.0, subjects=1, seed=3).views
     np.testing.assert_array_equal(responses(again, views), responses(kernel, views))
+
+
+@pytest.mark.parametrize(
+    "name, damage",
+    [
+        ("coefficient", lambda x: x * np.nan),
+        ("coefficient", lambda x: x[:, :3]),
+        ("coefficient", lambda x: x[:-1]),
+        ("views/features", lambda x: x[:, :1]),
+        ("subject", lambda x: x[::-1]),
+        ("subject", lambda x: x[:0]),
+    ],
+)
+def test_damaged_arrays_of_other_subjects_are_named(name, damage):
+    kernel = with_other_subjects(KERNEL, sequences_of(planted(1.0, subjects=5), VIEWS))
+    arrays = arrays_of_others(kernel.others)
+    arrays[f"others/{name}"] = damage(arrays[f"others/{name}"])
+    with pytest.raises(ValueError, match="others/"):
+        kernel_of(numbers_of(kernel), arrays, WIDTHS)
     with pytest.raises(KeyError):
-        kernel_of(numbers_of(kernel), {})
+        kernel_of(numbers_of(kernel), {}, WIDTHS)
 
 
 def test_with_many_written_trials_the_latest_decide_what_is_shared(monkeypatch):
