@@ -61,7 +61,7 @@ class MemoryConfig:
     """A prototype whose usage is below this share of the average of its emotion is re-seeded; 0 = never."""
     mixture_weights: StrictBool = True
     """Add the log mixture weight (share of assigned evidence) to the logit of a prototype; off: equal weights."""
-    # Off: on no data set did it lower the KL (docs/method.md, Switches).
+    # Off: it had no significant effect on any data set (docs/method.md, Switches).
     recall: StrictBool = False
     """Estimate the query of an absent modality group from the banks; off: an absent group adds nothing."""
 
@@ -111,7 +111,7 @@ class ModelConfig:
 class LossConfig:
     """Weights of the loss terms; 0 removes a term exactly. The distribution term has weight 1."""
 
-    # 0: on no data set did it lower the KL (docs/method.md, Switches). 0.1 is a usual weight.
+    # 0: it had no significant effect on any data set (docs/method.md, Switches). 0.1 is a usual weight.
     relation_distillation: Weight = 0.0
     """Weight of relation distillation: both groups relate a sample to the prototypes in the same way (stage 2b)."""
     prototype: Weight = 0.3
