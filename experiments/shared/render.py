@@ -148,7 +148,7 @@ def overview(titles: Mapping[str, str]) -> tuple[pd.DataFrame, str]:
     caption = "KL ↓, mean over windows within subject, then over subjects. No value is marked as best."
     if seeds:
         counts = " or ".join(count_of(n, "seeds") for n in sorted(seeds))
-        caption += f" Predecessors of the method (EmotionDict, HeLo): {counts}."
+        caption += f" Predecessors of the method (EmotionDict, HeLo): {counts}; -: not run."
     return pd.DataFrame(rows), caption
 
 

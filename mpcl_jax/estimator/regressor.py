@@ -77,8 +77,8 @@ class MPCLRegressor(MultiOutputMixin, RegressorMixin, Predictor, BaseEstimator):
             Y: [N, C] reports of C emotions, 2 or more; None with `Recordings`.
             groups: [N] ids of the subjects. Early stopping keeps a subject on one side; without `groups` it holds out
                 single rows.
-            trial: [N] ids of the recordings that have one report each. Rows of a subject are in the order of time.
-                The personal memory is learned from `groups` and `trial`; without them it is off.
+            trial: [N] ids of the recordings that have one report each, unique within a subject. Rows are in the order
+                of time within a subject. The memory is learned from `groups` and `trial`; without them it is off.
 
         Raises DataError (data) or ConfigError (settings) in one line that names the argument, and the row where it is
         one; TrainingError where the loss is not finite.
