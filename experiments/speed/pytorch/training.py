@@ -3,6 +3,7 @@
 The guard of `mpcl_jax/train/step.py` (it skips a step that is not finite) is left out, so PyTorch does less work.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -197,7 +198,9 @@ class Trainer:
         self.model, self.memory, self.config, self.steps, self.step = model, memory, config, steps, 0
         self.optimizer = make_optimizer(model, config.train)
         self.shares = mixing_shares(config.train.mixup).to(memory.bank.device)
-        compile_or_not = torch.compile if compiled else lambda function: function
+        # The pattern matcher of PyTorch 2.13 fails on this model ("Not all inputs to pattern found").
+        compiler = functools.partial(torch.compile, options={"pattern_matcher": False})
+        compile_or_not = compiler if compiled else lambda function: function
         self.forward = compile_or_not(self._forward)
         self.update = compile_or_not(update_prototypes)
 
