@@ -32,9 +32,8 @@ class Explanation(NamedTuple):
     modalities: tuple[str, ...]  # M names
     modality_groups: tuple[str, ...]  # G names
     written: tuple[str, ...]  # n ids of the trials in the personal memory
-    written_weight: (
-        np.ndarray
-    )  # [N, n] weight of the residual of each, less what is shared with other subjects, in log p
+    # [N, n] weight of the residual of each, without what is shared with other subjects, in the correction of log p
+    written_weight: np.ndarray
     memory: str  # a sentence: whether the personal memory is on, and the reason
 
 

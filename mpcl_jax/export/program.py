@@ -16,7 +16,7 @@ from mpcl_jax.data.normalise import CONSTANT, SMALLEST_SPREAD, Normalisation
 from mpcl_jax.estimator.adaptation import Memories
 from mpcl_jax.metrics import SMALLEST_SHARE, SUM_TOLERANCE
 from mpcl_jax.model.mpcl import build
-from mpcl_jax.model.other_subjects import shared_with_others
+from mpcl_jax.model.other_subjects import shared_with_others, without_shared
 from mpcl_jax.model.personal_memory import PersonalMemory
 from mpcl_jax.model.recall_kernel import (
     FARTHEST_FEATURE,
@@ -155,7 +155,7 @@ def _adapted(
     correction = 0.0
     if kernel.others is not None:
         shared, _ = shared_with_others(kernel, written, residual)
-        residual = residual - covariance(kernel, distances(written, kernel.others.views)) @ shared
+        residual = without_shared(kernel, written, residual, shared)
         correction = covariance(kernel, distances(views, kernel.others.views), jnp.exp) @ shared
     solved = np.linalg.solve(among + np.eye(len(trials)), residual)  # [n, C]
     towards = covariance(kernel, distances(views, {view: written[view] for view in kernel.gain}), jnp.exp)

@@ -44,6 +44,13 @@ def shared_with_others(
     return shared, residual - towards @ shared
 
 
+def without_shared(
+    kernel: RecallKernel, written: dict[str, np.ndarray], residual: np.ndarray, shared: np.ndarray
+) -> np.ndarray:
+    """Residuals [n, C] of `written` trials without the part whose coefficients are `shared` [P, C]."""
+    return residual - covariance(kernel, distances(written, kernel.others.views)) @ shared
+
+
 def centred(found: np.ndarray) -> np.ndarray:
     """Responses [N, S, C] less their mean over subjects."""
     return found - found.mean(axis=1, keepdims=True)

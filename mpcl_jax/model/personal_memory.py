@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_array
 
-from mpcl_jax.model.other_subjects import shared_with_others
+from mpcl_jax.model.other_subjects import shared_with_others, without_shared
 from mpcl_jax.model.recall_kernel import (
     TIME,
     RecallKernel,
@@ -74,16 +74,12 @@ def adapt(
     residual = member @ memory.residual
     if kernel.others is None:
         return corrected(log_probs, weight @ residual), weight
-    places = kernel.others.views
     shared, left = shared_with_others(kernel, written, residual)
-    shift = covariance(kernel, distances(views, places)) @ shared
+    shift = covariance(kernel, distances(views, kernel.others.views)) @ shared
     if len(left) == len(residual):
         return corrected(log_probs, shift + weight @ left), weight
     used = np.flatnonzero(weight.any(axis=0))
-    left = (
-        residual[used]
-        - covariance(kernel, distances({v: x[used] for v, x in written.items()}, places)) @ shared
-    )
+    left = without_shared(kernel, {v: x[used] for v, x in written.items()}, residual[used], shared)
     return corrected(log_probs, shift + weight[:, used] @ left), weight
 
 

@@ -86,11 +86,11 @@ def learned_and_kl(held_out: HeldOut, views: Sequence[str]) -> tuple[Learned, np
     own, found = kl
     means = float(zero_shot.mean()), float(found.mean())
     numbers = "KL on training subjects {:.4f} without, {:.4f} with it".format(*means)
+    helps = _is_lower(found, zero_shot)
     if of_others and not _is_lower(found, own):
-        numbers = (
-            f"KL on training subjects {own.mean():.4f} without other subjects, {found.mean():.4f} with them"
-        )
-    if not _is_lower(found, zero_shot) or (of_others and not _is_lower(found, own)):
+        helps, both = False, (own.mean(), found.mean())
+        numbers = "KL on training subjects {:.4f} without other subjects, {:.4f} with them".format(*both)
+    if not helps:
         return Learned(None, f"off: it does not help ({numbers})", *means, subjects), found
     kernel = _minimised(sequences, scale)
     kernel = with_other_subjects(kernel, sequences) if of_others else kernel

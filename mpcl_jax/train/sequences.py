@@ -64,7 +64,7 @@ def sequences_of(held_out: HeldOut, views: Sequence[str], most: int | None = Non
     if TIME in views:
         means[TIME] = [np.arange(len(rows), dtype=np.float64)[:, None] for rows in each]
     if most is not None:
-        each = [[r[np.unique(np.linspace(0, len(r) - 1, most).astype(int))] for r in rows] for rows in each]
+        each = [[r[evenly(len(r), most)] for r in rows] for rows in each]
     n, w = max(map(len, each)), max(len(r) for rows in each for r in rows)
     index, weight = np.zeros((len(each), n, w), int), np.zeros((len(each), n, w))
     places = {v: np.zeros((len(each), n, x[0].shape[1])) for v, x in means.items()}
@@ -143,6 +143,11 @@ def _rows_of_each(ids: np.ndarray) -> list[np.ndarray]:
     order = np.argsort(code, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(code[order])) + 1)
     return sorted(parts, key=lambda rows: rows[0]) if len(ids) else []
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """At most so many of `count` numbers, spread evenly."""
+    return np.unique(np.linspace(0, count - 1, most).astype(int))
 
 
 def of_several_trials(held_out: HeldOut) -> HeldOut:
