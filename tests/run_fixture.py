@@ -12,7 +12,7 @@ from tiny_model import quick_options
 
 from mpcl_jax.config.resolve import default, resolve
 from mpcl_jax.config.schema import Config
-from mpcl_jax.runs import programs
+from mpcl_jax.runs import predict, programs
 from mpcl_jax.train import checkpoint, folds
 from mpcl_jax.train.run import Run, prepare
 from mpcl_jax.train.state import Training
@@ -129,7 +129,7 @@ def programs_compiled_fast_and_once():
     with pytest.MonkeyPatch.context() as patch:
         for module in (folds, programs):
             patch.setattr(module, "compiled", quickly)
-        patch.setattr(programs, "_program", once(programs._program))
+        patch.setattr(predict, "functions_of", once(predict.functions_of))
         yield
 
 

@@ -15,10 +15,9 @@ meaningless. The result is a table on the screen and a CSV file, one row per mea
     unit    of value, low and high
     low, high    quartiles over repetitions (5 s or 30 repetitions, whichever ends first); empty for single values
 
-start     import (interpreter and all modules of a run), data (devices, recordings, split), init (compiled and
-          run, while the epoch is compiled beside it), compile (until the epoch is ready as well), first_epoch
-          (run), to_first_step (from the start of the process; of the first epoch only one step), and
-          peak_memory at the end, compilation included
+start     import (interpreter and all modules of a run), data (devices, recordings, split), compile (initialisation
+          and epoch, compiled side by side), first_epoch (run), to_first_step (from the start of the process; of
+          the first epoch only one step), and peak_memory at the end, compilation included
 machine   matmul: the fastest float32 product, square or tall
 train     flop, bytes and temporary memory of one compiled step, by XLA's cost analysis; step: time of an
           epoch / its steps; samples; ceiling: flop per second as a share of machine/matmul
@@ -34,11 +33,9 @@ about 1.2 times the FLOP of the matrix products. On several devices it is the pa
 
 import argparse
 import dataclasses
-import gc
 import json
 import os
 import pathlib
-import resource
 import subprocess
 import sys
 import tempfile
@@ -60,12 +57,12 @@ from experiments.shared.measured import (
     write_measured,
 )
 from experiments.shared.table_command import ending, path, shown_command
+from experiments.speed import first_step
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.runs.predict import LARGEST, finished_model, predict
 from mpcl_jax.system.output import any_output
-from mpcl_jax.train.devices import compiled_meanwhile
 from mpcl_jax.train.epoch import EVALUATION_BLOCK, padded_length
 from mpcl_jax.train.start import start_jax
 from mpcl_jax.train.state import chosen_model
@@ -165,39 +162,17 @@ def measure_serving(ready: Ready, effort: Effort) -> list[Measured]:
     ]
 
 
-def timed_start(config: Config, workdir: pathlib.Path, started: float) -> dict[str, float]:
-    """Seconds of each part of the start of this process, and its peak memory in MB; `started`: the parent's clock."""
-    marks = [("import", time.time())]
-    run, arrays, label_mean, key = make_ready(config, workdir)
-    marks.append(("data", time.time()))
-    like = jax.eval_shape(run.program.create, key, label_mean)
-    with compiled_meanwhile(run.program.epoch, like, run.rows, arrays, key):
-        training = jax.block_until_ready(run.program.create(key, label_mean))
-        marks.append(("init", time.time()))
-    marks.append(("compile", time.time()))
-    jax.block_until_ready(run.program.epoch(training, run.rows, arrays, key))
-    marks.append(("first_epoch", time.time()))
-
-    ends = np.array([started, *(when for _, when in marks)])
-    seconds = dict(zip([name for name, _ in marks], np.diff(ends).tolist(), strict=True))
-    to_first_step = ends[-2] - started + seconds["first_epoch"] / run.program.steps_per_epoch
-    # Linux counts in KiB, macOS in bytes.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return seconds | {"to_first_step": to_first_step, "peak_memory": 1e-6 * peak}
-
-
-def measure_starts(words: list[str]) -> list[Measured]:
-    """Two starts of `words` in fresh processes, the second with the compiled programs that the first has kept.
+def measure_starts(config: str, settings: list[str]) -> list[Measured]:
+    """Two starts in fresh processes, the second with the programs that the first has kept.
 
     Call it before this process has computed anything: Linux hands a parent's peak memory on to its children.
     """
     measured = []
     with tempfile.TemporaryDirectory() as folder:
-        # The limit of mpcl_jax/train/devices.py; the folder is not the user's.
-        cache = {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5"}
+        environment = os.environ | {"XDG_CACHE_HOME": folder}
+        environment.pop("JAX_COMPILATION_CACHE_DIR", None)
         for part in ("start cold", "start warm"):
-            command = [sys.executable, "-m", __spec__.name, *words, "--started", str(time.time())]
-            environment = os.environ | cache
+            command = [sys.executable, "-m", first_step.__name__, config, str(time.time()), *settings]
             ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
             for what, value in json.loads(ended.stdout.splitlines()[-1]).items():
                 measured.append(Measured(part, None, what, value, "MB" if what == "peak_memory" else "s"))
@@ -235,18 +210,12 @@ def main(words: list[str]) -> None:
     parser.add_argument("--batches", type=batch_sizes, default=[32, 128, 512], help="e.g. 32,128,512")
     parser.add_argument("--out", type=path, default="experiments/results/throughput.csv")
     parser.add_argument("--quick", action="store_true", help="a few repetitions; the numbers are meaningless")
-    parser.add_argument("--started", type=float, help=argparse.SUPPRESS)  # of the processes that are timed
     arguments, overrides = parser.parse_known_args(words)
     with ending():
         config = from_command_line(arguments.config, overrides)
         start_jax()
-        if arguments.started:
-            gc.set_threshold(100_000)  # as in mpcl_jax/cli/train.py
-            with tempfile.TemporaryDirectory() as workdir:
-                print(json.dumps(timed_start(config, pathlib.Path(workdir), arguments.started)))
-            return
         try:
-            measured = measure_starts(words)
+            measured = measure_starts(arguments.config, overrides)
         except subprocess.CalledProcessError as failed:  # it has printed the reason
             sys.exit(failed.returncode)
         measured += measure_config(config, arguments.batches, QUICK if arguments.quick else FULL)

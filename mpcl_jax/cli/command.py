@@ -13,6 +13,7 @@ from typing import Any
 
 from mpcl_jax.config.config_file import read_config_file
 from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.system.collector import paused_collection
 from mpcl_jax.system.errors import AT_ONCE, DISK, NOT_FINITE, StorageError, TrainingError
 from mpcl_jax.system.output import any_output
 from mpcl_jax.system.paths import user_path
@@ -114,7 +115,8 @@ def command(body: Callable[[list[str]], int | None], prints_log: bool = False) -
 def importing_jax():
     """For imports of JAX, which take a second, after all checks. ConfigError for variables that JAX refuses."""
     try:
-        yield
+        with paused_collection():
+            yield
     except ValueError as error:  # JAX reads its variables when it is imported
         if isinstance(error, ConfigError) or "jax" not in str(error).lower():
             raise

@@ -90,7 +90,7 @@ def spec_in(data: dict) -> DataSpec:
 def finished_model(config: Config, spec: DataSpec, norm: Normalisation, params, prototypes) -> FinishedModel:
     """The same from what a training holds in memory."""
     state, per_subject = jax.device_put(variables(params, prototypes)), config.data.per_subject_standardise
-    return FinishedModel(spec, (), norm, state, *functions_of(config, spec, state), per_subject)
+    return FinishedModel(spec, (), norm, state, *functions_of(config, spec), per_subject)
 
 
 @fixed_jax_settings()

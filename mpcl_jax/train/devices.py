@@ -105,7 +105,7 @@ def keep_compiled_programs() -> str:
     `config.log.keep_compiled` turns it off.
     """
     try:
-        folder = user_folder() / f"compiled-jaxlib-{jaxlib.__version__}-{_processor()}"
+        folder = _folder_of_programs()
         require_writable(folder)
     except OSError as error:
         return reason_of(error)
@@ -119,6 +119,18 @@ def keep_programs_of_callers() -> None:
     """The same for calls from a user's own program: a folder that JAX was given stays, and nothing is raised."""
     if jax.config.jax_compilation_cache_dir is None:
         keep_compiled_programs()
+
+
+def keeps_programs() -> bool:
+    """Whether compiled programs are kept in the user's cache folder, by one process with one device."""
+    with contextlib.suppress(OSError):
+        used = jax.config.jax_compilation_cache_dir
+        return jax.device_count() == 1 and used is not None and used == str(_folder_of_programs())
+    return False
+
+
+def _folder_of_programs() -> pathlib.Path:
+    return user_folder() / f"compiled-jaxlib-{jaxlib.__version__}-{_processor()}"
 
 
 def _processor() -> str:

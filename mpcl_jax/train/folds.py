@@ -5,6 +5,7 @@ runs through the same two executables (`epoch`, `predict`), so a table costs one
 `config.train.folds_at_once` these functions are mapped over a group of folds, along the mesh's axis `fold`.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,17 +19,19 @@ from mpcl_jax.config.schema import Config
 from mpcl_jax.data.normalise import Normalisation
 from mpcl_jax.data.splits.protocols import Fold
 from mpcl_jax.model.mpcl import MPCL
-from mpcl_jax.train.devices import compiled
+from mpcl_jax.train.devices import compiled, keeps_programs
 from mpcl_jax.train.epoch import (
     EVALUATION_BLOCK,
     FoldArrays,
     Parts,
     Rows,
+    SlotReport,
     padded_length,
     parts_of_an_epoch,
     validation_kl,
     whole_epoch,
 )
+from mpcl_jax.train.kept_programs import kept
 from mpcl_jax.train.state import Training, create_training
 from mpcl_jax.train.targets import NO_MEANS, stimulus_numbers
 from mpcl_jax.types import Recordings
@@ -134,6 +137,9 @@ def make_program(config: Config, model: MPCL, spec, optimizer, train_step, steps
     if settings.stream_rows:
         epoch, predict = streamed(parts, settings.stream_rows, settings.batch_size, replicated)
     else:
+        if keeps_programs():
+            depends = {"settings": dataclasses.asdict(config), "spec": spec._asdict(), "steps": steps}
+            epoch = kept("epoch", depends, epoch, _of_epoch)
         epoch = compiled(epoch, donate_argnums=0, out_shardings=(by_fold, replicated))
         predict = compiled(predict, out_shardings=replicated)
     return Program(
@@ -147,6 +153,17 @@ def make_program(config: Config, model: MPCL, spec, optimizer, train_step, steps
         by_fold=by_fold,
         group=group,
     )
+
+
+def _of_epoch(arguments: tuple, names: Sequence[str], arrays: Sequence) -> tuple:
+    """The arrays of a kept epoch as what the epoch returns; the training has the form that it was given in."""
+    before, form = jax.tree.flatten(arguments[0])
+    training = form.unflatten(arrays[: len(before)])
+    report = dict(zip(names[len(before) :], arrays[len(before) :], strict=True))
+    slots = None
+    if SlotReport._fields[0] in report:
+        slots = SlotReport(*(report.pop(name) for name in SlotReport._fields))
+    return training, (report, slots)
 
 
 def stack(program: Program, of_folds: Sequence):

@@ -6,12 +6,13 @@ import pytest
 from tiny_model import CONFIG, SPEC, changed, quick_jit, tiny
 
 from mpcl_jax.runs import programs
+from mpcl_jax.train import kept_programs
 
 
 @pytest.fixture
 def predicted(tmp_path, monkeypatch):
     """Predicts 3 rows as a new process would: `predicted(config)`; `predicted.traced` counts traces of the model."""
-    monkeypatch.setattr(programs, "user_folder", lambda: tmp_path)
+    monkeypatch.setattr(kept_programs, "user_folder", lambda: tmp_path)
     monkeypatch.setattr(programs, "compiled", quick_jit)
     passes = programs._passes
     _, held = tiny()
@@ -20,7 +21,7 @@ def predicted(tmp_path, monkeypatch):
     present = {m: np.ones(3, bool) for m in SPEC.shapes}
 
     def predict(config=CONFIG):
-        functions = programs.functions_of(config, SPEC, held)
+        functions = programs.functions_of(config, SPEC)
         return jax.tree.map(np.asarray, functions[predict.which](held, signals, present))
 
     def counted(*given):
@@ -66,6 +67,6 @@ def test_nothing_is_kept_where_the_settings_or_the_disk_do_not_allow_it(predicte
     first = predicted(changed(CONFIG, log={"keep_compiled": False}))
     assert not files(tmp_path)
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(programs, "user_folder", lambda: tmp_path / "file")
+    monkeypatch.setattr(kept_programs, "user_folder", lambda: tmp_path / "file")
     np.testing.assert_array_equal(predicted(), first)
     assert predicted.traced == 2

@@ -32,6 +32,15 @@ def test_where_nothing_can_be_written_no_programs_are_kept(tmp_path, monkeypatch
 
 
 @pytest.mark.usefixtures("unchanged_settings")
+def test_programs_are_read_from_the_folder_of_the_user_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "user_folder", lambda: tmp_path)
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    assert not devices.keeps_programs()
+    devices.keep_compiled_programs()
+    assert devices.keeps_programs() == (jax.device_count() == 1)
+
+
+@pytest.mark.usefixtures("unchanged_settings")
 def test_programs_lie_apart_for_each_version_and_processor(tmp_path, monkeypatch):
     monkeypatch.setattr(devices, "user_folder", lambda: tmp_path)
     folders = []

@@ -6,7 +6,7 @@ import pytest
 from run_fixture import SMALL_MODEL
 
 from mpcl_jax import MPCLRegressor
-from mpcl_jax.train import run
+from mpcl_jax.train import folds, kept_programs, run
 
 pytestmark = pytest.mark.usefixtures("quick_programs")
 COMPILED = "/jax/core/compile/backend_compile_duration"
@@ -47,3 +47,25 @@ def test_what_changes_a_program_has_its_own(fit):
     rows = np.arange(16)
     results = [fit(rows, **own)[1] for own in ({}, {"train.learning_rate": 0.1}, {"loss.prototype": 5.0})]
     assert all(np.abs(results[0] - other).max() > 1e-6 for other in results[1:])
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_a_later_process_reads_the_epoch_and_gets_the_same_bits(fit, tmp_path, monkeypatch, memory):
+    own = dict.fromkeys(("model.memory.enabled", "model.cooccurrence.enabled"), memory)
+    traced, whole_epoch = [], folds.whole_epoch
+
+    def counted(parts):
+        epoch = whole_epoch(parts)
+        return lambda *arguments: traced.append(1) or epoch(*arguments)
+
+    monkeypatch.setattr(kept_programs, "user_folder", lambda: tmp_path)
+    monkeypatch.setattr(folds, "whole_epoch", counted)
+    results = []
+    for keeps in (False, True, True):
+        monkeypatch.setattr(folds, "keeps_programs", lambda keeps=keeps: keeps)
+        run.shared_program.cache_clear()
+        results.append(fit(np.arange(16), **own)[1])
+    assert len(traced) == 2  # without keeping, and by the first process that keeps
+    assert len(list(tmp_path.rglob("epoch-*"))) == 1
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])

@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 import pandas as pd
-from scipy.spatial.distance import cdist
+import scipy  # its parts are loaded on first use
 
 from mpcl_jax.data.copies import FEWEST_VALUES
 from mpcl_jax.data.normalise import design_matrix, fit_normalisation
@@ -151,7 +151,7 @@ def _some(rows: np.ndarray, most: int, rng) -> np.ndarray:
 
 def _nearest(x, trial, rows, among, *, other_trial: bool) -> tuple[np.ndarray, np.ndarray]:
     """The row of `among` nearest to each of `rows`, of another trial if `other_trial`, and its distance."""
-    distance = cdist(x[rows], x[among])
+    distance = scipy.spatial.distance.cdist(x[rows], x[among])
     if other_trial:
         distance[trial[rows][:, None] == trial[among]] = np.inf
     return among[distance.argmin(axis=1)], distance.min(axis=1)
