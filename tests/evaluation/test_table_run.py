@@ -6,9 +6,24 @@ import pytest
 from run_fixture import table_config
 
 from experiments.shared.collect import choices_of
+from mpcl_jax.evaluation.jobs import table_run, work
 from mpcl_jax.evaluation.jobs.keys import load_table_data
 from mpcl_jax.evaluation.jobs.table_run import Trained, complete, predictions_of
 from mpcl_jax.train.interrupt import StopRequest
+
+
+def test_as_many_folds_are_trained_at_once_as_the_device_holds(monkeypatch, quick_programs):
+    class Device:
+        def __init__(self, megabytes):
+            self.memory_stats = lambda: megabytes and {"bytes_limit": 1e6 * megabytes}
+
+    def fit(megabytes):
+        monkeypatch.setattr(jax, "local_devices", lambda: [Device(megabytes)])
+        return work.folds_that_fit(table_config())
+
+    assert fit(None) is None and fit(0.001) == 1
+    few, many = fit(100), fit(1000)
+    assert 1 < few < many and abs(many - 10 * few) < 20
 
 
 @pytest.mark.long
@@ -17,6 +32,7 @@ def test_folds_trained_at_once_are_those_trained_one_by_one(tmp_path, monkeypatc
     row = Trained("MPCL", config, load_table_data(config), range(1))
     complete([row], tmp_path / "alone", 1, StopRequest())
     monkeypatch.setattr(jax, "default_backend", lambda: "accelerator")
+    monkeypatch.setattr(table_run, "folds_that_fit", lambda config: 2)  # the last fold is trained alone
     complete([row], tmp_path / "together", 1, StopRequest())
     (alone,), (together,) = (predictions_of(row, tmp_path / name)["MPCL"] for name in ("alone", "together"))
     assert alone.shape == (60, 10) and np.abs(alone - together).max() < 1e-4

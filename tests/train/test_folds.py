@@ -14,6 +14,7 @@ from mpcl_jax.train import epoch as epoch_module
 from mpcl_jax.train import folds
 from mpcl_jax.train.devices import make_mesh
 from mpcl_jax.train.loop import train_folds
+from mpcl_jax.train.run import arrays_of, member_of
 from mpcl_jax.train.state import Guard, Training, TrainState
 from mpcl_jax.train.writer import RunWriter
 from mpcl_jax.types import Recordings
@@ -105,6 +106,17 @@ STREAMED = {**RESIDENT, "train__stream_rows": 24}
 def resident(tmp_path_factory):
     run = quickly_prepared(sharding_config(**RESIDENT), tmp_path_factory.mktemp("resident"))
     return run, train_folds(run)
+
+
+def test_an_epoch_moves_nothing_between_host_and_device(resident):
+    run, member = resident[0], member_of(resident[0], 0)
+    of_host = arrays_of(run, member)
+    arrays = folds.stack(run.program, [of_host])
+    training = run.program.create(member.key, member.label_mean)
+    with jax.transfer_guard("disallow"):
+        training, _ = run.program.epoch(training, run.rows, arrays, member.key)
+        with pytest.raises(jax.errors.JaxRuntimeError, match="host-to-device"):
+            run.program.epoch(training, run.rows, of_host, member.key)
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ from mpcl_jax.evaluation.jobs.work import (
     PREDICTIONS,
     Fit,
     fit_baseline,
+    folds_that_fit,
     train_fold,
     train_together,
     with_folds,
@@ -151,7 +152,8 @@ def _train_here(row: Trained, cache_dir: pathlib.Path, stop: StopRequest) -> Non
             train = config.train
             together = train.generator == "threefry2x32" and train.select in ("last", "best")
             if together and jax.default_backend() != "cpu":
-                train = dataclasses.replace(config.train, folds_at_once=len(fits))
+                at_once = min(len(fits), folds_that_fit(row.config) or len(fits))
+                train = dataclasses.replace(config.train, folds_at_once=at_once)
                 config = dataclasses.replace(config, train=train)
             count = f"{count_of(len(fits), 'folds')}, {config.train.folds_at_once} at once"
             print(f"{row.name}  seed {seed}  {count}", flush=True)

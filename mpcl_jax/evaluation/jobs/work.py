@@ -21,10 +21,11 @@ from mpcl_jax.evaluation.jobs.keys import load_table_data
 from mpcl_jax.system.storage import make_folder, write_arrays, write_text, writing
 from mpcl_jax.train.devices import keep_compiled_programs
 from mpcl_jax.train.fold_memory import memory_file, save_memory
+from mpcl_jax.train.folds import stack
 from mpcl_jax.train.interrupt import StopRequest, only_run_in
 from mpcl_jax.train.jax_settings import fix_jax_settings
 from mpcl_jax.train.loop import train_folds
-from mpcl_jax.train.run import Run, prepare, with_other_folds
+from mpcl_jax.train.run import Run, arrays_of, member_of, prepare, with_other_folds
 from mpcl_jax.train.selection import NAME as SELECTION
 from mpcl_jax.train.selection import write_choices
 
@@ -36,6 +37,7 @@ OF_A_FOLD = (
     "predictions.npz",
 )  # of a trained fold, the last one last
 # A training is finished when this file is there, and the job of a baseline when that one is.
+USED = 0.8  # share of the memory of an accelerator for folds that are trained at once; the rest is for predictions
 PREDICTIONS, BASELINE = FOLD / "predictions.npz", "baseline.npz"
 
 # In a worker, the recordings of the table at hand.
@@ -116,6 +118,21 @@ def run_of(fit: Fit) -> Run:
     """The run of one seed and fold, with the compiled program of the jobs before."""
     config = with_folds(fit.config, fit.seed, (fit.number,))
     return with_other_folds(_program_of(fit.config), config, fit.folder)
+
+
+def folds_that_fit(config: Config) -> int | None:
+    """How many folds the first device trains at once, by XLA's plan for one; None if it does not tell its memory."""
+    memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    if memory is None:
+        return None
+    run = _program_of(config)
+    member = member_of(run, 0)
+    arrays = stack(run.program, [arrays_of(run, member)])
+    training = jax.eval_shape(run.program.create, member.key, member.label_mean)
+    epoch = run.program.epoch.lower(training, run.rows, arrays, member.key).compile()
+    plan, rows = epoch.memory_analysis(), sum(x.nbytes for x in jax.tree.leaves(run.rows))
+    one = plan.temp_size_in_bytes + plan.argument_size_in_bytes + plan.output_size_in_bytes - rows
+    return max(1, int((USED * memory - rows) // one))
 
 
 @functools.lru_cache(maxsize=1)
