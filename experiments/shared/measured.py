@@ -11,14 +11,11 @@ import pandas as pd
 
 from experiments.shared.render import markdown_of
 from mpcl_jax.config.schema import Config
-from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.evaluation.table_text import csv_text
 from mpcl_jax.system.storage import make_folder, write_text
 from mpcl_jax.train.environment import code_version, machine
 from mpcl_jax.train.epoch import FoldArrays
-from mpcl_jax.train.folds import fold_arrays
-from mpcl_jax.train.run import Run, prepare
-from mpcl_jax.types import take
+from mpcl_jax.train.run import Run, arrays_of, member_of, prepare
 
 
 class Measured(NamedTuple):
@@ -69,11 +66,9 @@ def repeat(once: Callable[[], Any], effort: Effort, clock=time.perf_counter) -> 
 def make_ready(config: Config, workdir: pathlib.Path) -> Ready:
     """Loads and splits the recordings; compiles nothing. `workdir` becomes a run folder."""
     run = prepare(config, workdir)
-    fold = run.split.folds[0]
-    arrays = fold_arrays(fold, fit_normalisation(take(run.recordings, fold.train)), run.longest)
-    label_mean = run.recordings.labels[fold.train].mean(axis=0)
-    key = jax.random.key(config.seed, impl=config.train.generator)
-    return Ready(run, jax.device_put(arrays, run.program.replicated), label_mean, key)
+    member = member_of(run, 0)
+    arrays = jax.device_put(arrays_of(run, member), run.program.replicated)
+    return Ready(run, arrays, member.label_mean, member.key)
 
 
 def write_measured(frame: pd.DataFrame, out: pathlib.Path, command: str) -> None:

@@ -29,7 +29,7 @@ from mpcl_jax.train.interrupt import StopRequest, listening, only_run_in
 from mpcl_jax.train.start import start_jax
 from mpcl_jax.types import DataError
 
-PLACES = ("--out", "--config.data.path", "--config.data.cache")
+PLACES = ("--out", "--data", "--config.data.path", "--config.data.cache")
 # A config may run one fold of several, for speed; a table tests all folds unless the command line overrides it.
 EVERY_FOLD = "--config.protocol.only=()"
 
