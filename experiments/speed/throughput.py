@@ -150,7 +150,10 @@ def measure_serving(ready: Ready, effort: Effort) -> list[Measured]:
     fold = run.split.folds[0]
     norm = fit_normalisation(take(run.recordings, fold.train))
     chosen = chosen_model(run.program.create(ready.key, ready.label_mean))
-    model = finished_model(run.config, spec_of(run.recordings), norm, *chosen)
+    # One window cannot be standardised by its subject.
+    data = dataclasses.replace(run.config.data, per_subject_standardise=False)
+    config = dataclasses.replace(run.config, data=data)
+    model = finished_model(config, spec_of(run.recordings), norm, *chosen)
     many = {m: np.resize(x, (effort.windows, *x.shape[1:])) for m, x in run.recordings.signals.items()}
     one = {m: x[:1] for m, x in many.items()}
     latency = 1e3 * repeat(lambda: predict(model, one), effort._replace(repeats=20 * effort.repeats))
