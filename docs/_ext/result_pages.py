@@ -21,32 +21,12 @@ COMPANIONS = {
     "_differences": "Paired differences",
     "_subjects": "",
 }
-# Tables that the corrections of version 0.2 do not change, or that were made after them.
-VALID = (
-    "against_pytorch",
-    "throughput",
-    "growth",
-    "scaling",
-    "null_calibration",
-    "memory_cost",
-    "small_studies",
-    "smoke",
-    "walking",
-    "emopaircompete",
-    "music",
-    "ablation_music",
-    "inner_averaging",
-    "wesad_loso",
-    "wesad_sequential",
-    "wesad_dmer9",
-    "simulated",
-    "dmer_label_groups",
-    "dmer_window80",
-)
+# Beginnings of the names of tables that were made before the corrections of version 0.2.
+BEFORE = ("study",)
 OUTDATED = """:::{admonition} Results of version 0.1
 :class: warning
 
-This table was made before several corrections and will be made again. {doc}`Known errors </results>`.
+This table was made before several corrections. It shows how choices were made. {doc}`Known errors </results>`.
 :::"""
 # Beginnings of names, in the order in which they are looked for, and what follows them.
 KINDS = {
@@ -55,13 +35,13 @@ KINDS = {
     "averaged": "Averaged predictions",
     "calibration": "Calibration of predictions",
     "curve": "Learning curve",
+    "fine_tuning": "Fine-tuning on written trials",
     "growth": "Growth of cost",
     "inner_averaging": "Averaging over a stimulus, inner folds",
     "labels": "Few labelled trials",
     "missing": "Missing modalities",
     "memory_cost": "Cost of the personal memory",
     "null_calibration": "Null calibration of the evaluation",
-    "personal_memory": "Few-shot adaptation",
     "scaling": "Scaling over devices",
     "sensitivity": "Hyper-parameter sensitivity",
     "small_studies": "Small studies",
@@ -73,6 +53,7 @@ KINDS = {
 }
 SETS = {
     "sequential": "each trial after the earlier ones",
+    "few_shot": "after the first written trials",
     "other_subjects": "each trial after the earlier ones, all methods learn from other subjects",
     "emopaircompete": "EmoPairCompete",
     "music": "Music",
@@ -136,7 +117,7 @@ def page_of(name: str) -> str:
     """The whole page of a table."""
     path = RESULTS / f"{name}.csv"
     command, where = recorded_command(path)
-    parts = [f"# {title_of(name)}", "" if name.startswith(VALID) else OUTDATED]
+    parts = [f"# {title_of(name)}", OUTDATED if name.startswith(BEFORE) else ""]
     for picture in (f"{name}.png", f"{name}_ranks.png"):
         if (RESULTS / picture).exists():
             alt = "Ranks of the methods" if "_ranks" in picture else title_of(name)

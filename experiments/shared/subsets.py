@@ -19,10 +19,10 @@ from mpcl_jax.evaluation.jobs.table_run import Work
 from mpcl_jax.evaluation.jobs.work import FOLD, Fit, begin_job, cached_table_data, run_of
 from mpcl_jax.system.storage import write_arrays
 from mpcl_jax.train.evaluate import Trained, predict, predictions_of, with_modalities
-from mpcl_jax.train.folds import fold_arrays, stack
+from mpcl_jax.train.folds import stack
 from mpcl_jax.train.interrupt import StopRequest, only_run_in
 from mpcl_jax.train.loop import train_group
-from mpcl_jax.train.run import member_of
+from mpcl_jax.train.run import arrays_of, member_of
 from mpcl_jax.train.state import chosen_model
 from mpcl_jax.train.writer import RunWriter
 
@@ -46,7 +46,7 @@ def train_for_subsets(fit: Fit, stop: StopRequest) -> None:
     with only_run_in(fit.folder):
         run = run_of(fit)._replace(stop=stop)
         member = member_of(run, 0)
-        arrays = stack(run.program, [fold_arrays(member.fold, member.norm, run.longest)])
+        arrays = stack(run.program, [arrays_of(run, member)])
         with RunWriter(run, [member]) as writer:
             training = train_group(run, [member], arrays, writer)
         trained = Trained(run.program, *chosen_model(training), run.rows, arrays, run.longest.test)

@@ -34,13 +34,12 @@ from experiments.shared.chip_estimate import CHIP, Step, estimates, exchanges, k
 from experiments.shared.measured import FULL, QUICK, Effort, repeat, write_measured
 from experiments.shared.table_command import ending, path, shown_command
 from mpcl_jax.config.command_line import from_command_line
-from mpcl_jax.data.normalise import fit_normalisation
 from mpcl_jax.system.output import any_output
 from mpcl_jax.train.devices import keep_compiled_programs
-from mpcl_jax.train.folds import device_rows, fold_arrays, stack, stack_keys
-from mpcl_jax.train.run import Run, prepare, program_of
+from mpcl_jax.train.folds import device_rows, stack, stack_keys
+from mpcl_jax.train.run import Run, arrays_of, member_of, prepare, program_of
 from mpcl_jax.train.start import start_jax
-from mpcl_jax.types import spec_of, take
+from mpcl_jax.types import spec_of
 
 
 class Measured(NamedTuple):
@@ -71,13 +70,11 @@ def compiled(run: Run, batch: int, folds: int, data: int) -> Ready:
     """An epoch of the run's first fold, `folds` times side by side, on `folds · data` devices."""
     train = dataclasses.replace(run.config.train, batch_size=batch, folds_at_once=folds)
     config = dataclasses.replace(run.config, train=train)
-    mesh, fold = mesh_of(folds, data), run.split.folds[0]
-    spec = spec_of(run.recordings)
-    program = program_of(config, spec, run.longest.train, mesh)
-    part = take(run.recordings, fold.train)
-    arrays = stack(program, [fold_arrays(fold, fit_normalisation(part), run.longest)] * folds)
+    member = member_of(run, 0)
+    program = program_of(config, spec_of(run.recordings), run.longest.train, mesh_of(folds, data))
+    arrays = stack(program, [arrays_of(run, member)] * folds)
     keys = stack_keys(program, [jax.random.key(i, impl="threefry2x32") for i in range(folds)])
-    training = program.create(keys, stack(program, [part.labels.mean(axis=0)] * folds))
+    training = program.create(keys, stack(program, [member.label_mean] * folds))
     inputs = (training, device_rows(run.recordings, program.replicated), arrays, keys)
     return Ready(program.epoch.lower(*inputs).compile(), inputs, program.steps_per_epoch)
 

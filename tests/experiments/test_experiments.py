@@ -222,6 +222,7 @@ def test_missing_modality_tries_every_subset(folder):
         folder,
         *ONE_FOLD,
         "--config.benchmark.baselines=train_mean,ridge",
+        "--config.train.stimulus_averaging=1",
     )
     rows = results(folder, "missing_modality")
     left = list(dict.fromkeys(row["left"] for row in rows))
