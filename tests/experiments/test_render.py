@@ -29,10 +29,10 @@ def test_a_main_table_has_leading_zeros_brackets_and_bold_best_values(capsys):
 
 
 def test_a_series_has_a_line_per_case_and_latex_a_column_per_method(capsys):
-    render.main(["curve_wesad", "--format", "latex", "methods=ridge,MPCL"])
+    render.main(["curve_wesad", "--format", "latex", "methods=condition,MPCL"])
     text = capsys.readouterr().out
-    assert r"training subjects & ridge & MPCL \\" in text and r"\caption{KL $\downarrow$" in text
-    assert r"9 subjects & 0.0611 [0.0526, 0.0773] & 0.0610 [0.0523, 0.0766] \\" in text
+    assert r"training subjects & condition & MPCL \\" in text and r"\caption{KL $\downarrow$" in text
+    assert r"9 subjects & 0.0608 [0.0520, 0.0774] & 0.0605 [0.0519, 0.0755] \\" in text
 
 
 def test_a_table_of_written_trials_shows_every_method_without_and_with_them():
