@@ -27,7 +27,8 @@ from mpcl_jax.system.collector import paused_collection
 PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 # What a program, and the form of its file, follow from.
 SOURCES = ("config/*.py", "model/*.py", "runs/forward.py", "train/*.py", "labels.py", "types.py")
-# A file: the checksum of the rest, the names, shapes and types of the results as one line of JSON, the program.
+# A file: the checksum of its name and the rest, the names, shapes and types of the results as a line of JSON, the
+# program.
 CHECKSUM = 32  # bytes
 
 
@@ -88,7 +89,8 @@ def _file(name: str, depends: dict, arguments: list[str]) -> pathlib.Path | None
         "depends": depends,
         "arguments": arguments,
     }
-    digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+    # Not sorted: a program also follows from the order of the modalities.
+    digest = hashlib.sha256(json.dumps(known).encode()).hexdigest()
     try:
         return user_folder() / f"programs-jax-{jax.__version__}" / f"{name}-{digest[:40]}"
     except OSError:
@@ -96,13 +98,15 @@ def _file(name: str, depends: dict, arguments: list[str]) -> pathlib.Path | None
 
 
 def _read(file: pathlib.Path | None) -> bytes | None:
-    """What is kept in `file`; None where there is none, or a damaged one."""
+    """What is kept in `file`; None where there is none, a damaged one, or one of another name."""
+    if file is None:
+        return None
     try:
-        held = file.read_bytes() if file else b""
+        whole = file.read_bytes()
     except OSError:
         return None
-    checksum, whole = held[:CHECKSUM], held[CHECKSUM:]
-    return whole if hashlib.sha256(whole).digest() == checksum else None
+    checksum, held = whole[:CHECKSUM], whole[CHECKSUM:]
+    return held if _checksum(file, held) == checksum else None
 
 
 def _write(file: pathlib.Path | None, held: bytes) -> None:
@@ -113,5 +117,9 @@ def _write(file: pathlib.Path | None, held: bytes) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             whole = pathlib.Path(folder, file.name)
-            whole.write_bytes(hashlib.sha256(held).digest() + held)
+            whole.write_bytes(_checksum(file, held) + held)
             os.replace(whole, file)
+
+
+def _checksum(file: pathlib.Path, held: bytes) -> bytes:
+    return hashlib.sha256(file.name.encode() + held).digest()

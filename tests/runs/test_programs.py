@@ -20,8 +20,8 @@ def predicted(tmp_path, monkeypatch):
     signals = {m: rng.normal(size=(3, *shape)).astype(np.float32) for m, shape in SPEC.shapes.items()}
     present = {m: np.ones(3, bool) for m in SPEC.shapes}
 
-    def predict(config=CONFIG):
-        functions = programs.functions_of(config, SPEC)
+    def predict(config=CONFIG, spec=SPEC):
+        functions = programs.functions_of(config, spec)
         return jax.tree.map(np.asarray, functions[predict.which](held, signals, present))
 
     def counted(*given):
@@ -55,6 +55,28 @@ def test_a_damaged_file_is_written_again(predicted, tmp_path, held):
     for _ in range(2):
         np.testing.assert_array_equal(predicted(), first)
     assert predicted.traced == 2  # not a third time
+
+
+def test_a_file_with_the_name_of_another_is_not_read(predicted, tmp_path):
+    predicted()
+    (other,) = files(tmp_path)
+    predicted.which = 1
+    first = predicted()
+    (file,) = set(files(tmp_path)) - {other}
+    file.write_bytes(other.read_bytes())
+    jax.tree.map(np.testing.assert_array_equal, predicted(), first)
+
+
+def test_another_order_of_the_modalities_has_a_program_of_its_own(predicted):
+    predicted.which = 1
+    turned = SPEC._replace(
+        groups=dict([*SPEC.groups.items()][::-1]), shapes=dict([*SPEC.shapes.items()][::-1])
+    )
+    predicted()
+    kept = predicted(spec=turned)
+    alone = predicted(changed(CONFIG, log={"keep_compiled": False}), turned)
+    jax.tree.map(np.testing.assert_array_equal, kept, alone)
+    assert predicted.traced == 3
 
 
 def test_other_settings_have_a_program_of_their_own(predicted, tmp_path):
