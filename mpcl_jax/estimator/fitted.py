@@ -88,7 +88,8 @@ class Fitted(Parameters):
         """The models, ready to predict."""
         if not self._models:
             require_devices()
-            keep_programs_of_callers()
+            if self._fits[0].config.log.keep_compiled:
+                keep_programs_of_callers()
             self._models = [
                 finished_model(fit.config, self._spec, fit.norm, fit.params, fit.prototypes)
                 for fit in self._fits

@@ -93,7 +93,8 @@ def fit(
     numbers.
     """
     require_devices()
-    keep_programs_of_callers()
+    if config.log.keep_compiled:
+        keep_programs_of_callers()
     rows = np.arange(len(recordings.labels))
     fold = Fold(NAME, "", rows[~validation], rows[validation], rows[:0])
     several = len(np.unique(recordings.subject)) > 1

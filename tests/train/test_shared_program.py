@@ -6,7 +6,8 @@ import pytest
 from run_fixture import SMALL_MODEL
 
 from mpcl_jax import MPCLRegressor
-from mpcl_jax.train import folds, kept_programs, run
+from mpcl_jax.estimator import fitted
+from mpcl_jax.train import folds, in_memory, kept_programs, run
 
 pytestmark = pytest.mark.usefixtures("quick_programs")
 COMPILED = "/jax/core/compile/backend_compile_duration"
@@ -69,3 +70,12 @@ def test_a_later_process_reads_the_epoch_and_gets_the_same_bits(fit, tmp_path, m
     assert len(list(tmp_path.rglob("epoch-*"))) == 1
     for other in results[1:]:
         np.testing.assert_array_equal(other, results[0])
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_setting_decides_whether_fit_keeps_compiled_programs(fit, monkeypatch, keep):
+    called = []
+    for module in (in_memory, fitted):
+        monkeypatch.setattr(module, "keep_programs_of_callers", lambda module=module: called.append(module))
+    fit(np.arange(16), **{"log.keep_compiled": keep})
+    assert called == [in_memory, fitted] * keep
