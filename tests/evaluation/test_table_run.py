@@ -1,5 +1,7 @@
 """Jobs of a table on an accelerator: this process trains the folds of a seed at once."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -24,6 +26,21 @@ def test_as_many_folds_are_trained_at_once_as_the_device_holds(monkeypatch, quic
     assert fit(None) is None and fit(0.001) == 1
     few, many = fit(100), fit(1000)
     assert 1 < few < many and abs(many - 10 * few) < 20
+
+
+@pytest.mark.parametrize("alone", [{"generator": "rbg"}, {"select": "inner"}, {"stream_rows": 64}, {}])
+def test_folds_that_one_program_cannot_train_are_trained_one_by_one(tmp_path, monkeypatch, alone):
+    config, at_once = table_config(), []
+    own = {"generator": "threefry2x32", "select": "last"} | alone
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, **own))
+    monkeypatch.setattr(jax, "default_backend", lambda: "accelerator")
+    monkeypatch.setattr(table_run, "folds_that_fit", lambda config: 2)
+    monkeypatch.setattr(
+        table_run, "train_together", lambda config, *_: at_once.append(config.train.folds_at_once)
+    )
+    row = Trained("MPCL", config, load_table_data(config), range(1))
+    table_run._train_here(row, tmp_path, StopRequest())
+    assert at_once == [1 if alone else 2]
 
 
 @pytest.mark.long

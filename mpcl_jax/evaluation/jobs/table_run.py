@@ -148,9 +148,10 @@ def _train_here(row: Trained, cache_dir: pathlib.Path, stop: StopRequest) -> Non
         elif fits:
             config = with_folds(row.config, seed, tuple(fit.number for fit in fits))
             # With "rbg" numbers depend on the folds that are trained at once; on CPUs it is not faster. With "inner"
-            # each fold stops at its own epoch.
+            # each fold stops at its own epoch. Streamed rows serve one fold.
             train = config.train
             together = train.generator == "threefry2x32" and train.select in ("last", "best")
+            together = together and not train.stream_rows
             if together and jax.default_backend() != "cpu":
                 at_once = min(len(fits), folds_that_fit(row.config) or len(fits))
                 train = dataclasses.replace(config.train, folds_at_once=at_once)

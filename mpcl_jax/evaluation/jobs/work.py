@@ -37,8 +37,8 @@ OF_A_FOLD = (
     "predictions.npz",
 )  # of a trained fold, the last one last
 # A training is finished when this file is there, and the job of a baseline when that one is.
-USED = 0.8  # share of the memory of an accelerator for folds that are trained at once; the rest is for predictions
 PREDICTIONS, BASELINE = FOLD / "predictions.npz", "baseline.npz"
+USED = 0.8  # share of the memory of an accelerator for folds that are trained at once; the rest is for predictions
 
 # In a worker, the recordings of the table at hand.
 cached_table_data = functools.lru_cache(maxsize=1)(load_table_data)
