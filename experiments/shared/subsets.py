@@ -42,7 +42,7 @@ def subsets_of(names: tuple[str, ...]) -> np.ndarray:
 
 def train_for_subsets(fit: Fit, stop: StopRequest) -> None:
     """Trains a fold and predicts its test rows from every subset."""
-    begin_job(fit.folder, fit.key)
+    begin_job(fit.folder, fit.key, fit.config)
     with only_run_in(fit.folder):
         run = run_of(fit)._replace(stop=stop)
         member = member_of(run, 0)
@@ -60,7 +60,7 @@ def train_for_subsets(fit: Fit, stop: StopRequest) -> None:
 
 def fit_for_subsets(fit: Fit, _: StopRequest) -> None:
     """Fits a baseline on a fold and predicts its test rows from every subset."""
-    begin_job(fit.folder, fit.key)
+    begin_job(fit.folder, fit.key, fit.config)
     recordings, whole, *_ = cached_table_data(fit.config)
     task = task_of(recordings, whole.protocol, whole.folds[fit.number])
     subsets = subsets_of(tuple(recordings.signals))

@@ -8,6 +8,7 @@ import pytest
 from run_fixture import table_config
 
 from experiments.shared.collect import choices_of
+from mpcl_jax.config.schema import LogConfig
 from mpcl_jax.evaluation.jobs import table_run, work
 from mpcl_jax.evaluation.jobs.keys import load_table_data
 from mpcl_jax.evaluation.jobs.table_run import Trained, complete, predictions_of
@@ -26,6 +27,14 @@ def test_as_many_folds_are_trained_at_once_as_the_device_holds(monkeypatch, quic
     assert fit(None) is None and fit(0.001) == 1
     few, many = fit(100), fit(1000)
     assert 1 < few < many and abs(many - 10 * few) < 20
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_setting_decides_whether_jobs_keep_compiled_programs(tmp_path, monkeypatch, keep):
+    config, called = dataclasses.replace(table_config(), log=LogConfig(keep_compiled=keep)), []
+    monkeypatch.setattr(work, "keep_compiled_programs", lambda: called.append(1))
+    work.begin_job(tmp_path / "job", {}, work.with_folds(config, 0, ()))
+    assert called == [1] * keep
 
 
 @pytest.mark.parametrize("alone", [{"generator": "rbg"}, {"select": "inner"}, {"stream_rows": 64}, {}])

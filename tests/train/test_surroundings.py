@@ -6,6 +6,7 @@ import jax
 import pytest
 
 from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.config.schema import Config
 from mpcl_jax.evaluation.jobs.work import begin_job
 from mpcl_jax.train import devices
 from mpcl_jax.train.jax_settings import FIXED, fixed_jax_settings
@@ -43,7 +44,7 @@ def test_pinned_are_the_defaults_of_jax():
     assert {name: jax.config.values[name] for name in known} | {"jax_transfer_guard": "allow"} == known
 
 
-@pytest.mark.parametrize("begin", [start_jax, lambda: begin_job(pathlib.Path("job"), {})])
+@pytest.mark.parametrize("begin", [start_jax, lambda: begin_job(pathlib.Path("job"), {}, Config())])
 def test_a_command_and_its_workers_set_jax_for_themselves(odd_settings, tmp_path, monkeypatch, begin):
     assert odd_settings == ODD
     monkeypatch.chdir(tmp_path)

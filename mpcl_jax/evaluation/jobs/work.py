@@ -61,7 +61,7 @@ def train_fold(fit: Fit, stop: StopRequest) -> None:
 
     Raises what `prepare` and `train_folds` raise.
     """
-    begin_job(fit.folder, fit.key)
+    begin_job(fit.folder, fit.key, fit.config)
     with only_run_in(fit.folder):
         train_folds(run_of(fit)._replace(stop=stop))
         shutil.rmtree(fit.folder / FOLD / "checkpoints", ignore_errors=True)
@@ -69,11 +69,11 @@ def train_fold(fit: Fit, stop: StopRequest) -> None:
 
 def train_together(config: Config, folder: pathlib.Path, fits: list[Fit], stop: StopRequest) -> None:
     """Trains the folds of `fits`, which `config` names, at once; for accelerators. Each goes into its own folder."""
-    begin_job(folder, {})
+    begin_job(folder, {}, config)
     with only_run_in(folder):
         train_folds(prepare(config, folder)._replace(stop=stop))
         for place, fit in enumerate(fits):
-            begin_job(fit.folder, fit.key)
+            begin_job(fit.folder, fit.key, fit.config)
             source = folder / "folds" / f"{place:02d}"
             make_folder(fit.folder / FOLD)
             with writing(fit.folder, 0):
@@ -92,7 +92,7 @@ def copy_fold(source: pathlib.Path, target: pathlib.Path) -> None:
 
 def fit_baseline(fit: Fit, _: StopRequest) -> None:
     """Tunes, fits and predicts a baseline on a fold."""
-    begin_job(fit.folder, fit.key)
+    begin_job(fit.folder, fit.key, fit.config)
     recordings, whole, *_ = cached_table_data(fit.config)
     fold, settings = whole.folds[fit.number], fit.config.benchmark
     predicted, choices, memories = comparison.predict_fold(
@@ -105,11 +105,12 @@ def fit_baseline(fit: Fit, _: StopRequest) -> None:
     write_arrays(fit.result, predicted)
 
 
-def begin_job(folder: pathlib.Path, key: dict[str, Any]) -> None:
-    """Makes the folder of a job, writes its key there, and prepares this process for the work."""
+def begin_job(folder: pathlib.Path, key: dict[str, Any], config: Config) -> None:
+    """Makes the folder of a job, writes its key there, and prepares this process for work with `config`."""
     logging.set_verbosity(logging.ERROR)  # Orbax logs every file that it writes
     fix_jax_settings()
-    keep_compiled_programs()
+    if config.log.keep_compiled:
+        keep_compiled_programs()
     make_folder(folder)
     write_text(folder / "job.json", json.dumps(key, indent=1) + "\n")
 
@@ -150,5 +151,5 @@ def with_folds(config: Config, seed: int, only: tuple[int, ...]) -> Config:
         seed=seed,
         protocol=dataclasses.replace(config.protocol, only=only),
         train=dataclasses.replace(config.train, folds_at_once=1),
-        log=LogConfig(report=False),
+        log=LogConfig(report=False, keep_compiled=config.log.keep_compiled),
     )
