@@ -7,6 +7,7 @@ folder: the second start with a folder is a warm one. The second argument is the
 started; settings (`--config.KEY=VALUE`) may follow.
 """
 
+import argparse
 import gc
 import json
 import pathlib
@@ -15,15 +16,18 @@ import sys
 import tempfile
 import time
 
-gc.set_threshold(100_000)  # as in mpcl_jax/cli/train.py
+if __name__ == "__main__":  # not for `throughput.py`, which imports this module
+    gc.set_threshold(100_000)  # as in mpcl_jax/cli/train.py
 
 import jax
 
 from mpcl_jax.config.command_line import from_command_line
+from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.evaluation import experiment
 from mpcl_jax.train.folds import stack
 from mpcl_jax.train.run import arrays_of, begin_training, member_of, prepare
+from mpcl_jax.types import DataError
 
 
 def timed_start(config: Config, workdir: pathlib.Path, started: float) -> dict[str, float]:
@@ -50,7 +54,21 @@ def timed_start(config: Config, workdir: pathlib.Path, started: float) -> dict[s
     return seconds | {"to_first_step": to_first_step, "peak_memory": 1e-6 * peak}
 
 
+def main(words: list[str]) -> None:
+    """Reads the arguments, measures, prints the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("config", help="a config file or preset")
+    parser.add_argument(
+        "started", type=float, help="when the process was started, in seconds: $(date +%%s.%%N)"
+    )
+    arguments, settings = parser.parse_known_args(words)
+    try:
+        config = from_command_line(arguments.config, settings)
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps(timed_start(config, pathlib.Path(folder), arguments.started)))
+    except (ConfigError, DataError) as mistake:
+        parser.exit(2, f"error: {mistake}\n")
+
+
 if __name__ == "__main__":
-    file, begin, *settings = sys.argv[1:]
-    with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(timed_start(from_command_line(file, settings), pathlib.Path(folder), float(begin))))
+    main(sys.argv[1:])

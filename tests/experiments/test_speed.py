@@ -3,7 +3,7 @@
 import pytest
 from python_process import ROOT
 
-from experiments.speed import growth, throughput
+from experiments.speed import first_step, growth, throughput
 
 CONFIG = str(ROOT / "configs" / "dataset.py")
 
@@ -18,6 +18,8 @@ def test_exponents_are_those_of_the_last_two_points():
     "module, words, message",
     [
         (growth, ["--axes", "height"], "unknown 'height'"),
+        (first_step, [CONFIG], "required: started"),
+        (first_step, [CONFIG, "0", "--config.model.wdth=8"], "unknown setting"),
         (throughput, ["--config", CONFIG, "--config.model.wdth=8"], "unknown setting"),
         (throughput, ["--batches", "32,none"], "invalid batch_sizes value: '32,none'"),
         (throughput, ["--batches", "0"], "invalid batch_sizes value: '0'"),
