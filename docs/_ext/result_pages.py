@@ -22,7 +22,7 @@ COMPANIONS = {
     "_subjects": "",
 }
 # Beginnings of the names of tables that were made before the corrections of version 0.2.
-BEFORE = ("study", "sensitivity")
+BEFORE = ("study",)
 OUTDATED = """:::{admonition} Results of version 0.1
 :class: warning
 

@@ -34,7 +34,7 @@ from mpcl_jax.system.storage import make_folder
 NO_DATE = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": None}
 KL = "KL (nats), lower is better"
 ENDS = ("kl", "kl_low", "kl_high")
-METHODS = (METHOD, "ridge", "train_mean", "mlp", "extra_trees")
+METHODS = (METHOD, "kernel_ridge", "train_mean", "mlp", "extra_trees")
 
 
 def split_figure() -> Figure:

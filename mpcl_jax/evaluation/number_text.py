@@ -38,5 +38,5 @@ def count_of(n: int, plural: str) -> str:
 
 
 def shown_name(method: str) -> str:
-    """The name of a method in text: "sa_bfgs" is "SA-BFGS", "train_mean" is "train mean"."""
-    return NAMES.get(method, method.replace("_", " "))
+    """The name of a method in text: "sa_bfgs" is "SA-BFGS", "train_mean" is "train mean"; settings keep theirs."""
+    return NAMES.get(method, method if "." in method else method.replace("_", " "))
