@@ -21,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import mpcl_jax as mpcl
+from mpcl_jax.runs import predict as runs_predict
 from mpcl_jax.runs import programs
 from mpcl_jax.train import devices
 from mpcl_jax.types import take
@@ -344,7 +345,7 @@ def test_a_second_process_predicts_the_same_without_scikit_learn_and_training(fi
     fitted.save(tmp_path / "model")
     mpcl.MPCLRegressor(**SMALL).fit(frame.to_numpy(), labels).save(tmp_path / "of_array")
     monkeypatch.setattr(programs, "compiled", devices.compiled)  # as in that process
-    monkeypatch.setattr(programs, "_program", programs._program.__wrapped__)
+    monkeypatch.setattr(runs_predict, "functions_of", runs_predict.functions_of.__wrapped__)
     predicted = mpcl.load(tmp_path / "model").predict(frame)  # keeps the program
     of_array = mpcl.load(tmp_path / "of_array").predict(frame.to_numpy())
     np.savez(tmp_path / "both.npz", x=frame.to_numpy(), y=predicted, z=of_array)
