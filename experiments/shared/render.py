@@ -81,6 +81,9 @@ def cells_of(name: str, frame: pd.DataFrame, all_measures: bool = False) -> tupl
     if columns[1:3] == ["method", "kl"]:
         return series_cells(frame)
     cells = frame.map(_plain)
+    for column in columns:
+        if column == "kl" or column.endswith("_kl"):
+            cells[column] = frame[column].map("{:.4f}".format)
     if "method" in cells:
         cells["method"] = cells["method"].map(shown_name)
     return cells, ""

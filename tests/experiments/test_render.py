@@ -35,6 +35,10 @@ def test_a_series_has_a_line_per_case_and_latex_a_column_per_method(capsys):
     assert r"9 subjects & 0.0608 [0.0520, 0.0774] & 0.0605 [0.0519, 0.0755] \\" in text
 
 
+def test_a_kl_has_four_decimals_in_every_table():
+    assert render.rendered("fine_tuning_music", {})[0]["kl"].iloc[2] == "0.0670"
+
+
 def test_a_table_of_written_trials_shows_every_method_without_and_with_them():
     cells, caption = render.rendered("walking_sequential_memory", {})
     assert cells.iloc[-1].tolist()[:4] == ["MPCL", "0.0513", "0.0452", "−0.0061"]
