@@ -190,8 +190,8 @@ def unstack(program: Program, tree, count: int) -> list:
 def streamed(parts: Parts, rows_at_once: int, batch_size: int, sharding):
     """`epoch` and `predict` of a `Program` for one fold and `Rows` of NumPy arrays.
 
-    The same steps, batches and keys as in `epoch.whole_epoch`, and the same bits. Two parts of about `rows_at_once`
-    rows lie on the device at a time: the next one is moved while the device works on the first.
+    The same steps, batches and keys as in `epoch.whole_epoch`; numbers agree but for rounding. Two parts of about
+    `rows_at_once` rows lie on the device at a time: the next one is moved while the device works on the first.
     """
     most = min(parts.steps, max(1, rows_at_once // batch_size))
     at_once = next(k for k in range(most, 0, -1) if parts.steps % k == 0)  # equal parts share one program

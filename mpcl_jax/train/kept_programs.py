@@ -7,6 +7,7 @@ are equal. Only files of the user's own cache folder are read, never a file besi
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -85,7 +86,7 @@ def _file(name: str, depends: dict, arguments: list[str]) -> pathlib.Path | None
     known = {
         "versions": [__version__, jax.__version__, metadata.version("flax"), metadata.version("optax")],
         "device": jax.default_backend(),
-        "code": [file.read_text(encoding="utf-8") for x in SOURCES for file in sorted(PACKAGE.glob(x))],
+        "code": _code(),
         "depends": depends,
         "arguments": arguments,
     }
@@ -95,6 +96,12 @@ def _file(name: str, depends: dict, arguments: list[str]) -> pathlib.Path | None
         return user_folder() / f"programs-jax-{jax.__version__}" / f"{name}-{digest[:40]}"
     except OSError:
         return None
+
+
+@functools.cache
+def _code() -> list[str]:
+    """The text of SOURCES, which is read once in a process."""
+    return [file.read_text(encoding="utf-8") for x in SOURCES for file in sorted(PACKAGE.glob(x))]
 
 
 def _read(file: pathlib.Path | None) -> bytes | None:

@@ -1,4 +1,4 @@
-"""An epoch takes every training row of its fold once, normalised; streamed rows give the same bits."""
+"""An epoch takes every training row of its fold once, normalised; streamed rows agree but for rounding."""
 
 import jax
 import jax.numpy as jnp

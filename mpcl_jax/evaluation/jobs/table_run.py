@@ -150,9 +150,8 @@ def _train_here(row: Trained, cache_dir: pathlib.Path, stop: StopRequest) -> Non
             # With "rbg" numbers depend on the folds that are trained at once; on CPUs it is not faster. With "inner"
             # each fold stops at its own epoch. Streamed rows serve one fold.
             train = config.train
-            together = train.generator == "threefry2x32" and train.select in ("last", "best")
-            together = together and not train.stream_rows
-            if together and jax.default_backend() != "cpu":
+            one_program = train.generator == "threefry2x32" and train.select in ("last", "best")
+            if one_program and not train.stream_rows and jax.default_backend() != "cpu":
                 at_once = min(len(fits), folds_that_fit(row.config) or len(fits))
                 train = dataclasses.replace(config.train, folds_at_once=at_once)
                 config = dataclasses.replace(config, train=train)

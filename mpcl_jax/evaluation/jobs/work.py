@@ -126,14 +126,21 @@ def folds_that_fit(config: Config) -> int | None:
     memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     if memory is None:
         return None
+    rows, one = _planned_bytes(config)
+    return max(1, int((USED * memory - rows) // one))
+
+
+@functools.lru_cache(maxsize=1)
+def _planned_bytes(config: Config) -> tuple[int, int]:
+    """Bytes of all rows of a table, and of what a fold takes besides; compiled once for all seeds."""
     run = _program_of(config)
     member = member_of(run, 0)
     arrays = stack(run.program, [arrays_of(run, member)])
     training = jax.eval_shape(run.program.create, member.key, member.label_mean)
     epoch = run.program.epoch.lower(training, run.rows, arrays, member.key).compile()
     plan, rows = epoch.memory_analysis(), sum(x.nbytes for x in jax.tree.leaves(run.rows))
-    one = plan.temp_size_in_bytes + plan.argument_size_in_bytes + plan.output_size_in_bytes - rows
-    return max(1, int((USED * memory - rows) // one))
+    whole = plan.temp_size_in_bytes + plan.argument_size_in_bytes + plan.output_size_in_bytes
+    return rows, whole - rows
 
 
 @functools.lru_cache(maxsize=1)
