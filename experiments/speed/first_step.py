@@ -17,7 +17,8 @@ import tempfile
 import time
 
 if __name__ == "__main__":  # not for `throughput.py`, which imports this module
-    gc.set_threshold(100_000)  # as in mpcl_jax/cli/train.py
+    gc.set_threshold(100_000)  # this and the next line: as in mpcl_jax/cli/train.py
+    gc.disable()
 
 import jax
 
@@ -33,8 +34,10 @@ from mpcl_jax.types import DataError
 def timed_start(config: Config, workdir: pathlib.Path, started: float) -> dict[str, float]:
     """Seconds of each part of the start of this process, and its peak memory in MB; `started`: the parent's clock."""
     marks = {"import": time.time()}
+    gc.enable()
     experiment.start_jax()
     experiment.keep_compiled_programs()
+    experiment.registry.wanted(config.benchmark)
     run = prepare(config, workdir)
     member = member_of(run, 0)
     arrays = stack(run.program, [arrays_of(run, member)])

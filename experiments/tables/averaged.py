@@ -23,7 +23,7 @@ import numpy as np
 
 from experiments.shared import compared, series
 from experiments.shared import table_command as command
-from mpcl_jax.evaluation.comparison import wanted
+from mpcl_jax.baselines.registry import wanted
 from mpcl_jax.evaluation.jobs.keys import TableData, load_table_data
 from mpcl_jax.evaluation.jobs.table_run import Fitted, complete
 from mpcl_jax.evaluation.leaderboard import CONSTANTS, METHOD, OF_IDS

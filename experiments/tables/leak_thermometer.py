@@ -16,12 +16,13 @@ import numpy as np
 import pandas as pd
 
 from experiments.shared.table_command import ending, path
+from mpcl_jax.baselines.registry import wanted
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.data import PROTOCOLS
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
-from mpcl_jax.evaluation.comparison import make_run_table, wanted
-from mpcl_jax.evaluation.experiment import run_baselines
+from mpcl_jax.evaluation.after_training import run_baselines
+from mpcl_jax.evaluation.comparison import make_run_table
 from mpcl_jax.evaluation.leaderboard import METHOD, Table
 from mpcl_jax.evaluation.number_text import decimal, shown_name
 from mpcl_jax.evaluation.table_text import markdown_of

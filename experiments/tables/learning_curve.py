@@ -20,9 +20,9 @@ import numpy as np
 from experiments.shared import compared, series
 from experiments.shared import table_command as command
 from experiments.shared.comparison_plots import Curve, curves
+from mpcl_jax.baselines.registry import wanted
 from mpcl_jax.config.schema import Config
 from mpcl_jax.data.splits.manifest import Fold, in_order
-from mpcl_jax.evaluation.comparison import wanted
 from mpcl_jax.evaluation.jobs.keys import TableData, load_table_data, with_split
 from mpcl_jax.evaluation.jobs.table_run import Fitted, Trained, complete
 from mpcl_jax.evaluation.leaderboard import METHOD, count_of

@@ -14,7 +14,7 @@ each seed as a run folder runs/table/NAME/seed_N, which `mpcl verify` checks.
 
 from experiments.shared import compared
 from experiments.shared import table_command as command
-from mpcl_jax.evaluation.comparison import wanted
+from mpcl_jax.baselines.registry import wanted
 from mpcl_jax.evaluation.jobs.keys import load_table_data
 from mpcl_jax.evaluation.jobs.table_run import Fitted
 from mpcl_jax.evaluation.ranking import groups_of, rank_methods

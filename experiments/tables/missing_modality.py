@@ -17,7 +17,7 @@ from experiments.shared import compared, series
 from experiments.shared import table_command as command
 from experiments.shared.comparison_plots import Curve, curves
 from experiments.shared.subsets import SUBSETS, subsets_of
-from mpcl_jax.evaluation.comparison import wanted
+from mpcl_jax.baselines.registry import wanted
 from mpcl_jax.evaluation.jobs.keys import load_table_data
 from mpcl_jax.evaluation.jobs.table_run import Fitted, complete
 from mpcl_jax.evaluation.leaderboard import METHOD

@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from mpcl_jax.baselines.selection import Part, Predicted, Task, choose
 from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.config.schema import BASELINES
+from mpcl_jax.config.schema import BASELINES, REFERENCE, BenchmarkConfig
 from mpcl_jax.metrics import as_distributions
 from mpcl_jax.system.output import warn
 from mpcl_jax.system.suggestion import suggestion
@@ -101,6 +101,21 @@ def get(name: str) -> Baseline:
         meant = suggestion(name, (*names(), "all"))
         raise ConfigError(f"config.benchmark.baselines = {name!r}: unknown baseline; {meant}")
     return _registered[name]
+
+
+def wanted(settings: BenchmarkConfig) -> tuple[str, ...]:
+    """The baselines of a run in the order of the rows of a table; the train mean always runs, "all" names every one.
+
+    Raises ConfigError for a name that is not registered.
+    """
+    chosen = (*settings.baselines, REFERENCE)
+    own = importlib.metadata.entry_points(group=GROUP)
+    if set(chosen) <= set(BASELINES) and not own:  # no reason to import them before the training
+        return tuple(name for name in BASELINES if name in chosen)
+    for name in settings.baselines:
+        if name != "all":
+            get(name)
+    return tuple(name for name in names() if name in chosen or "all" in chosen)
 
 
 def tried(name: str, tries: int) -> int:

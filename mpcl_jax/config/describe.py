@@ -1,7 +1,10 @@
 """What each setting is, in words: for `--help`, for error messages, and for the settings page of the docs."""
 
+import ast
 import dataclasses
 import functools
+import inspect
+import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -17,7 +20,12 @@ class Setting(NamedTuple):
     type: type  # of the default: bool, int, float, str or tuple
     default: Any
     allowed: str  # "a whole number in [1, 1000000], or 'auto'"
-    meaning: str  # one or two sentences
+    group: type  # the dataclass that it belongs to
+
+    @property
+    def meaning(self) -> str:
+        """One or two sentences: the text below the setting; "" where the source is not installed."""
+        return _texts_below_fields(self.group).get(self.name.rpartition(".")[2], "")
 
 
 @functools.cache
@@ -29,10 +37,23 @@ def settings() -> tuple[Setting, ...]:
     for name, cls, field in _fields_of(Config):
         if not dataclasses.is_dataclass(field.type):
             schema = classes[cls.__name__]["properties"][field.name]
-            meaning = " ".join(schema.get("description", "").split())  # "" where the source is not installed
             default = cls.__pydantic_fields__[field.name].default
-            found.append(Setting(name, type(default), default, allowed(schema), meaning))
+            found.append(Setting(name, type(default), default, allowed(schema), cls))
     return tuple(found)
+
+
+@functools.cache
+def _texts_below_fields(cls: type) -> dict[str, str]:
+    """The text below each field of a dataclass; pydantic would read the source of all of them at every import."""
+    try:
+        statements = ast.parse(inspect.getsource(cls)).body[0].body
+    except OSError:
+        return {}
+    return {
+        field.target.id: " ".join(text.value.value.split())
+        for field, text in itertools.pairwise(statements)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
+    }
 
 
 def groups() -> dict[str, str]:

@@ -8,8 +8,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictFloat, Strict
 from mpcl_jax.system.paths import user_path
 from mpcl_jax.types import DataError
 
-# The sentence below a setting is its description; a name that is not a setting is an error.
-STRICT = pydantic.ConfigDict(extra="forbid", use_attribute_docstrings=True)
+# A name that is not a setting is an error. The sentence below a setting is its description (`describe.py`).
+STRICT = pydantic.ConfigDict(extra="forbid")
 
 AUTO = "auto"  # the value of a setting that follows the number of training windows (train/run.py)
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from mpcl_jax.data.splits.descriptions import counted
 from mpcl_jax.types import Recordings
@@ -74,10 +73,9 @@ def _moments(recordings: Recordings) -> np.ndarray:
     """[N] code of the stimulus and the seconds, or the number of the window, since the trial began."""
     at = recordings.start
     if np.isnan(at).any():
-        at = pd.Series(recordings.trial).groupby(recordings.trial).cumcount().to_numpy()
-    return (
-        pd.DataFrame({"stimulus": recordings.stimulus, "at": at})
-        .groupby(["stimulus", "at"])
-        .ngroup()
-        .to_numpy()
-    )
+        _, trial, windows = np.unique(recordings.trial, return_inverse=True, return_counts=True)
+        at = np.empty(len(trial))
+        at[np.argsort(trial, kind="stable")] = np.concatenate([np.arange(n) for n in windows])
+    stimulus = np.unique(recordings.stimulus, return_inverse=True)[1]
+    times, time = np.unique(at, return_inverse=True)
+    return np.unique(stimulus * len(times) + time, return_inverse=True)[1]

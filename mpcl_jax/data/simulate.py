@@ -11,10 +11,10 @@ labels: on the defaults, with subjects held out, the test KL of the train mean i
 MLP 0.05.
 """
 
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtri
 
 from mpcl_jax.config.data import SimulateConfig
 from mpcl_jax.data.dmer.files import EMOTIONS
@@ -125,7 +125,7 @@ def _whitened(z: np.ndarray) -> np.ndarray:
 
 def _ratings(z: np.ndarray, correlation: np.ndarray) -> np.ndarray:
     """Independent normal `z` [n, C] to correlated ratings 1..5 [n, C]."""
-    thresholds = ndtri(np.cumsum(RATING_SHARES)[:-1])
+    thresholds = [NormalDist().inv_cdf(share) for share in np.cumsum(RATING_SHARES)[:-1]]
     return 1.0 + np.searchsorted(thresholds, z @ np.linalg.cholesky(correlation).T)
 
 

@@ -16,7 +16,7 @@ from mpcl_jax.data.splits.descriptions import held_apart, kind_of, n_of
 from mpcl_jax.data.splits.inner import inner_rows
 from mpcl_jax.data.splits.manifest import row_ids
 from mpcl_jax.data.splits.protocols import Fold, Split
-from mpcl_jax.evaluation.leaderboard import REFERENCE, Result, Table, make_table
+from mpcl_jax.evaluation.leaderboard import Result, Table, make_table
 from mpcl_jax.model.recall_kernel import views_of
 from mpcl_jax.train.fold_memory import (
     FoldMemory,
@@ -37,19 +37,6 @@ class FoldPredictions(NamedTuple):
     predicted: dict[str, np.ndarray]  # [P, C]
     choices: dict[str, dict[str, Any]]  # the selected setting and, where trials are written, the memory
     memories: dict[str, FoldMemory]  # {} where the protocol writes no trials
-
-
-def wanted(settings: BenchmarkConfig) -> tuple[str, ...]:
-    """The baselines of a run in the order of the rows of a table; the train mean always runs, "all" names every one.
-
-    Raises ConfigError for a name that is not registered.
-    """
-    for name in settings.baselines:
-        if name != "all":
-            baselines.get(name)
-    names = baselines.names()
-    chosen = names if "all" in settings.baselines else (*settings.baselines, REFERENCE)
-    return tuple(name for name in names if name in chosen)
 
 
 def predict_fold(

@@ -7,8 +7,8 @@ import tempfile
 import jax
 import numpy as np
 
+from mpcl_jax.baselines import registry
 from mpcl_jax.config.schema import Config, DistributedConfig
-from mpcl_jax.evaluation import comparison
 from mpcl_jax.evaluation.experiment import describe_data, folds_tested
 from mpcl_jax.train.run import member_of, prepare
 
@@ -19,7 +19,7 @@ def dry_run(config: Config) -> str:
     The memory is that of parameters, optimiser, memory banks and data, in MB (10^6 bytes) of one device; activations
     come on top. Raises ConfigError and DataError as a run does.
     """
-    comparison.wanted(config.benchmark)  # refuses unknown names
+    registry.wanted(config.benchmark)  # refuses unknown names
     # The data stay on the host here; a single fold has the shapes of every fold.
     train = dataclasses.replace(config.train, stream_rows=1, folds_at_once=1)
     alone = dataclasses.replace(config, train=train, distributed=DistributedConfig())

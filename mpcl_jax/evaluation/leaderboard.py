@@ -11,13 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from mpcl_jax import metrics
-from mpcl_jax.config.schema import BASELINES, ORACLES
+from mpcl_jax.config.schema import BASELINES, ORACLES, REFERENCE
 from mpcl_jax.evaluation import agreement
 from mpcl_jax.evaluation.number_text import count_of
 from mpcl_jax.evaluation.statistics import FEWEST, subject_interval
 
 METHOD = "MPCL"
-REFERENCE = "train_mean"
 CONSTANTS = ("uniform", REFERENCE)
 OF_IDS = ("subject_mean", "stimulus_mean", "duration_only")  # the train mean for ids without training rows
 

@@ -8,7 +8,7 @@ and the residual between report and prediction. A new window recalls the mean re
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array
+import scipy  # its parts are loaded on first use
 
 from mpcl_jax.model.other_subjects import shared_with_others, without_shared
 from mpcl_jax.model.recall_kernel import (
@@ -83,9 +83,9 @@ def adapt(
     return corrected(log_probs, shift + weight[:, used] @ left), weight
 
 
-def _members(memory: PersonalMemory) -> csr_array:
+def _members(memory: PersonalMemory) -> "scipy.sparse.csr_array":
     """[n, W] the share of each window in its trial; rows sum to 1."""
     places = {trial: place for place, trial in enumerate(memory.trials)}
     place = np.array([places[trial] for trial in memory.trial.tolist()])
     share = 1 / np.bincount(place)[place]
-    return csr_array((share, (place, np.arange(len(place)))))
+    return scipy.sparse.csr_array((share, (place, np.arange(len(place)))))

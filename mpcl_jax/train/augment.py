@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import betaincinv
+import scipy  # its parts are loaded on first use
 
 from mpcl_jax.config.schema import TrainConfig
 from mpcl_jax.types import GROUPS, Batch, groups_in
@@ -39,7 +39,7 @@ def mixing_shares(key, alpha: float, size: int):
     A table of quantiles, because drawing from a Beta distribution by rejection is a program of its own in every step.
     """
     middles = (np.arange(1024) + 0.5) / 1024
-    quantiles = jnp.asarray(betaincinv(alpha, alpha, 0.5 + middles / 2), jnp.float32)
+    quantiles = jnp.asarray(scipy.special.betaincinv(alpha, alpha, 0.5 + middles / 2), jnp.float32)
     return quantiles[jax.random.bits(key, (size,), jnp.uint32) % 1024]
 
 

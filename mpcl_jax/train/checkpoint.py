@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.data.normalise import Normalisation
@@ -48,7 +47,6 @@ class Checkpoints(NamedTuple):
     folder: pathlib.Path
     plain: pathlib.Path  # the same folder, for libraries (`paths.plain_path`)
     origin: dict[str, str]  # what they belong to, e.g. {"data": sha256, "fold": "fold 1 of 3"}
-    writer: ocp.Checkpointer
 
 
 @contextlib.contextmanager
@@ -59,8 +57,8 @@ def open_checkpoints(folder: pathlib.Path, origin: dict[str, str]):
         make_folder(folder)
         for remains in (UNFINISHED, TRASH):
             shutil.rmtree(folder / remains, ignore_errors=True)
-    with plain_path(folder) as plain, ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
-        yield Checkpoints(folder, plain, origin, writer)
+    with plain_path(folder) as plain:
+        yield Checkpoints(folder, plain, origin)
 
 
 def save(saved: Checkpoints, epoch: int, training: Training, norm: Normalisation, config: dict) -> None:
@@ -75,8 +73,6 @@ def save(saved: Checkpoints, epoch: int, training: Training, norm: Normalisation
     if prototypes is not None:
         trees["prototypes"] = prototypes._asdict()
     documents = {"config": config, "origin": saved.origin}
-    parts = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
-    parts |= {name: ocp.args.JsonSave(document) for name, document in documents.items()}
     final, unfinished = saved.folder / str(epoch), saved.folder / UNFINISHED
     size = sum(x.nbytes for x in jax.tree.leaves(trees))
     try:
@@ -84,7 +80,7 @@ def save(saved: Checkpoints, epoch: int, training: Training, norm: Normalisation
             if processes.is_first():
                 _require_room(unfinished, size)
             written = saved.plain / UNFINISHED / str(epoch)
-            saved.writer.save(written, args=ocp.args.Composite(**parts), force=True)
+            _write(written, trees, documents)
             if processes.is_first():
                 _require_read_back(final, written, trees)
                 checksums.write_checksums(unfinished / str(epoch), checksums.of_epoch(epoch))
@@ -99,6 +95,15 @@ def save(saved: Checkpoints, epoch: int, training: Training, norm: Normalisation
     finally:
         if processes.is_first():
             shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write(folder, trees: dict[str, Any], documents: dict[str, dict]) -> None:
+    import orbax.checkpoint as ocp  # takes 0.1 s to import, so not before the first step
+
+    parts = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
+    parts |= {name: ocp.args.JsonSave(document) for name, document in documents.items()}
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
+        writer.save(folder, args=ocp.args.Composite(**parts), force=True)
 
 
 def _require_finite(training: Training, epoch: int) -> None:
@@ -166,9 +171,12 @@ def restore(saved, like: Training, sharding, until: int | None = None) -> tuple[
     whole = processes.by_first(lambda: _choose(saved, until))
     if whole is None:
         return None
+    import orbax.checkpoint as ocp  # as in `_write`
+
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), like)
     wanted = ocp.args.Composite(state=ocp.args.StandardRestore(target))
-    return whole, saved.writer.restore(saved.plain / str(whole), args=wanted)["state"]
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+        return whole, reader.restore(saved.plain / str(whole), args=wanted)["state"]
 
 
 def _choose(saved: Checkpoints, until: int | None) -> int | None:

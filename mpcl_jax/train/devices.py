@@ -15,10 +15,12 @@ from jax.sharding import AxisType, Mesh
 
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
-from mpcl_jax.data.io.cache import user_folder
+from mpcl_jax.data.io.cache import delete_oldest, user_folder
 from mpcl_jax.system.os_errors import reason_of
 from mpcl_jax.system.paths import require_writable
 from mpcl_jax.train.jax_settings import fixed_jax_settings
+
+MOST_KEPT = 2**30  # bytes of compiled programs; about 2,000 programs
 
 
 def require_devices() -> None:
@@ -109,6 +111,7 @@ def keep_compiled_programs() -> str:
         require_writable(folder)
     except OSError as error:
         return reason_of(error)
+    delete_oldest(folder, MOST_KEPT)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     # A forward pass takes a few tenths to compile.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jax import export
 
 from mpcl_jax import __version__
-from mpcl_jax.data.io.cache import user_folder
+from mpcl_jax.data.io.cache import delete_oldest, user_folder
 from mpcl_jax.system.collector import paused_collection
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1]
@@ -31,6 +31,7 @@ SOURCES = ("config/*.py", "model/*.py", "runs/forward.py", "train/*.py", "labels
 # A file: the checksum of its name and the rest, the names, shapes and types of the results as a line of JSON, the
 # program.
 CHECKSUM = 32  # bytes
+MOST_KEPT = 100 * 2**20  # bytes of all files; about 500 programs
 
 
 def kept(
@@ -126,6 +127,7 @@ def _write(file: pathlib.Path | None, held: bytes) -> None:
             whole = pathlib.Path(folder, file.name)
             whole.write_bytes(_checksum(file, held) + held)
             os.replace(whole, file)
+        delete_oldest(file.parent, MOST_KEPT)
 
 
 def _checksum(file: pathlib.Path, held: bytes) -> bytes:

@@ -17,7 +17,6 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from orbax.checkpoint import multihost
 
 from mpcl_jax.config.resolve import ConfigError, ProcessError
 from mpcl_jax.config.schema import DistributedConfig
@@ -71,6 +70,10 @@ def is_first() -> bool:
 
 def meet(where: str, settings: DistributedConfig) -> None:
     """Waits until every process is at `where`, a name used once. Raises ProcessError naming those that are not."""
+    if jax.process_count() == 1:
+        return
+    from orbax.checkpoint import multihost  # takes 0.1 s to import
+
     try:
         multihost.get_barrier_sync_fn()(key=where, timeout_ms=1000 * settings.timeout)
     except jax.errors.JaxRuntimeError as error:

@@ -7,9 +7,10 @@ import pytest
 from test_baselines import planted
 
 from mpcl_jax.baselines import registry
-from mpcl_jax.baselines.registry import register_baseline
+from mpcl_jax.baselines.registry import register_baseline, wanted
 from mpcl_jax.baselines.selection import Task
 from mpcl_jax.config.resolve import ConfigError
+from mpcl_jax.config.schema import BASELINES, QUICK_BASELINES, BenchmarkConfig
 
 
 class Constant:
@@ -127,3 +128,19 @@ def test_installed_packages_register_through_their_entry_point(tmp_path, monkeyp
     finally:
         sys.modules.pop("toy_package", None)
         registry._load.cache_clear()
+
+
+def test_which_baselines_run():
+    assert wanted(BenchmarkConfig()) == QUICK_BASELINES
+    assert wanted(BenchmarkConfig(baselines=("all",))) == BASELINES
+    assert wanted(BenchmarkConfig(baselines=("helo", "knn"))) == ("train_mean", "knn", "helo")
+    assert registry.names() == BASELINES
+    register_baseline("own", lambda seed: Constant(1.0))
+    assert wanted(BenchmarkConfig(baselines=("own", "knn"))) == ("train_mean", "knn", "own")
+    assert wanted(BenchmarkConfig(baselines=("all",))) == (*BASELINES, "own")
+
+
+def test_an_unknown_baseline_is_refused_with_the_nearest_name():
+    text = r"config.benchmark.baselines = 'rigde': unknown baseline; did you mean 'ridge'\?"
+    with pytest.raises(ConfigError, match=text):
+        wanted(BenchmarkConfig(baselines=("knn", "rigde")))

@@ -135,3 +135,15 @@ def test_where_caches_live(tmp_path, monkeypatch):
     assert cache.user_folder() == tmp_path / ".cache" / "mpcl_jax"
     monkeypatch.setattr("sys.platform", "darwin")
     assert cache.user_folder() == tmp_path / "Library" / "Caches" / "mpcl_jax"
+
+
+def test_the_files_that_were_written_first_are_deleted(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for age, name in enumerate("dcba"):
+        (tmp_path / name).write_bytes(bytes(10))
+        os.utime(tmp_path / name, (10**9 - age, 10**9 - age))
+    cache.delete_oldest(tmp_path, 40)
+    assert {x.name for x in tmp_path.iterdir()} == {"a", "b", "c", "d", "folder"}
+    cache.delete_oldest(tmp_path, 29)
+    assert {x.name for x in tmp_path.iterdir()} == {"c", "d", "folder"}
+    cache.delete_oldest(tmp_path / "absent", 29)

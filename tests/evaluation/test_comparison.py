@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from mpcl_jax.config.data import ProtocolConfig, SimulateConfig
-from mpcl_jax.config.resolve import ConfigError
-from mpcl_jax.config.schema import BASELINES, QUICK_BASELINES, BenchmarkConfig
+from mpcl_jax.config.schema import BenchmarkConfig
 from mpcl_jax.data.simulate import simulate
 from mpcl_jax.data.splits.protocols import make_split
 from mpcl_jax.evaluation import comparison
@@ -70,15 +69,3 @@ def test_ids_that_derive_from_labels_are_left_unknown(recordings):
     names = ("train_mean", "stimulus_mean", "duration_only")
     mean, *others = predicted(groups, "window80", fold, names).values()
     assert all(np.allclose(other, mean) for other in others)
-
-
-def test_which_baselines_run():
-    assert comparison.wanted(BenchmarkConfig()) == QUICK_BASELINES
-    assert comparison.wanted(BenchmarkConfig(baselines=("all",))) == BASELINES
-    assert comparison.wanted(BenchmarkConfig(baselines=("helo", "knn"))) == ("train_mean", "knn", "helo")
-
-
-def test_an_unknown_baseline_is_refused_with_the_nearest_name():
-    text = r"config.benchmark.baselines = 'rigde': unknown baseline; did you mean 'ridge'\?"
-    with pytest.raises(ConfigError, match=text):
-        comparison.wanted(BenchmarkConfig(baselines=("knn", "rigde")))

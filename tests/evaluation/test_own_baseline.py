@@ -12,7 +12,7 @@ from run_fixture import TINY
 from experiments.shared.collect import choices_of
 from mpcl_jax.baselines import registry
 from mpcl_jax.config.command_line import from_command_line
-from mpcl_jax.evaluation import experiment
+from mpcl_jax.evaluation import after_training, experiment
 from mpcl_jax.evaluation.jobs.keys import load_table_data
 from mpcl_jax.evaluation.jobs.table_run import Fitted, Trained, complete, predictions_of
 from mpcl_jax.train.evaluate import Predictions
@@ -58,7 +58,7 @@ def config(tmp_path, monkeypatch):
 
 def test_a_run_has_a_row_for_it_and_records_its_setting(config, tmp_path, monkeypatch):
     monkeypatch.setattr(experiment, "train_folds", lambda run: [label_mean(run, x) for x in run.split.folds])
-    monkeypatch.setattr(experiment, "audit_run", lambda run: None)
+    monkeypatch.setattr(after_training, "audit_run", lambda run: None)
     experiment.run_experiment(config, tmp_path / "run", "a command", StopRequest())
     with (tmp_path / "run" / "table.csv").open() as file:
         file.readline()

@@ -21,7 +21,7 @@ from mpcl_jax.config.resolve import resolve
 from mpcl_jax.config.schema import BASELINES
 from mpcl_jax.data.pipeline import load
 from mpcl_jax.data.splits.protocols import make_split, row_ids
-from mpcl_jax.evaluation import experiment, table_text
+from mpcl_jax.evaluation import after_training, table_text
 from mpcl_jax.report import page, pictures
 from mpcl_jax.report.content import audit, flagged_slots, interactive, table_rows
 from mpcl_jax.report.explanation import explain, row_of
@@ -318,7 +318,7 @@ def test_the_comparison_of_runs_names_leaks_and_different_splits(healthy, hostil
 
 
 def test_a_report_that_fails_costs_the_run_nothing(tmp_path, capsys):
-    experiment.draw_report(tmp_path)
+    after_training.draw_report(tmp_path)
     printed = capsys.readouterr().out
     assert printed.startswith("no report (error: ") and "the results are written" in printed
 

@@ -13,6 +13,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from python_process import environment
 from run_fixture import bits
@@ -24,7 +25,6 @@ from mpcl_jax.runs.memory import open_memory
 from mpcl_jax.system import checksums
 from mpcl_jax.system.checksums import steps_in
 from mpcl_jax.system.errors import StorageError, TrainingError
-from mpcl_jax.train import checkpoint
 from mpcl_jax.train.arrays import read_tree
 from mpcl_jax.train.checkpoint import open_checkpoints, restore, save
 from mpcl_jax.train.state import Best, Guard, Training, TrainState
@@ -256,7 +256,7 @@ def test_a_failed_save_surfaces_and_the_next_one_works(folder, monkeypatch):
 
 def test_a_checkpoint_that_cannot_be_read_back_is_not_kept(folder, monkeypatch):
     """The library reports success, but other numbers, or nothing that can be opened, lie on the disk."""
-    written = checkpoint.ocp.Checkpointer.save
+    written = ocp.Checkpointer.save
 
     def other_numbers(writer, place, args, force):
         args["state"].item = training_of(6)
@@ -270,7 +270,7 @@ def test_a_checkpoint_that_cannot_be_read_back_is_not_kept(folder, monkeypatch):
         (other_numbers, "state: array .* holds other numbers"),
         (nothing_to_open, "prototypes: .*cannot be read"),
     ):
-        monkeypatch.setattr(checkpoint.ocp.Checkpointer, "save", save_wrongly)
+        monkeypatch.setattr(ocp.Checkpointer, "save", save_wrongly)
         assert re.search(
             f"5: this checkpoint cannot be read back .{message}", refused_by_the_disk(folder, training_of(5))
         )

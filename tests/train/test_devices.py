@@ -1,5 +1,6 @@
 """Devices and compiled programs: where they are kept, and what is compiled ahead."""
 
+import pathlib
 import platform
 
 import jax
@@ -38,6 +39,19 @@ def test_programs_are_read_from_the_folder_of_the_user_only(tmp_path, monkeypatc
     assert not devices.keeps_programs()
     devices.keep_compiled_programs()
     assert devices.keeps_programs() == (jax.device_count() == 1)
+
+
+@pytest.mark.usefixtures("unchanged_settings")
+def test_the_folder_of_compiled_programs_has_a_largest_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "user_folder", lambda: tmp_path)
+    devices.keep_compiled_programs()
+    program = pathlib.Path(jax.config.jax_compilation_cache_dir, "program")
+    program.write_bytes(bytes(10))
+    devices.keep_compiled_programs()
+    assert program.exists()
+    monkeypatch.setattr(devices, "MOST_KEPT", 9)
+    devices.keep_compiled_programs()
+    assert not program.exists()
 
 
 @pytest.mark.usefixtures("unchanged_settings")

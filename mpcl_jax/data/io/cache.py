@@ -4,6 +4,7 @@ An entry is one `.npz`: the arrays, and a description of their sources and setti
 description differs is computed again.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -33,6 +34,17 @@ def user_folder() -> Path:
     except RuntimeError as error:  # neither HOME nor an entry in passwd, as in a container with --user
         raise OSError(errno.ENOENT, "the user has no home folder") from error
     return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "mpcl_jax"
+
+
+def delete_oldest(folder: Path, most: int) -> None:
+    """Deletes the files of `folder` that were written first, until the others have at most `most` bytes."""
+    with contextlib.suppress(OSError):  # another process may delete them, too
+        with os.scandir(folder) as entries:
+            files = [(x.stat().st_mtime, x.stat().st_size, x.path) for x in entries if x.is_file()]
+        for _, size, path in sorted(files, reverse=True):
+            most -= size
+            if most < 0:
+                os.unlink(path)
 
 
 def folder_for(kind: str, given: str) -> Path | None:
