@@ -1,6 +1,7 @@
 """Writes the data set `emopaircompete` in the folder format, from the raw signals of the wristband.
 
     python -m experiments.datasets.emopaircompete emopaircompete.npz EMOPAIRCOMPETE
+    python -m experiments.datasets.emopaircompete emopaircompete.npz EMOPAIRCOMPETE_TASK --with-task
 
 26 subjects solved puzzles in teams of two: 4 rounds of 3 phases of about 5 minutes. They wore an Empatica E4 and
 rated 10 PANAS items from 1 to 5 after each phase (the shared file has 18 of them).
@@ -22,6 +23,8 @@ emotions, valence  names, "pos" or "neg"
 
 Windows of 60 s begin every 30 s within a trial. `mpcl_jax.features.extract` computes the features; the last feature
 of a modality is the quality of the window (0 to 1). The phase is the stimulus: all subjects have the same task in it.
+With --with-task, the modality `task` tells which of the three phases it is, as 0 and 1; it is marked as a modality of
+the stimulus. Whoever runs such a study knows the task before a prediction; a wristband alone does not.
 
 The script searches for windows with the same values in two subjects: D1_2_ID_3 and D1_2_ID_6 hold the same signals in
 round 3 (27 windows). The second of two such subjects is left out, with a note.
@@ -42,28 +45,34 @@ from mpcl_jax.types import Recordings, take
 RATES = {"BVP": 64.0, "EDA": 4.0, "TEMP": 4.0}  # samples per second
 UNIT = {"BVP": 0.01, "EDA": 1.0, "TEMP": 1.0}  # of a stored number
 KEYS = (*RATES, *(f"{m}_length" for m in RATES), "labels", "subject", "round", "phase", "emotions", "valence")
+PHASES = (1, 2, 3)
 WINDOW, STEP = 60.0, 30.0  # seconds
 
 
-def recordings_of(held: Mapping[str, np.ndarray]) -> Recordings:
+def recordings_of(held: Mapping[str, np.ndarray], task: bool = False) -> Recordings:
     """The windows of all trials, without subjects whose windows are copies; a note names them."""
     found = list(_trials(held))
     row = np.repeat(np.arange(len(found)), [len(x.start) for x in found])
+    signals = {m.lower(): np.concatenate([_with_quality(x, m) for x in found]) for m in RATES}
+    groups = dict.fromkeys(signals, "physiological")
+    if task:
+        signals["task"] = np.equal.outer(held["phase"], PHASES).astype(np.float32)[row]
+        groups["task"] = "behavioural"
     recordings = mpcl.from_arrays(
-        {m.lower(): np.concatenate([_with_quality(x, m) for x in found]) for m in RATES},
+        signals,
         held["labels"][row],
         subject=held["subject"][row],
         trial=[f"round{held['round'][i]}_phase{held['phase'][i]}" for i in row],
         stimulus=[f"phase{held['phase'][i]}" for i in row],
         start=np.concatenate([x.start for x in found]),
-        modality_groups=dict.fromkeys(map(str.lower, RATES), "physiological"),
+        modality_groups=groups,
         label_kind="counts",  # the floor of 1 stays in the labels
         emotions=[str(name).capitalize() for name in held["emotions"]],
         valence=valence_of(held),
-        name="EmoPairCompete",
+        name="EmoPairCompete and task" if task else "EmoPairCompete",
         window_seconds=WINDOW,
     )
-    return without_copies(recordings)
+    return without_copies(recordings._replace(of_stimulus=("task",) if task else ()))
 
 
 def without_copies(recordings: Recordings) -> Recordings:
@@ -90,9 +99,11 @@ def _with_quality(found: Features, m: str) -> np.ndarray:
 
 
 def main(words: list[str]) -> None:
-    args = parser_of(__doc__).parse_args(words)
+    parser = parser_of(__doc__)
+    parser.add_argument("--with-task", action="store_true", help="add the phase as a modality")
+    args = parser.parse_args(words)
     with ending():
-        write(recordings_of(read_source(args, KEYS)), args.folder, __doc__)
+        write(recordings_of(read_source(args, KEYS), task=args.with_task), args.folder, __doc__)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,8 @@ class _Graph:
     def _results(self, equation: Any, inputs: list[Any]) -> list[Any]:
         inner = equation.params.get("jaxpr") or equation.params.get("call_jaxpr")
         if inner is not None:
-            return self.inline(inner.jaxpr, inner.consts, inputs)
+            # The one of `jax.checkpoint` has no constants.
+            return self.inline(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), inputs)
         shapes = [x.aval.shape for x in equation.outvars]
         if not any(isinstance(x, str) for x in inputs) and not _symbolic(*(d for s in shapes for d in s)):
             found = equation.primitive.bind(*inputs, **equation.params)

@@ -7,7 +7,7 @@ import numpy as np
 from einops import rearrange
 
 from mpcl_jax.config.model import HeadConfig
-from mpcl_jax.model.layers import Dense, Dropout
+from mpcl_jax.model.layers import Dense, Dropout, gelu_again
 
 
 class Compression(nn.Module):
@@ -35,7 +35,7 @@ class Compression(nn.Module):
         similarity = jnp.einsum("qd,bnd->bqn", query, key).astype(jnp.float32) / width**0.5 + bias
         pooled = jnp.einsum("bqn,bnd->bqd", jax.nn.softmax(similarity, axis=-1).astype(self.dtype), value)
         hidden = nn.LayerNorm(dtype=self.dtype, name="norm")(pooled)
-        hidden = nn.gelu(Dense(2 * width, dtype=self.dtype, name="mlp_in")(hidden))
+        hidden = gelu_again(Dense(2 * width, dtype=self.dtype, name="mlp_in")(hidden))
         return pooled + Dense(width, dtype=self.dtype, name="mlp_out")(hidden)
 
 
@@ -58,7 +58,7 @@ class DistributionHead(nn.Module):
         emotions, width = tokens.shape[1:]
         spread = jnp.broadcast_to(whole[:, None], tokens.shape)
         joined = jnp.concatenate([tokens, *context, spread], axis=-1)
-        hidden = nn.gelu(Dense(width, dtype=self.dtype, name="mlp_in")(joined))
+        hidden = gelu_again(Dense(width, dtype=self.dtype, name="mlp_in")(joined))
         hidden = Dropout(self.dropout)(hidden, train=train)
         zeros = nn.initializers.zeros
         logits = self.param("bias", zeros, (emotions,)).astype(self.dtype)[None]

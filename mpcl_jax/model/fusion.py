@@ -9,7 +9,7 @@ from einops import rearrange
 
 from mpcl_jax.config.model import FusionConfig
 from mpcl_jax.model.associative_memory import MultiScaleRetrieval
-from mpcl_jax.model.layers import Dense, Dropout
+from mpcl_jax.model.layers import Dense, Dropout, gelu_again
 from mpcl_jax.types import GROUPS
 
 
@@ -46,7 +46,7 @@ class RetrievalBlock(nn.Module):
         state = state + Dropout(self.dropout)(recalled, train=train)
         hidden = nn.LayerNorm(dtype=self.dtype, name="mlp_norm")(state)
         hidden = Dense(int(self.settings.mlp_ratio * width), dtype=self.dtype, name="mlp_in")(hidden)
-        hidden = Dense(width, dtype=self.dtype, name="mlp_out")(nn.gelu(hidden))
+        hidden = Dense(width, dtype=self.dtype, name="mlp_out")(gelu_again(hidden))
         return state + Dropout(self.dropout)(hidden, train=train)
 
 

@@ -58,7 +58,7 @@ def raw(subjects, trials=2, seconds=150):
     rng = np.random.default_rng(0)
     n = len(subjects) * trials
     held = {"subject": np.repeat(subjects, trials), "labels": rng.integers(1, 6, (n, 2)).astype("f4")}
-    held |= {"round": np.tile(np.arange(trials) + 1, len(subjects)), "phase": np.ones(n, int)} | EMOTIONS
+    held |= dict.fromkeys(("round", "phase"), np.tile(np.arange(trials) + 1, len(subjects))) | EMOTIONS
     t = np.arange(seconds * 64) / 64
     beats = [np.sin(2 * np.pi * rng.uniform(1, 1.5) * t) + 0.1 * rng.normal(size=t.size) for _ in range(n)]
     held["BVP"] = np.concatenate([100 * x for x in beats]).astype(int)
@@ -66,13 +66,21 @@ def raw(subjects, trials=2, seconds=150):
     return held | {f"{m}_length": np.full(n, int(seconds * rate)) for m, rate in emopaircompete.RATES.items()}
 
 
-def test_emopaircompete_has_features_with_quality_and_no_copied_subject(tmp_path, capsys):
+@pytest.mark.parametrize("options", [(), ("--with-task",)])
+def test_emopaircompete_has_features_with_quality_and_no_copied_subject(tmp_path, capsys, options):
     held = raw(["A", "B", "C"])
     for m, rate in emopaircompete.RATES.items():  # the first trial of C is the one of A
         size = int(150 * rate)
         held[m][4 * size : 5 * size] = held[m][:size]
     np.savez(tmp_path / "raw.npz", **held)
-    recordings = written("emopaircompete", tmp_path / "raw.npz", tmp_path)
+    recordings = written("emopaircompete", tmp_path / "raw.npz", tmp_path, *options)
+    assert recordings.of_stimulus == (("task",) if options else ())
+    if options:
+        task = recordings.signals.pop("task")[:, 0]
+        assert {name: x.tolist() for name, x in zip(recordings.stimulus, task, strict=True)} == {
+            "phase1": [1, 0, 0],
+            "phase2": [0, 1, 0],
+        }
     assert sorted(set(recordings.subject)) == ["A", "B"]
     note = "subjects A and C have 4 windows with the same values of bvp, eda, temp; C is left out"
     assert note in capsys.readouterr().out and note in (tmp_path / "new" / "import.txt").read_text()
