@@ -46,6 +46,7 @@ KINDS = {
     "sensitivity": "Hyper-parameter sensitivity",
     "small_studies": "Small studies",
     "smoke": "Smoke test",
+    "step_profile": "Profile of a training step",
     "study_usage": "Method study, usage momentum",
     "study_weighed": "Method study, mixture weights",
     "study": "Method study",
