@@ -23,11 +23,15 @@ import pandas as pd
 from experiments.shared.measured import make_ready, write_measured
 from experiments.shared.table_command import ending, path, shown_command
 from mpcl_jax.config.command_line import from_command_line
+from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
 from mpcl_jax.train.start import start_jax
 
 EPOCHS = 8  # traced
-PRODUCTS, GRADIENTS = "products of matrices (YNNPACK)", "products of matrices (Eigen): gradients for kernels"
+PRODUCTS, GRADIENTS = (
+    "products of matrices (YNNPACK)",
+    "products of matrices (Eigen): mostly gradients for kernels",
+)
 REDUCTIONS, MOVES, ELEMENTWISE = "reductions", "copies and transpositions", "elementwise"
 MOVING = {"bitcast", "broadcast", "concatenate", "copy", "dynamic-slice", "gather", "pad", "reshape", "slice"}
 MOVING |= {"constant", "parameter", "transpose", "tuple", "get-tuple-element", "iota", "dynamic-update-slice"}
@@ -42,7 +46,7 @@ STAGES = {
     "cooccurrence": "co-occurrence",
     "head": "head",
 }
-REST = "losses, augmentation, memory, optimiser, guard"
+REST = "rest: losses, augmentation, memory, optimiser, guard"
 
 
 class Kernel(NamedTuple):
@@ -114,6 +118,8 @@ def calls_in(trace: pathlib.Path) -> dict[str, list[float]]:
 def frame_of(kernels: dict[str, Kernel], calls: dict[str, list[float]], steps: int) -> pd.DataFrame:
     """The table, from nanoseconds of the calls of each kernel in `steps` steps."""
     known = {name: own for name, own in calls.items() if name in kernels and kernels[name].kind}
+    if not known:
+        raise ConfigError("the trace has no kernels: this command needs a CPU (JAX_PLATFORMS=cpu)")
     frame = pd.DataFrame([kernels[name] for name in known])
     frame["ms"] = [1e-6 * min(own) * len(own) / steps for own in known.values()]
     tables = []

@@ -52,7 +52,9 @@ def _texts_below_fields(cls: type) -> dict[str, str]:
     return {
         field.target.id: " ".join(text.value.value.split())
         for field, text in itertools.pairwise(statements)
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
     }
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import threading
 from typing import TYPE_CHECKING
 
 from mpcl_jax.baselines import registry
@@ -21,6 +22,10 @@ from mpcl_jax.types import Recordings
 
 if TYPE_CHECKING:
     from mpcl_jax.evaluation.leaderboard import Table
+
+
+# Seconds of a run after which its last module is imported, so that no later change of the installed package meets it.
+IMPORT_AFTER = 10.0
 
 
 def run_experiment(config: Config, workdir: pathlib.Path, command: str, stop: StopRequest) -> "Table | None":
@@ -45,13 +50,21 @@ def _experiment(config: Config, workdir: pathlib.Path, command: str, stop: StopR
     run = prepare(config, workdir, describe_data)
     run = run._replace(board=_board(config, workdir), stop=stop)
     describe(run)
+    late = threading.Timer(IMPORT_AFTER, _after_training)
+    late.daemon = True
+    late.start()
     predictions = train_folds(run)
     processes.finish()
     if not processes.is_first():
         return None
+    return _after_training().finish(run, predictions, wanted, command)
+
+
+def _after_training():
+    """The module that a run needs after its training; pandas and SciPy take long to import."""
     with paused_collection():
-        from mpcl_jax.evaluation.after_training import finish
-    return finish(run, predictions, wanted, command)
+        from mpcl_jax.evaluation import after_training
+    return after_training
 
 
 def _board(config: Config, workdir: pathlib.Path):

@@ -27,7 +27,7 @@ def product_of_matrices(x, kernel, dimension_numbers, **options):
 Dense = partial(nn.Dense, dot_general=product_of_matrices)
 
 # gelu of the product of an array with three axes. Its gradient computes tanh again: XLA's CPU backend would write the
-# gradient over a stored tanh, and such a kernel is not vectorised (six times the time, on one core).
+# gradient over a stored tanh, and such a kernel is not vectorised (six times the time, measured on CPUs alone).
 gelu_again = jax.checkpoint(nn.gelu)
 
 

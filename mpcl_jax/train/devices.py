@@ -20,7 +20,7 @@ from mpcl_jax.system.os_errors import reason_of
 from mpcl_jax.system.paths import require_writable
 from mpcl_jax.train.jax_settings import fixed_jax_settings
 
-MOST_KEPT = 2**30  # bytes of compiled programs; about 2,000 programs
+MOST_KEPT = 10**9  # bytes of compiled programs in a folder; about 2,000 programs
 
 
 def require_devices() -> None:

@@ -31,7 +31,7 @@ SOURCES = ("config/*.py", "model/*.py", "runs/forward.py", "train/*.py", "labels
 # A file: the checksum of its name and the rest, the names, shapes and types of the results as a line of JSON, the
 # program.
 CHECKSUM = 32  # bytes
-MOST_KEPT = 100 * 2**20  # bytes of all files; about 500 programs
+MOST_KEPT = 10**8  # bytes of all files; about 500 programs
 
 
 def kept(

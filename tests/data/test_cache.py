@@ -147,3 +147,19 @@ def test_the_files_that_were_written_first_are_deleted(tmp_path):
     cache.delete_oldest(tmp_path, 29)
     assert {x.name for x in tmp_path.iterdir()} == {"c", "d", "folder"}
     cache.delete_oldest(tmp_path / "absent", 29)
+
+
+def test_a_file_that_another_process_deletes_first_stops_nothing(tmp_path, monkeypatch):
+    for age, name in enumerate("cba"):
+        (tmp_path / name).write_bytes(bytes(10))
+        os.utime(tmp_path / name, (10**9 - age, 10**9 - age))
+    unlink = Path.unlink
+
+    def gone(path):
+        unlink(path)
+        if path.name == "b":
+            raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "unlink", gone)
+    cache.delete_oldest(tmp_path, 10)
+    assert [x.name for x in tmp_path.iterdir()] == ["c"]

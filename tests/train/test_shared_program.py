@@ -72,6 +72,19 @@ def test_a_later_process_reads_the_epoch_and_gets_the_same_bits(fit, tmp_path, m
         np.testing.assert_array_equal(other, results[0])
 
 
+def test_the_folder_of_traced_programs_has_a_largest_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept_programs, "user_folder", lambda: tmp_path)
+    for most, files in ((10**8, 1), (0, 0)):
+        monkeypatch.setattr(kept_programs, "MOST_KEPT", most)
+        double = kept_programs.kept(
+            "double", {}, lambda x: {"y": 2 * x}, lambda arguments, names, arrays: arrays[0]
+        )
+        assert float(jax.jit(double)(1.5)) == 3.0
+        assert len([x for x in tmp_path.rglob("double-*") if x.is_file()]) == files
+        for file in tmp_path.rglob("double-*"):
+            file.unlink()
+
+
 @pytest.mark.parametrize("keep", [True, False])
 def test_the_setting_decides_whether_fit_keeps_compiled_programs(fit, monkeypatch, keep):
     called = []

@@ -38,13 +38,16 @@ def user_folder() -> Path:
 
 def delete_oldest(folder: Path, most: int) -> None:
     """Deletes the files of `folder` that were written first, until the others have at most `most` bytes."""
-    with contextlib.suppress(OSError):  # another process may delete them, too
-        with os.scandir(folder) as entries:
-            files = [(x.stat().st_mtime, x.stat().st_size, x.path) for x in entries if x.is_file()]
-        for _, size, path in sorted(files, reverse=True):
-            most -= size
-            if most < 0:
-                os.unlink(path)
+    files = []
+    for file in folder.glob("*"):
+        with contextlib.suppress(OSError):  # another process may delete them, too
+            if file.is_file():
+                files.append((file.stat().st_mtime, file.stat().st_size, file))
+    for _, size, file in sorted(files, reverse=True):
+        most -= size
+        if most < 0:
+            with contextlib.suppress(OSError):
+                file.unlink()
 
 
 def folder_for(kind: str, given: str) -> Path | None:
