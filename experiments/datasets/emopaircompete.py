@@ -24,7 +24,7 @@ emotions, valence  names, "pos" or "neg"
 Windows of 60 s begin every 30 s within a trial. `mpcl_jax.features.extract` computes the features; the last feature
 of a modality is the quality of the window (0 to 1). The phase is the stimulus: all subjects have the same task in it.
 With --with-task, the modality `task` tells which of the three phases it is, as 0 and 1; it is marked as a modality of
-the stimulus. Whoever runs such a study knows the task before a prediction; a wristband alone does not.
+the stimulus. The researcher knows the task before a prediction; a wristband alone does not.
 
 The script searches for windows with the same values in two subjects: D1_2_ID_3 and D1_2_ID_6 hold the same signals in
 round 3 (27 windows). The second of two such subjects is left out, with a note.
