@@ -56,6 +56,7 @@ SETS = {
     "sequential": "each trial after the earlier ones",
     "few_shot": "after the first written trials",
     "other_subjects": "each trial after the earlier ones, all methods learn from other subjects",
+    "emopaircompete_task": "EmoPairCompete and task",
     "emopaircompete": "EmoPairCompete",
     "music": "Music",
     "walking": "Walking",
