@@ -22,6 +22,7 @@ if __name__ == "__main__":  # not for `throughput.py`, which imports this module
 
 import jax
 
+from mpcl_jax.baselines.registry import wanted
 from mpcl_jax.config.command_line import from_command_line
 from mpcl_jax.config.resolve import ConfigError
 from mpcl_jax.config.schema import Config
@@ -37,7 +38,7 @@ def timed_start(config: Config, workdir: pathlib.Path, started: float) -> dict[s
     gc.enable()
     experiment.start_jax()
     experiment.keep_compiled_programs()
-    experiment.registry.wanted(config.benchmark)
+    wanted(config.benchmark)
     run = prepare(config, workdir)
     member = member_of(run, 0)
     arrays = stack(run.program, [arrays_of(run, member)])

@@ -28,10 +28,8 @@ from mpcl_jax.config.schema import Config
 from mpcl_jax.train.start import start_jax
 
 EPOCHS = 8  # traced
-PRODUCTS, GRADIENTS = (
-    "products of matrices (YNNPACK)",
-    "products of matrices (Eigen): mostly gradients for kernels",
-)
+PRODUCTS = "products of matrices (YNNPACK)"
+GRADIENTS = "products of matrices (Eigen): mostly gradients for kernels"
 REDUCTIONS, MOVES, ELEMENTWISE = "reductions", "copies and transpositions", "elementwise"
 MOVING = {"bitcast", "broadcast", "concatenate", "copy", "dynamic-slice", "gather", "pad", "reshape", "slice"}
 MOVING |= {"constant", "parameter", "transpose", "tuple", "get-tuple-element", "iota", "dynamic-update-slice"}

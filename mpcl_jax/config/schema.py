@@ -25,7 +25,7 @@ BASELINES = (
     *QUICK_BASELINES,
     *("condition", "kernel_ridge", "boosting", "average", "emotion_dict", "helo", "helo_sinkhorn"),
 )
-REFERENCE = "train_mean"  # always runs: skill and intervals are relative to it
+REFERENCE = "train_mean"  # always runs: the skill of a method is relative to it
 # Upper bounds given the true stimulus of each window; listed apart and never the best baseline.
 ORACLES = ("stimulus_mean",)
 

@@ -1,6 +1,6 @@
 """What follows the training of a run: baselines, table, files of results, search for leaks, page.
 
-`experiment.py` imports this module after the training, because pandas and SciPy take long to import.
+`experiment.py` imports this module after the first steps, because pandas and SciPy take long to import.
 """
 
 import os

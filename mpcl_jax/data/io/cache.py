@@ -8,6 +8,7 @@ import contextlib
 import errno
 import json
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Callable
@@ -41,8 +42,9 @@ def delete_oldest(folder: Path, most: int) -> None:
     files = []
     for file in folder.glob("*"):
         with contextlib.suppress(OSError):  # another process may delete them, too
-            if file.is_file():
-                files.append((file.stat().st_mtime, file.stat().st_size, file))
+            found = file.stat()
+            if stat.S_ISREG(found.st_mode):
+                files.append((found.st_mtime, found.st_size, file))
     for _, size, file in sorted(files, reverse=True):
         most -= size
         if most < 0:
@@ -91,8 +93,8 @@ def cached(
 
 def _stamp(source: Path) -> dict:
     try:
-        stat = source.stat()
-        return {"path": str(source.resolve()), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+        found = source.stat()
+        return {"path": str(source.resolve()), "size": found.st_size, "mtime_ns": found.st_mtime_ns}
     except OSError as error:
         raise DataError(source, f"cannot be read: {explained(error)}") from error
 
