@@ -14,6 +14,7 @@ import numpy as np
 from mpcl_jax.config.model import FusionConfig, LossConfig, MemoryConfig, ModelConfig
 from mpcl_jax.config.schema import Config, TrainConfig
 from mpcl_jax.model import mpcl
+from mpcl_jax.model.initialisation import draw_all
 from mpcl_jax.model.outputs import Prototypes
 from mpcl_jax.train.state import TrainState, initial_variables, make_optimizer
 from mpcl_jax.types import Batch, DataSpec
@@ -75,7 +76,7 @@ def filled(shapes, seed=0):
 
 def parameters_of(module, *inputs, seed=0, **options):
     """Random parameters of a Flax module called with `inputs`."""
-    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), *inputs, **options))
+    shapes = jax.eval_shape(lambda: draw_all(module.init(jax.random.key(0), *inputs, **options)))
     return {} if "params" not in shapes else filled(shapes["params"], seed)
 
 

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax.linen.dtypes import promote_dtype
 
+from mpcl_jax.model.initialisation import lecun_normal
+
 
 def product_of_matrices(x, kernel, dimension_numbers, **options):
     """`x` [..., I] times `kernel` [I, O] as `[rows, I] x [I, O]`. Returns [..., O].
@@ -24,7 +26,7 @@ def product_of_matrices(x, kernel, dimension_numbers, **options):
     return jax.lax.dot_general(rows, kernel, one_axis, **options).reshape(*x.shape[:-1], kernel.shape[1])
 
 
-Dense = partial(nn.Dense, dot_general=product_of_matrices)
+Dense = partial(nn.Dense, dot_general=product_of_matrices, kernel_init=lecun_normal)
 
 # gelu of the product of an array with three axes. Its gradient computes tanh again: XLA's CPU backend would write the
 # gradient over a stored tanh, and such a kernel is not vectorised (six times the time, measured on CPUs alone).
@@ -39,7 +41,7 @@ class Weights(nn.Module):
     @nn.compact
     def __call__(self, width: int):
         """Returns kernel [width, features] and bias [features]."""
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (width, self.features))
+        kernel = self.param("kernel", lecun_normal, (width, self.features))
         return kernel, self.param("bias", nn.initializers.zeros, (self.features,))
 
 

@@ -8,6 +8,7 @@ import optax
 
 from mpcl_jax.config.schema import TrainConfig
 from mpcl_jax.model.distribution_head import start_at_mean
+from mpcl_jax.model.initialisation import draw_all
 from mpcl_jax.model.mpcl import MPCL
 from mpcl_jax.model.outputs import Prototypes
 from mpcl_jax.types import Batch, DataSpec
@@ -71,7 +72,7 @@ def initial_variables(key, *, model: MPCL, spec: DataSpec) -> dict:
     """Random parameters and an empty memory; a batch of zeros gives the shapes."""
     signals = {m: jnp.zeros((2, *shape)) for m, shape in spec.shapes.items()}
     present = {m: jnp.ones(2, bool) for m in spec.shapes}
-    return model.init({"params": key}, Batch(signals, present, None, None), train=False)
+    return draw_all(model.init({"params": key}, Batch(signals, present, None, None), train=False))
 
 
 def create_training(key, label_mean, model: MPCL, spec, optimizer, select: str, steps: int) -> Training:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mpcl_jax.model.initialisation import draw_all
 from mpcl_jax.model.layers import (
     Dense,
     Dropout,
@@ -44,7 +45,7 @@ def test_layers_of_one_product_equal_single_layers():
         def __call__(self, x):
             return [nn.Dense(4, name="a")(x), nn.Dense(2, name="b")(x)]
 
-    ours, theirs = Both().init(jax.random.key(0), X), Single().init(jax.random.key(0), X)
+    ours, theirs = draw_all(Both().init(jax.random.key(0), X)), Single().init(jax.random.key(0), X)
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
     ours, theirs = Both().apply(ours, X), Single().apply(ours, X)
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), ours, theirs)
