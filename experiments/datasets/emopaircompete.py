@@ -23,7 +23,7 @@ emotions, valence  names, "pos" or "neg"
 
 Windows of 60 s begin every 30 s within a trial. `mpcl_jax.features.extract` computes the features; the last feature
 of a modality is the quality of the window (0 to 1). The phase is the stimulus: all subjects have the same task in it.
-With --with-task, the modality `task` tells which of the three phases it is, as 0 and 1; it is marked as a modality of
+With --with-task, the modality `task` tells which of the phases it is, as 0 and 1; it is marked as a modality of
 the stimulus. The researcher knows the task before a prediction; a wristband alone does not.
 
 The script searches for windows with the same values in two subjects: D1_2_ID_3 and D1_2_ID_6 hold the same signals in
@@ -45,7 +45,6 @@ from mpcl_jax.types import Recordings, take
 RATES = {"BVP": 64.0, "EDA": 4.0, "TEMP": 4.0}  # samples per second
 UNIT = {"BVP": 0.01, "EDA": 1.0, "TEMP": 1.0}  # of a stored number
 KEYS = (*RATES, *(f"{m}_length" for m in RATES), "labels", "subject", "round", "phase", "emotions", "valence")
-PHASES = (1, 2, 3)
 WINDOW, STEP = 60.0, 30.0  # seconds
 
 
@@ -56,7 +55,7 @@ def recordings_of(held: Mapping[str, np.ndarray], task: bool = False) -> Recordi
     signals = {m.lower(): np.concatenate([_with_quality(x, m) for x in found]) for m in RATES}
     groups = dict.fromkeys(signals, "physiological")
     if task:
-        signals["task"] = np.equal.outer(held["phase"], PHASES).astype(np.float32)[row]
+        signals["task"] = np.equal.outer(held["phase"], np.unique(held["phase"])).astype(np.float32)[row]
         groups["task"] = "behavioural"
     recordings = mpcl.from_arrays(
         signals,
