@@ -60,8 +60,9 @@ def _texts_below_fields(cls: type) -> dict[str, str]:
 
 def groups() -> dict[str, str]:
     """Every group of settings, "model.memory", with one line on what it holds, in the order of the schema."""
-    kinds = {name: field.type for name, _, field in _fields_of(Config)}
-    return {n: kind.__doc__.splitlines()[0] for n, kind in kinds.items() if dataclasses.is_dataclass(kind)}
+    kinds = {name: kind.type for name, _, kind in _fields_of(Config) if dataclasses.is_dataclass(kind.type)}
+    # `python -OO` removes docstrings.
+    return {name: (kind.__doc__ or "\n").splitlines()[0] for name, kind in kinds.items()}
 
 
 def _fields_of(cls: type, prefix: str = "") -> Iterator[tuple[str, type, dataclasses.Field]]:
