@@ -6,6 +6,7 @@ that a training needs to compile. A loop draws for many layers with one such bod
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -42,7 +43,12 @@ class Undrawn(flax.struct.PyTreeNode, nn.meta.AxisMetadata[jax.Array]):
 
 def lecun_normal(key: jax.Array, shape: tuple[int, ...], dtype: Any = None) -> Undrawn:
     """An initialiser of Flax for kernels [inputs, outputs]: variance 1 / inputs, normal, cut off at ±2 deviations."""
-    return Undrawn(jnp.zeros(shape), key)
+    return Undrawn(jnp.zeros(shape, jnp.float32), key)
+
+
+def _normal(key, count: int):
+    """[count] numbers of a standard normal distribution that is cut off at ±2."""
+    return jax.random.truncated_normal(key, -2.0, 2.0, (count,), jnp.float32)
 
 
 def draw_all(variables):
@@ -56,7 +62,7 @@ def draw_all(variables):
     for places in by_size.values():
         most = max(math.prod(leaves[place].zeros.shape) for place in places)
         keys = jnp.stack([leaves[place].key for place in places])
-        rows = jax.lax.map(lambda key, n=most: jax.random.truncated_normal(key, -2.0, 2.0, (n,)), keys)
+        rows = jax.lax.map(partial(_normal, count=most), keys)
         for place, row in zip(places, rows, strict=True):
             shape = leaves[place].zeros.shape
             deviation = jnp.sqrt(jnp.float32(1 / shape[-2])) / jnp.float32(STANDARD_DEVIATION)
