@@ -10,9 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
 import pathlib
-import tempfile
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any
@@ -22,7 +20,7 @@ import jax.numpy as jnp
 from jax import export
 
 from mpcl_jax import __version__
-from mpcl_jax.data.io.cache import delete_oldest, user_folder
+from mpcl_jax.data.io.cache import delete_oldest, user_folder, whole_file
 from mpcl_jax.system.collector import paused_collection
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1]
@@ -122,11 +120,8 @@ def _write(file: pathlib.Path | None, held: bytes) -> None:
     if file is None:
         return
     with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-            whole = pathlib.Path(folder, file.name)
-            whole.write_bytes(_checksum(file, held) + held)
-            os.replace(whole, file)
+        with whole_file(file) as temporary:
+            temporary.write_bytes(_checksum(file, held) + held)
         delete_oldest(file.parent, MOST_KEPT)
 
 

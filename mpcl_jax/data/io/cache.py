@@ -11,7 +11,7 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -99,13 +99,20 @@ def _stamp(source: Path) -> dict:
         raise DataError(source, f"cannot be read: {explained(error)}") from error
 
 
+@contextlib.contextmanager
+def whole_file(file: Path) -> Iterator[Path]:
+    """The path of a temporary file, which is moved to `file` when it is complete. Raises OSError."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        temporary = Path(folder, file.name)
+        yield temporary
+        os.replace(temporary, file)
+
+
 def _write(file: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes a file beside its place and moves it there as a whole."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as temporary:
-            np.savez(Path(temporary) / file.name, **arrays)
-            os.replace(Path(temporary) / file.name, file)
+        with whole_file(file) as temporary:
+            np.savez(temporary, **arrays)
     except OSError as error:
         reason = f"converted recordings cannot be kept here ({explained(error)}), or set config.data.cache"
         raise DataError(file.parent, reason) from error
