@@ -42,7 +42,7 @@ def _overview(name: str) -> int:
     """Prints the commands, the version, or that there is no command `name`; returns the exit code."""
     if name in ("-h", "--help"):
         lines = [f"  {command:10s} {about}" for command, about in COMMANDS.items()]
-        print("usage: mpcl COMMAND [options]", "", __doc__, "", *lines, "", sep="\n")
+        print("usage: mpcl COMMAND [options]", "", __doc__ or "", "", *lines, "", sep="\n")
         print("mpcl COMMAND --help describes the options of a command.")
         return 0
     if name == "--version":

@@ -62,7 +62,7 @@ def groups() -> dict[str, str]:
     """Every group of settings, "model.memory", with one line on what it holds, in the order of the schema."""
     kinds = {name: kind.type for name, _, kind in _fields_of(Config) if dataclasses.is_dataclass(kind.type)}
     # `python -OO` removes docstrings.
-    return {name: (kind.__doc__ or "\n").splitlines()[0] for name, kind in kinds.items()}
+    return {name: (kind.__doc__ or "").partition("\n")[0] for name, kind in kinds.items()}
 
 
 def _fields_of(cls: type, prefix: str = "") -> Iterator[tuple[str, type, dataclasses.Field]]:

@@ -32,7 +32,11 @@ def test_numbers_are_those_of_flax(generator):
     ours = jax.jit(lambda key: draw_all(Several(Dense).init(key, X)))(key)
     theirs = jax.jit(Several(nn.Dense).init)(key, X)
     one_by_one = nn.meta.unbox(Several(Dense).init(key, X))
-    for drawn in (ours, one_by_one):
+    with jax.enable_x64(True):
+        with_float64 = draw_all(Several(Dense).init(key, X))
+        kernel = nn.meta.unbox(Several(Dense).init(key, X))["params"]["wide"]["kernel"]
+    assert kernel.dtype == with_float64["params"]["wide"]["kernel"].dtype == jnp.float32
+    for drawn in (ours, one_by_one, with_float64):
         jax.tree.map(np.testing.assert_array_equal, drawn, theirs)
     assert 0.8 < np.std(ours["params"]["wide"]["kernel"]) * 5**0.5 < 1.2
 

@@ -101,7 +101,10 @@ def _stamp(source: Path) -> dict:
 
 @contextlib.contextmanager
 def whole_file(file: Path) -> Iterator[Path]:
-    """The path of a temporary file, which is moved to `file` when it is complete. Raises OSError."""
+    """The path of a temporary file, which is moved to `file` when it is complete. Raises OSError.
+
+    Where the block raises, `file` stays as it was.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         temporary = Path(folder, file.name)
