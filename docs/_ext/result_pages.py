@@ -21,13 +21,6 @@ COMPANIONS = {
     "_differences": "Paired differences",
     "_subjects": "",
 }
-# Beginnings of the names of tables that were made before the corrections of version 0.2.
-BEFORE = ("study",)
-OUTDATED = """:::{admonition} Results of version 0.1
-:class: warning
-
-This table was made before several corrections. It shows how choices were made. {doc}`Known errors </results>`.
-:::"""
 # Beginnings of names, in the order in which they are looked for, and what follows them.
 KINDS = {
     "against_pytorch": "Speed against PyTorch",
@@ -47,8 +40,6 @@ KINDS = {
     "small_studies": "Small studies",
     "smoke": "Smoke test",
     "step_profile": "Profile of a training step",
-    "study_usage": "Method study, usage momentum",
-    "study_weighed": "Method study, mixture weights",
     "study": "Method study",
     "throughput": "Speed",
 }
@@ -119,7 +110,7 @@ def page_of(name: str) -> str:
     """The whole page of a table."""
     path = RESULTS / f"{name}.csv"
     command, where = recorded_command(path)
-    parts = [f"# {title_of(name)}", OUTDATED if name.startswith(BEFORE) else ""]
+    parts = [f"# {title_of(name)}"]
     for picture in (f"{name}.png", f"{name}_ranks.png"):
         if (RESULTS / picture).exists():
             alt = "Ranks of the methods" if "_ranks" in picture else title_of(name)
@@ -133,7 +124,7 @@ def page_of(name: str) -> str:
         else:
             parts.append(subjects_of(RESULTS / f"{name}{tail}.csv"))
     parts.append(f"Made by ({where}):\n\n```text\n{command}\n```\n\nFile: `experiments/results/{name}.csv`")
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(parts) + "\n"
 
 
 def write_pages(app) -> None:
