@@ -30,6 +30,12 @@ def test_help_lists_every_command_and_needs_none_of_the_large_libraries():
     assert modules - {"__init__", "__main__", "command"} == {MODULES.get(name, name) for name in COMMANDS}
 
 
+def test_help_does_not_need_docstrings():
+    for module in ("mpcl_jax", "mpcl_jax.main"):
+        ended = python("-OO", "-m", module, "--help")
+        assert "--help" in ended.stdout and "None" not in ended.stdout.splitlines()
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_and_refuses_unknown_options_in_one_line(name, capsys):
     with pytest.raises(SystemExit) as ended:
