@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_model import quick_jit
 
 from mpcl_jax.model.initialisation import draw_all
 from mpcl_jax.model.layers import Dense, joined_dense
@@ -29,22 +30,29 @@ class Several(nn.Module):
 @pytest.mark.parametrize("generator", ["threefry2x32", "rbg"])
 def test_numbers_are_those_of_flax(generator):
     key = jax.random.key(4, impl=generator)
-    ours = jax.jit(lambda key: draw_all(Several(Dense).init(key, X)))(key)
-    theirs = jax.jit(Several(nn.Dense).init)(key, X)
-    one_by_one = nn.meta.unbox(Several(Dense).init(key, X))
-    with jax.enable_x64(True):
-        with_float64 = draw_all(Several(Dense).init(key, X))
-        kernel = nn.meta.unbox(Several(Dense).init(key, X))["params"]["wide"]["kernel"]
-    assert kernel.dtype == with_float64["params"]["wide"]["kernel"].dtype == jnp.float32
-    for drawn in (ours, one_by_one, with_float64):
+    ours = quick_jit(lambda key: draw_all(Several(Dense).init(key, X)))(key)
+    theirs = quick_jit(Several(nn.Dense).init)(key, X)
+    one_by_one = quick_jit(lambda key: nn.meta.unbox(Several(Dense).init(key, X)))(key)
+    for drawn in (ours, one_by_one):
         jax.tree.map(np.testing.assert_array_equal, drawn, theirs)
     assert 0.8 < np.std(ours["params"]["wide"]["kernel"]) * 5**0.5 < 1.2
 
 
+@pytest.mark.parametrize("draw", [draw_all, nn.meta.unbox])
+def test_numbers_are_float32_whatever_the_default(draw):
+    def drawn():
+        return quick_jit(lambda key: draw(Several(Dense).init(key, X)))(jax.random.key(4))
+
+    here = drawn()
+    with jax.enable_x64(True):
+        jax.tree.map(np.testing.assert_array_equal, drawn(), here)
+        assert drawn()["params"]["wide"]["kernel"].dtype == jnp.float32
+
+
 def test_many_trainings_have_each_their_numbers():
     keys = jax.random.split(jax.random.key(1), 3)
-    together = jax.vmap(lambda key: draw_all(Several(Dense).init(key, X)))(keys)
-    alone = draw_all(Several(Dense).init(keys[2], X))
+    draw = lambda key: draw_all(Several(Dense).init(key, X))  # noqa: E731
+    together, alone = quick_jit(jax.vmap(draw))(keys), quick_jit(draw)(keys[2])
     jax.tree.map(lambda many, one: np.testing.assert_array_equal(many[2], one), together, alone)
 
 
