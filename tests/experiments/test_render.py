@@ -58,7 +58,8 @@ def test_the_overview_has_a_row_per_data_set():
         "95 % interval of MPCL": "[0.0521, 0.0757]",
         "n": "10 subjects",
     }
-    assert "3 seeds or 5 seeds" in caption and "**" not in cells.to_string()
+    assert cells["best predecessor"].tolist()[1] == "-"  # not in that table
+    assert "(EmotionDict, HeLo): 5 seeds" in caption and "**" not in cells.to_string()
 
 
 @pytest.mark.parametrize(
