@@ -6,12 +6,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_model import quick_jit
 
 from mpcl_jax.model.initialisation import draw_all
 from mpcl_jax.model.layers import Dense, joined_dense
 
 X = jnp.zeros((2, 5))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_to_compile():
+    """Programs and single operations alike, so that both round alike; conftest.py puts the setting back."""
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 class Several(nn.Module):
@@ -27,32 +32,32 @@ class Several(nn.Module):
         return self.of(3, use_bias=False, name="last")(x)
 
 
+def drawn(key):
+    """Our kernels, drawn by loops."""
+    return draw_all(Several(Dense).init(key, X))
+
+
+def drawn_one_by_one(key):
+    return nn.meta.unbox(Several(Dense).init(key, X))
+
+
 @pytest.mark.parametrize("generator", ["threefry2x32", "rbg"])
 def test_numbers_are_those_of_flax(generator):
     key = jax.random.key(4, impl=generator)
-    ours = quick_jit(lambda key: draw_all(Several(Dense).init(key, X)))(key)
-    theirs = quick_jit(Several(nn.Dense).init)(key, X)
-    one_by_one = quick_jit(lambda key: nn.meta.unbox(Several(Dense).init(key, X)))(key)
-    for drawn in (ours, one_by_one):
-        jax.tree.map(np.testing.assert_array_equal, drawn, theirs)
-    assert 0.8 < np.std(ours["params"]["wide"]["kernel"]) * 5**0.5 < 1.2
-
-
-@pytest.mark.parametrize("draw", [draw_all, nn.meta.unbox])
-def test_numbers_are_float32_whatever_the_default(draw):
-    def drawn():
-        return quick_jit(lambda key: draw(Several(Dense).init(key, X)))(jax.random.key(4))
-
-    here = drawn()
+    ours, one_by_one = jax.jit(drawn)(key), drawn_one_by_one(key)
+    theirs = jax.jit(Several(nn.Dense).init)(key, X)
     with jax.enable_x64(True):
-        jax.tree.map(np.testing.assert_array_equal, drawn(), here)
-        assert drawn()["params"]["wide"]["kernel"].dtype == jnp.float32
+        with_float64 = drawn(key)
+        kernel = drawn_one_by_one(key)["params"]["wide"]["kernel"]
+    assert kernel.dtype == with_float64["params"]["wide"]["kernel"].dtype == jnp.float32
+    for found in (ours, one_by_one, with_float64):
+        jax.tree.map(np.testing.assert_array_equal, found, theirs)
+    assert 0.8 < np.std(ours["params"]["wide"]["kernel"]) * 5**0.5 < 1.2
 
 
 def test_many_trainings_have_each_their_numbers():
     keys = jax.random.split(jax.random.key(1), 3)
-    draw = lambda key: draw_all(Several(Dense).init(key, X))  # noqa: E731
-    together, alone = quick_jit(jax.vmap(draw))(keys), quick_jit(draw)(keys[2])
+    together, alone = jax.vmap(drawn)(keys), drawn(keys[2])
     jax.tree.map(lambda many, one: np.testing.assert_array_equal(many[2], one), together, alone)
 
 
