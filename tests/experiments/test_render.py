@@ -1,5 +1,6 @@
 """Tables of experiments/results as text: their forms, the overview, and the marked tables of README and docs."""
 
+import pandas as pd
 import pytest
 from python_process import ROOT
 
@@ -58,8 +59,18 @@ def test_the_overview_has_a_row_per_data_set():
         "95 % interval of MPCL": "[0.0521, 0.0757]",
         "n": "10 subjects",
     }
-    assert cells["best predecessor"].tolist()[1] == "-"  # not in that table
+    assert cells["best predecessor"].tolist()[1] == "-"
     assert "(EmotionDict, HeLo): 5 seeds" in caption and "**" not in cells.to_string()
+
+
+def test_the_overview_names_different_numbers_of_seeds(tmp_path, monkeypatch):
+    shipped = pd.read_csv(render.RESULTS / "wesad_loso.csv", skiprows=1)
+    for name, seeds in (("three", 3), ("five", 5)):
+        text = shipped.assign(seeds=seeds).to_csv(index=False)
+        (tmp_path / f"{name}.csv").write_text(f"# a command\n{text}")
+    monkeypatch.setattr(render, "RESULTS", tmp_path)
+    _, caption = render.rendered("overview", {"three": "one", "five": "another"})
+    assert "3 seeds or 5 seeds" in caption
 
 
 @pytest.mark.parametrize(
